@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Errors - a negative code for the program, one line of text for the person
+ *
+ * Every function that can fail takes a `struct err *` last and returns 0 or a negative errno code.
+ * Positive results are documented outcomes of that one function (X_E_...), which its direct caller
+ * handles; they leave the error alone. The text is built where the failure is known and wrapped on
+ * the way up, in a buffer the outermost caller owns, so no allocation happens on an error path.
+ * Libraries never log errors; programs do, once.
+ */
+
+#include <stddef.h>
+
+#define ERR_TEXT_MAX 512
+
+/**
+ * struct err - What went wrong
+ * @code:	Negative errno value, 0 while nothing has failed
+ * @text:	One line without a newline: what was tried, with what, why it failed
+ */
+struct err {
+	int code;
+	char text[ERR_TEXT_MAX];
+};
+
+/**
+ * err_set() - Record a failure
+ * @err:	Filled in; may be NULL, then only @code is returned
+ * @code:	Negative errno code; its strerror text is appended unless it is -EPROTO or -EINVAL,
+ *		whose meaning the caller's own words must give
+ * @fmt:	What was being done, as in "open checkpoint /run/x"
+ *
+ * Return: @code
+ */
+int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/**
+ * err_wrap() - Put what the caller was doing in front of a failure from below
+ * @err:	Failure to wrap; may be NULL
+ * @code:	The code to hand on, usually the one that came up
+ * @fmt:	What this level was doing; ": " and the older text follow it
+ *
+ * Return: @code
+ */
+int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* The only process-wide state of the tree: who speaks. Set once in main() before any thread. */
+static char speaker[64] = "baton";
+
+void log_name(const char *name)
+{
+	(void)snprintf(speaker, sizeof(speaker), "%s", name);
+}
+
+static void write_line(const char *level, const char *fmt, va_list ap)
+{
+	char text[1024];
+	struct timespec now;
+	struct tm utc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	/* one call, so that lines of several threads do not mix */
+	(void)fprintf(stderr, "%02d:%02d:%02d.%03ld %s %s: %s\n", utc.tm_hour, utc.tm_min,
+		      utc.tm_sec, now.tv_nsec / 1000000, level, speaker, text);
+}
+
+void log_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_line("error", fmt, ap);
+	va_end(ap);
+}
+
+void log_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_line("info", fmt, ap);
+	va_end(ap);
+}
+
+void log_debug(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!getenv("BATON_DEBUG"))
+		return;
+	va_start(ap, fmt);
+	write_line("debug", fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Messages - everything one Baton program says to another, as plain structures
+ *
+ * The core and the simulator use these structures; wire/codec.c turns them into frames and back
+ * (baton.proto is the reference for the bytes). Names follow IEEE 802.11 and IAPP where the paper
+ * does. Strings are fixed fields so that a decoded message owns nothing; the bytes of requests,
+ * answers and texts are borrowed from the frame they came in, for the duration of the call.
+ *
+ * A session is one MUD using one service. Its messages carry
+ *   session      random number chosen by the MUD, never 0
+ *   association  counts the MUD's associations, first one 1. An edge server obeys the access point
+ *                with the highest proven association and no other (R11)
+ *   epoch        grows by one each time authority over the session moves (R4)
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+#define WIRE_SECRET_SIZE  32
+#define WIRE_PROOF_SIZE   32
+#define WIRE_REASON_SIZE  256
+#define WIRE_EDGES_MAX    4	   /* edge servers a MUD remembers for its session */
+#define WIRE_PAYLOAD_MAX  (1u << 20) /* bytes of one request or answer */
+#define WIRE_TEXT_MAX     (1u << 20) /* bytes of an operator's answer or a batch of events */
+#define WIRE_WINDOW	  64	   /* requests a MUD may have unanswered (R9) */
+#define WIRE_EVENTS_MAX	  256	   /* events in one EVENTS message */
+#define WIRE_VERSION	  1
+#define WIRE_COMPAT	  1 /* oldest version this one can talk to */
+
+/**
+ * enum wire_type - Kinds of messages; the values are on the wire and never change
+ *
+ * The answers of an edge server to an access point (STATUS to LOST) all carry struct
+ * wire_es_status: the kind says why it is sent now, the body says how the session stands. Losing
+ * one is therefore harmless: the next says the same and more.
+ */
+enum wire_type {
+	WIRE_HELLO = 1, /* both ways, first on a link: struct wire_hello */
+
+	/* MUD and access point */
+	WIRE_ASSOCIATION_REQUEST = 10,
+	WIRE_ASSOCIATION_RESPONSE,
+	WIRE_REASSOCIATION_REQUEST,
+	WIRE_REASSOCIATION_RESPONSE,
+	WIRE_DISASSOCIATION, /* MUD ends the session; no body */
+	WIRE_EDGE_NOTICE,    /* AP to MUD: where the session may live from now on */
+	WIRE_REFUSAL,	     /* AP to MUD: a request, or the whole session, is refused */
+
+	/* access point and access point (IAPP) */
+	WIRE_MOVE_NOTIFY = 30,
+	WIRE_MOVE_RESPONSE,
+
+	/* access point to edge server */
+	WIRE_CREATE = 50,
+	WIRE_ATTACH,
+	WIRE_MIGRATE,
+	WIRE_FENCE,
+	WIRE_UNFENCE,
+	WIRE_ACTIVATE, /* no body; epoch is the new one */
+	WIRE_RETIRE,   /* no body */
+	WIRE_ABORT,    /* no body: drop the running migration, or a copy not yet active */
+
+	/* edge server to access point, all with struct wire_es_status */
+	WIRE_STATUS = 70,
+	WIRE_CREATED,
+	WIRE_CUT,	/* T1 was taken at number cut */
+	WIRE_READY,	/* T5 is done: CT-y stands at number cut, waiting for copies */
+	WIRE_FENCED,
+	WIRE_UNFENCED,
+	WIRE_ACTIVATED,
+	WIRE_RETIRED,
+	WIRE_ABORTED,
+	WIRE_FAILED,	/* a migration failed, the session lives on where it was (R10) */
+	WIRE_LOST,	/* the container died */
+
+	/* the service's traffic, MUD - AP - ES */
+	WIRE_REQUEST = 90,
+	WIRE_ANSWER,
+
+	/* to the event log repository, and clocks */
+	WIRE_EVENTS = 110,
+	WIRE_CLOCK_PROBE, /* struct wire_clock: sent is filled in */
+	WIRE_CLOCK_REPLY, /* struct wire_clock: sent is copied, received is filled in */
+
+	/* operator */
+	WIRE_INQUIRY = 120,  /* struct wire_text: "status", "sessions", "events ..." */
+	WIRE_INQUIRY_ANSWER, /* struct wire_text: JSON, or error text with status != 0 */
+
+	/* edge server to edge server, on a migration's own connection */
+	WIRE_TRANSFER_OFFER = 140, /* struct wire_offer */
+	WIRE_TRANSFER_ACCEPT,	   /* struct wire_text: JSON, what the destination already has */
+	WIRE_TRANSFER_CUT,	   /* struct wire_cut; the stream follows */
+	WIRE_TRANSFER_CHUNK,	   /* struct wire_text: next bytes of the stream */
+	WIRE_TRANSFER_END,	   /* struct wire_transfer_end */
+	WIRE_TRANSFER_RESULT,	   /* struct wire_text: status 0 = restored, else the reason */
+};
+
+/** enum wire_role - What a certificate allows its owner to be */
+enum wire_role {
+	WIRE_ROLE_NONE,
+	WIRE_ROLE_MUD,
+	WIRE_ROLE_AP,
+	WIRE_ROLE_ES,
+	WIRE_ROLE_LOGREPO,
+	WIRE_ROLE_OPERATOR,
+};
+
+/** enum wire_es_state - How a session stands at one edge server */
+enum wire_es_state {
+	WIRE_ES_NONE,	  /* not known here */
+	WIRE_ES_CREATING, /* first container is being made */
+	WIRE_ES_ACTIVE,	  /* has authority: executes */
+	WIRE_ES_FENCED,	  /* had authority: executes nothing in this epoch again */
+	WIRE_ES_ARRIVING, /* its container is on the way here */
+	WIRE_ES_STANDBY,  /* restored: executes copies, answers nobody yet */
+	WIRE_ES_RETIRED,  /* gone from here; peer and epoch say where to */
+	WIRE_ES_LOST,	  /* the container died; state is gone from here */
+};
+
+/** enum wire_migration - How far the source is with moving a session away */
+enum wire_migration {
+	WIRE_MIGRATION_NONE,
+	WIRE_MIGRATION_PREPARING, /* before the cut */
+	WIRE_MIGRATION_SENDING,	  /* after the cut, until the destination has restored */
+};
+
+/** enum wire_status - Outcome in responses */
+enum wire_status {
+	WIRE_OK,
+	WIRE_E_UNKNOWN_SERVICE,
+	WIRE_E_UNKNOWN_SESSION,
+	WIRE_E_UNKNOWN_NODE,
+	WIRE_E_NOT_ALLOWED, /* certificate or proof does not permit this */
+	WIRE_E_BUSY,	    /* a limit is reached, try later */
+	WIRE_E_SESSION_LOST,
+	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
+	WIRE_E_PROTOCOL,
+	WIRE_E_FAILED,
+};
+
+/** struct wire_hello - Who speaks; must agree with the certificate of the link */
+struct wire_hello {
+	uint32_t version;
+	uint32_t compat;
+	enum wire_role role;
+	char name[NAME_SIZE];
+};
+
+/** struct wire_edges - Edge servers where a session lives or may soon live, best first */
+struct wire_edges {
+	uint32_t count;
+	char name[WIRE_EDGES_MAX][NAME_SIZE];
+};
+
+struct wire_association_request {
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+};
+
+/** struct wire_association_response - Also the body of REASSOCIATION_RESPONSE (without secret) */
+struct wire_association_response {
+	enum wire_status status;
+	char reason[WIRE_REASON_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE]; /* proves later associations; only over TLS */
+	struct wire_edges edges;
+};
+
+struct wire_reassociation_request {
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	char old_ap[NAME_SIZE]; /* may be the new one itself, after a restart or a broken link */
+	uint8_t proof[WIRE_PROOF_SIZE];
+	struct wire_edges edges;
+};
+
+struct wire_refusal {
+	enum wire_status status;
+	uint64_t number; /* 0: the whole session */
+	char reason[WIRE_REASON_SIZE];
+};
+
+/** struct wire_move_notify - IAPP MOVE-notify: the MUD is at @new_ap now */
+struct wire_move_notify {
+	char mud[NAME_SIZE];
+	char new_ap[NAME_SIZE];
+	char new_es[NAME_SIZE]; /* edge server of the new access point */
+	uint8_t proof[WIRE_PROOF_SIZE];
+};
+
+/** struct wire_move_response - IAPP MOVE-response: the context of the MUD */
+struct wire_move_response {
+	enum wire_status status;
+	char reason[WIRE_REASON_SIZE];
+	char service[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+	char authority[NAME_SIZE]; /* edge server whose container executes */
+};
+
+struct wire_create {
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	char ap[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+};
+
+struct wire_attach {
+	char ap[NAME_SIZE];
+	uint8_t proof[WIRE_PROOF_SIZE];
+};
+
+struct wire_migrate {
+	char to_es[NAME_SIZE];
+	char ap[NAME_SIZE]; /* access point that keeps the copies */
+	uint8_t proof[WIRE_PROOF_SIZE];
+};
+
+struct wire_fence {
+	uint64_t after; /* execute up to this number, if it is here, and nothing above */
+};
+
+struct wire_unfence {
+	uint32_t new_epoch;
+};
+
+/**
+ * struct wire_es_status - How a session stands at the sending edge server
+ * @state:		see enum wire_es_state; the epoch is in the message
+ * @executed:		highest number executed
+ * @cut:		number of the last cut, if @cut_association is not 0
+ * @cut_association:	association under which the cut was taken or restored
+ * @migration:		what the source is doing
+ * @peer:		source: where to or whither gone; destination: where from; may be empty
+ * @mud, @service:	of the session
+ * @secret:		of the session, sent only to the access point that proved itself
+ * @reason:		for FAILED, LOST and refusals; else empty
+ */
+struct wire_es_status {
+	enum wire_es_state state;
+	uint64_t executed;
+	uint64_t cut;
+	uint32_t cut_association;
+	enum wire_migration migration;
+	char peer[NAME_SIZE];
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+	char reason[WIRE_REASON_SIZE];
+};
+
+/**
+ * struct wire_data - One request or answer of the service
+ * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
+ * @ack:	requests: every answer up to this number has reached the MUD
+ * @status:	answers: WIRE_OK, or WIRE_E_IN_DOUBT without bytes
+ * @bytes:	payload, borrowed
+ * @len:	its length, at most WIRE_PAYLOAD_MAX
+ */
+struct wire_data {
+	uint64_t number;
+	uint64_t ack;
+	enum wire_status status;
+	const uint8_t *bytes;
+	size_t len;
+};
+
+/** struct wire_event - One line of the event log (paper, Figure 5) */
+struct wire_event {
+	uint64_t time_us; /* UTC, microseconds since 1970, by the clock of the node */
+	uint64_t session;
+	uint64_t number;
+	char node[NAME_SIZE]; /* USER, AP-1, EdgeServer-1 ... */
+	char kind[NAME_SIZE]; /* SVCQ, SVCR, REASSOCIATION REQUEST, T1 ...; free text, no name */
+	char detail[WIRE_REASON_SIZE];
+};
+
+/** struct wire_events - A batch; @dropped counts what the sender had to drop before this batch */
+struct wire_events {
+	uint64_t dropped;
+	uint32_t count;
+	struct wire_event *event; /* sender: borrowed; receiver: owned by the decoder's scratch */
+};
+
+struct wire_clock {
+	uint64_t sent_us;
+	uint64_t received_us;
+};
+
+/** struct wire_text - Bytes with a status; what they mean depends on the message */
+struct wire_text {
+	enum wire_status status;
+	const uint8_t *bytes; /* borrowed */
+	size_t len;
+};
+
+/**
+ * struct wire_offer - A source offers a container to a destination
+ *
+ * @plan is JSON for the container management of the destination: configuration of the container,
+ * image and layer digests, sizes, versions of CPU, kernel, CRIU. See es/migration_plan.h.
+ */
+struct wire_offer {
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	char from_es[NAME_SIZE];
+	char ap[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+	const uint8_t *plan; /* borrowed */
+	size_t plan_len;
+};
+
+/**
+ * struct wire_cut - What was captured at the cut besides files
+ * @number:	last executed number
+ * @cache:	answers up to @number that the MUD may still ask for; format of core/answer_cache.h
+ */
+struct wire_cut {
+	uint64_t number;
+	const uint8_t *cache; /* borrowed */
+	size_t cache_len;
+};
+
+struct wire_transfer_end {
+	uint64_t stream_bytes; /* bytes of all chunks */
+	uint8_t sha256[32];    /* of all chunks */
+};
+
+/** struct wire_message - Any message */
+struct wire_message {
+	enum wire_type type;
+	uint64_t session;
+	uint32_t association;
+	uint32_t epoch;
+	union {
+		struct wire_hello hello;
+		struct wire_association_request association_request;
+		struct wire_association_response association_response;
+		struct wire_reassociation_request reassociation_request;
+		struct wire_edges edges;
+		struct wire_refusal refusal;
+		struct wire_move_notify move_notify;
+		struct wire_move_response move_response;
+		struct wire_create create;
+		struct wire_attach attach;
+		struct wire_migrate migrate;
+		struct wire_fence fence;
+		struct wire_unfence unfence;
+		struct wire_es_status es_status;
+		struct wire_data data;
+		struct wire_events events;
+		struct wire_clock clock;
+		struct wire_text text;
+		struct wire_offer offer;
+		struct wire_cut cut;
+		struct wire_transfer_end transfer_end;
+	};
+};
+
+/** wire_type_name() - "REASSOCIATION REQUEST" and so on. Return: a constant, never NULL */
+const char *wire_type_name(enum wire_type type);
+
+/** wire_status_name() - "unknown service" and so on. Return: a constant, never NULL */
+const char *wire_status_name(enum wire_status status);
+
+/** wire_es_state_name() - "active" and so on. Return: a constant, never NULL */
+const char *wire_es_state_name(enum wire_es_state state);
