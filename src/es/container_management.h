@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Container Management - creates, watches and removes the containers of sessions
+ *
+ * A session's container is named baton-<session, 16 hexadecimal digits>-<epoch> and labelled
+ * baton.session, baton.epoch, baton.service and baton.port, so that a restarted daemon finds it
+ * again. Whatever talks to Docker runs on libuv's worker threads; results come back on the loop.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/text.h"
+
+struct err;
+struct container_management;
+
+#define CONTAINER_ID_SIZE 72  /* 64 hexadecimal digits, or a name, and the NUL */
+#define CONTAINER_IP_SIZE 46  /* INET6_ADDRSTRLEN */
+#define CONTAINERS_MAX	  1024 /* listed at a time (R9) */
+
+/** struct container_address - Where a container is reached */
+struct container_address {
+	char id[CONTAINER_ID_SIZE];
+	char ip[CONTAINER_IP_SIZE];
+	uint16_t port;
+};
+
+/**
+ * struct container_service - How the containers of a service are made
+ * @name:		of the service
+ * @image:		image name or id
+ * @command:		NULL-terminated argument list instead of the image's; may be NULL
+ * @env:		NULL-terminated list of NAME=VALUE; may be NULL
+ * @port:		the service listens on
+ * @udp:		it is an UDP port: nothing to wait for after the start
+ * @memory_bytes:	limit; 0: none
+ * @cpu_millis:		limit in thousandths of a CPU; 0: none
+ * @start_ms:		how long it may take until the port answers; 0: 30000
+ *
+ * Strings are copied by the calls that take the structure.
+ */
+struct container_service {
+	char name[NAME_SIZE];
+	const char *image;
+	const char *const *command;
+	const char *const *env;
+	uint16_t port;
+	bool udp;
+	uint64_t memory_bytes;
+	uint32_t cpu_millis;
+	uint32_t start_ms;
+};
+
+/** struct container_found - One of our containers, as container_management_list() sees it */
+struct container_found {
+	uint64_t session;
+	uint32_t epoch;
+	bool running;
+	char service[NAME_SIZE];
+	struct container_address where; /* ip is empty unless it runs */
+};
+
+/** struct container_config - Settings; the strings are borrowed for the life of the object */
+struct container_config {
+	const char *docker_socket;
+	const char *runtime; /* name under which the engine knows baton-runtime */
+};
+
+/**
+ * container_died_cb() - A container of ours ended by itself, or by someone else's hand
+ * @ctx:	Given at container_management_new()
+ * @session:	Its session
+ * @id:		Its id
+ * @exit_code:	Of its first process
+ *
+ * Not called for what container_management_remove() removes.
+ */
+typedef void (*container_died_cb)(void *ctx, uint64_t session, const char *id, int exit_code);
+
+/**
+ * container_done_cb() - An operation ended
+ * @ctx:	Given at the call
+ * @where:	The container, or NULL if it failed (always NULL after a removal)
+ * @reason:	NULL, or why it failed
+ */
+typedef void (*container_done_cb)(void *ctx, const struct container_address *where,
+				  const char *reason);
+
+/**
+ * container_list_cb() - The containers of Baton on this engine
+ * @ctx:	Given at the call
+ * @found:	Borrowed for the call
+ * @count:	How many
+ * @reason:	NULL, or why the engine could not be asked
+ */
+typedef void (*container_list_cb)(void *ctx, const struct container_found *found, size_t count,
+				  const char *reason);
+
+/**
+ * container_management_new() - Connect to an engine and watch its containers
+ * @ret:	Set on success only; the caller owns it, see container_management_close()
+ * @loop:	Loop on whose thread all calls are made
+ * @config:	Settings
+ * @died:	Called when a container ends; may be NULL
+ * @ctx:	Handed to @died
+ * @err:	Filled in on failure: the engine does not answer, or does not know the runtime
+ *
+ * Blocks for one exchange with the engine; meant for the start of the daemon.
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_new(struct container_management **ret, uv_loop_t *loop,
+			     const struct container_config *config, container_died_cb died,
+			     void *ctx, struct err *err);
+
+/**
+ * container_management_close() - Stop watching, wait for running operations, release everything
+ * @cm:		Freed when @closed is called
+ * @closed:	Called on the loop when the memory has been released; may be NULL
+ * @ctx:	Handed to @closed
+ *
+ * Containers stay as they are. No other callback comes after this call.
+ */
+void container_management_close(struct container_management *cm, void (*closed)(void *ctx),
+				void *ctx);
+
+/**
+ * container_management_create() - Create and start CT-x(m), and wait until its port answers
+ * @cm:		Container management
+ * @session:	Session
+ * @epoch:	Its epoch
+ * @service:	How the container is made, copied
+ * @done:	Called on the loop; after a failure nothing is left of the container
+ * @ctx:	Handed to @done
+ * @err:	Filled in on failure, when @done will not be called
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_create(struct container_management *cm, uint64_t session, uint32_t epoch,
+				const struct container_service *service, container_done_cb done,
+				void *ctx, struct err *err);
+
+/**
+ * container_management_remove() - Stop a container at once and remove it with its layer
+ * @cm:		Container management
+ * @id:		Id or name; one that is gone already counts as removed
+ * @done:	Called on the loop; may be NULL
+ * @ctx:	Handed to @done
+ * @err:	Filled in on failure, when @done will not be called
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_remove(struct container_management *cm, const char *id,
+				container_done_cb done, void *ctx, struct err *err);
+
+/**
+ * container_management_list() - Find all of our containers, running or not
+ * @cm:		Container management
+ * @done:	Called on the loop
+ * @ctx:	Handed to @done
+ * @err:	Filled in on failure, when @done will not be called
+ *
+ * For the start of the daemon: adopt those whose session is known, remove the others.
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_list(struct container_management *cm, container_list_cb done, void *ctx,
+			      struct err *err);
+
+/** container_name() - Name of a session's container, "baton-<session>-<epoch>" */
+void container_name(char to[CONTAINER_ID_SIZE], uint64_t session, uint32_t epoch);

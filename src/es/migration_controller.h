@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Migration Controller - moves a session's container from this edge server to another (T1 to T5)
+ *
+ * Each migration is one thread on either side, straight-line code over the stage table of
+ * es/migration_stage.h. The daemon's event loop only answers the questions a migration asks it:
+ *
+ *     source                                       destination
+ *     migration_controller_start()
+ *       prepare: check, plan, offer  ------------>  offered() -> _accept() or _refuse()
+ *                copy the layer ahead               prepare: compare, create CT-y, not started
+ *                                    <-- accept --
+ *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
+ *       T1, T3: freeze, dump, snapshot, thaw
+ *       cut_taken()   -> go on executing
+ *       T2, T4: send  ---- one stream ----------->  verify while it comes
+ *                                                   T5: put the layer in place, restore, prove it
+ *                     <-------------- result -----  arrived()
+ *       source_finished()
+ *
+ * Every started migration ends with exactly one source_finished(); every offered() is followed by
+ * exactly one arrived() or arrival_failed(), also after refuse() and cancel(). cut_taken() comes
+ * exactly once after each migration_controller_cut() that returned 0. When an ending with a failure
+ * is called, all that the migration made here has been undone: CT-x runs and is not frozen, no
+ * staged file and no half-made container is left (R10). A migration never stops CT-x: that is
+ * container_management_remove(), called when the access point says RETIRE (R3).
+ *
+ * All callbacks run on the loop's thread, from an uv_async; calling back into the controller from
+ * them is allowed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/text.h"
+#include "es/container_management.h"
+#include "wire/message.h"
+
+struct err;
+struct tls_context; /* net/tls.h */
+struct migration_controller;
+
+#define MIGRATION_ADDRESS_SIZE 128
+
+/**
+ * struct migration_config - Settings, all strings borrowed for the life of the controller
+ * @name:		of this edge server
+ * @listen:		"ADDRESS:PORT" where other edge servers bring containers; NULL: take none
+ * @docker_socket:	e.g. /run/docker.sock
+ * @docker_exec_root:	where the engine keeps its runtimes' state, e.g. /run/docker
+ * @runtime:		name under which the engine knows baton-runtime
+ * @checkpoint_dir:	work directory, made with mode 0700; should be on tmpfs, since memory images
+ *			and the copy of the container layer lie there during a migration (0600)
+ * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
+ * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
+ * @cut_hook:		path of the program baton-cut-hook
+ * @max_sources:	migrations away from here at a time; 0: 4
+ * @max_destinations:	migrations to here at a time; 0: 4
+ * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
+ * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
+ * @idle_ms:		a silent peer is given up after this; 0: 30000
+ * @compression:	zstd level; 0: 3
+ * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
+ */
+struct migration_config {
+	const char *name;
+	const char *listen;
+	const char *docker_socket;
+	const char *docker_exec_root;
+	const char *runtime;
+	const char *checkpoint_dir;
+	const char *staged_dir;
+	const char *prefix;
+	const char *cut_hook;
+	uint32_t max_sources;
+	uint32_t max_destinations;
+	uint64_t max_bytes;
+	uint32_t drain_tries;
+	uint32_t idle_ms;
+	int compression;
+	bool test_late_snapshot;
+};
+
+/**
+ * struct migration_source - What to move and where to
+ * @container:	id or name of CT-x
+ * @service:	name of its service
+ * @mud, @ap, @secret, @association, @epoch:	of the session now; copied into the offer
+ * @port:	port the service listens on in the container
+ * @to_es:	name of the destination; its certificate must carry it
+ * @to_address:	"HOST:PORT" of its transfer listener
+ */
+struct migration_source {
+	char container[CONTAINER_ID_SIZE];
+	char service[NAME_SIZE];
+	char mud[NAME_SIZE];
+	char ap[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+	uint32_t association;
+	uint32_t epoch;
+	uint16_t port;
+	char to_es[NAME_SIZE];
+	char to_address[MIGRATION_ADDRESS_SIZE];
+};
+
+/**
+ * struct migration_controller_ops - What the controller asks of and tells the daemon
+ *
+ * Pointers given to a callback are borrowed for the call.
+ */
+struct migration_controller_ops {
+	/**
+	 * @cut_wanted: all is prepared. Hold new requests, let the running one end, close the
+	 * connections into the container, then call migration_controller_cut(); if that takes too
+	 * long, migration_controller_cut_delayed().
+	 */
+	void (*cut_wanted)(void *ctx, uint64_t session);
+	/**
+	 * @cut_taken: the container runs again; go on executing. If @taken is false there is no
+	 * cut, @reason says why, and source_finished(false) follows.
+	 */
+	void (*cut_taken)(void *ctx, uint64_t session, bool taken, uint32_t freeze_us,
+			  const char *reason);
+	/** @source_finished: the migration is over; @restored: CT-y stands restored, not active */
+	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason);
+	/**
+	 * @offered: another edge server, @offer->offer.from_es by its certificate, brings a
+	 * session. Answer now or later with migration_controller_accept() or _refuse().
+	 */
+	void (*offered)(void *ctx, uint64_t transfer_id, const struct wire_message *offer);
+	/** @arrived: CT-y is restored, proven, and its port answers; it stands at @cut->number */
+	void (*arrived)(void *ctx, uint64_t transfer_id, uint64_t session,
+			const struct wire_cut *cut, const struct container_address *where);
+	/** @arrival_failed: nothing of the transfer is left here */
+	void (*arrival_failed)(void *ctx, uint64_t transfer_id, uint64_t session,
+			       const char *reason);
+	/**
+	 * @stage: a stage is done, for the Log Reporter. @event is "MIGRATION START", "PREPARED",
+	 * "T1" ... "T5" or "MIGRATION FAILED"; @time_us is when, UTC; @number is the cut's, or 0;
+	 * @detail is "key=value ..." with durations (_us) and bytes
+	 */
+	void (*stage)(void *ctx, uint64_t session, const char *event, uint64_t time_us,
+		      uint64_t number, const char *detail);
+};
+
+/**
+ * migration_controller_new() - Make a controller and open its listener
+ * @ret:	Set on success only; the caller owns it, see migration_controller_close()
+ * @loop:	Loop on whose thread all calls are made
+ * @config:	Settings, copied (the strings are borrowed)
+ * @tls:	Certificates for transfers, borrowed for the life of the controller
+ * @ops:	Callbacks, borrowed for the life of the controller
+ * @ctx:	Handed to them
+ * @err:	Filled in on failure
+ *
+ * What a crashed predecessor has left in @config->checkpoint_dir and @config->staged_dir is
+ * removed first; containers it has left are the daemon's to judge (container_management_list()).
+ *
+ * Return: 0, or negative error code
+ */
+int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
+			     const struct migration_config *config, struct tls_context *tls,
+			     const struct migration_controller_ops *ops, void *ctx,
+			     struct err *err);
+
+/**
+ * migration_controller_close() - Cancel all migrations, wait for their threads, release everything
+ * @mc:		Controller; freed when @closed is called
+ * @closed:	Called on the loop when the memory has been released; may be NULL
+ * @ctx:	Handed to @closed
+ *
+ * Waits for the threads, which undo what they have done: seconds at most. No other callback comes
+ * after this call.
+ */
+void migration_controller_close(struct migration_controller *mc, void (*closed)(void *ctx),
+				void *ctx);
+
+/**
+ * migration_controller_start() - Begin to move a session away
+ * @mc:		Controller
+ * @session:	Session
+ * @source:	What and where to, copied
+ * @err:	Filled in on failure, when no callback will come
+ *
+ * Return: 0, -EBUSY if the limit is reached, -EALREADY if the session is being moved, or negative
+ * error code
+ */
+int migration_controller_start(struct migration_controller *mc, uint64_t session,
+			       const struct migration_source *source, struct err *err);
+
+/**
+ * migration_controller_cut() - The session is drained: take the cut now
+ * @mc:		Controller
+ * @session:	Session for which cut_wanted() was called
+ * @number:	Last executed number
+ * @cache:	Answer cache to travel with the session, copied
+ * @cache_len:	Its length
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ENOENT if no migration waits for it (it has failed meanwhile; its end is on the way,
+ * go on executing), or -ENOMEM
+ */
+int migration_controller_cut(struct migration_controller *mc, uint64_t session, uint64_t number,
+			     const void *cache, size_t cache_len, struct err *err);
+
+/**
+ * migration_controller_cut_delayed() - The session could not be drained in time (R12)
+ * @mc:		Controller
+ * @session:	Session for which cut_wanted() was called; it executes on
+ * @reason:	Why, for the log
+ *
+ * cut_wanted() comes again a little later, a limited number of times.
+ */
+void migration_controller_cut_delayed(struct migration_controller *mc, uint64_t session,
+				      const char *reason);
+
+/**
+ * migration_controller_cancel() - Drop the session's migration, whichever side this is
+ * @mc:		Controller
+ * @session:	Session; nothing happens if it has no migration here
+ * @reason:	Comes back in source_finished() or arrival_failed()
+ *
+ * Prompt: children are killed, connections closed. The usual ending follows.
+ */
+void migration_controller_cancel(struct migration_controller *mc, uint64_t session,
+				 const char *reason);
+
+/** migration_controller_accept() - Let the offered session come; nothing if it is gone already */
+void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id);
+
+/** migration_controller_refuse() - Turn the offer down; @reason is told to the source */
+void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
+				 const char *reason);
+
+/**
+ * migration_controller_check() - Whether CRIU could dump a container, as JSON for `baton check`
+ * @mc:		Controller
+ * @container:	Id or name
+ * @done:	Called on the loop; @json is borrowed for the call:
+ *		{"container": ..., "ok": bool, "findings": [{"what": ..., "remedy": ...}]}, or NULL
+ *		with @reason set if the container could not be looked at
+ * @ctx:	Handed to @done
+ * @err:	Filled in on failure, when @done will not be called
+ *
+ * Return: 0, or negative error code
+ */
+int migration_controller_check(struct migration_controller *mc, const char *container,
+			       void (*done)(void *ctx, const char *json, const char *reason),
+			       void *ctx, struct err *err);
