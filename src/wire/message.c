@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/message.h"
 
+#include <string.h>
+
 const char *wire_type_name(enum wire_type type)
 {
 	switch (type) {
@@ -62,6 +64,8 @@ const char *wire_type_name(enum wire_type type)
 		return "FAILED";
 	case WIRE_LOST:
 		return "LOST";
+	case WIRE_REFUSED:
+		return "REFUSED";
 	case WIRE_REQUEST:
 		return "REQUEST";
 	case WIRE_ANSWER:
@@ -117,6 +121,34 @@ const char *wire_status_name(enum wire_status status)
 		return "failed";
 	}
 	return "unknown status";
+}
+
+const char *wire_role_name(enum wire_role role)
+{
+	switch (role) {
+	case WIRE_ROLE_NONE:
+		return "none";
+	case WIRE_ROLE_MUD:
+		return "mud";
+	case WIRE_ROLE_AP:
+		return "ap";
+	case WIRE_ROLE_ES:
+		return "es";
+	case WIRE_ROLE_LOGREPO:
+		return "logrepo";
+	case WIRE_ROLE_OPERATOR:
+		return "operator";
+	}
+	return "unknown role";
+}
+
+enum wire_role wire_role_from_name(const char *name)
+{
+	for (enum wire_role r = WIRE_ROLE_MUD; r <= WIRE_ROLE_OPERATOR; r++) {
+		if (strcmp(name, wire_role_name(r)) == 0)
+			return r;
+	}
+	return WIRE_ROLE_NONE;
 }
 
 const char *wire_es_state_name(enum wire_es_state state)

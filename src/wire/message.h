@@ -78,6 +78,8 @@ enum wire_type {
 	WIRE_ABORTED,
 	WIRE_FAILED,	/* a migration failed, the session lives on where it was (R10) */
 	WIRE_LOST,	/* the container died */
+	WIRE_REFUSED,	/* a command was not obeyed: status and reason say why, association is the
+			 * one in force, nothing else in the body counts */
 
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,
@@ -238,7 +240,8 @@ struct wire_unfence {
  * @peer:		source: where to or whither gone; destination: where from; may be empty
  * @mud, @service:	of the session
  * @secret:		of the session, sent only to the access point that proved itself
- * @reason:		for FAILED, LOST and refusals; else empty
+ * @status:		WIRE_OK, or for FAILED and REFUSED what was wrong
+ * @reason:		for FAILED, LOST and REFUSED; else empty
  */
 struct wire_es_status {
 	enum wire_es_state state;
@@ -250,6 +253,7 @@ struct wire_es_status {
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];
 	uint8_t secret[WIRE_SECRET_SIZE];
+	enum wire_status status;
 	char reason[WIRE_REASON_SIZE];
 };
 
@@ -366,6 +370,12 @@ const char *wire_type_name(enum wire_type type);
 
 /** wire_status_name() - "unknown service" and so on. Return: a constant, never NULL */
 const char *wire_status_name(enum wire_status status);
+
+/** wire_role_name() - "mud", "ap", "es", "logrepo", "operator". Return: a constant, never NULL */
+const char *wire_role_name(enum wire_role role);
+
+/** wire_role_from_name() - Reverse of wire_role_name(). Return: WIRE_ROLE_NONE if there is none */
+enum wire_role wire_role_from_name(const char *name);
 
 /** wire_es_state_name() - "active" and so on. Return: a constant, never NULL */
 const char *wire_es_state_name(enum wire_es_state state);
