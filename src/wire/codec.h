@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Codec - messages to frames and back; baton.proto describes the bytes
+ *
+ * Requests, answers, chunks and cuts have a fixed binary header, read without parsing; all other
+ * messages are protobuf. Decoding trusts nothing: what is not written in baton.proto is refused, and
+ * the memory it may take is bounded whatever comes in. Encoding keeps to the same rules, so that a
+ * fault of ours shows at the sender.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/message.h"
+
+struct buf;
+struct err;
+
+#define WIRE_FRAME_PREFIX	5 /* length and kind */
+#define WIRE_DATA_HEADER_SIZE	40
+#define WIRE_CONTROL_MAX	(2u << 20) /* bytes of an envelope */
+#define WIRE_CUT_MAX		(WIRE_WINDOW * (WIRE_PAYLOAD_MAX + 128)) /* bytes of an answer cache */
+#define WIRE_LINK_FRAME_MAX	(WIRE_FRAME_PREFIX + WIRE_CONTROL_MAX) /* largest one on a link */
+#define WIRE_SCRATCH_MAX	(6u << 20) /* memory that decoding one message may take */
+
+/** enum wire_kind - Second field of a frame; the values are on the wire and never change */
+enum wire_kind {
+	WIRE_KIND_CONTROL = 1,
+	WIRE_KIND_REQUEST,
+	WIRE_KIND_ANSWER,
+	WIRE_KIND_CHUNK, /* this one and CUT: migration connections only */
+	WIRE_KIND_CUT,
+};
+
+/**
+ * struct wire_scratch - Memory behind a decoded message
+ * @first:	Newest block; older ones hang on it
+ * @used:	Bytes in all blocks
+ * @event:	Events of the last EVENTS message
+ *
+ * All zero is a valid, empty scratch.
+ */
+struct wire_scratch {
+	struct wire_block *first;
+	size_t used;
+	struct wire_event *event;
+};
+
+/** wire_scratch_deinit() - Release the memory; messages decoded with it are gone */
+void wire_scratch_deinit(struct wire_scratch *s);
+
+/**
+ * wire_encode() - Append the frame of a message
+ * @m:		Message, borrowed for the call
+ * @out:	Buffer to append to; unchanged on failure
+ * @err:	Filled in on failure
+ *
+ * Control characters in free text (reasons, event kinds and details) become '?'.
+ *
+ * Return: 0, -EINVAL if a field breaks the rules of baton.proto, -ENOBUFS if @out is at its limit,
+ * or -ENOMEM
+ */
+int wire_encode(const struct wire_message *m, struct buf *out, struct err *err);
+
+/**
+ * wire_frame_size() - How long the frame at the start of some bytes is
+ * @bytes:	What has come in
+ * @len:	How much that is
+ * @bulk:	Whether chunks and cuts may come on this connection
+ * @size:	Set to the size of the whole frame, prefix included, if 1 is returned. It can be
+ *		more than @len: then wait for the rest
+ * @err:	Filled in on failure
+ *
+ * Return: 1, 0 if @len is too short to tell, or -EPROTO if this can be no frame
+ */
+int wire_frame_size(const uint8_t *bytes, size_t len, bool bulk, size_t *size, struct err *err);
+
+/**
+ * wire_decode() - Read one whole frame
+ * @frame:	Frame, prefix included
+ * @len:	Its size, as wire_frame_size() said
+ * @m:		Filled in; what it points to is in @frame or @scratch and valid until the next call
+ *		with @scratch
+ * @scratch:	Memory for the message
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPROTO, or -ENOMEM
+ */
+int wire_decode(const uint8_t *frame, size_t len, struct wire_message *m,
+		struct wire_scratch *scratch, struct err *err);
+
+/**
+ * wire_hello_check() - Whether we can talk to whoever sent this
+ * @m:		First message of a connection
+ * @name:	Name in its certificate
+ * @role:	Role in its certificate
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -EPROTO: no HELLO, versions do not meet, or it is not what its certificate says
+ */
+int wire_hello_check(const struct wire_message *m, const char *name, enum wire_role role,
+		     struct err *err);
+
+/** wire_hello_set() - Make @m the HELLO of @name in @role (a valid name) */
+void wire_hello_set(struct wire_message *m, const char *name, enum wire_role role);
