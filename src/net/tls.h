@@ -133,3 +133,6 @@ int tls_session_drain(struct tls_session *s, struct buf *to, struct err *err);
 
 /** tls_session_close() - Tell the peer that we end; drain (memory) afterwards */
 void tls_session_close(struct tls_session *s);
+
+/** tls_session_sent() - Bytes handed to the network so far, encryption included */
+uint64_t tls_session_sent(const struct tls_session *s);

@@ -8,7 +8,7 @@
  * event loop of the program goes on moving requests. Every call ends within its time limit: it
  * fails with -ETIMEDOUT when no byte moved for @timeout_ms, and with -ECANCELED as soon as
  * @cancel_fd is readable (an eventfd or the read end of a pipe, which stays readable, so that all
- * later calls fail too). The version, name and role are checked by HELLO as on links.
+ * later calls fail too). A handshake has @timeout_ms in all. The version, name and role are checked by HELLO as on links.
  *
  * One thread at a time may use a stream. Programs must ignore SIGPIPE.
  */

@@ -154,6 +154,7 @@ static void check_session(struct check *c, const struct wire_message *m)
 {
 	switch (m->type) {
 	case WIRE_HELLO:
+	case WIRE_REFUSAL: /* without a session it refuses the connection */
 	case WIRE_EVENTS:
 	case WIRE_CLOCK_PROBE:
 	case WIRE_CLOCK_REPLY:

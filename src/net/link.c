@@ -1,0 +1,1007 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "net/address.h"
+#include "net/tcp.h"
+#include "net/tls.h"
+#include "wire/codec.h"
+
+/*
+ * DOC: how a link works
+ *
+ * Bytes from the socket are fed to the TLS session, decrypted into @in, cut into frames, decoded
+ * and handed to the owner, all inside libuv's read callback. Bytes to the socket go the other way:
+ * encode, encrypt, append to @out, and @out is tried on the socket at once. What the kernel does
+ * not take moves to @flying, which libuv writes, while @out collects what comes meanwhile; so there
+ * is at most one write under way, and small messages travel together under load.
+ *
+ * Every end of a link goes through link_fail() or link_close(): the state becomes CLOSING and both
+ * handles are closed. Only when libuv has called back for both is the owner told (down, refused),
+ * the link taken from its listener or peer, and its memory freed. That is why no callback ever
+ * comes from inside link_send(), and why a callback may close the very link it was called for.
+ *
+ * A peer has at most one link; when that is gone it waits and makes the next.
+ */
+
+#define DEFAULT_QUEUE_BYTES  (8u << 20)
+#define DEFAULT_HANDSHAKE_MS 5000
+#define DEFAULT_PROBE_MS     1000
+#define DEFAULT_DEAD_MS	     10000
+#define DEFAULT_RETRY_MIN_MS 50
+#define DEFAULT_RETRY_MAX_MS 2000
+#define DEFAULT_ACCEPTED_MAX 1024
+
+#define BACKLOG		  128
+#define DECRYPT_STEP	  16384u /* one TLS record */
+#define PROBE_QUEUE_BYTES 65536u /* with more waiting, the bytes themselves will show if it lives */
+#define KEEP_BYTES	  (1u << 20)
+#define REFUSALS_A_SECOND 10
+
+/* enum link_state - Where a connection is; only UP is known to its owner */
+enum link_state {
+	LINK_CONNECTING, /* TCP */
+	LINK_HANDSHAKE,	 /* TLS */
+	LINK_HELLO,	 /* ours is sent, the other's is awaited */
+	LINK_UP,
+	LINK_CLOSING, /* handles are being closed */
+};
+
+/**
+ * struct link - One connection
+ * @setup:		Copy of the listener's or peer's
+ * @listener, @peer:	Where it belongs: one of them
+ * @item:		In the listener's list
+ * @tcp, @timer:	Its handles; the timer limits the handshake, then ticks for liveness
+ * @handles:		How many of them libuv still knows
+ * @state:		See enum link_state
+ * @announced:		up() was called
+ * @silent:		Its owner closed it and wants to hear no more
+ * @paused:		Reading is stopped by the owner
+ * @full:		writable() is owed
+ * @writing:		@flying is with libuv
+ * @in:			Decrypted bytes that make no whole frame yet
+ * @frame:		Frame being encoded
+ * @out, @flying:	Encrypted bytes, see above
+ * @scratch:		Memory of the message being handled
+ * @last_heard, @last_said, @last_tick: Loop times of bytes in, bytes out, timer
+ * @name, @role:	From the peer's certificate
+ * @who:		Name or address, for refused()
+ * @reason:		Why it is closing
+ */
+struct link {
+	struct link_setup setup;
+	struct listener *listener;
+	struct peer *peer;
+	struct list item;
+	uv_tcp_t tcp;
+	uv_timer_t timer;
+	int handles;
+	enum link_state state;
+	bool announced;
+	bool silent;
+	bool paused;
+	bool full;
+	bool writing;
+	struct tls_session *tls;
+	struct buf in;
+	struct buf frame;
+	struct buf out;
+	struct buf flying;
+	uv_connect_t connect;
+	uv_write_t write;
+	struct wire_scratch scratch;
+	uint64_t last_heard;
+	uint64_t last_said;
+	uint64_t last_tick;
+	char name[NAME_SIZE];
+	enum wire_role role;
+	char who[ADDRESS_TEXT_SIZE];
+	char reason[ERR_TEXT_MAX];
+	void *data;
+};
+
+/**
+ * struct listener - Accepts connections
+ * @setup:	As given, limits filled in
+ * @roles:	Roles that may connect
+ * @tcp:	Listening handle
+ * @open:	Whether libuv still knows @tcp
+ * @closing:	listener_close() was called
+ * @links:	All connections accepted
+ * @count:	How many
+ * @second:	Second that @refusals counts in
+ */
+struct listener {
+	struct link_setup setup;
+	unsigned int roles;
+	uv_tcp_t tcp;
+	bool open;
+	bool closing;
+	struct list links;
+	uint32_t count;
+	uint64_t second;
+	uint32_t refusals;
+};
+
+/**
+ * struct peer - Keeps a connection to one program
+ * @setup:	As given, limits filled in
+ * @name, @role: What its certificate must say
+ * @address:	Where it is
+ * @timer:	Wait before the next attempt
+ * @open:	Whether libuv still knows @timer
+ * @closing:	peer_close() was called
+ * @link:	The present connection or attempt, or NULL while waiting
+ * @wait_ms:	Next wait
+ * @told:	Last reason given to refused(), so that it is given once
+ */
+struct peer {
+	struct link_setup setup;
+	char name[NAME_SIZE];
+	enum wire_role role;
+	struct address address;
+	uv_timer_t timer;
+	bool open;
+	bool closing;
+	struct link *link;
+	uint32_t wait_ms;
+	char told[ERR_TEXT_MAX];
+};
+
+static void listener_link_gone(struct listener *ls, struct link *l);
+static void peer_link_gone(struct peer *p, struct link *l);
+static void on_tick(uv_timer_t *timer);
+
+static struct link_limits with_defaults(struct link_limits l)
+{
+	if (!l.queue_bytes)
+		l.queue_bytes = DEFAULT_QUEUE_BYTES;
+	if (!l.handshake_ms)
+		l.handshake_ms = DEFAULT_HANDSHAKE_MS;
+	if (!l.probe_ms)
+		l.probe_ms = DEFAULT_PROBE_MS;
+	if (!l.dead_ms)
+		l.dead_ms = DEFAULT_DEAD_MS;
+	if (!l.retry_min_ms)
+		l.retry_min_ms = DEFAULT_RETRY_MIN_MS;
+	if (!l.retry_max_ms)
+		l.retry_max_ms = DEFAULT_RETRY_MAX_MS;
+	if (!l.accepted_max)
+		l.accepted_max = DEFAULT_ACCEPTED_MAX;
+	return l;
+}
+
+static uint64_t realtime_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* ---- the end of a link ---- */
+
+static void link_free(struct link *l)
+{
+	tls_session_free(l->tls);
+	buf_deinit(&l->in);
+	buf_deinit(&l->frame);
+	buf_deinit(&l->out);
+	buf_deinit(&l->flying);
+	wire_scratch_deinit(&l->scratch);
+	free(l);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct link *l = handle->data;
+
+	if (--l->handles > 0)
+		return;
+	if (l->announced && !l->silent)
+		l->setup.ops->down(l->setup.ctx, l, l->reason);
+	/* down() may have closed the listener or peer, which then waits for this */
+	if (l->listener)
+		listener_link_gone(l->listener, l);
+	else
+		peer_link_gone(l->peer, l);
+	link_free(l);
+}
+
+static void close_handles(struct link *l)
+{
+	l->state = LINK_CLOSING;
+	uv_close((uv_handle_t *)&l->tcp, on_handle_closed);
+	uv_close((uv_handle_t *)&l->timer, on_handle_closed);
+}
+
+/* Last bytes, such as a TLS alert: tried once, for the kernel may have room */
+static void try_last_bytes(struct link *l)
+{
+	if (l->tls && tls_session_drain(l->tls, &l->out, NULL) == 0 && l->out.len && !l->writing) {
+		uv_buf_t b = uv_buf_init((char *)buf_bytes(&l->out), (unsigned int)l->out.len);
+
+		(void)uv_try_write((uv_stream_t *)&l->tcp, &b, 1);
+	}
+}
+
+/* Ends a link because of @reason; the owner hears of it from the event loop */
+static void link_fail(struct link *l, const char *reason)
+{
+	if (l->state == LINK_CLOSING)
+		return;
+	(void)snprintf(l->reason, sizeof(l->reason), "%s", reason);
+	if (l->state == LINK_UP)
+		tls_session_close(l->tls);
+	try_last_bytes(l);
+	close_handles(l);
+}
+
+static void link_fail_uv(struct link *l, const char *what, int status)
+{
+	char text[ERR_TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s: %s", what, uv_strerror(status));
+	link_fail(l, text);
+}
+
+void link_close(struct link *l)
+{
+	l->silent = true;
+	link_fail(l, "closed by us");
+}
+
+/* ---- sending ---- */
+
+static void link_flush(struct link *l);
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct link *l = req->data;
+
+	l->writing = false;
+	if (l->state == LINK_CLOSING)
+		return;
+	if (status < 0) {
+		link_fail_uv(l, "write", status);
+		return;
+	}
+	if (l->flying.capacity > KEEP_BYTES)
+		buf_deinit(&l->flying); /* a burst is over: idle links must not hold megabytes */
+	else
+		buf_consume(&l->flying, l->flying.len);
+	l->last_said = uv_now(l->setup.loop);
+	link_flush(l);
+	if (l->full && l->state == LINK_UP && link_queued(l) <= l->setup.limits.queue_bytes / 2) {
+		l->full = false;
+		if (l->setup.ops->writable)
+			l->setup.ops->writable(l->setup.ctx, l);
+	}
+}
+
+/* Moves encrypted bytes towards the socket, as far as it takes them */
+static void link_flush(struct link *l)
+{
+	if (l->writing || l->state == LINK_CLOSING || !l->out.len)
+		return;
+	uv_buf_t b = uv_buf_init((char *)buf_bytes(&l->out), (unsigned int)l->out.len);
+	int n = uv_try_write((uv_stream_t *)&l->tcp, &b, 1);
+	if (n < 0 && n != UV_EAGAIN) {
+		link_fail_uv(l, "write", n);
+		return;
+	}
+	if (n > 0) {
+		buf_consume(&l->out, (size_t)n);
+		l->last_said = uv_now(l->setup.loop);
+	}
+	if (!l->out.len)
+		return;
+	struct buf empty = l->flying;
+	l->flying = l->out;
+	l->out = empty;
+	b = uv_buf_init((char *)buf_bytes(&l->flying), (unsigned int)l->flying.len);
+	l->write.data = l;
+	int r = uv_write(&l->write, (uv_stream_t *)&l->tcp, &b, 1, on_written);
+	if (r < 0) {
+		link_fail_uv(l, "write", r);
+		return;
+	}
+	l->writing = true;
+}
+
+/* Takes what TLS has for the network and sends it */
+static int link_push(struct link *l, struct err *err)
+{
+	int r = tls_session_drain(l->tls, &l->out, err);
+
+	if (r < 0)
+		return r;
+	link_flush(l);
+	return 0;
+}
+
+size_t link_queued(const struct link *l)
+{
+	return l->out.len + l->flying.len;
+}
+
+/* link_send() for any state after the handshake */
+static int send_message(struct link *l, const struct wire_message *m)
+{
+	size_t limit = l->setup.limits.queue_bytes;
+	struct err err = { 0 };
+	size_t put;
+	int r;
+
+	if (m->type == WIRE_TRANSFER_CHUNK || m->type == WIRE_TRANSFER_CUT)
+		return -EINVAL;
+	if (link_queued(l) >= limit) {
+		l->full = true;
+		return LINK_E_FULL;
+	}
+	buf_consume(&l->frame, l->frame.len);
+	r = wire_encode(m, &l->frame, &err);
+	if (r < 0) {
+		log_debug("link to %s: %s", l->name, err.text);
+		return r;
+	}
+	/* one message larger than the limit may still go when nothing else waits */
+	if (link_queued(l) && link_queued(l) + l->frame.len > limit) {
+		l->full = true;
+		return LINK_E_FULL;
+	}
+	r = tls_session_write(l->tls, buf_bytes(&l->frame), l->frame.len, &put, &err);
+	if (r == 0)
+		r = link_push(l, &err);
+	if (r != 0) {
+		link_fail(l, r < 0 ? err.text : "TLS does not take bytes");
+		return LINK_E_DOWN;
+	}
+	return l->state == LINK_CLOSING ? LINK_E_DOWN : 0;
+}
+
+int link_send(struct link *l, const struct wire_message *m)
+{
+	if (l->state != LINK_UP)
+		return LINK_E_DOWN;
+	return send_message(l, m);
+}
+
+int link_probe(struct link *l)
+{
+	struct wire_message m = {
+		.type = WIRE_CLOCK_PROBE,
+		.clock = { .sent_us = realtime_us() },
+	};
+
+	return link_send(l, &m);
+}
+
+/* ---- receiving ---- */
+
+static int peer_identity(struct link *l, struct err *err)
+{
+	int r = tls_session_peer(l->tls, l->name, &l->role, err);
+
+	if (r < 0)
+		return r;
+	if (l->peer && (!name_equal(l->name, l->peer->name) || l->role != l->peer->role))
+		return err_set(err, -EACCES,
+			       "there is %s %s by its certificate, not %s %s: check the address",
+			       wire_role_name(l->role), l->name, wire_role_name(l->peer->role),
+			       l->peer->name);
+	if (l->listener && !(l->listener->roles & LINK_ROLE(l->role)))
+		return err_set(err, -EACCES, "%s has role \"%s\", which may not connect here",
+			       l->name, wire_role_name(l->role));
+	return 0;
+}
+
+/* Tells the peer why it cannot stay; without this it would only see a broken connection */
+static void refuse(struct link *l, const char *reason)
+{
+	struct wire_message m = {
+		.type = WIRE_REFUSAL,
+		.refusal = { .status = WIRE_E_NOT_ALLOWED },
+	};
+
+	(void)snprintf(m.refusal.reason, sizeof(m.refusal.reason), "%.250s", reason);
+	(void)send_message(l, &m);
+	link_fail(l, reason);
+}
+
+static void handshake(struct link *l)
+{
+	struct wire_message hello;
+	struct err err = { 0 };
+	int r;
+
+	r = tls_session_handshake(l->tls, &err);
+	if (r < 0) {
+		link_fail(l, err.text);
+		return;
+	}
+	if (r == 0)
+		l->state = LINK_HELLO;
+	if (link_push(l, &err) < 0) {
+		link_fail(l, err.text);
+		return;
+	}
+	if (l->state != LINK_HELLO)
+		return;
+	if (peer_identity(l, &err) < 0) {
+		refuse(l, err.text);
+		return;
+	}
+	wire_hello_set(&hello, tls_context_name(l->setup.tls), tls_context_role(l->setup.tls));
+	if (send_message(l, &hello) < 0)
+		link_fail(l, "cannot send HELLO");
+}
+
+static void come_up(struct link *l, const struct wire_message *m)
+{
+	struct err err = { 0 };
+
+	if (wire_hello_check(m, l->name, l->role, &err) < 0) {
+		refuse(l, err.text);
+		return;
+	}
+	l->state = LINK_UP;
+	l->announced = true;
+	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
+	l->last_tick = uv_now(l->setup.loop);
+	(void)uv_timer_start(&l->timer, on_tick, tick, tick);
+	if (l->peer) {
+		l->peer->wait_ms = l->setup.limits.retry_min_ms;
+		l->peer->told[0] = '\0';
+	}
+	l->setup.ops->up(l->setup.ctx, l);
+}
+
+static void answer_probe(struct link *l, const struct wire_message *m)
+{
+	struct wire_message reply = {
+		.type = WIRE_CLOCK_REPLY,
+		.clock = { .sent_us = m->clock.sent_us, .received_us = realtime_us() },
+	};
+
+	/* at the queue's limit the other side hears enough from us without this */
+	(void)send_message(l, &reply);
+}
+
+static void take_clock(struct link *l, const struct wire_message *m)
+{
+	uint64_t now = realtime_us();
+
+	if (!l->setup.ops->clock || now < m->clock.sent_us)
+		return;
+	uint64_t rtt = now - m->clock.sent_us;
+	int64_t offset = (int64_t)(m->clock.received_us - (m->clock.sent_us + rtt / 2));
+	l->setup.ops->clock(l->setup.ctx, l, offset, rtt);
+}
+
+static void handle_message(struct link *l, const struct wire_message *m)
+{
+	if (m->type == WIRE_REFUSAL && m->session == 0) {
+		char text[ERR_TEXT_MAX];
+
+		(void)snprintf(text, sizeof(text), "the peer refused us: %s", m->refusal.reason);
+		link_fail(l, text);
+		return;
+	}
+	if (l->state == LINK_HELLO) {
+		come_up(l, m);
+		return;
+	}
+	switch (m->type) {
+	case WIRE_HELLO:
+		link_fail(l, "sent HELLO twice");
+		break;
+	case WIRE_CLOCK_PROBE:
+		answer_probe(l, m);
+		break;
+	case WIRE_CLOCK_REPLY:
+		take_clock(l, m);
+		break;
+	default:
+		l->setup.ops->message(l->setup.ctx, l, m);
+	}
+}
+
+/* Whether frames may be handed on now */
+static bool may_deliver(const struct link *l)
+{
+	return l->state == LINK_HELLO || (l->state == LINK_UP && !l->paused);
+}
+
+static void deliver_frames(struct link *l)
+{
+	while (may_deliver(l)) {
+		struct wire_message m;
+		struct err err = { 0 };
+		size_t size;
+
+		int r = wire_frame_size(buf_bytes(&l->in), l->in.len, false, &size, &err);
+		if (r == 0 || (r > 0 && size > l->in.len))
+			return;
+		if (r > 0)
+			r = wire_decode(buf_bytes(&l->in), size, &m, &l->scratch, &err);
+		if (r < 0) {
+			link_fail(l, err.text);
+			return;
+		}
+		handle_message(l, &m);
+		buf_consume(&l->in, size);
+	}
+}
+
+/* Decrypts and hands on all that is there, unless the owner pauses or closes the link */
+static void process(struct link *l)
+{
+	if (l->state == LINK_HANDSHAKE)
+		handshake(l);
+	deliver_frames(l);
+	while (may_deliver(l)) {
+		struct err err = { 0 };
+		size_t got;
+
+		int r = buf_reserve(&l->in, DECRYPT_STEP, &err);
+		if (r == 0)
+			r = tls_session_read(l->tls, buf_tail(&l->in), DECRYPT_STEP, &got, &err);
+		if (r == TLS_E_WANT_READ)
+			break;
+		if (r != 0) {
+			link_fail(l, r == TLS_E_CLOSED ? "closed by the peer" : err.text);
+			return;
+		}
+		l->in.len += got;
+		deliver_frames(l);
+	}
+	/* reading can make TLS want to say something, such as a key update */
+	if (l->state != LINK_CLOSING)
+		(void)link_push(l, NULL);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *b)
+{
+	/* shared by all links of a thread: libuv fills it and on_read() empties it at once */
+	static _Thread_local char bytes[65536];
+
+	(void)handle;
+	(void)suggested;
+	*b = uv_buf_init(bytes, sizeof(bytes));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *b)
+{
+	struct link *l = stream->data;
+	struct err err = { 0 };
+
+	if (l->state == LINK_CLOSING || nread == 0)
+		return;
+	if (nread == UV_EOF) {
+		link_fail(l, "the peer broke off");
+		return;
+	}
+	if (nread < 0) {
+		link_fail_uv(l, "read", (int)nread);
+		return;
+	}
+	l->last_heard = uv_now(l->setup.loop);
+	if (tls_session_feed(l->tls, b->base, (size_t)nread, &err) < 0) {
+		link_fail(l, err.text);
+		return;
+	}
+	process(l);
+}
+
+void link_pause(struct link *l)
+{
+	if (l->paused || l->state != LINK_UP)
+		return;
+	l->paused = true;
+	(void)uv_read_stop((uv_stream_t *)&l->tcp);
+}
+
+static void on_resumed(uv_timer_t *timer)
+{
+	struct link *l = timer->data;
+	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
+
+	(void)uv_timer_start(&l->timer, on_tick, tick, tick);
+	process(l);
+}
+
+void link_resume(struct link *l)
+{
+	if (!l->paused || l->state != LINK_UP)
+		return;
+	l->paused = false;
+	l->last_heard = uv_now(l->setup.loop);
+	int r = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
+	if (r < 0) {
+		link_fail_uv(l, "read", r);
+		return;
+	}
+	/* frames may be waiting in @in already, and no byte from the network would wake them */
+	(void)uv_timer_start(&l->timer, on_resumed, 0, 0);
+}
+
+/* ---- life ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct link *l = timer->data;
+	const struct link_limits *limits = &l->setup.limits;
+	uint64_t now = uv_now(l->setup.loop);
+
+	/* a process that was stopped must not blame its peers for the time it slept */
+	if (now - l->last_tick > limits->dead_ms / 2)
+		l->last_heard = now;
+	l->last_tick = now;
+	if (!l->paused && now - l->last_heard >= limits->dead_ms) {
+		char text[64];
+
+		(void)snprintf(text, sizeof(text), "no sign of life for %u ms", limits->dead_ms);
+		link_fail(l, text);
+		return;
+	}
+	if (link_queued(l) > PROBE_QUEUE_BYTES)
+		return;
+	if (now - l->last_said >= limits->probe_ms ||
+	    (!l->paused && now - l->last_heard >= limits->probe_ms))
+		(void)link_probe(l);
+}
+
+static void on_handshake_timeout(uv_timer_t *timer)
+{
+	struct link *l = timer->data;
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "%s not done within %u ms",
+		       l->state == LINK_CONNECTING ? "connect" : "handshake",
+		       l->setup.limits.handshake_ms);
+	link_fail(l, text);
+}
+
+/* Makes a link with its handles open; on failure nothing is left */
+static int link_new(struct link **ret, const struct link_setup *setup)
+{
+	struct link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->setup = *setup;
+	list_init(&l->item);
+	buf_init(&l->in, WIRE_LINK_FRAME_MAX + DECRYPT_STEP);
+	int r = uv_tcp_init(setup->loop, &l->tcp);
+	if (r < 0) {
+		free(l);
+		return r;
+	}
+	(void)uv_timer_init(setup->loop, &l->timer); /* cannot fail */
+	l->tcp.data = l;
+	l->timer.data = l;
+	l->handles = 2;
+	l->last_heard = uv_now(setup->loop);
+	l->last_said = l->last_heard;
+	(void)uv_timer_start(&l->timer, on_handshake_timeout, setup->limits.handshake_ms, 0);
+	*ret = l;
+	return 0;
+}
+
+/* TCP is there: tune it, start TLS and reading */
+static void link_connected(struct link *l, bool server)
+{
+	struct err err = { 0 };
+	uv_os_fd_t fd;
+	int r;
+
+	l->state = LINK_HANDSHAKE;
+	if (uv_fileno((uv_handle_t *)&l->tcp, &fd) == 0)
+		tcp_tune(fd, l->setup.limits.dead_ms);
+	r = tls_session_new(&l->tls, l->setup.tls, server, -1, &err);
+	if (r < 0) {
+		link_fail(l, err.text);
+		return;
+	}
+	r = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
+	if (r < 0) {
+		link_fail_uv(l, "read", r);
+		return;
+	}
+	handshake(l);
+}
+
+const char *link_peer_name(const struct link *l)
+{
+	return l->name;
+}
+
+enum wire_role link_peer_role(const struct link *l)
+{
+	return l->role;
+}
+
+void link_set_data(struct link *l, void *data)
+{
+	l->data = data;
+}
+
+void *link_data(const struct link *l)
+{
+	return l->data;
+}
+
+/* ---- listener ---- */
+
+static void listener_release(struct listener *ls)
+{
+	if (ls->closing && !ls->open && ls->count == 0)
+		free(ls);
+}
+
+/* Tells of a connection that never came up, but not of a flood of them */
+static void listener_refused(struct listener *ls, const char *who, const char *reason)
+{
+	uint64_t second = uv_now(ls->setup.loop) / 1000;
+
+	if (second != ls->second) {
+		ls->second = second;
+		ls->refusals = 0;
+	}
+	if (ls->setup.ops->refused && ls->refusals++ < REFUSALS_A_SECOND)
+		ls->setup.ops->refused(ls->setup.ctx, who, reason);
+}
+
+static void listener_link_gone(struct listener *ls, struct link *l)
+{
+	list_remove(&l->item);
+	if (!l->announced && !l->silent && !ls->closing)
+		listener_refused(ls, l->who, l->reason);
+	ls->count--;
+	listener_release(ls);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct listener *ls = server->data;
+	struct sockaddr_storage from = { 0 };
+	int len = sizeof(from);
+	struct link *l;
+	int r;
+
+	if (status < 0) {
+		listener_refused(ls, "a connection", uv_strerror(status));
+		return;
+	}
+	r = link_new(&l, &ls->setup);
+	if (r < 0) {
+		/* not accepted: libuv keeps it and asks again when the next one comes */
+		listener_refused(ls, "a connection", uv_strerror(r));
+		return;
+	}
+	l->listener = ls;
+	list_append(&ls->links, &l->item);
+	ls->count++;
+	r = uv_accept(server, (uv_stream_t *)&l->tcp);
+	if (r < 0) {
+		link_fail_uv(l, "accept", r);
+		return;
+	}
+	if (uv_tcp_getpeername(&l->tcp, (struct sockaddr *)&from, &len) == 0)
+		address_format(l->who, (struct sockaddr *)&from);
+	if (ls->count > ls->setup.limits.accepted_max) {
+		link_fail(l, "too many connections");
+		return;
+	}
+	link_connected(l, true);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+	struct listener *ls = handle->data;
+
+	ls->open = false;
+	ls->closing = true;
+	listener_release(ls);
+}
+
+int listener_new(struct listener **ret, const struct link_setup *setup, const char *address,
+		 unsigned int roles, struct err *err)
+{
+	struct address a;
+	int r;
+
+	r = address_parse(&a, address, err);
+	if (r < 0)
+		return err_wrap(err, r, "listen");
+	struct listener *ls = calloc(1, sizeof(*ls));
+	if (!ls)
+		return err_set(err, -ENOMEM, "listen on %s", address);
+	ls->setup = *setup;
+	ls->setup.limits = with_defaults(setup->limits);
+	ls->roles = roles;
+	list_init(&ls->links);
+	r = uv_tcp_init(setup->loop, &ls->tcp);
+	if (r < 0) {
+		free(ls);
+		return err_set(err, r, "listen on %s", address);
+	}
+	ls->tcp.data = ls;
+	ls->open = true;
+	r = uv_tcp_bind(&ls->tcp, (struct sockaddr *)&a.any, 0);
+	if (r == 0)
+		r = uv_listen((uv_stream_t *)&ls->tcp, BACKLOG, on_connection);
+	if (r < 0) {
+		uv_close((uv_handle_t *)&ls->tcp, on_listener_closed);
+		return err_set(err, r, "listen on %s", address);
+	}
+	*ret = ls;
+	return 0;
+}
+
+uint16_t listener_port(const struct listener *ls)
+{
+	struct sockaddr_storage a = { 0 };
+	int len = sizeof(a);
+
+	if (uv_tcp_getsockname(&ls->tcp, (struct sockaddr *)&a, &len) < 0)
+		return 0;
+	if (a.ss_family == AF_INET6)
+		return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
+	return ntohs(((struct sockaddr_in *)&a)->sin_port);
+}
+
+void listener_close(struct listener *ls)
+{
+	if (!ls || ls->closing)
+		return;
+	ls->closing = true;
+	list_for_each_safe(i, next, &ls->links) {
+		link_close(list_entry(i, struct link, item));
+	}
+	uv_close((uv_handle_t *)&ls->tcp, on_listener_closed);
+}
+
+/* ---- peer ---- */
+
+static void peer_connect(struct peer *p);
+
+static void peer_release(struct peer *p)
+{
+	if (p->closing && !p->open && !p->link)
+		free(p);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	peer_connect(timer->data);
+}
+
+static void peer_retry_later(struct peer *p)
+{
+	uint32_t wait = p->wait_ms;
+
+	p->wait_ms = wait * 2 < p->setup.limits.retry_max_ms ? wait * 2
+							     : p->setup.limits.retry_max_ms;
+	(void)uv_timer_start(&p->timer, on_retry, wait, 0);
+}
+
+static void peer_refused(struct peer *p, const char *reason)
+{
+	if (!p->setup.ops->refused || strcmp(p->told, reason) == 0)
+		return;
+	(void)snprintf(p->told, sizeof(p->told), "%s", reason);
+	p->setup.ops->refused(p->setup.ctx, p->name, reason);
+}
+
+static void peer_link_gone(struct peer *p, struct link *l)
+{
+	if (!l->announced && !l->silent && !p->closing)
+		peer_refused(p, l->reason);
+	p->link = NULL;
+	if (!p->closing)
+		peer_retry_later(p);
+	peer_release(p);
+}
+
+static void on_connected(uv_connect_t *req, int status)
+{
+	struct link *l = req->data;
+
+	if (l->state == LINK_CLOSING)
+		return;
+	if (status < 0)
+		link_fail_uv(l, "connect", status);
+	else
+		link_connected(l, false);
+}
+
+static void peer_connect(struct peer *p)
+{
+	struct link *l;
+	int r;
+
+	r = link_new(&l, &p->setup);
+	if (r < 0) {
+		peer_refused(p, uv_strerror(r));
+		if (!p->closing)
+			peer_retry_later(p);
+		return;
+	}
+	l->peer = p;
+	p->link = l;
+	address_format(l->who, (struct sockaddr *)&p->address.any);
+	l->connect.data = l;
+	r = uv_tcp_connect(&l->connect, &l->tcp, (struct sockaddr *)&p->address.any, on_connected);
+	if (r < 0)
+		link_fail_uv(l, "connect", r);
+}
+
+int peer_new(struct peer **ret, const struct link_setup *setup, const char *name,
+	     enum wire_role role, const char *address, struct err *err)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return err_set(err, -ENOMEM, "peer %s", name);
+	r = name_set(p->name, name, err);
+	if (r == 0)
+		r = address_parse(&p->address, address, err);
+	if (r < 0) {
+		free(p);
+		return err_wrap(err, r, "peer %.63s", name);
+	}
+	p->setup = *setup;
+	p->setup.limits = with_defaults(setup->limits);
+	p->role = role;
+	p->wait_ms = p->setup.limits.retry_min_ms;
+	(void)uv_timer_init(setup->loop, &p->timer); /* cannot fail */
+	p->timer.data = p;
+	p->open = true;
+	/* from the event loop: no callback may come before the caller has its pointer */
+	(void)uv_timer_start(&p->timer, on_retry, 0, 0);
+	*ret = p;
+	return 0;
+}
+
+struct link *peer_link(const struct peer *p)
+{
+	return p->link && p->link->state == LINK_UP ? p->link : NULL;
+}
+
+const char *peer_name(const struct peer *p)
+{
+	return p->name;
+}
+
+static void on_peer_closed(uv_handle_t *handle)
+{
+	struct peer *p = handle->data;
+
+	p->open = false;
+	peer_release(p);
+}
+
+void peer_close(struct peer *p)
+{
+	if (!p || p->closing)
+		return;
+	p->closing = true;
+	if (p->link)
+		link_close(p->link);
+	uv_close((uv_handle_t *)&p->timer, on_peer_closed);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/tls_stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "net/address.h"
+#include "net/link.h"
+#include "net/tcp.h"
+#include "net/tls.h"
+#include "wire/codec.h"
+
+/*
+ * The socket is non-blocking and every wait is one poll() over it and the cancel fd, so that no
+ * call can be stuck in the kernel.
+ */
+
+#define BACKLOG	  16
+#define READ_STEP 65536u
+#define IN_LIMIT  (WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX + READ_STEP)
+
+/**
+ * struct tls_stream - One connection
+ * @tls:	Session on @fd
+ * @fd:		Non-blocking socket, owned
+ * @cancel_fd:	Borrowed, or -1
+ * @timeout_ms:	Longest wait without progress
+ * @deadline:	End of the handshake by the monotonic clock in ms; 0 when it is over
+ * @in:		Bytes read for a message and not used yet
+ * @used:	Bytes of @in that the message handed out last occupies
+ * @out:	Frame being sent
+ * @scratch:	Memory of the message handed out last
+ * @name, @role: From the peer's certificate
+ */
+struct tls_stream {
+	struct tls_session *tls;
+	int fd;
+	int cancel_fd;
+	int timeout_ms;
+	int64_t deadline;
+	struct buf in;
+	size_t used;
+	struct buf out;
+	struct wire_scratch scratch;
+	char name[NAME_SIZE];
+	enum wire_role role;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits until @fd is ready for @events. Return: 0, -ECANCELED, -ETIMEDOUT */
+static int wait_fd(struct tls_stream *s, short events, struct err *err)
+{
+	int64_t until = now_ms() + s->timeout_ms;
+	struct pollfd fds[2] = {
+		{ .fd = s->fd, .events = events },
+		{ .fd = s->cancel_fd, .events = POLLIN }, /* poll() skips -1 */
+	};
+
+	if (s->deadline && s->deadline < until)
+		until = s->deadline;
+	for (;;) {
+		int64_t left = until - now_ms();
+
+		int n = poll(fds, 2, left > 0 ? (int)left : 0);
+		if (n < 0 && errno != EINTR)
+			return err_set(err, -errno, "wait for the connection");
+		if (n > 0 && fds[1].revents)
+			return err_set(err, -ECANCELED, "transfer");
+		if (n > 0)
+			return 0;
+		if (left <= 0)
+			return err_set(err, -ETIMEDOUT, "nothing moved for %d ms", s->timeout_ms);
+	}
+}
+
+/* Whether to stop before more work is done: a busy connection would never get to wait_fd() */
+static int check_cancel(const struct tls_stream *s, struct err *err)
+{
+	struct pollfd cancel = { .fd = s->cancel_fd, .events = POLLIN };
+
+	if (s->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
+		return err_set(err, -ECANCELED, "transfer");
+	return 0;
+}
+
+/* After a session call returned @r: wait if it asks for it. Return: 0 = call again, or the end */
+static int wait_for(struct tls_stream *s, int r, struct err *err)
+{
+	if (r == TLS_E_WANT_READ)
+		return wait_fd(s, POLLIN, err);
+	if (r == TLS_E_WANT_WRITE)
+		return wait_fd(s, POLLOUT, err);
+	if (r == TLS_E_CLOSED)
+		return TLS_STREAM_E_END;
+	return r;
+}
+
+/* ---- opening ---- */
+
+int tls_stream_listen(const char *address, struct err *err)
+{
+	struct address a;
+	int on = 1;
+	int r;
+
+	r = address_parse(&a, address, err);
+	if (r < 0)
+		return err_wrap(err, r, "listen");
+	auto_close int fd =
+		socket(a.any.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "listen on %s", address);
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&a.any, a.len) < 0 || listen(fd, BACKLOG) < 0)
+		return err_set(err, -errno, "listen on %s", address);
+	return TAKE_FD(fd);
+}
+
+/* Makes a stream of a socket, which it owns from then on */
+static int stream_new(struct tls_stream **ret, struct tls_context *tls, bool server, int fd,
+		      int cancel_fd, int timeout_ms, struct err *err)
+{
+	int r;
+
+	AUTO(tls_stream) struct tls_stream *s = calloc(1, sizeof(*s));
+	if (!s) {
+		close(fd);
+		return err_set(err, -ENOMEM, "open a connection");
+	}
+	s->fd = fd;
+	s->cancel_fd = cancel_fd;
+	s->timeout_ms = timeout_ms;
+	s->deadline = now_ms() + timeout_ms;
+	buf_init(&s->in, IN_LIMIT);
+	buf_init(&s->out, 0);
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return err_set(err, -errno, "open a connection");
+	tcp_tune(fd, 0);
+	r = tls_session_new(&s->tls, tls, server, fd, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+/* Sends our HELLO, or the reason why the peer cannot stay */
+static int greet(struct tls_stream *s, struct tls_context *tls, const struct err *refusal,
+		 struct err *err)
+{
+	struct wire_message m;
+
+	if (!refusal) {
+		wire_hello_set(&m, tls_context_name(tls), tls_context_role(tls));
+		return tls_stream_send_message(s, &m, err);
+	}
+	m = (struct wire_message){ .type = WIRE_REFUSAL };
+	m.refusal.status = WIRE_E_NOT_ALLOWED;
+	(void)snprintf(m.refusal.reason, sizeof(m.refusal.reason), "%.250s", refusal->text);
+	return tls_stream_send_message(s, &m, err);
+}
+
+/* TLS handshake, check of the peer, HELLO both ways */
+static int shake_hands(struct tls_stream *s, struct tls_context *tls, const char *name,
+		       unsigned int roles, struct err *err)
+{
+	struct wire_message m;
+	struct err bad = { 0 };
+	int r;
+
+	do {
+		r = tls_session_handshake(s->tls, err);
+		if (r == 0)
+			break;
+		r = wait_for(s, r, err);
+	} while (r == 0);
+	if (r == TLS_STREAM_E_END)
+		return err_set(err, -ECONNRESET, "the peer closed during the handshake");
+	if (r < 0)
+		return r;
+	r = tls_session_peer(s->tls, s->name, &s->role, &bad);
+	if (r == 0 && name && !name_equal(name, s->name))
+		r = err_set(&bad, -EACCES, "there is %s by its certificate, not %s", s->name, name);
+	if (r == 0 && !(roles & LINK_ROLE(s->role)))
+		r = err_set(&bad, -EACCES, "%s has role \"%s\", which may not connect here",
+			    s->name, wire_role_name(s->role));
+	if (r < 0) {
+		(void)greet(s, tls, &bad, NULL);
+		if (err)
+			*err = bad;
+		return r;
+	}
+	r = greet(s, tls, NULL, err);
+	if (r == 0)
+		r = tls_stream_receive_message(s, &m, err);
+	if (r == TLS_STREAM_E_END)
+		return err_set(err, -ECONNRESET, "the peer closed instead of sending HELLO");
+	if (r < 0)
+		return r;
+	if (m.type == WIRE_REFUSAL)
+		return err_set(err, -EACCES, "the peer refused us: %s", m.refusal.reason);
+	r = wire_hello_check(&m, s->name, s->role, err);
+	if (r < 0)
+		return r;
+	s->deadline = 0;
+	return 0;
+}
+
+int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const char *address,
+		       const char *name, enum wire_role role, int cancel_fd, int timeout_ms,
+		       struct err *err)
+{
+	struct tls_stream *made = NULL;
+	struct address a;
+	int failure = 0;
+	socklen_t len = sizeof(failure);
+	int r;
+
+	r = address_parse(&a, address, err);
+	if (r < 0)
+		return err_wrap(err, r, "connect to %s", name);
+	int fd = socket(a.any.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "connect to %s at %s", name, address);
+	r = stream_new(&made, tls, false, fd, cancel_fd, timeout_ms, err);
+	if (r < 0)
+		return err_wrap(err, r, "connect to %s at %s", name, address);
+	AUTO(tls_stream) struct tls_stream *s = made;
+	if (connect(fd, (struct sockaddr *)&a.any, a.len) < 0 && errno != EINPROGRESS)
+		return err_set(err, -errno, "connect to %s at %s", name, address);
+	r = wait_fd(s, POLLOUT, err);
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len) == 0 && failure)
+		return err_set(err, -failure, "connect to %s at %s", name, address);
+	if (r == 0)
+		r = shake_hands(s, tls, name, LINK_ROLE(role), err);
+	if (r < 0)
+		return err_wrap(err, r, "connect to %s at %s", name, address);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd,
+		      unsigned int roles, int cancel_fd, int timeout_ms, struct err *err)
+{
+	struct tls_stream *made = NULL;
+	int r;
+
+	r = stream_new(&made, tls, true, fd, cancel_fd, timeout_ms, err);
+	if (r < 0)
+		return r;
+	AUTO(tls_stream) struct tls_stream *s = made;
+	r = shake_hands(s, tls, NULL, roles, err);
+	if (r < 0)
+		return err_wrap(err, r, "accept");
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct tls_stream *tls_stream_free(struct tls_stream *s)
+{
+	if (!s)
+		return NULL;
+	if (s->tls)
+		tls_session_close(s->tls); /* on a non-blocking socket: tried once */
+	tls_session_free(s->tls);
+	close(s->fd);
+	buf_deinit(&s->in);
+	buf_deinit(&s->out);
+	wire_scratch_deinit(&s->scratch);
+	free(s);
+	return NULL;
+}
+
+const char *tls_stream_peer_name(const struct tls_stream *s)
+{
+	return s->name;
+}
+
+enum wire_role tls_stream_peer_role(const struct tls_stream *s)
+{
+	return s->role;
+}
+
+void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms)
+{
+	s->timeout_ms = timeout_ms;
+}
+
+uint64_t tls_stream_bytes_sent(const struct tls_stream *s)
+{
+	return tls_session_sent(s->tls);
+}
+
+/* ---- bytes ---- */
+
+/* Gives back what the message handed out last occupied */
+static void forget_message(struct tls_stream *s)
+{
+	buf_consume(&s->in, s->used);
+	s->used = 0;
+}
+
+static int read_session(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
+{
+	int r = check_cancel(s, err);
+
+	while (r == 0) {
+		r = tls_session_read(s->tls, to, len, got, err);
+		if (r == 0)
+			return 0;
+		r = wait_for(s, r, err);
+	}
+	return r;
+}
+
+int tls_stream_read(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
+{
+	forget_message(s);
+	if (s->in.len) {
+		*got = len < s->in.len ? len : s->in.len;
+		memcpy(to, buf_bytes(&s->in), *got);
+		buf_consume(&s->in, *got);
+		return 0;
+	}
+	return read_session(s, to, len, got, err);
+}
+
+int tls_stream_write_all(struct tls_stream *s, const void *from, size_t len, struct err *err)
+{
+	const uint8_t *at = from;
+	int r = check_cancel(s, err);
+
+	while (r == 0 && len) {
+		size_t put;
+
+		r = tls_session_write(s->tls, at, len, &put, err);
+		if (r == 0) {
+			at += put;
+			len -= put;
+			continue;
+		}
+		r = wait_for(s, r, err);
+	}
+	if (r == TLS_STREAM_E_END)
+		return err_set(err, -EPIPE, "send");
+	return r;
+}
+
+int tls_stream_send_message(struct tls_stream *s, const struct wire_message *m, struct err *err)
+{
+	int r;
+
+	buf_consume(&s->out, s->out.len);
+	r = wire_encode(m, &s->out, err);
+	if (r < 0)
+		return r;
+	return tls_stream_write_all(s, buf_bytes(&s->out), s->out.len, err);
+}
+
+int tls_stream_receive_message(struct tls_stream *s, struct wire_message *m, struct err *err)
+{
+	size_t size = 0;
+	size_t got;
+	int r;
+
+	forget_message(s);
+	for (;;) {
+		r = wire_frame_size(buf_bytes(&s->in), s->in.len, true, &size, err);
+		if (r < 0)
+			return r;
+		if (r > 0 && s->in.len >= size)
+			break;
+		r = buf_reserve(&s->in, READ_STEP, err);
+		if (r < 0)
+			return r;
+		r = read_session(s, buf_tail(&s->in), READ_STEP, &got, err);
+		if (r == TLS_STREAM_E_END && s->in.len)
+			return err_set(err, -ECONNRESET, "the peer closed within a message");
+		if (r != 0)
+			return r;
+		s->in.len += got;
+	}
+	r = wire_decode(buf_bytes(&s->in), size, m, &s->scratch, err);
+	if (r == 0)
+		s->used = size;
+	return r;
+}
