@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Packet Forwarder - requests to the containers that may have them, answers to the MUD
+ *
+ * Until authority moves, the MUD hears CT-x only. CT-y's answers to copies are compared, and kept
+ * where CT-x has not answered; they go out once CT-y has authority (R4).
+ */
+
+#include <string.h>
+
+#include "core/ap_session.h"
+#include "core/replay_buffer.h"
+
+static void send_copy(struct ap_session *s, const struct ap_edge *e, const struct replay_copy *c)
+{
+	struct wire_message m = ap_session_command(s, WIRE_REQUEST);
+
+	m.epoch = e->epoch;
+	m.data = (struct wire_data){
+		.number = c->number, .ack = c->ack, .bytes = c->bytes, .len = c->len
+	};
+	ap_session_tell(s, e, &m);
+}
+
+static void feed_edge(struct ap_session *s, struct ap_edge *e, uint64_t through)
+{
+	uint64_t floor = replay_buffer_floor(s->copies);
+
+	if (e->answered < floor)
+		e->answered = floor;
+	if (e->fed < e->answered)
+		e->fed = e->answered;
+	while (e->fed < through && e->fed < e->answered + WIRE_WINDOW) {
+		struct replay_copy *c = replay_buffer_find(s->copies, e->fed + 1);
+
+		if (!c)
+			return;
+		send_copy(s, e, c);
+		e->fed++;
+	}
+}
+
+void ap_forward_feed(struct ap_session *s)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+	uint64_t highest = replay_buffer_highest(s->copies);
+
+	switch (s->state) {
+	case AP_SERVING:
+	case AP_TRACING:
+		feed_edge(s, source, highest);
+		break;
+	case AP_REPLAYING:
+		feed_edge(s, source, highest);
+		feed_edge(s, dest, highest);
+		break;
+	case AP_FENCING:
+		feed_edge(s, source, s->fence_after);
+		feed_edge(s, dest, highest);
+		break;
+	case AP_ACTIVATING:
+	case AP_GRACE:
+	case AP_RETIRING:
+		feed_edge(s, dest, highest);
+		break;
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_FINDING:
+	case AP_GOING_BACK:
+	case AP_ENDED:
+	case AP_STATES:
+		break; /* held here until it is known who has authority */
+	}
+}
+
+static bool dest_may_answer(const struct ap_session *s)
+{
+	return s->state == AP_GRACE || s->state == AP_RETIRING;
+}
+
+/* Who may answer the MUD, also a request it asks for again. */
+static struct ap_edge *answering_edge(struct ap_session *s)
+{
+	return dest_may_answer(s) ? ap_session_dest(s) : ap_session_source(s);
+}
+
+void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
+{
+	enum replay_side side = e == ap_session_dest(s) ? REPLAY_COPY : REPLAY_SOURCE;
+	bool answers = e == answering_edge(s);
+	uint64_t n = replay_buffer_floor(s->copies) + 1;
+	struct replay_copy *c;
+
+	/* executed there, but the answer has not come by here: its answer cache has it */
+	for (; n <= e->executed && (c = replay_buffer_find(s->copies, n)); n++) {
+		if (!c->has_digest[side] || (answers && !c->delivered))
+			send_copy(s, e, c);
+	}
+	if (e->answered < e->executed)
+		e->answered = e->executed;
+	/* no step since the last time it was asked: what was sent did not arrive */
+	if (e->answered == e->answered_before)
+		e->fed = e->answered;
+	e->answered_before = e->answered;
+	ap_forward_feed(s);
+}
+
+/* The MUD asks again, so an answer got lost between here and there. */
+static void repeat_request(struct ap_session *s, const struct wire_data *d)
+{
+	struct replay_copy *c = replay_buffer_find(s->copies, d->number);
+	struct ap_edge *e = answering_edge(s);
+	struct wire_message m = ap_session_command(s, WIRE_REQUEST);
+
+	if (c)
+		c->delivered = false;
+	if (!e || s->state == AP_GOING_BACK)
+		return;
+	m.epoch = e->epoch;
+	m.data = *d;
+	if (d->number <= e->fed)
+		ap_session_tell(s, e, &m);
+}
+
+void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d)
+{
+	int r = replay_buffer_push(s->copies, d, NULL);
+
+	switch (r) {
+	case 0:
+		ap_session_say(s, "SVCQ", d->number, "len=%zu", d->len);
+		ap_forward_feed(s);
+		break;
+	case REPLAY_BUFFER_E_STALE:
+		repeat_request(s, d);
+		break;
+	default:
+		/* back-pressure: the MUD sends it again, and nothing after it was taken (R9) */
+		ap_session_say(s, "SVCQ NOT TAKEN", d->number, "%s",
+			       r == REPLAY_BUFFER_E_FULL  ? "replay buffer is full"
+			       : r == REPLAY_BUFFER_E_GAP ? "one before it was not taken"
+							  : "out of memory");
+	}
+	if (s->state == AP_REPLAYING)
+		ap_handoff_progress(s, now);
+}
+
+static void deliver(struct ap_session *s, struct replay_copy *c, const struct wire_data *answer)
+{
+	struct wire_message m = {
+		.type = WIRE_ANSWER,
+		.session = s->session,
+		.association = s->mud_association,
+		.data = *answer,
+	};
+
+	if (!s->mud_link)
+		return; /* it will ask again */
+	if (c && c->delivered)
+		return;
+	s->node->ops->to_mud(s->node->ctx, s->mud_link, &m);
+	if (c) {
+		c->delivered = true;
+		replay_buffer_release(s->copies, c); /* may hold the very bytes just sent */
+	}
+	ap_session_say(s, "SVCR", answer->number, "len=%zu", answer->len);
+}
+
+void ap_forward_settle(struct ap_session *s)
+{
+	if (s->state != AP_SERVING && s->state != AP_RETIRING)
+		return;
+	for (;;) {
+		uint64_t next = replay_buffer_floor(s->copies) + 1;
+		struct replay_copy *c = replay_buffer_find(s->copies, next);
+
+		if (!c || !c->delivered)
+			return;
+		replay_buffer_drop_through(s->copies, next);
+	}
+}
+
+/* Both containers must have answered alike. Return: false if they did not. */
+static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
+{
+	if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY] ||
+	    c->digest[REPLAY_SOURCE] == c->digest[REPLAY_COPY])
+		return true;
+	ap_handoff_diverged(s, now, c->number);
+	return false;
+}
+
+void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
+		       const struct wire_message *m)
+{
+	struct replay_copy *c = replay_buffer_find(s->copies, m->data.number);
+	bool from_dest = e == ap_session_dest(s);
+
+	if (m->epoch != e->epoch || (!from_dest && e != ap_session_source(s)))
+		return;
+	if (e->answered < m->data.number)
+		e->answered = m->data.number;
+	if (c) {
+		enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
+
+		c->has_digest[side] = true;
+		c->digest[side] = replay_digest(&m->data);
+		if (!compare(s, now, c)) {
+			/* the attempt was dropped: what belongs to it is no more */
+			c = replay_buffer_find(s->copies, m->data.number);
+			if (from_dest)
+				return;
+		}
+	}
+	if (!from_dest || dest_may_answer(s))
+		deliver(s, c, &m->data);
+	else if (c && !c->delivered)
+		(void)replay_buffer_withhold(s->copies, c, &m->data, NULL);
+	ap_forward_settle(s);
+	ap_forward_feed(s);
+	ap_handoff_progress(s, now);
+}
+
+void ap_forward_release(struct ap_session *s, struct ap_edge *e)
+{
+	uint64_t n = replay_buffer_floor(s->copies) + 1;
+	struct replay_copy *c;
+
+	for (; n <= e->answered && (c = replay_buffer_find(s->copies, n)); n++) {
+		struct wire_data answer = { .number = n,
+					    .status = c->answer_status,
+					    .bytes = c->answer,
+					    .len = c->answer_len };
+
+		if (c->delivered)
+			continue;
+		if (c->answer)
+			deliver(s, c, &answer);
+		else
+			send_copy(s, e, c); /* it was not kept here; the answer cache has it */
+	}
+}

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Handoff - authority over a session moves from CT-x to CT-y, or stays, but never splits
+ *
+ * Everything here is driven by what the edge servers say of themselves: each message from one
+ * updates its entry (struct ap_edge), then ap_handoff_progress() looks whether the present state has
+ * all it was waiting for. Commands are repeated until the answer shows their effect, and all of them
+ * may be repeated, so a lost message or link costs time and nothing else.
+ */
+
+#include <string.h>
+
+#include "core/ap_session.h"
+#include "core/replay_buffer.h"
+
+static bool gone(const struct ap_edge *e)
+{
+	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
+}
+
+/* --- commands ---------------------------------------------------------------------------------- */
+
+static void send_migrate(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_MIGRATE);
+
+	memcpy(m.migrate.to_es, s->node->home, NAME_SIZE);
+	memcpy(m.migrate.ap, s->node->name, NAME_SIZE);
+	memcpy(m.migrate.proof, s->proof, WIRE_PROOF_SIZE);
+	ap_session_tell(s, ap_session_source(s), &m);
+}
+
+static void send_fence(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_FENCE);
+
+	m.epoch = ap_session_source(s)->epoch;
+	m.fence.after = s->fence_after;
+	ap_session_tell(s, ap_session_source(s), &m);
+}
+
+static void send_plain(struct ap_session *s, const struct ap_edge *e, enum wire_type type)
+{
+	struct wire_message m = ap_session_command(s, type);
+
+	m.epoch = e->epoch;
+	ap_session_tell(s, e, &m);
+}
+
+static uint32_t highest_epoch(const struct ap_session *s)
+{
+	uint32_t highest = 0;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (s->edge[i].name[0] && s->edge[i].epoch > highest)
+			highest = s->edge[i].epoch;
+	}
+	return highest;
+}
+
+/* --- beginning --------------------------------------------------------------------------------- */
+
+static void start_tracing(struct ap_session *s, uint64_t now)
+{
+	int index = ap_session_edge(s, s->node->home);
+
+	if (index < 0)
+		return;
+	s->dest = index;
+	s->next_attempt = 0;
+	s->edge[index] = (struct ap_edge){ 0 };
+	memcpy(s->edge[index].name, s->node->home, NAME_SIZE);
+	ap_session_move(s, AP_TRACING, now);
+	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
+		       ap_session_source(s)->name, s->node->home);
+	send_migrate(s);
+}
+
+static void forget_other_edges(struct ap_session *s, int keep)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (i != keep)
+			s->edge[i] = (struct ap_edge){ 0 };
+	}
+}
+
+/* Authority passed @e's predecessor by long ago, and whoever should have retired it is gone. */
+static void retire_predecessors(struct ap_session *s, const struct ap_edge *e)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *other = &s->edge[i];
+
+		if (other != e && other->heard && other->state == WIRE_ES_FENCED &&
+		    other->epoch < e->epoch)
+			send_plain(s, other, WIRE_RETIRE);
+	}
+}
+
+/* What a copy that is no more answered: nobody heard it, so it does not count. */
+static void forget_copy_answers(struct ap_session *s)
+{
+	for (uint64_t n = replay_buffer_floor(s->copies) + 1;; n++) {
+		struct replay_copy *c = replay_buffer_find(s->copies, n);
+
+		if (!c)
+			return;
+		replay_buffer_release(s->copies, c);
+		if (!c->delivered)
+			c->has_digest[REPLAY_COPY] = false;
+	}
+}
+
+static uint64_t backoff(const struct ap_session *s)
+{
+	const struct policy *p = &s->node->policy;
+	uint64_t pause = p->backoff_ms;
+
+	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
+		pause *= 2;
+	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
+}
+
+void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
+{
+	struct ap_edge *e = &s->edge[index];
+	bool at_home = name_equal(e->name, s->node->home);
+
+	retire_predecessors(s, e);
+	forget_copy_answers(s);
+	forget_other_edges(s, index);
+	s->source = index;
+	s->dest = -1;
+	e->fed = 0;
+	e->answered = 0;
+	if (!at_home && !s->attempts && !s->diverged && !s->move_association) {
+		start_tracing(s, now);
+	} else {
+		ap_session_move(s, AP_SERVING, now);
+		s->next_attempt = at_home || s->diverged ? 0 : now + backoff(s);
+	}
+	ap_mud_respond(s, WIRE_OK, "");
+	ap_mud_notice(s);
+	if (e->heard)
+		ap_forward_sync(s, e);
+	else
+		ap_forward_feed(s);
+	ap_forward_settle(s);
+	if (s->move_association)
+		ap_mud_leave(s, now);
+}
+
+static int active_edge(const struct ap_session *s)
+{
+	int best = -1;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (e->name[0] && e->heard && e->state == WIRE_ES_ACTIVE &&
+		    (best < 0 || e->epoch > s->edge[best].epoch))
+			best = i;
+	}
+	return best;
+}
+
+/* Edge servers name one another as source or successor of a session: follow that. */
+static bool ask_further(struct ap_session *s)
+{
+	bool asked = false;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0] || !e->heard || !e->peer[0] || e->state == WIRE_ES_ACTIVE)
+			continue;
+		int peer = ap_session_edge(s, e->peer);
+		if (peer < 0 || s->edge[peer].heard)
+			continue;
+		ap_session_attach(s, &s->edge[peer]);
+		asked = true;
+	}
+	return asked;
+}
+
+static void go_back(struct ap_session *s, uint64_t now, const char *why);
+
+void ap_handoff_find(struct ap_session *s, uint64_t now)
+{
+	int fenced = -1;
+	int known = 0;
+
+	int active = active_edge(s);
+	if (active >= 0) {
+		ap_handoff_adopt(s, now, active);
+		return;
+	}
+	if (ask_further(s))
+		return;
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0])
+			continue;
+		known++;
+		if (!e->heard || e->state == WIRE_ES_CREATING)
+			return; /* its answer may be the one that counts */
+		if (e->state == WIRE_ES_FENCED &&
+		    (fenced < 0 || e->epoch > s->edge[fenced].epoch))
+			fenced = i;
+	}
+	if (fenced >= 0) {
+		s->source = fenced;
+		go_back(s, now, "the access point that moved it is gone");
+		return;
+	}
+	ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+		    known ? "no edge server has the session" : "no edge server was named");
+}
+
+/* --- failing, going back ----------------------------------------------------------------------- */
+
+/* Before FENCE: CT-x never stopped serving, so the attempt is simply dropped (R10). */
+static void drop_attempt(struct ap_session *s, uint64_t now, const char *why)
+{
+	send_plain(s, ap_session_dest(s), WIRE_ABORT);
+	send_plain(s, ap_session_source(s), WIRE_ABORT);
+	s->attempts++;
+	ap_session_say(s, "MIGRATION DROPPED", 0, "%s; %s", why,
+		       s->diverged ? "not tried again" : "tried again later");
+	forget_copy_answers(s);
+	forget_other_edges(s, s->source);
+	s->dest = -1;
+	ap_session_move(s, AP_SERVING, now);
+	s->next_attempt = s->diverged ? 0 : now + backoff(s);
+	ap_forward_settle(s);
+	ap_forward_feed(s);
+}
+
+static void going_back_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct wire_message m = ap_session_command(s, WIRE_UNFENCE);
+	uint32_t new_epoch = highest_epoch(s) + 1;
+
+	if (source->heard && source->state == WIRE_ES_ACTIVE) {
+		ap_handoff_adopt(s, now, s->source);
+		return;
+	}
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0] || i == s->source)
+			continue;
+		if (e->heard && e->state == WIRE_ES_ACTIVE) { /* ACTIVATE had come through */
+			ap_handoff_adopt(s, now, i);
+			return;
+		}
+		if (!e->heard || e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
+			return; /* not surely inactive: wait (R4) */
+	}
+	if (gone(source)) {
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
+		return;
+	}
+	m.epoch = source->epoch;
+	m.unfence.new_epoch = new_epoch;
+	ap_session_tell(s, source, &m);
+}
+
+static void going_back_repeat(struct ap_session *s, uint64_t now)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0])
+			continue;
+		if (i == s->source || !e->heard)
+			ap_session_attach(s, e);
+		else if (e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
+			send_plain(s, e, WIRE_ABORT);
+	}
+	going_back_progress(s, now);
+}
+
+static void go_back(struct ap_session *s, uint64_t now, const char *why)
+{
+	ap_session_move(s, AP_GOING_BACK, now);
+	s->attempts++;
+	ap_session_say(s, "GOING BACK", 0, "to %s: %s", ap_session_source(s)->name, why);
+	going_back_repeat(s, now);
+}
+
+void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number)
+{
+	s->diverged = true;
+	ap_session_say(s, "DIVERGED", number, "the copy answered otherwise");
+	switch (s->state) {
+	case AP_REPLAYING:
+		drop_attempt(s, now, "the copy is not in sync");
+		break;
+	case AP_FENCING:
+	case AP_ACTIVATING:
+		go_back(s, now, "the copy is not in sync");
+		break;
+	default:
+		break; /* after the switch it can only be said, and it was */
+	}
+}
+
+/* --- progress ---------------------------------------------------------------------------------- */
+
+static void start_replaying(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) > dest->cut) {
+		drop_attempt(s, now, "copies since the cut are not complete");
+		return;
+	}
+	replay_buffer_drop_through(s->copies, dest->cut);
+	dest->answered = dest->executed;
+	dest->fed = dest->executed;
+	ap_session_move(s, AP_REPLAYING, now);
+	ap_session_say(s, "T7", dest->cut, "replaying %llu copies",
+		       (unsigned long long)(replay_buffer_highest(s->copies) -
+					    replay_buffer_floor(s->copies)));
+	ap_forward_feed(s);
+}
+
+static void tracing_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (dest->heard && dest->state == WIRE_ES_STANDBY) {
+		if (dest->cut_association == s->association)
+			start_replaying(s, now);
+		else
+			send_plain(s, dest, WIRE_ABORT); /* of an older attempt */
+		return;
+	}
+	if (source->heard && source->cut_association == s->association)
+		replay_buffer_drop_through(s->copies, source->cut);
+	if (gone(source) && gone(dest))
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
+}
+
+static void start_fencing(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+
+	s->fence_after = source->fed;
+	ap_session_move(s, AP_FENCING, now);
+	if (!gone(source))
+		send_fence(s);
+	ap_forward_feed(s);
+}
+
+static void replaying_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+	uint64_t highest = replay_buffer_highest(s->copies);
+
+	if (gone(dest)) {
+		drop_attempt(s, now, "the copy died");
+		return;
+	}
+	bool caught_up = dest->answered >= source->answered &&
+			 dest->answered + WIRE_WINDOW / 4 >= highest;
+	if (caught_up || gone(source) || replay_buffer_half_full(s->copies) ||
+	    now >= s->since + s->node->policy.catch_up_ms)
+		start_fencing(s, now);
+}
+
+/*
+ * Up to @m the MUD heard CT-x. Each of those answers must be known here and CT-y's must be equal
+ * before CT-y may have authority (R3, R5).
+ */
+static bool in_sync_through(struct ap_session *s, uint64_t m)
+{
+	for (uint64_t n = replay_buffer_floor(s->copies) + 1; n <= m; n++) {
+		struct replay_copy *c = replay_buffer_find(s->copies, n);
+
+		if (!c)
+			return false;
+		if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY])
+			return false;
+	}
+	return true;
+}
+
+/* The last number the MUD has an answer for, when CT-x died and cannot say how far it was. */
+static uint64_t last_delivered(struct ap_session *s)
+{
+	uint64_t last = replay_buffer_floor(s->copies);
+
+	for (uint64_t n = last + 1; n <= replay_buffer_highest(s->copies); n++) {
+		const struct replay_copy *c = replay_buffer_find(s->copies, n);
+
+		if (c && c->has_digest[REPLAY_SOURCE])
+			last = n;
+	}
+	return last;
+}
+
+static void fencing_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (gone(dest)) {
+		go_back(s, now, "the copy died");
+		return;
+	}
+	if (gone(source))
+		s->fenced_at = last_delivered(s);
+	else if (source->heard && source->state == WIRE_ES_FENCED)
+		s->fenced_at = source->executed;
+	else
+		return;
+	if (dest->answered < s->fenced_at || !in_sync_through(s, s->fenced_at)) {
+		/* what cannot be compared is not in sync: rather try again than assume (R5) */
+		if (!gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
+			go_back(s, now, "the answers of both could not be compared in time");
+		return;
+	}
+	ap_session_move(s, AP_ACTIVATING, now);
+	send_plain(s, dest, WIRE_ACTIVATE);
+	ap_forward_feed(s);
+}
+
+static void activating_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (dest->heard && dest->state == WIRE_ES_ACTIVE) {
+		ap_session_move(s, AP_GRACE, now);
+		s->attempts = 0;
+		ap_session_say(s, "T8", s->fenced_at, "requests go to %s, epoch=%u", dest->name,
+			       dest->epoch);
+		ap_forward_release(s, dest);
+		ap_forward_feed(s);
+		ap_mud_notice(s);
+		if (s->move_association)
+			ap_mud_leave(s, now);
+	} else if (gone(dest)) {
+		go_back(s, now, "the copy died");
+	}
+}
+
+static void grace_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (gone(dest)) {
+		if (gone(source))
+			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
+		else
+			go_back(s, now, "the container died soon after the switch");
+		return;
+	}
+	if (now >= s->since + s->node->policy.grace_ms || replay_buffer_half_full(s->copies)) {
+		ap_session_move(s, AP_RETIRING, now);
+		send_plain(s, source, WIRE_RETIRE);
+		ap_forward_settle(s);
+	}
+}
+
+static void retiring_progress(struct ap_session *s, uint64_t now)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+
+	if (!gone(source) && !(source->heard && source->state == WIRE_ES_RETIRED))
+		return;
+	ap_session_say(s, "SWITCH COMPLETE", replay_buffer_highest(s->copies),
+		       "%s retired, %s serves", source->name, dest->name);
+	s->source = s->dest;
+	s->dest = -1;
+	forget_other_edges(s, s->source);
+	ap_session_move(s, AP_SERVING, now);
+	s->next_attempt = 0;
+	ap_mud_notice(s);
+	ap_forward_settle(s);
+	ap_forward_feed(s);
+}
+
+static void serving_progress(struct ap_session *s, uint64_t now)
+{
+	if (gone(ap_session_source(s)))
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
+}
+
+void ap_handoff_progress(struct ap_session *s, uint64_t now)
+{
+	switch (s->state) {
+	case AP_FINDING:
+		ap_handoff_find(s, now);
+		break;
+	case AP_SERVING:
+		serving_progress(s, now);
+		break;
+	case AP_TRACING:
+		tracing_progress(s, now);
+		break;
+	case AP_REPLAYING:
+		replaying_progress(s, now);
+		break;
+	case AP_FENCING:
+		fencing_progress(s, now);
+		break;
+	case AP_ACTIVATING:
+		activating_progress(s, now);
+		break;
+	case AP_GRACE:
+		grace_progress(s, now);
+		break;
+	case AP_RETIRING:
+		retiring_progress(s, now);
+		break;
+	case AP_GOING_BACK:
+		going_back_progress(s, now);
+		break;
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_ENDED:
+	case AP_STATES:
+		break;
+	}
+}
+
+static void associating_status(struct ap_session *s, uint64_t now, const struct wire_message *m)
+{
+	if (m->type == WIRE_FAILED)
+		ap_mud_lost(s, now, m->es_status.status, m->es_status.reason);
+	else if (m->es_status.state == WIRE_ES_ACTIVE) {
+		/* after a lost answer the edge server knows the secret of the first try */
+		memcpy(s->secret, m->es_status.secret, WIRE_SECRET_SIZE);
+		ap_handoff_adopt(s, now, s->source);
+	} else if (m->es_status.state == WIRE_ES_LOST)
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, m->es_status.reason);
+}
+
+void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
+		       const struct wire_message *m)
+{
+	if (s->state == AP_ASSOCIATING) {
+		associating_status(s, now, m);
+		return;
+	}
+	/* the source's word that it failed counts only while it is still at it */
+	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
+		drop_attempt(s, now, m->es_status.reason);
+		return;
+	}
+	if (e->state == WIRE_ES_ACTIVE || e->state == WIRE_ES_STANDBY ||
+	    e->state == WIRE_ES_FENCED) {
+		bool serves = e == ap_session_source(s) || e == ap_session_dest(s);
+
+		if (serves && m->type == WIRE_STATUS && s->state != AP_FINDING)
+			ap_forward_sync(s, e);
+	}
+	ap_handoff_progress(s, now);
+}
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static void tracing_repeat(struct ap_session *s)
+{
+	struct ap_edge *source = ap_session_source(s);
+	struct ap_edge *dest = ap_session_dest(s);
+
+	ap_session_attach(s, dest);
+	ap_session_attach(s, source);
+	if (source->heard && source->state == WIRE_ES_ACTIVE &&
+	    source->migration == WIRE_MIGRATION_NONE && gone(dest))
+		send_migrate(s);
+}
+
+void ap_handoff_tick(struct ap_session *s, uint64_t now)
+{
+	const struct policy *p = &s->node->policy;
+
+	s->next_retry = now + p->retry_ms;
+	switch (s->state) {
+	case AP_FINDING:
+		if (now >= s->since + p->associate_ms) {
+			ap_mud_lost(s, now, WIRE_E_FAILED, "edge servers cannot be reached");
+			return;
+		}
+		for (int i = 0; i < AP_EDGES_MAX; i++) {
+			if (s->edge[i].name[0] && !(s->edge[i].heard &&
+						    s->edge[i].state != WIRE_ES_CREATING))
+				ap_session_attach(s, &s->edge[i]);
+		}
+		return;
+	case AP_SERVING:
+		if (s->next_attempt && now >= s->next_attempt)
+			start_tracing(s, now);
+		return;
+	case AP_TRACING:
+		tracing_repeat(s);
+		break;
+	case AP_REPLAYING:
+		ap_session_attach(s, ap_session_dest(s));
+		break;
+	case AP_FENCING:
+		if (!gone(ap_session_source(s))) {
+			ap_session_attach(s, ap_session_source(s));
+			send_fence(s);
+		}
+		ap_session_attach(s, ap_session_dest(s));
+		break;
+	case AP_ACTIVATING:
+		ap_session_attach(s, ap_session_dest(s));
+		send_plain(s, ap_session_dest(s), WIRE_ACTIVATE);
+		break;
+	case AP_RETIRING:
+		send_plain(s, ap_session_source(s), WIRE_RETIRE);
+		break;
+	case AP_GOING_BACK:
+		going_back_repeat(s, now);
+		return;
+	case AP_GRACE:
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_ENDED:
+	case AP_STATES:
+		break;
+	}
+	ap_handoff_progress(s, now);
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * MUD Management - association, reassociation, and the context that follows the MUD
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/ap_session.h"
+
+void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
+		   enum wire_status status, const char *reason)
+{
+	struct wire_message m = {
+		.type = WIRE_REFUSAL,
+		.session = session,
+		.refusal = { .status = status, .number = number },
+	};
+
+	(void)snprintf(m.refusal.reason, sizeof(m.refusal.reason), "%s", reason);
+	if (link)
+		node->ops->to_mud(node->ctx, link, &m);
+}
+
+static void add_edge(struct wire_edges *edges, const struct ap_edge *e)
+{
+	if (e && edges->count < WIRE_EDGES_MAX)
+		memcpy(edges->name[edges->count++], e->name, NAME_SIZE);
+}
+
+/* The destination is named before authority can have moved there, so a MUD always knows enough. */
+static struct wire_edges edges_to_remember(struct ap_session *s)
+{
+	struct wire_edges edges = { 0 };
+
+	add_edge(&edges, ap_session_source(s));
+	add_edge(&edges, ap_session_dest(s));
+	return edges;
+}
+
+void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason)
+{
+	struct wire_message m = {
+		.type = s->reassociating ? WIRE_REASSOCIATION_RESPONSE : WIRE_ASSOCIATION_RESPONSE,
+		.session = s->session,
+		.association = s->mud_association,
+		.association_response = { .status = status, .edges = edges_to_remember(s) },
+	};
+
+	if (!s->response_due)
+		return;
+	s->response_due = false;
+	(void)snprintf(m.association_response.reason, sizeof(m.association_response.reason), "%s",
+		       reason);
+	if (!s->reassociating && status == WIRE_OK)
+		memcpy(m.association_response.secret, s->secret, WIRE_SECRET_SIZE);
+	if (s->mud_link)
+		s->node->ops->to_mud(s->node->ctx, s->mud_link, &m);
+}
+
+void ap_mud_notice(struct ap_session *s)
+{
+	struct wire_message m = {
+		.type = WIRE_EDGE_NOTICE,
+		.session = s->session,
+		.association = s->mud_association,
+		.edges = edges_to_remember(s),
+	};
+
+	if (s->mud_link)
+		s->node->ops->to_mud(s->node->ctx, s->mud_link, &m);
+}
+
+void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason)
+{
+	ap_session_say(s, "SESSION LOST", 0, "%s", reason);
+	if (s->response_due)
+		ap_mud_respond(s, status, reason);
+	else
+		ap_mud_refuse(s->node, s->mud_link, s->session, 0, status, reason);
+	ap_session_move(s, AP_ENDED, now);
+}
+
+/* --- association ------------------------------------------------------------------------------- */
+
+static void send_create(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_CREATE);
+
+	memcpy(m.create.mud, s->mud, NAME_SIZE);
+	memcpy(m.create.service, s->service, NAME_SIZE);
+	memcpy(m.create.ap, s->node->name, NAME_SIZE);
+	memcpy(m.create.secret, s->secret, WIRE_SECRET_SIZE);
+	ap_session_tell(s, ap_session_source(s), &m);
+}
+
+static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
+			   const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+
+	if (s && (!name_equal(s->mud, m->association_request.mud) || m->association != 1)) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
+			      "a session with this number exists");
+		return;
+	}
+	if (s) { /* the MUD asks again: it lost the answer, or the link */
+		s->mud_link = link;
+		s->response_due = true;
+		s->reassociating = false;
+		if (s->state != AP_ASSOCIATING)
+			ap_mud_respond(s, WIRE_OK, "");
+		return;
+	}
+	s = ap_session_new(node, m->session, AP_ASSOCIATING, now);
+	if (!s) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
+			      "limit of sessions reached at this access point");
+		return;
+	}
+	s->association = m->association;
+	s->mud_association = m->association;
+	s->mud_link = link;
+	s->response_due = true;
+	s->has_secret = true;
+	memcpy(s->mud, m->association_request.mud, NAME_SIZE);
+	memcpy(s->service, m->association_request.service, NAME_SIZE);
+	node->ops->random(node->ctx, s->secret, WIRE_SECRET_SIZE);
+	s->source = ap_session_edge(s, node->home);
+	ap_session_say(s, "ASSOCIATION REQUEST", 0, "mud=%s service=%s", s->mud, s->service);
+	send_create(s);
+}
+
+/* --- reassociation ----------------------------------------------------------------------------- */
+
+static void send_move_notify(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_MOVE_NOTIFY);
+
+	memcpy(m.move_notify.mud, s->mud, NAME_SIZE);
+	memcpy(m.move_notify.new_ap, s->node->name, NAME_SIZE);
+	memcpy(m.move_notify.new_es, s->node->home, NAME_SIZE);
+	memcpy(m.move_notify.proof, s->proof, WIRE_PROOF_SIZE);
+	s->node->ops->to_ap(s->node->ctx, s->old_ap, &m);
+}
+
+static void start_finding(struct ap_session *s, uint64_t now)
+{
+	ap_session_move(s, AP_FINDING, now);
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		s->edge[i].heard = false;
+		if (s->edge[i].name[0])
+			ap_session_attach(s, &s->edge[i]);
+	}
+	ap_handoff_find(s, now);
+}
+
+static bool proof_holds(const struct ap_session *s, uint32_t association, const uint8_t *proof)
+{
+	uint8_t expected[WIRE_PROOF_SIZE];
+	unsigned int difference = 0;
+
+	s->node->proof(expected, s->secret, s->session, association, s->node->name);
+	for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
+		difference |= expected[i] ^ proof[i];
+	return difference == 0;
+}
+
+/* The link broke, or the MUD restarted its radio: copies and migration are still good. */
+static void come_back(struct ap_session *s, uint64_t link, const struct wire_message *m)
+{
+	const struct wire_reassociation_request *w = &m->reassociation_request;
+
+	if (s->has_secret && !proof_holds(s, m->association, w->proof)) {
+		ap_session_say(s, "REASSOCIATION REFUSED", 0, "wrong proof");
+		ap_mud_refuse(s->node, link, s->session, 0, WIRE_E_NOT_ALLOWED,
+			      "the proof does not fit the session");
+		return;
+	}
+	s->mud_link = link;
+	s->mud_association = m->association;
+	s->response_due = true;
+	s->reassociating = true;
+	if (s->state == AP_MOVING || s->state == AP_FINDING || s->state == AP_ASSOCIATING)
+		return; /* answered when that is over */
+	ap_mud_respond(s, WIRE_OK, "");
+}
+
+static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
+			     const struct wire_message *m)
+{
+	const struct wire_reassociation_request *w = &m->reassociation_request;
+	struct ap_session *s = ap_session_find(node, m->session);
+
+	if (s && m->association < s->mud_association)
+		return; /* overtaken by a later one */
+	if (s && (m->association == s->mud_association || name_equal(w->old_ap, node->name)) &&
+	    name_equal(s->mud, w->mud)) {
+		come_back(s, link, m);
+		return;
+	}
+	if (s) /* it was elsewhere in between: what we remember is out of date */
+		ap_session_free(s);
+	s = ap_session_new(node, m->session, AP_MOVING, now);
+	if (!s) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
+			      "limit of sessions reached at this access point");
+		return;
+	}
+	s->association = m->association;
+	s->mud_association = m->association;
+	s->mud_link = link;
+	s->response_due = true;
+	s->reassociating = true;
+	memcpy(s->mud, w->mud, NAME_SIZE);
+	memcpy(s->service, w->service, NAME_SIZE);
+	memcpy(s->old_ap, w->old_ap, NAME_SIZE);
+	memcpy(s->proof, w->proof, WIRE_PROOF_SIZE);
+	for (uint32_t i = 0; i < w->edges.count && i < WIRE_EDGES_MAX; i++)
+		(void)ap_session_edge(s, w->edges.name[i]);
+	ap_session_say(s, "REASSOCIATION REQUEST", 0, "mud=%s old_ap=%s", s->mud, s->old_ap);
+	if (!s->old_ap[0] || name_equal(s->old_ap, node->name))
+		start_finding(s, now);
+	else
+		send_move_notify(s);
+}
+
+void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_message *m)
+{
+	const struct wire_move_response *w = &m->move_response;
+
+	if (w->status == WIRE_E_NOT_ALLOWED) {
+		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, "the old access point refused the proof");
+		return;
+	}
+	int index = w->status == WIRE_OK ? ap_session_edge(s, w->authority) : -1;
+	if (index < 0) {
+		start_finding(s, now);
+		return;
+	}
+	s->has_secret = true;
+	memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
+	memcpy(s->service, w->service, NAME_SIZE);
+	s->edge[index].epoch = m->epoch;
+	ap_session_say(s, "MOVE RESPONSE", 0, "from=%s authority=%s", s->old_ap, w->authority);
+	/* the attach goes first on the same link, so requests may follow without waiting */
+	ap_session_attach(s, &s->edge[index]);
+	ap_handoff_adopt(s, now, index);
+}
+
+/* --- leaving ----------------------------------------------------------------------------------- */
+
+static void hand_over(struct ap_session *s, uint64_t now, struct ap_edge *authority)
+{
+	struct wire_message migrate = {
+		.type = WIRE_MIGRATE,
+		.session = s->session,
+		.association = s->move_association,
+	};
+	struct wire_message answer = {
+		.type = WIRE_MOVE_RESPONSE,
+		.session = s->session,
+		.association = s->move_association,
+		.epoch = authority->epoch,
+		.move_response = { .status = WIRE_OK },
+	};
+
+	memcpy(migrate.migrate.to_es, s->move.new_es, NAME_SIZE);
+	memcpy(migrate.migrate.ap, s->move.new_ap, NAME_SIZE);
+	memcpy(migrate.migrate.proof, s->move.proof, WIRE_PROOF_SIZE);
+	ap_session_tell(s, authority, &migrate);
+	memcpy(answer.move_response.service, s->service, NAME_SIZE);
+	memcpy(answer.move_response.secret, s->secret, WIRE_SECRET_SIZE);
+	memcpy(answer.move_response.authority, authority->name, NAME_SIZE);
+	s->node->ops->to_ap(s->node->ctx, s->move.new_ap, &answer);
+	ap_session_say(s, "MIGRATION ANNOUNCED", 0, "%s to %s", authority->name, s->move.new_es);
+	ap_session_move(s, AP_ENDED, now);
+}
+
+void ap_mud_leave(struct ap_session *s, uint64_t now)
+{
+	struct wire_message m;
+
+	switch (s->state) {
+	case AP_TRACING:
+	case AP_REPLAYING:
+		m = ap_session_command(s, WIRE_ABORT);
+		ap_session_tell(s, ap_session_dest(s), &m);
+		hand_over(s, now, ap_session_source(s));
+		break;
+	case AP_SERVING:
+		hand_over(s, now, ap_session_source(s));
+		break;
+	case AP_GRACE:
+	case AP_RETIRING:
+		m = ap_session_command(s, WIRE_RETIRE);
+		ap_session_tell(s, ap_session_source(s), &m);
+		hand_over(s, now, ap_session_dest(s));
+		break;
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_FINDING:
+	case AP_FENCING:
+	case AP_ACTIVATING:
+	case AP_GOING_BACK:
+	case AP_ENDED:
+	case AP_STATES:
+		break; /* authority is on the move: that ends first (R8) */
+	}
+}
+
+static void on_disassociation(struct ap_session *s, uint64_t now)
+{
+	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);
+
+	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (s->edge[i].name[0])
+			ap_session_tell(s, &s->edge[i], &m);
+	}
+	ap_session_move(s, AP_ENDED, now);
+}
+
+void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
+		    const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+	bool right_mud = true;
+
+	if (m->type == WIRE_ASSOCIATION_REQUEST)
+		right_mud = name_equal(mud, m->association_request.mud);
+	else if (m->type == WIRE_REASSOCIATION_REQUEST)
+		right_mud = name_equal(mud, m->reassociation_request.mud);
+	if (!right_mud) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
+			      "the certificate belongs to another device");
+		return;
+	}
+	switch (m->type) {
+	case WIRE_ASSOCIATION_REQUEST:
+		on_association(node, now, link, m);
+		break;
+	case WIRE_REASSOCIATION_REQUEST:
+		on_reassociation(node, now, link, m);
+		break;
+	case WIRE_DISASSOCIATION:
+		if (s && s->mud_link == link)
+			on_disassociation(s, now);
+		break;
+	default:
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_PROTOCOL,
+			      "message does not belong here");
+	}
+}
+
+void ap_mud_tick(struct ap_session *s, uint64_t now)
+{
+	const struct policy *p = &s->node->policy;
+
+	s->next_retry = now + p->retry_ms;
+	if (s->state == AP_ASSOCIATING) {
+		if (now >= s->since + p->associate_ms)
+			ap_mud_lost(s, now, WIRE_E_FAILED, "the edge server did not answer in time");
+		else
+			send_create(s);
+		return;
+	}
+	if (now >= s->since + p->move_ms)
+		start_finding(s, now);
+	else
+		send_move_notify(s);
+}

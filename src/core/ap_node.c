@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/ap_node.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/state_table.h"
+#include "core/ap_session.h"
+#include "core/replay_buffer.h"
+
+#define MAY(state) STATE_BIT(AP_##state)
+
+static const struct state_row rows[] = {
+	[AP_ASSOCIATING] = { "associating", MAY(SERVING) | MAY(ENDED) },
+	[AP_MOVING] = { "moving", MAY(FINDING) | MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
+	[AP_FINDING] = { "finding", MAY(SERVING) | MAY(TRACING) | MAY(GOING_BACK) | MAY(ENDED) },
+	[AP_SERVING] = { "serving", MAY(TRACING) | MAY(FINDING) | MAY(ENDED) },
+	[AP_TRACING] = { "tracing", MAY(REPLAYING) | MAY(SERVING) | MAY(FINDING) | MAY(ENDED) },
+	[AP_REPLAYING] = { "replaying", MAY(FENCING) | MAY(SERVING) | MAY(FINDING) | MAY(ENDED) },
+	[AP_FENCING] = { "fencing", MAY(ACTIVATING) | MAY(GOING_BACK) | MAY(ENDED) },
+	[AP_ACTIVATING] = { "activating", MAY(GRACE) | MAY(GOING_BACK) | MAY(ENDED) },
+	[AP_GRACE] = { "grace", MAY(RETIRING) | MAY(GOING_BACK) | MAY(ENDED) },
+	[AP_RETIRING] = { "retiring", MAY(SERVING) | MAY(ENDED) },
+	[AP_GOING_BACK] = { "going back", MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
+	[AP_ENDED] = { "ended", 0 },
+};
+
+static const struct state_table table = { "session at an access point", ARRAY_SIZE(rows), rows };
+
+const char *ap_state_name(enum ap_state state)
+{
+	return state_name(&table, state);
+}
+
+int ap_node_new(struct ap_node **ret, const char *name, const char *home,
+		const struct policy *policy, proof_fn proof, const struct ap_node_ops *ops,
+		void *ctx, struct err *err)
+{
+	int r;
+
+	AUTO(ap_node) struct ap_node *node = calloc(1, sizeof(*node));
+	if (!node)
+		return err_set(err, -ENOMEM, "create access point");
+	list_init(&node->sessions);
+	r = name_set(node->name, name, err);
+	if (r == 0)
+		r = name_set(node->home, home, err);
+	if (r < 0)
+		return err_wrap(err, r, "create access point");
+	node->policy = *policy;
+	node->proof = proof;
+	node->ops = ops;
+	node->ctx = ctx;
+	*ret = TAKE_PTR(node);
+	return 0;
+}
+
+struct ap_node *ap_node_free(struct ap_node *node)
+{
+	if (node) {
+		list_for_each_safe(at, next, &node->sessions)
+			ap_session_free(list_entry(at, struct ap_session, link));
+		free(node);
+	}
+	return NULL;
+}
+
+/* --- one session ------------------------------------------------------------------------------- */
+
+struct ap_session *ap_session_find(const struct ap_node *node, uint64_t session)
+{
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		if (s->session == session)
+			return s;
+	}
+	return NULL;
+}
+
+struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
+				  uint64_t now)
+{
+	if (node->count >= node->policy.sessions_max)
+		return NULL;
+	struct ap_session *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	if (replay_buffer_new(&s->copies, node->policy.copies_max, node->policy.copies_bytes_max,
+			      NULL) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->node = node;
+	s->session = session;
+	s->state = state;
+	s->since = now;
+	s->left_at = now;
+	s->source = -1;
+	s->dest = -1;
+	s->next_retry = now + node->policy.retry_ms;
+	list_append(&node->sessions, &s->link);
+	node->count++;
+	return s;
+}
+
+void ap_session_free(struct ap_session *s)
+{
+	replay_buffer_free(s->copies);
+	list_remove(&s->link);
+	s->node->count--;
+	free(s);
+}
+
+void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now)
+{
+	state_require_move(&table, s->state, to);
+	s->state = to;
+	s->since = now;
+	s->next_retry = now + s->node->policy.retry_ms;
+}
+
+void ap_session_say(struct ap_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+{
+	char detail[WIRE_REASON_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	s->node->ops->event(s->node->ctx, s->session, kind, number, detail);
+}
+
+int ap_session_edge(struct ap_session *s, const char *name)
+{
+	int free_entry = -1;
+
+	if (!name[0])
+		return -1;
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (name_equal(s->edge[i].name, name))
+			return i;
+		if (!s->edge[i].name[0] && free_entry < 0)
+			free_entry = i;
+	}
+	if (free_entry < 0)
+		return -1;
+	s->edge[free_entry] = (struct ap_edge){ 0 };
+	memcpy(s->edge[free_entry].name, name, NAME_SIZE);
+	return free_entry;
+}
+
+struct ap_edge *ap_session_source(struct ap_session *s)
+{
+	return s->source < 0 ? NULL : &s->edge[s->source];
+}
+
+struct ap_edge *ap_session_dest(struct ap_session *s)
+{
+	return s->dest < 0 ? NULL : &s->edge[s->dest];
+}
+
+struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type)
+{
+	return (struct wire_message){ .type = type,
+				      .session = s->session,
+				      .association = s->association };
+}
+
+void ap_session_tell(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m)
+{
+	s->node->ops->to_es(s->node->ctx, e->name, m);
+}
+
+void ap_session_attach(struct ap_session *s, const struct ap_edge *e)
+{
+	struct wire_message m = ap_session_command(s, WIRE_ATTACH);
+
+	memcpy(m.attach.ap, s->node->name, NAME_SIZE);
+	memcpy(m.attach.proof, s->proof, WIRE_PROOF_SIZE);
+	ap_session_tell(s, e, &m);
+}
+
+static void reap(struct ap_session *s)
+{
+	if (s->state == AP_ENDED)
+		ap_session_free(s);
+}
+
+/* --- messages ---------------------------------------------------------------------------------- */
+
+void ap_node_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
+			 const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+
+	if (m->session == 0) {
+		ap_mud_refuse(node, link, 0, 0, WIRE_E_PROTOCOL, "session number 0");
+		return;
+	}
+	if (m->type != WIRE_REQUEST) {
+		ap_mud_message(node, now, link, mud, m);
+	} else if (!s || s->mud_link != link) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_UNKNOWN_SESSION,
+			      "associate before sending requests");
+	} else {
+		ap_forward_request(s, now, &m->data);
+	}
+	s = ap_session_find(node, m->session);
+	if (s)
+		reap(s);
+}
+
+void ap_node_mud_gone(struct ap_node *node, uint64_t now, uint64_t link)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		if (s->mud_link == link) {
+			s->mud_link = 0;
+			s->left_at = now;
+		}
+	}
+}
+
+static void on_move_notify(struct ap_node *node, uint64_t now, const char *ap,
+			   const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+	struct wire_message answer = { .type = WIRE_MOVE_RESPONSE,
+				       .session = m->session,
+				       .association = m->association,
+				       .move_response = { .status = WIRE_E_UNKNOWN_SESSION } };
+	uint8_t expected[WIRE_PROOF_SIZE];
+
+	if (s && s->has_secret && s->state != AP_MOVING && s->state != AP_FINDING) {
+		unsigned int difference = !name_equal(ap, m->move_notify.new_ap);
+
+		node->proof(expected, s->secret, s->session, m->association, ap);
+		for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
+			difference |= expected[i] ^ m->move_notify.proof[i];
+		if (!difference && m->association > s->mud_association) {
+			s->move = m->move_notify;
+			s->move_association = m->association;
+			ap_session_say(s, "MOVE NOTIFY", 0, "to=%s", ap);
+			ap_mud_leave(s, now);
+			return;
+		}
+		ap_session_say(s, "MOVE REFUSED", 0, "claimed by %s without the user's proof", ap);
+		answer.move_response.status = WIRE_E_NOT_ALLOWED;
+	}
+	node->ops->to_ap(node->ctx, ap, &answer);
+}
+
+void ap_node_ap_message(struct ap_node *node, uint64_t now, const char *ap,
+			const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+
+	if (m->type == WIRE_MOVE_NOTIFY) {
+		on_move_notify(node, now, ap, m);
+	} else if (m->type == WIRE_MOVE_RESPONSE && s && s->state == AP_MOVING &&
+		   m->association == s->association && name_equal(ap, s->old_ap)) {
+		ap_mud_move_response(s, now, m);
+	}
+	s = ap_session_find(node, m->session);
+	if (s)
+		reap(s);
+}
+
+static void take_status(struct ap_session *s, struct ap_edge *e, const struct wire_message *m)
+{
+	const struct wire_es_status *w = &m->es_status;
+
+	e->heard = true;
+	e->state = w->state;
+	e->epoch = w->state == WIRE_ES_NONE ? e->epoch : m->epoch;
+	e->executed = w->executed;
+	e->cut = w->cut;
+	e->cut_association = w->cut_association;
+	e->migration = w->migration;
+	memcpy(e->peer, w->peer, NAME_SIZE);
+	if (w->state == WIRE_ES_NONE)
+		return;
+	if (!s->has_secret) {
+		s->has_secret = true;
+		memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
+	}
+	memcpy(s->service, w->service, NAME_SIZE);
+}
+
+static void on_refused(struct ap_session *s, uint64_t now, const struct wire_message *m)
+{
+	if (m->association > s->association) {
+		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
+		ap_session_say(s, "DISPLACED", 0, "association %u", m->association);
+		ap_session_move(s, AP_ENDED, now);
+		return;
+	}
+	if (s->state == AP_FINDING || s->state == AP_MOVING || s->state == AP_ASSOCIATING)
+		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, m->es_status.reason);
+}
+
+void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
+			const struct wire_message *m)
+{
+	struct ap_session *s = ap_session_find(node, m->session);
+	struct ap_edge *e = NULL;
+
+	if (!s)
+		return;
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (name_equal(s->edge[i].name, es))
+			e = &s->edge[i];
+	}
+	if (!e)
+		return;
+	if (m->type == WIRE_ANSWER) {
+		ap_forward_answer(s, now, e, m);
+	} else if (m->type == WIRE_REFUSED) {
+		on_refused(s, now, m);
+	} else if (m->association == s->association) {
+		take_status(s, e, m);
+		ap_handoff_status(s, now, e, m);
+	}
+	reap(s);
+}
+
+void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		for (int i = 0; i < AP_EDGES_MAX; i++) {
+			struct ap_edge *e = &s->edge[i];
+
+			if (!name_equal(e->name, es))
+				continue;
+			e->fed = e->answered;
+			if (s->state == AP_ASSOCIATING || s->state == AP_MOVING)
+				s->next_retry = now;
+			else
+				ap_session_attach(s, e);
+		}
+		ap_forward_feed(s);
+	}
+}
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static uint64_t session_deadline(const struct ap_session *s)
+{
+	const struct policy *p = &s->node->policy;
+	uint64_t at = UINT64_MAX;
+
+	switch (s->state) {
+	case AP_SERVING:
+		at = s->next_attempt ? s->next_attempt : UINT64_MAX;
+		break;
+	case AP_GRACE:
+		at = s->since + p->grace_ms;
+		break;
+	case AP_ENDED:
+		return 0;
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_FINDING:
+	case AP_TRACING:
+	case AP_REPLAYING:
+	case AP_FENCING:
+	case AP_ACTIVATING:
+	case AP_RETIRING:
+	case AP_GOING_BACK:
+	case AP_STATES:
+		at = s->next_retry;
+		break;
+	}
+	if (!s->mud_link && s->left_at + p->idle_ms < at)
+		at = s->left_at + p->idle_ms;
+	return at;
+}
+
+void ap_node_tick(struct ap_node *node, uint64_t now)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		if (now < session_deadline(s))
+			continue;
+		if (!s->mud_link && now >= s->left_at + node->policy.idle_ms)
+			ap_session_move(s, AP_ENDED, now); /* the edge server ends it by itself */
+		else if (s->state == AP_ASSOCIATING || s->state == AP_MOVING)
+			ap_mud_tick(s, now);
+		else
+			ap_handoff_tick(s, now);
+		reap(s);
+	}
+}
+
+uint64_t ap_node_deadline(const struct ap_node *node)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		uint64_t d = session_deadline(list_entry(at, struct ap_session, link));
+
+		if (d < earliest)
+			earliest = d;
+	}
+	return earliest;
+}
+
+void ap_node_each(const struct ap_node *node,
+		  void (*fn)(void *ctx, const struct ap_session_view *view), void *ctx)
+{
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		const struct ap_session *s = list_entry(at, struct ap_session, link);
+		struct ap_session_view view = {
+			.session = s->session,
+			.association = s->association,
+			.state = s->state,
+			.floor = replay_buffer_floor(s->copies),
+			.highest = replay_buffer_highest(s->copies),
+			.copies_bytes = replay_buffer_bytes(s->copies),
+		};
+
+		memcpy(view.mud, s->mud, NAME_SIZE);
+		memcpy(view.service, s->service, NAME_SIZE);
+		if (s->source >= 0)
+			memcpy(view.source, s->edge[s->source].name, NAME_SIZE);
+		if (s->dest >= 0)
+			memcpy(view.dest, s->edge[s->dest].name, NAME_SIZE);
+		fn(ctx, &view);
+	}
+}

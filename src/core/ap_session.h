@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One session at an access point - inner header of ap_*.c, not for others
+ *
+ *	ap_node.c	finds the session a message is for
+ *	ap_mud.c	MUD management: association, reassociation, context from the old access point
+ *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
+ *	ap_handoff.c	moving authority
+ */
+
+#include "base/list.h"
+#include "core/ap_node.h"
+
+struct replay_buffer;
+
+#define AP_EDGES_MAX 8 /* edge servers one session may concern at a time */
+
+/**
+ * struct ap_edge - What is known of one edge server with regard to one session
+ * @name:	Edge server; empty if the entry is free
+ * @heard:	it answered under the present association, the fields from @state on are set
+ * @state:	as in struct wire_es_status, and so on to @peer
+ * @fed:	requests up to this number were sent to it
+ * @answered:	requests up to this number were executed there, as far as we know
+ * @answered_before: @answered when it was asked last
+ */
+struct ap_edge {
+	char name[NAME_SIZE];
+	bool heard;
+	enum wire_es_state state;
+	uint32_t epoch;
+	uint64_t executed;
+	uint64_t cut;
+	uint32_t cut_association;
+	enum wire_migration migration;
+	char peer[NAME_SIZE];
+	uint64_t fed;
+	uint64_t answered;
+	uint64_t answered_before;
+};
+
+/**
+ * struct ap_session - State of one session
+ * @link:		in the node's list
+ * @node:		node it belongs to
+ * @session:		its number
+ * @association:	under which this access point commands edge servers
+ * @mud_association:	the MUD's last one; higher after it came back to this same access point
+ * @state, @since:	how far, and since when
+ * @mud_link:		where the MUD is, 0 if it is not connected
+ * @left_at:		when it was connected last
+ * @response_due:	the MUD waits for a (RE)ASSOCIATION RESPONSE
+ * @reassociating:	which of the two
+ * @has_secret:		@secret is known
+ * @proof:		from the MUD, for this access point and @association
+ * @old_ap:		where the context is
+ * @edge:		edge servers concerned
+ * @source:		the one with authority (index into @edge), -1 while unknown
+ * @dest:		the one the container moves to, -1 if none
+ * @copies:		the replay buffer
+ * @fence_after:	what FENCE said
+ * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
+ * @next_retry:		when commands without an answer are repeated
+ * @diverged:		CT-y answered otherwise than CT-x: not tried again here (R5)
+ * @attempts:		migrations that failed in a row
+ * @next_attempt:	when to try again
+ * @move:		the MUD is elsewhere already, its new access point waits for the context
+ * @move_association:	of @move; 0 if there is none
+ */
+struct ap_session {
+	struct list link;
+	struct ap_node *node;
+	uint64_t session;
+	uint32_t association;
+	uint32_t mud_association;
+	enum ap_state state;
+	uint64_t since;
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	uint64_t mud_link;
+	uint64_t left_at;
+	bool response_due;
+	bool reassociating;
+	bool has_secret;
+	uint8_t secret[WIRE_SECRET_SIZE];
+	uint8_t proof[WIRE_PROOF_SIZE];
+	char old_ap[NAME_SIZE];
+	struct ap_edge edge[AP_EDGES_MAX];
+	int source;
+	int dest;
+	struct replay_buffer *copies;
+	uint64_t fence_after;
+	uint64_t fenced_at;
+	uint64_t next_retry;
+	bool diverged;
+	uint32_t attempts;
+	uint64_t next_attempt;
+	struct wire_move_notify move;
+	uint32_t move_association;
+};
+
+/** struct ap_node - See ap_node.h */
+struct ap_node {
+	char name[NAME_SIZE];
+	char home[NAME_SIZE];
+	struct policy policy;
+	proof_fn proof;
+	const struct ap_node_ops *ops;
+	void *ctx;
+	struct list sessions;
+	size_t count;
+};
+
+/* ap_node.c */
+
+/** ap_session_find() - Session of a node by number. Return: borrowed, or NULL */
+struct ap_session *ap_session_find(const struct ap_node *node, uint64_t session);
+
+/** ap_session_new() - Add a session in state @state. Return: NULL without memory or at the limit */
+struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
+				  uint64_t now);
+
+/** ap_session_free() - Remove it from its node and release it */
+void ap_session_free(struct ap_session *s);
+
+/** ap_session_move() - Go to another state, which must be allowed; it is then entered at @now */
+void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now);
+
+/** ap_session_say() - Report an event of the session */
+void ap_session_say(struct ap_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/** ap_session_edge() - Entry of edge server @name, made if need be. Return: index, -1 if full */
+int ap_session_edge(struct ap_session *s, const char *name);
+
+/** ap_session_source() - The edge server with authority. Return: borrowed, NULL while unknown */
+struct ap_edge *ap_session_source(struct ap_session *s);
+
+/** ap_session_dest() - The edge server the container moves to. Return: borrowed, or NULL */
+struct ap_edge *ap_session_dest(struct ap_session *s);
+
+/** ap_session_command() - Start a message about the session. Return: it, by value */
+struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type);
+
+/** ap_session_tell() - Send @m to the edge server @e */
+void ap_session_tell(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m);
+
+/** ap_session_attach() - Ask @e how the session stands, and prove that the MUD is here */
+void ap_session_attach(struct ap_session *s, const struct ap_edge *e);
+
+/* ap_mud.c */
+
+/** ap_mud_respond() - Send the (RE)ASSOCIATION RESPONSE the MUD waits for, if it does */
+void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason);
+
+/** ap_mud_notice() - Tell the MUD which edge servers to remember */
+void ap_mud_notice(struct ap_session *s);
+
+/** ap_mud_refuse() - Send a REFUSAL of request @number, or of the session if it is 0 */
+void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
+		   enum wire_status status, const char *reason);
+
+/** ap_mud_lost() - The session is gone: tell the MUD, end it here */
+void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason);
+
+/** ap_mud_message() - ASSOCIATION, REASSOCIATION, DISASSOCIATION of a MUD */
+void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
+		    const struct wire_message *m);
+
+/** ap_mud_move_response() - The old access point answered */
+void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_message *m);
+
+/** ap_mud_leave() - Give the session to its new access point if it may leave now, else later */
+void ap_mud_leave(struct ap_session *s, uint64_t now);
+
+/** ap_mud_tick() - Repeat and end what waits in ASSOCIATING, MOVING */
+void ap_mud_tick(struct ap_session *s, uint64_t now);
+
+/* ap_forward.c */
+
+/** ap_forward_request() - A request of the MUD */
+void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d);
+
+/** ap_forward_answer() - An answer of the container at @e */
+void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
+		       const struct wire_message *m);
+
+/** ap_forward_feed() - Send on what the containers may have now */
+void ap_forward_feed(struct ap_session *s);
+
+/** ap_forward_sync() - @e said how far it is: ask again for answers that got lost */
+void ap_forward_sync(struct ap_session *s, struct ap_edge *e);
+
+/** ap_forward_release() - CT-y has authority: deliver what was withheld */
+void ap_forward_release(struct ap_session *s, struct ap_edge *e);
+
+/** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
+void ap_forward_settle(struct ap_session *s);
+
+/* ap_handoff.c */
+
+/** ap_handoff_find() - Look for the edge server with authority among those that answered */
+void ap_handoff_find(struct ap_session *s, uint64_t now);
+
+/** ap_handoff_adopt() - Edge server @index has authority: serve from it, move it home if it is not */
+void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index);
+
+/** ap_handoff_status() - @e said how the session stands there; its view is updated already */
+void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
+		       const struct wire_message *m);
+
+/** ap_handoff_progress() - Something changed: go on to the next state if all it needs is there */
+void ap_handoff_progress(struct ap_session *s, uint64_t now);
+
+/** ap_handoff_diverged() - CT-y answered request @number otherwise than CT-x (R5) */
+void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number);
+
+/** ap_handoff_tick() - Repeat commands without an answer, end waits */
+void ap_handoff_tick(struct ap_session *s, uint64_t now);

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/es_node.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "core/answer_cache.h"
+#include "core/es_session.h"
+
+int es_node_new(struct es_node **ret, const char *name, const struct policy *policy, proof_fn proof,
+		const struct es_node_ops *ops, void *ctx, struct err *err)
+{
+	int r;
+
+	AUTO(es_node) struct es_node *node = calloc(1, sizeof(*node));
+	if (!node)
+		return err_set(err, -ENOMEM, "create edge server");
+	list_init(&node->sessions);
+	r = name_set(node->name, name, err);
+	if (r < 0)
+		return err_wrap(err, r, "create edge server");
+	node->policy = *policy;
+	node->proof = proof;
+	node->ops = ops;
+	node->ctx = ctx;
+	*ret = TAKE_PTR(node);
+	return 0;
+}
+
+struct es_node *es_node_free(struct es_node *node)
+{
+	if (node) {
+		list_for_each_safe(at, next, &node->sessions)
+			es_session_free(list_entry(at, struct es_session, link));
+		free(node);
+	}
+	return NULL;
+}
+
+static struct es_session *find(const struct es_node *node, uint64_t session)
+{
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		struct es_session *s = list_entry(at, struct es_session, link);
+
+		if (s->record.session == session)
+			return s;
+	}
+	return NULL;
+}
+
+/* --- sessions that are not here ---------------------------------------------------------------- */
+
+/* A session unknown here is surely not active here: NONE is an answer others may rely on (R4). */
+static void send_absent(struct es_node *node, const char *ap, const struct wire_message *asked,
+			enum wire_type type, enum wire_status status, const char *reason)
+{
+	struct wire_message m = {
+		.type = type,
+		.session = asked->session,
+		.association = asked->association,
+		.es_status = { .state = WIRE_ES_NONE, .status = status },
+	};
+
+	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
+	node->ops->to_ap(node->ctx, ap, &m);
+}
+
+static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
+			  const struct wire_message *m)
+{
+	const struct wire_create *w = &m->create;
+
+	if (!node->ops->service_known(node->ctx, w->service)) {
+		char reason[WIRE_REASON_SIZE];
+
+		(void)snprintf(reason, sizeof(reason),
+			       "service \"%s\" is not in the catalogue of %s", w->service,
+			       node->name);
+		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_UNKNOWN_SERVICE, reason);
+		return;
+	}
+	struct es_session *s = es_session_new(node, m->session, now);
+	if (!s) {
+		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_BUSY,
+			    "limit of sessions reached at this edge server");
+		return;
+	}
+	s->record.association = m->association;
+	s->record.epoch = 1;
+	s->record.container_epoch = 1;
+	memcpy(s->record.mud, w->mud, NAME_SIZE);
+	memcpy(s->record.service, w->service, NAME_SIZE);
+	memcpy(s->record.ap, ap, NAME_SIZE);
+	memcpy(s->record.creator, ap, NAME_SIZE);
+	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
+	es_session_move(s, WIRE_ES_CREATING);
+	es_session_persist(s, ES_PERSIST_ALL);
+	node->ops->create_container(node->ctx, m->session, 1, w->service);
+}
+
+/*
+ * A repeated CREATE: the access point lost its memory or our answer. Only the one that made the
+ * session, speaking for the same device, learns its secret again (R11).
+ */
+static void on_create_again(struct es_session *s, uint64_t now, const char *ap,
+			    const struct wire_message *m)
+{
+	bool same = name_equal(s->record.mud, m->create.mud) && name_equal(s->record.creator, ap) &&
+		    s->record.association == m->association;
+
+	if (!same) {
+		send_absent(s->node, ap, m, WIRE_REFUSED, WIRE_E_NOT_ALLOWED,
+			    "a session with this number exists");
+		return;
+	}
+	s->heard = now;
+	es_session_send(s, ap, s->record.state == WIRE_ES_ACTIVE ? WIRE_CREATED : WIRE_STATUS);
+}
+
+static void on_absent(struct es_node *node, uint64_t now, const char *ap,
+		      const struct wire_message *m)
+{
+	switch (m->type) {
+	case WIRE_CREATE:
+		on_create_new(node, now, ap, m);
+		break;
+	case WIRE_ABORT:
+		send_absent(node, ap, m, WIRE_ABORTED, WIRE_OK, "");
+		break;
+	case WIRE_RETIRE:
+		send_absent(node, ap, m, WIRE_RETIRED, WIRE_OK, "");
+		break;
+	default:
+		send_absent(node, ap, m, WIRE_STATUS, WIRE_OK, "");
+	}
+}
+
+void es_node_message(struct es_node *node, uint64_t now, const char *ap,
+		     const struct wire_message *m)
+{
+	struct es_session *s = find(node, m->session);
+
+	if (m->session == 0)
+		return;
+	if (!s)
+		on_absent(node, now, ap, m);
+	else if (m->type == WIRE_CREATE)
+		on_create_again(s, now, ap, m);
+	else
+		es_session_message(s, now, ap, m);
+}
+
+/* --- containers -------------------------------------------------------------------------------- */
+
+void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		     const char *reason)
+{
+	struct es_session *s = find(node, session);
+
+	if (!s || s->record.state != WIRE_ES_CREATING || s->record.container_epoch != epoch)
+		return;
+	s->heard = now;
+	if (!reason) {
+		es_session_move(s, WIRE_ES_ACTIVE);
+		es_session_persist(s, ES_PERSIST_ALL);
+		es_session_say(s, "CONTAINER CREATED", 0, "service=%s", s->record.service);
+		es_session_notify(s, WIRE_CREATED);
+		return;
+	}
+	struct wire_message asked = { .session = session, .association = s->record.association };
+	send_absent(node, s->record.ap, &asked, WIRE_FAILED, WIRE_E_FAILED, reason);
+	es_session_say(s, "CONTAINER FAILED", 0, "%s", reason);
+	node->ops->forget(node->ctx, session);
+	es_session_free(s);
+}
+
+void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
+{
+	struct es_session *s = find(node, session);
+
+	if (!s || !s->removing || s->removing_epoch != epoch)
+		return;
+	s->removing = false;
+	if (s->record.state == WIRE_ES_NONE)
+		es_session_free(s);
+}
+
+void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+			    const char *reason)
+{
+	struct es_session *s = find(node, session);
+
+	(void)now;
+	if (!s || s->record.container_epoch != epoch || s->removing)
+		return;
+	if (s->record.state != WIRE_ES_ACTIVE && s->record.state != WIRE_ES_FENCED &&
+	    s->record.state != WIRE_ES_STANDBY)
+		return;
+	/* a cut that was taken is good without its container: what is on its way may arrive (R10) */
+	if (s->migration == WIRE_MIGRATION_PREPARING)
+		es_session_cancel(s, "the container died");
+	es_session_clear_pending(s);
+	s->record.started = 0;
+	s->fencing = false;
+	s->held = false;
+	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	es_session_move(s, WIRE_ES_LOST);
+	es_session_persist(s, ES_PERSIST_ALL);
+	es_session_say(s, "CONTAINER DIED", s->record.executed, "%s", reason);
+	es_session_drop_container(s);
+	es_session_notify(s, WIRE_LOST);
+}
+
+/* --- a migration away from here ---------------------------------------------------------------- */
+
+void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
+{
+	struct es_session *s = find(node, session);
+
+	if (!s || s->cancelled || s->migration != WIRE_MIGRATION_PREPARING)
+		return; /* it was cancelled: source_finished is on its way */
+	s->held = true;
+	s->held_since = now;
+	es_session_pump(s, now);
+}
+
+void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken)
+{
+	struct es_session *s = find(node, session);
+
+	if (!s || !s->cutting)
+		return;
+	s->cutting = false;
+	s->held = false;
+	if (taken && !s->cancelled) {
+		s->cut = s->record.executed;
+		s->cut_association = s->record.association;
+		s->migration = WIRE_MIGRATION_SENDING;
+		es_session_notify(s, WIRE_CUT);
+	}
+	es_session_pump(s, now);
+}
+
+void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
+			     const char *reason)
+{
+	struct es_session *s = find(node, session);
+
+	if (!s || s->migration == WIRE_MIGRATION_NONE)
+		return;
+	bool cancelled = s->cancelled;
+	s->migration = WIRE_MIGRATION_NONE;
+	s->cancelled = false;
+	s->cutting = false;
+	s->held = false;
+	if (reason) {
+		(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
+		es_session_say(s, "MIGRATION FAILED", s->record.executed, "%s", reason);
+	}
+	if (s->then_to[0] && s->record.state == WIRE_ES_ACTIVE) {
+		char to[NAME_SIZE];
+
+		memcpy(to, s->then_to, NAME_SIZE);
+		es_session_migrate(s, to);
+	} else if (reason) {
+		es_session_notify(s, cancelled ? WIRE_ABORTED : WIRE_FAILED);
+	}
+	es_session_pump(s, now);
+}
+
+/* --- a migration to here ----------------------------------------------------------------------- */
+
+/* Whether an older trace of the session stands in the way; what can be cleared away is. */
+static const char *clear_the_way(struct es_session *s, const struct wire_message *m)
+{
+	if (s->removing)
+		return "the older container of this session is still being removed";
+	switch (s->record.state) {
+	case WIRE_ES_RETIRED:
+	case WIRE_ES_LOST:
+		return s->record.epoch <= m->epoch ? NULL : "this edge server knows a later epoch";
+	case WIRE_ES_FENCED:
+		/* the offer comes from who has authority: the word to retire got lost on its way */
+		if (s->record.epoch >= m->epoch)
+			return "this edge server knows a later epoch";
+		es_session_drop_container(s);
+		es_session_move(s, WIRE_ES_RETIRED);
+		es_session_persist(s, ES_PERSIST_ALL);
+		return "the older container of this session is still being removed";
+	case WIRE_ES_ARRIVING:
+		es_session_cancel(s, "a newer offer came");
+		return "an older arrival of this session is still being undone";
+	case WIRE_ES_STANDBY:
+		es_session_clear_pending(s);
+		s->record.started = 0;
+		es_session_move(s, WIRE_ES_NONE);
+		es_session_drop_container(s);
+		return "an older copy of this session is still being removed";
+	case WIRE_ES_ACTIVE:
+	case WIRE_ES_CREATING:
+		return "the session is active here";
+	case WIRE_ES_NONE:
+		break;
+	}
+	return "an older copy of this session is still being removed";
+}
+
+bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
+		     const struct wire_message *m, const char **reason)
+{
+	const struct wire_offer *w = &m->offer;
+	struct es_session *s = find(node, m->session);
+
+	*reason = NULL;
+	if (m->session == 0 || !name_equal(from, w->from_es)) {
+		*reason = "the offer does not come from the edge server it names";
+		return false;
+	}
+	if (!node->ops->service_known(node->ctx, w->service)) {
+		*reason = "the service is not in the catalogue of the destination";
+		return false;
+	}
+	if (s) {
+		*reason = clear_the_way(s, m);
+		if (*reason)
+			return false;
+		es_session_free(s);
+		node->ops->forget(node->ctx, m->session);
+	}
+	s = es_session_new(node, m->session, now);
+	if (!s) {
+		*reason = "limit of sessions reached at the destination";
+		return false;
+	}
+	s->record.association = m->association;
+	s->record.epoch = m->epoch + 1;
+	s->record.container_epoch = m->epoch + 1;
+	memcpy(s->record.mud, w->mud, NAME_SIZE);
+	memcpy(s->record.service, w->service, NAME_SIZE);
+	memcpy(s->record.ap, w->ap, NAME_SIZE);
+	memcpy(s->record.peer, from, NAME_SIZE);
+	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
+	es_session_move(s, WIRE_ES_ARRIVING);
+	return true;
+}
+
+static int stand_by(struct es_session *s, uint64_t now, const struct wire_cut *cut, struct err *err)
+{
+	int r;
+
+	AUTO(answer_cache) struct answer_cache *cache = NULL;
+	r = answer_cache_decode(&cache, cut->cache, cut->cache_len, err);
+	if (r < 0)
+		return err_wrap(err, r, "cut of session %016llx",
+				(unsigned long long)s->record.session);
+	answer_cache_free(s->cache);
+	s->cache = TAKE_PTR(cache);
+	s->record.executed = cut->number;
+	s->cut = cut->number;
+	s->cut_association = s->record.association;
+	s->heard = now;
+	es_session_move(s, WIRE_ES_STANDBY);
+	es_session_say(s, "READY", cut->number, "epoch=%u from=%s", s->record.epoch,
+		       s->record.peer);
+	es_session_notify(s, WIRE_READY);
+	return 0;
+}
+
+int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
+		    const struct wire_cut *cut, struct err *err)
+{
+	struct es_session *s = find(node, session);
+	int r = 0;
+
+	if (!s || s->record.state != WIRE_ES_ARRIVING)
+		return 0;
+	if (!s->cancelled)
+		r = stand_by(s, now, cut, err);
+	if (s->record.state == WIRE_ES_ARRIVING) {
+		es_session_move(s, WIRE_ES_NONE);
+		es_session_drop_container(s);
+	}
+	return r;
+}
+
+void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,
+			    const char *reason)
+{
+	struct es_session *s = find(node, session);
+
+	(void)now;
+	if (!s || s->record.state != WIRE_ES_ARRIVING)
+		return;
+	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	es_session_say(s, "ARRIVAL FAILED", 0, "%s", reason);
+	es_session_move(s, WIRE_ES_NONE);
+	es_session_notify(s, WIRE_FAILED);
+	es_session_free(s);
+}
+
+/* --- restart ----------------------------------------------------------------------------------- */
+
+static void settle_doubt(struct es_session *s)
+{
+	if (!s->record.started)
+		return;
+	es_session_say(s, "IN DOUBT", s->record.started, "the program restarted while it ran");
+	if (answer_cache_put(s->cache, s->record.started, WIRE_E_IN_DOUBT, NULL, 0, NULL) != 0)
+		es_session_say(s, "ANSWER NOT KEPT", s->record.started, "in doubt");
+	s->record.executed = s->record.started;
+	s->record.started = 0;
+}
+
+int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
+		    const void *cache, size_t cache_len, bool alive, struct err *err)
+{
+	bool keep = record->state == WIRE_ES_ACTIVE || record->state == WIRE_ES_FENCED ||
+		    record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
+	int r;
+
+	if (!record->session || find(node, record->session))
+		return err_set(err, -EPROTO, "record of session %016llx: number used twice or 0",
+			       (unsigned long long)record->session);
+	struct es_session *s = es_session_new(node, record->session, now);
+	if (!s)
+		return err_set(err, -ENOMEM, "restore session %016llx",
+			       (unsigned long long)record->session);
+	s->record = *record;
+	if (!keep) {
+		/* it had no authority yet, or none ever: nobody relies on it */
+		s->record.state = WIRE_ES_NONE;
+		node->ops->forget(node->ctx, record->session);
+		es_session_drop_container(s);
+		return 0;
+	}
+	AUTO(answer_cache) struct answer_cache *restored = NULL;
+	r = answer_cache_decode(&restored, cache, cache_len, err);
+	if (r < 0) {
+		es_session_free(s);
+		return err_wrap(err, r, "restore session %016llx",
+				(unsigned long long)record->session);
+	}
+	answer_cache_free(s->cache);
+	s->cache = TAKE_PTR(restored);
+	settle_doubt(s);
+	es_session_persist(s, ES_PERSIST_ALL);
+	if (!alive)
+		es_node_container_died(node, now, record->session, record->container_epoch,
+				       "the container did not outlive a restart of the edge server");
+	return 0;
+}
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static void end_idle(struct es_session *s)
+{
+	bool container = s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED;
+
+	es_session_say(s, "IDLE", s->record.executed, "no access point asked for %llu ms, ended",
+		       (unsigned long long)s->node->policy.idle_ms);
+	es_session_cancel(s, "the session is idle");
+	s->node->ops->forget(s->node->ctx, s->record.session);
+	es_session_clear_pending(s);
+	s->record.started = 0;
+	es_session_move(s, WIRE_ES_NONE);
+	if (container)
+		es_session_drop_container(s);
+	else if (!s->removing)
+		es_session_free(s);
+}
+
+static uint64_t session_deadline(const struct es_session *s)
+{
+	const struct policy *p = &s->node->policy;
+	uint64_t at = UINT64_MAX;
+
+	switch (s->record.state) {
+	case WIRE_ES_STANDBY:
+		at = s->heard + p->standby_ms;
+		break;
+	case WIRE_ES_ACTIVE:
+	case WIRE_ES_FENCED:
+	case WIRE_ES_RETIRED:
+	case WIRE_ES_LOST:
+		at = s->heard + p->idle_ms;
+		break;
+	case WIRE_ES_NONE:
+	case WIRE_ES_CREATING:
+	case WIRE_ES_ARRIVING:
+		break; /* their containers' operations end in bounded time */
+	}
+	if (s->held && !s->cutting && s->held_since + p->drain_ms < at)
+		at = s->held_since + p->drain_ms;
+	return at;
+}
+
+static void session_tick(struct es_session *s, uint64_t now)
+{
+	const struct policy *p = &s->node->policy;
+
+	if (s->held && !s->cutting && now >= s->held_since + p->drain_ms) {
+		char reason[WIRE_REASON_SIZE];
+
+		(void)snprintf(reason, sizeof(reason),
+			       "request %llu runs longer than the drain limit of %llu ms",
+			       (unsigned long long)s->record.started,
+			       (unsigned long long)p->drain_ms);
+		s->held = false;
+		es_session_say(s, "CUT DELAYED", s->record.started, "%s", reason);
+		s->node->ops->cut_delayed(s->node->ctx, s->record.session, reason);
+		es_session_pump(s, now);
+	}
+	if (now < session_deadline(s))
+		return;
+	if (s->record.state == WIRE_ES_STANDBY) {
+		es_session_say(s, "STANDBY DROPPED", s->record.executed,
+			       "no access point asked for %llu ms",
+			       (unsigned long long)p->standby_ms);
+		es_session_clear_pending(s);
+		s->record.started = 0;
+		es_session_move(s, WIRE_ES_NONE);
+		es_session_drop_container(s);
+		return;
+	}
+	end_idle(s);
+}
+
+void es_node_tick(struct es_node *node, uint64_t now)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct es_session *s = list_entry(at, struct es_session, link);
+
+		if (now >= session_deadline(s))
+			session_tick(s, now);
+	}
+}
+
+uint64_t es_node_deadline(const struct es_node *node)
+{
+	uint64_t earliest = UINT64_MAX;
+
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		uint64_t d = session_deadline(list_entry(at, struct es_session, link));
+
+		if (d < earliest)
+			earliest = d;
+	}
+	return earliest;
+}
+
+void es_node_each(const struct es_node *node,
+		  void (*fn)(void *ctx, const struct es_session_view *view), void *ctx)
+{
+	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	{
+		const struct es_session *s = list_entry(at, struct es_session, link);
+		struct es_session_view view = {
+			.record = s->record,
+			.migration = s->migration,
+			.cut = s->cut,
+			.queued = s->pending_count,
+			.cached = answer_cache_count(s->cache),
+			.held = s->held,
+		};
+
+		fn(ctx, &view);
+	}
+}

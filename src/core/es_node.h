@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Edge server, the logic - who may execute a session's requests, and when its container may move
+ *
+ * One node holds the sessions of one edge server. It is told what arrives and what its devices have
+ * finished, and says through struct es_node_ops what is to be done. It does no I/O and reads no
+ * clock; the daemon (es/edge_server.c) and the simulator (tests/sim) run the same code.
+ *
+ * A session here is in one of the states of enum wire_es_state:
+ *
+ *	CREATING --> ACTIVE <--------> FENCED --> RETIRED
+ *	               ^      FENCE      |
+ *	      ACTIVATE |      UNFENCE    +--> (replaced by ARRIVING: the MUD comes back)
+ *	ARRIVING --> STANDBY
+ *
+ * and goes from any of them to LOST when its container dies. ARRIVING and STANDBY have no authority
+ * and may be dropped at any time; a FENCED one only on the access point's word (R3, R4).
+ *
+ * Re-entrancy: the operations must only record or queue what they are told. They must not call back
+ * into the node before the function that called them has returned.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "core/policy.h"
+#include "wire/message.h"
+
+struct answer_cache;
+struct err;
+struct es_node;
+
+/**
+ * struct es_record - What of a session must outlive a crash of the edge server's program
+ *
+ * The answer cache belongs to it; see es_node_record().
+ *
+ * @executed:		highest number executed
+ * @started:		number handed to the container and not yet answered, or 0
+ * @container_epoch:	epoch in which the container was made: with the session it names the
+ *			container, also after authority came back to it under a higher epoch
+ */
+struct es_record {
+	uint64_t session;
+	uint32_t association;
+	uint32_t epoch;
+	uint32_t container_epoch;
+	enum wire_es_state state;
+	uint64_t executed;
+	uint64_t started;
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	char ap[NAME_SIZE];
+	char creator[NAME_SIZE]; /* access point that created the session */
+	char peer[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+};
+
+/** enum es_persist - Which part of the record changed */
+enum es_persist {
+	ES_PERSIST_ALL,	    /* any field, and the answer cache */
+	ES_PERSIST_STARTED, /* @started only: written before the container sees the request */
+	ES_PERSIST_ANSWER,  /* @executed, and one answer more, the one numbered so, in the cache */
+};
+
+/**
+ * struct es_migration_order - A migration to start
+ * @to_es:	destination
+ * @association, @epoch: of the session now; the copy gets epoch + 1
+ */
+struct es_migration_order {
+	uint64_t session;
+	uint32_t association;
+	uint32_t epoch;
+	char to_es[NAME_SIZE];
+	char ap[NAME_SIZE];
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+};
+
+/**
+ * struct es_node_ops - What the node asks of the world; pointers are borrowed for the call
+ *
+ * A container is named by its session and the epoch in which it was made (@container_epoch of the
+ * record); that is what @epoch means here.
+ *
+ * @to_ap:		send to an access point, if it is connected; else drop
+ * @service_known:	whether this edge server offers the service
+ * @create_container:	make and start CT-x(m); es_node_created() follows
+ * @remove_container:	stop and remove; es_node_removed() follows. May name one that is not there
+ * @execute:		hand a request to the container; es_node_executed() follows, or
+ *			es_node_container_died()
+ * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
+ * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
+ * @cut_delayed:	there was no idle instant; ask again later (R12)
+ * @cancel_migration:	source or destination: stop and undo; its end is reported as usual
+ * @persist:		write down, before anything asked for afterwards is done
+ * @forget:		the session's record is not needed any more
+ * @event:		for the event log; @kind is a constant
+ */
+struct es_node_ops {
+	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
+	bool (*service_known)(void *ctx, const char *service);
+	void (*create_container)(void *ctx, uint64_t session, uint32_t epoch, const char *service);
+	void (*remove_container)(void *ctx, uint64_t session, uint32_t epoch);
+	void (*execute)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			const void *bytes, size_t len);
+	void (*migrate)(void *ctx, const struct es_migration_order *order);
+	void (*take_cut)(void *ctx, uint64_t session, uint64_t number,
+			 const struct answer_cache *cache);
+	void (*cut_delayed)(void *ctx, uint64_t session, const char *reason);
+	void (*cancel_migration)(void *ctx, uint64_t session, const char *reason);
+	void (*persist)(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+			enum es_persist what);
+	void (*forget)(void *ctx, uint64_t session);
+	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		      const char *detail);
+};
+
+/**
+ * es_node_new() - Create a node without sessions
+ * @ret:	Set on success only; owned by the caller
+ * @name:	Name of this edge server
+ * @policy:	Limits, copied
+ * @proof:	How proofs are computed
+ * @ops:	Operations, borrowed until es_node_free()
+ * @ctx:	Handed to each operation
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL for a bad name, or -ENOMEM
+ */
+int es_node_new(struct es_node **ret, const char *name, const struct policy *policy, proof_fn proof,
+		const struct es_node_ops *ops, void *ctx, struct err *err);
+
+/** es_node_free() - Forget all sessions; containers and records stay. Return: NULL, always */
+struct es_node *es_node_free(struct es_node *node);
+
+AUTO_DEFINE(es_node)
+
+/**
+ * es_node_restore() - Take a session over from before a restart of the program
+ * @node:	Node, before its first message
+ * @now:	Time, milliseconds of any steady clock
+ * @record:	What was persisted last
+ * @cache:	Its answer cache, as answer_cache_encode() wrote it
+ * @cache_len:	Length of @cache
+ * @alive:	Whether its container is there and runs
+ * @err:	Filled in on failure
+ *
+ * A request that was in the container when the program died gets the answer "in doubt": it may have
+ * been executed, so it is not executed again (R1). A copy that was not active is removed.
+ *
+ * Return: 0, -EPROTO for a bad record, -ENOMEM
+ */
+int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
+		    const void *cache, size_t cache_len, bool alive, struct err *err);
+
+/**
+ * es_node_message() - A message came from an access point
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @ap:		Name of the access point, proven by its certificate
+ * @m:		Message; what does not belong here is answered with STATUS or ignored
+ */
+void es_node_message(struct es_node *node, uint64_t now, const char *ap,
+		     const struct wire_message *m);
+
+/** es_node_created() - create_container ended; @reason is NULL if the container runs */
+void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		     const char *reason);
+
+/** es_node_removed() - remove_container ended */
+void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
+
+/**
+ * es_node_executed() - The container answered
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @epoch:	Epoch given to execute
+ * @number:	Number given to execute
+ * @bytes:	Answer, borrowed
+ * @len:	Its length
+ */
+void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		      uint64_t number, const void *bytes, size_t len);
+
+/** es_node_container_died() - The container of (session, epoch) runs no more, @reason says why */
+void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+			    const char *reason);
+
+/** es_node_cut_wanted() - The source is prepared (T1 may come): hold, drain, then take_cut */
+void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session);
+
+/** es_node_cut_taken() - take_cut ended, the container runs on; @taken: the cut is good */
+void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken);
+
+/** es_node_source_finished() - A migration ended; @reason is NULL if the destination has restored */
+void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
+			     const char *reason);
+
+/**
+ * es_node_offered() - Another edge server offers a session
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @from:	Name of that edge server, proven by its certificate
+ * @m:		The offer; its association and epoch are those of the source
+ * @reason:	Set to a constant or node-owned text if the offer is refused
+ *
+ * Return: true if it is accepted; es_node_arrived() or es_node_arrival_failed() must follow
+ */
+bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
+		     const struct wire_message *m, const char **reason);
+
+/**
+ * es_node_arrived() - The copy is restored and stands at the cut (T5)
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @cut:	What came with it
+ * @err:	Filled in on failure
+ *
+ * Return: 0; negative if the cut is unusable, then the copy is removed and the session forgotten
+ */
+int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
+		    const struct wire_cut *cut, struct err *err);
+
+/** es_node_arrival_failed() - The copy did not come about; nothing of it is left */
+void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,
+			    const char *reason);
+
+/** es_node_tick() - Time has passed; call at least every es_node_deadline() */
+void es_node_tick(struct es_node *node, uint64_t now);
+
+/** es_node_deadline() - When es_node_tick() is due next. Return: milliseconds, UINT64_MAX if never */
+uint64_t es_node_deadline(const struct es_node *node);
+
+/**
+ * struct es_session_view - A session as shown to operators and tests
+ * @queued:	requests waiting for the container
+ */
+struct es_session_view {
+	struct es_record record;
+	enum wire_migration migration;
+	uint64_t cut;
+	size_t queued;
+	size_t cached;
+	bool held;
+};
+
+/** es_node_each() - Call @fn for every session that is known here, in no particular order */
+void es_node_each(const struct es_node *node,
+		  void (*fn)(void *ctx, const struct es_session_view *view), void *ctx);

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/es_session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/state_table.h"
+#include "core/answer_cache.h"
+
+#define MAY(state) STATE_BIT(WIRE_ES_##state)
+
+static const struct state_row rows[] = {
+	[WIRE_ES_NONE] = { "none", MAY(CREATING) | MAY(ARRIVING) },
+	[WIRE_ES_CREATING] = { "creating", MAY(ACTIVE) | MAY(NONE) },
+	[WIRE_ES_ACTIVE] = { "active", MAY(FENCED) | MAY(LOST) | MAY(NONE) },
+	[WIRE_ES_FENCED] = { "fenced", MAY(ACTIVE) | MAY(RETIRED) | MAY(LOST) | MAY(NONE) },
+	[WIRE_ES_ARRIVING] = { "arriving", MAY(STANDBY) | MAY(NONE) },
+	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(LOST) | MAY(NONE) },
+	[WIRE_ES_RETIRED] = { "retired", MAY(ARRIVING) | MAY(NONE) },
+	[WIRE_ES_LOST] = { "lost", MAY(ARRIVING) | MAY(RETIRED) | MAY(NONE) },
+};
+
+static const struct state_table table = { "session at an edge server", ARRAY_SIZE(rows), rows };
+
+struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64_t now)
+{
+	if (node->count >= node->policy.sessions_max)
+		return NULL;
+	struct es_session *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	if (answer_cache_new(&s->cache, NULL) < 0) {
+		free(s);
+		return NULL;
+	}
+	s->node = node;
+	s->record.session = session;
+	s->heard = now;
+	list_append(&node->sessions, &s->link);
+	node->count++;
+	return s;
+}
+
+void es_session_free(struct es_session *s)
+{
+	es_session_clear_pending(s);
+	answer_cache_free(s->cache);
+	list_remove(&s->link);
+	s->node->count--;
+	free(s);
+}
+
+void es_session_move(struct es_session *s, enum wire_es_state to)
+{
+	state_require_move(&table, s->record.state, to);
+	s->record.state = to;
+}
+
+void es_session_say(struct es_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+{
+	char detail[WIRE_REASON_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	s->node->ops->event(s->node->ctx, s->record.session, kind, number, detail);
+}
+
+void es_session_persist(struct es_session *s, enum es_persist what)
+{
+	s->node->ops->persist(s->node->ctx, &s->record, s->cache, what);
+}
+
+/* An arrival that was told to stop never becomes a copy, so it may be called gone already. */
+static enum wire_es_state visible_state(const struct es_session *s)
+{
+	if (s->record.state == WIRE_ES_ARRIVING && s->cancelled)
+		return WIRE_ES_NONE;
+	return s->record.state;
+}
+
+static struct wire_message status_message(const struct es_session *s, enum wire_type type)
+{
+	struct wire_message m = {
+		.type = type,
+		.session = s->record.session,
+		.association = s->record.association,
+		.epoch = s->record.epoch,
+		.es_status = {
+			.state = visible_state(s),
+			.executed = s->record.executed,
+			.cut = s->cut,
+			.cut_association = s->cut_association,
+			.migration = s->migration,
+		},
+	};
+
+	memcpy(m.es_status.peer, s->record.peer, NAME_SIZE);
+	memcpy(m.es_status.mud, s->record.mud, NAME_SIZE);
+	memcpy(m.es_status.service, s->record.service, NAME_SIZE);
+	memcpy(m.es_status.secret, s->record.secret, WIRE_SECRET_SIZE);
+	memcpy(m.es_status.reason, s->reason, WIRE_REASON_SIZE);
+	return m;
+}
+
+void es_session_send(struct es_session *s, const char *ap, enum wire_type type)
+{
+	struct wire_message m = status_message(s, type);
+
+	s->node->ops->to_ap(s->node->ctx, ap, &m);
+}
+
+void es_session_notify(struct es_session *s, enum wire_type type)
+{
+	if (s->record.ap[0])
+		es_session_send(s, s->record.ap, type);
+}
+
+static void refuse(struct es_session *s, const char *ap, enum wire_status status,
+		   const char *reason)
+{
+	struct wire_message m = {
+		.type = WIRE_REFUSED,
+		.session = s->record.session,
+		.association = s->record.association,
+		.es_status = { .status = status },
+	};
+
+	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
+	s->node->ops->to_ap(s->node->ctx, ap, &m);
+}
+
+void es_session_clear_pending(struct es_session *s)
+{
+	for (size_t i = 0; i < WIRE_WINDOW; i++) {
+		free(s->pending[i].bytes);
+		s->pending[i] = (struct es_pending){ 0 };
+	}
+	s->pending_count = 0;
+}
+
+void es_session_drop_container(struct es_session *s)
+{
+	s->removing = true;
+	s->removing_epoch = s->record.container_epoch;
+	s->node->ops->remove_container(s->node->ctx, s->record.session, s->record.container_epoch);
+}
+
+void es_session_cancel(struct es_session *s, const char *reason)
+{
+	bool arriving = s->record.state == WIRE_ES_ARRIVING;
+
+	if (s->cancelled || (!arriving && s->migration == WIRE_MIGRATION_NONE))
+		return;
+	s->cancelled = true;
+	/* while the cut itself is being taken the container is frozen: its end resumes execution */
+	if (!s->cutting)
+		s->held = false;
+	s->node->ops->cancel_migration(s->node->ctx, s->record.session, reason);
+}
+
+/* --- executing --------------------------------------------------------------------------------- */
+
+static bool may_execute(const struct es_session *s)
+{
+	return s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_STANDBY;
+}
+
+static void become_fenced(struct es_session *s)
+{
+	s->fencing = false;
+	es_session_clear_pending(s);
+	es_session_move(s, WIRE_ES_FENCED);
+	es_session_persist(s, ES_PERSIST_ALL);
+	es_session_say(s, "FENCED", s->record.executed, "epoch=%u", s->record.epoch);
+	es_session_notify(s, WIRE_FENCED);
+}
+
+static void take_cut(struct es_session *s)
+{
+	s->cutting = true;
+	s->node->ops->take_cut(s->node->ctx, s->record.session, s->record.executed, s->cache);
+}
+
+void es_session_pump(struct es_session *s, uint64_t now)
+{
+	uint64_t next = s->record.executed + 1;
+	struct es_pending *p = &s->pending[next % WIRE_WINDOW];
+
+	(void)now;
+	if (!may_execute(s) || s->record.started)
+		return;
+	if (s->held) {
+		if (!s->cutting)
+			take_cut(s);
+		return;
+	}
+	if (p->number == next && !(s->fencing && next > s->fence_after)) {
+		s->record.started = next;
+		es_session_persist(s, ES_PERSIST_STARTED);
+		s->node->ops->execute(s->node->ctx, s->record.session, s->record.container_epoch,
+				      next, p->bytes, p->len);
+		return;
+	}
+	/* whatever FENCE allowed and is not here will be executed by CT-y alone */
+	if (s->fencing)
+		become_fenced(s);
+}
+
+static void send_answer(struct es_session *s, const struct wire_data *answer)
+{
+	struct wire_message m = {
+		.type = WIRE_ANSWER,
+		.session = s->record.session,
+		.association = s->record.association,
+		.epoch = s->record.epoch,
+		.data = *answer,
+	};
+
+	s->node->ops->to_ap(s->node->ctx, s->record.ap, &m);
+}
+
+static void keep_request(struct es_session *s, const struct wire_data *d)
+{
+	struct es_pending *p = &s->pending[d->number % WIRE_WINDOW];
+
+	if (p->number == d->number)
+		return;
+	uint8_t *bytes = malloc(d->len ? d->len : 1);
+	if (!bytes) {
+		/* as if it had been lost on the way: the access point sends it again */
+		es_session_say(s, "OUT OF MEMORY", d->number, "request of %zu bytes dropped", d->len);
+		return;
+	}
+	if (d->len)
+		memcpy(bytes, d->bytes, d->len);
+	free(p->bytes);
+	s->pending_count += p->number == 0;
+	*p = (struct es_pending){ d->number, bytes, d->len };
+}
+
+static void on_request(struct es_session *s, uint64_t now, const struct wire_message *m)
+{
+	const struct wire_data *d = &m->data;
+	struct wire_data answer;
+
+	if (m->epoch != s->record.epoch)
+		return;
+	answer_cache_trim(s->cache, d->ack);
+	if (d->number <= s->record.executed) {
+		if (answer_cache_get(s->cache, d->number, &answer) == 0)
+			send_answer(s, &answer);
+		return;
+	}
+	if (!may_execute(s) || d->number == s->record.started)
+		return;
+	if (s->fencing && d->number > s->fence_after)
+		return;
+	if (d->number > s->record.executed + WIRE_WINDOW || d->number > d->ack + WIRE_WINDOW)
+		return;
+	keep_request(s, d);
+	es_session_pump(s, now);
+}
+
+void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		      uint64_t number, const void *bytes, size_t len)
+{
+	struct wire_data answer = { .number = number, .bytes = bytes, .len = len };
+
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct es_session *s = list_entry(at, struct es_session, link);
+		struct es_pending *p = &s->pending[number % WIRE_WINDOW];
+
+		if (s->record.session != session || s->record.container_epoch != epoch ||
+		    s->record.started != number)
+			continue;
+		s->record.started = 0;
+		s->record.executed = number;
+		free(p->bytes);
+		*p = (struct es_pending){ 0 };
+		s->pending_count--;
+		if (answer_cache_put(s->cache, number, WIRE_OK, bytes, len, NULL) != 0)
+			es_session_say(s, "ANSWER NOT KEPT", number, "%zu bytes", len);
+		es_session_persist(s, ES_PERSIST_ANSWER);
+		send_answer(s, &answer);
+		es_session_pump(s, now);
+		return;
+	}
+}
+
+/* --- who may command --------------------------------------------------------------------------- */
+
+/* no early end: the time taken tells nothing about how much of a guess was right */
+static bool proof_equal(const uint8_t *a, const uint8_t *b)
+{
+	unsigned int difference = 0;
+
+	for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
+		difference |= a[i] ^ b[i];
+	return difference == 0;
+}
+
+/**
+ * admit() - Whether @ap is where the MUD is, as of its association number @association (R11)
+ *
+ * A higher number with a valid proof makes @ap the one access point in charge. Copies of the
+ * requests since a cut exist only where they were kept, so a migration that relies on another
+ * access point's copies is stopped.
+ */
+static bool admit(struct es_session *s, uint32_t association, const char *ap, const uint8_t *proof)
+{
+	uint8_t expected[WIRE_PROOF_SIZE];
+
+	if (association < s->record.association)
+		return false;
+	if (association == s->record.association)
+		return name_equal(ap, s->record.ap);
+	s->node->proof(expected, s->record.secret, s->record.session, association, ap);
+	if (!proof_equal(expected, proof))
+		return false;
+	s->record.association = association;
+	memcpy(s->record.ap, ap, NAME_SIZE);
+	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
+		es_session_persist(s, ES_PERSIST_ALL);
+	if (s->migration != WIRE_MIGRATION_NONE &&
+	    (!name_equal(s->migration_ap, ap) || s->cutting ||
+	     s->migration == WIRE_MIGRATION_SENDING))
+		es_session_cancel(s, "the user moved on");
+	return true;
+}
+
+static bool in_charge(const struct es_session *s, const char *ap, const struct wire_message *m)
+{
+	return m->association == s->record.association && name_equal(ap, s->record.ap);
+}
+
+/* --- commands ---------------------------------------------------------------------------------- */
+
+static void on_attach(struct es_session *s, uint64_t now, const char *ap,
+		      const struct wire_message *m)
+{
+	if (!name_equal(ap, m->attach.ap) || !admit(s, m->association, ap, m->attach.proof)) {
+		refuse(s, ap, WIRE_E_NOT_ALLOWED, "not the access point the user proved to be at");
+		return;
+	}
+	s->heard = now;
+	es_session_send(s, ap, WIRE_STATUS);
+}
+
+void es_session_migrate(struct es_session *s, const char *to_es)
+{
+	struct es_migration_order order = {
+		.session = s->record.session,
+		.association = s->record.association,
+		.epoch = s->record.epoch,
+	};
+
+	memcpy(order.to_es, to_es, NAME_SIZE);
+	memcpy(order.ap, s->record.ap, NAME_SIZE);
+	memcpy(order.mud, s->record.mud, NAME_SIZE);
+	memcpy(order.service, s->record.service, NAME_SIZE);
+	memcpy(order.secret, s->record.secret, WIRE_SECRET_SIZE);
+	memcpy(s->record.peer, to_es, NAME_SIZE);
+	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
+	s->migration = WIRE_MIGRATION_PREPARING;
+	s->cancelled = false;
+	s->then_to[0] = '\0';
+	s->cut_association = 0;
+	s->reason[0] = '\0';
+	es_session_persist(s, ES_PERSIST_ALL);
+	es_session_say(s, "MIGRATION START", s->record.executed, "to=%s epoch=%u", to_es,
+		       s->record.epoch);
+	s->node->ops->migrate(s->node->ctx, &order);
+}
+
+static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
+		       const struct wire_message *m)
+{
+	const struct wire_migrate *w = &m->migrate;
+
+	if (!admit(s, m->association, w->ap, w->proof)) {
+		refuse(s, from_ap, WIRE_E_NOT_ALLOWED, "the user did not prove to be there");
+		return;
+	}
+	s->heard = now;
+	s->then_to[0] = '\0';
+	if (s->record.state != WIRE_ES_ACTIVE || s->fencing) {
+		/* the answer says how it stands */
+	} else if (name_equal(w->to_es, s->node->name)) {
+		es_session_cancel(s, "the user came back");
+	} else if (s->migration == WIRE_MIGRATION_NONE) {
+		es_session_migrate(s, w->to_es);
+	} else if (s->cancelled || !name_equal(w->to_es, s->record.peer)) {
+		es_session_cancel(s, "the user moved on");
+		memcpy(s->then_to, w->to_es, NAME_SIZE);
+	}
+	es_session_send(s, from_ap, WIRE_STATUS);
+}
+
+static void on_fence(struct es_session *s, uint64_t now, const struct wire_message *m)
+{
+	if (s->record.state == WIRE_ES_FENCED) {
+		es_session_notify(s, WIRE_FENCED);
+		return;
+	}
+	if (s->record.state != WIRE_ES_ACTIVE || m->epoch != s->record.epoch) {
+		es_session_notify(s, WIRE_STATUS);
+		return;
+	}
+	if (!s->fencing) {
+		s->fencing = true;
+		s->fence_after = m->fence.after;
+	}
+	es_session_pump(s, now);
+}
+
+static void on_unfence(struct es_session *s, const struct wire_message *m)
+{
+	uint32_t new_epoch = m->unfence.new_epoch;
+
+	if (s->record.state == WIRE_ES_FENCED && new_epoch > s->record.epoch) {
+		/* the container keeps the name of the epoch it was made in; only authority moved */
+		es_session_move(s, WIRE_ES_ACTIVE);
+		s->record.epoch = new_epoch;
+		es_session_persist(s, ES_PERSIST_ALL);
+		es_session_say(s, "UNFENCED", s->record.executed, "epoch=%u", new_epoch);
+	}
+	if (s->record.state == WIRE_ES_ACTIVE && s->record.epoch == new_epoch)
+		es_session_notify(s, WIRE_UNFENCED);
+	else
+		es_session_notify(s, WIRE_STATUS);
+}
+
+static void on_activate(struct es_session *s, const struct wire_message *m)
+{
+	if (s->record.state == WIRE_ES_STANDBY && m->epoch == s->record.epoch) {
+		es_session_move(s, WIRE_ES_ACTIVE);
+		es_session_persist(s, ES_PERSIST_ALL);
+		es_session_say(s, "ACTIVE", s->record.executed, "epoch=%u", s->record.epoch);
+	}
+	if (s->record.state == WIRE_ES_ACTIVE && m->epoch == s->record.epoch)
+		es_session_notify(s, WIRE_ACTIVATED);
+	else
+		es_session_notify(s, WIRE_STATUS);
+}
+
+static void on_retire(struct es_session *s)
+{
+	if (s->record.state == WIRE_ES_FENCED || s->record.state == WIRE_ES_LOST) {
+		if (s->record.state == WIRE_ES_FENCED)
+			es_session_drop_container(s);
+		es_session_move(s, WIRE_ES_RETIRED);
+		es_session_persist(s, ES_PERSIST_ALL);
+		es_session_say(s, "RETIRED", s->record.executed, "epoch=%u to=%s", s->record.epoch,
+			       s->record.peer);
+	}
+	es_session_notify(s, s->record.state == WIRE_ES_RETIRED ? WIRE_RETIRED : WIRE_STATUS);
+}
+
+static void on_abort(struct es_session *s, uint64_t now)
+{
+	switch (s->record.state) {
+	case WIRE_ES_ARRIVING:
+		es_session_cancel(s, "the access point aborted the migration");
+		break;
+	case WIRE_ES_STANDBY:
+		es_session_clear_pending(s);
+		s->record.started = 0;
+		es_session_move(s, WIRE_ES_NONE);
+		es_session_drop_container(s);
+		break;
+	case WIRE_ES_ACTIVE:
+		s->then_to[0] = '\0';
+		es_session_cancel(s, "the access point aborted the migration");
+		es_session_pump(s, now);
+		break;
+	case WIRE_ES_NONE:
+	case WIRE_ES_CREATING:
+	case WIRE_ES_FENCED:
+	case WIRE_ES_RETIRED:
+	case WIRE_ES_LOST:
+		break;
+	}
+	es_session_notify(s, WIRE_ABORTED);
+}
+
+static void on_disassociation(struct es_session *s)
+{
+	es_session_cancel(s, "the user ended the session");
+	es_session_say(s, "DISASSOCIATION", s->record.executed, "by the user");
+	s->node->ops->forget(s->node->ctx, s->record.session);
+	if (s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_NONE)
+		return;
+	bool container = s->record.state != WIRE_ES_RETIRED && s->record.state != WIRE_ES_LOST;
+	es_session_clear_pending(s);
+	s->record.started = 0;
+	es_session_move(s, WIRE_ES_NONE);
+	if (container)
+		es_session_drop_container(s);
+	else if (!s->removing)
+		es_session_free(s);
+}
+
+void es_session_message(struct es_session *s, uint64_t now, const char *ap,
+			const struct wire_message *m)
+{
+	if (m->type == WIRE_ATTACH) {
+		on_attach(s, now, ap, m);
+		return;
+	}
+	if (m->type == WIRE_MIGRATE) {
+		on_migrate(s, now, ap, m);
+		return;
+	}
+	if (!in_charge(s, ap, m)) {
+		refuse(s, ap, WIRE_E_NOT_ALLOWED, "not the access point in charge of the session");
+		return;
+	}
+	s->heard = now;
+	switch (m->type) {
+	case WIRE_REQUEST:
+		on_request(s, now, m);
+		break;
+	case WIRE_FENCE:
+		on_fence(s, now, m);
+		break;
+	case WIRE_UNFENCE:
+		on_unfence(s, m);
+		break;
+	case WIRE_ACTIVATE:
+		on_activate(s, m);
+		break;
+	case WIRE_RETIRE:
+		on_retire(s);
+		break;
+	case WIRE_ABORT:
+		on_abort(s, now);
+		break;
+	case WIRE_DISASSOCIATION:
+		on_disassociation(s);
+		break;
+	default:
+		refuse(s, ap, WIRE_E_PROTOCOL, "message does not belong here");
+	}
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One session at an edge server - inner header of es_node.c and es_session.c, not for others
+ */
+
+#include "base/list.h"
+#include "core/es_node.h"
+
+/* a request waiting for its turn; the slot of number n is n % WIRE_WINDOW */
+struct es_pending {
+	uint64_t number; /* 0: the slot is free */
+	uint8_t *bytes;
+	size_t len;
+};
+
+/**
+ * struct es_session - State of one session
+ * @link:		in the node's list
+ * @node:		node it belongs to
+ * @record:		durable part
+ * @cache:		answers the MUD may still want
+ * @pending:		requests not yet executed
+ * @pending_count:	how many
+ * @held:		nothing is executed: a cut is wanted or being taken
+ * @cutting:		take_cut was called, its end is awaited
+ * @held_since:		when @held began
+ * @fencing:		FENCE came, the running request is awaited
+ * @fence_after:	highest number that may still execute
+ * @migration:		what the source is doing
+ * @migration_ap:	access point that keeps the copies of the running migration
+ * @then_to:		destination to start for once the cancelled migration has ended; or empty
+ * @cancelled:		the running migration, or arrival, was told to stop
+ * @cut, @cut_association: the last cut, as in struct wire_es_status
+ * @removing:		a container is being removed; made in epoch @removing_epoch
+ * @heard:		when an access point last spoke of this session
+ * @reason:		why it is LOST, or why the last migration failed
+ */
+struct es_session {
+	struct list link;
+	struct es_node *node;
+	struct es_record record;
+	struct answer_cache *cache;
+	struct es_pending pending[WIRE_WINDOW];
+	size_t pending_count;
+	bool held;
+	bool cutting;
+	uint64_t held_since;
+	bool fencing;
+	uint64_t fence_after;
+	enum wire_migration migration;
+	char migration_ap[NAME_SIZE];
+	char then_to[NAME_SIZE];
+	bool cancelled;
+	uint64_t cut;
+	uint32_t cut_association;
+	bool removing;
+	uint32_t removing_epoch;
+	uint64_t heard;
+	char reason[WIRE_REASON_SIZE];
+};
+
+/** struct es_node - See es_node.h */
+struct es_node {
+	char name[NAME_SIZE];
+	struct policy policy;
+	proof_fn proof;
+	const struct es_node_ops *ops;
+	void *ctx;
+	struct list sessions;
+	size_t count;
+};
+
+/** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */
+struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64_t now);
+
+/** es_session_free() - Remove it from its node and release it; its record is not touched */
+void es_session_free(struct es_session *s);
+
+/** es_session_move() - Go to another state, which must be allowed */
+void es_session_move(struct es_session *s, enum wire_es_state to);
+
+/** es_session_message() - A message from access point @ap about this session */
+void es_session_message(struct es_session *s, uint64_t now, const char *ap,
+			const struct wire_message *m);
+
+/** es_session_send() - Send how the session stands to @ap, as a message of kind @type */
+void es_session_send(struct es_session *s, const char *ap, enum wire_type type);
+
+/** es_session_notify() - es_session_send() to the access point in charge */
+void es_session_notify(struct es_session *s, enum wire_type type);
+
+/** es_session_persist() - Write the durable part down */
+void es_session_persist(struct es_session *s, enum es_persist what);
+
+/** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
+void es_session_pump(struct es_session *s, uint64_t now);
+
+/** es_session_drop_container() - Have the container of the current epoch removed */
+void es_session_drop_container(struct es_session *s);
+
+/** es_session_cancel() - Tell the running migration or arrival to stop; harmless if none runs */
+void es_session_cancel(struct es_session *s, const char *reason);
+
+/** es_session_clear_pending() - Forget all requests not yet executed */
+void es_session_clear_pending(struct es_session *s);
+
+/** es_session_migrate() - Start moving the session to edge server @to_es */
+void es_session_migrate(struct es_session *s, const char *to_es);
+
+/** es_session_say() - Report an event of the session */
+void es_session_say(struct es_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));

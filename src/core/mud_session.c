@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/mud_session.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/state_table.h"
+
+/* a request on its way; the slot of number n is n % WIRE_WINDOW */
+struct outstanding {
+	uint64_t number; /* 0: the slot is free */
+	uint8_t *bytes;
+	size_t len;
+	bool answered; /* but one before it is not */
+};
+
+struct mud_session {
+	uint64_t session;
+	uint32_t association;
+	enum mud_state state;
+	char mud[NAME_SIZE];
+	char service[NAME_SIZE];
+	char ap[NAME_SIZE];
+	char old_ap[NAME_SIZE];
+	bool up;
+	bool known; /* an access point answered once: there is a session to come back to */
+	uint8_t secret[WIRE_SECRET_SIZE];
+	struct wire_edges edges;
+	struct outstanding slot[WIRE_WINDOW];
+	uint64_t next;
+	uint64_t ack; /* every answer up to this number is here */
+	uint64_t retry_at;
+	struct policy policy;
+	proof_fn proof;
+	const struct mud_session_ops *ops;
+	void *ctx;
+};
+
+#define MAY(state) STATE_BIT(MUD_##state)
+
+static const struct state_row rows[] = {
+	[MUD_IDLE] = { "idle", MAY(ASSOCIATING) },
+	[MUD_ASSOCIATING] = { "associating", MAY(ASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
+	[MUD_REASSOCIATING] = { "reassociating", MAY(REASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
+	[MUD_ASSOCIATED] = { "associated", MAY(REASSOCIATING) | MAY(LOST) },
+	[MUD_LOST] = { "lost", 0 },
+};
+
+static const struct state_table table = { "session at a device", ARRAY_SIZE(rows), rows };
+
+int mud_session_new(struct mud_session **ret, uint64_t session, const char *mud,
+		    const char *service, const struct policy *policy, proof_fn proof,
+		    const struct mud_session_ops *ops, void *ctx, struct err *err)
+{
+	int r;
+
+	AUTO(mud_session) struct mud_session *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(err, -ENOMEM, "create session");
+	if (!session)
+		return err_set(err, -EINVAL, "create session: its number must not be 0");
+	r = name_set(s->mud, mud, err);
+	if (r == 0)
+		r = name_set(s->service, service, err);
+	if (r < 0)
+		return err_wrap(err, r, "create session");
+	s->session = session;
+	s->policy = *policy;
+	s->proof = proof;
+	s->ops = ops;
+	s->ctx = ctx;
+	s->next = 1;
+	s->retry_at = UINT64_MAX;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct mud_session *mud_session_free(struct mud_session *s)
+{
+	if (s) {
+		for (size_t i = 0; i < WIRE_WINDOW; i++)
+			free(s->slot[i].bytes);
+		explicit_bzero(s->secret, sizeof(s->secret));
+		free(s);
+	}
+	return NULL;
+}
+
+static void say(struct mud_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void say(struct mud_session *s, const char *kind, uint64_t number, const char *fmt, ...)
+{
+	char detail[WIRE_REASON_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	s->ops->event(s->ctx, s->session, kind, number, detail);
+}
+
+static void go_to(struct mud_session *s, enum mud_state to)
+{
+	state_require_move(&table, s->state, to);
+	s->state = to;
+}
+
+static struct wire_message message(const struct mud_session *s, enum wire_type type)
+{
+	return (struct wire_message){ .type = type,
+				      .session = s->session,
+				      .association = s->association };
+}
+
+static void send_association(struct mud_session *s)
+{
+	struct wire_message m = message(s, WIRE_ASSOCIATION_REQUEST);
+
+	memcpy(m.association_request.mud, s->mud, NAME_SIZE);
+	memcpy(m.association_request.service, s->service, NAME_SIZE);
+	s->ops->to_ap(s->ctx, s->ap, &m);
+	say(s, "ASSOCIATION REQUEST", 0, "ap=%s", s->ap);
+}
+
+static void send_reassociation(struct mud_session *s)
+{
+	struct wire_message m = message(s, WIRE_REASSOCIATION_REQUEST);
+	struct wire_reassociation_request *w = &m.reassociation_request;
+
+	memcpy(w->mud, s->mud, NAME_SIZE);
+	memcpy(w->service, s->service, NAME_SIZE);
+	memcpy(w->old_ap, s->old_ap, NAME_SIZE);
+	s->proof(w->proof, s->secret, s->session, s->association, s->ap);
+	w->edges = s->edges;
+	s->ops->to_ap(s->ctx, s->ap, &m);
+	say(s, "REASSOCIATION REQUEST", 0, "ap=%s old_ap=%s", s->ap, s->old_ap);
+}
+
+static void send_request(struct mud_session *s, const struct outstanding *o)
+{
+	struct wire_message m = message(s, WIRE_REQUEST);
+
+	m.data = (struct wire_data){
+		.number = o->number, .ack = s->ack, .bytes = o->bytes, .len = o->len
+	};
+	s->ops->to_ap(s->ctx, s->ap, &m);
+}
+
+static void send_unanswered(struct mud_session *s)
+{
+	for (uint64_t n = s->ack + 1; n < s->next; n++) {
+		const struct outstanding *o = &s->slot[n % WIRE_WINDOW];
+
+		if (!o->answered)
+			send_request(s, o);
+	}
+}
+
+static void set_retry(struct mud_session *s, uint64_t now)
+{
+	bool waiting = s->state != MUD_ASSOCIATED || s->ack + 1 < s->next;
+
+	s->retry_at = s->up && waiting ? now + 4 * s->policy.retry_ms : UINT64_MAX;
+}
+
+static void start_association(struct mud_session *s, uint64_t now)
+{
+	if (s->state == MUD_ASSOCIATING) {
+		send_association(s);
+	} else {
+		/* the requests follow at once: the access point holds them until it has the context */
+		send_reassociation(s);
+		send_unanswered(s);
+	}
+	set_retry(s, now);
+}
+
+/* Each association has its own number and proof, the repetition of one on the same link has not. */
+static void begin_association(struct mud_session *s)
+{
+	if (!s->known) {
+		s->association = 1;
+		go_to(s, MUD_ASSOCIATING);
+		return;
+	}
+	s->association++;
+	go_to(s, MUD_REASSOCIATING);
+}
+
+void mud_session_move(struct mud_session *s, uint64_t now, const char *ap)
+{
+	if (s->state == MUD_LOST || name_equal(ap, s->ap))
+		return;
+	memcpy(s->old_ap, s->ap, NAME_SIZE);
+	memcpy(s->ap, ap, strnlen(ap, NAME_SIZE - 1) + 1);
+	s->up = false;
+	begin_association(s);
+	set_retry(s, now);
+}
+
+void mud_session_up(struct mud_session *s, uint64_t now, const char *ap)
+{
+	if (s->state == MUD_LOST || !name_equal(ap, s->ap))
+		return;
+	s->up = true;
+	if (s->state == MUD_ASSOCIATED) { /* same place, new link */
+		memcpy(s->old_ap, s->ap, NAME_SIZE);
+		begin_association(s);
+	}
+	start_association(s, now);
+}
+
+void mud_session_down(struct mud_session *s, uint64_t now, const char *ap)
+{
+	if (!name_equal(ap, s->ap))
+		return;
+	s->up = false;
+	if (s->state == MUD_ASSOCIATED) {
+		memcpy(s->old_ap, s->ap, NAME_SIZE);
+		begin_association(s);
+	}
+	set_retry(s, now);
+}
+
+int mud_session_request(struct mud_session *s, uint64_t now, const void *bytes, size_t len,
+			uint64_t *number, struct err *err)
+{
+	struct outstanding *o = &s->slot[s->next % WIRE_WINDOW];
+
+	if (s->state == MUD_LOST)
+		return MUD_SESSION_E_LOST;
+	if (len > WIRE_PAYLOAD_MAX)
+		return err_set(err, -EINVAL, "request of %zu bytes: the limit is %u", len,
+			       WIRE_PAYLOAD_MAX);
+	if (s->next - s->ack > WIRE_WINDOW)
+		return MUD_SESSION_E_FULL;
+	uint8_t *copy = malloc(len ? len : 1);
+	if (!copy)
+		return err_set(err, -ENOMEM, "keep a request of %zu bytes", len);
+	if (len)
+		memcpy(copy, bytes, len);
+	*o = (struct outstanding){ .number = s->next, .bytes = copy, .len = len };
+	*number = s->next++;
+	say(s, "SVCQ", *number, "ap=%s", s->ap);
+	if (s->up && (s->state == MUD_ASSOCIATED || s->state == MUD_REASSOCIATING))
+		send_request(s, o);
+	if (s->retry_at == UINT64_MAX)
+		set_retry(s, now);
+	return 0;
+}
+
+static void on_answer(struct mud_session *s, uint64_t now, const struct wire_data *d)
+{
+	struct outstanding *o = &s->slot[d->number % WIRE_WINDOW];
+
+	if (d->number <= s->ack || o->number != d->number || o->answered)
+		return; /* answered before */
+	o->answered = true;
+	while (s->slot[(s->ack + 1) % WIRE_WINDOW].number == s->ack + 1 &&
+	       s->slot[(s->ack + 1) % WIRE_WINDOW].answered) {
+		struct outstanding *done = &s->slot[++s->ack % WIRE_WINDOW];
+
+		free(done->bytes);
+		*done = (struct outstanding){ 0 };
+	}
+	say(s, "SVCR", d->number, "status=%s", wire_status_name(d->status));
+	s->ops->answer(s->ctx, d);
+	set_retry(s, now);
+}
+
+static void become_lost(struct mud_session *s, enum wire_status status, const char *reason)
+{
+	go_to(s, MUD_LOST);
+	s->retry_at = UINT64_MAX;
+	say(s, "SESSION LOST", 0, "%s", reason);
+	s->ops->lost(s->ctx, status, reason);
+}
+
+static void on_response(struct mud_session *s, uint64_t now, const struct wire_message *m)
+{
+	const struct wire_association_response *w = &m->association_response;
+
+	if (m->association != s->association ||
+	    (s->state != MUD_ASSOCIATING && s->state != MUD_REASSOCIATING))
+		return;
+	if (w->status == WIRE_E_FAILED && s->state == MUD_REASSOCIATING)
+		return; /* edge servers out of reach: asked again when retry_at comes */
+	if (w->status != WIRE_OK) {
+		become_lost(s, w->status, w->reason);
+		return;
+	}
+	if (s->state == MUD_ASSOCIATING)
+		memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
+	s->known = true;
+	s->edges = w->edges;
+	go_to(s, MUD_ASSOCIATED);
+	say(s, wire_type_name(m->type), 0, "ap=%s", s->ap);
+	send_unanswered(s);
+	set_retry(s, now);
+}
+
+static void on_refusal(struct mud_session *s, const struct wire_refusal *w)
+{
+	if (w->status == WIRE_E_SESSION_LOST || w->status == WIRE_E_NOT_ALLOWED)
+		become_lost(s, w->status, w->reason);
+	else if (w->status == WIRE_E_UNKNOWN_SESSION && s->state == MUD_ASSOCIATED) {
+		/* the access point forgot us; it finds the session again */
+		memcpy(s->old_ap, s->ap, NAME_SIZE);
+		begin_association(s);
+		send_reassociation(s);
+	}
+}
+
+void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
+			 const struct wire_message *m)
+{
+	if (s->state == MUD_LOST || m->session != s->session || !name_equal(ap, s->ap))
+		return;
+	switch (m->type) {
+	case WIRE_ANSWER:
+		on_answer(s, now, &m->data);
+		break;
+	case WIRE_ASSOCIATION_RESPONSE:
+	case WIRE_REASSOCIATION_RESPONSE:
+		on_response(s, now, m);
+		break;
+	case WIRE_EDGE_NOTICE:
+		if (m->edges.count)
+			s->edges = m->edges;
+		break;
+	case WIRE_REFUSAL:
+		on_refusal(s, &m->refusal);
+		break;
+	default:
+		break; /* nothing else is for a MUD */
+	}
+}
+
+void mud_session_end(struct mud_session *s, uint64_t now)
+{
+	struct wire_message m = message(s, WIRE_DISASSOCIATION);
+
+	(void)now;
+	if (s->state == MUD_LOST)
+		return;
+	s->ops->to_ap(s->ctx, s->ap, &m);
+	say(s, "DISASSOCIATION", 0, "ap=%s", s->ap);
+	s->state = MUD_LOST;
+	s->retry_at = UINT64_MAX;
+}
+
+void mud_session_tick(struct mud_session *s, uint64_t now)
+{
+	if (now < s->retry_at)
+		return;
+	if (s->state == MUD_ASSOCIATED)
+		send_unanswered(s);
+	else if (s->state != MUD_LOST && s->state != MUD_IDLE)
+		start_association(s, now);
+	set_retry(s, now);
+}
+
+uint64_t mud_session_deadline(const struct mud_session *s)
+{
+	return s->retry_at;
+}
+
+enum mud_state mud_session_state(const struct mud_session *s)
+{
+	return s->state;
+}
+
+size_t mud_session_unanswered(const struct mud_session *s)
+{
+	return (size_t)(s->next - 1 - s->ack);
+}
+
+const char *mud_session_ap(const struct mud_session *s)
+{
+	return s->ap;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Session at the MUD, the logic - numbers requests, keeps them until answered, follows the device
+ *
+ * The device owns its session: it chose the number, knows the secret that proves later
+ * associations, and remembers the edge servers where the session may live, so that any access point
+ * can find it again (R7, R11). A request is kept until its answer is here, and sent again after
+ * each association; the edge server sees to it that it is executed once (R1).
+ *
+ * Re-entrancy: the operations must only record or queue what they are told.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "core/policy.h"
+#include "wire/message.h"
+
+struct err;
+struct mud_session;
+
+/** enum mud_session_e - Positive results */
+enum mud_session_e {
+	MUD_SESSION_E_FULL = 1, /* WIRE_WINDOW requests are unanswered: wait for an answer */
+	MUD_SESSION_E_LOST,	/* the session is lost, see the lost operation */
+};
+
+/** enum mud_state - How the session stands */
+enum mud_state {
+	MUD_IDLE,	   /* no access point was chosen yet */
+	MUD_ASSOCIATING,   /* ASSOCIATION REQUEST is out, or will be when the link is up */
+	MUD_REASSOCIATING, /* REASSOCIATION REQUEST likewise */
+	MUD_ASSOCIATED,
+	MUD_LOST,
+	MUD_STATES,
+};
+
+/**
+ * struct mud_session_ops - What the session asks of the world; pointers are borrowed for the call
+ * @to_ap:	send to the access point, if its link is up; else drop
+ * @answer:	an answer is here, each number once; status WIRE_OK or WIRE_E_IN_DOUBT
+ * @lost:	the session is gone and why; nothing can be sent any more
+ * @event:	for the event log; @kind is a constant
+ */
+struct mud_session_ops {
+	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
+	void (*answer)(void *ctx, const struct wire_data *answer);
+	void (*lost)(void *ctx, enum wire_status status, const char *reason);
+	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		      const char *detail);
+};
+
+/**
+ * mud_session_new() - Create a session that is associated nowhere yet
+ * @ret:	Set on success only; owned by the caller
+ * @session:	Its number, random, not 0
+ * @mud:	Name of the device
+ * @service:	Name of the service it wants
+ * @policy:	Limits, copied
+ * @proof:	How proofs are computed
+ * @ops:	Operations, borrowed until mud_session_free()
+ * @ctx:	Handed to each operation
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL for a bad name or number, or -ENOMEM
+ */
+int mud_session_new(struct mud_session **ret, uint64_t session, const char *mud,
+		    const char *service, const struct policy *policy, proof_fn proof,
+		    const struct mud_session_ops *ops, void *ctx, struct err *err);
+
+/** mud_session_free() - Release it; @s may be NULL. Return: NULL, always */
+struct mud_session *mud_session_free(struct mud_session *s);
+
+AUTO_DEFINE(mud_session)
+
+/** mud_session_move() - The device is at access point @ap now; (re)associate there */
+void mud_session_move(struct mud_session *s, uint64_t now, const char *ap);
+
+/** mud_session_up() - The link to @ap is up; what was sent on an older one may be lost */
+void mud_session_up(struct mud_session *s, uint64_t now, const char *ap);
+
+/** mud_session_down() - The link to @ap is down */
+void mud_session_down(struct mud_session *s, uint64_t now, const char *ap);
+
+/**
+ * mud_session_request() - Send a request
+ * @s:		Session
+ * @now:	Time, milliseconds
+ * @bytes:	Payload, copied
+ * @len:	Its length, at most WIRE_PAYLOAD_MAX
+ * @number:	Set to its number on success
+ * @err:	Filled in on failure
+ *
+ * Return: 0, MUD_SESSION_E_FULL, MUD_SESSION_E_LOST, -EINVAL for a length, or -ENOMEM
+ */
+int mud_session_request(struct mud_session *s, uint64_t now, const void *bytes, size_t len,
+			uint64_t *number, struct err *err);
+
+/** mud_session_message() - A message came from access point @ap */
+void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
+			 const struct wire_message *m);
+
+/** mud_session_end() - Tell the access point that the session is over */
+void mud_session_end(struct mud_session *s, uint64_t now);
+
+/** mud_session_tick() - Time has passed; call at least every mud_session_deadline() */
+void mud_session_tick(struct mud_session *s, uint64_t now);
+
+/** mud_session_deadline() - When mud_session_tick() is due. Return: UINT64_MAX if never */
+uint64_t mud_session_deadline(const struct mud_session *s);
+
+/** mud_session_state() - How it stands */
+enum mud_state mud_session_state(const struct mud_session *s);
+
+/** mud_session_unanswered() - Requests without an answer, at most WIRE_WINDOW */
+size_t mud_session_unanswered(const struct mud_session *s);
+
+/** mud_session_ap() - Access point it is at. Return: borrowed; empty while idle */
+const char *mud_session_ap(const struct mud_session *s);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Policy - every limit and every wait of the session protocol (R9), in one place
+ *
+ * Times are milliseconds. The daemons fill it from their configuration, the simulator with small
+ * values. policy_default() gives the values that the documentation states.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct policy - Limits and waits
+ * @sessions_max:	sessions a node keeps, ended ones it still remembers included
+ * @copies_max:		requests in one replay buffer
+ * @copies_bytes_max:	bytes of requests and withheld answers in one replay buffer
+ * @retry_ms:		a command without its answer is sent again after this time
+ * @associate_ms:	a container must have started within this time
+ * @move_ms:		wait for the old access point's context before asking edge servers
+ * @catch_up_ms:	replay that has not caught up by then ends in holding new requests (R9)
+ * @grace_ms:		CT-x is kept this long after the switch (R3)
+ * @backoff_ms:		pause before a failed migration is tried again; doubles each time
+ * @backoff_max_ms:	longest such pause
+ * @drain_ms:		wait for the idle instant of a cut (R12)
+ * @standby_ms:		a copy that no access point asks for is dropped after this time
+ * @idle_ms:		a session that no access point asks for is ended after this time
+ */
+struct policy {
+	uint32_t sessions_max;
+	uint32_t copies_max;
+	size_t copies_bytes_max;
+	uint64_t retry_ms;
+	uint64_t associate_ms;
+	uint64_t move_ms;
+	uint64_t catch_up_ms;
+	uint64_t grace_ms;
+	uint64_t backoff_ms;
+	uint64_t backoff_max_ms;
+	uint64_t drain_ms;
+	uint64_t standby_ms;
+	uint64_t idle_ms;
+};
+
+/** policy_default() - The documented values. Return: the structure by value */
+struct policy policy_default(void);
+
+/**
+ * proof_fn - Compute the proof that a MUD is at @ap with its association number @association
+ * @proof:	WIRE_PROOF_SIZE bytes, written
+ * @secret:	WIRE_SECRET_SIZE bytes, of the session
+ *
+ * The daemons give HMAC-SHA256, the simulator a small mixing function: the core itself needs no
+ * outside library (R11).
+ */
+typedef void (*proof_fn)(uint8_t *proof, const uint8_t *secret, uint64_t session,
+			 uint32_t association, const char *ap);
