@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "net/link.h"
+#include "net/tls_stream.h"
+#include "test_pki.h"
+#include "wire/codec.h"
+
+#define LIMIT_MS    20000
+#define BULK_CHUNKS 64
+
+static struct test_pki pki;
+static struct tls_context *one, *two, *mud;
+
+/* The accepting side, on its own thread */
+struct server {
+	pthread_t thread;
+	int listen_fd;
+	char address[32];
+	struct tls_context *tls;
+	void (*run)(struct tls_stream *s);
+	int result;
+	struct err err;
+	int leave; /* readable when a server that only waits shall end */
+};
+
+static void *serve(void *arg)
+{
+	struct server *sv = arg;
+	struct pollfd p = { .fd = sv->listen_fd, .events = POLLIN };
+	struct tls_stream *made = NULL;
+
+	(void)poll(&p, 1, LIMIT_MS);
+	int fd = accept(sv->listen_fd, NULL, NULL);
+	sv->result = tls_stream_accept(&made, sv->tls, fd, LINK_ROLE(WIRE_ROLE_ES), -1, LIMIT_MS,
+				       &sv->err);
+	AUTO(tls_stream) struct tls_stream *s = made;
+	if (sv->result == 0)
+		sv->run(s);
+	if (sv->leave >= 0) {
+		struct pollfd leave = { .fd = sv->leave, .events = POLLIN };
+
+		(void)poll(&leave, 1, LIMIT_MS);
+	}
+	return NULL;
+}
+
+static void server_start(struct server *sv, void (*run)(struct tls_stream *), bool stay)
+{
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+	struct err err = { 0 };
+
+	*sv = (struct server){ .tls = two, .run = run, .leave = stay ? eventfd(0, 0) : -1 };
+	sv->listen_fd = tls_stream_listen("127.0.0.1:0", &err);
+	assert_true(sv->listen_fd >= 0);
+	assert_int_equal(getsockname(sv->listen_fd, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(sv->address, sizeof(sv->address), "127.0.0.1:%u", ntohs(a.sin_port));
+	assert_int_equal(pthread_create(&sv->thread, NULL, serve, sv), 0);
+}
+
+static void server_end(struct server *sv)
+{
+	if (sv->leave >= 0)
+		assert_int_equal(eventfd_write(sv->leave, 1), 0);
+	pthread_join(sv->thread, NULL);
+	if (sv->leave >= 0)
+		close(sv->leave);
+	close(sv->listen_fd);
+}
+
+static void idle(struct tls_stream *s)
+{
+	(void)s;
+}
+
+/* Takes chunks until the end, then says how many bytes there were and whether they were right */
+static void take_bulk(struct tls_stream *s)
+{
+	struct wire_message m;
+	struct err err = { 0 };
+	uint64_t total = 0;
+	bool good = true;
+
+	while (tls_stream_receive_message(s, &m, &err) == 0 && m.type == WIRE_TRANSFER_CHUNK) {
+		for (size_t i = 0; i < m.text.len; i += 4096)
+			good = good && m.text.bytes[i] == (uint8_t)(total >> 20);
+		total += m.text.len;
+	}
+	good = good && m.type == WIRE_TRANSFER_END && m.transfer_end.stream_bytes == total;
+	m = (struct wire_message){ .type = WIRE_TRANSFER_RESULT };
+	m.text.status = good ? WIRE_OK : WIRE_E_FAILED;
+	(void)tls_stream_send_message(s, &m, &err);
+	/* bare bytes beside messages */
+	(void)tls_stream_write_all(s, "bye", 3, &err);
+}
+
+static int connect_to(struct tls_stream **s, const struct server *sv, int cancel_fd,
+		      int timeout_ms, struct err *err)
+{
+	return tls_stream_connect(s, one, sv->address, "EdgeServer-2", WIRE_ROLE_ES, cancel_fd,
+				  timeout_ms, err);
+}
+
+static void test_transfer(void **state)
+{
+	struct server sv;
+	struct tls_stream *s = NULL;
+	struct wire_message m;
+	struct err err = { 0 };
+	char text[8] = "";
+	size_t got, have = 0;
+
+	(void)state;
+	server_start(&sv, take_bulk, false);
+	if (connect_to(&s, &sv, -1, LIMIT_MS, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(tls_stream_peer_name(s), "EdgeServer-2");
+	assert_int_equal(tls_stream_peer_role(s), WIRE_ROLE_ES);
+	uint8_t *chunk = malloc(WIRE_PAYLOAD_MAX);
+	assert_non_null(chunk);
+	for (int i = 0; i < BULK_CHUNKS; i++) {
+		memset(chunk, i, WIRE_PAYLOAD_MAX);
+		m = (struct wire_message){ .type = WIRE_TRANSFER_CHUNK };
+		m.text.bytes = chunk;
+		m.text.len = WIRE_PAYLOAD_MAX;
+		assert_int_equal(tls_stream_send_message(s, &m, &err), 0);
+	}
+	free(chunk);
+	m = (struct wire_message){ .type = WIRE_TRANSFER_END };
+	m.transfer_end.stream_bytes = (uint64_t)BULK_CHUNKS * WIRE_PAYLOAD_MAX;
+	assert_int_equal(tls_stream_send_message(s, &m, &err), 0);
+	assert_true(tls_stream_bytes_sent(s) > (uint64_t)BULK_CHUNKS * WIRE_PAYLOAD_MAX);
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), 0);
+	assert_int_equal(m.type, WIRE_TRANSFER_RESULT);
+	assert_int_equal(m.text.status, WIRE_OK);
+	while (have < 3) {
+		assert_int_equal(tls_stream_read(s, text + have, 3 - have, &got, &err), 0);
+		have += got;
+	}
+	assert_string_equal(text, "bye");
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), TLS_STREAM_E_END);
+	tls_stream_free(s);
+	server_end(&sv);
+	assert_int_equal(sv.result, 0);
+}
+
+static void test_timeout(void **state)
+{
+	struct server sv;
+	struct tls_stream *s = NULL;
+	struct wire_message m;
+	struct err err = { 0 };
+	char byte;
+	size_t got;
+
+	(void)state;
+	server_start(&sv, idle, true);
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), 0);
+	tls_stream_set_timeout(s, 50);
+	assert_int_equal(tls_stream_read(s, &byte, 1, &got, &err), -ETIMEDOUT);
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), -ETIMEDOUT);
+	/* the other side does not read: once all buffers are full, writing stops too */
+	void *bytes = calloc(1, 1u << 20);
+	assert_non_null(bytes);
+	int r = 0;
+	for (int i = 0; r == 0 && i < 1000; i++)
+		r = tls_stream_write_all(s, bytes, 1u << 20, &err);
+	assert_int_equal(r, -ETIMEDOUT);
+	free(bytes);
+	tls_stream_free(s);
+	server_end(&sv);
+}
+
+struct canceller {
+	pthread_t thread;
+	struct tls_stream *s;
+	int result;
+	bool writes;
+};
+
+static void *block(void *arg)
+{
+	struct canceller *c = arg;
+	struct err err = { 0 };
+	static const uint8_t bytes[65536];
+	char byte;
+	size_t got;
+
+	do {
+		c->result = c->writes ? tls_stream_write_all(c->s, bytes, sizeof(bytes), &err)
+				      : tls_stream_read(c->s, &byte, 1, &got, &err);
+	} while (c->result == 0);
+	return NULL;
+}
+
+static void test_cancel(void **state)
+{
+	(void)state;
+	for (int writes = 0; writes < 2; writes++) {
+		struct canceller c = { .writes = writes };
+		struct server sv;
+		struct err err = { 0 };
+		int cancel = eventfd(0, EFD_CLOEXEC);
+
+		server_start(&sv, idle, true);
+		assert_int_equal(connect_to(&c.s, &sv, cancel, LIMIT_MS, &err), 0);
+		assert_int_equal(pthread_create(&c.thread, NULL, block, &c), 0);
+		assert_int_equal(eventfd_write(cancel, 1), 0);
+		pthread_join(c.thread, NULL);
+		assert_int_equal(c.result, -ECANCELED);
+		/* and stays so */
+		assert_int_equal(tls_stream_write_all(c.s, "x", 1, &err), -ECANCELED);
+		tls_stream_free(c.s);
+		close(cancel);
+		server_end(&sv);
+	}
+}
+
+static void test_refusals(void **state)
+{
+	struct server sv;
+	struct tls_stream *s = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	/* another name than expected: refused by us, and the other side is told */
+	server_start(&sv, idle, false);
+	assert_int_equal(tls_stream_connect(&s, one, sv.address, "EdgeServer-3", WIRE_ROLE_ES, -1,
+					    LIMIT_MS, &err),
+			 -EACCES);
+	assert_non_null(strstr(err.text, "there is EdgeServer-2 by its certificate"));
+	server_end(&sv);
+	assert_int_equal(sv.result, -EACCES);
+	/* a role that may not connect: refused by the other side */
+	server_start(&sv, idle, false);
+	assert_int_equal(tls_stream_connect(&s, mud, sv.address, "EdgeServer-2", WIRE_ROLE_ES, -1,
+					    LIMIT_MS, &err),
+			 -EACCES);
+	assert_non_null(strstr(err.text, "the peer refused us"));
+	server_end(&sv);
+	assert_non_null(strstr(sv.err.text, "MUD-1 has role \"mud\""));
+	/* nobody there: the port is free again */
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), -ECONNREFUSED);
+	/* somebody there who says nothing */
+	int fd = tls_stream_listen("127.0.0.1:0", &err);
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(sv.address, sizeof(sv.address), "127.0.0.1:%u", ntohs(a.sin_port));
+	assert_int_equal(connect_to(&s, &sv, -1, 50, &err), -ETIMEDOUT);
+	close(fd);
+	assert_null(s);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	test_pki_new(&pki);
+	one = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
+	two = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
+	mud = test_pki_tls(&pki, "MUD-1", WIRE_ROLE_MUD);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	tls_context_free(one);
+	tls_context_free(two);
+	tls_context_free(mud);
+	test_pki_remove(&pki);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_refusals),
+	};
+
+	return cmocka_run_group_tests_name("net/tls_stream", tests, set_up, tear_down);
+}
