@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ap/access_point.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "ap/edge_links.h"
+#include "ap/handoff_links.h"
+#include "ap/inquiry.h"
+#include "ap/link_rules.h"
+#include "ap/mud_links.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/ap_node.h"
+#include "net/crypto.h"
+#include "net/link.h"
+#include "net/tls.h"
+#include "report/log_reporter.h"
+
+/*
+ * DOC: one turn of the event loop
+ *
+ * Messages and timers call into the node; the node's operations only queue on links. Once a turn,
+ * before the loop waits again, @prepare tells the node of MUD links that went meanwhile, and sets
+ * @timer to the node's deadline. So the node is never entered from its own operations, and the
+ * deadline, for which all sessions are looked at, is computed once however many messages came.
+ */
+
+struct access_point {
+	struct uv_loop_s *loop;
+	char name[NAME_SIZE];
+	char home[NAME_SIZE];
+	struct ap_node *node;
+	struct mud_links *muds;
+	struct edge_links *edges;
+	struct handoff_links *aps;
+	struct listener *listener;
+	struct listener *station_listener;
+	struct log_reporter *reporter;
+	uv_timer_t timer;
+	uv_prepare_t prepare;
+	int handles; /* how many of the two libuv still knows */
+};
+
+/* ---- what the node wants done ---- */
+
+static void to_mud(void *ctx, uint64_t link, const struct wire_message *m)
+{
+	struct access_point *ap = ctx;
+
+	mud_links_send(ap->muds, link, m);
+}
+
+static void to_es(void *ctx, const char *es, const struct wire_message *m)
+{
+	struct access_point *ap = ctx;
+
+	edge_links_send(ap->edges, es, m);
+}
+
+static void to_ap(void *ctx, const char *name, const struct wire_message *m)
+{
+	struct access_point *ap = ctx;
+
+	handoff_links_send(ap->aps, name, m);
+}
+
+static void fill_random(void *ctx, void *bytes, size_t len)
+{
+	(void)ctx;
+	if (crypto_random(bytes, len) < 0) {
+		/* a session's secret would be guessable: rather no access point than that one */
+		log_error("no random numbers: stopping");
+		abort();
+	}
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	struct access_point *ap = ctx;
+
+	log_reporter_event(ap->reporter, kind, session, number, "%s", detail);
+	log_debug("%s %llu %s", kind, (unsigned long long)number, detail);
+}
+
+static const struct ap_node_ops node_ops = {
+	.to_mud = to_mud,
+	.to_es = to_es,
+	.to_ap = to_ap,
+	.random = fill_random,
+	.event = event,
+};
+
+static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	/* random bytes fit no proof, which is what a failure must come to */
+	if (crypto_proof(proof, secret, session, association, ap) < 0)
+		fill_random(NULL, proof, WIRE_PROOF_SIZE);
+}
+
+/* ---- accepted links: what they are follows from the certificate ---- */
+
+static void on_up(void *ctx, struct link *l)
+{
+	struct access_point *ap = ctx;
+
+	if (link_peer_role(l) == WIRE_ROLE_MUD)
+		mud_links_up(ap->muds, l);
+	else if (link_peer_role(l) == WIRE_ROLE_AP)
+		handoff_links_accepted(ap->aps, l);
+}
+
+static void on_inquiry(struct access_point *ap, struct link *l, const struct wire_message *m)
+{
+	const struct inquiry_view view = {
+		.name = ap->name,
+		.home = ap->home,
+		.node = ap->node,
+		.muds = ap->muds,
+		.edges = ap->edges,
+		.aps = ap->aps,
+	};
+
+	if (m->type == WIRE_INQUIRY)
+		inquiry_answer(&view, l, m);
+	else
+		link_rules_refuse(l, m);
+}
+
+static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct access_point *ap = ctx;
+
+	if (link_peer_role(l) == WIRE_ROLE_MUD)
+		mud_links_message(ap->muds, l, m);
+	else if (link_peer_role(l) == WIRE_ROLE_AP)
+		handoff_links_message(ap->aps, l, m);
+	else
+		on_inquiry(ap, l, m);
+}
+
+static void on_down(void *ctx, struct link *l, const char *reason)
+{
+	struct access_point *ap = ctx;
+
+	log_debug("link of %s is down: %s", link_peer_name(l), reason);
+	if (link_peer_role(l) == WIRE_ROLE_MUD)
+		mud_links_down(ap->muds, l);
+	else if (link_peer_role(l) == WIRE_ROLE_AP)
+		handoff_links_down(ap->aps, l);
+}
+
+static void on_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("connection from %s refused: %s", who, reason);
+}
+
+static const struct link_ops accepted_ops = {
+	.up = on_up,
+	.message = on_message,
+	.down = on_down,
+	.refused = on_refused,
+};
+
+/* ---- time ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct access_point *ap = timer->data;
+
+	ap_node_tick(ap->node, uv_now(ap->loop));
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct access_point *ap = prepare->data;
+	uint64_t now = uv_now(ap->loop);
+
+	mud_links_settle(ap->muds);
+	uint64_t deadline = ap_node_deadline(ap->node);
+	if (deadline == UINT64_MAX)
+		(void)uv_timer_stop(&ap->timer);
+	else
+		(void)uv_timer_start(&ap->timer, on_timer, deadline > now ? deadline - now : 0, 0);
+}
+
+/* ---- life ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct access_point *ap = handle->data;
+
+	if (--ap->handles == 0)
+		free(ap);
+}
+
+void access_point_close(struct access_point *ap)
+{
+	if (!ap)
+		return;
+	listener_close(ap->listener);
+	listener_close(ap->station_listener);
+	ap->edges = edge_links_free(ap->edges);
+	ap->aps = handoff_links_free(ap->aps);
+	ap->muds = mud_links_free(ap->muds);
+	ap->node = ap_node_free(ap->node);
+	if (ap->handles == 0) {
+		free(ap);
+		return;
+	}
+	uv_close((uv_handle_t *)&ap->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&ap->prepare, on_handle_closed);
+}
+
+static int check_names(const struct access_point_setup *setup, struct err *err)
+{
+	const char *name = tls_context_name(setup->tls);
+	enum wire_role role = tls_context_role(setup->tls);
+
+	if (role != WIRE_ROLE_AP)
+		return err_set(err, -EINVAL,
+			       "the certificate of %s is for role \"%s\", not for an access point",
+			       name, wire_role_name(role));
+	for (size_t i = 0; i < setup->edges.count; i++) {
+		if (name_equal(setup->edges.at[i].name, setup->home))
+			return 0;
+	}
+	return err_set(err, -EINVAL, "the home edge server %s is not among the edge servers",
+		       setup->home);
+}
+
+static int start(struct access_point *ap, const struct access_point_setup *setup, struct err *err)
+{
+	struct link_setup links = {
+		.loop = setup->loop,
+		.tls = setup->tls,
+		.ops = &accepted_ops,
+		.ctx = ap,
+		.limits = setup->limits,
+	};
+	int r;
+
+	r = name_set(ap->name, tls_context_name(setup->tls), err);
+	if (r == 0)
+		r = name_set(ap->home, setup->home, err);
+	if (r == 0)
+		r = ap_node_new(&ap->node, ap->name, ap->home, setup->policy, prove, &node_ops, ap,
+				err);
+	if (r == 0)
+		r = mud_links_new(&ap->muds, setup->loop, ap->node, err);
+	if (r == 0)
+		r = edge_links_new(&ap->edges, &links, ap->node, &setup->edges, err);
+	if (r == 0)
+		r = handoff_links_new(&ap->aps, &links, ap->node, &setup->aps, err);
+	if (r == 0)
+		r = listener_new(&ap->listener, &links, setup->listen,
+				 LINK_ROLE(WIRE_ROLE_AP) | LINK_ROLE(WIRE_ROLE_OPERATOR), err);
+	if (r == 0)
+		r = listener_new(&ap->station_listener, &links, setup->station_listen,
+				 LINK_ROLE(WIRE_ROLE_MUD), err);
+	if (r < 0)
+		return r;
+	(void)uv_timer_init(setup->loop, &ap->timer); /* neither can fail */
+	(void)uv_prepare_init(setup->loop, &ap->prepare);
+	ap->timer.data = ap;
+	ap->prepare.data = ap;
+	ap->handles = 2;
+	(void)uv_prepare_start(&ap->prepare, on_prepare);
+	return 0;
+}
+
+int access_point_new(struct access_point **ret, const struct access_point_setup *setup,
+		     struct err *err)
+{
+	int r;
+
+	r = check_names(setup, err);
+	if (r < 0)
+		return r;
+	struct access_point *ap = calloc(1, sizeof(*ap));
+	if (!ap)
+		return err_set(err, -ENOMEM, "access point");
+	ap->loop = setup->loop;
+	ap->reporter = setup->reporter;
+	r = start(ap, setup, err);
+	if (r < 0) {
+		access_point_close(ap);
+		return err_wrap(err, r, "access point %s", tls_context_name(setup->tls));
+	}
+	*ret = ap;
+	return 0;
+}
+
+uint16_t access_point_port(const struct access_point *ap)
+{
+	return listener_port(ap->listener);
+}
+
+uint16_t access_point_station_port(const struct access_point *ap)
+{
+	return listener_port(ap->station_listener);
+}

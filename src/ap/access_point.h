@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Access point - the shell around the core's struct ap_node
+ *
+ * Two listeners take the links of MUDs, and of other access points and operators; what they may say
+ * follows from the role in their certificate. Links to the edge servers and to the other access
+ * points are made from here. The logic is all in the core: what comes in is handed to it, and what
+ * it wants sent goes out on the links that are up, else nowhere, for it repeats what matters.
+ *
+ *	MUD ----> station listener ---> core/ap_node: ----> edge servers    edge_links.c
+ *	          mud_links.c           MUD management
+ *	AP  --+-> listener -----------> packet forwarder -> access points   handoff_links.c
+ *	baton-+   handoff_links.c       replay buffer
+ *	          inquiry.c                             --> events          report/
+ */
+
+#include <stdint.h>
+
+#include "ap/neighbours.h"
+#include "net/link.h"
+
+struct access_point; /* opaque */
+struct err;
+struct log_reporter;
+struct policy;
+struct tls_context;
+struct uv_loop_s;
+
+/**
+ * struct access_point_setup - What an access point needs; strings are copied
+ * @loop:	Event loop
+ * @tls:	Our identity, whose name is the access point's; borrowed until access_point_close()
+ * @home:	Name of its own edge server, one of @edges
+ * @listen:	"IP:PORT" for access points and operators
+ * @station_listen: "IP:PORT" for MUDs
+ * @edges:	All edge servers
+ * @aps:	All other access points
+ * @policy:	Limits and waits; copied
+ * @limits:	Limits of each link
+ * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL
+ */
+struct access_point_setup {
+	struct uv_loop_s *loop;
+	struct tls_context *tls;
+	const char *home;
+	const char *listen;
+	const char *station_listen;
+	struct ap_neighbours edges;
+	struct ap_neighbours aps;
+	const struct policy *policy;
+	struct link_limits limits;
+	struct log_reporter *reporter;
+};
+
+/**
+ * access_point_new() - Listen, begin to connect
+ * @ret:	Set on success only; the caller owns it, see access_point_close()
+ * @setup:	See struct access_point_setup
+ * @err:	Filled in on failure; then run the event loop once before closing it
+ *
+ * Return: 0, or negative error code
+ */
+int access_point_new(struct access_point **ret, const struct access_point_setup *setup,
+		     struct err *err);
+
+/** access_point_port() - Port for access points and operators, useful if @listen said 0 */
+uint16_t access_point_port(const struct access_point *ap);
+
+/** access_point_station_port() - Port for MUDs, useful if @station_listen said 0 */
+uint16_t access_point_station_port(const struct access_point *ap);
+
+/**
+ * access_point_close() - Close all links and release
+ * @ap:		Access point, may be NULL; not to be used again. No callback comes any more; its
+ *		memory goes when the event loop has closed its handles
+ */
+void access_point_close(struct access_point *ap);

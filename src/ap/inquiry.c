@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ap/inquiry.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ap/edge_links.h"
+#include "ap/handoff_links.h"
+#include "ap/mud_links.h"
+#include "base/auto.h"
+#include "core/ap_node.h"
+#include "net/link.h"
+
+static void count_session(void *ctx, const struct ap_session_view *s)
+{
+	(void)s;
+	(*(json_int_t *)ctx)++;
+}
+
+static void add_session(void *ctx, const struct ap_session_view *s)
+{
+	char number[17];
+
+	(void)snprintf(number, sizeof(number), "%016" PRIx64, s->session);
+	(void)json_array_append_new(
+		ctx,
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I}", "session", number,
+			  "mud", s->mud, "service", s->service, "state", ap_state_name(s->state),
+			  "association", (json_int_t)s->association, "source", s->source, "dest",
+			  s->dest, "floor", (json_int_t)s->floor, "highest", (json_int_t)s->highest,
+			  "copies_bytes", (json_int_t)s->copies_bytes));
+}
+
+static void add_neighbour(void *ctx, const char *name, bool up)
+{
+	(void)json_object_set_new(ctx, name, json_boolean(up));
+}
+
+static json_t *status(const struct inquiry_view *v)
+{
+	json_t *edges = json_object();
+	json_t *aps = json_object();
+	json_int_t sessions = 0;
+
+	ap_node_each(v->node, count_session, &sessions);
+	edge_links_each(v->edges, add_neighbour, edges);
+	handoff_links_each(v->aps, add_neighbour, aps);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "node", v->name, "role", "ap",
+			 "home", v->home, "sessions", sessions, "muds",
+			 (json_int_t)mud_links_count(v->muds), "edge_servers", edges,
+			 "access_points", aps);
+}
+
+static json_t *sessions(const struct inquiry_view *v)
+{
+	json_t *all = json_array();
+
+	ap_node_each(v->node, add_session, all);
+	return json_pack("{s:s, s:s, s:o}", "node", v->name, "role", "ap", "sessions", all);
+}
+
+static bool asks_for(const struct wire_text *t, const char *what)
+{
+	return t->len == strlen(what) && memcmp(t->bytes, what, t->len) == 0;
+}
+
+static void reply(struct link *l, const struct wire_message *m, enum wire_status s,
+		  const char *text)
+{
+	struct wire_message answer = {
+		.type = WIRE_INQUIRY_ANSWER,
+		.session = m->session,
+		.text = { .status = s, .bytes = (const uint8_t *)text, .len = strlen(text) },
+	};
+
+	/* an operator who does not read the answers gets no more of them */
+	(void)link_send(l, &answer);
+}
+
+void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct wire_message *m)
+{
+	json_t *json = NULL;
+
+	if (asks_for(&m->text, "status"))
+		json = status(v);
+	else if (asks_for(&m->text, "sessions"))
+		json = sessions(v);
+	else {
+		reply(l, m, WIRE_E_PROTOCOL, "an access point knows \"status\" and \"sessions\"");
+		return;
+	}
+	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (!text)
+		reply(l, m, WIRE_E_FAILED, "out of memory");
+	else if (strlen(text) > WIRE_TEXT_MAX)
+		reply(l, m, WIRE_E_FAILED, "the answer is too long");
+	else
+		reply(l, m, WIRE_OK, text);
+}

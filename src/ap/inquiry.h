@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inquiry - what an operator can ask an access point, answered with JSON
+ *
+ *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N,
+ *			 "edge_servers": {name: up}, "access_points": {name: up}}
+ *	"sessions"	{"node", "role": "ap", "sessions": [{"session", "mud", "service", "state",
+ *			 "association", "source", "dest", "floor", "highest", "copies_bytes"}]}
+ *
+ * A session's number is 16 hexadecimal digits, for JSON numbers end at 2^53; "source" is the edge
+ * server with authority, "dest" the one the container moves to; either may be "".
+ */
+
+#include "wire/message.h"
+
+struct ap_node;
+struct edge_links;
+struct handoff_links;
+struct link;
+struct mud_links;
+
+/** struct inquiry_view - What there is to ask about; all borrowed */
+struct inquiry_view {
+	const char *name;
+	const char *home;
+	const struct ap_node *node;
+	const struct mud_links *muds;
+	const struct edge_links *edges;
+	const struct handoff_links *aps;
+};
+
+/** inquiry_answer() - Answer @m, an INQUIRY that came by @l */
+void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct wire_message *m);

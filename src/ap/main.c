@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton-ap - access point gateway: read the configuration, build the objects, run the loop
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "ap/access_point.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "core/policy.h"
+#include "net/link.h"
+#include "net/tls.h"
+#include "report/log_reporter.h"
+
+/* struct program - All that lives while the loop runs */
+struct program {
+	uv_loop_t loop;
+	uv_signal_t term;
+	uv_signal_t interrupt;
+	struct tls_context *tls;
+	struct log_reporter *reporter;
+	struct access_point *ap;
+};
+
+static struct policy policy_of(const struct conf *c)
+{
+	const int64_t *limit = c->limit;
+
+	return (struct policy){
+		.sessions_max = (uint32_t)limit[CONF_SESSIONS_MAX],
+		.copies_max = (uint32_t)limit[CONF_COPIES_MAX],
+		.copies_bytes_max = (size_t)limit[CONF_COPIES_BYTES_MAX],
+		.retry_ms = (uint64_t)limit[CONF_RETRY_MS],
+		.associate_ms = (uint64_t)limit[CONF_ASSOCIATE_MS],
+		.move_ms = (uint64_t)limit[CONF_MOVE_MS],
+		.catch_up_ms = (uint64_t)limit[CONF_CATCH_UP_MS],
+		.grace_ms = (uint64_t)limit[CONF_GRACE_MS],
+		.backoff_ms = (uint64_t)limit[CONF_BACKOFF_MS],
+		.backoff_max_ms = (uint64_t)limit[CONF_BACKOFF_MAX_MS],
+		.drain_ms = (uint64_t)limit[CONF_DRAIN_MS],
+		.standby_ms = (uint64_t)limit[CONF_STANDBY_MS],
+		.idle_ms = (uint64_t)limit[CONF_IDLE_MS],
+	};
+}
+
+/* The peers of one role. @to has room for all peers */
+static struct ap_neighbours neighbours_of(const struct conf *c, enum wire_role role,
+					  struct ap_neighbour *to)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->peers; i++) {
+		if (c->peer[i].role == role)
+			to[n++] = (struct ap_neighbour){ c->peer[i].name, c->peer[i].address };
+	}
+	return (struct ap_neighbours){ to, n };
+}
+
+static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("event log repository %s cannot be reached: %s", who, reason);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+
+	log_info("%s: stopping", strsignal(number));
+	access_point_close(TAKE_PTR(p->ap));
+	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
+	uv_close((uv_handle_t *)&p->term, NULL);
+	uv_close((uv_handle_t *)&p->interrupt, NULL);
+}
+
+static int start(struct program *p, const struct conf *c, struct err *err)
+{
+	struct ap_neighbour edges[CONF_PEERS_MAX], aps[CONF_PEERS_MAX];
+	const struct policy policy = policy_of(c);
+	int r;
+
+	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	if (r < 0)
+		return r;
+	if (!name_equal(tls_context_name(p->tls), c->name))
+		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
+			       c->name, tls_context_name(p->tls));
+	const struct log_reporter_setup report = {
+		.loop = &p->loop,
+		.tls = p->tls,
+		.node = c->name,
+		.repository = c->logrepo_name,
+		.address = c->logrepo_address,
+		.refused = on_logrepo_refused,
+	};
+	r = log_reporter_new(&p->reporter, &report, err);
+	if (r < 0)
+		return r;
+	const struct access_point_setup setup = {
+		.loop = &p->loop,
+		.tls = p->tls,
+		.home = c->es,
+		.listen = c->listen,
+		.station_listen = c->station_listen,
+		.edges = neighbours_of(c, WIRE_ROLE_ES, edges),
+		.aps = neighbours_of(c, WIRE_ROLE_AP, aps),
+		.policy = &policy,
+		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.reporter = p->reporter,
+	};
+	r = access_point_new(&p->ap, &setup, err);
+	if (r < 0)
+		return r;
+	p->term.data = p;
+	p->interrupt.data = p;
+	(void)uv_signal_init(&p->loop, &p->term);
+	(void)uv_signal_init(&p->loop, &p->interrupt);
+	r = uv_signal_start(&p->term, on_signal, SIGTERM);
+	if (r == 0)
+		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	return r < 0 ? err_set(err, r, "signals") : 0;
+}
+
+/* Closes what a failed start has left; after a stop there is nothing left to close */
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+	(void)ctx;
+	if (handle->type == UV_SIGNAL && !uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static int run(const struct conf *c, struct err *err)
+{
+	struct program p = { 0 };
+	int r;
+
+	r = uv_loop_init(&p.loop);
+	if (r < 0)
+		return err_set(err, r, "event loop");
+	r = start(&p, c, err);
+	if (r < 0) {
+		access_point_close(p.ap);
+		log_reporter_close(p.reporter, NULL, NULL);
+		uv_walk(&p.loop, close_handle, NULL);
+	} else {
+		log_info("serving MUDs at %s, access points at %s", c->station_listen, c->listen);
+	}
+	(void)uv_run(&p.loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&p.loop);
+	tls_context_free(p.tls);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct options options = {
+		.program = "baton-ap",
+		.summary = "access point gateway: MUD management, packet forwarder, replay buffer",
+		.role = WIRE_ROLE_AP,
+	};
+	struct conf *loaded = NULL;
+	struct err err = { 0 };
+	int r;
+
+	log_name("baton-ap");
+	r = options_load(&options, argc, argv, &loaded, &err);
+	if (r == OPTIONS_E_DONE)
+		return EXIT_SUCCESS;
+	AUTO(conf) struct conf *c = loaded;
+	if (r < 0) {
+		log_error("%s", err.text);
+		return 2;
+	}
+	char name[2 * NAME_SIZE];
+	(void)snprintf(name, sizeof(name), "baton-ap %s", c->name);
+	log_name(name);
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = run(c, &err);
+	if (r < 0)
+		log_error("%s", err.text);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
