@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Configuration - one file for each program
+ *
+ * The same grammar serves all programs; which settings a program may and must have follows from
+ * its role, see conf_help(). A whole file is checked before anything is used of it. Errors name the
+ * file and line, say what is allowed and what to do. Paths that are not absolute are taken from
+ * the directory of the file.
+ *
+ *     name = "AP-1"
+ *     listen = "192.0.2.1:7100"           # access points, operators
+ *     station_listen = "192.0.2.1:7101"   # mobile user devices
+ *     es = "EdgeServer-1"
+ *     pki { ca = "pki/ca.crt"  cert = "pki/AP-1.crt"  key = "pki/AP-1.key" }
+ *     logrepo { name = "LogRepo"  address = "192.0.2.9:7300" }
+ *     peer "EdgeServer-1" { role = "es"  address = "192.0.2.1:7200" }
+ *     peer "EdgeServer-2" { role = "es"  address = "192.0.2.2:7200" }
+ *     peer "AP-2" { role = "ap"  address = "192.0.2.2:7100"  es = "EdgeServer-2" }
+ *     limits { grace_ms = 3000 }
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/auto.h"
+#include "base/text.h"
+#include "conf/limits.h"
+#include "wire/message.h"
+
+struct err;
+
+#define CONF_PEERS_MAX	  256
+#define CONF_SERVICES_MAX 64
+#define CONF_LIST_MAX	  256 /* entries of env, command and ap */
+
+/** struct conf_pki - Files of our identity */
+struct conf_pki {
+	char *ca;
+	char *cert;
+	char *key;
+};
+
+/**
+ * struct conf_peer - Another program
+ * @name:	As in its certificate
+ * @role:	As in its certificate
+ * @address:	"IP:PORT" it listens on
+ * @transfer:	es only: "IP:PORT" where it accepts migrations; or NULL
+ * @es:		ap only: its edge server; or empty
+ */
+struct conf_peer {
+	char name[NAME_SIZE];
+	enum wire_role role;
+	char *address;
+	char *transfer;
+	char es[NAME_SIZE];
+};
+
+/** enum conf_codec - Where a message of a service ends */
+enum conf_codec {
+	CONF_CODEC_FRAME, /* 4-byte big-endian length, then payload, over TCP */
+	CONF_CODEC_UDP,	  /* a datagram is a message */
+};
+
+/** enum conf_sync - How a moved container catches up (R6) */
+enum conf_sync {
+	CONF_SYNC_REPLAY, /* it executes copies of the requests */
+	CONF_SYNC_HOLD,	  /* new requests wait */
+};
+
+/**
+ * struct conf_service - A service that an edge server offers
+ * @name:		What MUDs ask for
+ * @image:		Container image
+ * @port:		Port in the container
+ * @codec:		See enum conf_codec
+ * @sync:		See enum conf_sync
+ * @memory_bytes:	Limit, 0: none
+ * @cpu_millis:		Limit in thousandths of a CPU, 0: none
+ * @start_ms:		Time until its port answers
+ * @env:		NULL-terminated NAME=VALUE list, or NULL
+ * @command:		NULL-terminated argument list, or NULL: the image's
+ */
+struct conf_service {
+	char name[NAME_SIZE];
+	char *image;
+	uint16_t port;
+	enum conf_codec codec;
+	enum conf_sync sync;
+	uint64_t memory_bytes;
+	uint32_t cpu_millis;
+	uint32_t start_ms;
+	char **env;
+	char **command;
+};
+
+/** struct conf_docker - Where the engine of an edge server is */
+struct conf_docker {
+	char *socket;
+	char *runc_root;
+	char *runtime;
+};
+
+/**
+ * struct conf - A checked configuration; strings that are not set are NULL or empty
+ * @role:		Role it was loaded for
+ * @name:		Name of this program's node; its certificate must say the same
+ * @listen:		"IP:PORT" for other programs (ap, es, logrepo)
+ * @station_listen:	ap: for MUDs
+ * @transfer_listen:	es: for migrations
+ * @es:			ap: its edge server, one of @peer
+ * @uses:		mud: service it asks for
+ * @pki:		Files of our identity
+ * @logrepo_name, @logrepo_address: Event log repository; empty and NULL: none
+ * @peer, @peers:	Other programs
+ * @service, @services:	es: services it offers
+ * @docker:		es: its engine
+ * @state_dir:		es: what must survive a restart
+ * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
+ * @events:		logrepo: file of the event log
+ * @ap, @aps:		mud: access points in the order of its way
+ * @limit:		By enum conf_limit_id
+ */
+struct conf {
+	enum wire_role role;
+	char name[NAME_SIZE];
+	char *listen;
+	char *station_listen;
+	char *transfer_listen;
+	char es[NAME_SIZE];
+	char uses[NAME_SIZE];
+	struct conf_pki pki;
+	char logrepo_name[NAME_SIZE];
+	char *logrepo_address;
+	struct conf_peer *peer;
+	size_t peers;
+	struct conf_service *service;
+	size_t services;
+	struct conf_docker docker;
+	char *state_dir;
+	char *checkpoint_dir;
+	char *events;
+	char (*ap)[NAME_SIZE];
+	size_t aps;
+	int64_t limit[CONF_LIMITS];
+};
+
+/**
+ * conf_load() - Read and check a configuration file
+ * @path:	File
+ * @role:	What the program is; settings of other roles are refused
+ * @ret:	Set on success only; the caller owns it, see conf_free()
+ * @err:	Filled in on failure: file, line, what is wrong, what is allowed
+ *
+ * Not to be called by two threads at once: libconfuse's scanner is one for the process.
+ *
+ * Return: 0, -EINVAL for a mistake in the file, or another negative error code
+ */
+int conf_load(const char *path, enum wire_role role, struct conf **ret, struct err *err);
+
+/** conf_free() - Release a configuration; @c may be NULL. Return: NULL, always */
+struct conf *conf_free(struct conf *c);
+
+AUTO_DEFINE(conf)
+
+/** conf_peer_find() - Peer with a name. Return: NULL if there is none */
+const struct conf_peer *conf_peer_find(const struct conf *c, const char *name);
+
+/** conf_service_find() - Service with a name. Return: NULL if there is none */
+const struct conf_service *conf_service_find(const struct conf *c, const char *name);
+
+/** conf_help() - Write the settings of a role, required ones marked, and the limits */
+void conf_help(FILE *to, enum wire_role role);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+
+#define PKI "pki { ca = \"ca.crt\" cert = \"x.crt\" key = \"/k/x.key\" }\n"
+
+static const char ap_conf[] =
+	"# access point\n"
+	"name = \"AP-1\"\n"
+	"listen = \"192.0.2.1:7100\"\n"
+	"station_listen = \"[2001:db8::1]:7101\" // ours /* \n"
+	"es = \"EdgeServer-1\"\n" PKI
+	"logrepo { name = \"LogRepo\" address = \"192.0.2.9:7300\" }\n"
+	"peer \"EdgeServer-1\" { role = \"es\" address = \"192.0.2.1:7200\" }\n"
+	"peer \"EdgeServer-2\" { role = es address = \"192.0.2.2:7200\" }\n"
+	"peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7100\" es = \"EdgeServer-2\" }\n"
+	"limits { grace_ms = 3000 }\n";
+
+static const char es_conf[] =
+	"name = \"EdgeServer-1\"\n"
+	"listen = \"192.0.2.1:7200\"\n"
+	"transfer_listen = \"192.0.2.1:7201\"\n" PKI
+	"docker { socket = \"/run/docker.sock\" runc_root = \"/run/runc\" }\n"
+	"state_dir = \"state\"\n"
+	"checkpoint_dir = \"/run/baton\"\n"
+	"service \"chain\" {\n"
+	"  image = \"baton/chain\"\n"
+	"  port = 9000\n"
+	"  sync = \"hold\"\n"
+	"  codec = \"udp\"\n"
+	"  memory_mb = 64\n"
+	"  env = { \"TZ=UTC\", \"A=b=c\" }\n"
+	"  command = { \"python3\", \"/app.py\" }\n"
+	"}\n"
+	"peer \"EdgeServer-2\" { role = \"es\" address = \"192.0.2.2:7200\" "
+	"transfer = \"192.0.2.2:7201\" }\n";
+
+static const char mud_conf[] = "name = \"MUD-1\"\nuses = \"chain\"\nap = { \"AP-1\", \"AP-2\" }\n" PKI
+			       "peer \"AP-1\" { role = \"ap\" address = \"192.0.2.1:7101\" }\n"
+			       "peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7101\" }\n";
+
+/* Loads a text through a file. Return: as conf_load() */
+static int load(const char *text, size_t len, enum wire_role role, struct conf **ret,
+		struct err *err)
+{
+	char path[] = "/tmp/baton-test-conf-XXXXXX";
+
+	auto_close int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, len), (ssize_t)len);
+	int r = conf_load(path, role, ret, err);
+	unlink(path);
+	return r;
+}
+
+static struct conf *load_good(const char *text, enum wire_role role)
+{
+	struct conf *c = NULL;
+	struct err err = { 0 };
+
+	if (load(text, strlen(text), role, &c, &err) < 0)
+		fail_msg("%s", err.text);
+	return c;
+}
+
+static void test_ap(void **state)
+{
+	(void)state;
+	AUTO(conf) struct conf *c = load_good(ap_conf, WIRE_ROLE_AP);
+	assert_string_equal(c->name, "AP-1");
+	assert_string_equal(c->listen, "192.0.2.1:7100");
+	assert_string_equal(c->es, "EdgeServer-1");
+	assert_string_equal(c->pki.ca, "/tmp/ca.crt"); /* beside the file */
+	assert_string_equal(c->pki.key, "/k/x.key");
+	assert_string_equal(c->logrepo_name, "LogRepo");
+	assert_int_equal(c->peers, 3);
+	const struct conf_peer *p = conf_peer_find(c, "AP-2");
+	assert_non_null(p);
+	assert_int_equal(p->role, WIRE_ROLE_AP);
+	assert_string_equal(p->es, "EdgeServer-2");
+	assert_null(p->transfer);
+	assert_null(conf_peer_find(c, "AP-3"));
+	assert_int_equal(c->limit[CONF_GRACE_MS], 3000);
+	assert_int_equal(c->limit[CONF_DRAIN_MS], conf_limit_table[CONF_DRAIN_MS].standard);
+}
+
+static void test_es(void **state)
+{
+	(void)state;
+	AUTO(conf) struct conf *c = load_good(es_conf, WIRE_ROLE_ES);
+	assert_string_equal(c->state_dir, "/tmp/state");
+	assert_string_equal(c->docker.runtime, "baton");
+	assert_string_equal(conf_peer_find(c, "EdgeServer-2")->transfer, "192.0.2.2:7201");
+	const struct conf_service *s = conf_service_find(c, "chain");
+	assert_non_null(s);
+	assert_string_equal(s->image, "baton/chain");
+	assert_int_equal(s->port, 9000);
+	assert_int_equal(s->codec, CONF_CODEC_UDP);
+	assert_int_equal(s->sync, CONF_SYNC_HOLD);
+	assert_int_equal(s->memory_bytes, 64u << 20);
+	assert_int_equal(s->start_ms, 30000);
+	assert_string_equal(s->env[1], "A=b=c");
+	assert_null(s->env[2]);
+	assert_string_equal(s->command[0], "python3");
+	assert_null(conf_service_find(c, "other"));
+	assert_int_equal(c->limit[CONF_GRACE_MS], 2000);
+	assert_null(c->logrepo_address);
+}
+
+static void test_mud(void **state)
+{
+	(void)state;
+	AUTO(conf) struct conf *c = load_good(mud_conf, WIRE_ROLE_MUD);
+	assert_string_equal(c->uses, "chain");
+	assert_int_equal(c->aps, 2);
+	assert_string_equal(c->ap[1], "AP-2");
+}
+
+/* A good file with one piece replaced, and what the error must say */
+struct bad {
+	const char *base;
+	enum wire_role role;
+	const char *old;
+	const char *new;
+	const char *words;
+};
+
+static const struct bad bad[] = {
+	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name = \"AP 1\"", ":2: name = \"AP 1\": want" },
+	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "", "name is missing" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "localhost:7100", ":3: listen = " },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "192.0.2.1", "want \"IP:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "7101", "71010", ":4: station_listen" },
+	{ ap_conf, WIRE_ROLE_AP, "es = \"EdgeServer-1\"", "", "es is missing" },
+	{ ap_conf, WIRE_ROLE_AP, "es = \"EdgeServer-1\"", "es = \"AP-2\"", "no peer with role" },
+	{ ap_conf, WIRE_ROLE_AP, PKI, "", "pki is missing" },
+	{ ap_conf, WIRE_ROLE_AP, "key =", "kex =", ":6: no such option 'kex'" },
+	{ ap_conf, WIRE_ROLE_AP, "cert = \"x.crt\"", "", "cert in section pki is missing" },
+	{ ap_conf, WIRE_ROLE_AP, "role = es", "role = \"boss\"", ":9: role = \"boss\": want" },
+	{ ap_conf, WIRE_ROLE_AP, "role = es", "", "needs role and address" },
+	{ ap_conf, WIRE_ROLE_AP, "peer \"AP-2\"", "peer \"EdgeServer-2\"", "EdgeServer-2" },
+	{ ap_conf, WIRE_ROLE_AP, "peer \"AP-2\"", "peer \"AP-1\"", "is this node itself" },
+	{ ap_conf, WIRE_ROLE_AP, "es = \"EdgeServer-2\"", "es = \"X\"", "\"X\" is no peer" },
+	{ ap_conf, WIRE_ROLE_AP, "3000", "-1", ":11: grace_ms = -1: want 0 to 600000 ms" },
+	{ ap_conf, WIRE_ROLE_AP, "3000", "soon", ":11: invalid integer" },
+	{ ap_conf, WIRE_ROLE_AP, "3000", "99999999999999999999", ":11:" },
+	{ ap_conf, WIRE_ROLE_AP, "grace_ms", "grace", "no such option 'grace'" },
+	{ ap_conf, WIRE_ROLE_AP, "limits", "events = \"/x\" limits", "events is no setting of role" },
+	{ ap_conf, WIRE_ROLE_AP, "limits {", "limits", "" },
+	{ ap_conf, WIRE_ROLE_AP, "3000 }", "3000", "" },
+	{ ap_conf, WIRE_ROLE_AP, "\"AP-2\" {", "\"AP-2 {", "" },
+	{ ap_conf, WIRE_ROLE_MUD, "x", "x", "is no setting of role \"mud\"" },
+	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":9: port = 70000: want 1" },
+	{ es_conf, WIRE_ROLE_ES, "port = 9000", "", "needs image and port" },
+	{ es_conf, WIRE_ROLE_ES, "\"hold\"", "\"pray\"", "want \"replay\" or \"hold\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"udp\"", "\"http\"", "want \"frame\" or \"udp\"" },
+	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
+	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
+	{ es_conf, WIRE_ROLE_ES, "runc_root = \"/run/runc\"", "", "runc_root in section docker" },
+	{ es_conf, WIRE_ROLE_ES, "service \"chain\"", "service \"a/b\"", "title must be a name" },
+	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{}", "ap is missing" },
+	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"AP-9\"}", "ap \"AP-9\" is no peer" },
+	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"a/b\"}", ":3: ap = \"a/b\"" },
+};
+
+static void test_bad(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct conf *c = NULL;
+		struct err err = { 0 };
+		char text[4096];
+
+		const char *at = strstr(bad[i].base, bad[i].old);
+		assert_non_null(at);
+		(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - bad[i].base),
+			       bad[i].base, bad[i].new, at + strlen(bad[i].old));
+		if (load(text, strlen(text), bad[i].role, &c, &err) != -EINVAL)
+			fail_msg("%zu: accepted \"%s\" for \"%s\"", i, bad[i].new, bad[i].old);
+		assert_null(c);
+		if (!strstr(err.text, bad[i].words) || strchr(err.text, '\n'))
+			fail_msg("%zu: \"%s\" lacks \"%s\"", i, err.text, bad[i].words);
+	}
+}
+
+/* Whatever the bytes are, there is an error and nothing leaks; cut anywhere, too */
+static void test_rubbish(void **state)
+{
+	static const char *const text[] = { "", "\n\n", "{{{{", "}", "name", "name =", "= = =",
+					    "\"", "peer \"", "/*", "name = \"${HOME", "\xff\xfe" };
+	struct err err = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
+		struct conf *c = NULL;
+
+		assert_int_equal(load(text[i], strlen(text[i]), WIRE_ROLE_ES, &c, &err), -EINVAL);
+	}
+	for (size_t len = 0; len < sizeof(es_conf) - 1; len++) {
+		struct conf *c = NULL;
+
+		(void)load(es_conf, len, WIRE_ROLE_ES, &c, &err);
+		conf_free(c);
+	}
+}
+
+static void test_no_file(void **state)
+{
+	struct conf *c = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(conf_load("/nowhere/x.conf", WIRE_ROLE_AP, &c, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nowhere/x.conf"));
+	assert_int_equal(conf_load("/tmp", WIRE_ROLE_AP, &c, &err), -EINVAL);
+	assert_int_equal(conf_load("/dev/zero", WIRE_ROLE_AP, &c, &err), -EINVAL);
+}
+
+static int seen;
+
+static int take_number(void *ctx, const char *value, struct err *err)
+{
+	(void)ctx;
+	seen = atoi(value);
+	return seen ? 0 : err_set(err, -EINVAL, "--number %s: want a number", value);
+}
+
+static void test_options(void **state)
+{
+	static const struct options_extra extra[] = {
+		{ "number", "N", "a number", take_number },
+		{ 0 },
+	};
+	const struct options o = { .program = "baton-test", .summary = "a test",
+				   .role = WIRE_ROLE_MUD, .extra = extra };
+	struct conf *c = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	/* getopt_long() may reorder the list but leaves the strings alone */
+#define ARGS(...)                                                                                  \
+	(int)ARRAY_SIZE(((const char *[]){ __VA_ARGS__ })),                                        \
+		(char **)(uintptr_t)(const char *[])                                               \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+	assert_int_equal(options_load(&o, ARGS("t"), &c, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "--config FILE is missing"));
+	assert_int_equal(options_load(&o, ARGS("t", "--what"), &c, &err), -EINVAL);
+	assert_int_equal(options_load(&o, ARGS("t", "--config"), &c, &err), -EINVAL);
+	assert_int_equal(options_load(&o, ARGS("t", "x"), &c, &err), -EINVAL);
+	assert_int_equal(options_load(&o, ARGS("t", "--number", "x"), &c, &err), -EINVAL);
+	assert_int_equal(options_load(&o, ARGS("t", "--number", "7", "--config", "/nowhere"), &c,
+				      &err),
+			 -ENOENT);
+	assert_int_equal(seen, 7);
+	assert_int_equal(options_load(&o, ARGS("t", "--help"), &c, &err), OPTIONS_E_DONE);
+	assert_int_equal(options_load(&o, ARGS("t", "--version"), &c, &err), OPTIONS_E_DONE);
+	assert_null(c);
+}
+
+/* The table itself: defaults within their ranges */
+static void test_limits(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CONF_LIMITS; i++) {
+		const struct conf_limit *l = &conf_limit_table[i];
+
+		assert_non_null(l->name);
+		assert_true(l->min <= l->standard && l->standard <= l->max);
+		assert_ptr_equal(conf_limit_find(l->name), l);
+	}
+	assert_null(conf_limit_find("nothing"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ap),	cmocka_unit_test(test_es),
+		cmocka_unit_test(test_mud),	cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_rubbish), cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_limits),
+	};
+
+	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
+}
