@@ -164,7 +164,7 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "3000 }", "3000", "" },
 	{ ap_conf, WIRE_ROLE_AP, "\"AP-2\" {", "\"AP-2 {", "" },
 	{ ap_conf, WIRE_ROLE_MUD, "x", "x", "is no setting of role \"mud\"" },
-	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":9: port = 70000: want 1" },
+	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":10: port = 70000: want 1" },
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "", "needs image and port" },
 	{ es_conf, WIRE_ROLE_ES, "\"hold\"", "\"pray\"", "want \"replay\" or \"hold\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"udp\"", "\"http\"", "want \"frame\" or \"udp\"" },
