@@ -21,9 +21,9 @@
 struct err;
 struct container_management;
 
-#define CONTAINER_ID_SIZE 72  /* 64 hexadecimal digits, or a name, and the NUL */
-#define CONTAINER_IP_SIZE 46  /* INET6_ADDRSTRLEN */
-#define CONTAINERS_MAX	  1024 /* listed at a time (R9) */
+#define CONTAINER_ID_SIZE 72   /* 64 hexadecimal digits, or a name, and the NUL */
+#define CONTAINER_IP_SIZE 46   /* INET6_ADDRSTRLEN */
+#define CONTAINERS_MAX    1024 /* listed at a time (R9) */
 
 /** struct container_address - Where a container is reached */
 struct container_address {

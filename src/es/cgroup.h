@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Control groups - freeze and thaw all processes of a container, read its memory use
+ *
+ * Version 1 (one hierarchy for each controller) and 2 (one for all), whichever the container's
+ * engine uses.
+ */
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+/**
+ * struct cgroup_freezer - How a container is frozen
+ * @file:	written to freeze and thaw
+ * @v2:		cgroup.freeze and cgroup.events rather than freezer.state
+ */
+struct cgroup_freezer {
+	char file[PATH_MAX];
+	bool v2;
+};
+
+/**
+ * cgroup_freezer_find() - Find the freezer of the group a process is in
+ * @to:		Filled in on success
+ * @pid:	Process
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int cgroup_freezer_find(struct cgroup_freezer *to, pid_t pid, struct err *err);
+
+/**
+ * cgroup_freeze() - Freeze all, and wait until they are
+ * @f:		Freezer
+ * @timeout_ms:	Longest wait; thaws again then
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int cgroup_freeze(const struct cgroup_freezer *f, int timeout_ms, struct err *err);
+
+/** cgroup_thaw() - Let them run. Return: 0, or negative error code */
+int cgroup_thaw(const struct cgroup_freezer *f, struct err *err);
+
+/** cgroup_frozen() - Whether they are frozen, all of them */
+bool cgroup_frozen(const struct cgroup_freezer *f);
+
+/** cgroup_memory() - Bytes of memory the group of a process uses; 0 if that cannot be told */
+uint64_t cgroup_memory(pid_t pid);

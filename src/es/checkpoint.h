@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Checkpoint - T1: the memory and process state of a container, saved while it stays (R2, R3)
+ *
+ * CRIU is started ahead (by `runc checkpoint --leave-running`) and waits in its pre-dump hook,
+ * where nothing has been touched yet: what it needs to get going costs no frozen time. Then
+ *
+ *     checkpoint_begin()   runc and CRIU start ........... hook pre-dump: waits for us
+ *     checkpoint_cut()     freeze the cgroup, let CRIU go: it finds the tasks frozen and
+ *                          need not poll for it
+ *                          hook network-lock ............. CRIU dumps; we run frozen(first)
+ *                          hook post-dump ................ CRIU waits; we run frozen(last)
+ *                          hook network-unlock ........... CRIU lets go, we thaw
+ *
+ * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
+ * a failing layer copy or a cancellation ends a dump that has begun. CRIU is never killed between
+ * the hooks, for its parasite code may be in the service's processes.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/auto.h"
+
+struct err;
+struct checkpoint;
+
+/**
+ * struct checkpoint_config - What is dumped, and with what; borrowed for checkpoint_begin()
+ * @container:	full id
+ * @pid:	of its first process
+ * @runc_root:	runc's state directory of this container
+ * @prefix:	@prefix/bin is put first in PATH
+ * @cut_hook:	path of baton-cut-hook
+ * @dir:	work directory, made here with mode 0700; should be on tmpfs
+ * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
+ * @late:	TEST ONLY: call frozen() after the thaw
+ */
+struct checkpoint_config {
+	const char *container;
+	pid_t pid;
+	const char *runc_root;
+	const char *prefix;
+	const char *cut_hook;
+	const char *dir;
+	int cancel_fd;
+	bool late;
+};
+
+/** struct checkpoint_result - What the cut took */
+struct checkpoint_result {
+	uint64_t freeze_us; /* from asking for the freeze until the thaw */
+	uint64_t dump_us;   /* from there until runc had ended */
+	uint64_t last_us;   /* of it, in frozen(last) */
+	uint64_t bytes;     /* of all image files */
+};
+
+/**
+ * checkpoint_frozen() - Called twice while the tasks are frozen
+ * @ctx:	Given at checkpoint_cut()
+ * @last:	false: CRIU is still dumping; true: all it leaves in the file system is there
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code, which ends the dump without a result
+ */
+typedef int (*checkpoint_frozen)(void *ctx, bool last, struct err *err);
+
+/**
+ * checkpoint_begin() - Start CRIU and have it wait before it touches anything
+ * @ret:	Set on success only; the caller owns it, see checkpoint_free()
+ * @config:	What and how
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *config,
+		     struct err *err);
+
+/**
+ * checkpoint_cut() - Freeze, dump, thaw
+ * @c:		From checkpoint_begin(), once
+ * @frozen:	Called in the calling thread
+ * @ctx:	Handed to it
+ * @result:	Filled in on success
+ * @err:	Filled in on failure; the tasks run then, too
+ *
+ * Return: 0, or negative error code
+ */
+int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
+		   struct checkpoint_result *result, struct err *err);
+
+/** checkpoint_images() - Directory of the image files. Return: valid as long as @c */
+const char *checkpoint_images(const struct checkpoint *c);
+
+/** checkpoint_free() - Stop it if it runs, thaw, remove all its files. Return: NULL, always */
+struct checkpoint *checkpoint_free(struct checkpoint *c);
+
+AUTO_DEFINE(checkpoint)
+
+/**
+ * checkpoint_clean() - Undo what a predecessor that was killed has left in a work directory
+ * @dir:	Directory given as @dir then; a container that is still frozen is thawed
+ *
+ * Return: 0, or negative error code
+ */
+int checkpoint_clean(const char *dir, struct err *err);
+
+/**
+ * checkpoint_log_reason() - The first error a CRIU log tells
+ * @path:	Log file
+ * @to:		Set to it, or to "" if there is none
+ * @size:	Room there
+ */
+void checkpoint_log_reason(const char *path, char *to, size_t size);
+
+/**
+ * checkpoint_write_config() - Write the options CRIU takes at dump and restore
+ * @path:	File to write, 0600
+ * @action_script:	Hook, or NULL
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int checkpoint_write_config(const char *path, const char *action_script, struct err *err);

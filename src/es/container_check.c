@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/container_check.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "es/docker_engine.h"
+
+#define FINDINGS_MAX     32
+#define CAP_SYS_RESOURCE 24
+
+/** add() - Append a finding; its text is given by a format */
+__attribute__((format(printf, 3, 4))) static void add(json_t *findings, const char *remedy,
+						      const char *format, ...)
+{
+	char what[512];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(what, sizeof(what), format, ap);
+	va_end(ap);
+	if (json_array_size(findings) < FINDINGS_MAX)
+		(void)json_array_append_new(
+			findings, json_pack("{s:s, s:s}", "what", what, "remedy", remedy));
+}
+
+/** shared_mode() - Whether a namespace is shared with the host or another container */
+static bool shared_mode(const char *mode)
+{
+	return !strcmp(mode, "host") || !strncmp(mode, "container:", 10);
+}
+
+/** check_mount() - Judge one mount, of which @source is the host's side */
+static void check_mount(json_t *findings, const char *source, const char *target)
+{
+	if (strstr(source, "docker.sock"))
+		add(findings, "do not give the engine's socket to a service that moves",
+		    "it holds the Docker socket of its host (%s)", source);
+	else
+		add(findings, "keep the files in the container's own layer",
+		    "it mounts %s at %s, which does not move with it", source, target);
+}
+
+/** check_mounts() - Mounts, in each of the forms in which they are configured */
+static void check_mounts(json_t *findings, const json_t *config, const json_t *host)
+{
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(host, "Binds"), i, item)
+	{
+		const char *bind = json_string_value(item) ? json_string_value(item) : "?";
+		char source[PATH_MAX];
+
+		(void)snprintf(source, sizeof(source), "%.*s", (int)strcspn(bind, ":"), bind);
+		check_mount(findings, source, bind + strcspn(bind, ":"));
+	}
+	json_array_foreach(json_object_get(host, "Mounts"), i, item)
+	{
+		if (strcmp(json_text(item, "Type", NULL), "tmpfs") != 0)
+			check_mount(findings, json_text(item, "Source", NULL),
+				    json_text(item, "Target", NULL));
+	}
+	json_object_foreach(json_object_get(config, "Volumes"), key, item)
+		check_mount(findings, "a volume", key);
+	json_array_foreach(json_object_get(host, "VolumesFrom"), i, item)
+		check_mount(findings, "volumes of another container",
+			    json_string_value(item) ? json_string_value(item) : "?");
+}
+
+void container_check_config(json_t *findings, const json_t *config, const json_t *host)
+{
+	static const char *const modes[] = { "NetworkMode", "PidMode", "IpcMode", "UTSMode" };
+
+	if (json_is_true(json_object_get(config, "Tty")))
+		add(findings, "start it without -t", "it has a terminal (tty)");
+	if (json_is_true(json_object_get(host, "Privileged")))
+		add(findings, "give it the capabilities that it needs one by one",
+		    "it is privileged");
+	if (json_is_true(json_object_get(host, "AutoRemove")))
+		add(findings, "start it without --rm",
+		    "it removes itself when it ends, before its end can be looked at");
+	if (json_array_size(json_object_get(host, "Devices")) ||
+	    json_array_size(json_object_get(host, "DeviceRequests")))
+		add(findings, "start it without --device", "it uses devices of its host");
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		const char *mode = json_text(host, modes[i], NULL);
+
+		if (shared_mode(mode))
+			add(findings, "give it namespaces of its own", "its %s is %s", modes[i],
+			    mode);
+	}
+	check_mounts(findings, config, host);
+}
+
+size_t container_pids(pid_t *pids, size_t max, pid_t init)
+{
+	char path[64];
+	struct stat ours;
+	struct stat st;
+	const struct dirent *entry;
+	size_t count = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)init);
+	if (init <= 0 || stat(path, &ours) < 0)
+		return 0;
+	DIR *proc = opendir("/proc");
+	while (proc && count < max && (entry = readdir(proc))) {
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%.20s/ns/pid", entry->d_name);
+		if (stat(path, &st) == 0 && st.st_ino == ours.st_ino)
+			pids[count++] = atoi(entry->d_name);
+	}
+	if (proc)
+		(void)closedir(proc);
+	return count;
+}
+
+/** watches() - Whether an inotify descriptor watches something on the device */
+static bool watches(pid_t pid, const char *fd, dev_t device)
+{
+	char path[64];
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.20s", (int)pid, fd);
+	auto_fclose FILE *info = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (info && getline(&line, &size, info) > 0) {
+		const char *text = strstr(line, "sdev:");
+		unsigned long dev = text ? strtoul(text + 5, NULL, 16) : 0;
+
+		if (text && dev >> 20 == major(device) && (dev & 0xfffff) == minor(device))
+			return true;
+	}
+	return false;
+}
+
+/** check_descriptors() - Look for what CRIU cannot dump among a process's open files */
+static void check_descriptors(json_t *findings, pid_t pid, const char *name)
+{
+	char path[64];
+	char link[256];
+	struct stat root = { 0 };
+	const struct dirent *entry;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
+	(void)stat(path, &root);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+
+		if (n < 0)
+			continue;
+		link[n] = '\0';
+		if (!strcmp(link, "anon_inode:[io_uring]"))
+			add(findings,
+			    "switch io_uring off in it, or deny io_uring_setup by a seccomp "
+			    "profile",
+			    "process %d (%s) uses io_uring", (int)pid, name);
+		else if ((!strcmp(link, "anon_inode:inotify") ||
+			  !strcmp(link, "anon_inode:[fanotify]")) &&
+			 watches(pid, entry->d_name, root.st_dev))
+			add(findings, "switch off the watching of files, or watch only a tmpfs",
+			    "process %d (%s) watches files of the container layer (%s)", (int)pid,
+			    name, link + 11);
+	}
+	if (dir)
+		(void)closedir(dir);
+}
+
+/** status_number() - Read a number behind a key of /proc/PID/status */
+static bool status_number(const char *pid, const char *key, int base, unsigned long long *to)
+{
+	char path[64];
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/status", pid);
+	auto_fclose FILE *status = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (status && getline(&line, &size, status) > 0)
+		if (!strncmp(line, key, strlen(key))) {
+			*to = strtoull(line + strlen(key), NULL, base);
+			return true;
+		}
+	return false;
+}
+
+/** check_process() - Judge one process */
+static void check_process(json_t *findings, pid_t pid, bool may_set_limits)
+{
+	char name[64] = "?";
+	char path[64];
+	char number[16];
+	unsigned long long uid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	auto_close int comm = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = comm < 0 ? 0 : read(comm, name, sizeof(name) - 1);
+	if (n > 0)
+		name[n - 1] = '\0';
+	check_descriptors(findings, pid, name);
+	(void)snprintf(number, sizeof(number), "%d", (int)pid);
+	if (!may_set_limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
+		add(findings,
+		    "run the service as root in the container, or baton-es with CAP_SYS_RESOURCE",
+		    "process %d (%s) runs as user %llu, and this host's root lacks "
+		    "CAP_SYS_RESOURCE, which CRIU then needs",
+		    (int)pid, name, uid);
+}
+
+int container_check(json_t **findings, const json_t *inspect, struct err *err)
+{
+	unsigned long long capabilities = ~0ULL;
+	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+
+	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+	json_t *list = json_array();
+	if (!pids || !list) {
+		json_decref(list);
+		return err_set(err, -ENOMEM, "check a container");
+	}
+	container_check_config(list, json_object_get(inspect, "Config"),
+			       json_object_get(inspect, "HostConfig"));
+	if (json_object_size(json_at(inspect, "NetworkSettings", "Networks", NULL)) > 1)
+		add(list, "leave it in one network", "it is in several networks");
+	if (!json_is_true(json_at(inspect, "State", "Running", NULL)) ||
+	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
+		add(list, "start or unpause it", "it is not running (%s)",
+		    json_text(inspect, "State", "Status", NULL));
+	(void)status_number("self", "CapEff:", 16, &capabilities);
+	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
+	for (size_t i = 0; i < count; i++)
+		check_process(list, pids[i], capabilities >> CAP_SYS_RESOURCE & 1);
+	*findings = list;
+	return 0;
+}
+
+int container_check_refusal(const json_t *findings, struct err *err)
+{
+	char text[ERR_TEXT_MAX] = "";
+	size_t used = 0;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(findings, i, item)
+	{
+		int n = snprintf(text + used, sizeof(text) - used, "%s%s (%s)", i ? "; " : "",
+				 json_text(item, "what", NULL), json_text(item, "remedy", NULL));
+
+		used += n > 0 ? (size_t)n : 0;
+		if (used >= sizeof(text))
+			break;
+	}
+	if (!*text)
+		return 0;
+	(void)err_set(err, -EPROTO, "the container cannot be moved: %s", text);
+	if (err)
+		err->code = -EPERM;
+	return -EPERM;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Container check - can this container be moved?
+ *
+ * What CRIU cannot dump, or what would mean something else on another host, is found before the
+ * service is touched, and said together with what can be done about it. The same check serves
+ * `baton check` and guards every migration.
+ *
+ * A finding is {"what": ..., "remedy": ...}.
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+struct err;
+
+#define CONTAINER_PIDS_MAX 4096
+
+/**
+ * container_check() - Look at a container: its configuration and its processes
+ * @findings:	Set on success only, a new reference to an array, empty if it can be moved
+ * @inspect:	What the engine says about it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int container_check(json_t **findings, const json_t *inspect, struct err *err);
+
+/**
+ * container_check_config() - Look at a configuration alone, also one another host sends
+ * @findings:	Array to which findings are appended
+ * @config:	What the engine calls Config
+ * @host:	and HostConfig
+ */
+void container_check_config(json_t *findings, const json_t *config, const json_t *host);
+
+/** container_check_refusal() - All findings in one line. Return: 0 if there are none, else -EPERM */
+int container_check_refusal(const json_t *findings, struct err *err);
+
+/**
+ * container_pids() - All processes in the PID namespace of a container's first process
+ * @pids:	Filled in
+ * @max:	Room there
+ * @init:	First process
+ *
+ * Return: how many
+ */
+size_t container_pids(pid_t *pids, size_t max, pid_t init);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Container Management
+ *
+ * An operation is a work item of libuv's thread pool: its own Docker client, blocking calls, the
+ * result carried back to the loop. One more thread follows the engine's events and tells when a
+ * container ends. All of them stop when @cancel_fd becomes readable.
+ */
+
+#include "es/container_management.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "es/container_config.h"
+#include "es/docker_engine.h"
+#include "es/loop_queue.h"
+#include "es/process.h"
+
+#define START_MS_DEFAULT 30000
+#define RECONNECT_MS     500 /* pause before an engine that went away is asked again */
+#define REMOVED_KEPT     256 /* removed containers whose end is no news */
+
+/**
+ * struct container_management - Settings and the thread that follows events
+ * @operations:	running; close() waits for them
+ * @removed:	ids we removed, a ring; loop thread only
+ * @since:	time of the last event, watcher thread only
+ */
+struct container_management {
+	uv_loop_t *loop;
+	char *socket;
+	char *runtime;
+	int cancel_fd;
+	struct loop_queue *queue;
+	container_died_cb died;
+	void *ctx;
+	pthread_t watcher;
+	bool watching;
+	bool closing;
+	unsigned int operations;
+	char removed[REMOVED_KEPT][CONTAINER_ID_SIZE];
+	unsigned int next_removed;
+	long long since;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+};
+
+/** struct operation - One piece of work for a worker thread and where its result goes */
+struct operation {
+	uv_work_t work;
+	struct container_management *cm;
+	int (*run)(struct operation *op, struct docker_engine *de, struct err *err);
+	json_t *config;
+	char name[CONTAINER_ID_SIZE];
+	uint32_t start_ms;
+	bool udp;
+	struct container_address where;
+	struct container_found *found;
+	size_t count;
+	container_done_cb done;
+	container_list_cb listed;
+	void *ctx;
+	int result;
+	struct err err;
+};
+
+/** struct death - News from the watcher thread */
+struct death {
+	struct container_management *cm;
+	struct container_found found;
+	int exit_code;
+};
+
+static void close_step(struct container_management *cm);
+
+static void operation_free(struct operation *op)
+{
+	json_decref(op->config);
+	free(op->found);
+	free(op);
+}
+
+/* On a worker thread. */
+static void operation_work(uv_work_t *work)
+{
+	struct operation *op = container_of(work, struct operation, work);
+	AUTO(docker_engine) struct docker_engine *de = NULL;
+
+	op->result = docker_engine_new(&de, op->cm->socket, op->cm->cancel_fd, &op->err);
+	if (op->result == 0)
+		op->result = op->run(op, de, &op->err);
+}
+
+/* Back on the loop. */
+static void operation_done(uv_work_t *work, int status)
+{
+	struct operation *op = container_of(work, struct operation, work);
+	struct container_management *cm = op->cm;
+	const char *reason = op->result < 0 ? op->err.text : NULL;
+
+	if (status < 0)
+		reason = "cancelled";
+	cm->operations--;
+	if (!cm->closing && op->done)
+		op->done(op->ctx, reason || !op->where.id[0] ? NULL : &op->where, reason);
+	if (!cm->closing && op->listed)
+		op->listed(op->ctx, op->found, op->count, reason);
+	operation_free(op);
+	if (cm->closing)
+		close_step(cm);
+}
+
+/** operation_start() - Queue @op, which is consumed also on failure */
+static int operation_start(struct operation *op, struct err *err)
+{
+	int r = uv_queue_work(op->cm->loop, &op->work, operation_work, operation_done);
+
+	if (r < 0) {
+		operation_free(op);
+		return err_set(err, r, "queue a container operation");
+	}
+	op->cm->operations++;
+	return 0;
+}
+
+static struct operation *operation_new(struct container_management *cm,
+				       int (*run)(struct operation *, struct docker_engine *,
+						  struct err *),
+				       void *ctx, struct err *err)
+{
+	struct operation *op = cm->closing ? NULL : calloc(1, sizeof(*op));
+
+	if (!op) {
+		(void)err_set(err, -ENOMEM, "container operation");
+		return NULL;
+	}
+	op->cm = cm;
+	op->run = run;
+	op->ctx = ctx;
+	return op;
+}
+
+/** created_start() - Start the new container and wait until its service answers */
+static int created_start(struct operation *op, struct docker_engine *de, const char *id,
+			 struct err *err)
+{
+	json_t *inspect = NULL;
+	int r = docker_engine_start(de, id, err);
+
+	if (r == 0)
+		r = docker_engine_inspect(de, id, &inspect, err);
+	if (r > 0)
+		r = err_set(err, -ENOENT, "container %s right after its start", op->name);
+	if (r < 0)
+		return r;
+	container_address_from(&op->where, inspect, op->where.port);
+	json_decref(inspect);
+	if (op->udp)
+		return 0;
+	r = container_port_wait(&op->where, op->start_ms, op->cm->cancel_fd, err);
+	return r < 0 ? err_wrap(err, r, "the service in %s does not answer", op->name) : 0;
+}
+
+static int create_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	struct err ignored = { 0 };
+	char id[CONTAINER_ID_SIZE];
+	int r = docker_engine_create(de, op->name, op->config, id, sizeof(id), err);
+
+	if (r > 0)
+		r = err_set(err, -EPROTO, "there is no image %s",
+			    json_text(op->config, "Image", NULL));
+	if (r < 0)
+		return r;
+	r = created_start(op, de, id, err);
+	if (r < 0) {
+		/* Also if we are being closed: a client that is not cancelled does the removal. */
+		AUTO(docker_engine) struct docker_engine *last = NULL;
+		if (docker_engine_new(&last, op->cm->socket, -1, &ignored) == 0)
+			(void)docker_engine_remove(last, id, &ignored);
+	}
+	return r;
+}
+
+int container_management_create(struct container_management *cm, uint64_t session, uint32_t epoch,
+				const struct container_service *service, container_done_cb done,
+				void *ctx, struct err *err)
+{
+	struct operation *op = operation_new(cm, create_run, ctx, err);
+
+	if (!op)
+		return -ENOMEM;
+	int r = container_config_for_service(&op->config, service, cm->runtime, err);
+	if (r == 0)
+		r = container_config_adapt(op->config, NULL, cm->runtime, session, epoch,
+					   service->name, service->port);
+	if (r < 0) {
+		operation_free(op);
+		return r;
+	}
+	container_name(op->name, session, epoch);
+	op->where.port = service->port;
+	op->udp = service->udp;
+	op->start_ms = service->start_ms ? service->start_ms : START_MS_DEFAULT;
+	op->done = done;
+	return operation_start(op, err);
+}
+
+static int remove_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	return docker_engine_remove(de, op->name, err);
+}
+
+int container_management_remove(struct container_management *cm, const char *id,
+				container_done_cb done, void *ctx, struct err *err)
+{
+	struct operation *op = operation_new(cm, remove_run, ctx, err);
+
+	if (!op)
+		return -ENOMEM;
+	(void)snprintf(op->name, sizeof(op->name), "%s", id);
+	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
+	op->done = done;
+	return operation_start(op, err);
+}
+
+/** found_fill() - One container of the list. Return: 1 if it is ours, 0 if not, or negative */
+static int found_fill(struct container_found *to, struct docker_engine *de, const json_t *item,
+		      struct err *err)
+{
+	json_t *inspect = NULL;
+	int r;
+
+	if (container_found_from(to, json_object_get(item, "Labels")) < 0)
+		return 0;
+	r = docker_engine_inspect(de, json_text(item, "Id", NULL), &inspect, err);
+	if (r != 0)
+		return r < 0 ? r : 0; /* gone since the list was made */
+	to->running = json_is_true(json_at(inspect, "State", "Running", NULL));
+	container_address_from(&to->where, inspect, to->where.port);
+	json_decref(inspect);
+	return 1;
+}
+
+static int list_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	json_t *list = NULL;
+	json_t *item;
+	size_t i;
+	int r = docker_engine_list(de, "baton.session", &list, err);
+
+	if (r < 0)
+		return r;
+	op->found = calloc(json_array_size(list) + 1, sizeof(*op->found));
+	if (!op->found)
+		r = err_set(err, -ENOMEM, "list of containers");
+	json_array_foreach(list, i, item)
+	{
+		if (r < 0 || op->count >= CONTAINERS_MAX)
+			break;
+		r = found_fill(&op->found[op->count], de, item, err);
+		if (r > 0)
+			op->count++;
+	}
+	json_decref(list);
+	return r < 0 ? r : 0;
+}
+
+int container_management_list(struct container_management *cm, container_list_cb done, void *ctx,
+			      struct err *err)
+{
+	struct operation *op = operation_new(cm, list_run, ctx, err);
+
+	if (!op)
+		return -ENOMEM;
+	op->listed = done;
+	return operation_start(op, err);
+}
+
+/* On the loop. */
+static void death_tell(void *arg)
+{
+	struct death *death = arg;
+	struct container_management *cm = death->cm;
+	bool ours = cm->closing;
+	char name[CONTAINER_ID_SIZE];
+
+	container_name(name, death->found.session, death->found.epoch);
+	for (size_t i = 0; i < REMOVED_KEPT && !ours; i++)
+		ours = !strcmp(cm->removed[i], death->found.where.id) ||
+		       !strcmp(cm->removed[i], name);
+	if (!ours && cm->died)
+		cm->died(cm->ctx, death->found.session, death->found.where.id, death->exit_code);
+	free(death);
+}
+
+/* On the watcher thread. */
+static void event_take(void *ctx, const json_t *json)
+{
+	struct container_management *cm = ctx;
+	const json_t *labels = json_at(json, "Actor", "Attributes", NULL);
+	struct death *death = calloc(1, sizeof(*death));
+
+	cm->since = json_integer_value(json_object_get(json, "time"));
+	if (!death || container_found_from(&death->found, labels) < 0) {
+		free(death);
+		return;
+	}
+	death->cm = cm;
+	death->exit_code = atoi(json_text(labels, "exitCode", NULL));
+	(void)snprintf(death->found.where.id, CONTAINER_ID_SIZE, "%s",
+		       json_text(json, "Actor", "ID", NULL));
+	if (loop_queue_post(cm->queue, death_tell, death) < 0)
+		free(death);
+}
+
+/* The watcher thread: begins again where it was when the engine comes back. */
+static void *watch(void *arg)
+{
+	struct container_management *cm = arg;
+	struct pollfd rest = { .fd = cm->cancel_fd, .events = POLLIN };
+	AUTO(docker_engine) struct docker_engine *de = NULL;
+	struct err err = { 0 };
+
+	if (docker_engine_new(&de, cm->socket, cm->cancel_fd, &err) < 0)
+		return NULL;
+	cm->since = (long long)time(NULL);
+	while (docker_engine_events(de, "baton.session", cm->since, event_take, cm, &err) !=
+	       -ECANCELED)
+		if (poll(&rest, 1, RECONNECT_MS) > 0)
+			break;
+	return NULL;
+}
+
+/** engine_check() - Does the engine answer, and does it know our runtime? */
+static int engine_check(const struct container_config *config, struct err *err)
+{
+	AUTO(docker_engine) struct docker_engine *de = NULL;
+	json_t *info = NULL;
+	int r = docker_engine_new(&de, config->docker_socket, -1, err);
+
+	if (r == 0)
+		r = docker_engine_info(de, &info, err);
+	if (r < 0)
+		return r;
+	if (!json_at(info, "Runtimes", config->runtime, NULL))
+		r = err_set(err, -EINVAL,
+			    "the Docker engine at %s knows no runtime '%s': register baton-runtime "
+			    "under \"runtimes\" in its daemon.json",
+			    config->docker_socket, config->runtime);
+	json_decref(info);
+	return r;
+}
+
+/** management_free() - Release what is left once no thread, operation or queue is */
+static void management_free(struct container_management *cm)
+{
+	if (cm->cancel_fd >= 0)
+		close(cm->cancel_fd);
+	free(cm->socket);
+	free(cm->runtime);
+	free(cm);
+}
+
+int container_management_new(struct container_management **ret, uv_loop_t *loop,
+			     const struct container_config *config, container_died_cb died,
+			     void *ctx, struct err *err)
+{
+	int r = engine_check(config, err);
+
+	if (r < 0)
+		return r;
+	struct container_management *cm = calloc(1, sizeof(*cm));
+	if (!cm)
+		return err_set(err, -ENOMEM, "container management");
+	cm->loop = loop;
+	cm->died = died;
+	cm->ctx = ctx;
+	cm->socket = strdup(config->docker_socket);
+	cm->runtime = strdup(config->runtime);
+	cm->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!cm->socket || !cm->runtime || cm->cancel_fd < 0)
+		r = err_set(err, -ENOMEM, "container management");
+	if (r == 0)
+		r = loop_queue_new(&cm->queue, loop, err);
+	if (r < 0) {
+		management_free(cm);
+		return r;
+	}
+	cm->watching = pthread_create(&cm->watcher, NULL, watch, cm) == 0;
+	if (!cm->watching) {
+		container_management_close(cm, NULL, NULL);
+		return err_set(err, -EAGAIN, "start a thread");
+	}
+	*ret = cm;
+	return 0;
+}
+
+static void queue_closed(void *ctx)
+{
+	struct container_management *cm = ctx;
+	void (*closed)(void *ctx) = cm->closed;
+	void *closed_ctx = cm->closed_ctx;
+
+	management_free(cm);
+	if (closed)
+		closed(closed_ctx);
+}
+
+/** close_step() - The queue goes when the last operation is back */
+static void close_step(struct container_management *cm)
+{
+	if (cm->operations == 0)
+		loop_queue_close(cm->queue, queue_closed, cm);
+}
+
+void container_management_close(struct container_management *cm, void (*closed)(void *ctx),
+				void *ctx)
+{
+	cm->closing = true;
+	cm->closed = closed;
+	cm->closed_ctx = ctx;
+	(void)eventfd_write(cm->cancel_fd, 1);
+	if (cm->watching)
+		(void)pthread_join(cm->watcher, NULL);
+	close_step(cm);
+}

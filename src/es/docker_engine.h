@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Docker engine - the Engine API, version 1.41, over its unix socket
+ *
+ * The only file that knows libcurl. An object is for one thread; calls block, within a time limit,
+ * and end at once when the object's cancel descriptor becomes readable.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "base/auto.h"
+
+struct err;
+struct docker_engine;
+
+/** enum docker_engine_e - Positive results; the direct caller must handle each one */
+enum docker_engine_e {
+	DOCKER_ENGINE_E_NONE = 1, /* there is no such container or image */
+};
+
+/**
+ * docker_engine_new() - Make a client; nothing is sent yet
+ * @ret:	Set on success only; the caller owns it, see docker_engine_free()
+ * @socket:	Path of the engine's socket, copied
+ * @cancel_fd:	Ends every call when readable; borrowed as long as the client; or -1
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int docker_engine_new(struct docker_engine **ret, const char *socket, int cancel_fd,
+		      struct err *err);
+
+/** docker_engine_free() - Release a client; @de may be NULL. Return: NULL, always */
+struct docker_engine *docker_engine_free(struct docker_engine *de);
+
+AUTO_DEFINE(docker_engine)
+
+/**
+ * docker_engine_info() - GET /info
+ * @de:		Client
+ * @ret:	Set on success only, a new reference
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int docker_engine_info(struct docker_engine *de, json_t **ret, struct err *err);
+
+/**
+ * docker_engine_inspect() - Inspect a container
+ * @de:		Client
+ * @id:		Id or name
+ * @ret:	Set on success only, a new reference
+ * @err:	Filled in on failure
+ *
+ * Return: 0, DOCKER_ENGINE_E_NONE, or negative error code
+ */
+int docker_engine_inspect(struct docker_engine *de, const char *id, json_t **ret, struct err *err);
+
+/** docker_engine_image() - Inspect an image by id or name; otherwise as docker_engine_inspect() */
+int docker_engine_image(struct docker_engine *de, const char *name, json_t **ret, struct err *err);
+
+/**
+ * docker_engine_list() - List containers that carry a label, running or not
+ * @de:		Client
+ * @label:	Name of the label
+ * @ret:	Set on success only, a new reference to the array
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret, struct err *err);
+
+/**
+ * docker_engine_create() - Create a container
+ * @de:		Client
+ * @name:	Its name
+ * @config:	Body of the request, borrowed
+ * @id:		Set to its id (64 digits)
+ * @id_size:	Room there, at least 65
+ * @err:	Filled in on failure
+ *
+ * Return: 0, DOCKER_ENGINE_E_NONE if the image is not there, or negative error code (-EEXIST: the
+ * name is in use)
+ */
+int docker_engine_create(struct docker_engine *de, const char *name, const json_t *config, char *id,
+			 size_t id_size, struct err *err);
+
+/** docker_engine_start() - Start a container. Return: 0, or negative error code */
+int docker_engine_start(struct docker_engine *de, const char *id, struct err *err);
+
+/** docker_engine_remove() - Kill and remove a container. Return: 0 (also if gone), or negative */
+int docker_engine_remove(struct docker_engine *de, const char *id, struct err *err);
+
+/**
+ * docker_engine_events() - Follow the ends of containers that carry a label
+ * @de:		Client
+ * @label:	Name of the label
+ * @since:	Unix time to begin at, 0: now
+ * @event:	Called for each, with the event's JSON, borrowed
+ * @ctx:	Handed to @event
+ * @err:	Filled in: returns only when the connection ends, fails or is cancelled
+ *
+ * Return: negative error code; -ECANCELED if cancelled
+ */
+int docker_engine_events(struct docker_engine *de, const char *label, long long since,
+			 void (*event)(void *ctx, const json_t *json), void *ctx, struct err *err);
+
+/** json_text() - String at a path of object keys ("State", "Status", NULL). Return: "" if none */
+const char *json_text(const json_t *json, ...) __attribute__((sentinel));
+
+/** json_at() - Value at a path of object keys, borrowed. Return: NULL if there is none */
+json_t *json_at(const json_t *json, ...) __attribute__((sentinel));

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/layer.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <search.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "es/layer_node.h"
+#include "es/process.h"
+
+#define FILES_MAX    1000000
+#define DEPTH_MAX    256
+#define TICK_NS      20000000 /* twice the coarsest timer tick (HZ=100) */
+#define COPY_AT_ONCE (1u << 20)
+
+/**
+ * struct record - What the copy has of one file
+ * @path:	relative to the layer's root
+ * @st:		of the original when it was copied
+ * @dirty:	copy again at the next update, whatever it looks like
+ * @pass:	update that saw it last
+ */
+struct record {
+	char *path;
+	struct stat st;
+	bool dirty;
+	uint64_t pass;
+};
+
+/** struct inode - First name under which an update met a file of several names */
+struct inode {
+	ino_t ino;
+	dev_t dev;
+	char *path;
+};
+
+/**
+ * struct layer_staging - A copy
+ * @records:	tsearch() tree of struct record by path
+ * @inodes:	tsearch() tree of struct inode, for one update
+ * @pass:	number of the update
+ * @since:	files changed after this may change again unseen
+ */
+struct layer_staging {
+	int upper;
+	int stage;
+	char *dir;
+	uint64_t max_bytes;
+	void *records;
+	void *inodes;
+	uint64_t pass;
+	struct timespec since;
+	bool frozen;
+	int cancel_fd;
+	struct layer_stats *stats;
+};
+
+static int record_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct record *)a)->path, ((const struct record *)b)->path);
+}
+
+static int inode_compare(const void *a, const void *b)
+{
+	const struct inode *x = a;
+	const struct inode *y = b;
+
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	return x->dev == y->dev ? 0 : x->dev < y->dev ? -1 : 1;
+}
+
+static void record_free(void *p)
+{
+	struct record *record = p;
+
+	free(record->path);
+	free(record);
+}
+
+static void inode_free(void *p)
+{
+	struct inode *inode = p;
+
+	free(inode->path);
+	free(inode);
+}
+
+/** record_get() - Find the record of @path, or add one. Return: NULL without memory */
+static struct record *record_get(struct layer_staging *ls, const char *path)
+{
+	struct record key = { .path = (char *)(uintptr_t)path };
+	struct record **found = tfind(&key, &ls->records, record_compare);
+
+	if (found)
+		return *found;
+	struct record *record = calloc(1, sizeof(*record));
+	if (!record)
+		return NULL;
+	record->path = strdup(path);
+	if (!record->path || !tsearch(record, &ls->records, record_compare)) {
+		record_free(record);
+		return NULL;
+	}
+	return record;
+}
+
+int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
+		      uint64_t max_bytes, struct err *err)
+{
+	AUTO(layer_staging) struct layer_staging *ls = calloc(1, sizeof(*ls));
+	if (!ls)
+		return err_set(err, -ENOMEM, "copy of a layer");
+	ls->stage = -EBADF;
+	ls->max_bytes = max_bytes;
+	ls->upper = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ls->upper < 0)
+		return err_set(err, -errno, "open the container layer %s", upper);
+	if (mkdir(dir, 0700) < 0)
+		return err_set(err, -errno, "create %s", dir);
+	ls->dir = strdup(dir);
+	ls->stage = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!ls->dir || ls->stage < 0)
+		return err_set(err, -errno, "open %s", dir);
+	*ret = TAKE_PTR(ls);
+	return 0;
+}
+
+struct layer_staging *layer_staging_free(struct layer_staging *ls)
+{
+	if (!ls)
+		return NULL;
+	tdestroy(ls->records, record_free);
+	tdestroy(ls->inodes, inode_free);
+	if (ls->upper >= 0)
+		close(ls->upper);
+	if (ls->stage >= 0)
+		close(ls->stage);
+	if (ls->dir)
+		(void)layer_tree_remove(AT_FDCWD, ls->dir, NULL);
+	free(ls->dir);
+	free(ls);
+	return NULL;
+}
+
+int layer_staging_fd(const struct layer_staging *ls)
+{
+	return ls->stage;
+}
+
+void layer_staging_dirty(struct layer_staging *ls, const char *path)
+{
+	struct record key = { .path = (char *)(uintptr_t)(*path == '/' ? path + 1 : path) };
+	struct record **found = tfind(&key, &ls->records, record_compare);
+
+	if (found)
+		(*found)->dirty = true;
+}
+
+void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid)
+{
+	char path[64];
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	auto_fclose FILE *maps = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (maps && getline(&line, &size, maps) > 0) {
+		char mode[5] = "";
+		int name = 0;
+
+		if (sscanf(line, "%*s %4s %*s %*s %*s %n", mode, &name) < 1 || !name ||
+		    mode[1] != 'w' || mode[3] != 's' || line[name] != '/')
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		layer_staging_dirty(ls, line + name);
+	}
+}
+
+/* --- bytes ---------------------------------------------------------------------------------- */
+
+/** range_copy() - Copy one range of data by whatever the file systems can do together */
+static int range_copy(int from, int to, off_t at, off_t end)
+{
+	bool by_range = true;
+
+	while (at < end) {
+		off_t in = at;
+		off_t out = at;
+		size_t want = end - at > COPY_AT_ONCE ? COPY_AT_ONCE : (size_t)(end - at);
+		ssize_t n = by_range ? copy_file_range(from, &in, to, &out, want, 0) : -1;
+
+		if (n < 0 || !by_range) {
+			by_range = false;
+			if (lseek(to, at, SEEK_SET) < 0)
+				return -errno;
+			in = at;
+			n = sendfile(to, from, &in, want);
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0; /* it has become shorter: it will be copied again */
+		at += n;
+	}
+	return 0;
+}
+
+/** data_copy() - Copy a file's bytes, leaving its holes holes */
+static int data_copy(struct layer_staging *ls, int from, int to, off_t size)
+{
+	off_t at = 0;
+
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	if (ftruncate(to, size) < 0)
+		return -errno;
+	while (at < size) {
+		off_t data = lseek(from, at, SEEK_DATA);
+		off_t hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
+		int r;
+
+		if (data < 0 && errno == ENXIO)
+			return 0; /* a hole to the end */
+		if (data < 0 || hole < 0)
+			return -errno;
+		if (hole > size)
+			hole = size;
+		if (cancelled(ls->cancel_fd) && !ls->frozen)
+			return -ECANCELED;
+		r = data < hole ? range_copy(from, to, data, hole) : 0;
+		if (r < 0)
+			return r;
+		ls->stats->copied_bytes += (uint64_t)(hole - data);
+		at = hole > data ? hole : size;
+	}
+	return 0;
+}
+
+/** regular_copy() - Fill the new file @name of the copy */
+static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
+			struct err *err)
+{
+	struct stat st;
+
+	auto_close int from =
+		openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+	if (from < 0)
+		return err_set(err, -errno, "open %s", name);
+	auto_close int to = openat(to_dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (to < 0 || fstat(from, &st) < 0)
+		return err_set(err, -errno, "copy %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -ENOENT, "%s is being replaced", name);
+	int r = data_copy(ls, from, to, st.st_size);
+	return r < 0 ? err_set(err, r, "copy %s", name) : 0;
+}
+
+/* --- one file ------------------------------------------------------------------------------- */
+
+/** unchanged() - Whether the copy is certain to have this state of the file */
+static bool unchanged(const struct record *record, const struct stat *st)
+{
+	return record->pass && !record->dirty && record->st.st_mode == st->st_mode &&
+	       record->st.st_ino == st->st_ino && record->st.st_size == st->st_size &&
+	       record->st.st_nlink == st->st_nlink &&
+	       record->st.st_ctim.tv_sec == st->st_ctim.tv_sec &&
+	       record->st.st_ctim.tv_nsec == st->st_ctim.tv_nsec;
+}
+
+/** may_change_unseen() - Whether the next change may leave the same change time */
+static bool may_change_unseen(const struct layer_staging *ls, const struct stat *st)
+{
+	return st->st_ctim.tv_sec > ls->since.tv_sec ||
+	       (st->st_ctim.tv_sec == ls->since.tv_sec && st->st_ctim.tv_nsec >= ls->since.tv_nsec);
+}
+
+/**
+ * link_first() - For a file of several names, the one under which this update met it first
+ * @ls:		Copy
+ * @st:		The file
+ * @path:	Its name here
+ * @first:	Set to the first name, or NULL if this is it; borrowed until the next update
+ *
+ * Return: 0, or -ENOMEM
+ */
+static int link_first(struct layer_staging *ls, const struct stat *st, const char *path,
+		      const char **first)
+{
+	struct inode key = { .ino = st->st_ino, .dev = st->st_dev };
+	struct inode **found = tfind(&key, &ls->inodes, inode_compare);
+
+	*first = found ? (*found)->path : NULL;
+	if (found)
+		return 0;
+	struct inode *inode = calloc(1, sizeof(*inode));
+	if (!inode)
+		return -ENOMEM;
+	*inode = key;
+	inode->path = strdup(path);
+	if (!inode->path || !tsearch(inode, &ls->inodes, inode_compare)) {
+		inode_free(inode);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/** linked() - Whether two names of the copy are one file */
+static bool linked(const struct layer_staging *ls, int to_dir, const char *name, const char *first)
+{
+	struct stat a;
+	struct stat b;
+
+	return fstatat(to_dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(ls->stage, first, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
+	       a.st_dev == b.st_dev;
+}
+
+/** file_replace() - Make the copy of a file other than a directory anew */
+static int file_replace(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
+			struct err *err)
+{
+	struct layer_node node;
+	int r = layer_tree_remove(to_dir, name, err);
+
+	if (r == 0)
+		r = layer_node_read(&node, from_dir, name, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < node.xattr_count && r == 0; i++)
+		if (!strcmp(node.xattr[i].name, "trusted.overlay.metacopy"))
+			r = err_set(err, -EOPNOTSUPP,
+				    "%s has only its metadata in the layer (overlay metacopy=on)",
+				    name);
+	if (r == 0)
+		r = layer_node_make(&node, to_dir, name, err);
+	if (r == 0 && S_ISREG(node.st.st_mode))
+		r = regular_copy(ls, from_dir, to_dir, name, err);
+	if (r == 0)
+		r = layer_node_dress(&node, to_dir, name, err);
+	layer_node_deinit(&node);
+	return r;
+}
+
+/** file_update() - Bring the copy of a file other than a directory up to date */
+static int file_update(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
+		       const struct stat *st, struct record *record, struct err *err)
+{
+	const char *first = NULL;
+	int r = 0;
+
+	if (st->st_nlink > 1 && link_first(ls, st, record->path, &first) < 0)
+		return err_set(err, -ENOMEM, "copy of a layer");
+	if (first && !linked(ls, to_dir, name, first)) {
+		r = layer_tree_remove(to_dir, name, err);
+		if (r == 0 && linkat(ls->stage, first, to_dir, name, 0) < 0)
+			r = err_set(err, -errno, "link %s", name);
+		ls->stats->copied_files++;
+	} else if (!first && !unchanged(record, st)) {
+		r = file_replace(ls, from_dir, to_dir, name, err);
+		ls->stats->copied_files++;
+	}
+	if (!first && S_ISREG(st->st_mode))
+		ls->stats->bytes += (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size
+					    ? (uint64_t)st->st_blocks * 512
+					    : (uint64_t)st->st_size;
+	return r;
+}
+
+static int tree_update(struct layer_staging *ls, int from_dir, int to_dir, const char *path,
+		       unsigned int depth, struct err *err);
+
+/** directory_update() - Bring the copy of a directory, and what is in it, up to date */
+static int directory_update(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
+			    const struct stat *st, struct record *record, unsigned int depth,
+			    struct err *err)
+{
+	struct layer_node node;
+	int r = 0;
+
+	if (!unchanged(record, st)) {
+		if (record->pass && !S_ISDIR(record->st.st_mode))
+			r = layer_tree_remove(to_dir, name, err);
+		if (r == 0)
+			r = layer_node_read(&node, from_dir, name, err);
+		if (r < 0)
+			return r;
+		/* An attribute that is gone (opaque, an ACL) must go from the copy too. */
+		if (record->pass && S_ISDIR(record->st.st_mode))
+			layer_node_strip(to_dir, name);
+		if (r == 0)
+			r = layer_node_make(&node, to_dir, name, err);
+		if (r == 0)
+			r = layer_node_dress(&node, to_dir, name, err);
+		layer_node_deinit(&node);
+		ls->stats->copied_files++;
+	}
+	if (r < 0)
+		return r;
+	if (depth >= DEPTH_MAX)
+		return err_set(err, -ELOOP, "%s lies too deep", record->path);
+	auto_close int from =
+		openat(from_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return err_set(err, -errno, "open %s", name);
+	auto_close int to = openat(to_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (to < 0)
+		return err_set(err, -errno, "open the copy of %s", name);
+	return tree_update(ls, from, to, record->path, depth + 1, err);
+}
+
+/** entry_update() - Bring the copy of anything up to date */
+static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, const char *directory,
+			const char *name, unsigned int depth, struct err *err)
+{
+	char path[LAYER_PATH_MAX];
+	struct stat st;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s%s%s", directory, *directory ? "/" : "", name) >=
+	    (int)sizeof(path))
+		return err_set(err, -ENAMETOOLONG, "a path in %s", directory);
+	if (fstatat(from_dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_set(err, -errno, "stat %s", path);
+	/* A socket's file means nothing without the process that bound it, which makes its own. */
+	if (S_ISSOCK(st.st_mode))
+		return 0;
+	struct record *record = record_get(ls, path);
+	if (!record)
+		return err_set(err, -ENOMEM, "copy of a layer");
+	if (S_ISDIR(st.st_mode))
+		r = directory_update(ls, from_dir, to_dir, name, &st, record, depth, err);
+	else
+		r = file_update(ls, from_dir, to_dir, name, &st, record, err);
+	if (r < 0)
+		return r;
+	record->st = st;
+	record->dirty = may_change_unseen(ls, &st);
+	record->pass = ls->pass;
+	ls->stats->files++;
+	if (ls->stats->bytes > ls->max_bytes || ls->stats->files > FILES_MAX)
+		return err_set(err, -EFBIG, "the container layer has more than %llu bytes",
+			       (unsigned long long)ls->max_bytes);
+	return 0;
+}
+
+/** tree_update() - Bring the copy of all in one directory up to date */
+static int tree_update(struct layer_staging *ls, int from_dir, int to_dir, const char *path,
+		       unsigned int depth, struct err *err)
+{
+	int fd = openat(from_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (!dir) {
+		r = err_set(err, -errno, "read the directory '%s'", path);
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		r = entry_update(ls, from_dir, to_dir, path, entry->d_name, depth, err);
+		if (r == -ENOENT && !ls->frozen)
+			r = 0; /* gone meanwhile; the next update sees it missing */
+		if (r == 0 && !ls->frozen && cancelled(ls->cancel_fd))
+			r = err_set(err, -ECANCELED, "copy of a layer");
+	}
+	(void)closedir(dir);
+	return r;
+}
+
+/* --- an update ------------------------------------------------------------------------------ */
+
+/** root_update() - Give the copy's root the attributes of the layer's */
+static int root_update(struct layer_staging *ls, struct err *err)
+{
+	struct layer_node node;
+	int r = layer_node_read(&node, ls->upper, ".", err);
+
+	if (r < 0)
+		return r;
+	layer_node_strip(ls->stage, ".");
+	r = layer_node_dress(&node, ls->stage, ".", err);
+	layer_node_deinit(&node);
+	return r;
+}
+
+/** struct gone - Paths whose originals are gone */
+struct gone {
+	uint64_t pass;
+	struct record **record;
+	size_t count;
+	size_t room;
+	bool failed;
+};
+
+static void gone_visit(const void *node, VISIT which, void *closure)
+{
+	struct record *record = *(struct record *const *)node;
+	struct gone *gone = closure;
+
+	if ((which != postorder && which != leaf) || record->pass == gone->pass)
+		return;
+	if (gone->count == gone->room) {
+		size_t room = gone->room ? gone->room * 2 : 64;
+		struct record **more = reallocarray(gone->record, room, sizeof(struct record *));
+
+		gone->failed = gone->failed || !more;
+		if (!more)
+			return;
+		gone->record = more;
+		gone->room = room;
+	}
+	gone->record[gone->count++] = record;
+}
+
+static int gone_compare(const void *a, const void *b)
+{
+	return -record_compare(*(struct record *const *)a, *(struct record *const *)b);
+}
+
+/** gone_remove() - Remove from the copy what this update has not met, what is deeper first */
+static int gone_remove(struct layer_staging *ls, struct err *err)
+{
+	struct gone gone = { .pass = ls->pass };
+	int r = 0;
+
+	twalk_r(ls->records, gone_visit, &gone);
+	auto_free struct record **owned = gone.record;
+	if (gone.failed)
+		return err_set(err, -ENOMEM, "copy of a layer");
+	if (gone.count)
+		qsort(gone.record, gone.count, sizeof(struct record *), gone_compare);
+	for (size_t i = 0; i < gone.count && r == 0; i++) {
+		r = layer_tree_remove(ls->stage, gone.record[i]->path, err);
+		/* A parent may have become a file, which took all below it along. */
+		if (r == -ENOTDIR)
+			r = 0;
+		(void)tdelete(gone.record[i], &ls->records, record_compare);
+		record_free(gone.record[i]);
+		ls->stats->removed_files++;
+	}
+	(void)owned;
+	return r;
+}
+
+static void times_visit(const void *node, VISIT which, void *closure)
+{
+	const struct record *record = *(struct record *const *)node;
+	const struct layer_staging *ls = closure;
+
+	if ((which == postorder || which == leaf) && S_ISDIR(record->st.st_mode))
+		(void)layer_node_times(&record->st, ls->stage, record->path, NULL);
+}
+
+int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
+			 struct layer_stats *stats, struct err *err)
+{
+	int r;
+
+	memset(stats, 0, sizeof(*stats));
+	ls->frozen = frozen;
+	ls->cancel_fd = cancel_fd;
+	ls->stats = stats;
+	ls->pass++;
+	tdestroy(ls->inodes, inode_free);
+	ls->inodes = NULL;
+	(void)clock_gettime(CLOCK_REALTIME, &ls->since);
+	ls->since.tv_nsec -= TICK_NS;
+	if (ls->since.tv_nsec < 0) {
+		ls->since.tv_nsec += 1000000000;
+		ls->since.tv_sec--;
+	}
+	r = tree_update(ls, ls->upper, ls->stage, "", 0, err);
+	if (r == 0)
+		r = gone_remove(ls, err);
+	/* Last, because every change in a directory changes its time. */
+	if (r == 0)
+		twalk_r(ls->records, times_visit, ls);
+	if (r == 0)
+		r = root_update(ls, err);
+	ls->stats = NULL;
+	return r < 0 ? err_wrap(err, r, "copy the container layer") : 0;
+}

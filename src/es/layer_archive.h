@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Layer archive - file trees as one stream (pax, a POSIX tar) and back
+ *
+ * One stream carries several trees, each under the name of its root ("memory", "layer"). Reading
+ * trusts nothing: a name may not be absolute or contain "..", nothing is ever reached through a
+ * symbolic link or another mount, names of one archive cannot touch what was not made by it, and
+ * the number of files and bytes is limited.
+ *
+ * The only file that knows libarchive.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/auto.h"
+
+struct err;
+struct archive_writer;
+
+/**
+ * archive_sink() - Takes the next bytes of the stream
+ *
+ * Return: 0, or negative error code, which comes back from the call that produced the bytes
+ */
+typedef int (*archive_sink)(void *ctx, const void *bytes, size_t len, struct err *err);
+
+/**
+ * archive_source() - Gives the next bytes of the stream
+ * @ctx:	Given at archive_extract()
+ * @bytes:	Set to them, borrowed until the next call
+ * @err:	Filled in on failure
+ *
+ * Return: their number, 0 at the end, or negative error code
+ */
+typedef ssize_t (*archive_source)(void *ctx, const void **bytes, struct err *err);
+
+/** archive_writer_new() - Begin a stream that goes to @sink. Return: 0, or negative error code */
+int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx, struct err *err);
+
+/**
+ * archive_writer_add() - Add all that is in a directory
+ * @w:		Stream
+ * @dirfd:	Directory; nothing may change in it meanwhile
+ * @root:	Name of the tree in the stream
+ * @cancel_fd:	Ends it when readable, or -1
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ECANCELED, or another negative error code
+ */
+int archive_writer_add(struct archive_writer *w, int dirfd, const char *root, int cancel_fd,
+		       struct err *err);
+
+/** archive_writer_end() - Write the end of the stream. Return: 0, or negative error code */
+int archive_writer_end(struct archive_writer *w, struct err *err);
+
+/** archive_writer_free() - Release it; without _end() the stream is cut short. Return: NULL */
+struct archive_writer *archive_writer_free(struct archive_writer *w);
+
+AUTO_DEFINE(archive_writer)
+
+/**
+ * struct archive_root - Where a tree of the stream goes
+ * @name:	of the tree
+ * @dirfd:	its directory, empty
+ * @plain:	take regular files only, as mode 0600 (checkpoint images)
+ * @files, @bytes:	counted while reading
+ */
+struct archive_root {
+	const char *name;
+	int dirfd;
+	bool plain;
+	uint64_t files;
+	uint64_t bytes;
+};
+
+/**
+ * archive_extract() - Read a whole stream into directories
+ * @source:	Gives the bytes
+ * @ctx:	Handed to @source
+ * @roots:	Trees that may come; another one is an error
+ * @count:	Number of @roots
+ * @max_bytes:	Most bytes of all files together
+ * @err:	Filled in on failure; what was made so far is the caller's to remove
+ *
+ * Return: 0, -EPROTO for what we do not accept, -EFBIG at a limit, or another negative error code
+ */
+int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
+		    uint64_t max_bytes, struct err *err);

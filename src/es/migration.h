@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Migration - one migration on one side, as its thread sees it
+ *
+ * Shared by migration_controller.c (the loop's side), migration_source.c and
+ * migration_destination.c (the threads' side) and nobody else.
+ *
+ * A migration runs through a table of stages. On a failure the stage that failed and those before
+ * it are undone, the last first.
+ */
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "es/checkpoint.h"
+#include "es/layer.h"
+#include "es/migration_controller.h"
+
+struct docker_engine;
+struct tls_stream;
+struct migration;
+
+#define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
+#define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
+#define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
+#define MIGRATION_RESULT_MS 120000          /* a destination may need this long to restore */
+#define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
+#define MIGRATION_DELAY_MS  250             /* between two tries to drain */
+
+/**
+ * struct migration_stage - One step of Table 1's way
+ * @name:	for error lines: "prepare" ...
+ * @source:	what the source does, in its thread
+ * @destination:	what the destination does meanwhile, in its
+ * @source_undo, @destination_undo:	give back what this stage took, also if it failed half-way
+ *		or never began. The source's are called after a success, too: CT-x is not touched by
+ *		them (R3). The destination's last stage is its point of no return: once it is done,
+ *		CT-y belongs to the daemon and nothing is undone.
+ */
+struct migration_stage {
+	const char *name;
+	int (*source)(struct migration *m, struct err *err);
+	int (*destination)(struct migration *m, struct err *err);
+	void (*source_undo)(struct migration *m);
+	void (*destination_undo)(struct migration *m);
+};
+
+/** enum migration_question - What a thread waits for the loop to answer */
+enum migration_question {
+	MIGRATION_ASKS_NOTHING,
+	MIGRATION_ASKS, /* cut_wanted() or offered() is on the way or was called */
+	MIGRATION_TOLD_YES,
+	MIGRATION_TOLD_NO, /* delayed, refused */
+};
+
+/**
+ * struct migration - One migration
+ * @link, @ended:	loop thread only
+ * @cancel_fd:	eventfd, readable once it is to end
+ * @lock:	guards what the loop's thread tells: @question to @cancel_reason
+ * @number, @cache:	at the source from the loop, at the destination from the source
+ * @began_us:	by the monotonic clock
+ * The rest belongs to the thread. At the source: @source, @layer to @cut_made. At the destination:
+ * @fd, @offer (its plan is owned), @peer, @id to @where.
+ */
+struct migration {
+	struct list link;
+	struct migration_controller *mc;
+	bool is_source;
+	bool announced; /* destination: offered() was called */
+	uint64_t session;
+	uint64_t transfer_id;
+	pthread_t thread;
+	int cancel_fd;
+
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	enum migration_question question;
+	bool cancelled;
+	uint64_t number;
+	void *cache;
+	size_t cache_len;
+	char answer_reason[WIRE_REASON_SIZE];
+	char cancel_reason[WIRE_REASON_SIZE];
+
+	uint64_t began_us;
+	struct tls_stream *stream;
+	struct docker_engine *engine;
+	struct wire_message header;
+	json_t *inspect;
+	json_t *plan;
+	char work[MIGRATION_DIR_MAX];
+
+	struct migration_source source;
+	struct layer_staging *layer;
+	struct layer_stats layer_stats;
+	struct checkpoint *checkpoint;
+	struct checkpoint_result cut;
+	bool work_made;
+
+	int fd;
+	struct wire_message offer;
+	char *offer_plan;
+	char id[CONTAINER_ID_SIZE];
+	char upper[PATH_MAX];
+	bool staged;
+	uint64_t received_us;
+	struct container_address where;
+
+	bool good;
+	struct err err;
+};
+
+/** struct migration_controller - See migration_controller.h; the threads read what is above @queue */
+struct migration_controller {
+	struct migration_config config;
+	struct tls_context *tls;
+	json_t *host;
+	struct loop_queue *queue;
+	const struct migration_controller_ops *ops;
+	void *ctx;
+	uv_loop_t *loop;
+	uv_poll_t listening;
+	int listener;
+	bool polling;
+	struct list migrations;
+	uint32_t sources;
+	uint32_t destinations;
+	uint64_t next_id;
+	bool closing;
+	uint32_t checks;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+};
+
+/* The stages' actions; see the table in migration_controller.c. */
+int source_prepare(struct migration *m, struct err *err);
+int source_cut(struct migration *m, struct err *err);
+int source_send(struct migration *m, struct err *err);
+int source_confirm(struct migration *m, struct err *err);
+void source_prepare_undo(struct migration *m);
+void source_cut_undo(struct migration *m);
+int destination_prepare(struct migration *m, struct err *err);
+int destination_cut(struct migration *m, struct err *err);
+int destination_receive(struct migration *m, struct err *err);
+int destination_restore(struct migration *m, struct err *err);
+void destination_prepare_undo(struct migration *m);
+
+/** destination_report() - Tell the source how it ended; after a failure, have it read that */
+void destination_report(struct migration *m);
+
+/** destination_clean() - After a success: wipe what was staged */
+void destination_clean(struct migration *m);
+
+/**
+ * migration_stage_done() - Have the loop call stage()
+ * @m:		Migration
+ * @event:	"T1" ...
+ * @fmt:	"key=value ..." for its detail
+ */
+void migration_stage_done(struct migration *m, const char *event, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** migration_ask_cut() - Have the loop call cut_wanted(), wait for its answer
+ *
+ * Return: 0: the session is drained, @m->number and @m->cache are set, and migration_cut_taken() is
+ * owed; 1: delayed, the reason is in @m->answer_reason; or negative error code
+ */
+int migration_ask_cut(struct migration *m, struct err *err);
+
+/** migration_cut_taken() - Have the loop call cut_taken() */
+void migration_cut_taken(struct migration *m, bool taken, const char *reason);
+
+/** migration_ask_offer() - Have the loop call offered(), wait. Return: 0 accepted, -EPERM, negative */
+int migration_ask_offer(struct migration *m, struct err *err);
+
+/** migration_rest() - Sleep, unless cancelled. Return: 0, or -ECANCELED */
+int migration_rest(struct migration *m, int ms, struct err *err);
+
+/** migration_upper() - UpperDir of a container, from what the engine says or its mounts. Return: 0 or negative */
+int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err);

@@ -1,0 +1,743 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Migration Controller - the loop's side of migrations, and the table of their stages
+ *
+ * The loop's thread owns the list of migrations. A migration's thread never touches it: it asks
+ * and tells through the loop queue, whose calls keep their order, and waits for answers on the
+ * migration's own lock. Its last act is the note that it has ended; the loop then joins it, makes
+ * the final callback and frees the migration.
+ */
+
+#include "es/migration_controller.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "es/container_check.h"
+#include "es/docker_engine.h"
+#include "es/layer_node.h"
+#include "es/loop_queue.h"
+#include "es/migration.h"
+#include "es/migration_plan.h"
+#include "es/process.h"
+#include "net/crypto.h"
+#include "net/tls_stream.h"
+
+/*
+ * Table 1 of the paper, T1 to T5. T6 to T8 are the access points' (core/).
+ *
+ *            source (CT-x runs on)                    destination
+ */
+static const struct migration_stage stages[] = {
+	/* check, plan, copy the layer ahead, offer       compare, create CT-y, not started */
+	{ "prepare", source_prepare, destination_prepare, source_prepare_undo,
+	  destination_prepare_undo },
+	/* T1 memory, T3 files, at one instant (R2)       learn its number */
+	{ "cut", source_cut, destination_cut, source_cut_undo, NULL },
+	/* T2, T4                                         write and verify while it comes */
+	{ "send", source_send, destination_receive, NULL, NULL },
+	/* wait for the word that CT-y stands             T5; point of no return here */
+	{ "restore", source_confirm, destination_restore, NULL, NULL },
+};
+
+/** enum note_kind - What a thread tells the loop */
+enum note_kind {
+	NOTE_CUT_WANTED,
+	NOTE_CUT_TAKEN,
+	NOTE_OFFERED,
+	NOTE_STAGE,
+	NOTE_ENDED,
+};
+
+/** struct note - One thing a thread tells the loop */
+struct note {
+	struct migration *m;
+	enum note_kind kind;
+	bool taken;
+	uint32_t freeze_us;
+	uint64_t time_us;
+	uint64_t number;
+	char event[32];
+	char text[ERR_TEXT_MAX];
+};
+
+static void close_step(struct migration_controller *mc);
+
+/* --- a migration's thread ---------------------------------------------------------------------- */
+
+static void note_take(void *arg);
+
+/** note_new() - Begin a note; waits for memory, since a note that is lost would stall a session */
+static struct note *note_new(struct migration *m, enum note_kind kind)
+{
+	static const struct timespec nap = { .tv_nsec = 10000000 };
+	struct note *note;
+
+	while (!(note = calloc(1, sizeof(*note))))
+		(void)nanosleep(&nap, NULL);
+	note->m = m;
+	note->kind = kind;
+	note->time_us = utc_us();
+	return note;
+}
+
+static void note_send(struct note *note)
+{
+	static const struct timespec nap = { .tv_nsec = 10000000 };
+
+	while (loop_queue_post(note->m->mc->queue, note_take, note) < 0)
+		(void)nanosleep(&nap, NULL);
+}
+
+void migration_stage_done(struct migration *m, const char *event, const char *fmt, ...)
+{
+	struct note *note = note_new(m, NOTE_STAGE);
+	va_list ap;
+
+	(void)snprintf(note->event, sizeof(note->event), "%s", event);
+	note->number = m->number;
+	va_start(ap, fmt);
+	(void)vsnprintf(note->text, sizeof(note->text), fmt, ap);
+	va_end(ap);
+	note_send(note);
+}
+
+/** ask() - Put a question to the loop and wait. Return: what it was told, or -ECANCELED */
+static int ask(struct migration *m, enum note_kind kind, struct err *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&m->lock);
+	m->question = MIGRATION_ASKS;
+	(void)pthread_mutex_unlock(&m->lock);
+	note_send(note_new(m, kind));
+	(void)pthread_mutex_lock(&m->lock);
+	/* An answer counts even if a cancellation came after it: what it began must be ended. */
+	while (m->question == MIGRATION_ASKS && !m->cancelled)
+		(void)pthread_cond_wait(&m->told, &m->lock);
+	r = m->question == MIGRATION_ASKS ? -ECANCELED : (int)m->question;
+	m->question = MIGRATION_ASKS_NOTHING;
+	(void)pthread_mutex_unlock(&m->lock);
+	return r < 0 ? err_set(err, r, "wait for the session") : r;
+}
+
+int migration_ask_cut(struct migration *m, struct err *err)
+{
+	int r = ask(m, NOTE_CUT_WANTED, err);
+
+	return r < 0 ? r : r == MIGRATION_TOLD_YES ? 0 : 1;
+}
+
+void migration_cut_taken(struct migration *m, bool taken, const char *reason)
+{
+	struct note *note = note_new(m, NOTE_CUT_TAKEN);
+
+	note->taken = taken;
+	note->freeze_us = m->cut.freeze_us > UINT32_MAX ? UINT32_MAX : (uint32_t)m->cut.freeze_us;
+	(void)snprintf(note->text, sizeof(note->text), "%s", reason ? reason : "");
+	note_send(note);
+}
+
+int migration_ask_offer(struct migration *m, struct err *err)
+{
+	int r = ask(m, NOTE_OFFERED, err);
+
+	if (r < 0 || r == MIGRATION_TOLD_YES)
+		return r < 0 ? r : 0;
+	(void)err_set(err, -EPROTO, "refused: %s", m->answer_reason);
+	if (err)
+		err->code = -EPERM;
+	return -EPERM;
+}
+
+int migration_rest(struct migration *m, int ms, struct err *err)
+{
+	struct pollfd p = { .fd = m->cancel_fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0 ? err_set(err, -ECANCELED, "wait for the session") : 0;
+}
+
+int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
+{
+	const char *upper = json_text(inspect, "GraphDriver", "Data", "UpperDir", NULL);
+	int pid = (int)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+	char path[64];
+	size_t size = 0;
+
+	if (*upper) {
+		(void)snprintf(to, PATH_MAX, "%s", upper);
+		return 0;
+	}
+	/* With containerd's image store the engine does not tell; the root's mount does. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
+	auto_fclose FILE *mounts = pid > 0 ? fopen(path, "re") : NULL;
+	auto_free char *line = NULL;
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		const char *option = strstr(line, " / ") ? strstr(line, "upperdir=") : NULL;
+
+		if (option) {
+			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),
+				       option + 9);
+			return 0;
+		}
+	}
+	return err_set(err, -ENOTSUP, "find the container's layer: no overlay2 storage driver");
+}
+
+/** stages_run() - Run all stages, then undo. Return: 0, or negative error code */
+static int stages_run(struct migration *m)
+{
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < ARRAY_SIZE(stages) && r == 0; i++) {
+		r = m->is_source ? stages[i].source(m, &m->err) : stages[i].destination(m, &m->err);
+		if (r < 0)
+			r = err_wrap(&m->err, r, "%s", stages[i].name);
+	}
+	m->good = r == 0;
+	(void)pthread_mutex_lock(&m->lock);
+	if (!m->good && m->cancelled)
+		(void)snprintf(m->err.text, sizeof(m->err.text), "%s", m->cancel_reason);
+	(void)pthread_mutex_unlock(&m->lock);
+	/* The source keeps nothing in either case, the destination what it has restored. */
+	while (i-- > 0) {
+		void (*undo)(struct migration *) =
+			m->is_source ? stages[i].source_undo
+				     : (m->good ? NULL : stages[i].destination_undo);
+
+		if (undo)
+			undo(m);
+	}
+	if (!m->is_source)
+		destination_clean(m);
+	return r;
+}
+
+/* A migration's thread. */
+static void *migration_run(void *arg)
+{
+	struct migration *m = arg;
+
+	m->began_us = monotonic_us();
+	if (m->is_source)
+		migration_stage_done(m, "MIGRATION START", "to=%s container=%s", m->source.to_es,
+				     m->source.container);
+	(void)stages_run(m);
+	if (!m->good && (m->is_source || m->session))
+		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%.200s",
+				     m->is_source ? "source" : "destination", m->err.text);
+	if (!m->is_source)
+		destination_report(m);
+	note_send(note_new(m, NOTE_ENDED));
+	return NULL;
+}
+
+/* --- the loop ---------------------------------------------------------------------------------- */
+
+/** migration_free() - Release a migration whose thread has ended or never began */
+static void migration_free(struct migration *m)
+{
+	if (m->fd >= 0)
+		close(m->fd);
+	if (m->cancel_fd >= 0)
+		close(m->cancel_fd);
+	(void)tls_stream_free(m->stream);
+	(void)docker_engine_free(m->engine);
+	json_decref(m->inspect);
+	json_decref(m->plan);
+	free(m->cache);
+	free(m->offer_plan);
+	crypto_wipe(m->source.secret, sizeof(m->source.secret));
+	crypto_wipe(m->offer.offer.secret, sizeof(m->offer.offer.secret));
+	(void)pthread_mutex_destroy(&m->lock);
+	(void)pthread_cond_destroy(&m->told);
+	free(m);
+}
+
+/** migration_new() - Make a migration; it is not in the list and has no thread */
+static struct migration *migration_new(struct migration_controller *mc, struct err *err)
+{
+	struct migration *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		(void)err_set(err, -ENOMEM, "migration");
+		return NULL;
+	}
+	m->mc = mc;
+	m->fd = -EBADF;
+	m->transfer_id = ++mc->next_id;
+	list_init(&m->link);
+	(void)pthread_mutex_init(&m->lock, NULL);
+	(void)pthread_cond_init(&m->told, NULL);
+	m->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->cancel_fd < 0) {
+		(void)err_set(err, -errno, "eventfd");
+		migration_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+/** migration_begin() - Put a migration into the list and start its thread; consumed on failure */
+static int migration_begin(struct migration *m, struct err *err)
+{
+	struct migration_controller *mc = m->mc;
+	int r = pthread_create(&m->thread, NULL, migration_run, m);
+
+	if (r) {
+		migration_free(m);
+		return err_set(err, -r, "start a thread");
+	}
+	list_append(&mc->migrations, &m->link);
+	if (m->is_source)
+		mc->sources++;
+	else
+		mc->destinations++;
+	return 0;
+}
+
+/** migration_ended() - The thread is done: last callback, release */
+static void migration_ended(struct migration *m)
+{
+	struct migration_controller *mc = m->mc;
+	struct wire_cut cut = { .number = m->number, .cache = m->cache, .cache_len = m->cache_len };
+	const char *reason = m->good ? "" : m->err.text;
+
+	(void)pthread_join(m->thread, NULL);
+	list_remove(&m->link);
+	if (m->is_source)
+		mc->sources--;
+	else
+		mc->destinations--;
+	if (mc->closing)
+		;
+	else if (m->is_source)
+		mc->ops->source_finished(mc->ctx, m->session, m->good, reason);
+	else if (m->announced && m->good)
+		mc->ops->arrived(mc->ctx, m->transfer_id, m->session, &cut, &m->where);
+	else if (m->announced)
+		mc->ops->arrival_failed(mc->ctx, m->transfer_id, m->session, reason);
+	migration_free(m);
+	if (mc->closing)
+		close_step(mc);
+}
+
+/* A thread's note, on the loop. */
+static void note_take(void *arg)
+{
+	struct note *note = arg;
+	struct migration *m = note->m;
+	struct migration_controller *mc = m->mc;
+
+	if (note->kind == NOTE_ENDED) {
+		migration_ended(m);
+	} else if (!mc->closing) {
+		switch (note->kind) {
+		case NOTE_CUT_WANTED:
+			mc->ops->cut_wanted(mc->ctx, m->session);
+			break;
+		case NOTE_CUT_TAKEN:
+			mc->ops->cut_taken(mc->ctx, m->session, note->taken, note->freeze_us,
+					   note->text);
+			break;
+		case NOTE_OFFERED:
+			m->announced = true;
+			mc->ops->offered(mc->ctx, m->transfer_id, &m->offer);
+			break;
+		default:
+			mc->ops->stage(mc->ctx, m->session, note->event, note->time_us,
+				       note->number, note->text);
+			break;
+		}
+	}
+	free(note);
+}
+
+/** migration_of() - The session's migration on one side. Return: NULL if there is none */
+static struct migration *migration_of(struct migration_controller *mc, uint64_t session,
+				      bool is_source)
+{
+	list_for_each_safe(pos, tmp, &mc->migrations)
+	{
+		struct migration *m = list_entry(pos, struct migration, link);
+
+		/* A destination's session is its thread's until it has announced itself. */
+		if (m->is_source == is_source && (m->is_source || m->announced) &&
+		    m->session == session)
+			return m;
+	}
+	return NULL;
+}
+
+/** tell() - Answer a migration's question. Return: whether it was waiting for one */
+static bool tell(struct migration *m, enum migration_question answer, const char *reason)
+{
+	bool waiting;
+
+	(void)pthread_mutex_lock(&m->lock);
+	waiting = m->question == MIGRATION_ASKS && !m->cancelled;
+	if (waiting) {
+		m->question = answer;
+		(void)snprintf(m->answer_reason, sizeof(m->answer_reason), "%s", reason);
+		(void)pthread_cond_signal(&m->told);
+	}
+	(void)pthread_mutex_unlock(&m->lock);
+	return waiting;
+}
+
+/** cancel() - Have a migration end soon */
+static void cancel(struct migration *m, const char *reason)
+{
+	(void)pthread_mutex_lock(&m->lock);
+	if (!m->cancelled) {
+		m->cancelled = true;
+		(void)snprintf(m->cancel_reason, sizeof(m->cancel_reason), "%s", reason);
+		(void)eventfd_write(m->cancel_fd, 1);
+		(void)pthread_cond_signal(&m->told);
+	}
+	(void)pthread_mutex_unlock(&m->lock);
+}
+
+int migration_controller_start(struct migration_controller *mc, uint64_t session,
+			       const struct migration_source *source, struct err *err)
+{
+	if (migration_of(mc, session, true))
+		return err_set(err, -EALREADY, "migrate the session");
+	if (mc->closing || mc->sources >= mc->config.max_sources)
+		return err_set(err, -EBUSY, "%u migrations from here", mc->sources);
+	struct migration *m = migration_new(mc, err);
+	if (!m)
+		return -ENOMEM;
+	m->is_source = true;
+	m->session = session;
+	m->source = *source;
+	return migration_begin(m, err);
+}
+
+int migration_controller_cut(struct migration_controller *mc, uint64_t session, uint64_t number,
+			     const void *cache, size_t cache_len, struct err *err)
+{
+	struct migration *m = migration_of(mc, session, true);
+	bool waiting;
+	void *copy;
+
+	if (!m)
+		return err_set(err, -ENOENT, "migration of the session");
+	copy = malloc(cache_len + 1);
+	if (!copy)
+		return err_set(err, -ENOMEM, "take a cut");
+	if (cache_len)
+		memcpy(copy, cache, cache_len);
+	(void)pthread_mutex_lock(&m->lock);
+	waiting = m->question == MIGRATION_ASKS && !m->cancelled;
+	if (waiting) {
+		m->question = MIGRATION_TOLD_YES;
+		m->cache = copy;
+		m->cache_len = cache_len;
+		m->number = number;
+		(void)pthread_cond_signal(&m->told);
+	}
+	(void)pthread_mutex_unlock(&m->lock);
+	if (!waiting)
+		free(copy);
+	return waiting ? 0 : err_set(err, -ENOENT, "migration to be cut");
+}
+
+void migration_controller_cut_delayed(struct migration_controller *mc, uint64_t session,
+				      const char *reason)
+{
+	struct migration *m = migration_of(mc, session, true);
+
+	if (m)
+		(void)tell(m, MIGRATION_TOLD_NO, reason);
+}
+
+void migration_controller_cancel(struct migration_controller *mc, uint64_t session,
+				 const char *reason)
+{
+	struct migration *source = migration_of(mc, session, true);
+	struct migration *destination = migration_of(mc, session, false);
+
+	if (source)
+		cancel(source, reason);
+	if (destination)
+		cancel(destination, reason);
+}
+
+/** transfer_tell() - Answer an offer */
+static void transfer_tell(struct migration_controller *mc, uint64_t id,
+			  enum migration_question answer, const char *reason)
+{
+	list_for_each_safe(pos, tmp, &mc->migrations)
+	{
+		struct migration *m = list_entry(pos, struct migration, link);
+
+		if (!m->is_source && m->announced && m->transfer_id == id)
+			(void)tell(m, answer, reason);
+	}
+}
+
+void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id)
+{
+	transfer_tell(mc, transfer_id, MIGRATION_TOLD_YES, "");
+}
+
+void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
+				 const char *reason)
+{
+	transfer_tell(mc, transfer_id, MIGRATION_TOLD_NO, reason);
+}
+
+/* Somebody connects to our listener. */
+static void listening_cb(uv_poll_t *handle, int status, int events)
+{
+	struct migration_controller *mc = handle->data;
+	struct migration *m;
+	int fd;
+
+	(void)events;
+	if (status < 0)
+		return;
+	fd = accept4(mc->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* Beyond the limit the connection is closed: the source says so and may try again. */
+	m = mc->destinations < mc->config.max_destinations ? migration_new(mc, NULL) : NULL;
+	if (!m) {
+		close(fd);
+		return;
+	}
+	m->fd = fd;
+	(void)migration_begin(m, NULL);
+}
+
+/* --- beginning and end --------------------------------------------------------------------------- */
+
+/** directory_prepare() - Make a directory of root's, mode 0700, and empty it */
+static int directory_prepare(const char *path, struct err *err)
+{
+	const struct dirent *entry;
+	struct stat st;
+	int r = 0;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "create %s", path);
+	DIR *dir = opendir(path);
+	if (!dir || fstat(dirfd(dir), &st) < 0)
+		r = err_set(err, -errno, "open %s", path);
+	else if (st.st_uid != geteuid() || (st.st_mode & 077))
+		r = err_set(err, -EINVAL, "%s must be ours alone (mode 0700)", path);
+	while (r == 0 && (entry = readdir(dir))) {
+		char below[PATH_MAX + 256];
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		/* A predecessor that was killed may have left a container frozen. */
+		(void)snprintf(below, sizeof(below), "%s/%s/checkpoint", path, entry->d_name);
+		(void)checkpoint_clean(below, NULL);
+		r = layer_tree_remove(dirfd(dir), entry->d_name, err);
+	}
+	if (dir)
+		(void)closedir(dir);
+	return r;
+}
+
+/** listener_start() - Take connections of other edge servers */
+static int listener_start(struct migration_controller *mc, struct err *err)
+{
+	int r;
+
+	if (!mc->config.listen)
+		return 0;
+	mc->listener = tls_stream_listen(mc->config.listen, err);
+	if (mc->listener < 0)
+		return mc->listener;
+	r = uv_poll_init(mc->loop, &mc->listening, mc->listener);
+	if (r < 0)
+		return err_set(err, r, "listen at %s", mc->config.listen);
+	mc->polling = true;
+	mc->listening.data = mc;
+	r = uv_poll_start(&mc->listening, UV_READABLE, listening_cb);
+	return r < 0 ? err_set(err, r, "listen at %s", mc->config.listen) : 0;
+}
+
+static void config_defaults(struct migration_config *c)
+{
+	c->max_sources = c->max_sources ? c->max_sources : 4;
+	c->max_destinations = c->max_destinations ? c->max_destinations : 4;
+	c->max_bytes = c->max_bytes ? c->max_bytes : 8ULL << 30;
+	c->drain_tries = c->drain_tries ? c->drain_tries : 20;
+	c->idle_ms = c->idle_ms ? c->idle_ms : 30000;
+}
+
+int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
+			     const struct migration_config *config, struct tls_context *tls,
+			     const struct migration_controller_ops *ops, void *ctx, struct err *err)
+{
+	json_t *host = NULL;
+	int r = directory_prepare(config->checkpoint_dir, err);
+
+	if (r == 0)
+		r = directory_prepare(config->staged_dir, err);
+	if (r == 0)
+		r = migration_host_read(&host, config->prefix, -1, err);
+	if (r < 0)
+		return r;
+	struct migration_controller *mc = calloc(1, sizeof(*mc));
+	if (!mc) {
+		json_decref(host);
+		return err_set(err, -ENOMEM, "migration controller");
+	}
+	mc->config = *config;
+	config_defaults(&mc->config);
+	mc->host = host;
+	mc->tls = tls;
+	mc->ops = ops;
+	mc->ctx = ctx;
+	mc->loop = loop;
+	mc->listener = -EBADF;
+	list_init(&mc->migrations);
+	r = loop_queue_new(&mc->queue, loop, err);
+	if (r < 0) {
+		json_decref(host);
+		free(mc);
+		return r;
+	}
+	r = listener_start(mc, err);
+	if (r < 0) {
+		migration_controller_close(mc, NULL, NULL);
+		return r;
+	}
+	*ret = mc;
+	return 0;
+}
+
+static void queue_closed(void *ctx)
+{
+	struct migration_controller *mc = ctx;
+	void (*closed)(void *ctx) = mc->closed;
+	void *closed_ctx = mc->closed_ctx;
+
+	if (mc->listener >= 0)
+		close(mc->listener);
+	json_decref(mc->host);
+	free(mc);
+	if (closed)
+		closed(closed_ctx);
+}
+
+/** close_step() - The queue goes last, when no thread can post to it any more */
+static void close_step(struct migration_controller *mc)
+{
+	if (!mc->polling && !mc->checks && list_empty(&mc->migrations))
+		loop_queue_close(mc->queue, queue_closed, mc);
+}
+
+static void listening_closed(uv_handle_t *handle)
+{
+	struct migration_controller *mc = handle->data;
+
+	mc->polling = false;
+	close_step(mc);
+}
+
+void migration_controller_close(struct migration_controller *mc, void (*closed)(void *ctx),
+				void *ctx)
+{
+	mc->closing = true;
+	mc->closed = closed;
+	mc->closed_ctx = ctx;
+	list_for_each_safe(pos, tmp, &mc->migrations)
+		cancel(list_entry(pos, struct migration, link), "the edge server stops");
+	mc->listening.data = mc;
+	if (mc->polling)
+		uv_close((uv_handle_t *)&mc->listening, listening_closed);
+	else
+		close_step(mc);
+}
+
+/* --- baton check ----------------------------------------------------------------------------------- */
+
+/** struct check - A container being looked at on a worker thread */
+struct check {
+	uv_work_t work;
+	struct migration_controller *mc;
+	char container[CONTAINER_ID_SIZE];
+	void (*done)(void *ctx, const char *json, const char *reason);
+	void *ctx;
+	char *json;
+	int result;
+	struct err err;
+};
+
+static void check_work(uv_work_t *work)
+{
+	struct check *check = container_of(work, struct check, work);
+	AUTO(docker_engine) struct docker_engine *engine = NULL;
+	json_t *inspect = NULL;
+	json_t *findings = NULL;
+	int r = docker_engine_new(&engine, check->mc->config.docker_socket, -1, &check->err);
+
+	if (r == 0)
+		r = docker_engine_inspect(engine, check->container, &inspect, &check->err);
+	if (r > 0)
+		r = err_set(&check->err, -ENOENT, "container %s", check->container);
+	if (r == 0)
+		r = container_check(&findings, inspect, &check->err);
+	if (r == 0) {
+		json_t *report = json_pack("{s:s, s:b, s:O}", "container", check->container, "ok",
+					   json_array_size(findings) == 0, "findings", findings);
+
+		check->json = json_dumps(report, JSON_COMPACT);
+		json_decref(report);
+	}
+	json_decref(findings);
+	json_decref(inspect);
+	check->result = r;
+}
+
+static void check_done(uv_work_t *work, int status)
+{
+	struct check *check = container_of(work, struct check, work);
+	struct migration_controller *mc = check->mc;
+
+	mc->checks--;
+	if (!mc->closing)
+		check->done(check->ctx, check->json,
+			    status < 0 || check->result < 0 ? check->err.text : NULL);
+	free(check->json);
+	free(check);
+	if (mc->closing)
+		close_step(mc);
+}
+
+int migration_controller_check(struct migration_controller *mc, const char *container,
+			       void (*done)(void *ctx, const char *json, const char *reason),
+			       void *ctx, struct err *err)
+{
+	struct check *check = mc->closing ? NULL : calloc(1, sizeof(*check));
+	int r;
+
+	if (!check)
+		return err_set(err, -ENOMEM, "check a container");
+	check->mc = mc;
+	check->done = done;
+	check->ctx = ctx;
+	(void)snprintf(check->container, sizeof(check->container), "%s", container);
+	r = uv_queue_work(mc->loop, &check->work, check_work, check_done);
+	if (r < 0) {
+		free(check);
+		return err_set(err, r, "check a container");
+	}
+	mc->checks++;
+	return 0;
+}

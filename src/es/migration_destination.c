@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The destination's side of a migration: ES-y, where CT-y(m) shall stand
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "es/container_config.h"
+#include "es/docker_engine.h"
+#include "es/layer_node.h"
+#include "es/migration.h"
+#include "es/migration_plan.h"
+#include "es/process.h"
+#include "es/transfer.h"
+#include "net/tls_stream.h"
+
+#define SPACE_MARGIN (64u << 20)
+#define PORT_MS      10000 /* a restored service listens already */
+
+/** receive() - Wait for the source's next message, which must be of one type */
+static int receive(struct migration *m, enum wire_type type, struct wire_message *to,
+		   struct err *err)
+{
+	int r = tls_stream_receive_message(m->stream, to, err);
+
+	if (r > 0)
+		return err_set(err, -EPROTO, "the source ended the connection before %s",
+			       wire_type_name(type));
+	if (r < 0)
+		return err_wrap(err, r, "wait for %s", wire_type_name(type));
+	if (to->type != type)
+		return err_set(err, -EPROTO, "the source sends %s, not %s",
+			       wire_type_name(to->type), wire_type_name(type));
+	return 0;
+}
+
+/** offer_receive() - Let the source connect and say what it brings */
+static int offer_receive(struct migration *m, struct err *err)
+{
+	int r = tls_stream_accept(&m->stream, m->mc->tls, TAKE_FD(m->fd), 1u << WIRE_ROLE_ES,
+				  m->cancel_fd, (int)m->mc->config.idle_ms, err);
+
+	if (r == 0)
+		r = receive(m, WIRE_TRANSFER_OFFER, &m->offer, err);
+	if (r < 0)
+		return r;
+	if (!name_equal(m->offer.offer.from_es, tls_stream_peer_name(m->stream)))
+		return err_set(err, -EPROTO, "%s offers a container in the name of %.63s",
+			       tls_stream_peer_name(m->stream), m->offer.offer.from_es);
+	if (!m->offer.session || m->offer.epoch == UINT32_MAX)
+		return err_set(err, -EPROTO, "the offer names no session");
+	m->offer_plan = malloc(m->offer.offer.plan_len + 1);
+	if (!m->offer_plan)
+		return err_set(err, -ENOMEM, "take an offer");
+	memcpy(m->offer_plan, m->offer.offer.plan, m->offer.offer.plan_len);
+	m->offer.offer.plan = (uint8_t *)m->offer_plan;
+	m->session = m->offer.session;
+	m->header.session = m->offer.session;
+	m->header.association = m->offer.association;
+	m->header.epoch = m->offer.epoch;
+	return 0;
+}
+
+/** space_check() - Is there room for @bytes where @path is? */
+static int space_check(const char *path, uint64_t bytes, const char *what, struct err *err)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) < 0)
+		return err_set(err, -errno, "measure the space of %s", path);
+	if ((uint64_t)fs.f_bavail * fs.f_frsize < bytes + bytes / 5 + SPACE_MARGIN)
+		return err_set(err, -ENOSPC, "%" PRIu64 " MB of %s into %s", bytes >> 20, what,
+			       path);
+	return 0;
+}
+
+/** image_find() - Find the image here: by its id, else by name if its layers are the same */
+static int image_find(struct migration *m, char name[256], struct err *err)
+{
+	const char *const names[] = { json_text(m->plan, "image", "id", NULL),
+				      json_text(m->plan, "image", "name", NULL) };
+	int r = DOCKER_ENGINE_E_NONE;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		json_t *image = NULL;
+
+		if (!*names[i])
+			continue;
+		r = docker_engine_image(m->engine, names[i], &image, err);
+		if (r == 0)
+			r = migration_plan_fits_image(m->plan, image, err);
+		json_decref(image);
+		if (r == 0) {
+			(void)snprintf(name, 256, "%s", names[i]);
+			return 0;
+		}
+		if (r < 0)
+			return r;
+	}
+	return err_set(err, -ENOENT, "the image %s is not here",
+		       json_text(m->plan, "image", "name", NULL));
+}
+
+/** leftover_remove() - Remove a container in our way, if it is one that never ran to the end */
+static int leftover_remove(struct migration *m, const char *name, struct err *err)
+{
+	json_t *inspect = NULL;
+	bool running;
+	int r = docker_engine_inspect(m->engine, name, &inspect, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	running = json_is_true(json_at(inspect, "State", "Running", NULL));
+	json_decref(inspect);
+	if (running)
+		return err_set(err, -EEXIST, "container %s runs here", name);
+	return docker_engine_remove(m->engine, name, err);
+}
+
+/** container_create() - Create CT-y with CT-x's whole configuration; it is not started */
+static int container_create(struct migration *m, struct err *err)
+{
+	json_t *config = json_object_get(m->plan, "config");
+	uint16_t port = (uint16_t)json_integer_value(json_object_get(m->plan, "port"));
+	char name[CONTAINER_ID_SIZE];
+	char image[256];
+	int r = image_find(m, image, err);
+
+	if (r < 0)
+		return r;
+	container_name(name, m->session, m->header.epoch + 1);
+	r = container_config_adapt(config, image, m->mc->config.runtime, m->session,
+				   m->header.epoch + 1, m->offer.offer.service, port);
+	if (r < 0)
+		return err_set(err, r, "configure %s", name);
+	r = docker_engine_create(m->engine, name, config, m->id, sizeof(m->id), err);
+	if (r == -EEXIST) {
+		r = leftover_remove(m, name, err);
+		if (r == 0)
+			r = docker_engine_create(m->engine, name, config, m->id, sizeof(m->id),
+						 err);
+	}
+	if (r > 0)
+		r = err_set(err, -ENOENT, "image %s", image);
+	if (r < 0)
+		m->id[0] = '\0';
+	return r < 0 ? err_wrap(err, r, "create %s", name) : 0;
+}
+
+/** staged_make() - Make the directory where baton-runtime will look for the checkpoint */
+static int staged_make(struct migration *m, struct err *err)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(m->work, sizeof(m->work), "%s/%s", m->mc->config.staged_dir, m->id) >=
+	    (int)sizeof(m->work))
+		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.staged_dir);
+	if (mkdir(m->work, 0700) < 0)
+		return err_set(err, -errno, "create %s", m->work);
+	m->staged = true;
+	(void)snprintf(path, sizeof(path), "%s/images", m->work);
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "create %s", path);
+	(void)snprintf(path, sizeof(path), "%s/work", m->work);
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "create %s", path);
+	(void)snprintf(path, sizeof(path), "%s/criu.conf", m->work);
+	return checkpoint_write_config(path, NULL, err);
+}
+
+/** plan_check() - Could the container run here, and is there room for it? */
+static int plan_check(struct migration *m, struct err *err)
+{
+	json_t *bytes;
+	json_t *info = NULL;
+	int r = migration_plan_parse(&m->plan, m->offer.offer.plan, m->offer.offer.plan_len, err);
+
+	if (r == 0)
+		r = migration_plan_fits_host(m->plan, m->mc->host, err);
+	if (r < 0)
+		return r;
+	bytes = json_object_get(m->plan, "bytes");
+	r = space_check(m->mc->config.staged_dir,
+			(uint64_t)json_integer_value(json_object_get(bytes, "memory")), "memory",
+			err);
+	if (r == 0)
+		r = docker_engine_info(m->engine, &info, err);
+	if (r == 0)
+		r = space_check(json_text(info, "DockerRootDir", NULL),
+				(uint64_t)json_integer_value(json_object_get(bytes, "layer")),
+				"layer", err);
+	json_decref(info);
+	return r;
+}
+
+int destination_prepare(struct migration *m, struct err *err)
+{
+	struct wire_message accept;
+	int r = offer_receive(m, err);
+
+	if (r == 0)
+		r = migration_ask_offer(m, err);
+	if (r == 0)
+		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
+	if (r == 0)
+		r = plan_check(m, err);
+	if (r == 0)
+		r = container_create(m, err);
+	if (r == 0) {
+		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
+		r = r > 0 ? err_set(err, -ENOENT, "the new container") : r;
+	}
+	if (r == 0)
+		r = migration_upper(m->upper, m->inspect, err);
+	if (r == 0)
+		r = staged_make(m, err);
+	if (r < 0)
+		return r;
+	accept = m->header;
+	accept.type = WIRE_TRANSFER_ACCEPT;
+	accept.text.status = WIRE_OK;
+	accept.text.bytes = (const uint8_t *)"{}";
+	accept.text.len = 2;
+	return tls_stream_send_message(m->stream, &accept, err);
+}
+
+void destination_clean(struct migration *m)
+{
+	if (m->staged)
+		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+	m->staged = false;
+}
+
+void destination_prepare_undo(struct migration *m)
+{
+	AUTO(docker_engine) struct docker_engine *engine = NULL;
+	struct err err = { 0 };
+
+	/* First the container: nothing may be restored from files that are half removed. */
+	if (m->id[0] && docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0 &&
+	    docker_engine_remove(engine, m->id, &err) == 0)
+		m->id[0] = '\0';
+	destination_clean(m);
+}
+
+int destination_cut(struct migration *m, struct err *err)
+{
+	struct wire_message cut;
+	int r;
+
+	tls_stream_set_timeout(m->stream, MIGRATION_DRAIN_MS);
+	r = receive(m, WIRE_TRANSFER_CUT, &cut, err);
+	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
+	if (r < 0)
+		return r;
+	if (cut.session != m->session)
+		return err_set(err, -EPROTO, "the cut is of another session");
+	m->number = cut.cut.number;
+	m->cache_len = cut.cut.cache_len;
+	m->cache = malloc(m->cache_len + 1);
+	if (!m->cache)
+		return err_set(err, -ENOMEM, "take a cut");
+	if (m->cache_len)
+		memcpy(m->cache, cut.cut.cache, m->cache_len);
+	return 0;
+}
+
+int destination_receive(struct migration *m, struct err *err)
+{
+	char path[PATH_MAX + 16];
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/images", m->work);
+	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_close int upper = open(m->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0 || upper < 0)
+		return err_set(err, -errno, "open %s", images < 0 ? path : m->upper);
+	struct archive_root roots[] = {
+		{ .name = "memory", .dirfd = images, .plain = true },
+		{ .name = "layer", .dirfd = upper },
+	};
+	r = transfer_receive(m->stream, m->session, roots, ARRAY_SIZE(roots),
+			     m->mc->config.max_bytes, err);
+	m->received_us = monotonic_us();
+	return r;
+}
+
+/** restored_prove() - See that the old process continues, and that none was started afresh */
+static int restored_prove(struct migration *m, struct err *err)
+{
+	char path[PATH_MAX + 16];
+	uint16_t port = (uint16_t)json_integer_value(json_object_get(m->plan, "port"));
+	int r;
+
+	(void)snprintf(path, sizeof(path), "%s/restored", m->work);
+	if (access(path, F_OK) < 0)
+		return err_set(err, -EPROTO,
+			       "the engine started the container afresh: is '%s' baton-runtime, "
+			       "and does it look into %s?",
+			       m->mc->config.runtime, m->mc->config.staged_dir);
+	json_decref(m->inspect);
+	m->inspect = NULL;
+	r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
+	if (r != 0)
+		return r < 0 ? r : err_set(err, -ENOENT, "the restored container");
+	if (!json_is_true(json_at(m->inspect, "State", "Running", NULL)))
+		return err_set(
+			err, -EPROTO, "the restored container ended at once (status %d)",
+			(int)json_integer_value(json_at(m->inspect, "State", "ExitCode", NULL)));
+	container_address_from(&m->where, m->inspect, port);
+	if (!port || migration_plan_udp(m->plan))
+		return 0;
+	r = container_port_wait(&m->where, PORT_MS, m->cancel_fd, err);
+	return r < 0 ? err_wrap(err, r, "the restored service does not answer") : 0;
+}
+
+int destination_restore(struct migration *m, struct err *err)
+{
+	char log[PATH_MAX + 32];
+	char reason[256];
+	int r = docker_engine_start(m->engine, m->id, err);
+
+	if (r < 0 && r != -ECANCELED) {
+		/* The engine's words are long and say little; CRIU's first error says it. */
+		(void)snprintf(log, sizeof(log), "%s/work/restore.log", m->work);
+		checkpoint_log_reason(log, reason, sizeof(reason));
+		if (*reason)
+			return err_set(err, -EPROTO, "CRIU: %s", reason);
+	}
+	if (r == 0)
+		r = restored_prove(m, err);
+	if (r == 0)
+		migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
+				     monotonic_us() - m->received_us, m->number);
+	return r;
+}
+
+void destination_report(struct migration *m)
+{
+	struct wire_message result = m->header;
+	struct wire_message rest;
+	uint64_t end = monotonic_us() + MIGRATION_LINGER_MS * 1000;
+
+	if (!m->stream)
+		return;
+	result.type = WIRE_TRANSFER_RESULT;
+	result.text.status = m->good ? WIRE_OK : WIRE_E_FAILED;
+	result.text.bytes = (const uint8_t *)(m->good ? "" : m->err.text);
+	result.text.len = strlen((const char *)result.text.bytes);
+	if (tls_stream_send_message(m->stream, &result, NULL) == 0 && !m->good) {
+		/* Closing with bytes unread would reset the connection and lose the reason. */
+		tls_stream_set_timeout(m->stream, MIGRATION_LINGER_MS);
+		while (monotonic_us() < end &&
+		       tls_stream_receive_message(m->stream, &rest, NULL) == 0)
+			;
+	}
+	(void)tls_stream_free(m->stream);
+	m->stream = NULL;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Migration plan - what a destination must know and have before the cut; JSON in TRANSFER OFFER
+ *
+ *     {
+ *       "version": 1,
+ *       "config": { body of Docker's "create container" },
+ *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...] },
+ *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
+ *                 "runc": "1.1.5", "cpu": "fpu vme ..." },
+ *       "port": 7000,
+ *       "bytes": { "memory": 33554432, "layer": 20971520 }      as measured before the cut
+ *     }
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct err;
+
+#define MIGRATION_PLAN_MAX (512u << 10) /* bytes of the JSON text */
+
+/**
+ * migration_host_read() - Describe this host: the plan's "host"
+ * @ret:	Set on success only, a new reference
+ * @prefix:	Where the private criu is
+ * @cancel_fd:	Ends it when readable, or -1
+ * @err:	Filled in on failure, e.g. if runc or criu cannot be run
+ *
+ * Return: 0, or negative error code
+ */
+int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct err *err);
+
+/**
+ * migration_plan_make() - Write the plan for a container
+ * @ret:	Set on success only, a new reference
+ * @inspect:	What the engine says about the container
+ * @image:	and about its image
+ * @host:	From migration_host_read(), borrowed
+ * @port:	of the service
+ * @memory, @layer:	bytes as measured now
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image, json_t *host,
+			uint16_t port, uint64_t memory, uint64_t layer, struct err *err);
+
+/**
+ * migration_plan_parse() - Read a plan that another edge server sends
+ * @ret:	Set on success only, a new reference
+ * @text:	JSON
+ * @len:	Its length
+ * @err:	Filled in on failure
+ *
+ * Every member has the right type then, and the configuration is one we would take.
+ *
+ * Return: 0, -EPROTO, or -EPERM
+ */
+int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err *err);
+
+/** migration_plan_fits_host() - Could this host restore it? Return: 0, or -EPERM with the reason */
+int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err *err);
+
+/** migration_plan_fits_image() - Has an image the same layers? Return: 0, or -EPERM with the reason */
+int migration_plan_fits_image(const json_t *plan, const json_t *image, struct err *err);
+
+/** migration_plan_udp() - Whether the service's port is an UDP port */
+bool migration_plan_udp(const json_t *plan);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The source's side of a migration: ES-x, which has CT-x(m) and keeps it (R3)
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "es/cgroup.h"
+#include "es/container_check.h"
+#include "es/docker_engine.h"
+#include "es/layer_node.h"
+#include "es/migration.h"
+#include "es/migration_plan.h"
+#include "es/process.h"
+#include "es/transfer.h"
+#include "net/tls_stream.h"
+
+/** container_look() - Inspect CT-x and its image, and see whether it can be moved */
+static int container_look(struct migration *m, json_t **image, struct err *err)
+{
+	json_t *findings = NULL;
+	int r = docker_engine_inspect(m->engine, m->source.container, &m->inspect, err);
+
+	if (r > 0)
+		return err_set(err, -ENOENT, "container %s", m->source.container);
+	if (r == 0)
+		r = container_check(&findings, m->inspect, err);
+	if (r == 0)
+		r = container_check_refusal(findings, err);
+	json_decref(findings);
+	if (r == 0)
+		r = docker_engine_image(m->engine, json_text(m->inspect, "Image", NULL), image,
+					err);
+	return r > 0 ? err_set(err, -ENOENT, "image of container %s", m->source.container) : r;
+}
+
+/** layer_ahead() - Bring the copy of the layer up to date while the service runs */
+static int layer_ahead(struct migration *m, struct err *err)
+{
+	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
+	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+
+	if (!pids)
+		return err_set(err, -ENOMEM, "copy the layer");
+	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
+	for (size_t i = 0; i < count; i++)
+		layer_staging_dirty_mapped(m->layer, pids[i]);
+	return layer_staging_update(m->layer, false, m->cancel_fd, &m->layer_stats, err);
+}
+
+/** layer_begin() - Make the work directory and the first copy of the layer */
+static int layer_begin(struct migration *m, struct err *err)
+{
+	char upper[PATH_MAX];
+	int r;
+
+	auto_free char *dir = NULL;
+	if (snprintf(m->work, sizeof(m->work), "%s/source-%016" PRIx64,
+		     m->mc->config.checkpoint_dir, m->session) >= (int)sizeof(m->work))
+		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.checkpoint_dir);
+	if (mkdir(m->work, 0700) < 0)
+		return err_set(err, -errno, "create %s", m->work);
+	m->work_made = true;
+	r = migration_upper(upper, m->inspect, err);
+	if (r == 0 && asprintf(&dir, "%s/layer", m->work) < 0)
+		r = err_set(err, -ENOMEM, "copy the layer");
+	if (r == 0)
+		r = layer_staging_new(&m->layer, upper, dir, m->mc->config.max_bytes, err);
+	return r < 0 ? r : layer_ahead(m, err);
+}
+
+/** offer_send() - Connect to the destination and offer the container */
+static int offer_send(struct migration *m, struct err *err)
+{
+	struct wire_message offer = m->header;
+	struct wire_offer *o = &offer.offer;
+	int r = tls_stream_connect(&m->stream, m->mc->tls, m->source.to_address, m->source.to_es,
+				   WIRE_ROLE_ES, m->cancel_fd, (int)m->mc->config.idle_ms, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "connect to %s", m->source.to_es);
+	auto_free char *plan = json_dumps(m->plan, JSON_COMPACT);
+	if (!plan)
+		return err_set(err, -ENOMEM, "offer a container");
+	offer.type = WIRE_TRANSFER_OFFER;
+	(void)snprintf(o->mud, NAME_SIZE, "%s", m->source.mud);
+	(void)snprintf(o->service, NAME_SIZE, "%s", m->source.service);
+	(void)snprintf(o->from_es, NAME_SIZE, "%s", m->mc->config.name);
+	(void)snprintf(o->ap, NAME_SIZE, "%s", m->source.ap);
+	memcpy(o->secret, m->source.secret, sizeof(o->secret));
+	o->plan = (const uint8_t *)plan;
+	o->plan_len = strlen(plan);
+	return tls_stream_send_message(m->stream, &offer, err);
+}
+
+/** answer_receive() - Wait for the destination's word on a stage */
+static int answer_receive(struct migration *m, enum wire_type type, int timeout_ms, struct err *err)
+{
+	struct wire_message answer;
+	int r;
+
+	tls_stream_set_timeout(m->stream, timeout_ms);
+	r = tls_stream_receive_message(m->stream, &answer, err);
+	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
+	if (r > 0)
+		return err_set(err, -EPROTO, "%s ended the connection without a word",
+			       m->source.to_es);
+	if (r < 0)
+		return err_wrap(err, r, "wait for %s", m->source.to_es);
+	/* A failure may be told at any time. */
+	if (answer.type == WIRE_TRANSFER_RESULT && answer.text.status != WIRE_OK)
+		return err_set(err, -EPROTO, "%s: %.*s", m->source.to_es,
+			       answer.text.len > 300 ? 300 : (int)answer.text.len,
+			       (const char *)answer.text.bytes);
+	if (answer.type != type)
+		return err_set(err, -EPROTO, "%s sends %s, not %s", m->source.to_es,
+			       wire_type_name(answer.type), wire_type_name(type));
+	return 0;
+}
+
+int source_prepare(struct migration *m, struct err *err)
+{
+	json_t *image = NULL;
+	uint64_t memory = 0;
+	int r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
+
+	m->header.session = m->session;
+	m->header.association = m->source.association;
+	m->header.epoch = m->source.epoch;
+	if (r == 0)
+		r = container_look(m, &image, err);
+	if (r == 0)
+		r = layer_begin(m, err);
+	if (r == 0) {
+		memory = cgroup_memory(
+			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));
+		r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->source.port,
+					memory, m->layer_stats.bytes, err);
+	}
+	json_decref(image);
+	if (r == 0)
+		r = offer_send(m, err);
+	if (r == 0)
+		r = answer_receive(m, WIRE_TRANSFER_ACCEPT, MIGRATION_ACCEPT_MS, err);
+	if (r == 0)
+		migration_stage_done(m, "PREPARED",
+				     "prepare_us=%" PRIu64 " layer_files=%" PRIu64
+				     " layer_bytes=%" PRIu64 " memory_bytes=%" PRIu64,
+				     monotonic_us() - m->began_us, m->layer_stats.files,
+				     m->layer_stats.bytes, memory);
+	return r;
+}
+
+void source_prepare_undo(struct migration *m)
+{
+	(void)layer_staging_free(m->layer);
+	m->layer = NULL;
+	(void)tls_stream_free(m->stream);
+	m->stream = NULL;
+	if (m->work_made)
+		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+	m->work_made = false;
+}
+
+/** runc_root_find() - Where runc keeps the state of the container, by the name of its runtime */
+static int runc_root_find(struct migration *m, char to[PATH_MAX], struct err *err)
+{
+	const char *const names[] = { json_text(m->inspect, "HostConfig", "Runtime", NULL), "runc",
+				      "io.containerd.runc.v2" };
+	const char *id = json_text(m->inspect, "Id", NULL);
+	char state[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		int n = snprintf(to, PATH_MAX, "%s/runtime-%s/moby", m->mc->config.docker_exec_root,
+				 names[i]);
+
+		if (n < PATH_MAX && snprintf(state, PATH_MAX, "%s/%s", to, id) < PATH_MAX &&
+		    access(state, F_OK) == 0)
+			return 0;
+	}
+	return err_set(err, -ENOENT, "state of container %s below %s", m->source.container,
+		       m->mc->config.docker_exec_root);
+}
+
+/** checkpoint_prepare() - Start CRIU; it waits before it touches anything */
+static int checkpoint_prepare(struct migration *m, struct err *err)
+{
+	char runc_root[PATH_MAX];
+	int r = runc_root_find(m, runc_root, err);
+
+	auto_free char *dir = NULL;
+	if (r == 0 && asprintf(&dir, "%s/checkpoint", m->work) < 0)
+		r = err_set(err, -ENOMEM, "checkpoint");
+	if (r < 0)
+		return r;
+	const struct checkpoint_config config = {
+		.container = json_text(m->inspect, "Id", NULL),
+		.pid = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)),
+		.runc_root = runc_root,
+		.prefix = m->mc->config.prefix,
+		.cut_hook = m->mc->config.cut_hook,
+		.dir = dir,
+		.cancel_fd = m->cancel_fd,
+		.late = m->mc->config.test_late_snapshot,
+	};
+	return checkpoint_begin(&m->checkpoint, &config, err);
+}
+
+/* T3, inside T1: the tasks are frozen. */
+static int layer_frozen(void *ctx, bool last, struct err *err)
+{
+	struct migration *m = ctx;
+
+	(void)last; /* the second time there is little left to do: what CRIU itself has made */
+	return layer_staging_update(m->layer, true, m->cancel_fd, &m->layer_stats, err);
+}
+
+/** drained_wait() - Ask the daemon to hold and drain until it has (R12) */
+static int drained_wait(struct migration *m, struct err *err)
+{
+	for (uint32_t tries = 1;; tries++) {
+		int r = migration_ask_cut(m, err);
+
+		if (r <= 0)
+			return r;
+		if (tries >= m->mc->config.drain_tries)
+			return err_set(err, -EPROTO, "no idle instant in %u tries: %s", tries,
+				       m->answer_reason);
+		r = migration_rest(m, MIGRATION_DELAY_MS, err);
+		if (r < 0)
+			return r;
+	}
+}
+
+int source_cut(struct migration *m, struct err *err)
+{
+	struct layer_stats ahead;
+	int r = checkpoint_prepare(m, err);
+
+	if (r == 0)
+		r = layer_ahead(m, err);
+	if (r == 0)
+		r = drained_wait(m, err);
+	if (r < 0)
+		return r;
+	ahead = m->layer_stats;
+	r = checkpoint_cut(m->checkpoint, layer_frozen, m, &m->cut, err);
+	migration_cut_taken(m, r == 0, r == 0 ? NULL : err->text);
+	if (r < 0)
+		return r;
+	migration_stage_done(m, "T1",
+			     "freeze_us=%" PRIu64 " dump_us=%" PRIu64 " memory_bytes=%" PRIu64,
+			     m->cut.freeze_us, m->cut.dump_us, m->cut.bytes);
+	migration_stage_done(m, "T3",
+			     "layer_bytes=%" PRIu64 " layer_files=%" PRIu64
+			     " frozen_copied=%" PRIu64 " ahead_bytes=%" PRIu64 " last_us=%" PRIu64,
+			     m->layer_stats.bytes, m->layer_stats.files,
+			     m->layer_stats.copied_bytes, ahead.bytes, m->cut.last_us);
+	return 0;
+}
+
+void source_cut_undo(struct migration *m)
+{
+	(void)checkpoint_free(m->checkpoint);
+	m->checkpoint = NULL;
+}
+
+/* The last byte of a tree is on its way: T2 or T4 is done. */
+static void tree_sent(void *ctx, const struct transfer_tree *tree)
+{
+	struct migration *m = ctx;
+	bool memory = !strcmp(tree->root, "memory");
+
+	migration_stage_done(m, memory ? "T2" : "T4",
+			     "kind=%s sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=%zu",
+			     tree->root, tree->sent, memory ? m->cut.bytes : m->layer_stats.bytes,
+			     memory ? m->cache_len : (size_t)0);
+}
+
+int source_send(struct migration *m, struct err *err)
+{
+	struct wire_message cut = m->header;
+	struct err failure = { 0 };
+	int r;
+
+	auto_close int images =
+		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0)
+		return err_set(err, -errno, "open the checkpoint");
+	struct transfer_tree trees[] = {
+		{ .root = "memory", .dirfd = images, .done = tree_sent, .ctx = m },
+		{ .root = "layer",
+		  .dirfd = layer_staging_fd(m->layer),
+		  .done = tree_sent,
+		  .ctx = m },
+	};
+	cut.type = WIRE_TRANSFER_CUT;
+	cut.cut.number = m->number;
+	cut.cut.cache = m->cache;
+	cut.cut.cache_len = m->cache_len;
+	r = tls_stream_send_message(m->stream, &cut, err);
+	if (r == 0)
+		r = transfer_send(m->stream, &m->header, trees, ARRAY_SIZE(trees),
+				  m->mc->config.compression, m->cancel_fd, err);
+	/* The link may have broken because the destination has given up, and said why. */
+	if (r < 0 && r != -ECANCELED &&
+	    answer_receive(m, WIRE_TRANSFER_RESULT, MIGRATION_LINGER_MS, &failure) == -EPROTO)
+		*err = failure;
+	return r;
+}
+
+int source_confirm(struct migration *m, struct err *err)
+{
+	return answer_receive(m, WIRE_TRANSFER_RESULT, MIGRATION_RESULT_MS, err);
+}

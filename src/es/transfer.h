@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Transfer - file trees from one edge server to another in one stream (T2, T4)
+ *
+ *     trees -> pax archive -> zstd -> pieces of at most TRANSFER_PIECE bytes, TRANSFER CHUNK each
+ *           -> TRANSFER END with their length and SHA-256
+ *
+ * No round trip until the end: with 200 ms each, one for every file would cost more than the bytes.
+ * The receiver writes files while the stream comes, and uses none before the end was right.
+ *
+ * The only file that knows zstd.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "es/layer_archive.h"
+#include "wire/message.h"
+
+struct err;
+struct tls_stream;
+
+#define TRANSFER_PIECE         (256u << 10)
+#define TRANSFER_TREES_MAX     4
+#define TRANSFER_LEVEL_DEFAULT 3
+
+/**
+ * struct transfer_tree - A directory to send
+ * @root:	Its name in the stream
+ * @dirfd:	The directory
+ * @sent:	Set: bytes on the wire for it, compressed
+ * @done:	Called when its last byte was given to the link; may be NULL
+ * @ctx:	Handed to @done
+ */
+struct transfer_tree {
+	const char *root;
+	int dirfd;
+	uint64_t sent;
+	void (*done)(void *ctx, const struct transfer_tree *tree);
+	void *ctx;
+};
+
+/**
+ * transfer_send() - Send trees, and the end
+ * @stream:	Connection
+ * @header:	session, association and epoch of its messages are used
+ * @trees:	What to send, in this order
+ * @count:	At most TRANSFER_TREES_MAX
+ * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
+ * @cancel_fd:	Ends it when readable, or -1
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code; the stream is of no use after that
+ */
+int transfer_send(struct tls_stream *stream, const struct wire_message *header,
+		  struct transfer_tree *trees, size_t count, int level, int cancel_fd,
+		  struct err *err);
+
+/**
+ * transfer_receive() - Receive trees up to the end, and verify that they came whole
+ * @stream:	Connection
+ * @session:	Session whose transfer it must be
+ * @roots:	Where the trees go
+ * @count:	Number of @roots
+ * @max_bytes:	Most bytes of all files
+ * @err:	Filled in on failure; what was written is the caller's to remove
+ *
+ * Return: 0, -EPROTO, -EFBIG, or another negative error code
+ */
+int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
+		     size_t count, uint64_t max_bytes, struct err *err);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Arguments - what an engine asks its OCI runtime to do
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/**
+ * struct runtime_call - A runtime's command line, understood as far as we need
+ * @command:	index in argv of "create", "start" ...; 0 if there is none
+ * @id:		container id, or NULL; borrowed from argv
+ */
+struct runtime_call {
+	int command;
+	const char *id;
+};
+
+/** runtime_call_parse() - Find the command and the container id in a command line */
+void runtime_call_parse(struct runtime_call *call, int argc, char **argv);
+
+/** runtime_id_valid() - Whether a container id may be part of a path */
+bool runtime_id_valid(const char *id);
+
+/**
+ * runtime_restore_argv() - Turn a command line for "create" into one for "restore"
+ * @call:	Its parts
+ * @argc, @argv:	It
+ * @runc:	argv[0] of the result
+ * @images:	Directory of the checkpoint
+ * @work:	Directory for CRIU's log
+ *
+ * Global options and those that both commands know are kept; what only "create" knows is left out.
+ *
+ * Return: NULL-terminated array to be freed (its strings are borrowed), or NULL without memory
+ */
+const char **runtime_restore_argv(const struct runtime_call *call, int argc, char **argv,
+				  const char *runc, const char *images, const char *work);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton-runtime - an OCI runtime that restores a container where a checkpoint is staged for it
+ *
+ * Registered with a Docker engine under "runtimes", it takes runc's command line and executes runc
+ * with it, unchanged. One case is different: for "create" of a container whose id has a directory
+ * below the staging root, it runs "runc restore" instead, and "start" of that container does
+ * nothing, because it runs already. So a plain `docker start` brings up the old process with all
+ * that Docker gives a container: network, ports, logs, exec, stop.
+ *
+ *     /run/baton/staged/<id>/    made by baton-es: root's, mode 0700
+ *         images/                the checkpoint
+ *         work/                  CRIU's restore.log
+ *         criu.conf              options for CRIU
+ *         restored               written here when the restore has succeeded
+ *
+ * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:
+ * old state is not restored twice.
+ *
+ *     BATON_STAGED_DIR   staging root instead of the built-in one
+ *     BATON_PREFIX       prefix whose bin/ is put first in PATH, where runc looks for criu
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "runtime/arguments.h"
+
+#define RUNC "runc"
+
+/** staged_is_safe() - Whether nobody but root can have put something into a directory */
+static bool staged_is_safe(const char *path, bool *there)
+{
+	struct stat st;
+
+	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	*there = fd >= 0 || (errno != ENOENT && errno != ENOTDIR);
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & 077) == 0;
+}
+
+/** complain() - Say an error where the engine looks for it: runc's log file, and stderr */
+static int complain(int argc, char **argv, const char *what, const char *path)
+{
+	const char *log = NULL;
+
+	fprintf(stderr, "baton-runtime: %s: %s\n", what, path);
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], "--log"))
+			log = argv[i + 1];
+	auto_fclose FILE *out = log ? fopen(log, "ae") : NULL;
+	if (out)
+		fprintf(out, "{\"level\":\"error\",\"msg\":\"baton-runtime: %s: %s\"}\n", what,
+			path);
+	return 1;
+}
+
+/** path_extend() - Have programs of the prefix found first */
+static void path_extend(void)
+{
+	const char *prefix = getenv("BATON_PREFIX");
+	const char *path = getenv("PATH");
+
+	auto_free char *longer = NULL;
+	if (asprintf(&longer, "%s/bin:%s", prefix ? prefix : BATON_PREFIX,
+		     path ? path
+			  : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") >= 0)
+		(void)setenv("PATH", longer, 1);
+}
+
+/** mark() - Write the proof. Return: whether it is written */
+static bool mark(const char *dir, const char *name)
+{
+	char path[PATH_MAX + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd >= 0;
+}
+
+/** marked() - Whether the restore of this staged checkpoint has succeeded before */
+static bool marked(const char *dir)
+{
+	char path[PATH_MAX + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/restored", dir);
+	return access(path, F_OK) == 0;
+}
+
+/** restore() - Run "runc restore" in place of "runc create". Return: exit status */
+static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
+{
+	char images[PATH_MAX];
+	char work[PATH_MAX];
+	char conf[PATH_MAX];
+	int status = 0;
+	pid_t parent = getpid();
+	pid_t child;
+
+	if (marked(dir))
+		return complain(argc, argv, "this checkpoint has been restored already", dir);
+	if (snprintf(images, sizeof(images), "%s/images", dir) >= PATH_MAX ||
+	    snprintf(work, sizeof(work), "%s/work", dir) >= PATH_MAX ||
+	    snprintf(conf, sizeof(conf), "%s/criu.conf", dir) >= PATH_MAX)
+		return complain(argc, argv, "path too long", dir);
+	auto_free const char **args = runtime_restore_argv(call, argc, argv, RUNC, images, work);
+	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0)
+		return complain(argc, argv, "out of memory", dir);
+	path_extend();
+	child = fork();
+	if (child < 0)
+		return complain(argc, argv, strerror(errno), "fork");
+	if (child == 0) {
+		/* An engine that gives up and kills us must not leave a restore behind. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
+		execvp(RUNC, (char *const *)(uintptr_t)args);
+		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
+	}
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status))
+		return complain(argc, argv, "runc restore was killed", dir);
+	if (WEXITSTATUS(status) == 0 && !mark(dir, "restored"))
+		return complain(argc, argv, "cannot mark the restore as done", dir);
+	return WEXITSTATUS(status);
+}
+
+/**
+ * main() - See the top of this file
+ * @argc:	Count of @argv
+ * @argv:	runc's command line
+ *
+ * Return: exit status as runc's
+ */
+int main(int argc, char **argv)
+{
+	const char *root = getenv("BATON_STAGED_DIR");
+	struct runtime_call call;
+	char dir[PATH_MAX];
+	bool there = false;
+	bool create;
+
+	if (!root)
+		root = BATON_STAGED_DIR;
+	runtime_call_parse(&call, argc, argv);
+	create = call.command && !strcmp(argv[call.command], "create");
+	if ((create || (call.command && !strcmp(argv[call.command], "start"))) &&
+	    runtime_id_valid(call.id) &&
+	    snprintf(dir, sizeof(dir), "%s/%s", root, call.id) < PATH_MAX) {
+		bool safe = staged_is_safe(dir, &there);
+
+		if (there && (!safe || !staged_is_safe(root, &there)))
+			return complain(argc, argv, "not a directory of root's with mode 0700",
+					dir);
+		if (there && create)
+			return restore(&call, argc, argv, dir);
+		if (there && marked(dir))
+			return 0;
+	}
+	argv[0] = (char[]){ RUNC };
+	execvp(RUNC, argv);
+	return complain(argc, argv, strerror(errno), "execute " RUNC);
+}
