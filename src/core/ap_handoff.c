@@ -328,11 +328,32 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 	ap_forward_feed(s);
 }
 
+/* The edge server we took for the one with authority says that it has none: look again. */
+static bool lost_authority(struct ap_session *s, uint64_t now)
+{
+	const struct ap_edge *source = ap_session_source(s);
+
+	if (!source->heard || (source->state != WIRE_ES_FENCED &&
+			       source->state != WIRE_ES_RETIRED))
+		return false;
+	ap_session_move(s, AP_FINDING, now);
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		s->edge[i].heard = false;
+		if (s->edge[i].name[0])
+			ap_session_attach(s, &s->edge[i]);
+	}
+	s->source = -1;
+	s->dest = -1;
+	return true;
+}
+
 static void tracing_progress(struct ap_session *s, uint64_t now)
 {
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
+	if (lost_authority(s, now))
+		return;
 	if (dest->heard && dest->state == WIRE_ES_STANDBY) {
 		if (dest->cut_association == s->association)
 			start_replaying(s, now);
@@ -363,6 +384,8 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 	uint64_t highest = replay_buffer_highest(s->copies);
 
+	if (lost_authority(s, now))
+		return;
 	if (gone(dest)) {
 		drop_attempt(s, now, "the copy died");
 		return;
@@ -490,7 +513,7 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 
 static void serving_progress(struct ap_session *s, uint64_t now)
 {
-	if (gone(ap_session_source(s)))
+	if (!lost_authority(s, now) && gone(ap_session_source(s)))
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
 }
 
@@ -598,8 +621,13 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		}
 		return;
 	case AP_SERVING:
-		if (s->next_attempt && now >= s->next_attempt)
+		if (s->next_attempt && now >= s->next_attempt) {
 			start_tracing(s, now);
+			return;
+		}
+		/* a session without requests is not an idle one while its user is here */
+		s->since_asked = now;
+		ap_session_attach(s, ap_session_source(s));
 		return;
 	case AP_TRACING:
 		tracing_repeat(s);

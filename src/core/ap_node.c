@@ -100,6 +100,7 @@ struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum a
 	s->session = session;
 	s->state = state;
 	s->since = now;
+	s->since_asked = now;
 	s->left_at = now;
 	s->source = -1;
 	s->dest = -1;
@@ -122,6 +123,7 @@ void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now)
 	state_require_move(&table, s->state, to);
 	s->state = to;
 	s->since = now;
+	s->since_asked = now;
 	s->next_retry = now + s->node->policy.retry_ms;
 }
 
@@ -297,9 +299,11 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 
 static void on_refused(struct ap_session *s, uint64_t now, const struct wire_message *m)
 {
-	if (m->association > s->association) {
+	if (m->association != s->association)
+		return; /* of an older visit of the MUD */
+	if (m->es_status.cut_association > s->association) {
 		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
-		ap_session_say(s, "DISPLACED", 0, "association %u", m->association);
+		ap_session_say(s, "DISPLACED", 0, "association %u", m->es_status.cut_association);
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
@@ -362,7 +366,9 @@ static uint64_t session_deadline(const struct ap_session *s)
 
 	switch (s->state) {
 	case AP_SERVING:
-		at = s->next_attempt ? s->next_attempt : UINT64_MAX;
+		at = s->since_asked + p->idle_ms / 4;
+		if (s->next_attempt && s->next_attempt < at)
+			at = s->next_attempt;
 		break;
 	case AP_GRACE:
 		at = s->since + p->grace_ms;

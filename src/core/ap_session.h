@@ -62,6 +62,7 @@ struct ap_edge {
  * @copies:		the replay buffer
  * @fence_after:	what FENCE said
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
+ * @since_asked:	in SERVING: when the edge server was last told that the MUD is still here
  * @next_retry:		when commands without an answer are repeated
  * @diverged:		CT-y answered otherwise than CT-x: not tried again here (R5)
  * @attempts:		migrations that failed in a row
@@ -93,6 +94,7 @@ struct ap_session {
 	struct replay_buffer *copies;
 	uint64_t fence_after;
 	uint64_t fenced_at;
+	uint64_t since_asked;
 	uint64_t next_retry;
 	bool diverged;
 	uint32_t attempts;

@@ -120,14 +120,14 @@ void es_session_notify(struct es_session *s, enum wire_type type)
 		es_session_send(s, s->record.ap, type);
 }
 
-static void refuse(struct es_session *s, const char *ap, enum wire_status status,
-		   const char *reason)
+static void refuse(struct es_session *s, const char *ap, const struct wire_message *command,
+		   enum wire_status status, const char *reason)
 {
 	struct wire_message m = {
 		.type = WIRE_REFUSED,
 		.session = s->record.session,
-		.association = s->record.association,
-		.es_status = { .status = status },
+		.association = command->association,
+		.es_status = { .status = status, .cut_association = s->record.association },
 	};
 
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
@@ -325,6 +325,8 @@ static bool admit(struct es_session *s, uint32_t association, const char *ap, co
 		return false;
 	s->record.association = association;
 	memcpy(s->record.ap, ap, NAME_SIZE);
+	/* whoever asked for the fence was not told FENCED, so nobody relies on it */
+	s->fencing = false;
 	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
 		es_session_persist(s, ES_PERSIST_ALL);
 	if (s->migration != WIRE_MIGRATION_NONE &&
@@ -345,7 +347,7 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		      const struct wire_message *m)
 {
 	if (!name_equal(ap, m->attach.ap) || !admit(s, m->association, ap, m->attach.proof)) {
-		refuse(s, ap, WIRE_E_NOT_ALLOWED, "not the access point the user proved to be at");
+		refuse(s, ap, m, WIRE_E_NOT_ALLOWED, "not the access point the user proved to be at");
 		return;
 	}
 	s->heard = now;
@@ -384,7 +386,7 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	const struct wire_migrate *w = &m->migrate;
 
 	if (!admit(s, m->association, w->ap, w->proof)) {
-		refuse(s, from_ap, WIRE_E_NOT_ALLOWED, "the user did not prove to be there");
+		refuse(s, from_ap, m, WIRE_E_NOT_ALLOWED, "the user did not prove to be there");
 		return;
 	}
 	s->heard = now;
@@ -518,7 +520,7 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	if (!in_charge(s, ap, m)) {
-		refuse(s, ap, WIRE_E_NOT_ALLOWED, "not the access point in charge of the session");
+		refuse(s, ap, m, WIRE_E_NOT_ALLOWED, "not the access point in charge of the session");
 		return;
 	}
 	s->heard = now;
@@ -545,6 +547,6 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		on_disassociation(s);
 		break;
 	default:
-		refuse(s, ap, WIRE_E_PROTOCOL, "message does not belong here");
+		refuse(s, ap, m, WIRE_E_PROTOCOL, "message does not belong here");
 	}
 }

@@ -52,8 +52,8 @@ static const struct state_row rows[] = {
 
 static const struct state_table table = { "session at a device", ARRAY_SIZE(rows), rows };
 
-int mud_session_new(struct mud_session **ret, uint64_t session, const char *mud,
-		    const char *service, const struct policy *policy, proof_fn proof,
+int mud_session_new(struct mud_session **ret, const char *mud, const char *service,
+		    const struct policy *policy, proof_fn proof,
 		    const struct mud_session_ops *ops, void *ctx, struct err *err)
 {
 	int r;
@@ -61,14 +61,11 @@ int mud_session_new(struct mud_session **ret, uint64_t session, const char *mud,
 	AUTO(mud_session) struct mud_session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, -ENOMEM, "create session");
-	if (!session)
-		return err_set(err, -EINVAL, "create session: its number must not be 0");
 	r = name_set(s->mud, mud, err);
 	if (r == 0)
 		r = name_set(s->service, service, err);
 	if (r < 0)
 		return err_wrap(err, r, "create session");
-	s->session = session;
 	s->policy = *policy;
 	s->proof = proof;
 	s->ops = ops;
@@ -151,14 +148,14 @@ static void send_request(struct mud_session *s, const struct outstanding *o)
 	s->ops->to_ap(s->ctx, s->ap, &m);
 }
 
+/*
+ * Everything from the first unanswered one on, also what is answered already behind it: an access
+ * point keeps copies without gaps, or it could not replay them.
+ */
 static void send_unanswered(struct mud_session *s)
 {
-	for (uint64_t n = s->ack + 1; n < s->next; n++) {
-		const struct outstanding *o = &s->slot[n % WIRE_WINDOW];
-
-		if (!o->answered)
-			send_request(s, o);
-	}
+	for (uint64_t n = s->ack + 1; n < s->next; n++)
+		send_request(s, &s->slot[n % WIRE_WINDOW]);
 }
 
 static void set_retry(struct mud_session *s, uint64_t now)
@@ -184,6 +181,8 @@ static void start_association(struct mud_session *s, uint64_t now)
 static void begin_association(struct mud_session *s)
 {
 	if (!s->known) {
+		if (!name_equal(s->ap, s->old_ap))
+			s->session = s->ops->number(s->ctx);
 		s->association = 1;
 		go_to(s, MUD_ASSOCIATING);
 		return;
@@ -383,4 +382,9 @@ size_t mud_session_unanswered(const struct mud_session *s)
 const char *mud_session_ap(const struct mud_session *s)
 {
 	return s->ap;
+}
+
+uint64_t mud_session_number(const struct mud_session *s)
+{
+	return s->session;
 }

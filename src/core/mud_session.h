@@ -43,12 +43,15 @@ enum mud_state {
  * struct mud_session_ops - What the session asks of the world; pointers are borrowed for the call
  * @to_ap:	send to the access point, if its link is up; else drop
  * @answer:	an answer is here, each number once; status WIRE_OK or WIRE_E_IN_DOUBT
+ * @number:	a fresh random session number, not 0: the device left before anybody answered, so the
+ *		old number may belong to a session that is being made somewhere behind it
  * @lost:	the session is gone and why; nothing can be sent any more
  * @event:	for the event log; @kind is a constant
  */
 struct mud_session_ops {
 	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
 	void (*answer)(void *ctx, const struct wire_data *answer);
+	uint64_t (*number)(void *ctx);
 	void (*lost)(void *ctx, enum wire_status status, const char *reason);
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		      const char *detail);
@@ -57,7 +60,6 @@ struct mud_session_ops {
 /**
  * mud_session_new() - Create a session that is associated nowhere yet
  * @ret:	Set on success only; owned by the caller
- * @session:	Its number, random, not 0
  * @mud:	Name of the device
  * @service:	Name of the service it wants
  * @policy:	Limits, copied
@@ -66,10 +68,10 @@ struct mud_session_ops {
  * @ctx:	Handed to each operation
  * @err:	Filled in on failure
  *
- * Return: 0, -EINVAL for a bad name or number, or -ENOMEM
+ * Return: 0, -EINVAL for a bad name, or -ENOMEM
  */
-int mud_session_new(struct mud_session **ret, uint64_t session, const char *mud,
-		    const char *service, const struct policy *policy, proof_fn proof,
+int mud_session_new(struct mud_session **ret, const char *mud, const char *service,
+		    const struct policy *policy, proof_fn proof,
 		    const struct mud_session_ops *ops, void *ctx, struct err *err);
 
 /** mud_session_free() - Release it; @s may be NULL. Return: NULL, always */
@@ -118,6 +120,9 @@ enum mud_state mud_session_state(const struct mud_session *s);
 
 /** mud_session_unanswered() - Requests without an answer, at most WIRE_WINDOW */
 size_t mud_session_unanswered(const struct mud_session *s);
+
+/** mud_session_number() - Number of the session; 0 while idle */
+uint64_t mud_session_number(const struct mud_session *s);
 
 /** mud_session_ap() - Access point it is at. Return: borrowed; empty while idle */
 const char *mud_session_ap(const struct mud_session *s);

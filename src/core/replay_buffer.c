@@ -145,9 +145,11 @@ void replay_buffer_drop_through(struct replay_buffer *rb, uint64_t number)
 		rb->count--;
 		rb->floor++;
 	}
-	/* nothing held: numbers up to @number are out of reach too */
-	if (rb->started && number != UINT64_MAX && rb->floor < number)
+	/* nothing held: numbers up to @number will not be wanted when they come */
+	if (number != UINT64_MAX && rb->floor < number) {
 		rb->floor = number;
+		rb->started = true;
+	}
 }
 
 uint64_t replay_buffer_floor(const struct replay_buffer *rb)

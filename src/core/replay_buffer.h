@@ -110,7 +110,12 @@ int replay_buffer_withhold(struct replay_buffer *rb, struct replay_copy *copy,
 /** replay_buffer_release() - Drop the answer withheld beside @copy, if any */
 void replay_buffer_release(struct replay_buffer *rb, struct replay_copy *copy);
 
-/** replay_buffer_drop_through() - Drop all copies up to and with @number, which becomes the floor */
+/**
+ * replay_buffer_drop_through() - Drop all copies up to and with @number
+ *
+ * @number becomes the floor if it is above it, also in a buffer that is still empty: numbers that
+ * come later begin above it.
+ */
 void replay_buffer_drop_through(struct replay_buffer *rb, uint64_t number);
 
 /** replay_buffer_floor() - Every request seen that is numbered above this is held */

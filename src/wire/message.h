@@ -78,8 +78,8 @@ enum wire_type {
 	WIRE_ABORTED,
 	WIRE_FAILED,	/* a migration failed, the session lives on where it was (R10) */
 	WIRE_LOST,	/* the container died */
-	WIRE_REFUSED,	/* a command was not obeyed: status and reason say why, association is the
-			 * one in force, nothing else in the body counts */
+	WIRE_REFUSED,	/* a command was not obeyed: status and reason say why. The association is
+			 * the command's, cut_association the one in force; no more counts */
 
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,

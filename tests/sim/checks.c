@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What must hold - R1 to R12 as far as they show in the model
+ *
+ *	R1  every answer tells count and hash chain of the service: exactly the requests up to its
+ *	    number, once each, in order (check_answer)
+ *	R2  memory and file of a restored copy agree (engine.c, restored); nothing runs in a cut
+ *	R3  a container that had authority is removed only when a later one has it (check_removal)
+ *	R4  at most one container has authority, ever (check_always)
+ *	R5  a copy that answered otherwise never gets authority (engine.c, persist)
+ *	R6  replay that cannot catch up still ends (check_end; small replay buffers in some runs)
+ *	R7  access points crash and forget all, and R8 devices move at any time (faults.c)
+ *	R9  buffers keep their limits (check_always)
+ *	R10 after the last fault all requests get answered, nothing is left over (check_end)
+ *	R11 a rogue access point is never in charge (check_always)
+ *	R12 nothing runs in a cut (engine.c, take_cut and executed)
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "world.h"
+
+void violated(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (w->failed)
+		return;
+	w->failed = true;
+	va_start(ap, fmt);
+	(void)vsnprintf(w->why, sizeof(w->why), fmt, ap);
+	va_end(ap);
+	trace(w, "VIOLATED: %s", w->why);
+}
+
+void trace(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!w->trace)
+		return;
+	(void)printf("[%6llu] ", (unsigned long long)w->now);
+	va_start(ap, fmt);
+	(void)vprintf(fmt, ap);
+	va_end(ap);
+	(void)printf("\n");
+}
+
+struct state state_after(struct state before, uint64_t session, uint64_t number)
+{
+	uint64_t h = (before.chain ^ session) * 0x9e3779b97f4a7c15ull + number;
+
+	h ^= h >> 29;
+	return (struct state){ .count = before.count + 1,
+			       .chain = h * 0xbf58476d1ce4e5b9ull,
+			       .lines = before.lines + 1 };
+}
+
+static bool same_state(struct state a, struct state b)
+{
+	return a.count == b.count && a.chain == b.chain && a.lines == b.lines;
+}
+
+/* One more answer in order. After "in doubt" the request may have been executed or not. */
+static void expect_next(struct world *w, struct mud *m, uint64_t number)
+{
+	struct state next[2];
+	size_t count = 0;
+
+	if (m->held_status[number] == WIRE_E_IN_DOUBT) {
+		if (m->expected_count == 2) /* two doubts in a row: follow the last answer's word */
+			m->expected_count = 0;
+		if (m->expected_count == 1) {
+			m->expected[1] = state_after(m->expected[0], m->session, number);
+			m->expected_count = 2;
+		}
+		return;
+	}
+	for (size_t i = 0; i < m->expected_count; i++) {
+		struct state s = state_after(m->expected[i], m->session, number);
+
+		if (same_state(s, m->held[number]))
+			next[count++] = s;
+	}
+	if (m->expected_count && !count)
+		violated(w, "%s: the answer to %llu is of another history (count %llu)", m->name,
+			 (unsigned long long)number, (unsigned long long)m->held[number].count);
+	m->expected[0] = count ? next[0] : m->held[number];
+	m->expected_count = 1;
+}
+
+void check_answer(struct world *w, struct mud *m, const struct wire_data *answer)
+{
+	uint64_t n = answer->number;
+
+	if (n == 0 || n > m->sent) {
+		violated(w, "%s: an answer to %llu, which was not sent", m->name,
+			 (unsigned long long)n);
+		return;
+	}
+	if (m->seen[n]) {
+		violated(w, "%s: two answers to %llu", m->name, (unsigned long long)n);
+		return;
+	}
+	m->seen[n] = true;
+	m->held_status[n] = answer->status;
+	if (answer->status == WIRE_OK) {
+		if (answer->len != 32 || get_be64(answer->bytes) != n) {
+			violated(w, "%s: the answer to %llu belongs to another request", m->name,
+				 (unsigned long long)n);
+			return;
+		}
+		m->held[n] = (struct state){ .count = get_be64(answer->bytes + 8),
+					     .chain = get_be64(answer->bytes + 16),
+					     .lines = get_be64(answer->bytes + 24) };
+	}
+	while (m->answered < m->sent && m->seen[m->answered + 1])
+		expect_next(w, m, ++m->answered);
+}
+
+/* The session's state at an edge server, also while its program is down: by what it wrote down. */
+static const struct es_record *record_at(struct world *w, unsigned int edge, uint64_t session)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct record_slot *r = &w->edge[edge].record[i];
+
+		if (r->used && r->record.session == session)
+			return &r->record;
+	}
+	return NULL;
+}
+
+void check_removal(struct world *w, int edge, const struct container *c)
+{
+	if (!c->authority)
+		return;
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		const struct es_record *r = record_at(w, i, c->session);
+
+		if (r && (int)i != edge && r->state == WIRE_ES_ACTIVE && r->epoch > c->epoch)
+			return;
+	}
+	const struct mud *m = mud_by_session(w, c->session);
+	if (!m || m->lost || m->excused || m->done) /* nobody: a device left before it was served */
+		return;
+	violated(w, "%s removes a container of %s that nobody succeeds", w->edge[edge].es_name,
+		 m->name);
+}
+
+static void check_session(struct world *w, const struct mud *m)
+{
+	unsigned int active = 0;
+
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		const struct es_record *r = record_at(w, i, m->session);
+
+		if (!r)
+			continue;
+		active += r->state == WIRE_ES_ACTIVE;
+		if (strcmp(r->ap, "AP-rogue") == 0)
+			violated(w, "a rogue access point is in charge of %s", m->name);
+	}
+	if (active > 1)
+		violated(w, "%u containers of %s have authority", active, m->name);
+}
+
+static void check_limits(void *ctx, const struct ap_session_view *v)
+{
+	struct world *w = ctx;
+
+	if (v->copies_bytes > w->policy.copies_bytes_max ||
+	    v->highest - v->floor > w->policy.copies_max)
+		violated(w, "a replay buffer exceeds its limit");
+}
+
+void check_always(struct world *w)
+{
+	for (unsigned int i = 0; i < w->plan.muds; i++)
+		check_session(w, &w->mud[i]);
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		if (w->edge[i].ap)
+			ap_node_each(w->edge[i].ap, check_limits, w);
+	}
+}
+
+struct serving {
+	const struct mud *mud;
+	bool found;
+};
+
+static void is_serving(void *ctx, const struct ap_session_view *v)
+{
+	struct serving *s = ctx;
+
+	if (v->session == s->mud->session && v->state == AP_SERVING)
+		s->found = true;
+}
+
+static bool mud_at_rest(struct world *w, const struct mud *m)
+{
+	struct serving s = { .mud = m };
+	const struct es_record *r = record_at(w, (unsigned int)m->at, m->session);
+
+	if (m->answered < m->goal)
+		return false;
+	if (!w->edge[m->at].ap || !w->edge[m->at].es)
+		return false;
+	ap_node_each(w->edge[m->at].ap, is_serving, &s);
+	if (m->diverges)
+		return s.found;
+	return s.found && r && r->state == WIRE_ES_ACTIVE;
+}
+
+/* Whether everything came right: called now and then after the last fault. */
+static const char *not_at_rest(struct world *w)
+{
+	unsigned int wanted = 0;
+	unsigned int containers = 0;
+
+	for (unsigned int i = 0; i < w->plan.muds; i++) {
+		const struct mud *m = &w->mud[i];
+
+		if (m->lost)
+			continue;
+		if (!mud_at_rest(w, m))
+			return m->name;
+		wanted++;
+	}
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		for (int k = 0; k < SESSIONS_MAX; k++)
+			containers += w->edge[i].container[k].present;
+	}
+	return containers == wanted ? NULL : "containers are left over";
+}
+
+static void trace_ap(void *ctx, const struct ap_session_view *v)
+{
+	trace(ctx, "  access point: %llx %s source=%s dest=%s floor=%llu highest=%llu",
+	      (unsigned long long)v->session, ap_state_name(v->state), v->source, v->dest,
+	      (unsigned long long)v->floor, (unsigned long long)v->highest);
+}
+
+static void trace_es(void *ctx, const struct es_session_view *v)
+{
+	trace(ctx, "  edge server: %llx %s epoch=%u executed=%llu started=%llu queued=%zu held=%d",
+	      (unsigned long long)v->record.session, wire_es_state_name(v->record.state),
+	      v->record.epoch, (unsigned long long)v->record.executed,
+	      (unsigned long long)v->record.started, v->queued, v->held);
+}
+
+static void trace_rest(struct world *w)
+{
+	for (unsigned int i = 0; i < w->plan.muds; i++) {
+		const struct mud *m = &w->mud[i];
+
+		trace(w, "%s at %s: goal=%llu sent=%llu answered=%llu lost=%d", m->name,
+		      w->edge[m->at].ap_name, (unsigned long long)m->goal,
+		      (unsigned long long)m->sent, (unsigned long long)m->answered, m->lost);
+	}
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		trace(w, "%s, %s:", w->edge[i].ap_name, w->edge[i].es_name);
+		if (w->edge[i].ap)
+			ap_node_each(w->edge[i].ap, trace_ap, w);
+		if (w->edge[i].es)
+			es_node_each(w->edge[i].es, trace_es, w);
+	}
+}
+
+void check_end(struct world *w)
+{
+	const char *who = not_at_rest(w);
+
+	if (who && w->now >= w->plan.end)
+		trace_rest(w);
+	if (!who)
+		w->plan.end = w->now;
+	else if (w->now >= w->plan.end)
+		violated(w, "no rest after the last fault: %s", who);
+}

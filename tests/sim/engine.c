@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Containers, checkpoints and transfers - slow, failing, interrupted, but never dishonest
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "core/answer_cache.h"
+#include "world.h"
+
+/* an operation's context is the edge; the world is found through it */
+struct here {
+	struct world *world;
+	int edge;
+};
+
+static struct here here(void *ctx)
+{
+	struct es_ctx {
+		struct world *world;
+		int edge;
+	} *c = ctx;
+
+	return (struct here){ c->world, c->edge };
+}
+
+struct container *engine_find(struct world *w, int edge, uint64_t session, uint32_t epoch)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[edge].container[i];
+
+		if (c->present && c->session == session && c->epoch == epoch)
+			return c;
+	}
+	return NULL;
+}
+
+static struct container *container_add(struct world *w, int edge, uint64_t session, uint32_t epoch)
+{
+	if (engine_find(w, edge, session, epoch)) {
+		violated(w, "two containers of session %llx epoch %u at %s",
+			 (unsigned long long)session, epoch, w->edge[edge].es_name);
+	}
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[edge].container[i];
+
+		if (c->present)
+			continue;
+		*c = (struct container){ .present = true,
+					 .serial = ++w->next_serial,
+					 .session = session,
+					 .epoch = epoch,
+					 .state = { .chain = session } };
+		return c;
+	}
+	violated(w, "too many containers at %s: something leaks", w->edge[edge].es_name);
+	return NULL;
+}
+
+/* --- what is under way, and for whom ----------------------------------------------------------- */
+
+struct job {
+	int edge;
+	uint32_t life;
+	uint64_t session;
+	uint32_t epoch;
+	uint64_t number;
+	uint64_t serial;
+	bool failed;
+	struct transfer *transfer;
+};
+
+static struct job *job_new(struct world *w, int edge, uint64_t session, uint32_t epoch)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		abort();
+	j->edge = edge;
+	j->life = w->edge[edge].es_life;
+	j->session = session;
+	j->epoch = epoch;
+	return j;
+}
+
+static struct es_node *daemon_of(struct world *w, const struct job *j)
+{
+	return w->edge[j->edge].es_life == j->life ? w->edge[j->edge].es : NULL;
+}
+
+/* --- containers -------------------------------------------------------------------------------- */
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct here h = here(ctx);
+	int to = edge_by_ap(h.world, ap);
+
+	if (to >= 0)
+		network_send(h.world, node_es(h.edge), node_ap(to), m);
+}
+
+static bool service_known(void *ctx, const char *service)
+{
+	(void)ctx;
+	return strcmp(service, "offload") == 0;
+}
+
+static void created(struct world *w, void *arg)
+{
+	const struct job *j = arg;
+	struct es_node *es = daemon_of(w, j);
+	struct mud *m = mud_by_session(w, j->session);
+
+	if (!es)
+		return;
+	if (j->failed) {
+		if (m)
+			m->excused = true;
+		es_node_created(es, w->now, j->session, j->epoch, "no such image");
+		return;
+	}
+	container_add(w, j->edge, j->session, j->epoch);
+	es_node_created(es, w->now, j->session, j->epoch, NULL);
+}
+
+static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	struct here h = here(ctx);
+	struct job *j = job_new(h.world, h.edge, session, epoch);
+
+	(void)service;
+	j->failed = h.world->plan.device_faults && chance(h.world, 30);
+	agenda_add(h.world, 20 + roll(h.world, 200), created, j);
+}
+
+static void removed(struct world *w, void *arg)
+{
+	const struct job *j = arg;
+	struct container *c = engine_find(w, j->edge, j->session, j->epoch);
+
+	if (c)
+		*c = (struct container){ 0 };
+	if (daemon_of(w, j))
+		es_node_removed(w->edge[j->edge].es, j->session, j->epoch);
+}
+
+static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct here h = here(ctx);
+	const struct container *c = engine_find(h.world, h.edge, session, epoch);
+
+	if (c)
+		check_removal(h.world, h.edge, c);
+	agenda_add(h.world, 2 + roll(h.world, 30), removed,
+		   job_new(h.world, h.edge, session, epoch));
+}
+
+static void executed(struct world *w, void *arg)
+{
+	const struct job *j = arg;
+	struct container *c = engine_find(w, j->edge, j->session, j->epoch);
+	uint8_t answer[32];
+
+	if (!c || c->serial != j->serial || c->running != j->number)
+		return; /* it died, or the request never reached it */
+	if (c->frozen) {
+		violated(w, "request %llu ran inside a cut", (unsigned long long)j->number);
+		return;
+	}
+	c->running = 0;
+	c->since_restore++;
+	c->state = state_after(c->state, c->session, j->number);
+	if (c->diverged)
+		c->state.chain ^= 1;
+	put_be64(answer, j->number);
+	put_be64(answer + 8, c->state.count);
+	put_be64(answer + 16, c->state.chain);
+	put_be64(answer + 24, c->state.lines);
+	if (daemon_of(w, j))
+		es_node_executed(w->edge[j->edge].es, w->now, j->session, j->epoch, j->number,
+				 answer, sizeof(answer));
+}
+
+static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
+		    size_t len)
+{
+	struct here h = here(ctx);
+	struct container *c = engine_find(h.world, h.edge, session, epoch);
+
+	if (!c)
+		return; /* killed: the daemon will hear of it */
+	if (c->frozen || c->running)
+		violated(h.world, "request %llu handed to a container that is %s",
+			 (unsigned long long)number, c->frozen ? "being cut" : "busy");
+	if (len != 8 || get_be64(bytes) != number)
+		violated(h.world, "request %llu has the payload of another",
+			 (unsigned long long)number);
+	c->running = number;
+	struct job *j = job_new(h.world, h.edge, session, epoch);
+	j->number = number;
+	j->serial = c->serial;
+	uint64_t takes = 1 + roll(h.world, 8);
+	if (h.world->plan.slow_requests && chance(h.world, 20))
+		takes = 200 + roll(h.world, 900);
+	agenda_add(h.world, takes, executed, j);
+}
+
+static void died(struct world *w, void *arg)
+{
+	const struct job *j = arg;
+
+	if (daemon_of(w, j))
+		es_node_container_died(w->edge[j->edge].es, w->now, j->session, j->epoch,
+				       "exit 137");
+}
+
+void engine_kill(struct world *w, int edge, struct container *c)
+{
+	struct mud *m = mud_by_session(w, c->session);
+
+	if (m)
+		m->excused = true;
+	agenda_add(w, 1 + roll(w, 20), died, job_new(w, edge, c->session, c->epoch));
+	*c = (struct container){ 0 };
+}
+
+/* --- migrations -------------------------------------------------------------------------------- */
+
+static void go_on(struct world *w, struct transfer *t, uint64_t after, event_fn fn)
+{
+	struct job *j = job_new(w, t->from, t->order.session, t->order.epoch);
+
+	j->transfer = t;
+	agenda_add(w, after, fn, j);
+}
+
+static struct es_node *source_of(struct world *w, const struct transfer *t)
+{
+	return w->edge[t->from].es_life == t->from_life ? w->edge[t->from].es : NULL;
+}
+
+static struct es_node *destination_of(struct world *w, const struct transfer *t)
+{
+	return w->edge[t->to].es_life == t->to_life ? w->edge[t->to].es : NULL;
+}
+
+static void source_failed(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (t->source_done)
+		return;
+	t->source_done = true;
+	if (source_of(w, t))
+		es_node_source_finished(source_of(w, t), w->now, t->order.session, "transfer failed");
+}
+
+static void arrival_failed(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (!t->offered)
+		return;
+	t->offered = false;
+	struct container *c = engine_find(w, t->to, t->order.session, t->order.epoch + 1);
+	if (c && destination_of(w, t))
+		*c = (struct container){ 0 };
+	if (destination_of(w, t))
+		es_node_arrival_failed(destination_of(w, t), w->now, t->order.session,
+				       "transfer failed");
+}
+
+static void thaw(struct world *w, const struct transfer *t)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[t->from].container[i];
+
+		if (c->present && c->session == t->order.session)
+			c->frozen = false;
+	}
+}
+
+static void fail(struct world *w, struct transfer *t)
+{
+	if (t->step == STEP_ENDED)
+		return;
+	if (t->step == STEP_CUT)
+		thaw(w, t);
+	t->step = STEP_ENDED;
+	go_on(w, t, 1 + roll(w, 20), source_failed);
+	go_on(w, t, 1 + roll(w, 20), arrival_failed);
+}
+
+static bool fails_here(struct world *w, struct transfer *t, uint64_t permille)
+{
+	if (!w->plan.device_faults || !chance(w, permille))
+		return false;
+	fail(w, t);
+	return true;
+}
+
+static void result_came(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (t->step != STEP_RESULT || t->source_done)
+		return;
+	t->step = STEP_ENDED;
+	t->source_done = true;
+	if (source_of(w, t))
+		es_node_source_finished(source_of(w, t), w->now, t->order.session, NULL);
+}
+
+static void restored(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+	struct container *c = engine_find(w, t->to, t->order.session, t->order.epoch + 1);
+	const struct mud *m = mud_by_session(w, t->order.session);
+	struct wire_cut cut = { .number = t->cut_number,
+				.cache = buf_bytes(&t->cache),
+				.cache_len = t->cache.len };
+	struct err err;
+
+	if (t->step != STEP_RESTORE || !destination_of(w, t) || !c || fails_here(w, t, 80))
+		return;
+	c->state = t->snapshot;
+	c->diverged = m && m->diverges;
+	if (c->state.lines != c->state.count)
+		violated(w, "the cut is not consistent: %llu in memory, %llu on disk",
+			 (unsigned long long)c->state.count, (unsigned long long)c->state.lines);
+	t->offered = false;
+	t->step = STEP_RESULT;
+	w->migrations++;
+	if (es_node_arrived(destination_of(w, t), w->now, t->order.session, &cut, &err) < 0)
+		violated(w, "a good cut was refused: %s", err.text);
+	go_on(w, t, network_delay(w, node_es(t->to), node_es(t->from)), result_came);
+}
+
+static void sent(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (t->step != STEP_SEND || fails_here(w, t, 50))
+		return;
+	t->step = STEP_RESTORE;
+	go_on(w, t, 10 + roll(w, 150), restored);
+}
+
+static void cut_ended(struct world *w, void *arg)
+{
+	struct job *j = arg;
+	struct transfer *t = j->transfer;
+	struct container *c = engine_find(w, t->from, t->order.session, j->epoch);
+	bool good = c && c->serial == j->serial && !(w->plan.device_faults && chance(w, 80));
+
+	if (t->step != STEP_CUT)
+		return;
+	thaw(w, t);
+	if (!source_of(w, t))
+		return;
+	t->step = STEP_SEND;
+	es_node_cut_taken(source_of(w, t), w->now, t->order.session, good);
+	if (!good)
+		fail(w, t);
+	else
+		go_on(w, t, 10 + roll(w, 4 * w->plan.wan_ms), sent);
+}
+
+static struct transfer *transfer_from(struct world *w, int edge, uint64_t session)
+{
+	for (struct transfer *t = w->transfers; t; t = t->next) {
+		if (t->from == edge && t->order.session == session && !t->source_done &&
+		    t->from_life == w->edge[edge].es_life)
+			return t;
+	}
+	return NULL;
+}
+
+static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
+{
+	struct here h = here(ctx);
+	struct world *w = h.world;
+	struct transfer *t = transfer_from(w, h.edge, session);
+	struct container *c = NULL;
+
+	if (!t || t->step != STEP_WAIT_CUT)
+		return; /* it failed, the end of it is on its way */
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		if (w->edge[h.edge].container[i].present &&
+		    w->edge[h.edge].container[i].session == session)
+			c = &w->edge[h.edge].container[i];
+	}
+	if (!c) {
+		fail(w, t);
+		return;
+	}
+	if (c->running)
+		violated(w, "cut while request %llu runs", (unsigned long long)c->running);
+	t->step = STEP_CUT;
+	t->cut_number = number;
+	t->snapshot = c->state;
+	c->frozen = true;
+	if (answer_cache_encode(cache, &t->cache, NULL) < 0)
+		abort();
+	struct job *j = job_new(w, h.edge, session, c->epoch);
+	j->transfer = t;
+	j->serial = c->serial;
+	agenda_add(w, 1 + roll(w, 40), cut_ended, j);
+}
+
+static void cut_wanted(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (t->step != STEP_WAIT_CUT || !source_of(w, t))
+		return;
+	es_node_cut_wanted(source_of(w, t), w->now, t->order.session);
+}
+
+static void cut_delayed(void *ctx, uint64_t session, const char *reason)
+{
+	struct here h = here(ctx);
+	struct transfer *t = transfer_from(h.world, h.edge, session);
+
+	(void)reason;
+	if (!t || t->step != STEP_WAIT_CUT)
+		return;
+	if (++t->delays > 20)
+		fail(h.world, t);
+	else
+		go_on(h.world, t, 50 + roll(h.world, 100), cut_wanted);
+}
+
+static void offer_came(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+	const struct es_migration_order *o = &t->order;
+	struct wire_message m = { .type = WIRE_TRANSFER_OFFER,
+				  .session = o->session,
+				  .association = o->association,
+				  .epoch = o->epoch };
+	const char *reason;
+
+	if (t->step != STEP_OFFER)
+		return;
+	t->to_life = w->edge[t->to].es_life;
+	if (!w->edge[t->to].es) {
+		fail(w, t);
+		return;
+	}
+	memcpy(m.offer.mud, o->mud, NAME_SIZE);
+	memcpy(m.offer.service, o->service, NAME_SIZE);
+	memcpy(m.offer.from_es, w->edge[t->from].es_name, NAME_SIZE);
+	memcpy(m.offer.ap, o->ap, NAME_SIZE);
+	memcpy(m.offer.secret, o->secret, WIRE_SECRET_SIZE);
+	if (!es_node_offered(w->edge[t->to].es, w->now, w->edge[t->from].es_name, &m, &reason)) {
+		trace(w, "%s refuses the offer: %s", w->edge[t->to].es_name, reason);
+		fail(w, t);
+		return;
+	}
+	t->offered = true;
+	container_add(w, t->to, o->session, o->epoch + 1);
+	t->step = STEP_WAIT_CUT;
+	go_on(w, t, network_delay(w, node_es(t->to), node_es(t->from)), cut_wanted);
+}
+
+static void prepared(struct world *w, void *arg)
+{
+	struct transfer *t = ((struct job *)arg)->transfer;
+
+	if (t->step != STEP_PREPARE || fails_here(w, t, 50))
+		return;
+	if (!pipe_between(w, node_es(t->from), node_es(t->to))->up) {
+		fail(w, t);
+		return;
+	}
+	t->step = STEP_OFFER;
+	go_on(w, t, network_delay(w, node_es(t->from), node_es(t->to)), offer_came);
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct here h = here(ctx);
+	struct world *w = h.world;
+	struct transfer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		abort();
+	t->order = *order;
+	t->from = h.edge;
+	t->from_life = w->edge[h.edge].es_life;
+	t->to = edge_by_es(w, order->to_es);
+	t->step = STEP_PREPARE;
+	t->next = w->transfers;
+	w->transfers = t;
+	buf_init(&t->cache, 0);
+	go_on(w, t, 5 + roll(w, 40), prepared);
+}
+
+static void cancel_migration(void *ctx, uint64_t session, const char *reason)
+{
+	struct here h = here(ctx);
+
+	(void)reason;
+	for (struct transfer *t = h.world->transfers; t; t = t->next) {
+		if (t->order.session != session || t->step == STEP_ENDED)
+			continue;
+		if (t->from == h.edge && !t->source_done)
+			fail(h.world, t);
+		else if (t->to == h.edge && t->offered)
+			fail(h.world, t);
+	}
+}
+
+/* --- what outlives a crash --------------------------------------------------------------------- */
+
+static struct record_slot *record_of(struct world *w, int edge, uint64_t session)
+{
+	struct record_slot *free_slot = NULL;
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct record_slot *r = &w->edge[edge].record[i];
+
+		if (r->used && r->record.session == session)
+			return r;
+		if (!r->used)
+			free_slot = r;
+	}
+	return free_slot;
+}
+
+static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		    enum es_persist what)
+{
+	struct here h = here(ctx);
+	struct record_slot *r = record_of(h.world, h.edge, record->session);
+	struct container *c;
+
+	if (!r) {
+		violated(h.world, "too many records at %s", h.world->edge[h.edge].es_name);
+		return;
+	}
+	if (!r->used && what != ES_PERSIST_ALL)
+		return; /* a copy without authority: nothing of it is kept */
+	r->used = true;
+	if (what == ES_PERSIST_ALL)
+		r->record = *record;
+	r->record.started = record->started;
+	r->record.executed = record->executed;
+	if (what != ES_PERSIST_STARTED) {
+		buf_consume(&r->cache, r->cache.len);
+		if (answer_cache_encode(cache, &r->cache, NULL) < 0)
+			abort();
+	}
+	c = engine_find(h.world, h.edge, record->session, record->container_epoch);
+	if (c && record->state == WIRE_ES_ACTIVE) {
+		if (c->diverged && !c->authority && c->since_restore)
+			violated(h.world, "a copy that answered otherwise got authority");
+		c->authority = true;
+		c->diverged = false;
+	}
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	struct here h = here(ctx);
+	struct record_slot *r = record_of(h.world, h.edge, session);
+
+	if (!r || !r->used)
+		return;
+	buf_deinit(&r->cache);
+	*r = (struct record_slot){ 0 };
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	struct here h = here(ctx);
+
+	trace(h.world, "%s: %s %llu %s (%llx)", h.world->edge[h.edge].es_name, kind,
+	      (unsigned long long)number, detail, (unsigned long long)session);
+}
+
+const struct es_node_ops engine_ops = {
+	.to_ap = to_ap,
+	.service_known = service_known,
+	.create_container = create_container,
+	.remove_container = remove_container,
+	.execute = execute,
+	.migrate = migrate,
+	.take_cut = take_cut,
+	.cut_delayed = cut_delayed,
+	.cancel_migration = cancel_migration,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+/* --- crashes ----------------------------------------------------------------------------------- */
+
+void engine_daemon_died(struct world *w, int edge)
+{
+	for (struct transfer *t = w->transfers; t; t = t->next) {
+		if (t->step == STEP_ENDED || (t->from != edge && t->to != edge))
+			continue;
+		fail(w, t);
+	}
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[edge].container[i];
+
+		/* half of the requests on their way into a container are executed all the same */
+		if (c->present && c->running && chance(w, 500))
+			c->state = state_after(c->state, c->session, c->running);
+		c->running = 0;
+	}
+}
+
+void engine_host_died(struct world *w, int edge)
+{
+	engine_daemon_died(w, edge);
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[edge].container[i];
+		struct record_slot *r = &w->edge[edge].record[i];
+		struct mud *m = c->present ? mud_by_session(w, c->session) : NULL;
+
+		if (m)
+			m->excused = true;
+		*c = (struct container){ 0 };
+		buf_deinit(&r->cache);
+		*r = (struct record_slot){ 0 };
+	}
+}
+
+void engine_transfers_broken(struct world *w, int a, int b)
+{
+	for (struct transfer *t = w->transfers; t; t = t->next) {
+		bool pair = (t->from == a && t->to == b) || (t->from == b && t->to == a);
+
+		if (pair && t->step != STEP_ENDED && t->step != STEP_PREPARE)
+			fail(w, t);
+	}
+}

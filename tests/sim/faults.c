@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What goes wrong - the seed decides which kinds of faults a run has, and how many
+ *
+ * Faults strike after a message was handled, so every step of every protocol comes before one
+ * sooner or later. They end at plan.faults_until: from then on everything must come right.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "world.h"
+
+void faults_plan(struct world *w)
+{
+	struct plan *p = &w->plan;
+
+	p->edges = 3 + (unsigned int)roll(w, EDGES_MAX - 2);
+	p->muds = 1 + (unsigned int)roll(w, MUDS_MAX);
+	p->wan_ms = 5 + roll(w, 120);
+	p->link_faults = chance(w, 600);
+	p->ap_faults = chance(w, 400);
+	p->es_faults = chance(w, 400);
+	p->host_faults = chance(w, 150);
+	p->container_faults = chance(w, 150);
+	p->device_faults = chance(w, 400);
+	p->slow_requests = chance(w, 300);
+	p->rogue = chance(w, 200);
+	p->through_codec = chance(w, 100);
+	p->fault_permille = roll(w, 12);
+	p->faults_until = 4000 + roll(w, 8000);
+	p->end = p->faults_until + 120000;
+	w->policy = (struct policy){
+		.sessions_max = 32,
+		.copies_max = chance(w, 200) ? 80 : 1000,
+		.copies_bytes_max = 1u << 20,
+		.retry_ms = 100 + roll(w, 100),
+		.associate_ms = 60000,
+		.move_ms = 400 + roll(w, 400),
+		.catch_up_ms = 500 + roll(w, 500),
+		.grace_ms = roll(w, 600),
+		.backoff_ms = 100,
+		.backoff_max_ms = 2000,
+		.drain_ms = 100 + roll(w, 300),
+		.standby_ms = 3000,
+		.idle_ms = 60000,
+	};
+	for (unsigned int i = 0; i < p->muds; i++) {
+		w->mud[i].goal = 60 + roll(w, REQUESTS_MAX - 60);
+		w->mud[i].interval = 2 + roll(w, 50);
+		w->mud[i].diverges = chance(w, 60);
+	}
+}
+
+static void move_mud(struct world *w, int index, int to)
+{
+	struct mud *m = &w->mud[index];
+
+	if (m->lost || m->at == to || mud_session_state(m->logic) == MUD_LOST)
+		return;
+	trace(w, "%s goes to %s", m->name, w->edge[to].ap_name);
+	m->at = to;
+	network_drop_all(w, node_mud(index));
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		struct node_id ap = node_ap((int)i);
+
+		/* the access point notices, too */
+		if (w->edge[i].mud_link[index])
+			actor_down(w, ap, node_mud(index));
+	}
+	mud_session_move(m->logic, w->now, w->edge[to].ap_name);
+	network_connect(w, node_mud(index), node_ap(to));
+}
+
+struct restart {
+	int index;
+	bool es;
+};
+
+static void start_again(struct world *w, void *arg)
+{
+	const struct restart *r = arg;
+
+	if (r->es) {
+		trace(w, "%s starts", w->edge[r->index].es_name);
+		actor_start_es(w, r->index);
+	} else {
+		trace(w, "%s starts", w->edge[r->index].ap_name);
+		actor_start_ap(w, r->index);
+	}
+}
+
+static void restart_later(struct world *w, int index, bool es)
+{
+	struct restart *r = malloc(sizeof(*r));
+
+	if (!r)
+		abort();
+	*r = (struct restart){ index, es };
+	agenda_add(w, 20 + roll(w, 1500), start_again, r);
+}
+
+static void crash_ap(struct world *w, int index)
+{
+	struct edge *e = &w->edge[index];
+
+	if (!e->ap)
+		return;
+	trace(w, "%s crashes", e->ap_name);
+	network_drop_all(w, node_ap(index));
+	memset(e->mud_link, 0, sizeof(e->mud_link));
+	e->ap = ap_node_free(e->ap);
+	e->ap_life++;
+	restart_later(w, index, false);
+}
+
+static void crash_es(struct world *w, int index, bool host)
+{
+	struct edge *e = &w->edge[index];
+
+	if (!e->es)
+		return;
+	trace(w, "%s crashes%s", e->es_name, host ? ", and its host" : "");
+	network_drop_all(w, node_es(index));
+	e->es = es_node_free(e->es);
+	if (host)
+		engine_host_died(w, index);
+	else
+		engine_daemon_died(w, index);
+	e->es_life++;
+	restart_later(w, index, true);
+}
+
+static void kill_container(struct world *w)
+{
+	int edge = (int)roll(w, w->plan.edges);
+	struct container *c = &w->edge[edge].container[roll(w, SESSIONS_MAX / 8)];
+
+	if (!c->present)
+		return;
+	trace(w, "the container of %llx at %s dies", (unsigned long long)c->session,
+	      w->edge[edge].es_name);
+	engine_kill(w, edge, c);
+}
+
+static struct node_id some_node(struct world *w)
+{
+	int index = (int)roll(w, w->plan.edges);
+
+	return chance(w, 500) ? node_ap(index) : node_es(index);
+}
+
+static void cut_link(struct world *w)
+{
+	struct node_id a = some_node(w);
+	struct node_id b = some_node(w);
+
+	if (chance(w, 200)) {
+		int mud = (int)roll(w, w->plan.muds);
+
+		a = node_mud(mud);
+		b = node_ap(w->mud[mud].at);
+	}
+	if (a.kind == b.kind && a.index == b.index)
+		return;
+	trace(w, "a link breaks: %d/%d to %d/%d", a.kind, a.index, b.kind, b.index);
+	network_cut(w, a, b, chance(w, 500) ? 1 : roll(w, 2000));
+}
+
+/* Somebody with a valid certificate and no proof claims a device's session (R11). */
+static void rogue_claims(struct world *w)
+{
+	int edge = (int)roll(w, w->plan.edges);
+	const struct mud *mud = &w->mud[roll(w, w->plan.muds)];
+	struct wire_message m = { .session = mud->session,
+				  .association = 1 + (uint32_t)roll(w, 30) };
+
+	if (chance(w, 300) && w->edge[edge].ap) {
+		m.type = WIRE_MOVE_NOTIFY;
+		memcpy(m.move_notify.new_ap, "AP-rogue", 9);
+		memcpy(m.move_notify.new_es, "EdgeServer-rogue", 17);
+		ap_node_ap_message(w->edge[edge].ap, w->now, "AP-rogue", &m);
+	} else if (chance(w, 500) && w->edge[edge].es) {
+		m.type = WIRE_ATTACH;
+		memcpy(m.attach.ap, "AP-rogue", 9);
+		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
+	} else if (w->edge[edge].es) {
+		m.type = WIRE_MIGRATE;
+		memcpy(m.migrate.ap, "AP-rogue", 9);
+		memcpy(m.migrate.to_es, w->edge[0].es_name, NAME_SIZE);
+		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
+		m.type = chance(w, 500) ? WIRE_RETIRE : WIRE_ACTIVATE;
+		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
+	}
+}
+
+void faults_maybe(struct world *w)
+{
+	const struct plan *p = &w->plan;
+	int index;
+
+	if (w->now >= p->faults_until)
+		return;
+	index = (int)roll(w, p->edges);
+	if (chance(w, 3))
+		move_mud(w, (int)roll(w, p->muds), index);
+	if (p->rogue && chance(w, 5))
+		rogue_claims(w);
+	if (!chance(w, p->fault_permille))
+		return;
+	switch (roll(w, 8)) {
+	case 0:
+	case 1:
+	case 2:
+		if (p->link_faults)
+			cut_link(w);
+		break;
+	case 3:
+	case 4:
+		if (p->ap_faults)
+			crash_ap(w, index);
+		break;
+	case 5:
+		if (p->es_faults)
+			crash_es(w, index, false);
+		break;
+	case 6:
+		if (p->host_faults && chance(w, 300))
+			crash_es(w, index, true);
+		break;
+	default:
+		if (p->container_faults && chance(w, 300))
+			kill_container(w);
+	}
+}

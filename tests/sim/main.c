@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * tests/sim - run the session logic of all programs in virtual time, with faults, seed after seed
+ */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "world.h"
+
+struct totals {
+	uint64_t runs, failed, events, migrations, went_back, answers, lost;
+};
+
+static void run(struct world *w)
+{
+	w->random = w->seed * 0x2545f4914f6cdd1dull + 1;
+	faults_plan(w);
+	actors_start(w);
+	uint64_t next_look = w->plan.faults_until;
+	while (!w->failed && w->now < w->plan.end && agenda_step(w)) {
+		w->events++;
+		check_always(w);
+		if (w->now >= next_look) {
+			check_end(w);
+			next_look = w->now + 200;
+		}
+	}
+	if (!w->failed && w->now >= w->plan.faults_until + 120000)
+		check_end(w);
+	actors_stop(w);
+	agenda_clear(w);
+}
+
+static bool run_seed(uint64_t seed, bool tracing, struct totals *t)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		abort();
+	w->seed = seed;
+	w->trace = tracing;
+	run(w);
+	t->runs++;
+	t->events += w->events;
+	t->migrations += w->migrations;
+	t->went_back += w->went_back;
+	for (unsigned int i = 0; i < w->plan.muds; i++) {
+		t->answers += w->mud[i].answered;
+		t->lost += w->mud[i].lost;
+	}
+	bool failed = w->failed;
+	if (failed) {
+		t->failed++;
+		(void)printf("seed %llu FAILED at %llu ms: %s\n  replay: %s\n",
+			     (unsigned long long)seed, (unsigned long long)w->now, w->why,
+			     "tests/sim --seed N --trace");
+	}
+	free(w);
+	return !failed;
+}
+
+static void usage(FILE *to)
+{
+	(void)fprintf(to, "usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]]\n"
+			  "  --seeds N   run N seeds (default 20000), the first one --from S (default 1)\n"
+			  "  --jobs N    processes to share them (default: one per processor)\n"
+			  "  --seed S    run one seed; --trace shows what happens in it\n"
+			  "Ends with status 1 if a rule was violated; the seed is printed.\n");
+}
+
+static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t shares)
+{
+	struct totals t = { 0 };
+
+	for (uint64_t i = share; i < seeds && t.failed < 5; i += shares)
+		(void)run_seed(from + i, false, &t);
+	(void)printf("%llu runs: %llu failed; %llu events, %llu answers, %llu arrivals, "
+		     "%llu times back, %llu sessions lost with their host\n",
+		     (unsigned long long)t.runs, (unsigned long long)t.failed,
+		     (unsigned long long)t.events, (unsigned long long)t.answers,
+		     (unsigned long long)t.migrations, (unsigned long long)t.went_back,
+		     (unsigned long long)t.lost);
+	return t.failed ? 1 : 0;
+}
+
+static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs)
+{
+	int result = 0;
+
+	for (uint64_t j = 0; j < jobs; j++) {
+		(void)fflush(stdout);
+		pid_t pid = fork();
+
+		if (pid < 0) {
+			perror("fork");
+			return 2;
+		}
+		if (pid == 0)
+			exit(run_share(from, seeds, j, jobs));
+	}
+	for (uint64_t j = 0; j < jobs; j++) {
+		int status;
+
+		if (wait(&status) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+			result = 1;
+	}
+	return result;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },  { "seed", required_argument, NULL, 's' },
+		{ "trace", no_argument, NULL, 't' },	   { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	uint64_t seeds = 20000, from = 1, seed = 0;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t jobs = cpus > 0 ? (uint64_t)cpus : 1;
+	bool tracing = false;
+	struct totals t = { 0 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'n':
+			seeds = strtoull(optarg, NULL, 10);
+			break;
+		case 'f':
+			from = strtoull(optarg, NULL, 10);
+			break;
+		case 'j':
+			jobs = strtoull(optarg, NULL, 10);
+			break;
+		case 's':
+			seed = strtoull(optarg, NULL, 10);
+			break;
+		case 't':
+			tracing = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (seed)
+		return run_seed(seed, tracing, &t) ? 0 : 1;
+	return run_all(from, seeds, jobs ? jobs : 1);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The simulated edge - devices, access points and edge servers in virtual time
+ *
+ *	 MUD 0 .. M-1      each near one access point at a time
+ *	   |  (LAN)
+ *	 AP 0 .. N-1  ---- every AP to every other AP and to every ES: WAN, to its own ES: LAN
+ *	   |
+ *	 ES 0 .. N-1  ---- every ES to every other ES: WAN (migrations)
+ *
+ * The session logic is the very code of the daemons (src/core). What it asks for is done by models:
+ * links that delay, break and lose (network.c), containers, checkpoints and transfers that are slow
+ * and fail (engine.c), processes and hosts that crash (faults.c). A container is a counter and a
+ * hash chain over the requests it executed, and a file with as many lines: what a service must not
+ * lose, double or reorder shows in one number. checks.c asserts the rules of the design after each
+ * event. Everything random comes from one seed, so a failing run replays exactly.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "core/ap_node.h"
+#include "core/es_node.h"
+#include "core/mud_session.h"
+
+#define EDGES_MAX    4
+#define MUDS_MAX     3
+#define NODES_MAX    (MUDS_MAX + 2 * EDGES_MAX)
+#define REQUESTS_MAX 400
+#define SESSIONS_MAX 64
+#define DOUBTS_MAX   64
+
+struct world;
+
+/* --- virtual time (clock.c) -------------------------------------------------------------------- */
+
+typedef void (*event_fn)(struct world *w, void *arg);
+
+/** struct event - Something that will happen; @arg is freed after @fn */
+struct event {
+	uint64_t time;
+	uint64_t order;
+	event_fn fn;
+	void *arg;
+};
+
+/** struct agenda - Events to come, a binary heap by time, then by order of entry */
+struct agenda {
+	struct event *heap;
+	size_t count;
+	size_t capacity;
+	uint64_t entered;
+};
+
+/* --- network (network.c) ----------------------------------------------------------------------- */
+
+enum kind { KIND_MUD, KIND_AP, KIND_ES };
+
+/** struct node_id - One process */
+struct node_id {
+	enum kind kind;
+	int index;
+};
+
+/**
+ * struct pipe - One direction of a connection
+ * @generation:	grows when the connection breaks; what was under way belongs to an older one
+ * @last:	when the last message under way arrives: order is kept
+ */
+struct pipe {
+	bool up;
+	uint32_t generation;
+	uint64_t last;
+};
+
+/* --- containers (engine.c) --------------------------------------------------------------------- */
+
+/** struct state - What a service keeps: @lines is in its file, the rest in memory */
+struct state {
+	uint64_t count;
+	uint64_t chain;
+	uint64_t lines;
+};
+
+/**
+ * struct container - A model service
+ * @running:	number it executes now, 0 if none
+ * @frozen:	a cut is being taken
+ * @authority:	it was ACTIVE once, so it must not be removed while it may be needed (R3)
+ * @diverged:	answers otherwise than its origin would (R5)
+ * @since_restore: requests executed since it was restored
+ */
+struct container {
+	bool present;
+	uint64_t serial;
+	uint64_t session;
+	uint32_t epoch;
+	struct state state;
+	uint64_t running;
+	bool frozen;
+	bool authority;
+	bool diverged;
+	uint64_t since_restore;
+};
+
+enum transfer_step { STEP_PREPARE, STEP_OFFER, STEP_WAIT_CUT, STEP_CUT, STEP_SEND, STEP_RESTORE,
+		     STEP_RESULT, STEP_ENDED };
+
+/** struct transfer - A migration's own connection and what goes over it */
+struct transfer {
+	struct es_migration_order order;
+	int from, to;
+	uint32_t from_life, to_life;
+	uint32_t pipe_generation;
+	enum transfer_step step;
+	bool offered;	  /* the destination counts on an end of it */
+	bool source_done; /* source_finished was called or must not be */
+	uint64_t cut_number;
+	struct buf cache;
+	struct state snapshot;
+	unsigned int delays;
+	struct transfer *next; /* in the world's list, released at the end of the run */
+};
+
+/* --- processes --------------------------------------------------------------------------------- */
+
+/** struct record_slot - What an edge server wrote down of one session */
+struct record_slot {
+	bool used;
+	struct es_record record;
+	struct buf cache;
+};
+
+struct edge {
+	char ap_name[NAME_SIZE];
+	char es_name[NAME_SIZE];
+	struct ap_node *ap;
+	struct es_node *es;
+	uint32_t ap_life; /* grows with each restart */
+	uint32_t es_life;
+	uint64_t mud_link[MUDS_MAX];
+	struct record_slot record[SESSIONS_MAX];
+	struct container container[SESSIONS_MAX];
+};
+
+/**
+ * struct mud - A device and what it expects
+ * @expected:	states the service may be in after the answers so far; more than one only after an
+ *		answer "in doubt"
+ * @held:	answers that came before one with a lower number
+ * @excused:	a fault destroyed the only container: the session may be lost
+ */
+struct mud {
+	char name[NAME_SIZE];
+	uint64_t session;
+	struct mud_session *logic;
+	int at;
+	bool done;
+	uint64_t sent;
+	uint64_t goal;
+	uint64_t interval;
+	uint64_t answered;
+	struct state expected[2];
+	size_t expected_count;
+	bool seen[REQUESTS_MAX + 1];
+	struct state held[REQUESTS_MAX + 1];
+	enum wire_status held_status[REQUESTS_MAX + 1];
+	bool excused;
+	bool lost;
+	bool diverges;
+};
+
+/** struct plan - What the seed decided for the whole run */
+struct plan {
+	unsigned int edges;
+	unsigned int muds;
+	uint64_t wan_ms;
+	uint64_t fault_permille;
+	bool link_faults, ap_faults, es_faults, host_faults, container_faults, slow_requests;
+	bool device_faults, rogue, through_codec;
+	uint64_t faults_until;
+	uint64_t end;
+};
+
+struct world {
+	uint64_t seed;
+	uint64_t random;
+	uint64_t now;
+	struct agenda agenda;
+	struct plan plan;
+	struct policy policy;
+	struct edge edge[EDGES_MAX];
+	struct mud mud[MUDS_MAX];
+	struct pipe pipe[NODES_MAX][NODES_MAX];
+	struct transfer *transfers;
+	uint64_t next_link;
+	uint64_t next_serial;
+	uint64_t events;
+	uint64_t migrations;
+	uint64_t went_back;
+	bool trace;
+	bool failed;
+	char why[512];
+};
+
+/* clock.c */
+void agenda_add(struct world *w, uint64_t after, event_fn fn, void *arg);
+bool agenda_step(struct world *w);
+void agenda_clear(struct world *w);
+uint64_t roll(struct world *w, uint64_t below);
+bool chance(struct world *w, uint64_t permille);
+
+/* checks.c */
+void violated(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void check_always(struct world *w);
+void check_answer(struct world *w, struct mud *m, const struct wire_data *answer);
+void check_removal(struct world *w, int edge, const struct container *c);
+void check_end(struct world *w);
+struct state state_after(struct state before, uint64_t session, uint64_t number);
+
+/* network.c */
+struct node_id node_mud(int index);
+struct node_id node_ap(int index);
+struct node_id node_es(int index);
+struct pipe *pipe_between(struct world *w, struct node_id a, struct node_id b);
+void network_send(struct world *w, struct node_id from, struct node_id to,
+		  const struct wire_message *m);
+void network_cut(struct world *w, struct node_id a, struct node_id b, uint64_t for_ms);
+void network_connect(struct world *w, struct node_id a, struct node_id b);
+void network_drop_all(struct world *w, struct node_id a);
+uint64_t network_delay(struct world *w, struct node_id a, struct node_id b);
+
+/* engine.c */
+extern const struct es_node_ops engine_ops;
+struct container *engine_find(struct world *w, int edge, uint64_t session, uint32_t epoch);
+void engine_daemon_died(struct world *w, int edge);
+void engine_host_died(struct world *w, int edge);
+void engine_kill(struct world *w, int edge, struct container *c);
+void engine_transfers_broken(struct world *w, int a, int b);
+
+/* actors.c */
+void proof_model(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
+		 const char *ap);
+void actors_start(struct world *w);
+void actors_stop(struct world *w);
+void actor_start_ap(struct world *w, int index);
+void actor_start_es(struct world *w, int index);
+void actor_deliver(struct world *w, struct node_id from, struct node_id to,
+		   const struct wire_message *m);
+void actor_up(struct world *w, struct node_id at, struct node_id other);
+void actor_down(struct world *w, struct node_id at, struct node_id other);
+void actor_tick_all(struct world *w);
+int edge_by_ap(struct world *w, const char *name);
+int edge_by_es(struct world *w, const char *name);
+struct mud *mud_by_session(struct world *w, uint64_t session);
+
+/* faults.c */
+void faults_plan(struct world *w);
+void faults_maybe(struct world *w);
