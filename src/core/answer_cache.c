@@ -55,13 +55,13 @@ int answer_cache_put(struct answer_cache *cache, uint64_t number, enum wire_stat
 	if (cache->count && answer_at(cache, cache->count - 1)->number >= number)
 		return err_set(err, -EINVAL, "answer %llu stored out of order",
 			       (unsigned long long)number);
-	if (cache->count == WIRE_WINDOW)
-		return ANSWER_CACHE_E_FULL;
 	uint8_t *copy = malloc(len ? len : 1);
 	if (!copy)
 		return err_set(err, -ENOMEM, "store an answer of %zu bytes", len);
 	if (len)
 		memcpy(copy, bytes, len);
+	if (number > WIRE_WINDOW)
+		answer_cache_trim(cache, number - WIRE_WINDOW);
 	*answer_at(cache, cache->count++) = (struct answer){ number, status, copy, len };
 	return 0;
 }
@@ -139,9 +139,6 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 			return err_set(err, -EPROTO, "answer cache: status %u", status);
 		r = answer_cache_put(cache, number, (enum wire_status)status, at + HEADER_SIZE,
 				     size, err);
-		if (r == ANSWER_CACHE_E_FULL)
-			return err_set(err, -EPROTO, "answer cache: more than %d answers",
-				       WIRE_WINDOW);
 		if (r < 0)
 			return r == -EINVAL ? err_wrap(err, -EPROTO, "answer cache") : r;
 		at += HEADER_SIZE + size;

@@ -26,7 +26,6 @@ struct err;
 /** enum answer_cache_e - Positive results */
 enum answer_cache_e {
 	ANSWER_CACHE_E_ABSENT = 1, /* no answer with this number is held */
-	ANSWER_CACHE_E_FULL,	   /* WIRE_WINDOW answers are held, nothing was stored */
 };
 
 /** answer_cache_new() - Create an empty cache, owned by the caller. Return: 0, or -ENOMEM */
@@ -46,7 +45,10 @@ AUTO_DEFINE(answer_cache)
  * @len:	Length of @bytes, at most WIRE_PAYLOAD_MAX
  * @err:	Filled in on failure
  *
- * Return: 0, ANSWER_CACHE_E_FULL, -EINVAL for a number that is not higher, or -ENOMEM
+ * Answers that are WIRE_WINDOW numbers older are forgotten: their MUD has them, or it could not have
+ * sent this request.
+ *
+ * Return: 0, -EINVAL for a number that is not higher, or -ENOMEM
  */
 int answer_cache_put(struct answer_cache *cache, uint64_t number, enum wire_status status,
 		     const void *bytes, size_t len, struct err *err);

@@ -188,7 +188,7 @@ static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
 	if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY] ||
 	    c->digest[REPLAY_SOURCE] == c->digest[REPLAY_COPY])
 		return true;
-	ap_handoff_diverged(s, now, c->number);
+	ap_handoff_diverged(s, now, c->number, c->in_doubt);
 	return false;
 }
 
@@ -206,6 +206,7 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
 
 		c->has_digest[side] = true;
+		c->in_doubt |= m->data.status == WIRE_E_IN_DOUBT;
 		c->digest[side] = replay_digest(&m->data);
 		if (!compare(s, now, c)) {
 			/* the attempt was dropped: what belongs to it is no more */

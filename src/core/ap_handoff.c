@@ -19,6 +19,12 @@ static bool gone(const struct ap_edge *e)
 	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
 }
 
+/* What stands there, if anything, is the trace of an older stay. */
+static bool not_coming(const struct ap_edge *e)
+{
+	return gone(e) || (e->heard && (e->state == WIRE_ES_RETIRED || e->state == WIRE_ES_FENCED));
+}
+
 /* --- commands ---------------------------------------------------------------------------------- */
 
 static void send_migrate(struct ap_session *s)
@@ -291,10 +297,12 @@ static void go_back(struct ap_session *s, uint64_t now, const char *why)
 	going_back_repeat(s, now);
 }
 
-void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number)
+void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt)
 {
-	s->diverged = true;
-	ap_session_say(s, "DIVERGED", number, "the copy answered otherwise");
+	s->diverged |= !in_doubt;
+	ap_session_say(s, "DIVERGED", number, "%s",
+		       in_doubt ? "the outcome at the source is in doubt"
+				: "the copy answered otherwise");
 	switch (s->state) {
 	case AP_REPLAYING:
 		drop_attempt(s, now, "the copy is not in sync");
@@ -354,6 +362,10 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 
 	if (lost_authority(s, now))
 		return;
+	if (dest->heard && dest->state == WIRE_ES_ACTIVE) {
+		ap_handoff_adopt(s, now, s->dest);
+		return;
+	}
 	if (dest->heard && dest->state == WIRE_ES_STANDBY) {
 		if (dest->cut_association == s->association)
 			start_replaying(s, now);
@@ -363,7 +375,7 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 	}
 	if (source->heard && source->cut_association == s->association)
 		replay_buffer_drop_through(s->copies, source->cut);
-	if (gone(source) && gone(dest))
+	if (gone(source) && not_coming(dest))
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
 }
 
@@ -599,7 +611,7 @@ static void tracing_repeat(struct ap_session *s)
 	ap_session_attach(s, dest);
 	ap_session_attach(s, source);
 	if (source->heard && source->state == WIRE_ES_ACTIVE &&
-	    source->migration == WIRE_MIGRATION_NONE && gone(dest))
+	    source->migration == WIRE_MIGRATION_NONE && not_coming(dest))
 		send_migrate(s);
 }
 

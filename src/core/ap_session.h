@@ -216,8 +216,12 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 /** ap_handoff_progress() - Something changed: go on to the next state if all it needs is there */
 void ap_handoff_progress(struct ap_session *s, uint64_t now);
 
-/** ap_handoff_diverged() - CT-y answered request @number otherwise than CT-x (R5) */
-void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number);
+/**
+ * ap_handoff_diverged() - CT-y answered request @number otherwise than CT-x (R5)
+ *
+ * @in_doubt: CT-x could not say what it did, so this copy is useless but the next may be good
+ */
+void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt);
 
 /** ap_handoff_tick() - Repeat commands without an answer, end waits */
 void ap_handoff_tick(struct ap_session *s, uint64_t now);

@@ -46,6 +46,7 @@ enum replay_side {
  * @delivered:	an answer to it has gone to the MUD
  * @has_digest:	per side: its answer was seen
  * @digest:	per side: digest of that answer, see replay_digest()
+ * @in_doubt:	CT-x could not say whether it executed the request
  * @answer:	answer withheld from the MUD, owned by the buffer; NULL if none is
  * @answer_len:	its length
  * @answer_status: its status
@@ -58,6 +59,7 @@ struct replay_copy {
 	bool delivered;
 	bool has_digest[REPLAY_SIDES];
 	uint64_t digest[REPLAY_SIDES];
+	bool in_doubt;
 	uint8_t *answer;
 	size_t answer_len;
 	enum wire_status answer_status;

@@ -417,8 +417,9 @@ static void queue_closed(void *ctx)
 /** close_step() - The queue goes when the last operation is back */
 static void close_step(struct container_management *cm)
 {
-	if (cm->operations == 0)
-		loop_queue_close(cm->queue, queue_closed, cm);
+	/* Once: a callback that closes us is followed by another call of this. */
+	if (cm->queue && cm->operations == 0)
+		loop_queue_close(TAKE_PTR(cm->queue), queue_closed, cm);
 }
 
 void container_management_close(struct container_management *cm, void (*closed)(void *ctx),

@@ -443,7 +443,8 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	if (r < 0)
 		return r;
 	record->st = st;
-	record->dirty = may_change_unseen(ls, &st);
+	/* Between two updates that are both frozen nothing can change at all. */
+	record->dirty = !ls->frozen && may_change_unseen(ls, &st);
 	record->pass = ls->pass;
 	ls->stats->files++;
 	if (ls->stats->bytes > ls->max_bytes || ls->stats->files > FILES_MAX)

@@ -638,8 +638,9 @@ static void queue_closed(void *ctx)
 /** close_step() - The queue goes last, when no thread can post to it any more */
 static void close_step(struct migration_controller *mc)
 {
-	if (!mc->polling && !mc->checks && list_empty(&mc->migrations))
-		loop_queue_close(mc->queue, queue_closed, mc);
+	/* Once: a callback that closes us is followed by another call of this. */
+	if (mc->queue && !mc->polling && !mc->checks && list_empty(&mc->migrations))
+		loop_queue_close(TAKE_PTR(mc->queue), queue_closed, mc);
 }
 
 static void listening_closed(uv_handle_t *handle)

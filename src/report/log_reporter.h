@@ -7,8 +7,12 @@
  * An event gets its time where it happens and waits in a ring of fixed size; the event loop sends
  * batches. A slow or dead LogRepo therefore never holds up the caller: events wait in the ring
  * until the repository is there again, and when the ring is full the newest are dropped and
- * counted. The count travels with the next batch. When the link comes up the offset between the
- * two clocks is measured and reported as an event CLOCK OFFSET.
+ * counted. The count travels with the next batch. Events that were on their way when a link broke
+ * are counted too, for nobody can tell whether they arrived; so the count is never too low.
+ *
+ * When the link comes up the offset between the two clocks is measured (least round trip of
+ * several) and reported as an event CLOCK OFFSET "offset_us=N rtt_us=M": N added to this node's
+ * times gives the LogRepo's, give or take M / 2.
  */
 
 #include <stddef.h>
@@ -30,7 +34,7 @@ struct uv_loop_s;
  * @node:	Name of this node in the event log: USER, AP-1, EdgeServer-1 ...; copied
  * @repository:	Name of the LogRepo, as in its certificate; copied
  * @address:	"IP:PORT" of the LogRepo; copied. NULL: there is none, all events are dropped
- * @refused:	Told once why the LogRepo cannot be reached, and when the reason changes; may be
+ * @refused:	Told why the LogRepo cannot be reached or was lost, once for each reason; may be
  *		NULL
  * @ctx:	First argument of @refused
  */
