@@ -8,7 +8,7 @@
  * batches. A slow or dead LogRepo therefore never holds up the caller: events wait in the ring
  * until the repository is there again, and when the ring is full the newest are dropped and
  * counted. The count travels with the next batch. Events that were on their way when a link broke
- * are counted too, for nobody can tell whether they arrived; so the count is never too low.
+ * are counted too, for nobody can tell whether they arrived.
  *
  * When the link comes up the offset between the two clocks is measured (least round trip of
  * several) and reported as an event CLOCK OFFSET "offset_us=N rtt_us=M": N added to this node's
