@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton-logrepo - event log repository: receives events of all nodes, stores them, answers inquiries
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "logrepo/file_writer.h"
+#include "logrepo/storage_management.h"
+#include "net/link.h"
+#include "net/tls.h"
+
+#define SYNC_MS 1000
+
+/**
+ * struct program - All that lives while the loop runs
+ * @failing:	The last batch could not be stored: said once, until one can be again
+ */
+struct program {
+	uv_loop_t loop;
+	uv_signal_t term;
+	uv_signal_t interrupt;
+	uv_timer_t sync;
+	struct tls_context *tls;
+	struct listener *listener;
+	struct storage *storage;
+	bool failing;
+};
+
+static void report_storage(struct program *p, int r, const struct err *err)
+{
+	if (r < 0 && !p->failing)
+		log_error("%s", err->text);
+	else if (r == 0 && p->failing)
+		log_info("events can be stored again");
+	p->failing = r < 0;
+}
+
+static void send_answer(struct link *l, enum wire_status status, const void *bytes, size_t len)
+{
+	struct wire_message m = {
+		.type = WIRE_INQUIRY_ANSWER,
+		.text = { .status = status, .bytes = bytes, .len = len },
+	};
+
+	if (link_send(l, &m) != 0)
+		link_close(l); /* an operator who does not read does not wait either */
+}
+
+static void refuse(struct link *l, enum wire_status status, const char *why)
+{
+	send_answer(l, status, why, strlen(why));
+}
+
+/* "status", or "events" with a filter */
+static void answer_inquiry(struct program *p, struct link *l, const struct wire_message *m)
+{
+	const char *text = (const char *)m->text.bytes;
+	size_t len = m->text.len;
+	struct err err = { 0 };
+	struct buf answer;
+
+	if (link_peer_role(l) != WIRE_ROLE_OPERATOR) {
+		refuse(l, WIRE_E_NOT_ALLOWED, "only an operator may ask");
+		return;
+	}
+	if (len == 6 && memcmp(text, "status", 6) == 0) {
+		char status[256];
+
+		int n = snprintf(status, sizeof(status),
+				 "{\"node\":\"%s\",\"role\":\"logrepo\",\"stored\":%" PRIu64
+				 ",\"lost\":%" PRIu64 "}",
+				 tls_context_name(p->tls), storage_stored(p->storage),
+				 storage_lost(p->storage));
+		send_answer(l, WIRE_OK, status, (size_t)n);
+		return;
+	}
+	if (len < 6 || memcmp(text, "events", 6) != 0) {
+		refuse(l, WIRE_E_PROTOCOL, "inquiry: want \"status\" or \"events {filter}\"");
+		return;
+	}
+	buf_init(&answer, WIRE_TEXT_MAX);
+	if (storage_query(p->storage, text + 6, len - 6, &answer, &err) < 0)
+		refuse(l, WIRE_E_FAILED, err.text);
+	else
+		send_answer(l, WIRE_OK, buf_bytes(&answer), answer.len);
+	buf_deinit(&answer);
+}
+
+static void on_up(void *ctx, struct link *l)
+{
+	(void)ctx;
+	log_debug("%s is here", link_peer_name(l));
+}
+
+static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct program *p = ctx;
+	struct err err = { 0 };
+
+	switch (m->type) {
+	case WIRE_EVENTS:
+		report_storage(p,
+			       storage_store(p->storage, link_peer_name(l), &m->events, &err),
+			       &err);
+		break;
+	case WIRE_INQUIRY:
+		answer_inquiry(p, l, m);
+		break;
+	default:
+		log_error("%s sent %s, which is not for an event log repository: dropped",
+			  link_peer_name(l), wire_type_name(m->type));
+		link_close(l);
+	}
+}
+
+static void on_down(void *ctx, struct link *l, const char *reason)
+{
+	(void)ctx;
+	log_debug("%s is gone: %s", link_peer_name(l), reason);
+}
+
+static void on_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_error("connection from %s refused: %s", who, reason);
+}
+
+static const struct link_ops ops = {
+	.up = on_up,
+	.message = on_message,
+	.down = on_down,
+	.refused = on_refused,
+};
+
+static void on_sync(uv_timer_t *timer)
+{
+	struct program *p = timer->data;
+	struct err err = { 0 };
+
+	int r = storage_sync(p->storage, &err);
+	if (r < 0)
+		report_storage(p, r, &err);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+
+	log_info("%s: stopping", strsignal(number));
+	listener_close(TAKE_PTR(p->listener));
+	uv_close((uv_handle_t *)&p->term, NULL);
+	uv_close((uv_handle_t *)&p->interrupt, NULL);
+	uv_close((uv_handle_t *)&p->sync, NULL);
+}
+
+static int open_storage(struct program *p, const struct conf *c, struct err *err)
+{
+	struct storage_backend backend;
+	struct file_writer_config file = {
+		.path = c->events,
+		.file_bytes = (uint64_t)c->limit[CONF_EVENT_FILE_BYTES],
+		.files = (uint64_t)c->limit[CONF_EVENT_FILES],
+	};
+	int r;
+
+	r = file_writer_open(&backend, &file, err);
+	if (r < 0)
+		return r;
+	r = storage_new(&p->storage, &backend, err);
+	if (r < 0)
+		backend.close(backend.self);
+	return r;
+}
+
+static int start(struct program *p, const struct conf *c, struct err *err)
+{
+	struct link_setup setup = {
+		.loop = &p->loop,
+		.ops = &ops,
+		.ctx = p,
+		.limits = {
+			.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+			.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+			.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+			.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
+		},
+	};
+	int r;
+
+	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	if (r < 0)
+		return r;
+	if (tls_context_role(p->tls) != WIRE_ROLE_LOGREPO ||
+	    !name_equal(tls_context_name(p->tls), c->name))
+		return err_set(err, -EINVAL, "%s belongs to %s %s, this is logrepo %s",
+			       c->pki.cert, wire_role_name(tls_context_role(p->tls)),
+			       tls_context_name(p->tls), c->name);
+	r = open_storage(p, c, err);
+	if (r < 0)
+		return r;
+	setup.tls = p->tls;
+	return listener_new(&p->listener, &setup, c->listen,
+			    LINK_ROLE(WIRE_ROLE_MUD) | LINK_ROLE(WIRE_ROLE_AP) |
+				    LINK_ROLE(WIRE_ROLE_ES) | LINK_ROLE(WIRE_ROLE_OPERATOR),
+			    err);
+}
+
+static int run(const struct conf *c, struct err *err)
+{
+	struct program p = { 0 };
+	int r;
+
+	r = uv_loop_init(&p.loop);
+	if (r < 0)
+		return err_set(err, r, "event loop");
+	r = start(&p, c, err);
+	if (r == 0) {
+		(void)uv_signal_init(&p.loop, &p.term);
+		(void)uv_signal_init(&p.loop, &p.interrupt);
+		(void)uv_timer_init(&p.loop, &p.sync);
+		p.term.data = &p;
+		p.interrupt.data = &p;
+		p.sync.data = &p;
+		(void)uv_signal_start(&p.term, on_signal, SIGTERM);
+		(void)uv_signal_start(&p.interrupt, on_signal, SIGINT);
+		(void)uv_timer_start(&p.sync, on_sync, SYNC_MS, SYNC_MS);
+		log_info("storing events in %s, listening on %s", c->events, c->listen);
+	}
+	(void)uv_run(&p.loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&p.loop);
+	storage_free(p.storage);
+	tls_context_free(p.tls);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct options options = {
+		.program = "baton-logrepo",
+		.summary = "event log repository of Baton",
+		.role = WIRE_ROLE_LOGREPO,
+	};
+	struct conf *loaded = NULL;
+	struct err err = { 0 };
+	int r;
+
+	log_name("baton-logrepo");
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = options_load(&options, argc, argv, &loaded, &err);
+	if (r == OPTIONS_E_DONE)
+		return EXIT_SUCCESS;
+	AUTO(conf) struct conf *c = loaded;
+	if (r == 0)
+		r = run(c, &err);
+	if (r < 0)
+		log_error("%s", err.text);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
