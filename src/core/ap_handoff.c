@@ -398,7 +398,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 
 	if (lost_authority(s, now))
 		return;
-	if (gone(dest)) {
+	if (not_coming(dest)) {
 		drop_attempt(s, now, "the copy died");
 		return;
 	}
@@ -445,7 +445,7 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
-	if (gone(dest)) {
+	if (not_coming(dest)) {
 		go_back(s, now, "the copy died");
 		return;
 	}
@@ -480,7 +480,7 @@ static void activating_progress(struct ap_session *s, uint64_t now)
 		ap_mud_notice(s);
 		if (s->move_association)
 			ap_mud_leave(s, now);
-	} else if (gone(dest)) {
+	} else if (not_coming(dest)) {
 		go_back(s, now, "the copy died");
 	}
 }

@@ -295,10 +295,8 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 		es_session_cancel(s, "a newer offer came");
 		return "an older arrival of this session is still being undone";
 	case WIRE_ES_STANDBY:
-		es_session_clear_pending(s);
-		s->record.started = 0;
-		es_session_move(s, WIRE_ES_NONE);
 		es_session_drop_container(s);
+		es_session_give_up(s);
 		return "an older copy of this session is still being removed";
 	case WIRE_ES_ACTIVE:
 	case WIRE_ES_CREATING:
@@ -381,8 +379,8 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 	if (!s->cancelled)
 		r = stand_by(s, now, cut, err);
 	if (s->record.state == WIRE_ES_ARRIVING) {
-		es_session_move(s, WIRE_ES_NONE);
 		es_session_drop_container(s);
+		es_session_give_up(s);
 	}
 	return r;
 }
@@ -397,9 +395,8 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 		return;
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
 	es_session_say(s, "ARRIVAL FAILED", 0, "%s", reason);
-	es_session_move(s, WIRE_ES_NONE);
+	es_session_give_up(s);
 	es_session_notify(s, WIRE_FAILED);
-	es_session_free(s);
 }
 
 /* --- restart ----------------------------------------------------------------------------------- */
@@ -520,10 +517,8 @@ static void session_tick(struct es_session *s, uint64_t now)
 		es_session_say(s, "STANDBY DROPPED", s->record.executed,
 			       "no access point asked for %llu ms",
 			       (unsigned long long)p->standby_ms);
-		es_session_clear_pending(s);
-		s->record.started = 0;
-		es_session_move(s, WIRE_ES_NONE);
 		es_session_drop_container(s);
+		es_session_give_up(s);
 		return;
 	}
 	end_idle(s);

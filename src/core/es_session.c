@@ -17,8 +17,8 @@ static const struct state_row rows[] = {
 	[WIRE_ES_CREATING] = { "creating", MAY(ACTIVE) | MAY(NONE) },
 	[WIRE_ES_ACTIVE] = { "active", MAY(FENCED) | MAY(LOST) | MAY(NONE) },
 	[WIRE_ES_FENCED] = { "fenced", MAY(ACTIVE) | MAY(RETIRED) | MAY(LOST) | MAY(NONE) },
-	[WIRE_ES_ARRIVING] = { "arriving", MAY(STANDBY) | MAY(NONE) },
-	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(LOST) | MAY(NONE) },
+	[WIRE_ES_ARRIVING] = { "arriving", MAY(STANDBY) | MAY(RETIRED) | MAY(NONE) },
+	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(LOST) | MAY(RETIRED) | MAY(NONE) },
 	[WIRE_ES_RETIRED] = { "retired", MAY(ARRIVING) | MAY(NONE) },
 	[WIRE_ES_LOST] = { "lost", MAY(ARRIVING) | MAY(RETIRED) | MAY(NONE) },
 };
@@ -148,6 +148,17 @@ void es_session_drop_container(struct es_session *s)
 	s->removing = true;
 	s->removing_epoch = s->record.container_epoch;
 	s->node->ops->remove_container(s->node->ctx, s->record.session, s->record.container_epoch);
+}
+
+void es_session_give_up(struct es_session *s)
+{
+	es_session_clear_pending(s);
+	s->record.started = 0;
+	s->cut_association = 0;
+	s->cancelled = false;
+	s->record.epoch--; /* authority never was here: it was at the peer, one epoch before */
+	es_session_move(s, WIRE_ES_RETIRED);
+	es_session_persist(s, ES_PERSIST_ALL);
 }
 
 void es_session_cancel(struct es_session *s, const char *reason)
@@ -471,10 +482,8 @@ static void on_abort(struct es_session *s, uint64_t now)
 		es_session_cancel(s, "the access point aborted the migration");
 		break;
 	case WIRE_ES_STANDBY:
-		es_session_clear_pending(s);
-		s->record.started = 0;
-		es_session_move(s, WIRE_ES_NONE);
 		es_session_drop_container(s);
+		es_session_give_up(s);
 		break;
 	case WIRE_ES_ACTIVE:
 		s->then_to[0] = '\0';

@@ -100,6 +100,13 @@ void es_session_pump(struct es_session *s, uint64_t now);
 /** es_session_drop_container() - Have the container of the current epoch removed */
 void es_session_drop_container(struct es_session *s);
 
+/**
+ * es_session_give_up() - An arrival or copy without authority ends: remember whom it came from
+ *
+ * Whoever looks for the session with old knowledge is sent on to where it was (R7).
+ */
+void es_session_give_up(struct es_session *s);
+
 /** es_session_cancel() - Tell the running migration or arrival to stop; harmless if none runs */
 void es_session_cancel(struct es_session *s, const char *reason);
 

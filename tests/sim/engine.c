@@ -325,8 +325,12 @@ static void restored(struct world *w, void *arg)
 				.cache_len = t->cache.len };
 	struct err err;
 
-	if (t->step != STEP_RESTORE || !destination_of(w, t) || !c || fails_here(w, t, 80))
+	if (t->step != STEP_RESTORE || !destination_of(w, t) || fails_here(w, t, 80))
 		return;
+	if (!c) { /* killed before it lived */
+		fail(w, t);
+		return;
+	}
 	c->state = t->snapshot;
 	c->diverged = m && m->diverges;
 	if (c->state.lines != c->state.count)
