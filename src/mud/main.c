@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton-mud - emulated mobile user: read the configuration, build the objects, run the loop
+ *
+ * Exit status: 0 if every request was answered and the answers tell of one undamaged history, 1 if
+ * not, 2 for mistakes in command line and configuration.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "core/policy.h"
+#include "mud/emulated_user.h"
+#include "net/tls.h"
+#include "report/log_reporter.h"
+
+#define EXIT_USAGE 2
+
+/* struct run - What the command line asks for */
+struct run {
+	struct generator_plan requests;
+	struct mobility_management plan;
+	const char *service_seed;
+	const char *out;
+	uint64_t deadline_s;
+	bool progress;
+};
+
+/* struct program - All that lives while the loop runs */
+struct program {
+	uv_loop_t loop;
+	uv_signal_t term;
+	uv_signal_t interrupt;
+	struct tls_context *tls;
+	struct log_reporter *reporter;
+	struct emulated_user *user;
+	bool good;
+};
+
+/* ---- command line ---- */
+
+static int number(uint64_t *to, const char *text, uint64_t min, uint64_t max, const char *option,
+		  struct err *err)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long long v = strtoull(text, &end, 10);
+	if (errno || end == text || *end || text[0] == '-' || v < min || v > max)
+		return err_set(err, -EINVAL, "--%s %.40s: want %llu to %llu", option, text,
+			       (unsigned long long)min, (unsigned long long)max);
+	*to = v;
+	return 0;
+}
+
+static int set_requests(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->requests.count, value, 1, GENERATOR_REQUESTS_MAX, "requests", err);
+}
+
+static int set_interval(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->requests.interval_ms, value, 0, 3600000, "interval-ms", err);
+}
+
+static int set_work(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+	uint64_t v = 0;
+	int r = number(&v, value, 0, GENERATOR_WORK_MAX, "work-bytes", err);
+
+	run->requests.work = (size_t)v;
+	return r;
+}
+
+static int set_seed(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->requests.seed, value, 0, UINT64_MAX, "seed", err);
+}
+
+static int set_verify(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	(void)value;
+	(void)err;
+	run->requests.verify = true;
+	return 0;
+}
+
+static int set_move(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return mobility_management_add(&run->plan, value, err);
+}
+
+static int set_deadline(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->deadline_s, value, 1, 86400, "deadline-s", err);
+}
+
+static int set_out(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	(void)err;
+	run->out = value;
+	return 0;
+}
+
+static int set_service_seed(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	(void)err;
+	run->service_seed = value;
+	return 0;
+}
+
+static int set_progress(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	(void)value;
+	(void)err;
+	run->progress = true;
+	return 0;
+}
+
+static const struct options_extra extra[] = {
+	{ "requests", "N", "requests to send (100)", set_requests },
+	{ "interval-ms", "MS", "time from one to the next (100); 0: as fast as answers allow",
+	  set_interval },
+	{ "move", "N:AP", "after request N (or after TIMEms) move to AP; may be repeated",
+	  set_move },
+	{ "work-bytes", "N", "bytes of work in a request (32)", set_work },
+	{ "seed", "N", "makes the work of the requests (1)", set_seed },
+	{ "verify", NULL, "have the service verify its state in the last request", set_verify },
+	{ "service-seed", "TEXT", "BATON_SEED of the service (baton)", set_service_seed },
+	{ "out", "DIR", "write responses.csv, requests.txt, answers.txt, mud.json there", set_out },
+	{ "deadline-s", "S", "give up when answers are missing for this long (60)", set_deadline },
+	{ "progress", NULL, "show how it goes", set_progress },
+	{ 0 },
+};
+
+/* ---- running ---- */
+
+static struct policy policy_of(const struct conf *c)
+{
+	struct policy p = policy_default(); /* a device has no use for most of them */
+
+	p.retry_ms = (uint64_t)c->limit[CONF_RETRY_MS];
+	return p;
+}
+
+static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("event log repository %s cannot be reached: %s", who, reason);
+}
+
+static void close_rest(struct program *p)
+{
+	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
+	if (p->term.data)
+		uv_close((uv_handle_t *)&p->term, NULL);
+	if (p->interrupt.data)
+		uv_close((uv_handle_t *)&p->interrupt, NULL);
+}
+
+static void on_ended(void *ctx, bool good)
+{
+	struct program *p = ctx;
+
+	p->user = NULL;
+	p->good = good;
+	close_rest(p);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+	struct program *p = handle->data;
+
+	log_info("%s: stopping", strsignal(signum));
+	if (p->user)
+		emulated_user_stop(p->user);
+}
+
+static int catch_signal(struct program *p, uv_signal_t *handle, int signum)
+{
+	int r = uv_signal_init(&p->loop, handle);
+
+	if (r < 0)
+		return r;
+	handle->data = p;
+	return uv_signal_start(handle, on_signal, signum);
+}
+
+static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
+{
+	const struct policy policy = policy_of(c);
+	struct client_ap aps[CONF_PEERS_MAX];
+	size_t count = 0;
+	int r;
+
+	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	if (r < 0)
+		return r;
+	if (!name_equal(tls_context_name(p->tls), c->name))
+		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
+			       c->name, tls_context_name(p->tls));
+	const struct log_reporter_setup report = {
+		.loop = &p->loop,
+		.tls = p->tls,
+		.node = c->name,
+		.repository = c->logrepo_name,
+		.address = c->logrepo_address,
+		.refused = on_logrepo_refused,
+	};
+	r = log_reporter_new(&p->reporter, &report, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < c->peers; i++) {
+		if (c->peer[i].role == WIRE_ROLE_AP)
+			aps[count++] = (struct client_ap){ c->peer[i].name, c->peer[i].address };
+	}
+	const struct emulated_user_setup setup = {
+		.client = { .loop = &p->loop,
+			    .tls = p->tls,
+			    .service = c->uses,
+			    .policy = &policy,
+			    .limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+					.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+					.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
+			    .aps = aps,
+			    .ap_count = count,
+			    .reporter = p->reporter },
+		.start_ap = c->ap[0],
+		.requests = run->requests,
+		.plan = &run->plan,
+		.service_seed = run->service_seed,
+		.out = run->out,
+		.deadline_ms = run->deadline_s * 1000,
+		.progress = run->progress,
+		.ended = on_ended,
+		.ctx = p,
+	};
+	r = catch_signal(p, &p->term, SIGTERM);
+	if (r == 0)
+		r = catch_signal(p, &p->interrupt, SIGINT);
+	if (r < 0)
+		return err_set(err, r, "signals");
+	return emulated_user_new(&p->user, &setup, err);
+}
+
+static int run_loop(const struct conf *c, const struct run *run, bool *good, struct err *err)
+{
+	struct program p = { 0 };
+	int r;
+
+	r = uv_loop_init(&p.loop);
+	if (r < 0)
+		return err_set(err, r, "event loop");
+	r = start(&p, c, run, err);
+	if (r < 0)
+		close_rest(&p);
+	(void)uv_run(&p.loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&p.loop);
+	tls_context_free(p.tls);
+	*good = p.good;
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = {
+		.requests = { .count = 100, .interval_ms = 100, .work = 32, .seed = 1 },
+		.service_seed = "baton",
+		.deadline_s = 60,
+	};
+	const struct options options = {
+		.program = "baton-mud",
+		.summary = "emulated mobile user: moves, sends requests, checks the answers",
+		.role = WIRE_ROLE_MUD,
+		.extra = extra,
+		.ctx = &run,
+	};
+	struct conf *loaded = NULL;
+	struct err err = { 0 };
+	bool good = false;
+	int r;
+
+	log_name("baton-mud");
+	r = options_load(&options, argc, argv, &loaded, &err);
+	if (r == OPTIONS_E_DONE)
+		return EXIT_SUCCESS;
+	AUTO(conf) struct conf *c = loaded;
+	if (r == 0) {
+		char name[2 * NAME_SIZE];
+
+		(void)snprintf(name, sizeof(name), "baton-mud %s", c->name);
+		log_name(name);
+		(void)signal(SIGPIPE, SIG_IGN);
+		r = run_loop(c, &run, &good, &err);
+	}
+	if (r < 0) {
+		log_error("%s", err.text);
+		return EXIT_USAGE;
+	}
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
