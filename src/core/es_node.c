@@ -208,10 +208,14 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 	s->fencing = false;
 	s->held = false;
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
-	es_session_move(s, WIRE_ES_LOST);
-	es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "CONTAINER DIED", s->record.executed, "%s", reason);
 	es_session_drop_container(s);
+	if (s->record.state == WIRE_ES_STANDBY) {
+		es_session_give_up(s); /* nothing is lost: CT-x has it all */
+	} else {
+		es_session_move(s, WIRE_ES_LOST);
+		es_session_persist(s, ES_PERSIST_ALL);
+	}
 	es_session_notify(s, WIRE_LOST);
 }
 

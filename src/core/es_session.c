@@ -18,7 +18,7 @@ static const struct state_row rows[] = {
 	[WIRE_ES_ACTIVE] = { "active", MAY(FENCED) | MAY(LOST) | MAY(NONE) },
 	[WIRE_ES_FENCED] = { "fenced", MAY(ACTIVE) | MAY(RETIRED) | MAY(LOST) | MAY(NONE) },
 	[WIRE_ES_ARRIVING] = { "arriving", MAY(STANDBY) | MAY(RETIRED) | MAY(NONE) },
-	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(LOST) | MAY(RETIRED) | MAY(NONE) },
+	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(RETIRED) | MAY(NONE) },
 	[WIRE_ES_RETIRED] = { "retired", MAY(ARRIVING) | MAY(NONE) },
 	[WIRE_ES_LOST] = { "lost", MAY(ARRIVING) | MAY(RETIRED) | MAY(NONE) },
 };

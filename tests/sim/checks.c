@@ -80,6 +80,8 @@ static void expect_next(struct world *w, struct mud *m, uint64_t number)
 		}
 		return;
 	}
+	if (number <= m->unchecked_through)
+		m->expected_count = 0;
 	for (size_t i = 0; i < m->expected_count; i++) {
 		struct state s = state_after(m->expected[i], m->session, number);
 

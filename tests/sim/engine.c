@@ -537,6 +537,23 @@ static struct record_slot *record_of(struct world *w, int edge, uint64_t session
 	return free_slot;
 }
 
+/* Whether source and copy both executed a request after the cut, so that they could be compared. */
+static bool both_executed(struct world *w, const struct es_record *copy, const struct container *c)
+{
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		for (int k = 0; k < SESSIONS_MAX; k++) {
+			const struct record_slot *r = &w->edge[i].record[k];
+
+			if (r->used && r->record.session == copy->session &&
+			    r->record.state == WIRE_ES_FENCED &&
+			    r->record.epoch + 1 == copy->epoch &&
+			    r->record.executed > copy->executed - c->since_restore)
+				return true;
+		}
+	}
+	return false;
+}
+
 static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
 		    enum es_persist what)
 {
@@ -562,8 +579,12 @@ static void persist(void *ctx, const struct es_record *record, const struct answ
 	}
 	c = engine_find(h.world, h.edge, record->session, record->container_epoch);
 	if (c && record->state == WIRE_ES_ACTIVE) {
-		if (c->diverged && !c->authority && c->since_restore)
+		struct mud *m = mud_by_session(h.world, record->session);
+
+		if (c->diverged && !c->authority && both_executed(h.world, record, c))
 			violated(h.world, "a copy that answered otherwise got authority");
+		else if (c->diverged && !c->authority && c->since_restore && m)
+			m->unchecked_through = record->executed; /* nobody could compare these */
 		c->authority = true;
 		c->diverged = false;
 	}
@@ -630,9 +651,13 @@ void engine_host_died(struct world *w, int edge)
 		struct container *c = &w->edge[edge].container[i];
 		struct record_slot *r = &w->edge[edge].record[i];
 		struct mud *m = c->present ? mud_by_session(w, c->session) : NULL;
+		struct mud *known = r->used ? mud_by_session(w, r->record.session) : NULL;
 
+		/* the container is gone, or what led to it */
 		if (m)
 			m->excused = true;
+		if (known)
+			known->excused = true;
 		*c = (struct container){ 0 };
 		buf_deinit(&r->cache);
 		*r = (struct record_slot){ 0 };

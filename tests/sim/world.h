@@ -151,6 +151,7 @@ struct edge {
  * struct mud - A device and what it expects
  * @expected:	states the service may be in after the answers so far; more than one only after an
  *		answer "in doubt"
+ * @unchecked_through: a copy answered otherwise up to here where nothing could be compared
  * @held:	answers that came before one with a lower number
  * @excused:	a fault destroyed the only container: the session may be lost
  */
@@ -166,6 +167,7 @@ struct mud {
 	uint64_t answered;
 	struct state expected[2];
 	size_t expected_count;
+	uint64_t unchecked_through;
 	bool seen[REQUESTS_MAX + 1];
 	struct state held[REQUESTS_MAX + 1];
 	enum wire_status held_status[REQUESTS_MAX + 1];
