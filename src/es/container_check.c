@@ -57,7 +57,8 @@ static void check_mounts(json_t *findings, const json_t *config, const json_t *h
 
 	json_array_foreach(json_object_get(host, "Binds"), i, item)
 	{
-		const char *bind = json_string_value(item) ? json_string_value(item) : "?";
+		const char *text = json_string_value(item);
+		const char *bind = text ? text : "?";
 		char source[PATH_MAX];
 
 		(void)snprintf(source, sizeof(source), "%.*s", (int)strcspn(bind, ":"), bind);

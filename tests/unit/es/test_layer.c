@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A nasty tree, copied, changed, copied again, sent through an archive: what comes out must be what
+ * went in. Needs root (device nodes, trusted attributes), and skips without.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "es/layer.h"
+#include "es/layer_archive.h"
+#include "es/layer_node.h"
+
+#define LIMIT (1u << 30)
+
+static char base[64];
+
+static int begin(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		return -1;
+	strcpy(base, "/tmp/baton-layer-XXXXXX");
+	return mkdtemp(base) ? chdir(base) : -1;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	return chdir("/") == 0 ? layer_tree_remove(AT_FDCWD, base, NULL) : -1;
+}
+
+static void shell(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+static void put(const char *path, const char *text)
+{
+	auto_fclose FILE *f = fopen(path, "we");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+}
+
+/** nasty_tree() - Everything a layer can have */
+static void nasty_tree(void)
+{
+	static const char capability[20] = { 1, 0, 0, 2, 0, 4 };
+	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "upper/socket" };
+
+	shell("rm -rf upper && mkdir -p upper/dir/deep upper/opaque upper/empty 'upper/sp ace'");
+	put("upper/dir/plain", "text\n");
+	put("upper/dir/deep/x", "");
+	put("upper/sp ace/new\nline", "odd name\n");
+	put("upper/suid", "#!\n");
+	assert_int_equal(chmod("upper/suid", 04751), 0);
+	assert_int_equal(chown("upper/dir/plain", 1234, 4321), 0);
+	assert_int_equal(chmod("upper/empty", 01777), 0);
+	assert_int_equal(chmod("upper/opaque", 0500), 0);
+	assert_int_equal(symlink("/does/not/exist", "upper/link"), 0);
+	assert_int_equal(lchown("upper/link", 7, 8), 0);
+	assert_int_equal(mkfifo("upper/fifo", 0640), 0);
+	assert_int_equal(mknod("upper/whiteout", S_IFCHR | 0000, makedev(0, 0)), 0);
+	assert_int_equal(mknod("upper/null", S_IFCHR | 0666, makedev(1, 3)), 0);
+	assert_int_equal(link("upper/dir/plain", "upper/hard1"), 0);
+	assert_int_equal(link("upper/dir/plain", "upper/zhard2"), 0);
+	assert_int_equal(setxattr("upper/opaque", "trusted.overlay.opaque", "y", 1, 0), 0);
+	assert_int_equal(setxattr("upper/dir", "trusted.overlay.origin", "here", 4, 0), 0);
+	assert_int_equal(setxattr("upper/dir/plain", "user.note", "a\0b", 3, 0), 0);
+	assert_int_equal(setxattr("upper/suid", "security.capability", capability, 20, 0), 0);
+	/* A file with holes: at the beginning, in the middle, at the end. */
+	auto_close int fd = open("upper/sparse", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(pwrite(fd, "data", 4, 1 << 20), 4);
+	assert_int_equal(pwrite(fd, "more", 4, 5 << 20), 4);
+	assert_int_equal(ftruncate(fd, 16 << 20), 0);
+	auto_close int hole = open("upper/hole", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(hole, 8 << 20), 0);
+	auto_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(sock, (struct sockaddr *)&a, sizeof(a)), 0);
+	shell("touch -d '2001-02-03 04:05:06.123456789' upper/dir/plain upper/dir upper/fifo && "
+	      "touch -h -d '1969-12-31 23:59:58.5' upper/link");
+}
+
+/** list() - One line for each file with all that must be kept, into the file @to */
+static void list(const char *dir, const char *to)
+{
+	char command[1024];
+
+	/* Times of sockets and origins of overlayfs stay behind; inode numbers become link groups. */
+	(void)snprintf(command, sizeof(command),
+		       "cd %s && { find . ! -type s -printf '%%p|%%y|%%m|%%U|%%G|%%n|%%T@|%%l\\n' |"
+		       " LC_ALL=C sort; find . -type f ! -name '*\n*' -print0 | LC_ALL=C sort -z |"
+		       " xargs -0 sha256sum; find . -type c -exec stat -c '%%n %%t %%T' {} + |"
+		       " sort; } >%s/%s",
+		       dir, base, to);
+	shell(command);
+}
+
+static void expect_same(const char *a, const char *b)
+{
+	list(a, "a.txt");
+	list(b, "b.txt");
+	shell("diff a.txt b.txt >&2");
+}
+
+static void expect_xattr(const char *path, const char *name, const char *value, ssize_t size)
+{
+	char got[128];
+
+	assert_int_equal(lgetxattr(path, name, got, sizeof(got)), size);
+	if (size > 0)
+		assert_memory_equal(got, value, (size_t)size);
+}
+
+/** expect_copy() - What list() cannot show of the nasty tree */
+static void expect_copy(const char *root)
+{
+	char path[128];
+	struct stat st;
+	struct stat other;
+
+#define AT(name) (snprintf(path, sizeof(path), "%s/" name, root), path)
+	expect_xattr(AT("opaque"), "trusted.overlay.opaque", "y", 1);
+	expect_xattr(AT("dir"), "trusted.overlay.origin", NULL, -1);
+	expect_xattr(AT("dir/plain"), "user.note", "a\0b", 3);
+	assert_int_equal(lgetxattr(AT("suid"), "security.capability", NULL, 0), 20);
+	assert_int_equal(stat(AT("sparse"), &st), 0);
+	assert_true(st.st_blocks * 512 < 1 << 20);
+	assert_int_equal(stat(AT("hole"), &st), 0);
+	assert_true(st.st_blocks * 512 < 1 << 16);
+	assert_int_equal(st.st_size, 8 << 20);
+	assert_int_equal(stat(AT("dir/plain"), &st), 0);
+	assert_int_equal(stat(AT("hard1"), &other), 0);
+	assert_int_equal(st.st_ino, other.st_ino);
+	assert_int_equal(lstat(AT("socket"), &st), -1);
+#undef AT
+}
+
+static int append(void *ctx, const void *bytes, size_t len, struct err *err)
+{
+	return buf_append(ctx, bytes, len, err);
+}
+
+/* Gives what is left, in pieces of odd size. */
+static ssize_t give(void *ctx, const void **bytes, struct err *err)
+{
+	struct buf *b = ctx;
+	static uint8_t piece[4099];
+	size_t n = b->len < sizeof(piece) ? b->len : sizeof(piece);
+
+	(void)err;
+	if (n)
+		memcpy(piece, buf_bytes(b), n);
+	buf_consume(b, n);
+	*bytes = piece;
+	return (ssize_t)n;
+}
+
+static void pack(struct buf *to, int dirfd, const char *root)
+{
+	struct archive_writer *w = NULL;
+	struct err err;
+
+	buf_init(to, 0);
+	assert_int_equal(archive_writer_new(&w, append, to, &err), 0);
+	if (archive_writer_add(w, dirfd, root, -1, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(archive_writer_end(w, &err), 0);
+	archive_writer_free(w);
+}
+
+static int unpack(struct buf *from, const char *dir, bool plain, uint64_t max, struct err *err)
+{
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct archive_root root = { .name = "layer", .dirfd = fd, .plain = plain };
+
+	assert_true(fd >= 0);
+	return archive_extract(give, from, &root, 1, max, err);
+}
+
+static void update(struct layer_staging *ls, bool frozen, struct layer_stats *stats)
+{
+	struct err err;
+
+	if (layer_staging_update(ls, frozen, -1, stats, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void test_round_trip(void **state)
+{
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct buf stream;
+	struct err err;
+
+	(void)state;
+	nasty_tree();
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	update(ls, true, &stats);
+	expect_same("upper", "stage");
+	expect_copy("stage");
+	pack(&stream, layer_staging_fd(ls), "layer");
+	/* Holes are not sent. */
+	assert_true(stream.len < 1 << 20);
+	shell("rm -rf out && mkdir out");
+	if (unpack(&stream, "out", false, LIMIT, &err) < 0)
+		fail_msg("%s", err.text);
+	buf_deinit(&stream);
+	expect_same("upper", "out");
+	expect_copy("out");
+	layer_staging_free(ls);
+	assert_int_equal(access("stage", F_OK), -1);
+}
+
+/* Each change that can happen between two updates must arrive, and only changes are copied. */
+static void test_update(void **state)
+{
+	static const char *const changes[] = {
+		"echo more >>upper/dir/plain",
+		"printf TEXT >upper/dir/deep/x",
+		"chmod 0600 upper/suid && chown 5:6 upper/fifo",
+		"rm upper/hard1",
+		"rm upper/zhard2 && echo now another >upper/zhard2",
+		"ln upper/dir/plain upper/again",
+		"rm -r upper/opaque && echo file >upper/opaque",
+		"rm upper/link && mkdir upper/link && echo x >upper/link/x",
+		"mv upper/dir upper/renamed",
+		"rm upper/whiteout && mkdir upper/whiteout",
+		"touch -d '2002-02-02' upper/empty upper/renamed/deep",
+		"truncate -s 3M upper/sparse",
+		"rm -r upper/renamed/deep && mkdir -p upper/renamed/deep/y && "
+		"setfattr -n trusted.overlay.opaque -v y upper/renamed/deep 2>/dev/null || true",
+		"chmod 0710 upper && chown 3:4 upper",
+		"rm -r 'upper/sp ace' upper/null",
+	};
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct err err;
+
+	(void)state;
+	nasty_tree();
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	update(ls, false, &stats);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		shell(changes[i]);
+		update(ls, i % 2, &stats);
+		expect_same("upper", "stage");
+	}
+	assert_int_equal(removexattr("upper/renamed", "trusted.overlay.origin"), 0);
+	assert_int_equal(setxattr("upper/renamed", "user.gone", "x", 1, 0), 0);
+	update(ls, false, &stats);
+	expect_xattr("stage/renamed", "user.gone", "x", 1);
+	assert_int_equal(removexattr("upper/renamed", "user.gone"), 0);
+	update(ls, true, &stats);
+	expect_xattr("stage/renamed", "user.gone", NULL, -1);
+	expect_same("upper", "stage");
+	/* Nothing changed: nothing is copied. */
+	update(ls, true, &stats);
+	assert_int_equal(stats.copied_bytes, 0);
+	assert_int_equal(stats.copied_files, 0);
+	layer_staging_free(ls);
+}
+
+/* A page that is dirty can be written again without any time changing. */
+static void test_mapped(void **state)
+{
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct err err;
+	char got[8] = "";
+
+	(void)state;
+	shell("rm -rf upper && mkdir upper");
+	put("upper/map", "before");
+	auto_close int fd = open("upper/map", O_RDWR | O_CLOEXEC);
+	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	map[0] = 'B';
+	shell("sleep 0.1");
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	update(ls, false, &stats);
+	layer_staging_dirty_mapped(ls, getpid()); /* names another root: no match is no failure */
+	layer_staging_dirty(ls, "/map");
+	memcpy(map, "AFTER ", 6);
+	update(ls, true, &stats);
+	auto_close int copy = open("stage/map", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(copy, got, 6), 6);
+	assert_string_equal(got, "AFTER ");
+	(void)munmap(map, 4096);
+	layer_staging_free(ls);
+}
+
+static void test_limits(void **state)
+{
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct buf stream;
+	struct err err;
+
+	(void)state;
+	shell("rm -rf upper && mkdir upper && head -c 300000 /dev/urandom >upper/big");
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", 100000, &err), 0);
+	assert_int_equal(layer_staging_update(ls, false, -1, &stats, &err), -EFBIG);
+	layer_staging_free(ls);
+	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pack(&stream, fd, "layer");
+	shell("rm -rf out && mkdir out");
+	assert_int_equal(unpack(&stream, "out", false, 100000, &err), -EFBIG);
+	buf_deinit(&stream);
+	pack(&stream, fd, "unknown");
+	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), -EPROTO);
+	buf_deinit(&stream);
+	/* Cut short anywhere, it is an error, never a crash or a success. */
+	pack(&stream, fd, "layer");
+	stream.len = 150000;
+	shell("rm -rf out && mkdir out");
+	assert_true(unpack(&stream, "out", false, LIMIT, &err) < 0);
+	buf_deinit(&stream);
+}
+
+/** struct evil - An entry that must not be taken */
+struct evil {
+	const char *path;
+	const char *hardlink;
+	const char *symlink;
+	bool plain;
+};
+
+static la_ssize_t evil_write(struct archive *a, void *ctx, const void *bytes, size_t len)
+{
+	(void)a;
+	return buf_append(ctx, bytes, len, NULL) < 0 ? -1 : (la_ssize_t)len;
+}
+
+/** evil_pack() - An archive with a symbolic link "layer/out" to / and one evil entry */
+static void evil_pack(struct buf *to, const struct evil *evil)
+{
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+
+	buf_init(to, 0);
+	archive_write_set_format_pax(a);
+	assert_int_equal(archive_write_open(a, to, NULL, evil_write, NULL), ARCHIVE_OK);
+	if (!evil->plain) {
+		archive_entry_set_pathname(e, "layer/out");
+		archive_entry_set_symlink(e, "/");
+		archive_entry_set_filetype(e, AE_IFLNK);
+		archive_entry_set_perm(e, 0777);
+		assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+		archive_entry_clear(e);
+	}
+	archive_entry_set_pathname(e, evil->path);
+	archive_entry_set_filetype(e, evil->symlink ? AE_IFLNK : AE_IFREG);
+	archive_entry_set_perm(e, 0644);
+	archive_entry_set_size(e, 0);
+	if (evil->hardlink)
+		archive_entry_set_hardlink(e, evil->hardlink);
+	if (evil->symlink)
+		archive_entry_set_symlink(e, evil->symlink);
+	assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+	archive_entry_free(e);
+	archive_write_close(a);
+	archive_write_free(a);
+}
+
+static void test_evil(void **state)
+{
+	static const struct evil evils[] = {
+		{ .path = "/etc/baton-evil" },
+		{ .path = "layer/../baton-evil" },
+		{ .path = "layer/a/../../baton-evil" },
+		{ .path = "layer/.." },
+		{ .path = "layer/out/tmp/baton-evil" },
+		{ .path = "layer/x", .hardlink = "/etc/passwd" },
+		{ .path = "layer/x", .hardlink = "layer/out/etc/passwd" },
+		{ .path = "layer/x", .hardlink = "layer/../../etc/passwd" },
+		{ .path = "layerx" },
+		{ .path = "other/x" },
+		{ .path = "layer/link", .symlink = "/etc/passwd", .plain = true },
+		{ .path = "layer/x", .hardlink = "layer/y", .plain = true },
+	};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(evils); i++) {
+		struct buf stream;
+
+		shell("rm -rf out && mkdir out");
+		evil_pack(&stream, &evils[i]);
+		if (unpack(&stream, "out", evils[i].plain, LIMIT, &err) >= 0)
+			fail_msg("%s was taken", evils[i].path);
+		buf_deinit(&stream);
+	}
+	assert_int_equal(access("/tmp/baton-evil", F_OK), -1);
+	assert_int_equal(access("baton-evil", F_OK), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_update),
+		cmocka_unit_test(test_mapped),     cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_evil),
+	};
+
+	if (geteuid() != 0) {
+		printf("skipped: device nodes and trusted attributes need root\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, begin, finish);
+}

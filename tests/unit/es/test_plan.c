@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "es/container_check.h"
+#include "es/container_config.h"
+#include "es/docker_engine.h"
+#include "es/migration_plan.h"
+
+/* What an engine says about a container, shortened, with one value of every kind. */
+static const char inspect_text[] =
+	"{\"Id\":\"c0ffee\",\"Image\":\"sha256:1111\",\"State\":{\"Running\":true,\"Pid\":0},"
+	"\"Config\":{\"Hostname\":\"svc\",\"Domainname\":\"edge\",\"User\":\"0:0\","
+	"\"AttachStdout\":true,\"Tty\":false,\"Env\":[\"TZ=UTC\",\"A=b\"],"
+	"\"Cmd\":[\"serve\",\"-x\"],\"Entrypoint\":null,\"Image\":\"svc:1\",\"Volumes\":null,"
+	"\"WorkingDir\":\"/w\",\"Labels\":{\"my\":\"label\",\"baton.epoch\":\"1\"},"
+	"\"StopSignal\":\"SIGINT\",\"StopTimeout\":7,\"ExposedPorts\":{\"7000/tcp\":{}},"
+	"\"Healthcheck\":{\"Test\":[\"CMD\",\"true\"],\"Interval\":1000000000},"
+	"\"SomethingNew\":{\"deep\":[1,2,3]}},"
+	"\"HostConfig\":{\"Memory\":67108864,\"NanoCpus\":500000000,\"CapDrop\":[\"NET_RAW\"],"
+	"\"CapAdd\":[\"SYS_NICE\"],\"Ulimits\":[{\"Name\":\"nofile\",\"Hard\":9,\"Soft\":9}],"
+	"\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":3},\"ShmSize\":1024,"
+	"\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"1m\"}},"
+	"\"Tmpfs\":{\"/t\":\"size=1m\"},\"ReadonlyRootfs\":true,\"Sysctls\":{\"a.b\":\"1\"},"
+	"\"SecurityOpt\":[\"no-new-privileges\"],\"MaskedPaths\":[\"/proc/kcore\"],\"Init\":true,"
+	"\"PortBindings\":{\"7000/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"7000\"}]},"
+	"\"ContainerIDFile\":\"/x\",\"ConsoleSize\":[0,0],\"Runtime\":\"other\","
+	"\"NetworkMode\":\"default\",\"Binds\":null,\"Devices\":[]},"
+	"\"NetworkSettings\":{\"Networks\":{\"bridge\":{\"IPAddress\":\"172.31.1.2\"}}}}";
+
+static const char host_text[] =
+	"{\"architecture\":\"x86_64\",\"kernel\":\"6.1.0-9\",\"criu\":\"4.2.1\",\"runc\":\"1.1.5\","
+	"\"cpu\":\"fpu vme sse sse2\"}";
+
+static json_t *load(const char *text)
+{
+	json_t *json = json_loads(text, 0, NULL);
+
+	assert_non_null(json);
+	return json;
+}
+
+static void test_clone(void **state)
+{
+	static const char *const gone_host[] = { "ContainerIDFile", "ConsoleSize" };
+	json_t *inspect = load(inspect_text);
+	json_t *config = NULL;
+	struct err err;
+	const char *key;
+	json_t *value;
+
+	(void)state;
+	assert_int_equal(container_config_clone(&config, inspect, &err), 0);
+	/* All that is not left out on purpose is there, unchanged. */
+	json_object_foreach(json_object_get(inspect, "HostConfig"), key, value)
+	{
+		bool gone = !strcmp(key, gone_host[0]) || !strcmp(key, gone_host[1]);
+
+		assert_int_equal(gone, !json_at(config, "HostConfig", key, NULL));
+		if (!gone)
+			assert_true(json_equal(value, json_at(config, "HostConfig", key, NULL)));
+	}
+	json_object_foreach(json_object_get(inspect, "Config"), key, value)
+	{
+		if (strcmp(key, "AttachStdout") != 0)
+			assert_true(json_equal(value, json_object_get(config, key)));
+	}
+	assert_null(json_object_get(config, "AttachStdout"));
+	assert_null(json_at(config, "NetworkingConfig", "EndpointsConfig", "bridge", "IPAddress",
+			    NULL));
+
+	assert_int_equal(
+		container_config_adapt(config, "sha256:2222", "baton", 0x1234, 2, "svc", 7000), 0);
+	assert_string_equal(json_text(config, "Image", NULL), "sha256:2222");
+	assert_string_equal(json_text(config, "HostConfig", "Runtime", NULL), "baton");
+	assert_string_equal(json_text(config, "Labels", "my", NULL), "label");
+	struct container_found found;
+	assert_int_equal(container_found_from(&found, json_object_get(config, "Labels")), 0);
+	assert_int_equal(found.session, 0x1234);
+	assert_int_equal(found.epoch, 2);
+	assert_int_equal(found.where.port, 7000);
+	assert_string_equal(found.service, "svc");
+	json_decref(config);
+	json_decref(inspect);
+}
+
+static void test_service(void **state)
+{
+	static const char *const env[] = { "A=b", NULL };
+	struct container_service service = { .name = "svc",
+					     .image = "svc:1",
+					     .env = env,
+					     .port = 53,
+					     .udp = true,
+					     .memory_bytes = 1 << 20,
+					     .cpu_millis = 500 };
+	json_t *config = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(container_config_for_service(&config, &service, "baton", &err), 0);
+	assert_true(json_is_object(json_at(config, "ExposedPorts", "53/udp", NULL)));
+	assert_int_equal(json_integer_value(json_at(config, "HostConfig", "NanoCpus", NULL)),
+			 500000000);
+	assert_true(json_is_null(json_object_get(config, "Cmd")));
+	json_decref(config);
+	service.image = NULL;
+	assert_int_equal(container_config_for_service(&config, &service, "baton", &err), -EINVAL);
+}
+
+static json_t *plan_new(void)
+{
+	json_t *inspect = load(inspect_text);
+	json_t *image = load("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:b\"]}}");
+	json_t *host = load(host_text);
+	json_t *plan = NULL;
+	struct err err;
+
+	assert_int_equal(migration_plan_make(&plan, inspect, image, host, 7000, 30, 20, &err), 0);
+	json_decref(inspect);
+	json_decref(image);
+	json_decref(host);
+	return plan;
+}
+
+static int parse(const json_t *plan, json_t **ret, struct err *err)
+{
+	char *text = json_dumps(plan, 0);
+	int r = migration_plan_parse(ret, text, strlen(text), err);
+
+	free(text);
+	return r;
+}
+
+static void test_plan(void **state)
+{
+	json_t *plan = plan_new();
+	json_t *back = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(parse(plan, &back, &err), 0);
+	assert_true(json_equal(plan, back));
+	assert_false(migration_plan_udp(back));
+	json_decref(back);
+
+	json_object_set_new(plan, "version", json_integer(2));
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	json_object_set_new(plan, "version", json_integer(1));
+	json_object_set_new(plan, "port", json_integer(70000));
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	json_object_set_new(plan, "port", json_string("7000"));
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	json_object_set_new(plan, "port", json_integer(7000));
+	json_object_del(json_object_get(plan, "host"), "cpu");
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	assert_int_equal(migration_plan_parse(&back, "[1", 2, &err), -EPROTO);
+	assert_int_equal(migration_plan_parse(&back, "{}", MIGRATION_PLAN_MAX + 1, &err), -EPROTO);
+	json_decref(plan);
+}
+
+/* A source cannot make us create what we would not let leave. */
+static void test_plan_refused(void **state)
+{
+	static const char *const bad[] = {
+		"{\"Privileged\":true}",
+		"{\"Binds\":[\"/var/run/docker.sock:/s\"]}",
+		"{\"Binds\":[\"/etc:/e:ro\"]}",
+		"{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/etc\",\"Target\":\"/e\"}]}",
+		"{\"Devices\":[{\"PathOnHost\":\"/dev/kvm\"}]}",
+		"{\"NetworkMode\":\"host\"}",
+		"{\"PidMode\":\"container:x\"}",
+		"{\"IpcMode\":\"host\"}",
+		"{\"VolumesFrom\":[\"x\"]}",
+		"{\"AutoRemove\":true}",
+	};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		json_t *plan = plan_new();
+		json_t *back = NULL;
+		json_t *more = load(bad[i]);
+
+		json_object_update(json_at(plan, "config", "HostConfig", NULL), more);
+		assert_int_equal(parse(plan, &back, &err), -EPERM);
+		assert_non_null(strstr(err.text, "cannot be moved"));
+		json_decref(more);
+		json_decref(plan);
+	}
+	json_t *plan = plan_new();
+	json_t *back = NULL;
+	json_object_set_new(json_object_get(plan, "config"), "Tty", json_true());
+	assert_int_equal(parse(plan, &back, &err), -EPERM);
+	assert_non_null(strstr(err.text, "tty"));
+	json_decref(plan);
+}
+
+static void fits(const char *key, const char *ours, int want)
+{
+	json_t *plan = plan_new();
+	json_t *host = load(host_text);
+	struct err err;
+
+	json_object_set_new(host, key, json_string(ours));
+	assert_int_equal(migration_plan_fits_host(plan, host, &err), want);
+	json_decref(host);
+	json_decref(plan);
+}
+
+static void test_fits(void **state)
+{
+	(void)state;
+	fits("architecture", "x86_64", 0);
+	fits("architecture", "aarch64", -EPERM);
+	fits("kernel", "6.18.0", 0);
+	fits("kernel", "5.10.0", -EPERM);
+	fits("criu", "4.3", 0);
+	fits("criu", "4.1.1", -EPERM);
+	fits("criu", "5.0", -EPERM);
+	fits("runc", "1.2.7", 0);
+	fits("runc", "2.0.0", -EPERM);
+	fits("cpu", "avx sse2 sse vme fpu", 0);
+	fits("cpu", "fpu vme sse2 ssse", -EPERM);
+
+	json_t *plan = plan_new();
+	json_t *image = load("{\"RootFS\":{\"Layers\":[\"sha256:b\",\"sha256:a\"]}}");
+	struct err err;
+	assert_int_equal(migration_plan_fits_image(plan, image, &err), -EPERM);
+	json_decref(image);
+	json_decref(plan);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_clone), cmocka_unit_test(test_service),
+		cmocka_unit_test(test_plan),  cmocka_unit_test(test_plan_refused),
+		cmocka_unit_test(test_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
