@@ -128,6 +128,8 @@ void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_da
 {
 	int r = replay_buffer_push(s->copies, d, NULL);
 
+	if (s->acked < d->ack)
+		s->acked = d->ack;
 	switch (r) {
 	case 0:
 		ap_session_say(s, "SVCQ", d->number, "len=%zu", d->len);

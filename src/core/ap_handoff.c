@@ -156,6 +156,16 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 		ap_mud_leave(s, now);
 }
 
+/*
+ * Whether the container at @e can go on with this MUD: the MUD has answers up to @acked, so the
+ * container must have executed so far, or the copies to bring it there must be here (R1).
+ */
+static bool can_go_on(const struct ap_session *s, const struct ap_edge *e)
+{
+	return e->executed >= s->acked || (replay_buffer_started(s->copies) &&
+					   replay_buffer_floor(s->copies) <= e->executed);
+}
+
 static int active_edge(const struct ap_session *s)
 {
 	int best = -1;
@@ -197,6 +207,11 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 	int known = 0;
 
 	int active = active_edge(s);
+	if (active >= 0 && !can_go_on(s, &s->edge[active])) {
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+			    "the container that gave the last answers is gone");
+		return;
+	}
 	if (active >= 0) {
 		ap_handoff_adopt(s, now, active);
 		return;
@@ -267,6 +282,11 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 	}
 	if (gone(source)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
+		return;
+	}
+	if (source->heard && !can_go_on(s, source)) {
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+			    "the container that gave the last answers is gone");
 		return;
 	}
 	m.epoch = source->epoch;

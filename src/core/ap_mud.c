@@ -184,6 +184,8 @@ static void come_back(struct ap_session *s, uint64_t link, const struct wire_mes
 	s->mud_association = m->association;
 	s->response_due = true;
 	s->reassociating = true;
+	if (s->acked < w->ack)
+		s->acked = w->ack;
 	if (s->state == AP_MOVING || s->state == AP_FINDING || s->state == AP_ASSOCIATING)
 		return; /* answered when that is over */
 	ap_mud_respond(s, WIRE_OK, "");
@@ -215,6 +217,7 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 	s->mud_link = link;
 	s->response_due = true;
 	s->reassociating = true;
+	s->acked = w->ack;
 	memcpy(s->mud, w->mud, NAME_SIZE);
 	memcpy(s->service, w->service, NAME_SIZE);
 	memcpy(s->old_ap, w->old_ap, NAME_SIZE);

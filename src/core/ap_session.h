@@ -60,6 +60,7 @@ struct ap_edge {
  * @source:		the one with authority (index into @edge), -1 while unknown
  * @dest:		the one the container moves to, -1 if none
  * @copies:		the replay buffer
+ * @acked:		the MUD has all answers up to this number, so whoever serves it must know them
  * @fence_after:	what FENCE said
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
  * @since_asked:	in SERVING: when the edge server was last told that the MUD is still here
@@ -92,6 +93,7 @@ struct ap_session {
 	int source;
 	int dest;
 	struct replay_buffer *copies;
+	uint64_t acked;
 	uint64_t fence_after;
 	uint64_t fenced_at;
 	uint64_t since_asked;

@@ -134,6 +134,7 @@ static void send_reassociation(struct mud_session *s)
 	memcpy(w->old_ap, s->old_ap, NAME_SIZE);
 	s->proof(w->proof, s->secret, s->session, s->association, s->ap);
 	w->edges = s->edges;
+	w->ack = s->ack;
 	s->ops->to_ap(s->ctx, s->ap, &m);
 	say(s, "REASSOCIATION REQUEST", 0, "ap=%s old_ap=%s", s->ap, s->old_ap);
 }

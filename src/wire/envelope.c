@@ -214,6 +214,7 @@ static int encode_association(Baton__Wire__Envelope *e, const struct wire_messag
 		b.proof = bytes_of(q->proof, sizeof(q->proof));
 		edges_fill(&edges, &room, &q->edges);
 		b.edges = &edges;
+		b.ack = q->ack;
 		return APPEND(e, reassociation_request, REASSOCIATION_REQUEST, b);
 	}
 	default: {
@@ -582,6 +583,7 @@ static void read_reassociation_request(struct reader *rd, struct wire_reassociat
 	read_name(rd, "old_ap", to->old_ap, &b->old_ap);
 	read_fixed(rd, "proof", to->proof, sizeof(to->proof), &b->proof);
 	read_edges(rd, &to->edges, b->edges);
+	to->ack = b->ack;
 }
 
 static void read_move_notify(struct reader *rd, struct wire_move_notify *to,

@@ -179,6 +179,7 @@ struct wire_reassociation_request {
 	char old_ap[NAME_SIZE]; /* may be the new one itself, after a restart or a broken link */
 	uint8_t proof[WIRE_PROOF_SIZE];
 	struct wire_edges edges;
+	uint64_t ack; /* every answer up to this number has reached the MUD */
 };
 
 struct wire_refusal {
