@@ -180,7 +180,9 @@ static void send_all(struct log_reporter *r)
 		;
 	if (l && r->unconfirmed)
 		probe(r, l);
-	if (r->closing && !r->unconfirmed && !r->count)
+	/* a short-lived program's times are worth little without its clock's offset */
+	bool measuring = l && r->samples > 0;
+	if (r->closing && !r->unconfirmed && !r->count && !measuring)
 		finish(r);
 }
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton pki - make the authority and certificates of a deployment
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "cli/command.h"
+#include "net/pki.h"
+
+static const char *const names[] = { "dir=", "days=", "force", NULL };
+
+/** struct pki - Options */
+struct pki {
+	const char *dir;
+	int days;
+	bool force;
+};
+
+static int on_option(void *ctx, const char *name, const char *value, struct err *err)
+{
+	struct pki *p = ctx;
+	char *end;
+
+	if (strcmp(name, "force") == 0) {
+		p->force = true;
+	} else if (strcmp(name, "dir") == 0) {
+		p->dir = value;
+	} else {
+		long days = strtol(value, &end, 10);
+
+		if (*end || days < 1 || days > PKI_CA_DAYS)
+			return err_set(err, -EINVAL, "pki: --days %.20s: want 1 to %d", value,
+				       PKI_CA_DAYS);
+		p->days = (int)days;
+	}
+	return 0;
+}
+
+static int run_pki(const char *config, int argc, char **argv, struct err *err)
+{
+	struct pki p = { .dir = "pki" };
+	int at, r;
+
+	(void)config; /* none is needed before there are certificates */
+	at = command_options(argc, argv, names, on_option, &p, err);
+	if (at < 0)
+		return at;
+	if (argc - at == 1 && strcmp(argv[at], "init") == 0) {
+		r = pki_init(p.dir, p.force, err);
+		if (r < 0)
+			return err_wrap(err, r, "pki init");
+		(void)printf("%s/ca.crt goes to every host; keep %s/ca.key here\n", p.dir, p.dir);
+		return 0;
+	}
+	if (argc - at == 3 && strcmp(argv[at], "issue") == 0) {
+		r = pki_issue(p.dir, argv[at + 1], wire_role_from_name(argv[at + 2]), p.days,
+			      p.force, err);
+		if (r < 0)
+			return err_wrap(err, r, "pki issue");
+		(void)printf("%s/%s.crt and .key go to %s\n", p.dir, argv[at + 1], argv[at + 1]);
+		return 0;
+	}
+	return err_set(err, -EINVAL, "pki: want \"init\" or \"issue NAME ROLE\" (--help)");
+}
+
+const struct command command_pki = {
+	.name = "pki",
+	.arguments = "init | issue NAME ROLE   [--dir DIR] [--days N] [--force]",
+	.summary = "make the authority and certificates of a deployment",
+	.help = "  init           make ca.crt and ca.key\n"
+		"  issue          make NAME.crt and NAME.key; ROLE is mud, ap, es, logrepo or "
+		"operator\n"
+		"  --dir DIR      where (pki)\n"
+		"  --days N       validity of a certificate (825)\n"
+		"  --force        replace files that are there\n",
+	.run = run_pki,
+};

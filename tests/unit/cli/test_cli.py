@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""baton against a real baton-logrepo: certificates, status, events, follow, errors."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BATON, LOGREPO, SEND = sys.argv[1:4]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Cli(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="baton-test-cli-")
+        cls.pki = os.path.join(cls.dir, "pki")
+        cls.address = f"127.0.0.1:{free_port()}"
+        cls.run_ok("pki", "init", "--dir", cls.pki)
+        for name, role in ("LogRepo", "logrepo"), ("op", "operator"), ("USER", "mud"):
+            cls.run_ok("pki", "issue", name, role, "--dir", cls.pki)
+        cls.write("logrepo.conf", f'name = "LogRepo"\nlisten = "{cls.address}"\n'
+                  f'events = "events.jsonl"\n' + cls.identity("LogRepo"))
+        cls.write("op.conf", 'name = "op"\n' + cls.identity("op") +
+                  f'logrepo {{ name = "LogRepo" address = "{cls.address}" }}\n'
+                  f'peer "EdgeServer-1" {{ role = "es" address = "127.0.0.1:{free_port()}" }}\n')
+        cls.logrepo = subprocess.Popen([LOGREPO, "--config", cls.path("logrepo.conf")],
+                                       stderr=subprocess.PIPE, text=True)
+        # it says when it is ready
+        assert "listening on" in cls.logrepo.stderr.readline()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.logrepo.send_signal(signal.SIGTERM)
+        code = cls.logrepo.wait(10)
+        rest = cls.logrepo.stderr.read()
+        cls.logrepo.stderr.close()
+        shutil.rmtree(cls.dir)
+        assert code == 0 and "stopping" in rest, (code, rest)
+
+    @classmethod
+    def path(cls, name):
+        return os.path.join(cls.dir, name)
+
+    @classmethod
+    def write(cls, name, text):
+        with open(cls.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    @classmethod
+    def identity(cls, name):
+        return f'pki {{ ca = "pki/ca.crt" cert = "pki/{name}.crt" key = "pki/{name}.key" }}\n'
+
+    @classmethod
+    def run_it(cls, *args):
+        return subprocess.run([BATON, "--config", cls.path("op.conf"), *args], text=True,
+                              capture_output=True, timeout=30, check=False)
+
+    @classmethod
+    def run_ok(cls, *args):
+        p = cls.run_it(*args)
+        assert p.returncode == 0, p.stderr
+        return p.stdout
+
+    def fails(self, words, *args):
+        p = self.run_it(*args)
+        self.assertEqual(p.returncode, 2, p)
+        self.assertIn(words, p.stderr)
+        self.assertEqual(p.stderr.count("\n"), 1)
+
+    def send(self, count):
+        subprocess.run([SEND, self.pki, "USER", self.address, str(count)], check=True, timeout=30)
+
+    def test_events(self):
+        self.send(2500)
+        lines = self.run_ok("events", "--json", "--kind", "SVCR", "--node", "USER").splitlines()
+        events = [json.loads(line) for line in lines]
+        self.assertEqual([e["number"] for e in events], list(range(1, 1251)))
+        self.assertEqual(events[0]["session"], "0000000000abcdef")
+        text = self.run_ok("events", "--session", "abcdef", "--since", "1h")
+        self.assertEqual(text.count("\n"), 2500)
+        self.assertIn("USER           SVCQ                     7 [0000000000abcdef]", text)
+        self.assertEqual(self.run_ok("events", "--since", "@9999999999"), "")
+        self.assertIn("CLOCK OFFSET", self.run_ok("events", "--kind", "CLOCK OFFSET"))
+        with open(self.path("events.jsonl"), encoding="utf-8") as f:
+            self.assertGreaterEqual(len([json.loads(line) for line in f]), 2500)
+        # what comes later is followed
+        with subprocess.Popen([BATON, "--config", self.path("op.conf"), "events", "--follow",
+                               "--kind", "SVCQ"], stdout=subprocess.PIPE, text=True) as p:
+            for _ in range(1250):
+                p.stdout.readline()
+            self.send(1)
+            self.assertIn("SVCQ                     1", p.stdout.readline())
+            p.kill()
+
+    def test_status(self):
+        p = self.run_it("status")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("EdgeServer-1     es       down", p.stdout)
+        self.assertIn("LogRepo          logrepo  up   stored=", p.stdout)
+        self.assertIn("Connection refused", p.stderr)
+        self.assertIn('"lost":0', self.run_ok("status", "--node", "LogRepo", "--json"))
+
+    def test_mistakes(self):
+        self.fails("which command?")
+        self.fails('command "dance" is unknown', "dance")
+        self.fails("option", "events", "--what")
+        self.fails("want 90s", "events", "--since", "yesterday")
+        self.fails('session "xyz" is no number', "events", "--session", "xyz")
+        self.fails("knows no node", "status", "--node", "X")
+        self.fails("which container?", "check")
+        self.fails("--node NAME", "check", "abc")
+        self.fails("knows no edge server", "check", "abc", "--node", "LogRepo")
+        self.fails("--force replaces it", "pki", "init", "--dir", self.pki)
+        self.fails("role: want mud", "pki", "issue", "x", "boss", "--dir", self.pki)
+        self.fails("want 1 to 63", "pki", "issue", "../x", "ap", "--dir", self.pki)
+        p = subprocess.run([BATON, "--config", "/nowhere.conf", "status"], text=True,
+                           capture_output=True, timeout=30, check=False)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn("/nowhere.conf", p.stderr)
+
+    def test_certificates_decide(self):
+        # a user device may report events but not ask for them
+        with open(self.path("op.conf"), encoding="utf-8") as f:
+            self.write("mud.conf", f.read().replace("/op.", "/USER."))
+        p = subprocess.run([BATON, "--config", self.path("mud.conf"), "events"], text=True,
+                           capture_output=True, timeout=30, check=False)
+        self.assertEqual(p.returncode, 2)
+        self.assertIn("only an operator may ask", p.stderr)
+
+    def test_help(self):
+        self.assertIn("sessions_max", self.run_ok("--help"))
+        for command in "status", "sessions", "events", "check", "pki":
+            self.assertIn(f"baton {command} - ", self.run_ok(command, "--help"))
+        for option in "--help", "--version":
+            subprocess.run([LOGREPO, option], check=True, stdout=subprocess.DEVNULL, timeout=30)
+        p = subprocess.run([LOGREPO, "--check-config", "--config", self.path("logrepo.conf")],
+                           text=True, capture_output=True, timeout=30, check=True)
+        self.assertIn("is valid", p.stdout)
+        p = subprocess.run([LOGREPO, "--config", self.path("op.conf")],
+                           text=True, capture_output=True, timeout=30, check=False)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("is no setting of role", p.stderr)
+        # a second one on the same file
+        p = subprocess.run([LOGREPO, "--config", self.path("logrepo.conf")],
+                           text=True, capture_output=True, timeout=30, check=False)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("does another baton-logrepo run?", p.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
