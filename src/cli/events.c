@@ -18,8 +18,9 @@
 
 #define FOLLOW_MS 300
 
-static const char *const names[] = { "session=", "node=",  "kind=", "since=",
-				     "follow",	 "json", NULL };
+static const char *const names[] = {
+	"session=", "node=", "kind=", "since=", "follow", "json", NULL
+};
 
 /** struct events - Options; @filter is what goes to the LogRepo */
 struct events {
@@ -127,7 +128,8 @@ static int print_page(struct inquiry *q, struct events *e, struct err *err)
 	free(filter);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(answer, "events"), i, event) {
+	json_array_foreach(json_object_get(answer, "events"), i, event)
+	{
 		print_event(e, event);
 	}
 	r = json_is_true(json_object_get(answer, "more"));

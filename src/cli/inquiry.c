@@ -68,8 +68,7 @@ int inquiry_ask(struct inquiry *q, const char *text, json_t **ret, struct err *e
 		return r;
 	if (m.text.status != WIRE_OK)
 		/* -EINVAL keeps err_set() from adding a text of its own to the node's words */
-		return err_set(err, -EINVAL, "%.*s",
-			       m.text.len > 400 ? 400 : (int)m.text.len,
+		return err_set(err, -EINVAL, "%.*s", m.text.len > 400 ? 400 : (int)m.text.len,
 			       (const char *)m.text.bytes);
 	json_t *j = json_loadb((const char *)m.text.bytes, m.text.len, JSON_DECODE_ANY, &why);
 	if (!j)

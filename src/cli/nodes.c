@@ -41,8 +41,8 @@ int nodes_load(struct nodes **ret, const char *config, struct err *err)
 			n->node[n->count++] = (struct node){ p->name, p->role, p->address };
 	}
 	if (c->logrepo_address)
-		n->node[n->count++] = (struct node){ c->logrepo_name, WIRE_ROLE_LOGREPO,
-						     c->logrepo_address };
+		n->node[n->count++] =
+			(struct node){ c->logrepo_name, WIRE_ROLE_LOGREPO, c->logrepo_address };
 	*ret = TAKE_PTR(n);
 	return 0;
 }

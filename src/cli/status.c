@@ -69,7 +69,8 @@ static void print_value(const json_t *v)
 		(void)printf("-");
 		break;
 	case JSON_OBJECT:
-		json_object_foreach((json_t *)(uintptr_t)v, key, item) {
+		json_object_foreach((json_t *)(uintptr_t)v, key, item)
+		{
 			(void)printf(first ? "" : ",");
 			first = false;
 			print_safe(key);
@@ -78,7 +79,8 @@ static void print_value(const json_t *v)
 		}
 		break;
 	case JSON_ARRAY:
-		json_array_foreach(v, i, item) {
+		json_array_foreach(v, i, item)
+		{
 			(void)printf(i ? "," : "");
 			print_value(item);
 		}
@@ -92,7 +94,8 @@ static void print_fields(json_t *j)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(j, key, v) {
+	json_object_foreach(j, key, v)
+	{
 		if (strcmp(key, "node") == 0 || strcmp(key, "role") == 0)
 			continue;
 		(void)putchar(' ');
@@ -104,8 +107,8 @@ static void print_fields(json_t *j)
 }
 
 /* Connects, asks once, disconnects */
-static int ask_node(const struct nodes *n, const struct node *node, const char *text,
-		    json_t **ret, struct err *err)
+static int ask_node(const struct nodes *n, const struct node *node, const char *text, json_t **ret,
+		    struct err *err)
 {
 	struct inquiry *opened = NULL;
 	int r;
@@ -122,7 +125,8 @@ static void print_session_list(const struct node *node, json_t *answer)
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "sessions"), i, s) {
+	json_array_foreach(json_object_get(answer, "sessions"), i, s)
+	{
 		(void)printf("%-16s", node->name);
 		print_fields(s);
 	}
@@ -202,7 +206,8 @@ static int print_findings(const char *container, json_t *answer)
 	json_t *finding;
 	size_t i;
 
-	json_array_foreach(list, i, finding) {
+	json_array_foreach(list, i, finding)
+	{
 		const char *what = json_string_value(json_object_get(finding, "what"));
 		const char *remedy = json_string_value(json_object_get(finding, "remedy"));
 
@@ -257,8 +262,7 @@ static int run_check(const char *config, int argc, char **argv, struct err *err)
 
 		(void)printf("%s\n", dump ? dump : "null");
 		free(dump);
-		json_t *list = json_is_array(answer) ? answer
-						     : json_object_get(answer, "findings");
+		json_t *list = json_is_array(answer) ? answer : json_object_get(answer, "findings");
 		r = json_array_size(list) ? 1 : 0;
 	} else {
 		r = print_findings(container, answer);

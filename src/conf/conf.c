@@ -20,19 +20,19 @@
  * Only this file knows libconfuse.
  */
 
-#define ROLE(r)	   (1u << (r))
-#define MUD	   ROLE(WIRE_ROLE_MUD)
-#define AP	   ROLE(WIRE_ROLE_AP)
-#define ES	   ROLE(WIRE_ROLE_ES)
-#define LOGREPO	   ROLE(WIRE_ROLE_LOGREPO)
+#define ROLE(r)    (1u << (r))
+#define MUD        ROLE(WIRE_ROLE_MUD)
+#define AP         ROLE(WIRE_ROLE_AP)
+#define ES         ROLE(WIRE_ROLE_ES)
+#define LOGREPO    ROLE(WIRE_ROLE_LOGREPO)
 #define OPERATOR   ROLE(WIRE_ROLE_OPERATOR)
 #define EVERY_ROLE (MUD | AP | ES | LOGREPO | OPERATOR)
 
 #define START_MS_DEFAULT 30000
-#define START_MS_MAX	 3600000
-#define MEMORY_MB_MAX	 (16L << 20)
-#define CPU_MILLIS_MAX	 1000000
-#define FILE_BYTES_MAX	 (4 << 20)
+#define START_MS_MAX     3600000
+#define MEMORY_MB_MAX    (16L << 20)
+#define CPU_MILLIS_MAX   1000000
+#define FILE_BYTES_MAX   (4 << 20)
 
 /* One setting of the top level: who may have it, who must, and what it is for */
 struct setting {
@@ -92,8 +92,7 @@ static int mistake(cfg_t *cfg, const char *fmt, ...)
 }
 
 /* libconfuse's own complaints: syntax, unknown settings, wrong types */
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
-	__attribute__((format(printf, 2, 0)));
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	char text[ERR_TEXT_MAX];
@@ -273,8 +272,7 @@ static int on_list(cfg_t *cfg, cfg_opt_t *opt)
 		const char *equals = s ? strchr(s, '=') : NULL;
 
 		if (strcmp(opt->name, "env") == 0 && (!equals || equals == s))
-			return mistake(cfg, "env entry \"%.80s\": want \"NAME=VALUE\"",
-				       s ? s : "");
+			return mistake(cfg, "env entry \"%.80s\": want \"NAME=VALUE\"", s ? s : "");
 	}
 	return 0;
 }
@@ -333,8 +331,7 @@ static int check_required(const char *path, cfg_t *cfg)
 	return 0;
 }
 
-static int check_section(const char *path, cfg_t *cfg, const char *section,
-			 const char *const *keys)
+static int check_section(const char *path, cfg_t *cfg, const char *section, const char *const *keys)
 {
 	cfg_t *sec = cfg_size(cfg, section) ? cfg_getsec(cfg, section) : NULL;
 
@@ -391,8 +388,7 @@ static int copy_path(char **to, const char *from, const char *conf_path)
 
 	if (!from || from[0] == '/' || !slash)
 		return copy_string(to, from);
-	return asprintf(to, "%.*s/%s", (int)(slash - conf_path), conf_path, from) < 0 ? -ENOMEM
-										      : 0;
+	return asprintf(to, "%.*s/%s", (int)(slash - conf_path), conf_path, from) < 0 ? -ENOMEM : 0;
 }
 
 static void copy_name(char to[NAME_SIZE], const char *from)
@@ -719,8 +715,10 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_END(),
 	};
 	cfg_opt_t peer[] = {
-		CFG_STR("role", NULL, CFGF_NONE),     CFG_STR("address", NULL, CFGF_NONE),
-		CFG_STR("transfer", NULL, CFGF_NONE), CFG_STR("es", NULL, CFGF_NONE),
+		CFG_STR("role", NULL, CFGF_NONE),
+		CFG_STR("address", NULL, CFGF_NONE),
+		CFG_STR("transfer", NULL, CFGF_NONE),
+		CFG_STR("es", NULL, CFGF_NONE),
 		CFG_END(),
 	};
 	cfg_opt_t service[] = {

@@ -32,9 +32,9 @@
 
 struct err;
 
-#define CONF_PEERS_MAX	  256
+#define CONF_PEERS_MAX    256
 #define CONF_SERVICES_MAX 64
-#define CONF_LIST_MAX	  256 /* entries of env, command and ap */
+#define CONF_LIST_MAX     256 /* entries of env, command and ap */
 
 /** struct conf_pki - Files of our identity */
 struct conf_pki {
@@ -62,13 +62,13 @@ struct conf_peer {
 /** enum conf_codec - Where a message of a service ends */
 enum conf_codec {
 	CONF_CODEC_FRAME, /* 4-byte big-endian length, then payload, over TCP */
-	CONF_CODEC_UDP,	  /* a datagram is a message */
+	CONF_CODEC_UDP,   /* a datagram is a message */
 };
 
 /** enum conf_sync - How a moved container catches up (R6) */
 enum conf_sync {
 	CONF_SYNC_REPLAY, /* it executes copies of the requests */
-	CONF_SYNC_HOLD,	  /* new requests wait */
+	CONF_SYNC_HOLD,   /* new requests wait */
 };
 
 /**

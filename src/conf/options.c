@@ -49,8 +49,7 @@ void options_help(const struct options *o, FILE *to)
 	conf_help(to, o->role);
 }
 
-int options_load(const struct options *o, int argc, char **argv, struct conf **ret,
-		 struct err *err)
+int options_load(const struct options *o, int argc, char **argv, struct conf **ret, struct err *err)
 {
 	struct option table[ARRAY_SIZE(common) + OPTIONS_EXTRA_MAX + 1] = { 0 };
 	const char *config = NULL;

@@ -14,6 +14,9 @@
 #include "core/ap_session.h"
 #include "core/replay_buffer.h"
 
+#define DIVERGENCES_MAX 3 /* a doubt at the source may look like one; three do not */
+#define FINDING_ROUNDS	3 /* authority may move while we ask: one round alone can miss it */
+
 static bool gone(const struct ap_edge *e)
 {
 	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
@@ -104,7 +107,7 @@ static void retire_predecessors(struct ap_session *s, const struct ap_edge *e)
 }
 
 /* What a copy that is no more answered: nobody heard it, so it does not count. */
-static void forget_copy_answers(struct ap_session *s)
+static void forget_copy_answers(struct ap_session *s, bool delivered_too)
 {
 	for (uint64_t n = replay_buffer_floor(s->copies) + 1;; n++) {
 		struct replay_copy *c = replay_buffer_find(s->copies, n);
@@ -112,7 +115,7 @@ static void forget_copy_answers(struct ap_session *s)
 		if (!c)
 			return;
 		replay_buffer_release(s->copies, c);
-		if (!c->delivered)
+		if (!c->delivered || delivered_too)
 			c->has_digest[REPLAY_COPY] = false;
 	}
 }
@@ -133,7 +136,7 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	bool at_home = name_equal(e->name, s->node->home);
 
 	retire_predecessors(s, e);
-	forget_copy_answers(s);
+	forget_copy_answers(s, false);
 	forget_other_edges(s, index);
 	s->source = index;
 	s->dest = -1;
@@ -235,6 +238,11 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		go_back(s, now, "the access point that moved it is gone");
 		return;
 	}
+	if (++s->rounds < FINDING_ROUNDS) {
+		for (int i = 0; i < AP_EDGES_MAX; i++)
+			s->edge[i].heard = false; /* asked again when next_retry comes */
+		return;
+	}
 	ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 		    known ? "no edge server has the session" : "no edge server was named");
 }
@@ -249,7 +257,7 @@ static void drop_attempt(struct ap_session *s, uint64_t now, const char *why)
 	s->attempts++;
 	ap_session_say(s, "MIGRATION DROPPED", 0, "%s; %s", why,
 		       s->diverged ? "not tried again" : "tried again later");
-	forget_copy_answers(s);
+	forget_copy_answers(s, true);
 	forget_other_edges(s, s->source);
 	s->dest = -1;
 	ap_session_move(s, AP_SERVING, now);
@@ -313,13 +321,19 @@ static void go_back(struct ap_session *s, uint64_t now, const char *why)
 {
 	ap_session_move(s, AP_GOING_BACK, now);
 	s->attempts++;
+	/* what the others said before the source was fenced may be out of date: ask again (R4) */
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (i != s->source)
+			s->edge[i].heard = false;
+	}
 	ap_session_say(s, "GOING BACK", 0, "to %s: %s", ap_session_source(s)->name, why);
 	going_back_repeat(s, now);
 }
 
 void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt)
 {
-	s->diverged |= !in_doubt;
+	s->divergences += !in_doubt;
+	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	ap_session_say(s, "DIVERGED", number, "%s",
 		       in_doubt ? "the outcome at the source is in doubt"
 				: "the copy answered otherwise");
@@ -365,6 +379,7 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 			       source->state != WIRE_ES_RETIRED))
 		return false;
 	ap_session_move(s, AP_FINDING, now);
+	s->rounds = 0;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		s->edge[i].heard = false;
 		if (s->edge[i].name[0])

@@ -65,7 +65,9 @@ struct ap_edge {
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
  * @since_asked:	in SERVING: when the edge server was last told that the MUD is still here
  * @next_retry:		when commands without an answer are repeated
- * @diverged:		CT-y answered otherwise than CT-x: not tried again here (R5)
+ * @divergences:	times a CT-y answered otherwise than CT-x (R5)
+ * @diverged:		too often: a migration is not tried again here
+ * @rounds:		how often all edge servers were asked in FINDING
  * @attempts:		migrations that failed in a row
  * @next_attempt:	when to try again
  * @move:		the MUD is elsewhere already, its new access point waits for the context
@@ -98,7 +100,9 @@ struct ap_session {
 	uint64_t fenced_at;
 	uint64_t since_asked;
 	uint64_t next_retry;
+	uint32_t divergences;
 	bool diverged;
+	uint32_t rounds;
 	uint32_t attempts;
 	uint64_t next_attempt;
 	struct wire_move_notify move;

@@ -283,6 +283,8 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 {
 	if (s->removing)
 		return "the older container of this session is still being removed";
+	if (m->association < s->record.association)
+		return "the user moved on since";
 	switch (s->record.state) {
 	case WIRE_ES_RETIRED:
 	case WIRE_ES_LOST:

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,12 +56,13 @@ static void check_mounts(json_t *findings, const json_t *config, const json_t *h
 
 	json_array_foreach(json_object_get(host, "Binds"), i, item)
 	{
-		const char *text = json_string_value(item);
-		const char *bind = text ? text : "?";
-		char source[PATH_MAX];
+		const char *bind = json_string_value(item);
+		char source[512] = "?";
+		char target[512] = "?";
 
-		(void)snprintf(source, sizeof(source), "%.*s", (int)strcspn(bind, ":"), bind);
-		check_mount(findings, source, bind + strcspn(bind, ":"));
+		if (bind)
+			(void)sscanf(bind, "%511[^:]:%511[^:]", source, target);
+		check_mount(findings, source, target);
 	}
 	json_array_foreach(json_object_get(host, "Mounts"), i, item)
 	{

@@ -172,6 +172,8 @@ void container_address_from(struct container_address *to, const json_t *inspect,
 	}
 	(void)snprintf(to->id, sizeof(to->id), "%s", json_text(inspect, "Id", NULL));
 	(void)snprintf(to->ip, sizeof(to->ip), "%s", ip);
+	(void)snprintf(to->started, sizeof(to->started), "%s",
+		       json_text(inspect, "State", "StartedAt", NULL));
 	to->port = port;
 }
 

@@ -25,11 +25,19 @@ struct container_management;
 #define CONTAINER_IP_SIZE 46   /* INET6_ADDRSTRLEN */
 #define CONTAINERS_MAX    1024 /* listed at a time (R9) */
 
-/** struct container_address - Where a container is reached */
+#define CONTAINER_TIME_SIZE 40 /* RFC 3339 with nanoseconds, and the NUL */
+
+/**
+ * struct container_address - Where a container is reached, and since when it runs
+ *
+ * @started changes when the engine starts the container anew (restart policy, `docker restart`):
+ * its processes are fresh then and the session's state is lost, although the id is the same.
+ */
 struct container_address {
 	char id[CONTAINER_ID_SIZE];
 	char ip[CONTAINER_IP_SIZE];
 	uint16_t port;
+	char started[CONTAINER_TIME_SIZE];
 };
 
 /**

@@ -114,8 +114,7 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 
 	switch (m->type) {
 	case WIRE_EVENTS:
-		report_storage(p,
-			       storage_store(p->storage, link_peer_name(l), &m->events, &err),
+		report_storage(p, storage_store(p->storage, link_peer_name(l), &m->events, &err),
 			       &err);
 		break;
 	case WIRE_INQUIRY:
@@ -207,9 +206,9 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 		return r;
 	if (tls_context_role(p->tls) != WIRE_ROLE_LOGREPO ||
 	    !name_equal(tls_context_name(p->tls), c->name))
-		return err_set(err, -EINVAL, "%s belongs to %s %s, this is logrepo %s",
-			       c->pki.cert, wire_role_name(tls_context_role(p->tls)),
-			       tls_context_name(p->tls), c->name);
+		return err_set(err, -EINVAL, "%s belongs to %s %s, this is logrepo %s", c->pki.cert,
+			       wire_role_name(tls_context_role(p->tls)), tls_context_name(p->tls),
+			       c->name);
 	r = open_storage(p, c, err);
 	if (r < 0)
 		return r;

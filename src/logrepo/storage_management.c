@@ -65,8 +65,8 @@ static int store_loss(struct storage *s, const char *sender, uint64_t dropped, s
 	e.time_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 	(void)snprintf(e.node, sizeof(e.node), "%s", sender);
 	(void)snprintf(e.kind, sizeof(e.kind), "EVENTS DROPPED");
-	(void)snprintf(e.detail, sizeof(e.detail),
-		       "%" PRIu64 " events before this one are missing", dropped);
+	(void)snprintf(e.detail, sizeof(e.detail), "%" PRIu64 " events before this one are missing",
+		       dropped);
 	return s->backend.append(s->backend.self, &e, 1, err);
 }
 
@@ -138,8 +138,7 @@ static int on_event(void *ctx, const struct wire_event *e)
 	return q->result < 0;
 }
 
-static int read_filter(json_t *filter, struct query *q, struct storage_cursor *at,
-		       struct err *err)
+static int read_filter(json_t *filter, struct query *q, struct storage_cursor *at, struct err *err)
 {
 	const char *session = NULL, *cursor = NULL;
 	json_int_t since = 0, limit = STORAGE_PAGE_MAX;
@@ -158,7 +157,8 @@ static int read_filter(json_t *filter, struct query *q, struct storage_cursor *a
 			return err_set(err, -EINVAL, "filter: session \"%.32s\" is no number",
 				       session);
 	}
-	if (cursor && sscanf(cursor, "%" SCNu64 ":%" SCNu64 "%c", &at->part, &at->offset, &rest) != 2)
+	if (cursor &&
+	    sscanf(cursor, "%" SCNu64 ":%" SCNu64 "%c", &at->part, &at->offset, &rest) != 2)
 		return err_set(err, -EINVAL, "filter: cursor \"%.48s\" is none of ours", cursor);
 	if (since < 0 || limit < 1 || limit > STORAGE_PAGE_MAX)
 		return err_set(err, -EINVAL, "filter: want since_us >= 0 and limit 1 to %d",
@@ -169,8 +169,7 @@ static int read_filter(json_t *filter, struct query *q, struct storage_cursor *a
 }
 
 /* The page itself, once the filter is read */
-static int fill_page(struct storage *s, struct query *q, struct storage_cursor *at,
-		     struct err *err)
+static int fill_page(struct storage *s, struct query *q, struct storage_cursor *at, struct err *err)
 {
 	char end[128];
 	int r;
@@ -182,9 +181,8 @@ static int fill_page(struct storage *s, struct query *q, struct storage_cursor *
 		r = err_set(err, q->result, "answer");
 	if (r < 0)
 		return r;
-	int n = snprintf(end, sizeof(end),
-			 "],\"cursor\":\"%" PRIu64 ":%" PRIu64 "\",\"more\":%s}", at->part,
-			 at->offset, q->full ? "true" : "false");
+	int n = snprintf(end, sizeof(end), "],\"cursor\":\"%" PRIu64 ":%" PRIu64 "\",\"more\":%s}",
+			 at->part, at->offset, q->full ? "true" : "false");
 	return buf_append(q->answer, end, (size_t)n, err);
 }
 

@@ -38,22 +38,22 @@
 #define DEFAULT_QUEUE_BYTES  (8u << 20)
 #define DEFAULT_HANDSHAKE_MS 5000
 #define DEFAULT_PROBE_MS     1000
-#define DEFAULT_DEAD_MS	     10000
+#define DEFAULT_DEAD_MS      10000
 #define DEFAULT_RETRY_MIN_MS 50
 #define DEFAULT_RETRY_MAX_MS 2000
 #define DEFAULT_ACCEPTED_MAX 1024
 
-#define BACKLOG		  128
-#define DECRYPT_STEP	  16384u /* one TLS record */
+#define BACKLOG           128
+#define DECRYPT_STEP      16384u /* one TLS record */
 #define PROBE_QUEUE_BYTES 65536u /* with more waiting, the bytes themselves will show if it lives */
-#define KEEP_BYTES	  (1u << 20)
+#define KEEP_BYTES        (1u << 20)
 #define REFUSALS_A_SECOND 10
 
 /* enum link_state - Where a connection is; only UP is known to its owner */
 enum link_state {
 	LINK_CONNECTING, /* TCP */
-	LINK_HANDSHAKE,	 /* TLS */
-	LINK_HELLO,	 /* ours is sent, the other's is awaited */
+	LINK_HANDSHAKE,  /* TLS */
+	LINK_HELLO,      /* ours is sent, the other's is awaited */
 	LINK_UP,
 	LINK_CLOSING, /* handles are being closed */
 };
@@ -869,7 +869,8 @@ void listener_close(struct listener *ls)
 	if (!ls || ls->closing)
 		return;
 	ls->closing = true;
-	list_for_each_safe(i, next, &ls->links) {
+	list_for_each_safe(i, next, &ls->links)
+	{
 		link_close(list_entry(i, struct link, item));
 	}
 	uv_close((uv_handle_t *)&ls->tcp, on_listener_closed);
@@ -894,8 +895,8 @@ static void peer_retry_later(struct peer *p)
 {
 	uint32_t wait = p->wait_ms;
 
-	p->wait_ms = wait * 2 < p->setup.limits.retry_max_ms ? wait * 2
-							     : p->setup.limits.retry_max_ms;
+	p->wait_ms =
+		wait * 2 < p->setup.limits.retry_max_ms ? wait * 2 : p->setup.limits.retry_max_ms;
 	(void)uv_timer_start(&p->timer, on_retry, wait, 0);
 }
 

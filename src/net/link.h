@@ -34,16 +34,16 @@
 #include "wire/message.h"
 
 struct err;
-struct link;	 /* opaque: one connection that is up */
+struct link;     /* opaque: one connection that is up */
 struct listener; /* opaque: accepts connections */
-struct peer;	 /* opaque: keeps a connection to one named program */
+struct peer;     /* opaque: keeps a connection to one named program */
 struct tls_context;
 struct uv_loop_s;
 
 /** enum link_e - Positive results; the direct caller must handle each one */
 enum link_e {
 	LINK_E_FULL = 1, /* the queue is at its limit, nothing was queued; writable() will come */
-	LINK_E_DOWN,	 /* the link has failed, down() will come */
+	LINK_E_DOWN,     /* the link has failed, down() will come */
 };
 
 /** LINK_ROLE() - Bit of a role in the mask of roles that a listener accepts */

@@ -281,9 +281,10 @@ static int describe_alert(int alert, struct err *err)
 	case SSL_AD_UNKNOWN_CA:
 	case SSL_AD_DECRYPT_ERROR:
 	case SSL_AD_ACCESS_DENIED:
-		return err_set(err, -EACCES,
-			       "the peer refused our certificate (%s): is it of the same authority?",
-			       SSL_alert_desc_string_long(alert));
+		return err_set(
+			err, -EACCES,
+			"the peer refused our certificate (%s): is it of the same authority?",
+			SSL_alert_desc_string_long(alert));
 	case SSL_AD_CERTIFICATE_EXPIRED:
 		return err_set(err, -EACCES,
 			       "the peer refused our certificate as expired: issue a new one, or "

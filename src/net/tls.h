@@ -30,7 +30,7 @@ struct tls_session; /* opaque: one connection */
 enum tls_e {
 	TLS_E_WANT_READ = 1, /* nothing can be done before more bytes come in */
 	TLS_E_WANT_WRITE,    /* nothing can be done before bytes go out (sockets only) */
-	TLS_E_CLOSED,	     /* the peer ended the connection in good order */
+	TLS_E_CLOSED,        /* the peer ended the connection in good order */
 };
 
 /**

@@ -22,7 +22,7 @@
  * call can be stuck in the kernel.
  */
 
-#define BACKLOG	  16
+#define BACKLOG   16
 #define READ_STEP 65536u
 #define IN_LIMIT  (WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX + READ_STEP)
 
@@ -120,8 +120,7 @@ int tls_stream_listen(const char *address, struct err *err)
 	r = address_parse(&a, address, err);
 	if (r < 0)
 		return err_wrap(err, r, "listen");
-	auto_close int fd =
-		socket(a.any.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	auto_close int fd = socket(a.any.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(err, -errno, "listen on %s", address);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -253,8 +252,8 @@ int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const c
 	return 0;
 }
 
-int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd,
-		      unsigned int roles, int cancel_fd, int timeout_ms, struct err *err)
+int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd, unsigned int roles,
+		      int cancel_fd, int timeout_ms, struct err *err)
 {
 	struct tls_stream *made = NULL;
 	int r;

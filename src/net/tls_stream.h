@@ -66,8 +66,8 @@ int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const c
  *
  * Return: 0, or negative error code
  */
-int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd,
-		      unsigned int roles, int cancel_fd, int timeout_ms, struct err *err);
+int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd, unsigned int roles,
+		      int cancel_fd, int timeout_ms, struct err *err);
 
 /** tls_stream_free() - Close without waiting; @s may be NULL. Return: NULL, always */
 struct tls_stream *tls_stream_free(struct tls_stream *s);

@@ -342,8 +342,8 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
 	return 0;
 }
 
-void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session,
-			uint64_t number, const char *fmt, ...)
+void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session, uint64_t number,
+			const char *fmt, ...)
 {
 	struct wire_event e = { .session = session, .number = number };
 	va_list ap;

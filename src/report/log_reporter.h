@@ -24,7 +24,7 @@ struct tls_context;
 struct uv_loop_s;
 
 #define LOG_REPORTER_RING     8192 /* events that can wait */
-#define LOG_REPORTER_BATCH_MS 5	   /* longest wait for a batch to fill while the link is up */
+#define LOG_REPORTER_BATCH_MS 5    /* longest wait for a batch to fill while the link is up */
 #define LOG_REPORTER_CLOSE_MS 2000 /* longest wait for the last events to leave */
 
 /**
@@ -70,9 +70,8 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
  * Any thread may call this until log_reporter_close(). It takes a mutex that is held for a few
  * instructions only, and never waits for anything else.
  */
-void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session,
-			uint64_t number, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session, uint64_t number,
+			const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /** log_reporter_dropped() - Events dropped since the start, because the ring was full */
 uint64_t log_reporter_dropped(struct log_reporter *r);

@@ -700,8 +700,7 @@ static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct 
 		read_association_response(rd, &m->association_response, e->association_response);
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_REASSOCIATION_REQUEST:
-		read_reassociation_request(rd, &m->reassociation_request,
-					   e->reassociation_request);
+		read_reassociation_request(rd, &m->reassociation_request, e->reassociation_request);
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_EDGE_NOTICE:
 		read_edges(rd, &m->edges, e->edge_notice);
@@ -784,8 +783,8 @@ int envelope_decode(const uint8_t *bytes, size_t len, struct wire_message *m,
 		return err_set(err, -EPROTO, "unknown message type %u", e->type);
 	struct reader rd = { .message = wire_type_name(e->type), .err = err };
 	if ((int)e->body_case != body)
-		return err_set(err, -EPROTO, "%s: body %d, want %d", rd.message,
-			       (int)e->body_case, body);
+		return err_set(err, -EPROTO, "%s: body %d, want %d", rd.message, (int)e->body_case,
+			       body);
 	m->type = e->type;
 	m->session = e->session;
 	m->association = e->association;

@@ -218,6 +218,11 @@ int main(int argc, char **argv)
 	if (check && migration_controller_check(s.mc, argv[3], checked, &s, &err) < 0)
 		printf("error %s\n", err.text);
 	if (s.source) {
+		char pid[16];
+
+		/* For a hook of the test that kills us. */
+		(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+		(void)setenv("CUT_ES_PID", pid, 1);
 		struct migration_source source = { .association = 1,
 						   .epoch = (uint32_t)strtoul(
 							   getenv("BATON_EPOCH") ?: "1", NULL, 10),

@@ -30,28 +30,28 @@ static const char ap_conf[] =
 	"peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7100\" es = \"EdgeServer-2\" }\n"
 	"limits { grace_ms = 3000 }\n";
 
-static const char es_conf[] =
-	"name = \"EdgeServer-1\"\n"
-	"listen = \"192.0.2.1:7200\"\n"
-	"transfer_listen = \"192.0.2.1:7201\"\n" PKI
-	"docker { socket = \"/run/docker.sock\" runc_root = \"/run/runc\" }\n"
-	"state_dir = \"state\"\n"
-	"checkpoint_dir = \"/run/baton\"\n"
-	"service \"chain\" {\n"
-	"  image = \"baton/chain\"\n"
-	"  port = 9000\n"
-	"  sync = \"hold\"\n"
-	"  codec = \"udp\"\n"
-	"  memory_mb = 64\n"
-	"  env = { \"TZ=UTC\", \"A=b=c\" }\n"
-	"  command = { \"python3\", \"/app.py\" }\n"
-	"}\n"
-	"peer \"EdgeServer-2\" { role = \"es\" address = \"192.0.2.2:7200\" "
-	"transfer = \"192.0.2.2:7201\" }\n";
+static const char es_conf[] = "name = \"EdgeServer-1\"\n"
+			      "listen = \"192.0.2.1:7200\"\n"
+			      "transfer_listen = \"192.0.2.1:7201\"\n" PKI
+			      "docker { socket = \"/run/docker.sock\" runc_root = \"/run/runc\" }\n"
+			      "state_dir = \"state\"\n"
+			      "checkpoint_dir = \"/run/baton\"\n"
+			      "service \"chain\" {\n"
+			      "  image = \"baton/chain\"\n"
+			      "  port = 9000\n"
+			      "  sync = \"hold\"\n"
+			      "  codec = \"udp\"\n"
+			      "  memory_mb = 64\n"
+			      "  env = { \"TZ=UTC\", \"A=b=c\" }\n"
+			      "  command = { \"python3\", \"/app.py\" }\n"
+			      "}\n"
+			      "peer \"EdgeServer-2\" { role = \"es\" address = \"192.0.2.2:7200\" "
+			      "transfer = \"192.0.2.2:7201\" }\n";
 
-static const char mud_conf[] = "name = \"MUD-1\"\nuses = \"chain\"\nap = { \"AP-1\", \"AP-2\" }\n" PKI
-			       "peer \"AP-1\" { role = \"ap\" address = \"192.0.2.1:7101\" }\n"
-			       "peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7101\" }\n";
+static const char mud_conf[] =
+	"name = \"MUD-1\"\nuses = \"chain\"\nap = { \"AP-1\", \"AP-2\" }\n" PKI
+	"peer \"AP-1\" { role = \"ap\" address = \"192.0.2.1:7101\" }\n"
+	"peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7101\" }\n";
 
 /* Loads a text through a file. Return: as conf_load() */
 static int load(const char *text, size_t len, enum wire_role role, struct conf **ret,
@@ -140,7 +140,8 @@ struct bad {
 };
 
 static const struct bad bad[] = {
-	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name = \"AP 1\"", ":2: name = \"AP 1\": want" },
+	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name = \"AP 1\"",
+	  ":2: name = \"AP 1\": want" },
 	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "", "name is missing" },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "localhost:7100", ":3: listen = " },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "192.0.2.1", "want \"IP:PORT\"" },
@@ -159,7 +160,8 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "3000", "soon", ":11: invalid integer" },
 	{ ap_conf, WIRE_ROLE_AP, "3000", "99999999999999999999", ":11:" },
 	{ ap_conf, WIRE_ROLE_AP, "grace_ms", "grace", "no such option 'grace'" },
-	{ ap_conf, WIRE_ROLE_AP, "limits", "events = \"/x\" limits", "events is no setting of role" },
+	{ ap_conf, WIRE_ROLE_AP, "limits", "events = \"/x\" limits",
+	  "events is no setting of role" },
 	{ ap_conf, WIRE_ROLE_AP, "limits {", "limits", "" },
 	{ ap_conf, WIRE_ROLE_AP, "3000 }", "3000", "" },
 	{ ap_conf, WIRE_ROLE_AP, "\"AP-2\" {", "\"AP-2 {", "" },
@@ -173,7 +175,8 @@ static const struct bad bad[] = {
 	{ es_conf, WIRE_ROLE_ES, "runc_root = \"/run/runc\"", "", "runc_root in section docker" },
 	{ es_conf, WIRE_ROLE_ES, "service \"chain\"", "service \"a/b\"", "title must be a name" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{}", "ap is missing" },
-	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"AP-9\"}", "ap \"AP-9\" is no peer" },
+	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"AP-9\"}",
+	  "ap \"AP-9\" is no peer" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"a/b\"}", ":3: ap = \"a/b\"" },
 };
 
@@ -187,8 +190,8 @@ static void test_bad(void **state)
 
 		const char *at = strstr(bad[i].base, bad[i].old);
 		assert_non_null(at);
-		(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - bad[i].base),
-			       bad[i].base, bad[i].new, at + strlen(bad[i].old));
+		(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - bad[i].base), bad[i].base,
+			       bad[i].new, at + strlen(bad[i].old));
 		if (load(text, strlen(text), bad[i].role, &c, &err) != -EINVAL)
 			fail_msg("%zu: accepted \"%s\" for \"%s\"", i, bad[i].new, bad[i].old);
 		assert_null(c);
@@ -200,8 +203,18 @@ static void test_bad(void **state)
 /* Whatever the bytes are, there is an error and nothing leaks; cut anywhere, too */
 static void test_rubbish(void **state)
 {
-	static const char *const text[] = { "", "\n\n", "{{{{", "}", "name", "name =", "= = =",
-					    "\"", "peer \"", "/*", "name = \"${HOME", "\xff\xfe" };
+	static const char *const text[] = { "",
+					    "\n\n",
+					    "{{{{",
+					    "}",
+					    "name",
+					    "name =",
+					    "= = =",
+					    "\"",
+					    "peer \"",
+					    "/*",
+					    "name = \"${HOME",
+					    "\xff\xfe" };
 	struct err err = { 0 };
 
 	(void)state;
@@ -245,8 +258,9 @@ static void test_options(void **state)
 		{ "number", "N", "a number", take_number },
 		{ 0 },
 	};
-	const struct options o = { .program = "baton-test", .summary = "a test",
-				   .role = WIRE_ROLE_MUD, .extra = extra };
+	const struct options o = {
+		.program = "baton-test", .summary = "a test", .role = WIRE_ROLE_MUD, .extra = extra
+	};
 	struct conf *c = NULL;
 	struct err err = { 0 };
 
@@ -254,19 +268,16 @@ static void test_options(void **state)
 	/* getopt_long() may reorder the list but leaves the strings alone */
 #define ARGS(...)                                                                                  \
 	(int)ARRAY_SIZE(((const char *[]){ __VA_ARGS__ })),                                        \
-		(char **)(uintptr_t)(const char *[])                                               \
-	{                                                                                          \
-		__VA_ARGS__, NULL                                                                  \
-	}
+		(char **)(uintptr_t)(const char *[]){ __VA_ARGS__, NULL }
 	assert_int_equal(options_load(&o, ARGS("t"), &c, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "--config FILE is missing"));
 	assert_int_equal(options_load(&o, ARGS("t", "--what"), &c, &err), -EINVAL);
 	assert_int_equal(options_load(&o, ARGS("t", "--config"), &c, &err), -EINVAL);
 	assert_int_equal(options_load(&o, ARGS("t", "x"), &c, &err), -EINVAL);
 	assert_int_equal(options_load(&o, ARGS("t", "--number", "x"), &c, &err), -EINVAL);
-	assert_int_equal(options_load(&o, ARGS("t", "--number", "7", "--config", "/nowhere"), &c,
-				      &err),
-			 -ENOENT);
+	assert_int_equal(
+		options_load(&o, ARGS("t", "--number", "7", "--config", "/nowhere"), &c, &err),
+		-ENOENT);
 	assert_int_equal(seen, 7);
 	assert_int_equal(options_load(&o, ARGS("t", "--help"), &c, &err), OPTIONS_E_DONE);
 	assert_int_equal(options_load(&o, ARGS("t", "--version"), &c, &err), OPTIONS_E_DONE);
@@ -290,8 +301,8 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ap),	cmocka_unit_test(test_es),
-		cmocka_unit_test(test_mud),	cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_ap),      cmocka_unit_test(test_es),
+		cmocka_unit_test(test_mud),     cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_rubbish), cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_options), cmocka_unit_test(test_limits),
 	};

@@ -142,10 +142,17 @@ static void test_pages(void **state)
 
 static void test_bad_filters(void **state)
 {
-	static const char *const bad[] = { "{",		   "[]",		"{\"x\":1}",
-					   "{\"limit\":0}", "{\"limit\":1001}", "{\"node\":1}",
-					   "{\"cursor\":\"1\"}", "{\"cursor\":\"1:2x\"}",
-					   "{\"session\":\"xyz\"}", "{\"since_us\":-1}", "x" };
+	static const char *const bad[] = { "{",
+					   "[]",
+					   "{\"x\":1}",
+					   "{\"limit\":0}",
+					   "{\"limit\":1001}",
+					   "{\"node\":1}",
+					   "{\"cursor\":\"1\"}",
+					   "{\"cursor\":\"1:2x\"}",
+					   "{\"session\":\"xyz\"}",
+					   "{\"since_us\":-1}",
+					   "x" };
 	struct storage *s = open_store(1u << 20, 4);
 
 	(void)state;
@@ -329,7 +336,7 @@ int main(void)
 {
 #define DIR_TEST(f) cmocka_unit_test_setup_teardown(f, dir_make, dir_remove)
 	const struct CMUnitTest tests[] = {
-		DIR_TEST(test_pages),	   DIR_TEST(test_bad_filters), DIR_TEST(test_rotation),
+		DIR_TEST(test_pages),      DIR_TEST(test_bad_filters), DIR_TEST(test_rotation),
 		DIR_TEST(test_torn_line),  DIR_TEST(test_full_disk),   DIR_TEST(test_loss_shows),
 		DIR_TEST(test_one_writer),
 	};

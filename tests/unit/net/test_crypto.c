@@ -74,9 +74,9 @@ static void test_proof(void **state)
 
 static void test_address(void **state)
 {
-	static const char *const bad[] = { "",	     "1.2.3.4",	   "1.2.3.4:",	 ":80",
-					   "host:80", "1.2.3.4:x",   "1.2.3.4:-1", "1.2.3.4:65536",
-					   "::1:80",  "[::1]",	     "[::1:80",	 "1.2.3.4: 80" };
+	static const char *const bad[] = { "",        "1.2.3.4",   "1.2.3.4:",   ":80",
+					   "host:80", "1.2.3.4:x", "1.2.3.4:-1", "1.2.3.4:65536",
+					   "::1:80",  "[::1]",     "[::1:80",    "1.2.3.4: 80" };
 	static const char *const good[] = { "1.2.3.4:80", "0.0.0.0:0", "[::1]:65535" };
 	struct address a;
 	struct err err = { 0 };

@@ -512,11 +512,11 @@ int main(void)
 {
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LINK_TEST(test_both_ways),	LINK_TEST(test_wrong_authority),
-		LINK_TEST(test_wrong_role),	LINK_TEST(test_wrong_name),
-		LINK_TEST(test_full_queue),	LINK_TEST(test_pause_in_batch),
-		LINK_TEST(test_reconnect),	LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_silence),	LINK_TEST(test_rubbish),
+		LINK_TEST(test_both_ways),       LINK_TEST(test_wrong_authority),
+		LINK_TEST(test_wrong_role),      LINK_TEST(test_wrong_name),
+		LINK_TEST(test_full_queue),      LINK_TEST(test_pause_in_batch),
+		LINK_TEST(test_reconnect),       LINK_TEST(test_close_in_callback),
+		LINK_TEST(test_silence),         LINK_TEST(test_rubbish),
 		LINK_TEST(test_oversized_frame),
 	};
 

@@ -112,8 +112,8 @@ static void take_bulk(struct tls_stream *s)
 	(void)tls_stream_write_all(s, "bye", 3, &err);
 }
 
-static int connect_to(struct tls_stream **s, const struct server *sv, int cancel_fd,
-		      int timeout_ms, struct err *err)
+static int connect_to(struct tls_stream **s, const struct server *sv, int cancel_fd, int timeout_ms,
+		      struct err *err)
 {
 	return tls_stream_connect(s, one, sv->address, "EdgeServer-2", WIRE_ROLE_ES, cancel_fd,
 				  timeout_ms, err);

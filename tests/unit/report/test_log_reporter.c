@@ -291,8 +291,8 @@ int main(void)
 {
 #define LOOP_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LOOP_TEST(test_events_arrive),	 LOOP_TEST(test_ring_is_bounded),
-		LOOP_TEST(test_threads),	 LOOP_TEST(test_none),
+		LOOP_TEST(test_events_arrive),    LOOP_TEST(test_ring_is_bounded),
+		LOOP_TEST(test_threads),          LOOP_TEST(test_none),
 		LOOP_TEST(test_close_is_bounded),
 	};
 

@@ -171,9 +171,9 @@ static inline struct wire_message sample_message(enum wire_type type)
 		m.data = (struct wire_data){ .number = 51, .status = WIRE_E_IN_DOUBT };
 		break;
 	case WIRE_EVENTS:
-		m.events = (struct wire_events){
-			.dropped = 3, .count = ARRAY_SIZE(events), .event = events
-		};
+		m.events = (struct wire_events){ .dropped = 3,
+						 .count = ARRAY_SIZE(events),
+						 .event = events };
 		break;
 	case WIRE_CLOCK_PROBE:
 	case WIRE_CLOCK_REPLY:
@@ -184,9 +184,9 @@ static inline struct wire_message sample_message(enum wire_type type)
 	case WIRE_TRANSFER_ACCEPT:
 	case WIRE_TRANSFER_CHUNK:
 	case WIRE_TRANSFER_RESULT:
-		m.text = (struct wire_text){
-			.status = WIRE_E_FAILED, .bytes = bytes, .len = sizeof(bytes)
-		};
+		m.text = (struct wire_text){ .status = WIRE_E_FAILED,
+					     .bytes = bytes,
+					     .len = sizeof(bytes) };
 		break;
 	case WIRE_TRANSFER_OFFER:
 		strcpy(m.offer.mud, "MUD-1");
@@ -197,9 +197,9 @@ static inline struct wire_message sample_message(enum wire_type type)
 		m.offer.plan_len = sizeof(bytes);
 		break;
 	case WIRE_TRANSFER_CUT:
-		m.cut = (struct wire_cut){
-			.number = 49, .cache = bytes, .cache_len = sizeof(bytes)
-		};
+		m.cut = (struct wire_cut){ .number = 49,
+					   .cache = bytes,
+					   .cache_len = sizeof(bytes) };
 		break;
 	case WIRE_TRANSFER_END:
 		m.transfer_end.stream_bytes = 1u << 30;

@@ -387,14 +387,10 @@ static void test_hello(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_flipped),
-		cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_encode_refuses),
-		cmocka_unit_test(test_text_is_cleaned),
-		cmocka_unit_test(test_largest),
-		cmocka_unit_test(test_memory_is_bounded),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_flipped),        cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_encode_refuses), cmocka_unit_test(test_text_is_cleaned),
+		cmocka_unit_test(test_largest),        cmocka_unit_test(test_memory_is_bounded),
 		cmocka_unit_test(test_hello),
 	};
 
