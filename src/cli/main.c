@@ -54,7 +54,7 @@ int command_options(int argc, char **argv, const char *const *names,
 	int option;
 	int r;
 
-	for (int i = 0; names[i] && i < 15; i++) {
+	for (int i = 0; i < 15 && names[i]; i++) {
 		size_t len = strcspn(names[i], "=");
 
 		(void)snprintf(name[i], sizeof(name[i]), "%.*s", (int)len, names[i]);

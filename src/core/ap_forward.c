@@ -202,6 +202,8 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 
 	if (m->epoch != e->epoch || (!from_dest && e != ap_session_source(s)))
 		return;
+	if (from_dest && s->state == AP_TRACING)
+		return; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
 	if (c) {

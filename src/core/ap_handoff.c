@@ -628,7 +628,8 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	}
 	if (e->state == WIRE_ES_ACTIVE || e->state == WIRE_ES_STANDBY ||
 	    e->state == WIRE_ES_FENCED) {
-		bool serves = e == ap_session_source(s) || e == ap_session_dest(s);
+		bool serves = e == ap_session_source(s) ||
+			      (e == ap_session_dest(s) && s->state != AP_TRACING);
 
 		if (serves && m->type == WIRE_STATUS && s->state != AP_FINDING)
 			ap_forward_sync(s, e);

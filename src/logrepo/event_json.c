@@ -18,7 +18,7 @@ static json_t *text(const char *s)
 
 	if (j)
 		return j;
-	for (i = 0; s[i] && i < sizeof(ascii) - 1; i++)
+	for (i = 0; i < sizeof(ascii) - 1 && s[i]; i++)
 		ascii[i] = (unsigned char)s[i] < 0x80 ? s[i] : '?';
 	ascii[i] = '\0';
 	return json_string(ascii);
