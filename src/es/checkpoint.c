@@ -384,17 +384,24 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 	return NULL;
 }
 
-int checkpoint_clean(const char *dir, struct err *err)
+/** noted_thaw() - Thaw by what freezer_note() has left in the file @path */
+static void noted_thaw(const char *path)
 {
 	struct cgroup_freezer freezer = { 0 };
-	char path[PATH_MAX];
 	int v2 = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
 	auto_fclose FILE *note = fopen(path, "re");
+
 	if (note && fscanf(note, "%d %4095[^\n]", &v2, freezer.file) == 2) {
 		freezer.v2 = v2;
 		(void)cgroup_thaw(&freezer, NULL);
 	}
+}
+
+int checkpoint_clean(const char *dir, struct err *err)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
+	noted_thaw(path);
 	return layer_tree_remove(AT_FDCWD, dir, err);
 }

@@ -39,7 +39,9 @@ static bool shared_mode(const char *mode)
 /** check_mount() - Judge one mount, of which @source is the host's side */
 static void check_mount(json_t *findings, const char *source, const char *target)
 {
-	if (strstr(source, "docker.sock"))
+	if (!source || !target)
+		add(findings, "name what it mounts", "it mounts what cannot be told");
+	else if (strstr(source, "docker.sock"))
 		add(findings, "do not give the engine's socket to a service that moves",
 		    "it holds the Docker socket of its host (%s)", source);
 	else
@@ -71,10 +73,13 @@ static void check_mounts(json_t *findings, const json_t *config, const json_t *h
 				    json_text(item, "Target", NULL));
 	}
 	json_object_foreach(json_object_get(config, "Volumes"), key, item)
+	{
 		check_mount(findings, "a volume", key);
+	}
 	json_array_foreach(json_object_get(host, "VolumesFrom"), i, item)
-		check_mount(findings, "volumes of another container",
-			    json_string_value(item) ? json_string_value(item) : "?");
+	{
+		check_mount(findings, "volumes of another container", json_string_value(item));
+	}
 }
 
 void container_check_config(json_t *findings, const json_t *config, const json_t *host)

@@ -88,7 +88,8 @@ struct container_config {
  * @id:		Its id
  * @exit_code:	Of its first process
  *
- * Not called for what container_management_remove() removes.
+ * Not called for what container_management_remove() removes. May be called again for the same
+ * container after the engine was away, and for containers of migrations that fail: compare @id.
  */
 typedef void (*container_died_cb)(void *ctx, uint64_t session, const char *id, int exit_code);
 

@@ -464,13 +464,13 @@ void migration_controller_cut_delayed(struct migration_controller *mc, uint64_t 
 void migration_controller_cancel(struct migration_controller *mc, uint64_t session,
 				 const char *reason)
 {
-	struct migration *source = migration_of(mc, session, true);
-	struct migration *destination = migration_of(mc, session, false);
+	list_for_each_safe(pos, tmp, &mc->migrations)
+	{
+		struct migration *m = list_entry(pos, struct migration, link);
 
-	if (source)
-		cancel(source, reason);
-	if (destination)
-		cancel(destination, reason);
+		if ((m->is_source || m->announced) && m->session == session)
+			cancel(m, reason);
+	}
 }
 
 /** transfer_tell() - Answer an offer */

@@ -79,19 +79,23 @@ static int space_check(const char *path, uint64_t bytes, const char *what, struc
 	return 0;
 }
 
-/** image_find() - Find the image here: by its id, else by name if its layers are the same */
+/** image_find() - Find the image here, by name or by id: what counts is that the layers agree */
 static int image_find(struct migration *m, char name[256], struct err *err)
 {
-	const char *const names[] = { json_text(m->plan, "image", "id", NULL),
-				      json_text(m->plan, "image", "name", NULL) };
-	int r = DOCKER_ENGINE_E_NONE;
+	/* The name first: whoever looks at the container, or moves it on, can read it. */
+	const char *const names[] = { json_text(m->plan, "image", "name", NULL),
+				      json_text(m->plan, "image", "id", NULL) };
+	int failed = err_set(err, -ENOENT, "the image %s is not here", names[0]);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		json_t *image = NULL;
+		int r;
 
 		if (!*names[i])
 			continue;
 		r = docker_engine_image(m->engine, names[i], &image, err);
+		if (r > 0)
+			continue;
 		if (r == 0)
 			r = migration_plan_fits_image(m->plan, image, err);
 		json_decref(image);
@@ -99,11 +103,9 @@ static int image_find(struct migration *m, char name[256], struct err *err)
 			(void)snprintf(name, 256, "%s", names[i]);
 			return 0;
 		}
-		if (r < 0)
-			return r;
+		failed = r;
 	}
-	return err_set(err, -ENOENT, "the image %s is not here",
-		       json_text(m->plan, "image", "name", NULL));
+	return failed;
 }
 
 /** leftover_remove() - Remove a container in our way, if it is one that never ran to the end */
