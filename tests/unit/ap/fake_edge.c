@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake_edge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/answer_cache.h"
+#include "core/es_node.h"
+#include "core/policy.h"
+#include "net/crypto.h"
+#include "net/link.h"
+#include "net/tls.h"
+
+#define EDGES      4
+#define LINKS      8
+#define CONTAINERS 8
+#define JOBS       256
+
+enum job_kind {
+	JOB_CREATED,
+	JOB_REMOVED,
+	JOB_EXECUTE,
+	JOB_OFFER,
+	JOB_CUT,
+};
+
+/* What the node asked for: done in the next turn of the loop, for it must not be entered again */
+struct job {
+	enum job_kind kind;
+	uint64_t session;
+	uint32_t epoch;
+	uint64_t number;
+	char *bytes;
+	size_t len;
+};
+
+struct container {
+	bool present;
+	uint64_t session;
+	uint32_t epoch;
+	uint64_t executed;
+	uint8_t chain[CRYPTO_SHA256_SIZE];
+};
+
+struct fake_edge {
+	uv_loop_t *loop;
+	const char *name;
+	char address[32];
+	struct es_node *node;
+	struct listener *listener;
+	struct link *link[LINKS];
+	struct container container[CONTAINERS];
+	struct job job[JOBS];
+	size_t first, count;
+	struct es_migration_order order;
+	struct container snapshot;
+	struct buf cache;
+	uint64_t cut;
+	uv_idle_t idle; /* runs while there are jobs */
+	uv_timer_t timer;
+	uv_prepare_t prepare;
+	int handles;
+};
+
+static struct fake_edge *all[EDGES];
+
+static void give_up(const char *what)
+{
+	(void)fprintf(stderr, "fake edge server: %s\n", what);
+	abort();
+}
+
+/* ---- containers ---- */
+
+static struct container *find(struct fake_edge *e, uint64_t session, uint32_t epoch)
+{
+	for (size_t i = 0; i < CONTAINERS; i++) {
+		struct container *c = &e->container[i];
+
+		if (c->present && c->session == session && c->epoch == epoch)
+			return c;
+	}
+	return NULL;
+}
+
+static struct container *add(struct fake_edge *e, uint64_t session, uint32_t epoch)
+{
+	for (size_t i = 0; i < CONTAINERS; i++) {
+		struct container *c = &e->container[i];
+
+		if (c->present)
+			continue;
+		*c = (struct container){ .present = true, .session = session, .epoch = epoch };
+		return c;
+	}
+	give_up("too many containers");
+	return NULL;
+}
+
+static void digest(uint8_t *out, const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	struct crypto_sha256 *sha;
+
+	if (crypto_sha256_new(&sha, NULL) < 0 || crypto_sha256_update(sha, a, a_len) < 0 ||
+	    crypto_sha256_update(sha, b, b_len) < 0 || crypto_sha256_final(sha, out) < 0)
+		give_up("digest");
+	crypto_sha256_free(sha);
+}
+
+static void execute(struct fake_edge *e, const struct job *j)
+{
+	char chain[2 * CRYPTO_SHA256_SIZE + 1], answer[256];
+	struct container *c = find(e, j->session, j->epoch);
+	unsigned long long seq = 0;
+
+	if (!c)
+		return;
+	c->executed++;
+	digest(c->chain, c->chain, sizeof(c->chain), j->bytes, j->len);
+	hex_encode(chain, c->chain, sizeof(c->chain));
+	(void)sscanf(j->bytes, "{\"seq\":%llu", &seq);
+	int n = snprintf(answer, sizeof(answer),
+			 "{\"seq\":%llu,\"executed\":%llu,\"chain\":\"%s\"}", seq,
+			 (unsigned long long)c->executed, chain);
+	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, j->number, answer,
+			 (size_t)n);
+}
+
+/* ---- migration ---- */
+
+static struct fake_edge *edge_named(const char *name)
+{
+	for (size_t i = 0; i < EDGES; i++) {
+		if (all[i] && strcmp(all[i]->name, name) == 0)
+			return all[i];
+	}
+	return NULL;
+}
+
+static void offer(struct fake_edge *e)
+{
+	const struct es_migration_order *o = &e->order;
+	struct fake_edge *to = edge_named(o->to_es);
+	struct wire_message m = { .type = WIRE_TRANSFER_OFFER,
+				  .session = o->session,
+				  .association = o->association,
+				  .epoch = o->epoch };
+	const char *reason = "no such edge server";
+	uint64_t now = uv_now(e->loop);
+
+	memcpy(m.offer.mud, o->mud, NAME_SIZE);
+	memcpy(m.offer.service, o->service, NAME_SIZE);
+	memcpy(m.offer.ap, o->ap, NAME_SIZE);
+	memcpy(m.offer.secret, o->secret, WIRE_SECRET_SIZE);
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "%s", e->name);
+	if (to && es_node_offered(to->node, now, e->name, &m, &reason))
+		es_node_cut_wanted(e->node, now, o->session);
+	else
+		es_node_source_finished(e->node, now, o->session, reason);
+}
+
+static void cut(struct fake_edge *e)
+{
+	const struct es_migration_order *o = &e->order;
+	struct fake_edge *to = edge_named(o->to_es);
+	struct wire_cut w = { .number = e->cut,
+			      .cache = buf_bytes(&e->cache),
+			      .cache_len = e->cache.len };
+	uint64_t now = uv_now(e->loop);
+
+	es_node_cut_taken(e->node, now, o->session, true);
+	struct container *c = add(to, o->session, o->epoch + 1);
+	c->executed = e->snapshot.executed;
+	memcpy(c->chain, e->snapshot.chain, sizeof(c->chain));
+	if (es_node_arrived(to->node, now, o->session, &w, NULL) < 0)
+		give_up("the cut was refused");
+	es_node_source_finished(e->node, now, o->session, NULL);
+}
+
+/* ---- what the node asks for ---- */
+
+static void on_idle(uv_idle_t *idle)
+{
+	struct fake_edge *e = idle->data;
+	struct job j = e->job[e->first];
+	struct container *c;
+
+	e->first = (e->first + 1) % JOBS;
+	if (--e->count == 0)
+		(void)uv_idle_stop(&e->idle);
+	switch (j.kind) {
+	case JOB_CREATED:
+		c = add(e, j.session, j.epoch);
+		digest(c->chain, "baton", 5, "", 0);
+		es_node_created(e->node, uv_now(e->loop), j.session, j.epoch, NULL);
+		break;
+	case JOB_REMOVED:
+		c = find(e, j.session, j.epoch);
+		if (c)
+			c->present = false;
+		es_node_removed(e->node, j.session, j.epoch);
+		break;
+	case JOB_EXECUTE:
+		execute(e, &j);
+		break;
+	case JOB_OFFER:
+		offer(e);
+		break;
+	case JOB_CUT:
+		cut(e);
+		break;
+	}
+	free(j.bytes);
+}
+
+static void queue(struct fake_edge *e, struct job j)
+{
+	if (e->count == JOBS)
+		give_up("too many jobs");
+	e->job[(e->first + e->count++) % JOBS] = j;
+	(void)uv_idle_start(&e->idle, on_idle);
+}
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct fake_edge *e = ctx;
+
+	for (size_t i = 0; i < LINKS; i++) {
+		if (e->link[i] && strcmp(link_peer_name(e->link[i]), ap) == 0) {
+			(void)link_send(e->link[i], m);
+			return;
+		}
+	}
+}
+
+static bool service_known(void *ctx, const char *service)
+{
+	(void)ctx;
+	return strcmp(service, "offload") == 0;
+}
+
+static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	(void)service;
+	queue(ctx, (struct job){ .kind = JOB_CREATED, .session = session, .epoch = epoch });
+}
+
+static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	queue(ctx, (struct job){ .kind = JOB_REMOVED, .session = session, .epoch = epoch });
+}
+
+static void hand_in(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
+		    size_t len)
+{
+	struct job j = { .kind = JOB_EXECUTE,
+			 .session = session,
+			 .epoch = epoch,
+			 .number = number,
+			 .bytes = strndup(bytes, len),
+			 .len = len };
+
+	queue(ctx, j);
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct fake_edge *e = ctx;
+
+	e->order = *order;
+	queue(e, (struct job){ .kind = JOB_OFFER });
+}
+
+static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
+{
+	struct fake_edge *e = ctx;
+
+	buf_deinit(&e->cache);
+	if (answer_cache_encode(cache, &e->cache, NULL) < 0)
+		give_up("answer cache");
+	for (size_t i = 0; i < CONTAINERS; i++) {
+		struct container *c = &e->container[i];
+
+		if (c->present && c->session == session && c->executed == number)
+			e->snapshot = *c;
+	}
+	e->cut = number;
+	queue(e, (struct job){ .kind = JOB_CUT });
+}
+
+static void cut_delayed(void *ctx, uint64_t session, const char *reason)
+{
+	struct fake_edge *e = ctx;
+
+	(void)reason;
+	es_node_cut_wanted(e->node, uv_now(e->loop), session);
+}
+
+static void cancel_migration(void *ctx, uint64_t session, const char *reason)
+{
+	(void)ctx;
+	(void)session;
+	(void)reason; /* here migrations are too quick for that */
+}
+
+static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		    enum es_persist what)
+{
+	(void)ctx;
+	(void)record;
+	(void)cache;
+	(void)what;
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	(void)ctx;
+	(void)session;
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)kind;
+	(void)number;
+	(void)detail;
+}
+
+static const struct es_node_ops node_ops = {
+	.to_ap = to_ap,
+	.service_known = service_known,
+	.create_container = create_container,
+	.remove_container = remove_container,
+	.execute = hand_in,
+	.migrate = migrate,
+	.take_cut = take_cut,
+	.cut_delayed = cut_delayed,
+	.cancel_migration = cancel_migration,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	if (crypto_proof(proof, secret, session, association, ap) < 0)
+		give_up("proof");
+}
+
+/* ---- links and time ---- */
+
+static void on_up(void *ctx, struct link *l)
+{
+	struct fake_edge *e = ctx;
+
+	for (size_t i = 0; i < LINKS; i++) {
+		if (e->link[i])
+			continue;
+		e->link[i] = l;
+		return;
+	}
+	give_up("too many links");
+}
+
+static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct fake_edge *e = ctx;
+
+	es_node_message(e->node, uv_now(e->loop), link_peer_name(l), m);
+}
+
+static void on_down(void *ctx, struct link *l, const char *reason)
+{
+	struct fake_edge *e = ctx;
+
+	(void)reason;
+	for (size_t i = 0; i < LINKS; i++) {
+		if (e->link[i] == l)
+			e->link[i] = NULL;
+	}
+}
+
+static const struct link_ops link_ops = {
+	.up = on_up,
+	.message = on_message,
+	.down = on_down,
+};
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct fake_edge *e = timer->data;
+
+	es_node_tick(e->node, uv_now(e->loop));
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct fake_edge *e = prepare->data;
+	uint64_t now = uv_now(e->loop);
+	uint64_t at = es_node_deadline(e->node);
+
+	if (at == UINT64_MAX)
+		(void)uv_timer_stop(&e->timer);
+	else
+		(void)uv_timer_start(&e->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+/* ---- life ---- */
+
+struct fake_edge *fake_edge_new(struct uv_loop_s *loop, struct tls_context *tls)
+{
+	const struct policy policy = policy_default();
+	struct fake_edge *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		give_up("memory");
+	const struct link_setup setup = { .loop = loop, .tls = tls, .ops = &link_ops, .ctx = e };
+	e->loop = loop;
+	e->name = tls_context_name(tls);
+	if (es_node_new(&e->node, e->name, &policy, prove, &node_ops, e, NULL) < 0 ||
+	    listener_new(&e->listener, &setup, "127.0.0.1:0", LINK_ROLE(WIRE_ROLE_AP), NULL) < 0)
+		give_up("cannot start");
+	(void)snprintf(e->address, sizeof(e->address), "127.0.0.1:%u", listener_port(e->listener));
+	(void)uv_idle_init(loop, &e->idle);
+	(void)uv_timer_init(loop, &e->timer);
+	(void)uv_prepare_init(loop, &e->prepare);
+	e->idle.data = e;
+	e->timer.data = e;
+	e->prepare.data = e;
+	e->handles = 3;
+	(void)uv_prepare_start(&e->prepare, on_prepare);
+	for (size_t i = 0; i < EDGES; i++) {
+		if (all[i])
+			continue;
+		all[i] = e;
+		return e;
+	}
+	give_up("too many edge servers");
+	return NULL;
+}
+
+const char *fake_edge_address(const struct fake_edge *e)
+{
+	return e->address;
+}
+
+static void take_record(void *ctx, const struct es_session_view *view)
+{
+	*(struct es_record *)ctx = view->record;
+}
+
+enum wire_es_state fake_edge_state(const struct fake_edge *e)
+{
+	struct es_record r = { .state = WIRE_ES_NONE };
+
+	es_node_each(e->node, take_record, &r);
+	return r.state;
+}
+
+uint64_t fake_edge_executed(const struct fake_edge *e)
+{
+	struct es_record r = { 0 };
+
+	es_node_each(e->node, take_record, &r);
+	return r.executed;
+}
+
+void fake_edge_say(struct fake_edge *e, const struct wire_message *m)
+{
+	for (size_t i = 0; i < LINKS; i++) {
+		if (e->link[i])
+			(void)link_send(e->link[i], m);
+	}
+}
+
+void fake_edge_hang_up(struct fake_edge *e)
+{
+	for (size_t i = 0; i < LINKS; i++) {
+		struct link *l = e->link[i];
+
+		e->link[i] = NULL;
+		if (l)
+			link_close(l);
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fake_edge *e = handle->data;
+
+	if (--e->handles == 0)
+		free(e);
+}
+
+void fake_edge_close(struct fake_edge *e)
+{
+	for (size_t i = 0; i < EDGES; i++) {
+		if (all[i] == e)
+			all[i] = NULL;
+	}
+	listener_close(e->listener);
+	es_node_free(e->node);
+	for (; e->count; e->count--, e->first = (e->first + 1) % JOBS)
+		free(e->job[e->first].bytes);
+	buf_deinit(&e->cache);
+	uv_close((uv_handle_t *)&e->idle, on_closed);
+	uv_close((uv_handle_t *)&e->timer, on_closed);
+	uv_close((uv_handle_t *)&e->prepare, on_closed);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Fake edge server - the real session logic and real links around a container that is a hash chain
+ *
+ * Containers answer as service/offload.py does as far as the answer checker looks. Several fake
+ * edge servers of one program find one another by name and pass containers on in no time.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire/message.h"
+
+struct fake_edge; /* opaque */
+struct tls_context;
+struct uv_loop_s;
+
+/** fake_edge_new() - Listen on 127.0.0.1; aborts on failure. Return: owned by the caller */
+struct fake_edge *fake_edge_new(struct uv_loop_s *loop, struct tls_context *tls);
+
+/** fake_edge_address() - "127.0.0.1:PORT". Return: borrowed */
+const char *fake_edge_address(const struct fake_edge *e);
+
+/** fake_edge_state() - How the only session it may have stands; WIRE_ES_NONE without one */
+enum wire_es_state fake_edge_state(const struct fake_edge *e);
+
+/** fake_edge_executed() - Requests the container of that session has executed */
+uint64_t fake_edge_executed(const struct fake_edge *e);
+
+/** fake_edge_say() - Send a message to all access points that are connected */
+void fake_edge_say(struct fake_edge *e, const struct wire_message *m);
+
+/** fake_edge_hang_up() - Close the links of all access points */
+void fake_edge_hang_up(struct fake_edge *e);
+
+/** fake_edge_close() - Close; its memory goes when the event loop has closed its handles */
+void fake_edge_close(struct fake_edge *e);
