@@ -332,22 +332,19 @@ static void go_back(struct ap_session *s, uint64_t now, const char *why)
 
 void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt)
 {
-	s->divergences += !in_doubt;
-	s->diverged = s->divergences >= DIVERGENCES_MAX;
+	bool replaying = s->state == AP_REPLAYING;
+
 	ap_session_say(s, "DIVERGED", number, "%s",
 		       in_doubt ? "the outcome at the source is in doubt"
 				: "the copy answered otherwise");
-	switch (s->state) {
-	case AP_REPLAYING:
+	if (!replaying && s->state != AP_FENCING && s->state != AP_ACTIVATING)
+		return; /* after the switch it can only be said, and it was */
+	s->divergences += !in_doubt;
+	s->diverged = s->divergences >= DIVERGENCES_MAX;
+	if (replaying)
 		drop_attempt(s, now, "the copy is not in sync");
-		break;
-	case AP_FENCING:
-	case AP_ACTIVATING:
+	else
 		go_back(s, now, "the copy is not in sync");
-		break;
-	default:
-		break; /* after the switch it can only be said, and it was */
-	}
 }
 
 /* --- progress ---------------------------------------------------------------------------------- */

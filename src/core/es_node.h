@@ -190,6 +190,14 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
 void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		      uint64_t number, const void *bytes, size_t len);
 
+/**
+ * es_node_in_doubt() - The connection broke while the container had request @number
+ *
+ * It may have been executed, so it is not executed again: its answer is WIRE_E_IN_DOUBT (R1).
+ */
+void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		      uint64_t number);
+
 /** es_node_container_died() - The container of (session, epoch) runs no more, @reason says why */
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			    const char *reason);

@@ -277,31 +277,47 @@ static void on_request(struct es_session *s, uint64_t now, const struct wire_mes
 	es_session_pump(s, now);
 }
 
+static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		   const struct wire_data *answer)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct es_session *s = list_entry(at, struct es_session, link);
+		struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
+
+		if (s->record.session != session || s->record.container_epoch != epoch ||
+		    s->record.started != answer->number)
+			continue;
+		s->record.started = 0;
+		s->record.executed = answer->number;
+		free(p->bytes);
+		*p = (struct es_pending){ 0 };
+		s->pending_count--;
+		if (answer_cache_put(s->cache, answer->number, answer->status, answer->bytes,
+				     answer->len, NULL) != 0)
+			es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes",
+				       answer->len);
+		es_session_persist(s, ES_PERSIST_ANSWER);
+		send_answer(s, answer);
+		es_session_pump(s, now);
+		return;
+	}
+}
+
 void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		      uint64_t number, const void *bytes, size_t len)
 {
 	struct wire_data answer = { .number = number, .bytes = bytes, .len = len };
 
-	list_for_each_safe(at, next, &node->sessions)
-	{
-		struct es_session *s = list_entry(at, struct es_session, link);
-		struct es_pending *p = &s->pending[number % WIRE_WINDOW];
+	finish(node, now, session, epoch, &answer);
+}
 
-		if (s->record.session != session || s->record.container_epoch != epoch ||
-		    s->record.started != number)
-			continue;
-		s->record.started = 0;
-		s->record.executed = number;
-		free(p->bytes);
-		*p = (struct es_pending){ 0 };
-		s->pending_count--;
-		if (answer_cache_put(s->cache, number, WIRE_OK, bytes, len, NULL) != 0)
-			es_session_say(s, "ANSWER NOT KEPT", number, "%zu bytes", len);
-		es_session_persist(s, ES_PERSIST_ANSWER);
-		send_answer(s, &answer);
-		es_session_pump(s, now);
-		return;
-	}
+void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		      uint64_t number)
+{
+	struct wire_data answer = { .number = number, .status = WIRE_E_IN_DOUBT };
+
+	finish(node, now, session, epoch, &answer);
 }
 
 /* --- who may command --------------------------------------------------------------------------- */
