@@ -175,7 +175,7 @@ void emulated_user_stop(struct emulated_user *u)
 
 /* ---- moving ---- */
 
-static void move_to(struct emulated_user *u, const char *ap)
+static void move_to(struct emulated_user *u, const char *ap, uint64_t sent)
 {
 	struct run_move *m = &u->move[u->moves];
 	struct err err = { 0 };
@@ -187,8 +187,7 @@ static void move_to(struct emulated_user *u, const char *ap)
 		log_error("%s", err.text);
 		return;
 	}
-	*m = (struct run_move){ .after_request = generator_sent(u->generator),
-				.moved_us = run_record_now_us() };
+	*m = (struct run_move){ .after_request = sent, .moved_us = run_record_now_us() };
 	(void)snprintf(m->ap, sizeof(m->ap), "%s", ap);
 	u->moves++;
 }
@@ -202,7 +201,7 @@ static void move_if_due(struct emulated_user *u, uint64_t sent)
 	const struct mobility_move *m;
 
 	while ((m = mobility_management_step(&u->plan, sent, elapsed)))
-		move_to(u, m->ap);
+		move_to(u, m->ap, sent);
 	uint64_t due = mobility_management_due(&u->plan);
 	if (due != UINT64_MAX && !u->ending)
 		(void)uv_timer_start(&u->by_time, on_by_time, due - elapsed, 0);
