@@ -126,10 +126,13 @@ static void repeat_request(struct ap_session *s, const struct wire_data *d)
 
 void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d)
 {
-	int r = replay_buffer_push(s->copies, d, NULL);
+	int r;
 
-	if (s->acked < d->ack)
+	if (s->acked < d->ack) {
 		s->acked = d->ack;
+		ap_forward_settle(s);
+	}
+	r = replay_buffer_push(s->copies, d, NULL);
 	switch (r) {
 	case 0:
 		ap_session_say(s, "SVCQ", d->number, "len=%zu", d->len);
@@ -178,7 +181,7 @@ void ap_forward_settle(struct ap_session *s)
 		uint64_t next = replay_buffer_floor(s->copies) + 1;
 		struct replay_copy *c = replay_buffer_find(s->copies, next);
 
-		if (!c || !c->delivered)
+		if (!c || (!c->delivered && next > s->acked))
 			return;
 		replay_buffer_drop_through(s->copies, next);
 	}
