@@ -95,7 +95,7 @@ int run_record_new(struct run_record **ret, const char *dir, uint64_t requests_m
 		return err_set(err, -ENOMEM, "record of the run");
 	rr->response_ms = calloc(requests_max, sizeof(double));
 	if (!rr->response_ms)
-		return err_set(err, -ENOMEM, "record of %" PRIu64 " requests", requests_max);
+		return err_set(err, -ENOMEM, "record of the response times");
 	if (dir) {
 		r = open_files(rr, dir, err);
 		if (r < 0)
