@@ -93,14 +93,12 @@ int run_record_new(struct run_record **ret, const char *dir, uint64_t requests_m
 	AUTO(run_record) struct run_record *rr = calloc(1, sizeof(*rr));
 	if (!rr)
 		return err_set(err, -ENOMEM, "record of the run");
+	r = dir ? open_files(rr, dir, err) : 0;
+	if (r < 0)
+		return r;
 	rr->response_ms = calloc(requests_max, sizeof(double));
 	if (!rr->response_ms)
 		return err_set(err, -ENOMEM, "record of the response times");
-	if (dir) {
-		r = open_files(rr, dir, err);
-		if (r < 0)
-			return r;
-	}
 	*ret = TAKE_PTR(rr);
 	return 0;
 }
