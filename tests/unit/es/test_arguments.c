@@ -13,7 +13,7 @@
 
 #define ID "0123456789abcdef"
 
-static int count(char **argv)
+static int count(const char *const *argv)
 {
 	int n = 0;
 
@@ -22,28 +22,39 @@ static int count(char **argv)
 	return n;
 }
 
+/* The strings of a real command line are not constant, so the parser's type is not either. */
+static char **writable(const char *const *argv)
+{
+	return (char **)(uintptr_t)argv;
+}
+
+static void parse(struct runtime_call *call, const char *const *argv)
+{
+	runtime_call_parse(call, count(argv), writable(argv));
+}
+
 static void test_parse(void **state)
 {
-	char *create[] = { "baton-runtime", "--root",      "/r",     "--log",    "/l",
-			   "--log-format",  "json",        "create", "--bundle", "/b",
-			   "--pid-file",    "/b/init.pid", ID,       NULL };
-	char *flags[] = { "baton-runtime", "--debug", "--root=/r", "--systemd-cgroup",
-			  "start",         ID,        NULL };
-	char *version[] = { "baton-runtime", "--version", NULL };
-	char *bare[] = { "baton-runtime", "create", NULL };
+	const char *const create[] = { "baton-runtime", "--root",      "/r",     "--log",    "/l",
+				       "--log-format",  "json",        "create", "--bundle", "/b",
+				       "--pid-file",    "/b/init.pid", ID,       NULL };
+	const char *const flags[] = { "baton-runtime", "--debug", "--root=/r", "--systemd-cgroup",
+				      "start",         ID,        NULL };
+	const char *const version[] = { "baton-runtime", "--version", NULL };
+	const char *const bare[] = { "baton-runtime", "create", NULL };
 	struct runtime_call call;
 
 	(void)state;
-	runtime_call_parse(&call, count(create), create);
+	parse(&call, create);
 	assert_int_equal(call.command, 7);
 	assert_string_equal(call.id, ID);
-	runtime_call_parse(&call, count(flags), flags);
+	parse(&call, flags);
 	assert_int_equal(call.command, 4);
 	assert_string_equal(call.id, ID);
-	runtime_call_parse(&call, count(version), version);
+	parse(&call, version);
 	assert_int_equal(call.command, 0);
 	assert_null(call.id);
-	runtime_call_parse(&call, count(bare), bare);
+	parse(&call, bare);
 	assert_int_equal(call.command, 1);
 	assert_null(call.id);
 }
@@ -58,14 +69,14 @@ static void test_id(void **state)
 	assert_false(runtime_id_valid("a/b"));
 }
 
-static void expect_restore(char **argv, const char *const *want)
+static void expect_restore(const char *const *argv, const char *const *want)
 {
 	struct runtime_call call;
 	size_t n = 0;
 
-	runtime_call_parse(&call, count(argv), argv);
-	const char **got =
-		runtime_restore_argv(&call, count(argv), argv, "runc", "/s/images", "/s/work");
+	parse(&call, argv);
+	const char **got = runtime_restore_argv(&call, count(argv), writable(argv), "runc",
+						"/s/images", "/s/work");
 	assert_non_null(got);
 	for (; want[n]; n++) {
 		assert_non_null(got[n]);
@@ -77,10 +88,13 @@ static void expect_restore(char **argv, const char *const *want)
 
 static void test_restore(void **state)
 {
-	char *create[] = { "x",          "--root",   "/r", "--log",      "/l",
-			   "create",     "--bundle", "/b", "--no-pivot", "--no-new-keyring",
-			   "--pid-file", "/p",       ID,   NULL };
-	char *preserve[] = { "x", "create", "--preserve-fds", "3", "--bundle=/b", ID, NULL };
+	const char *const create[] = {
+		"x",          "--root",   "/r", "--log",      "/l",
+		"create",     "--bundle", "/b", "--no-pivot", "--no-new-keyring",
+		"--pid-file", "/p",       ID,   NULL
+	};
+	const char *const preserve[] = { "x", "create", "--preserve-fds", "3", "--bundle=/b",
+					 ID,  NULL };
 	static const char *const plain[] = {
 		"runc",     "--root",       "/r",           "--log",      "/l",          "restore",
 		"--detach", "--file-locks", "--image-path", "/s/images",  "--work-path", "/s/work",
