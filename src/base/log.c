@@ -15,7 +15,8 @@ void log_name(const char *name)
 	(void)snprintf(speaker, sizeof(speaker), "%s", name);
 }
 
-static void write_line(const char *level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+write_line(const char *level, const char *fmt, va_list ap)
 {
 	char text[1024];
 	struct timespec now;
