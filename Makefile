@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Thin: meson builds, tools/ and lab/ do the work. "make help" lists what there is.
+
+BUILD := build
+.DEFAULT_GOAL := help
+.PHONY: help setup configure build demo test check bench lab-up lab-down fmt clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
+		while IFS='|' read -r target text; do printf '%-16s %s\n' "$$target" "$$text"; done
+
+setup: ## install what Baton needs to be built and run (as root, on Debian)
+	@tools/setup.sh
+
+configure:
+	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) >/dev/null
+
+build: configure ## compile the programs and tests into build/
+	@ninja -C $(BUILD) --quiet
+
+demo: setup ## move a user's container between two edge servers, live, with a report
+	@$(MAKE) --no-print-directory build
+	@lab/demo
+
+test: setup ## run all tests; the last line says how many passed and failed
+	@$(MAKE) --no-print-directory build
+	@tools/run-tests --build $(BUILD)
+
+check: setup ## compilers, sanitizers, static checkers, house rules
+	@tools/check
+
+lab-up: setup ## bring up the test bed: hosts, shaped WAN, Docker engines
+	@$(MAKE) --no-print-directory build
+	@lab/lab up
+
+lab-down: ## remove the test bed
+	@lab/lab down
+
+fmt: ## lay out all C files as .clang-format says
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove what was built, and the test bed
+	@lab/lab down
+	@rm -rf --one-file-system build build-* out
