@@ -73,10 +73,9 @@ int answer_cache_get(const struct answer_cache *cache, uint64_t number, struct w
 
 		if (a->number != number)
 			continue;
-		*ret = (struct wire_data){ .number = number,
-					   .status = a->status,
-					   .bytes = a->bytes,
-					   .len = a->len };
+		*ret = (struct wire_data){
+			.number = number, .status = a->status, .bytes = a->bytes, .len = a->len
+		};
 		return 0;
 	}
 	return ANSWER_CACHE_E_ABSENT;

@@ -15,7 +15,7 @@
 #include "core/replay_buffer.h"
 
 #define DIVERGENCES_MAX 3 /* a doubt at the source may look like one; three do not */
-#define FINDING_ROUNDS	3 /* authority may move while we ask: one round alone can miss it */
+#define FINDING_ROUNDS  3 /* authority may move while we ask: one round alone can miss it */
 
 static bool gone(const struct ap_edge *e)
 {
@@ -165,8 +165,8 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
  */
 static bool can_go_on(const struct ap_session *s, const struct ap_edge *e)
 {
-	return e->executed >= s->acked || (replay_buffer_started(s->copies) &&
-					   replay_buffer_floor(s->copies) <= e->executed);
+	return e->executed >= s->acked ||
+	       (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) <= e->executed);
 }
 
 static int active_edge(const struct ap_session *s)
@@ -229,8 +229,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		known++;
 		if (!e->heard || e->state == WIRE_ES_CREATING)
 			return; /* its answer may be the one that counts */
-		if (e->state == WIRE_ES_FENCED &&
-		    (fenced < 0 || e->epoch > s->edge[fenced].epoch))
+		if (e->state == WIRE_ES_FENCED && (fenced < 0 || e->epoch > s->edge[fenced].epoch))
 			fenced = i;
 	}
 	if (fenced >= 0) {
@@ -372,8 +371,7 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 {
 	const struct ap_edge *source = ap_session_source(s);
 
-	if (!source->heard || (source->state != WIRE_ES_FENCED &&
-			       source->state != WIRE_ES_RETIRED))
+	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
 		return false;
 	ap_session_move(s, AP_FINDING, now);
 	s->rounds = 0;
@@ -434,8 +432,8 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 		drop_attempt(s, now, "the copy died");
 		return;
 	}
-	bool caught_up = dest->answered >= source->answered &&
-			 dest->answered + WIRE_WINDOW / 4 >= highest;
+	bool caught_up =
+		dest->answered >= source->answered && dest->answered + WIRE_WINDOW / 4 >= highest;
 	if (caught_up || gone(source) || replay_buffer_half_full(s->copies) ||
 	    now >= s->since + s->node->policy.catch_up_ms)
 		start_fencing(s, now);
@@ -660,8 +658,8 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 			return;
 		}
 		for (int i = 0; i < AP_EDGES_MAX; i++) {
-			if (s->edge[i].name[0] && !(s->edge[i].heard &&
-						    s->edge[i].state != WIRE_ES_CREATING))
+			if (s->edge[i].name[0] &&
+			    !(s->edge[i].heard && s->edge[i].state != WIRE_ES_CREATING))
 				ap_session_attach(s, &s->edge[i]);
 		}
 		return;

@@ -366,7 +366,8 @@ void ap_mud_tick(struct ap_session *s, uint64_t now)
 	s->next_retry = now + p->retry_ms;
 	if (s->state == AP_ASSOCIATING) {
 		if (now >= s->since + p->associate_ms)
-			ap_mud_lost(s, now, WIRE_E_FAILED, "the edge server did not answer in time");
+			ap_mud_lost(s, now, WIRE_E_FAILED,
+				    "the edge server did not answer in time");
 		else
 			send_create(s);
 		return;

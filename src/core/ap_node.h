@@ -37,9 +37,9 @@ struct err;
 /** enum ap_state - How far a session is at this access point */
 enum ap_state {
 	AP_ASSOCIATING, /* the container is being made */
-	AP_MOVING,	/* the old access point was asked for the context */
-	AP_FINDING,	/* the edge servers are asked who has authority */
-	AP_SERVING,	/* requests go to one edge server, nothing moves */
+	AP_MOVING,      /* the old access point was asked for the context */
+	AP_FINDING,     /* the edge servers are asked who has authority */
+	AP_SERVING,     /* requests go to one edge server, nothing moves */
 	AP_TRACING,
 	AP_REPLAYING,
 	AP_FENCING,

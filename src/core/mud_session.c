@@ -53,8 +53,8 @@ static const struct state_row rows[] = {
 static const struct state_table table = { "session at a device", ARRAY_SIZE(rows), rows };
 
 int mud_session_new(struct mud_session **ret, const char *mud, const char *service,
-		    const struct policy *policy, proof_fn proof,
-		    const struct mud_session_ops *ops, void *ctx, struct err *err)
+		    const struct policy *policy, proof_fn proof, const struct mud_session_ops *ops,
+		    void *ctx, struct err *err)
 {
 	int r;
 

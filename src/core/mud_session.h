@@ -26,12 +26,12 @@ struct mud_session;
 /** enum mud_session_e - Positive results */
 enum mud_session_e {
 	MUD_SESSION_E_FULL = 1, /* WIRE_WINDOW requests are unanswered: wait for an answer */
-	MUD_SESSION_E_LOST,	/* the session is lost, see the lost operation */
+	MUD_SESSION_E_LOST,     /* the session is lost, see the lost operation */
 };
 
 /** enum mud_state - How the session stands */
 enum mud_state {
-	MUD_IDLE,	   /* no access point was chosen yet */
+	MUD_IDLE,          /* no access point was chosen yet */
 	MUD_ASSOCIATING,   /* ASSOCIATION REQUEST is out, or will be when the link is up */
 	MUD_REASSOCIATING, /* REASSOCIATION REQUEST likewise */
 	MUD_ASSOCIATED,
@@ -71,8 +71,8 @@ struct mud_session_ops {
  * Return: 0, -EINVAL for a bad name, or -ENOMEM
  */
 int mud_session_new(struct mud_session **ret, const char *mud, const char *service,
-		    const struct policy *policy, proof_fn proof,
-		    const struct mud_session_ops *ops, void *ctx, struct err *err);
+		    const struct policy *policy, proof_fn proof, const struct mud_session_ops *ops,
+		    void *ctx, struct err *err);
 
 /** mud_session_free() - Release it; @s may be NULL. Return: NULL, always */
 struct mud_session *mud_session_free(struct mud_session *s);

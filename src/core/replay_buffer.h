@@ -26,8 +26,8 @@ struct replay_buffer;
 /** enum replay_buffer_e - Positive results; the direct caller must handle each one */
 enum replay_buffer_e {
 	REPLAY_BUFFER_E_FULL = 1, /* a limit is reached, nothing was stored */
-	REPLAY_BUFFER_E_STALE,	  /* this number was seen before; nothing was stored */
-	REPLAY_BUFFER_E_GAP,	  /* the number before it was never seen; nothing was stored */
+	REPLAY_BUFFER_E_STALE,    /* this number was seen before; nothing was stored */
+	REPLAY_BUFFER_E_GAP,      /* the number before it was never seen; nothing was stored */
 };
 
 /** enum replay_side - Whose answer: the container that moves, or its copy */

@@ -22,16 +22,16 @@
 
 #include "base/text.h"
 
-#define WIRE_SECRET_SIZE  32
-#define WIRE_PROOF_SIZE   32
-#define WIRE_REASON_SIZE  256
-#define WIRE_EDGES_MAX    4	   /* edge servers a MUD remembers for its session */
-#define WIRE_PAYLOAD_MAX  (1u << 20) /* bytes of one request or answer */
-#define WIRE_TEXT_MAX     (1u << 20) /* bytes of an operator's answer or a batch of events */
-#define WIRE_WINDOW	  64	   /* requests a MUD may have unanswered (R9) */
-#define WIRE_EVENTS_MAX	  256	   /* events in one EVENTS message */
-#define WIRE_VERSION	  1
-#define WIRE_COMPAT	  1 /* oldest version this one can talk to */
+#define WIRE_SECRET_SIZE 32
+#define WIRE_PROOF_SIZE  32
+#define WIRE_REASON_SIZE 256
+#define WIRE_EDGES_MAX   4          /* edge servers a MUD remembers for its session */
+#define WIRE_PAYLOAD_MAX (1u << 20) /* bytes of one request or answer */
+#define WIRE_TEXT_MAX    (1u << 20) /* bytes of an operator's answer or a batch of events */
+#define WIRE_WINDOW      64         /* requests a MUD may have unanswered (R9) */
+#define WIRE_EVENTS_MAX  256        /* events in one EVENTS message */
+#define WIRE_VERSION     1
+#define WIRE_COMPAT      1 /* oldest version this one can talk to */
 
 /**
  * enum wire_type - Kinds of messages; the values are on the wire and never change
@@ -50,7 +50,7 @@ enum wire_type {
 	WIRE_REASSOCIATION_RESPONSE,
 	WIRE_DISASSOCIATION, /* MUD ends the session; no body */
 	WIRE_EDGE_NOTICE,    /* AP to MUD: where the session may live from now on */
-	WIRE_REFUSAL,	     /* AP to MUD: a request, or the whole session, is refused */
+	WIRE_REFUSAL,        /* AP to MUD: a request, or the whole session, is refused */
 
 	/* access point and access point (IAPP) */
 	WIRE_MOVE_NOTIFY = 30,
@@ -69,16 +69,16 @@ enum wire_type {
 	/* edge server to access point, all with struct wire_es_status */
 	WIRE_STATUS = 70,
 	WIRE_CREATED,
-	WIRE_CUT,	/* T1 was taken at number cut */
-	WIRE_READY,	/* T5 is done: CT-y stands at number cut, waiting for copies */
+	WIRE_CUT,   /* T1 was taken at number cut */
+	WIRE_READY, /* T5 is done: CT-y stands at number cut, waiting for copies */
 	WIRE_FENCED,
 	WIRE_UNFENCED,
 	WIRE_ACTIVATED,
 	WIRE_RETIRED,
 	WIRE_ABORTED,
-	WIRE_FAILED,	/* a migration failed, the session lives on where it was (R10) */
-	WIRE_LOST,	/* the container died */
-	WIRE_REFUSED,	/* a command was not obeyed: status and reason say why. The association is
+	WIRE_FAILED,  /* a migration failed, the session lives on where it was (R10) */
+	WIRE_LOST,    /* the container died */
+	WIRE_REFUSED, /* a command was not obeyed: status and reason say why. The association is
 			 * the command's, cut_association the one in force; no more counts */
 
 	/* the service's traffic, MUD - AP - ES */
@@ -96,11 +96,11 @@ enum wire_type {
 
 	/* edge server to edge server, on a migration's own connection */
 	WIRE_TRANSFER_OFFER = 140, /* struct wire_offer */
-	WIRE_TRANSFER_ACCEPT,	   /* struct wire_text: JSON, what the destination already has */
-	WIRE_TRANSFER_CUT,	   /* struct wire_cut; the stream follows */
-	WIRE_TRANSFER_CHUNK,	   /* struct wire_text: next bytes of the stream */
-	WIRE_TRANSFER_END,	   /* struct wire_transfer_end */
-	WIRE_TRANSFER_RESULT,	   /* struct wire_text: status 0 = restored, else the reason */
+	WIRE_TRANSFER_ACCEPT,      /* struct wire_text: JSON, what the destination already has */
+	WIRE_TRANSFER_CUT,         /* struct wire_cut; the stream follows */
+	WIRE_TRANSFER_CHUNK,       /* struct wire_text: next bytes of the stream */
+	WIRE_TRANSFER_END,         /* struct wire_transfer_end */
+	WIRE_TRANSFER_RESULT,      /* struct wire_text: status 0 = restored, else the reason */
 };
 
 /** enum wire_role - What a certificate allows its owner to be */
@@ -115,21 +115,21 @@ enum wire_role {
 
 /** enum wire_es_state - How a session stands at one edge server */
 enum wire_es_state {
-	WIRE_ES_NONE,	  /* not known here */
+	WIRE_ES_NONE,     /* not known here */
 	WIRE_ES_CREATING, /* first container is being made */
-	WIRE_ES_ACTIVE,	  /* has authority: executes */
-	WIRE_ES_FENCED,	  /* had authority: executes nothing in this epoch again */
+	WIRE_ES_ACTIVE,   /* has authority: executes */
+	WIRE_ES_FENCED,   /* had authority: executes nothing in this epoch again */
 	WIRE_ES_ARRIVING, /* its container is on the way here */
 	WIRE_ES_STANDBY,  /* restored: executes copies, answers nobody yet */
 	WIRE_ES_RETIRED,  /* gone from here; peer and epoch say where to */
-	WIRE_ES_LOST,	  /* the container died; state is gone from here */
+	WIRE_ES_LOST,     /* the container died; state is gone from here */
 };
 
 /** enum wire_migration - How far the source is with moving a session away */
 enum wire_migration {
 	WIRE_MIGRATION_NONE,
 	WIRE_MIGRATION_PREPARING, /* before the cut */
-	WIRE_MIGRATION_SENDING,	  /* after the cut, until the destination has restored */
+	WIRE_MIGRATION_SENDING,   /* after the cut, until the destination has restored */
 };
 
 /** enum wire_status - Outcome in responses */
@@ -139,7 +139,7 @@ enum wire_status {
 	WIRE_E_UNKNOWN_SESSION,
 	WIRE_E_UNKNOWN_NODE,
 	WIRE_E_NOT_ALLOWED, /* certificate or proof does not permit this */
-	WIRE_E_BUSY,	    /* a limit is reached, try later */
+	WIRE_E_BUSY,        /* a limit is reached, try later */
 	WIRE_E_SESSION_LOST,
 	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
 	WIRE_E_PROTOCOL,

@@ -256,7 +256,8 @@ static void source_failed(struct world *w, void *arg)
 		return;
 	t->source_done = true;
 	if (source_of(w, t))
-		es_node_source_finished(source_of(w, t), w->now, t->order.session, "transfer failed");
+		es_node_source_finished(source_of(w, t), w->now, t->order.session,
+					"transfer failed");
 }
 
 static void arrival_failed(struct world *w, void *arg)

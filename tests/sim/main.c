@@ -66,11 +66,13 @@ static bool run_seed(uint64_t seed, bool tracing, struct totals *t)
 
 static void usage(FILE *to)
 {
-	(void)fprintf(to, "usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]]\n"
-			  "  --seeds N   run N seeds (default 20000), the first one --from S (default 1)\n"
-			  "  --jobs N    processes to share them (default: one per processor)\n"
-			  "  --seed S    run one seed; --trace shows what happens in it\n"
-			  "Ends with status 1 if a rule was violated; the seed is printed.\n");
+	(void)fprintf(
+		to,
+		"usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]]\n"
+		"  --seeds N   run N seeds (default 20000), the first one --from S (default 1)\n"
+		"  --jobs N    processes to share them (default: one per processor)\n"
+		"  --seed S    run one seed; --trace shows what happens in it\n"
+		"Ends with status 1 if a rule was violated; the seed is printed.\n");
 }
 
 static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t shares)
@@ -115,9 +117,12 @@ static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
-		{ "jobs", required_argument, NULL, 'j' },  { "seed", required_argument, NULL, 's' },
-		{ "trace", no_argument, NULL, 't' },	   { "help", no_argument, NULL, 'h' },
+		{ "seeds", required_argument, NULL, 'n' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "trace", no_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t seeds = 20000, from = 1, seed = 0;

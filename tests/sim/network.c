@@ -58,7 +58,7 @@ struct delivery {
 	struct node_id from, to;
 	uint32_t generation;
 	struct wire_message message;
-	size_t encoded;	 /* bytes of a frame in @payload; 0: message and payload as they are */
+	size_t encoded;    /* bytes of a frame in @payload; 0: message and payload as they are */
 	uint8_t payload[]; /* bytes the message points to */
 };
 

@@ -107,8 +107,16 @@ struct container {
 	uint64_t since_restore;
 };
 
-enum transfer_step { STEP_PREPARE, STEP_OFFER, STEP_WAIT_CUT, STEP_CUT, STEP_SEND, STEP_RESTORE,
-		     STEP_RESULT, STEP_ENDED };
+enum transfer_step {
+	STEP_PREPARE,
+	STEP_OFFER,
+	STEP_WAIT_CUT,
+	STEP_CUT,
+	STEP_SEND,
+	STEP_RESTORE,
+	STEP_RESULT,
+	STEP_ENDED
+};
 
 /** struct transfer - A migration's own connection and what goes over it */
 struct transfer {
@@ -117,7 +125,7 @@ struct transfer {
 	uint32_t from_life, to_life;
 	uint32_t pipe_generation;
 	enum transfer_step step;
-	bool offered;	  /* the destination counts on an end of it */
+	bool offered;     /* the destination counts on an end of it */
 	bool source_done; /* source_finished was called or must not be */
 	uint64_t cut_number;
 	struct buf cache;
