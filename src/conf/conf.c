@@ -57,7 +57,7 @@ static const struct setting settings[] = {
 	{ "service", ES, ES,
 	  "\"NAME\" { image = port = [codec = \"frame|udp\"] [sync = \"replay|hold\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
-	{ "docker", ES, ES, "{ socket = runc_root = [runtime = \"baton\"] }: its engine" },
+	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
 	{ "state_dir", ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
@@ -488,7 +488,7 @@ static int copy_sections(struct conf *c, cfg_t *cfg, const char *path)
 
 		r = copy_path(&c->docker.socket, cfg_getstr(docker, "socket"), path);
 		if (r == 0)
-			r = copy_path(&c->docker.runc_root, cfg_getstr(docker, "runc_root"), path);
+			r = copy_path(&c->docker.exec_root, cfg_getstr(docker, "exec_root"), path);
 		if (r == 0)
 			r = copy_string(&c->docker.runtime, cfg_getstr(docker, "runtime"));
 	}
@@ -619,7 +619,7 @@ static int check_whole(const char *path, cfg_t *cfg)
 {
 	static const char *const pki[] = { "ca", "cert", "key", NULL };
 	static const char *const logrepo[] = { "name", "address", NULL };
-	static const char *const docker[] = { "socket", "runc_root", NULL };
+	static const char *const docker[] = { "socket", "exec_root", NULL };
 	int r;
 
 	r = check_required(path, cfg);
@@ -735,7 +735,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 	};
 	cfg_opt_t docker[] = {
 		CFG_STR("socket", NULL, CFGF_NONE),
-		CFG_STR("runc_root", NULL, CFGF_NONE),
+		CFG_STR("exec_root", NULL, CFGF_NONE),
 		CFG_STR("runtime", "baton", CFGF_NONE),
 		CFG_END(),
 	};
@@ -800,7 +800,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->pki.key);
 	free(c->logrepo_address);
 	free(c->docker.socket);
-	free(c->docker.runc_root);
+	free(c->docker.exec_root);
 	free(c->docker.runtime);
 	free(c->state_dir);
 	free(c->checkpoint_dir);

@@ -100,7 +100,7 @@ struct conf_service {
 /** struct conf_docker - Where the engine of an edge server is */
 struct conf_docker {
 	char *socket;
-	char *runc_root;
+	char *exec_root;
 	char *runtime;
 };
 

@@ -391,6 +391,13 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 	return r;
 }
 
+uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
+{
+	const struct es_session *s = find(node, session);
+
+	return s && s->record.state == WIRE_ES_ARRIVING ? s->record.container_epoch : 0;
+}
+
 void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,
 			    const char *reason)
 {
@@ -452,8 +459,9 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	settle_doubt(s);
 	es_session_persist(s, ES_PERSIST_ALL);
 	if (!alive)
-		es_node_container_died(node, now, record->session, record->container_epoch,
-				       "the container did not outlive a restart of the edge server");
+		es_node_container_died(
+			node, now, record->session, record->container_epoch,
+			"the container did not outlive a restart of the edge server");
 	return 0;
 }
 

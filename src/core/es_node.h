@@ -62,7 +62,7 @@ struct es_record {
 
 /** enum es_persist - Which part of the record changed */
 enum es_persist {
-	ES_PERSIST_ALL,	    /* any field, and the answer cache */
+	ES_PERSIST_ALL,     /* any field, and the answer cache */
 	ES_PERSIST_STARTED, /* @started only: written before the container sees the request */
 	ES_PERSIST_ANSWER,  /* @executed, and one answer more, the one numbered so, in the cache */
 };
@@ -71,11 +71,13 @@ enum es_persist {
  * struct es_migration_order - A migration to start
  * @to_es:	destination
  * @association, @epoch: of the session now; the copy gets epoch + 1
+ * @container_epoch: names the container, see struct es_record
  */
 struct es_migration_order {
 	uint64_t session;
 	uint32_t association;
 	uint32_t epoch;
+	uint32_t container_epoch;
 	char to_es[NAME_SIZE];
 	char ap[NAME_SIZE];
 	char mud[NAME_SIZE];
@@ -237,6 +239,9 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
  */
 int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 		    const struct wire_cut *cut, struct err *err);
+
+/** es_node_arriving_epoch() - Epoch of the copy that is arriving. Return: 0 if none is */
+uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session);
 
 /** es_node_arrival_failed() - The copy did not come about; nothing of it is left */
 void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,

@@ -244,7 +244,8 @@ static void keep_request(struct es_session *s, const struct wire_data *d)
 	uint8_t *bytes = malloc(d->len ? d->len : 1);
 	if (!bytes) {
 		/* as if it had been lost on the way: the access point sends it again */
-		es_session_say(s, "OUT OF MEMORY", d->number, "request of %zu bytes dropped", d->len);
+		es_session_say(s, "OUT OF MEMORY", d->number, "request of %zu bytes dropped",
+			       d->len);
 		return;
 	}
 	if (d->len)
@@ -374,7 +375,8 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		      const struct wire_message *m)
 {
 	if (!name_equal(ap, m->attach.ap) || !admit(s, m->association, ap, m->attach.proof)) {
-		refuse(s, ap, m, WIRE_E_NOT_ALLOWED, "not the access point the user proved to be at");
+		refuse(s, ap, m, WIRE_E_NOT_ALLOWED,
+		       "not the access point the user proved to be at");
 		return;
 	}
 	s->heard = now;
@@ -387,6 +389,7 @@ void es_session_migrate(struct es_session *s, const char *to_es)
 		.session = s->record.session,
 		.association = s->record.association,
 		.epoch = s->record.epoch,
+		.container_epoch = s->record.container_epoch,
 	};
 
 	memcpy(order.to_es, to_es, NAME_SIZE);
@@ -545,7 +548,8 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	if (!in_charge(s, ap, m)) {
-		refuse(s, ap, m, WIRE_E_NOT_ALLOWED, "not the access point in charge of the session");
+		refuse(s, ap, m, WIRE_E_NOT_ALLOWED,
+		       "not the access point in charge of the session");
 		return;
 	}
 	s->heard = now;

@@ -342,21 +342,18 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
 	return 0;
 }
 
-void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session, uint64_t number,
-			const char *fmt, ...)
-{
-	struct wire_event e = { .session = session, .number = number };
-	va_list ap;
+static void report(struct log_reporter *r, uint64_t time_us, const char *kind, uint64_t session,
+		   uint64_t number, const char *fmt, va_list ap)
+	__attribute__((format(printf, 6, 0)));
 
-	if (!r)
-		return;
-	e.time_us = realtime_us();
+static void report(struct log_reporter *r, uint64_t time_us, const char *kind, uint64_t session,
+		   uint64_t number, const char *fmt, va_list ap)
+{
+	struct wire_event e = { .time_us = time_us, .session = session, .number = number };
+
 	memcpy(e.node, r->node, sizeof(e.node));
 	(void)snprintf(e.kind, sizeof(e.kind), "%s", kind);
-	va_start(ap, fmt);
 	(void)vsnprintf(e.detail, sizeof(e.detail), fmt, ap);
-	va_end(ap);
-
 	uv_mutex_lock(&r->mutex);
 	bool fits = r->peer && r->count < LOG_REPORTER_RING;
 	if (fits) {
@@ -370,6 +367,30 @@ void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t sessi
 	uv_mutex_unlock(&r->mutex);
 	if (fits)
 		(void)uv_async_send(&r->wake);
+}
+
+void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session, uint64_t number,
+			const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!r)
+		return;
+	va_start(ap, fmt);
+	report(r, realtime_us(), kind, session, number, fmt, ap);
+	va_end(ap);
+}
+
+void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char *kind,
+			   uint64_t session, uint64_t number, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!r)
+		return;
+	va_start(ap, fmt);
+	report(r, time_us, kind, session, number, fmt, ap);
+	va_end(ap);
 }
 
 uint64_t log_reporter_dropped(struct log_reporter *r)

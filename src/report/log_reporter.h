@@ -73,6 +73,15 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
 void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t session, uint64_t number,
 			const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/**
+ * log_reporter_event_at() - Report something that happened at @time_us (UTC, microseconds)
+ *
+ * For what a thread noticed at one time and the loop reports at another; else log_reporter_event().
+ */
+void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char *kind,
+			   uint64_t session, uint64_t number, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
+
 /** log_reporter_dropped() - Events dropped since the start, because the ring was full */
 uint64_t log_reporter_dropped(struct log_reporter *r);
 

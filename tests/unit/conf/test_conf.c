@@ -33,7 +33,7 @@ static const char ap_conf[] =
 static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "listen = \"192.0.2.1:7200\"\n"
 			      "transfer_listen = \"192.0.2.1:7201\"\n" PKI
-			      "docker { socket = \"/run/docker.sock\" runc_root = \"/run/runc\" }\n"
+			      "docker { socket = \"/run/docker.sock\" exec_root = \"/run/runc\" }\n"
 			      "state_dir = \"state\"\n"
 			      "checkpoint_dir = \"/run/baton\"\n"
 			      "service \"chain\" {\n"
@@ -172,7 +172,7 @@ static const struct bad bad[] = {
 	{ es_conf, WIRE_ROLE_ES, "\"udp\"", "\"http\"", "want \"frame\" or \"udp\"" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
 	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
-	{ es_conf, WIRE_ROLE_ES, "runc_root = \"/run/runc\"", "", "runc_root in section docker" },
+	{ es_conf, WIRE_ROLE_ES, "exec_root = \"/run/runc\"", "", "exec_root in section docker" },
 	{ es_conf, WIRE_ROLE_ES, "service \"chain\"", "service \"a/b\"", "title must be a name" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{}", "ap is missing" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"AP-9\"}",

@@ -1,0 +1,755 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/edge_server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "core/answer_cache.h"
+#include "core/es_node.h"
+#include "es/ap_links.h"
+#include "es/es_inquiry.h"
+#include "es/gateway.h"
+#include "es/session_store.h"
+#include "net/crypto.h"
+#include "net/tls.h"
+#include "report/log_reporter.h"
+
+/*
+ * DOC: one turn of the event loop
+ *
+ * Links, gateway, container management and migration controller call in from the loop; each call
+ * enters the node once, and the node's operations only start things. What such an operation finds
+ * to be impossible at once is put on @later and told to the node in a turn of its own, so the node
+ * is never entered from its own operations. Nothing here waits for a container, a disk transfer or
+ * another host: migrations have threads of their own, Docker is asked on libuv's workers.
+ */
+
+enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_REMOVED, LATER_NOT_CREATED };
+
+/* something to tell the node in a turn of its own */
+struct later {
+	struct list link;
+	enum later_kind kind;
+	uint64_t session;
+	uint32_t epoch;
+	char reason[WIRE_REASON_SIZE];
+};
+
+struct edge_server {
+	struct edge_server_setup setup;
+	struct es_node *node;
+	struct ap_links *aps;
+	struct listener *listener;
+	struct gateway *gateway;
+	struct session_store *store;
+	struct container_management *containers;
+	struct migration_controller *migrations;
+	struct list later;
+	uv_timer_t timer;
+	uv_prepare_t prepare;
+	uv_async_t wake;
+	int closing; /* parts that are not closed yet */
+	bool stopped;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+};
+
+/* an operation on a container that is under way */
+struct operation {
+	struct edge_server *es;
+	uint64_t session;
+	uint32_t epoch;
+};
+
+static uint64_t now(const struct edge_server *es)
+{
+	return uv_now(es->setup.loop);
+}
+
+static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t session,
+		       uint32_t epoch, const char *reason)
+{
+	struct later *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		log_error("out of memory: session %016" PRIx64 " is stuck", session);
+		return;
+	}
+	l->kind = kind;
+	l->session = session;
+	l->epoch = epoch;
+	(void)snprintf(l->reason, sizeof(l->reason), "%s", reason);
+	list_append(&es->later, &l->link);
+	(void)uv_async_send(&es->wake);
+}
+
+static struct operation *operation_new(struct edge_server *es, uint64_t session, uint32_t epoch)
+{
+	struct operation *op = calloc(1, sizeof(*op));
+
+	if (op)
+		*op = (struct operation){ es, session, epoch };
+	return op;
+}
+
+/* --- operations of the node: containers -------------------------------------------------------- */
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct edge_server *es = ctx;
+
+	ap_links_send(es->aps, ap, m);
+}
+
+static const struct container_service *service_of(const struct edge_server *es, const char *name)
+{
+	for (size_t i = 0; i < es->setup.services; i++) {
+		if (name_equal(es->setup.service[i].name, name))
+			return &es->setup.service[i];
+	}
+	return NULL;
+}
+
+static bool service_known(void *ctx, const char *service)
+{
+	return service_of(ctx, service) != NULL;
+}
+
+static void on_created(void *ctx, const struct container_address *where, const char *reason)
+{
+	struct operation *op = ctx;
+	struct edge_server *es = op->es;
+	struct err err = { 0 };
+
+	if (where && gateway_add(es->gateway, op->session, op->epoch, where, &err) < 0)
+		reason = err.text;
+	if (reason)
+		log_error("session %016" PRIx64 ": no container: %s", op->session, reason);
+	es_node_created(es->node, now(es), op->session, op->epoch, reason);
+	free(op);
+}
+
+static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	struct edge_server *es = ctx;
+	struct operation *op = operation_new(es, session, epoch);
+	struct err err = { .text = "out of memory" };
+
+	if (op && container_management_create(es->containers, session, epoch,
+					      service_of(es, service), on_created, op, &err) == 0)
+		return;
+	free(op);
+	tell_later(es, LATER_NOT_CREATED, session, epoch, err.text);
+}
+
+static void on_removed(void *ctx, const struct container_address *where, const char *reason)
+{
+	struct operation *op = ctx;
+	struct edge_server *es = op->es;
+
+	(void)where;
+	if (reason)
+		log_error("session %016" PRIx64 ": container not removed: %s", op->session, reason);
+	es_node_removed(es->node, op->session, op->epoch);
+	free(op);
+}
+
+static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+	struct operation *op = operation_new(es, session, epoch);
+	char name[CONTAINER_ID_SIZE];
+
+	gateway_remove(es->gateway, session, epoch);
+	container_name(name, session, epoch);
+	if (op && container_management_remove(es->containers, name, on_removed, op, NULL) == 0)
+		return;
+	free(op);
+	tell_later(es, LATER_REMOVED, session, epoch, "");
+}
+
+static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
+		    size_t len)
+{
+	struct edge_server *es = ctx;
+
+	gateway_execute(es->gateway, session, epoch, number, bytes, len);
+}
+
+/* --- operations of the node: migrations -------------------------------------------------------- */
+
+static const char *transfer_address(const struct edge_server *es, const char *name)
+{
+	for (size_t i = 0; i < es->setup.edges; i++) {
+		if (name_equal(es->setup.edge[i].name, name))
+			return es->setup.edge[i].transfer;
+	}
+	return NULL;
+}
+
+static int start_migration(struct edge_server *es, const struct es_migration_order *order,
+			   struct err *err)
+{
+	const struct container_service *service = service_of(es, order->service);
+	const char *address = transfer_address(es, order->to_es);
+	const struct container_address *where =
+		gateway_find(es->gateway, order->session, order->container_epoch);
+	struct migration_source source = {
+		.association = order->association,
+		.epoch = order->epoch,
+	};
+
+	if (!address)
+		return err_set(err, -EINVAL, "edge server %s is not in our configuration",
+			       order->to_es);
+	if (!where || !service)
+		return err_set(err, -EINVAL, "the container of the session is not known");
+	memcpy(source.container, where->id, sizeof(source.container));
+	memcpy(source.service, order->service, NAME_SIZE);
+	memcpy(source.mud, order->mud, NAME_SIZE);
+	memcpy(source.ap, order->ap, NAME_SIZE);
+	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
+	memcpy(source.to_es, order->to_es, NAME_SIZE);
+	source.port = service->port;
+	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
+	int r = migration_controller_start(es->migrations, order->session, &source, err);
+	crypto_wipe(source.secret, sizeof(source.secret));
+	return r;
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (start_migration(es, order, &err) < 0)
+		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, err.text);
+}
+
+static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+	struct buf bytes;
+	int r;
+
+	buf_init(&bytes, 0);
+	gateway_hang_up(es->gateway, session);
+	r = answer_cache_encode(cache, &bytes, &err);
+	if (r == 0)
+		r = migration_controller_cut(es->migrations, session, number, buf_bytes(&bytes),
+					     bytes.len, &err);
+	buf_deinit(&bytes);
+	if (r < 0)
+		tell_later(es, LATER_NO_CUT, session, 0, err.text);
+}
+
+static void cut_delayed(void *ctx, uint64_t session, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	migration_controller_cut_delayed(es->migrations, session, reason);
+}
+
+static void cancel_migration(void *ctx, uint64_t session, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	migration_controller_cancel(es->migrations, session, reason);
+}
+
+/* --- operations of the node: memory and report ------------------------------------------------- */
+
+static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		    enum es_persist what)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	/* the service goes on: what is lost is only what a crash of this program would need */
+	if (session_store_persist(es->store, record, cache, what, &err) < 0)
+		log_error("session %016" PRIx64 ": not written down: %s", record->session,
+			  err.text);
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	struct edge_server *es = ctx;
+
+	session_store_forget(es->store, session);
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	struct edge_server *es = ctx;
+
+	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
+	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0)
+		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
+	else
+		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number, detail);
+}
+
+static const struct es_node_ops node_ops = {
+	.to_ap = to_ap,
+	.service_known = service_known,
+	.create_container = create_container,
+	.remove_container = remove_container,
+	.execute = execute,
+	.migrate = migrate,
+	.take_cut = take_cut,
+	.cut_delayed = cut_delayed,
+	.cancel_migration = cancel_migration,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	/* what cannot be computed must not be guessed: random bytes fit no proof */
+	if (crypto_proof(proof, secret, session, association, ap) < 0 &&
+	    crypto_random(proof, WIRE_PROOF_SIZE) < 0)
+		abort();
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct edge_server *es = wake->data;
+
+	list_for_each_safe(at, next, &es->later)
+	{
+		struct later *l = list_entry(at, struct later, link);
+
+		list_remove(&l->link);
+		switch (l->kind) {
+		case LATER_SOURCE_FAILED:
+			es_node_source_finished(es->node, now(es), l->session, l->reason);
+			break;
+		case LATER_NO_CUT:
+			es_node_cut_taken(es->node, now(es), l->session, false);
+			break;
+		case LATER_REMOVED:
+			es_node_removed(es->node, l->session, l->epoch);
+			break;
+		case LATER_NOT_CREATED:
+			es_node_created(es->node, now(es), l->session, l->epoch, l->reason);
+			break;
+		}
+		free(l);
+	}
+}
+
+/* --- the gateway tells ------------------------------------------------------------------------- */
+
+static void on_answered(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			const void *bytes, size_t len)
+{
+	struct edge_server *es = ctx;
+
+	es_node_executed(es->node, now(es), session, epoch, number, bytes, len);
+}
+
+static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t number)
+{
+	struct edge_server *es = ctx;
+
+	log_error("session %016" PRIx64 ": the container hung up while it had request %" PRIu64,
+		  session, number);
+	es_node_in_doubt(es->node, now(es), session, epoch, number);
+}
+
+static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	log_error("session %016" PRIx64 ": %s", session, reason);
+	es_node_container_died(es->node, now(es), session, epoch, reason);
+}
+
+static const struct gateway_ops gateway_ops = {
+	.answered = on_answered,
+	.in_doubt = on_in_doubt,
+	.dead = on_dead,
+};
+
+static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
+{
+	struct edge_server *es = ctx;
+	uint32_t epoch = gateway_epoch_of(es->gateway, session, id);
+	char reason[64];
+
+	if (!epoch)
+		return;
+	(void)snprintf(reason, sizeof(reason), "the container ended with status %d", exit_code);
+	log_error("session %016" PRIx64 ": %s", session, reason);
+	es_node_container_died(es->node, now(es), session, epoch, reason);
+}
+
+/* --- the migration controller tells ------------------------------------------------------------ */
+
+static void on_cut_wanted(void *ctx, uint64_t session)
+{
+	struct edge_server *es = ctx;
+
+	es_node_cut_wanted(es->node, now(es), session);
+}
+
+static void on_cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freeze_us,
+			 const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	if (taken)
+		log_info("session %016" PRIx64 ": cut taken, frozen for %.1f ms", session,
+			 freeze_us / 1000.0);
+	else
+		log_debug("session %016" PRIx64 ": no cut: %s", session, reason);
+	es_node_cut_taken(es->node, now(es), session, taken);
+}
+
+static void on_source_finished(void *ctx, uint64_t session, bool restored, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	es_node_source_finished(es->node, now(es), session, restored ? NULL : reason);
+}
+
+static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
+{
+	struct edge_server *es = ctx;
+	const char *reason = NULL;
+
+	if (es_node_offered(es->node, now(es), offer->offer.from_es, offer, &reason))
+		migration_controller_accept(es->migrations, transfer_id);
+	else
+		migration_controller_refuse(es->migrations, transfer_id, reason);
+}
+
+static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
+		       const struct wire_cut *cut, const struct container_address *where)
+{
+	struct edge_server *es = ctx;
+	uint32_t epoch = es_node_arriving_epoch(es->node, session);
+	struct err err = { 0 };
+
+	(void)transfer_id;
+	if (epoch && gateway_add(es->gateway, session, epoch, where, &err) < 0)
+		log_error("session %016" PRIx64 ": %s", session, err.text);
+	if (es_node_arrived(es->node, now(es), session, cut, &err) < 0)
+		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
+}
+
+static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session,
+			      const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	(void)transfer_id;
+	es_node_arrival_failed(es->node, now(es), session, reason);
+}
+
+static void on_stage(void *ctx, uint64_t session, const char *event_kind, uint64_t time_us,
+		     uint64_t number, const char *detail)
+{
+	struct edge_server *es = ctx;
+
+	log_reporter_event_at(es->setup.reporter, time_us, event_kind, session, number, "%s",
+			      detail);
+}
+
+static const struct migration_controller_ops migration_ops = {
+	.cut_wanted = on_cut_wanted,
+	.cut_taken = on_cut_taken,
+	.source_finished = on_source_finished,
+	.offered = on_offered,
+	.arrived = on_arrived,
+	.arrival_failed = on_arrival_failed,
+	.stage = on_stage,
+};
+
+/* --- links ------------------------------------------------------------------------------------- */
+
+static void on_up(void *ctx, struct link *l)
+{
+	struct edge_server *es = ctx;
+
+	if (link_peer_role(l) == WIRE_ROLE_AP)
+		ap_links_up(es->aps, l);
+}
+
+static bool for_the_node(enum wire_type type)
+{
+	return (type >= WIRE_CREATE && type <= WIRE_ABORT) || type == WIRE_REQUEST ||
+	       type == WIRE_DISASSOCIATION;
+}
+
+static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct edge_server *es = ctx;
+	const struct es_inquiry inquiry = {
+		.name = es->setup.name,
+		.node = es->node,
+		.aps = es->aps,
+		.migrations = es->migrations,
+	};
+
+	if (link_peer_role(l) == WIRE_ROLE_AP && for_the_node(m->type)) {
+		es_node_message(es->node, now(es), link_peer_name(l), m);
+	} else if (link_peer_role(l) == WIRE_ROLE_OPERATOR && m->type == WIRE_INQUIRY) {
+		es_inquiry_answer(&inquiry, l, m);
+	} else {
+		log_error("%s sent %s, which is not for an edge server: link closed",
+			  link_peer_name(l), wire_type_name(m->type));
+		ap_links_down(es->aps, l);
+		link_close(l);
+	}
+}
+
+static void on_down(void *ctx, struct link *l, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	log_debug("link of %s is down: %s", link_peer_name(l), reason);
+	ap_links_down(es->aps, l);
+	es_inquiry_gone(l);
+}
+
+static void on_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("connection from %s refused: %s", who, reason);
+}
+
+static const struct link_ops link_ops = {
+	.up = on_up,
+	.message = on_message,
+	.down = on_down,
+	.refused = on_refused,
+};
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct edge_server *es = timer->data;
+
+	es_node_tick(es->node, now(es));
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct edge_server *es = prepare->data;
+	uint64_t deadline = es_node_deadline(es->node);
+
+	if (deadline == UINT64_MAX)
+		(void)uv_timer_stop(&es->timer);
+	else
+		(void)uv_timer_start(&es->timer, on_timer,
+				     deadline > now(es) ? deadline - now(es) : 0, 0);
+}
+
+/* --- starting: what was here before ------------------------------------------------------------ */
+
+struct adoption {
+	struct edge_server *es;
+	const struct container_found *found;
+	size_t count;
+	bool *kept; /* one for each of @found */
+	size_t sessions;
+};
+
+static void adopt(void *ctx, const struct es_record *record, const void *cache, size_t cache_len)
+{
+	struct adoption *a = ctx;
+	bool gone = record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
+	bool alive = false;
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < a->count && !gone; i++) {
+		const struct container_found *f = &a->found[i];
+
+		if (f->session != record->session || f->epoch != record->container_epoch)
+			continue;
+		alive = f->running && gateway_add(a->es->gateway, f->session, f->epoch, &f->where,
+						  &err) == 0;
+		a->kept[i] = true;
+	}
+	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
+		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);
+	else
+		a->sessions++;
+}
+
+static void bad_file(void *ctx, const char *file, const char *reason)
+{
+	(void)ctx;
+	log_error("session file %s: %s; its session is lost, the file can be deleted", file, reason);
+}
+
+static int listen_now(struct edge_server *es, struct err *err)
+{
+	const struct link_setup links = {
+		.loop = es->setup.loop,
+		.tls = es->setup.tls,
+		.ops = &link_ops,
+		.ctx = es,
+		.limits = es->setup.limits,
+	};
+
+	return listener_new(&es->listener, &links, es->setup.listen,
+			    LINK_ROLE(WIRE_ROLE_AP) | LINK_ROLE(WIRE_ROLE_OPERATOR), err);
+}
+
+static void on_listed(void *ctx, const struct container_found *found, size_t count,
+		      const char *reason)
+{
+	struct edge_server *es = ctx;
+	struct adoption a = { .es = es, .found = found, .count = count };
+	struct err err = { 0 };
+	int r = 0;
+
+	if (es->stopped)
+		return;
+	if (reason)
+		r = err_set(&err, -EIO, "list containers: %s", reason);
+	auto_free bool *kept = calloc(count + 1, sizeof(*kept));
+	if (r == 0 && !kept)
+		r = err_set(&err, -ENOMEM, "list containers");
+	a.kept = kept;
+	if (r == 0)
+		r = session_store_each(es->store, adopt, bad_file, &a, &err);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (!kept[i] && container_management_remove(es->containers, found[i].where.id, NULL,
+							    NULL, NULL) == 0)
+			log_info("container of an unfinished migration removed: %016" PRIx64
+				 ", epoch %u",
+				 found[i].session, found[i].epoch);
+	}
+	if (r == 0)
+		r = listen_now(es, &err);
+	if (r < 0) {
+		es->setup.failed(es->setup.ctx, err.text);
+		return;
+	}
+	log_info("serving access points at %s, %zu sessions from before", es->setup.listen,
+		 a.sessions);
+}
+
+/* --- life -------------------------------------------------------------------------------------- */
+
+static void part_closed(struct edge_server *es)
+{
+	if (--es->closing > 0)
+		return;
+	list_for_each_safe(at, next, &es->later)
+		free(list_entry(at, struct later, link));
+	if (es->closed)
+		es->closed(es->closed_ctx);
+	free(es);
+}
+
+static void on_part_closed(void *ctx)
+{
+	part_closed(ctx);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	part_closed(handle->data);
+}
+
+void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx)
+{
+	if (!es)
+		return;
+	es->stopped = true;
+	es->closed = closed;
+	es->closed_ctx = ctx;
+	es->closing = 3;
+	listener_close(es->listener);
+	es->aps = ap_links_free(es->aps);
+	gateway_close(es->gateway);
+	if (es->migrations) {
+		es->closing++;
+		migration_controller_close(es->migrations, on_part_closed, es);
+	}
+	if (es->containers) {
+		es->closing++;
+		container_management_close(es->containers, on_part_closed, es);
+	}
+	es->node = es_node_free(es->node);
+	es->store = session_store_free(es->store);
+	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
+	uv_close((uv_handle_t *)&es->wake, on_handle_closed);
+}
+
+static int start(struct edge_server *es, struct err *err)
+{
+	const struct edge_server_setup *setup = &es->setup;
+	int r;
+
+	r = es_node_new(&es->node, setup->name, setup->policy, prove, &node_ops, es, err);
+	if (r == 0)
+		r = ap_links_new(&es->aps, err);
+	if (r == 0)
+		r = gateway_new(&es->gateway, setup->loop, &gateway_ops, es, err);
+	if (r == 0)
+		r = session_store_open(&es->store, setup->state_dir, err);
+	if (r == 0)
+		r = container_management_new(&es->containers, setup->loop, setup->containers,
+					     on_died, es, err);
+	if (r == 0)
+		r = migration_controller_new(&es->migrations, setup->loop, setup->migration,
+					     setup->tls, &migration_ops, es, err);
+	if (r == 0)
+		r = container_management_list(es->containers, on_listed, es, err);
+	if (r < 0)
+		return r;
+	return uv_prepare_start(&es->prepare, on_prepare);
+}
+
+int edge_server_new(struct edge_server **ret, const struct edge_server_setup *setup,
+		    struct err *err)
+{
+	struct edge_server *es;
+	int r;
+
+	if (tls_context_role(setup->tls) != WIRE_ROLE_ES)
+		return err_set(err, -EINVAL,
+			       "the certificate of %s is for role \"%s\", not for an edge server",
+			       setup->name, wire_role_name(tls_context_role(setup->tls)));
+	es = calloc(1, sizeof(*es));
+	if (!es)
+		return err_set(err, -ENOMEM, "edge server");
+	es->setup = *setup;
+	list_init(&es->later);
+	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */
+	(void)uv_prepare_init(setup->loop, &es->prepare);
+	r = uv_async_init(setup->loop, &es->wake, on_wake);
+	if (r < 0) {
+		free(es);
+		return err_set(err, r, "edge server");
+	}
+	es->timer.data = es;
+	es->prepare.data = es;
+	es->wake.data = es;
+	r = start(es, err);
+	if (r < 0) {
+		edge_server_close(es, NULL, NULL);
+		return err_wrap(err, r, "edge server %s", setup->name);
+	}
+	*ret = es;
+	return 0;
+}

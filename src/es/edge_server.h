@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Edge server - ties the session logic (core/es_node.h) to Docker, CRIU, network and disk
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "core/policy.h"
+#include "es/container_management.h"
+#include "es/migration_controller.h"
+#include "net/link.h"
+
+struct edge_server; /* opaque */
+struct err;
+struct log_reporter;
+struct tls_context;
+
+/**
+ * struct edge_neighbour - Another edge server
+ * @name:	As in its certificate
+ * @transfer:	"IP:PORT" where it accepts migrations
+ */
+struct edge_neighbour {
+	const char *name;
+	const char *transfer;
+};
+
+/**
+ * struct edge_server_setup - What an edge server needs; all of it must outlive the edge server
+ * @listen:	"IP:PORT" for access points and operators
+ * @service, @services: the catalogue
+ * @edge, @edges: other edge servers
+ * @state_dir:	for the session store
+ * @failed:	called once if the edge server cannot start its work after all; stop then
+ */
+struct edge_server_setup {
+	uv_loop_t *loop;
+	struct tls_context *tls;
+	struct log_reporter *reporter;
+	const char *name;
+	const char *listen;
+	const char *state_dir;
+	const struct policy *policy;
+	struct link_limits limits;
+	const struct container_config *containers;
+	const struct migration_config *migration;
+	const struct container_service *service;
+	size_t services;
+	const struct edge_neighbour *edge;
+	size_t edges;
+	void (*failed)(void *ctx, const char *reason);
+	void *ctx;
+};
+
+/**
+ * edge_server_new() - Start an edge server
+ * @ret:	Set on success only; the caller owns it, see edge_server_close()
+ * @setup:	What it needs, copied
+ * @err:	Filled in on failure
+ *
+ * Containers of sessions known from before a restart are adopted, those of no session removed;
+ * after that it listens.
+ *
+ * Return: 0, or negative error code
+ */
+int edge_server_new(struct edge_server **ret, const struct edge_server_setup *setup,
+		    struct err *err);
+
+/**
+ * edge_server_close() - Stop: migrations are undone, containers run on
+ * @es:		Edge server, or NULL
+ * @closed:	Called on the loop when all is released; may be NULL
+ * @ctx:	Handed to @closed
+ */
+void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx);

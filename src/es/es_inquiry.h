@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inquiries of operators at an edge server, answered in JSON
+ *
+ *	status			{"node", "role": "es", "sessions": N, "access_points": {NAME: true}}
+ *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
+ *				 "state", "epoch", "association", "executed", "queued", "cached",
+ *				 "migration", "peer", "ap"}]}
+ *	check CONTAINER		what stands in the way of a migration, see migration_controller_check()
+ */
+
+struct ap_links;
+struct es_node;
+struct link;
+struct migration_controller;
+struct wire_message;
+
+/** struct es_inquiry - What answers are made from, borrowed for the call */
+struct es_inquiry {
+	const char *name;
+	const struct es_node *node;
+	const struct ap_links *aps;
+	struct migration_controller *migrations;
+};
+
+/** es_inquiry_answer() - Answer an INQUIRY that came by @l, now or when a check has ended */
+void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m);
+
+/** es_inquiry_gone() - The link of an operator is gone: a running check has nobody to tell */
+void es_inquiry_gone(struct link *l);

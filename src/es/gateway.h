@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Gateway - delivers requests into containers and reads their answers
+ *
+ * One connection to each container, one request at a time on it: the order of execution is the
+ * order of replay. A service speaks codec `frame`: 4 bytes length, big-endian, then the payload,
+ * both ways. At a cut the gateway closes the connection (design, section 4); the next request opens
+ * another.
+ *
+ *	a connection cannot be made		tried again, the request is still ours
+ *	it breaks before a byte was written	likewise
+ *	it breaks after that			in doubt: the container may have executed it
+ *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "es/container_management.h"
+
+struct err;
+struct gateway; /* opaque */
+
+#define GATEWAY_CONNECT_MS 10000
+#define GATEWAY_RETRY_MS   50
+
+/**
+ * struct gateway_ops - What the gateway tells, always from the event loop
+ * @answered:	the container answered request @number; bytes are borrowed for the call
+ * @in_doubt:	the connection broke while the container had it
+ * @dead:	the container cannot be reached any more, @reason says why
+ */
+struct gateway_ops {
+	void (*answered)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			 const void *bytes, size_t len);
+	void (*in_doubt)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number);
+	void (*dead)(void *ctx, uint64_t session, uint32_t epoch, const char *reason);
+};
+
+/** gateway_new() - Create a gateway to no container. Return: 0, or -ENOMEM */
+int gateway_new(struct gateway **ret, uv_loop_t *loop, const struct gateway_ops *ops, void *ctx,
+		struct err *err);
+
+/** gateway_close() - Close all connections; memory goes as the loop closes them. May be NULL */
+void gateway_close(struct gateway *g);
+
+/**
+ * gateway_add() - Make a container known
+ * @g:		Gateway
+ * @session:	Session
+ * @epoch:	Epoch in which its container was made
+ * @where:	Address, copied
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EEXIST, -EINVAL for an address, or -ENOMEM
+ */
+int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch,
+		const struct container_address *where, struct err *err);
+
+/** gateway_remove() - Forget a container; a request it has is dropped without a word */
+void gateway_remove(struct gateway *g, uint64_t session, uint32_t epoch);
+
+/** gateway_find() - Address of a container. Return: borrowed, or NULL */
+const struct container_address *gateway_find(const struct gateway *g, uint64_t session,
+					     uint32_t epoch);
+
+/** gateway_epoch_of() - Epoch of the container with id @id. Return: 0 if it is not known */
+uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char *id);
+
+/**
+ * gateway_execute() - Hand a request to a container
+ * @g:		Gateway
+ * @session, @epoch: The container; it has no other request now
+ * @number:	Comes back with the answer
+ * @bytes:	Request, copied
+ * @len:	Its length, at most WIRE_PAYLOAD_MAX
+ *
+ * Failure is told by the operations, later: never from inside this call.
+ */
+void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch, uint64_t number,
+		     const void *bytes, size_t len);
+
+/** gateway_hang_up() - Close connections into containers of a session that have no request now */
+void gateway_hang_up(struct gateway *g, uint64_t session);

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * baton-es - edge server: read the configuration, build the objects, run the loop
+ */
+
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "core/policy.h"
+#include "es/edge_server.h"
+#include "net/link.h"
+#include "net/tls.h"
+#include "report/log_reporter.h"
+
+#define HOOK_PROGRAM "baton-cut-hook"
+
+/* struct program - All that lives while the loop runs */
+struct program {
+	uv_loop_t loop;
+	uv_signal_t term;
+	uv_signal_t interrupt;
+	struct tls_context *tls;
+	struct log_reporter *reporter;
+	struct edge_server *es;
+	const struct conf *conf;
+	char hook[PATH_MAX];
+	struct container_config containers;
+	struct migration_config migration;
+	struct container_service service[CONF_SERVICES_MAX];
+	struct edge_neighbour edge[CONF_PEERS_MAX];
+	bool failed;
+};
+
+static struct policy policy_of(const struct conf *c)
+{
+	struct policy p = policy_default();
+
+	p.sessions_max = (uint32_t)c->limit[CONF_SESSIONS_MAX];
+	p.drain_ms = (uint64_t)c->limit[CONF_DRAIN_MS];
+	p.standby_ms = (uint64_t)c->limit[CONF_STANDBY_MS];
+	p.idle_ms = (uint64_t)c->limit[CONF_IDLE_MS];
+	return p;
+}
+
+/* The hook is installed beside us, and found beside us in a build tree, too. */
+static int find_hook(struct program *p, struct err *err)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	static const char *const beside[] = { "", "../runtime/" };
+
+	if (n < 0)
+		return err_set(err, -errno, "find my own program file");
+	self[n] = '\0';
+	char *dir = dirname(self);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		int len = snprintf(p->hook, sizeof(p->hook), "%s/%s%s", dir, beside[i],
+				   HOOK_PROGRAM);
+
+		if (len > 0 && (size_t)len < sizeof(p->hook) && access(p->hook, X_OK) == 0)
+			return 0;
+	}
+	return err_set(err, -ENOENT, "%s is not beside baton-es in %s", HOOK_PROGRAM, dir);
+}
+
+static void on_stopped(void *ctx)
+{
+	struct program *p = ctx;
+
+	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
+	uv_close((uv_handle_t *)&p->term, NULL);
+	uv_close((uv_handle_t *)&p->interrupt, NULL);
+}
+
+static void stop(struct program *p)
+{
+	if (p->es)
+		edge_server_close(TAKE_PTR(p->es), on_stopped, p);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	log_info("%s: stopping", strsignal(number));
+	stop(handle->data);
+}
+
+static void on_failed(void *ctx, const char *reason)
+{
+	struct program *p = ctx;
+
+	log_error("%s", reason);
+	p->failed = true;
+	stop(p);
+}
+
+static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("event log repository %s cannot be reached: %s", who, reason);
+}
+
+static void fill_services(struct program *p)
+{
+	const struct conf *c = p->conf;
+
+	for (size_t i = 0; i < c->services; i++) {
+		const struct conf_service *from = &c->service[i];
+		struct container_service *to = &p->service[i];
+
+		*to = (struct container_service){
+			.image = from->image,
+			.command = (const char *const *)from->command,
+			.env = (const char *const *)from->env,
+			.port = from->port,
+			.memory_bytes = from->memory_bytes,
+			.cpu_millis = from->cpu_millis,
+			.start_ms = from->start_ms,
+		};
+		memcpy(to->name, from->name, NAME_SIZE);
+	}
+}
+
+static size_t fill_edges(struct program *p)
+{
+	const struct conf *c = p->conf;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->peers; i++) {
+		if (c->peer[i].role == WIRE_ROLE_ES && c->peer[i].transfer)
+			p->edge[n++] = (struct edge_neighbour){ c->peer[i].name,
+								c->peer[i].transfer };
+	}
+	return n;
+}
+
+static void fill_configs(struct program *p)
+{
+	const struct conf *c = p->conf;
+	const char *prefix = getenv("BATON_PREFIX");
+	const char *staged = getenv("BATON_STAGED_DIR");
+
+	p->containers = (struct container_config){
+		.docker_socket = c->docker.socket,
+		.runtime = c->docker.runtime,
+	};
+	p->migration = (struct migration_config){
+		.name = c->name,
+		.listen = c->transfer_listen,
+		.docker_socket = c->docker.socket,
+		.docker_exec_root = c->docker.exec_root,
+		.runtime = c->docker.runtime,
+		.checkpoint_dir = c->checkpoint_dir,
+		.staged_dir = staged ? staged : BATON_STAGED_DIR,
+		.prefix = prefix ? prefix : BATON_PREFIX,
+		.cut_hook = p->hook,
+		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
+		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
+		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
+	};
+}
+
+static int start(struct program *p, struct err *err)
+{
+	const struct conf *c = p->conf;
+	const struct policy policy = policy_of(c);
+	int r;
+
+	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	if (r < 0)
+		return r;
+	if (!name_equal(tls_context_name(p->tls), c->name))
+		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
+			       c->name, tls_context_name(p->tls));
+	r = find_hook(p, err);
+	if (r < 0)
+		return r;
+	const struct log_reporter_setup report = {
+		.loop = &p->loop,
+		.tls = p->tls,
+		.node = c->name,
+		.repository = c->logrepo_name,
+		.address = c->logrepo_address,
+		.refused = on_logrepo_refused,
+	};
+	r = log_reporter_new(&p->reporter, &report, err);
+	if (r < 0)
+		return r;
+	fill_services(p);
+	fill_configs(p);
+	const struct edge_server_setup setup = {
+		.loop = &p->loop,
+		.tls = p->tls,
+		.reporter = p->reporter,
+		.name = c->name,
+		.listen = c->listen,
+		.state_dir = c->state_dir,
+		.policy = &policy,
+		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.containers = &p->containers,
+		.migration = &p->migration,
+		.service = p->service,
+		.services = c->services,
+		.edge = p->edge,
+		.edges = fill_edges(p),
+		.failed = on_failed,
+		.ctx = p,
+	};
+	r = edge_server_new(&p->es, &setup, err);
+	if (r < 0)
+		return r;
+	(void)uv_signal_init(&p->loop, &p->term);
+	(void)uv_signal_init(&p->loop, &p->interrupt);
+	p->term.data = p;
+	p->interrupt.data = p;
+	r = uv_signal_start(&p->term, on_signal, SIGTERM);
+	if (r == 0)
+		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	return r < 0 ? err_set(err, r, "watch for signals") : 0;
+}
+
+/* Closes what a failed start has left; after a stop there is nothing left to close */
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+	(void)ctx;
+	if (handle->type == UV_SIGNAL && !uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static int run(struct program *p, struct err *err)
+{
+	int r;
+
+	r = uv_loop_init(&p->loop);
+	if (r < 0)
+		return err_set(err, r, "event loop");
+	r = start(p, err);
+	if (r < 0) {
+		edge_server_close(p->es, NULL, NULL);
+		log_reporter_close(p->reporter, NULL, NULL);
+		uv_walk(&p->loop, close_handle, NULL);
+	}
+	(void)uv_run(&p->loop, UV_RUN_DEFAULT);
+	(void)uv_loop_close(&p->loop);
+	tls_context_free(p->tls);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	const struct options options = {
+		.program = "baton-es",
+		.summary = "edge server: container management, gateway, migration controller",
+		.role = WIRE_ROLE_ES,
+	};
+	struct conf *loaded = NULL;
+	struct err err = { 0 };
+	int r;
+
+	log_name("baton-es");
+	r = options_load(&options, argc, argv, &loaded, &err);
+	if (r == OPTIONS_E_DONE)
+		return EXIT_SUCCESS;
+	AUTO(conf) struct conf *c = loaded;
+	if (r < 0) {
+		log_error("%s", err.text);
+		return 2;
+	}
+	char name[2 * NAME_SIZE];
+	(void)snprintf(name, sizeof(name), "baton-es %s", c->name);
+	log_name(name);
+	(void)signal(SIGPIPE, SIG_IGN);
+	auto_free struct program *p = calloc(1, sizeof(*p));
+	if (!p) {
+		log_error("out of memory");
+		return EXIT_FAILURE;
+	}
+	p->conf = c;
+	r = run(p, &err);
+	if (r < 0)
+		log_error("%s", err.text);
+	return r < 0 || p->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/session_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "core/answer_cache.h"
+
+#define MAGIC	   "BATONSS1"
+#define MAGIC_SIZE 8
+#define ENTRY_SIZE 16
+#define FILE_MAX   (128u << 20) /* a journal at its limit and one full answer cache */
+#define FILE_NAME  32
+
+enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
+
+/* an open journal */
+struct journal {
+	struct list link;
+	uint64_t session;
+	int fd;
+	size_t size;
+};
+
+struct session_store {
+	int dir;
+	struct list journals;
+};
+
+int session_store_open(struct session_store **ret, const char *dir, struct err *err)
+{
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "make directory %s", dir);
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, -errno, "open directory %s", dir);
+	if (fchmod(fd, 0700) < 0)
+		return err_set(err, -errno, "directory %s must be ours alone (0700)", dir);
+	struct session_store *st = calloc(1, sizeof(*st));
+	if (!st)
+		return err_set(err, -ENOMEM, "open session store");
+	list_init(&st->journals);
+	st->dir = TAKE_FD(fd);
+	*ret = st;
+	return 0;
+}
+
+static void journal_free(struct journal *j)
+{
+	list_remove(&j->link);
+	if (j->fd >= 0)
+		close(j->fd);
+	free(j);
+}
+
+struct session_store *session_store_free(struct session_store *st)
+{
+	if (st) {
+		list_for_each_safe(at, next, &st->journals)
+			journal_free(list_entry(at, struct journal, link));
+		close(st->dir);
+		free(st);
+	}
+	return NULL;
+}
+
+static struct journal *find(const struct session_store *st, uint64_t session)
+{
+	list_for_each_safe(at, next, (struct list *)&st->journals)
+	{
+		struct journal *j = list_entry(at, struct journal, link);
+
+		if (j->session == session)
+			return j;
+	}
+	return NULL;
+}
+
+static void file_name(char to[FILE_NAME], uint64_t session, const char *suffix)
+{
+	(void)snprintf(to, FILE_NAME, "%016" PRIx64 "%s", session, suffix);
+}
+
+/* --- the form of a record ---------------------------------------------------------------------- */
+
+#define RECORD_SIZE (8 + 4 + 4 + 4 + 4 + 8 + 8 + 5 * NAME_SIZE + WIRE_SECRET_SIZE)
+
+static void record_encode(uint8_t *to, const struct es_record *r)
+{
+	put_be64(to, r->session);
+	put_be32(to + 8, r->association);
+	put_be32(to + 12, r->epoch);
+	put_be32(to + 16, r->container_epoch);
+	put_be32(to + 20, (uint32_t)r->state);
+	put_be64(to + 24, r->executed);
+	put_be64(to + 32, r->started);
+	to += 40;
+	memcpy(to, r->mud, NAME_SIZE);
+	memcpy(to + NAME_SIZE, r->service, NAME_SIZE);
+	memcpy(to + 2 * NAME_SIZE, r->ap, NAME_SIZE);
+	memcpy(to + 3 * NAME_SIZE, r->creator, NAME_SIZE);
+	memcpy(to + 4 * NAME_SIZE, r->peer, NAME_SIZE);
+	memcpy(to + 5 * NAME_SIZE, r->secret, WIRE_SECRET_SIZE);
+}
+
+static bool name_field(char to[NAME_SIZE], const uint8_t *from, bool may_be_empty)
+{
+	if (from[NAME_SIZE - 1] != 0)
+		return false;
+	memcpy(to, from, NAME_SIZE);
+	return (may_be_empty && !to[0]) || name_valid(to);
+}
+
+static bool record_decode(struct es_record *r, const uint8_t *from)
+{
+	*r = (struct es_record){
+		.session = get_be64(from),
+		.association = get_be32(from + 8),
+		.epoch = get_be32(from + 12),
+		.container_epoch = get_be32(from + 16),
+		.state = (enum wire_es_state)get_be32(from + 20),
+		.executed = get_be64(from + 24),
+		.started = get_be64(from + 32),
+	};
+	from += 40;
+	memcpy(r->secret, from + 5 * NAME_SIZE, WIRE_SECRET_SIZE);
+	return r->session && r->state <= WIRE_ES_LOST && name_field(r->mud, from, false) &&
+	       name_field(r->service, from + NAME_SIZE, false) &&
+	       name_field(r->ap, from + 2 * NAME_SIZE, true) &&
+	       name_field(r->creator, from + 3 * NAME_SIZE, true) &&
+	       name_field(r->peer, from + 4 * NAME_SIZE, true);
+}
+
+/* --- writing ----------------------------------------------------------------------------------- */
+
+static uint64_t sum(uint32_t kind, const void *body, size_t len)
+{
+	return XXH3_64bits_withSeed(body, len, kind);
+}
+
+static int entry_add(struct buf *out, enum kind kind, const struct buf *body, struct err *err)
+{
+	uint8_t head[ENTRY_SIZE];
+	int r;
+
+	put_be32(head, (uint32_t)body->len);
+	put_be32(head + 4, (uint32_t)kind);
+	put_be64(head + 8, sum((uint32_t)kind, buf_bytes(body), body->len));
+	r = buf_append(out, head, sizeof(head), err);
+	if (r == 0)
+		r = buf_append(out, buf_bytes(body), body->len, err);
+	return r;
+}
+
+static int write_all(int fd, const struct buf *b, const char *what, struct err *err)
+{
+	size_t done = 0;
+
+	while (done < b->len) {
+		ssize_t n = write(fd, buf_bytes(b) + done, b->len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "write session file %s", what);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int begin_anew(struct session_store *st, const struct es_record *record,
+		      const struct answer_cache *cache, struct err *err)
+{
+	uint8_t head[RECORD_SIZE];
+	char name[FILE_NAME], temporary[FILE_NAME];
+	struct buf body, out;
+	int r;
+
+	file_name(name, record->session, ".session");
+	file_name(temporary, record->session, ".tmp");
+	buf_init(&body, 0);
+	buf_init(&out, 0);
+	record_encode(head, record);
+	r = buf_append(&body, head, sizeof(head), err);
+	if (r == 0)
+		r = answer_cache_encode(cache, &body, err);
+	if (r == 0)
+		r = buf_append(&out, MAGIC, MAGIC_SIZE, err);
+	if (r == 0)
+		r = entry_add(&out, KIND_ALL, &body, err);
+	buf_deinit(&body);
+	auto_close int fd =
+		r < 0 ? -EBADF
+		      : openat(st->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (r == 0 && fd < 0)
+		r = err_set(err, -errno, "create session file %s", temporary);
+	if (r == 0)
+		r = write_all(fd, &out, temporary, err);
+	size_t size = out.len;
+	buf_deinit(&out);
+	if (r == 0 && renameat(st->dir, temporary, st->dir, name) < 0)
+		r = err_set(err, -errno, "rename session file %s", temporary);
+	if (r < 0)
+		return r;
+	struct journal *j = find(st, record->session);
+	if (!j) {
+		j = calloc(1, sizeof(*j));
+		if (!j)
+			return err_set(err, -ENOMEM, "session file %s", name);
+		j->session = record->session;
+		j->fd = -EBADF;
+		list_append(&st->journals, &j->link);
+	}
+	if (j->fd >= 0)
+		close(j->fd);
+	j->fd = TAKE_FD(fd);
+	j->size = size;
+	return 0;
+}
+
+static int append(struct journal *j, enum kind kind, const struct buf *body, struct err *err)
+{
+	struct buf out;
+	int r;
+
+	buf_init(&out, 0);
+	r = entry_add(&out, kind, body, err);
+	if (r == 0)
+		r = write_all(j->fd, &out, "(journal)", err);
+	j->size += out.len;
+	buf_deinit(&out);
+	return r;
+}
+
+static int append_started(struct journal *j, const struct es_record *record, struct err *err)
+{
+	uint8_t number[8];
+	struct buf body;
+	int r;
+
+	buf_init(&body, 0);
+	put_be64(number, record->started);
+	r = buf_append(&body, number, sizeof(number), err);
+	if (r == 0)
+		r = append(j, KIND_STARTED, &body, err);
+	buf_deinit(&body);
+	return r;
+}
+
+static int append_answer(struct journal *j, const struct es_record *record,
+			 const struct answer_cache *cache, struct err *err)
+{
+	uint8_t head[12];
+	struct wire_data answer = { .status = WIRE_OK };
+	struct buf body;
+	int r;
+
+	/* an answer that did not fit into memory is not there; that it was executed counts */
+	(void)answer_cache_get(cache, record->executed, &answer);
+	put_be64(head, record->executed);
+	put_be32(head + 8, (uint32_t)answer.status);
+	buf_init(&body, 0);
+	r = buf_append(&body, head, sizeof(head), err);
+	if (r == 0)
+		r = buf_append(&body, answer.bytes, answer.len, err);
+	if (r == 0)
+		r = append(j, KIND_ANSWER, &body, err);
+	buf_deinit(&body);
+	return r;
+}
+
+int session_store_persist(struct session_store *st, const struct es_record *record,
+			  const struct answer_cache *cache, enum es_persist what, struct err *err)
+{
+	struct journal *j = find(st, record->session);
+
+	if (what == ES_PERSIST_ALL)
+		return begin_anew(st, record, cache, err);
+	if (!j)
+		return 0;
+	if (what == ES_PERSIST_STARTED)
+		return append_started(j, record, err);
+	if (j->size > SESSION_STORE_JOURNAL_MAX)
+		return begin_anew(st, record, cache, err);
+	return append_answer(j, record, cache, err);
+}
+
+void session_store_forget(struct session_store *st, uint64_t session)
+{
+	struct journal *j = find(st, session);
+	char name[FILE_NAME];
+
+	if (j)
+		journal_free(j);
+	file_name(name, session, ".session");
+	(void)unlinkat(st->dir, name, 0);
+}
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
+struct reading {
+	struct es_record record;
+	struct answer_cache *cache;
+	bool begun;
+};
+
+static int take_all(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
+{
+	if (len < RECORD_SIZE || !record_decode(&rd->record, body))
+		return err_set(err, -EPROTO, "the record breaks a rule");
+	rd->cache = answer_cache_free(rd->cache);
+	rd->begun = true;
+	return answer_cache_decode(&rd->cache, body + RECORD_SIZE, len - RECORD_SIZE, err);
+}
+
+static int take_answer(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
+{
+	rd->record.executed = get_be64(body);
+	rd->record.started = 0;
+	return answer_cache_put(rd->cache, rd->record.executed,
+				(enum wire_status)get_be32(body + 8), body + 12, len - 12, err);
+}
+
+static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, size_t len,
+		      struct err *err)
+{
+	if (kind == KIND_ALL)
+		return take_all(rd, body, len, err);
+	if (!rd->begun)
+		return err_set(err, -EPROTO, "the journal does not begin with a record");
+	if (kind == KIND_STARTED && len == 8) {
+		rd->record.started = get_be64(body);
+		return 0;
+	}
+	if (kind == KIND_ANSWER && len >= 12)
+		return take_answer(rd, body, len, err);
+	return err_set(err, -EPROTO, "an entry of unknown kind");
+}
+
+static int read_journal(struct reading *rd, const struct buf *file, struct err *err)
+{
+	const uint8_t *at = buf_bytes(file);
+	size_t left = file->len;
+	int r;
+
+	if (left < MAGIC_SIZE || memcmp(at, MAGIC, MAGIC_SIZE) != 0)
+		return err_set(err, -EPROTO, "not a session file of this version");
+	at += MAGIC_SIZE;
+	left -= MAGIC_SIZE;
+	while (left >= ENTRY_SIZE) {
+		size_t len = get_be32(at);
+		uint32_t kind = get_be32(at + 4);
+
+		if (len > left - ENTRY_SIZE ||
+		    get_be64(at + 8) != sum(kind, at + ENTRY_SIZE, len))
+			break; /* torn by the crash: it was not relied upon yet */
+		r = take_entry(rd, kind, at + ENTRY_SIZE, len, err);
+		if (r < 0)
+			return r;
+		at += ENTRY_SIZE + len;
+		left -= ENTRY_SIZE + len;
+	}
+	return rd->begun ? 0 : err_set(err, -EPROTO, "no whole record in it");
+}
+
+static int read_file(struct session_store *st, const char *name, struct buf *to, struct err *err)
+{
+	int r;
+
+	auto_close int fd = openat(st->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(err, -errno, "open");
+	for (;;) {
+		r = buf_reserve(to, 65536, err);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, buf_tail(to), 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "read");
+		if (n == 0)
+			return 0;
+		to->len += (size_t)n;
+	}
+}
+
+static bool session_file(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len == 24 && strcmp(name + 16, ".session") == 0;
+}
+
+static int read_one(struct session_store *st, const char *name,
+		    void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+			       size_t cache_len),
+		    void *ctx, struct err *err)
+{
+	struct reading rd = { 0 };
+	struct buf file, cache;
+	int r;
+
+	buf_init(&file, FILE_MAX);
+	buf_init(&cache, 0);
+	r = read_file(st, name, &file, err);
+	if (r == 0)
+		r = read_journal(&rd, &file, err);
+	if (r == 0)
+		r = answer_cache_encode(rd.cache, &cache, err);
+	if (r == 0)
+		fn(ctx, &rd.record, buf_bytes(&cache), cache.len);
+	answer_cache_free(rd.cache);
+	buf_deinit(&cache);
+	buf_deinit(&file);
+	return r;
+}
+
+int session_store_each(struct session_store *st,
+		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				  size_t cache_len),
+		       void (*bad)(void *ctx, const char *file, const char *reason), void *ctx,
+		       struct err *err)
+{
+	struct dirent **found;
+	int count;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", st->dir);
+	count = scandir(path, &found, NULL, alphasort);
+	if (count < 0)
+		return err_set(err, -errno, "read session directory");
+	for (int i = 0; i < count; i++) {
+		struct err why = { 0 };
+
+		if (session_file(found[i]->d_name) &&
+		    read_one(st, found[i]->d_name, fn, ctx, &why) < 0)
+			bad(ctx, found[i]->d_name, why.text);
+		free(found[i]);
+	}
+	free(found);
+	return 0;
+}

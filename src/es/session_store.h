@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Session store - what an edge server must know of its sessions after its program crashed
+ *
+ * One file for each session, "<16 hexadecimal digits>.session", mode 0600, in a directory of mode
+ * 0700 that should be on tmpfs: containers do not outlive a reboot, so neither need their sessions,
+ * and the files hold secrets. Nothing is synced to a disk for the same reason.
+ *
+ * A file is a journal. All numbers are big-endian:
+ *
+ *	8 bytes		"BATONSS1"
+ *	entries		u32 length of the body, u32 kind, u64 XXH3 of kind and body, body
+ *
+ *	kind 1, ALL	the whole record, then the answer cache (core/answer_cache.h)
+ *	kind 2, STARTED	u64 number handed to the container
+ *	kind 3, ANSWER	u64 number, u32 status, answer
+ *
+ * Reading stops at the first entry that is cut off or does not match its sum: what a crash tore was
+ * not yet relied upon, for entries are written before what they announce is done. ALL begins the
+ * file anew (temporary file, rename); so does a journal beyond SESSION_STORE_JOURNAL_MAX.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/es_node.h"
+
+struct answer_cache;
+struct err;
+struct session_store; /* opaque */
+
+#define SESSION_STORE_JOURNAL_MAX (4u << 20)
+
+/** session_store_open() - Use directory @dir, made if it is not there. Return: 0, or negative */
+int session_store_open(struct session_store **ret, const char *dir, struct err *err);
+
+/** session_store_free() - Close files; they stay. Return: NULL, always */
+struct session_store *session_store_free(struct session_store *st);
+
+AUTO_DEFINE(session_store)
+
+/**
+ * session_store_persist() - Write down what changed
+ * @st:		Store
+ * @record:	Record
+ * @cache:	Its answers
+ * @what:	Which part changed; STARTED and ANSWER of a session never written whole are left out:
+ *		it has no authority yet
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int session_store_persist(struct session_store *st, const struct es_record *record,
+			  const struct answer_cache *cache, enum es_persist what, struct err *err);
+
+/** session_store_forget() - Remove a session's file */
+void session_store_forget(struct session_store *st, uint64_t session);
+
+/**
+ * session_store_each() - Read all sessions
+ * @st:		Store
+ * @fn:		Called for each, with its answer cache as answer_cache_encode() writes it, borrowed
+ * @bad:	Called for each file that cannot be used, with the reason; the file is left alone
+ * @ctx:	Handed to both
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative if the directory cannot be read
+ */
+int session_store_each(struct session_store *st,
+		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				  size_t cache_len),
+		       void (*bad)(void *ctx, const char *file, const char *reason), void *ctx,
+		       struct err *err);
