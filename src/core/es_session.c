@@ -473,7 +473,8 @@ static void on_activate(struct es_session *s, const struct wire_message *m)
 	if (s->record.state == WIRE_ES_STANDBY && m->epoch == s->record.epoch) {
 		es_session_move(s, WIRE_ES_ACTIVE);
 		es_session_persist(s, ES_PERSIST_ALL);
-		es_session_say(s, "ACTIVE", s->record.executed, "epoch=%u", s->record.epoch);
+		es_session_say(s, "MIGRATION DONE", s->record.executed, "epoch=%u from=%s",
+			       s->record.epoch, s->record.peer);
 	}
 	if (s->record.state == WIRE_ES_ACTIVE && m->epoch == s->record.epoch)
 		es_session_notify(s, WIRE_ACTIVATED);

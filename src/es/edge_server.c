@@ -464,6 +464,9 @@ static void on_stage(void *ctx, uint64_t session, const char *event_kind, uint64
 {
 	struct edge_server *es = ctx;
 
+	/* start and failure are the node's to report: it knows what they mean for the session */
+	if (strncmp(event_kind, "MIGRATION ", 10) == 0)
+		return;
 	log_reporter_event_at(es->setup.reporter, time_us, event_kind, session, number, "%s",
 			      detail);
 }

@@ -238,7 +238,7 @@ static int run(const struct conf *c, struct err *err)
 		(void)uv_signal_start(&p.term, on_signal, SIGTERM);
 		(void)uv_signal_start(&p.interrupt, on_signal, SIGINT);
 		(void)uv_timer_start(&p.sync, on_sync, SYNC_MS, SYNC_MS);
-		log_info("storing events in %s, listening on %s", c->events, c->listen);
+		log_info("serving at %s, events go to %s", c->listen, c->events);
 	}
 	(void)uv_run(&p.loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p.loop);

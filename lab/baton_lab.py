@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Baton's programs on the lab's hosts: certificates, configuration files, start, kill, events.
+
+The demo, the end-to-end tests and the benchmarks use this module; lab/lab (shell) makes the hosts,
+their network and their Docker engines.
+
+    host     programs                      ports
+    pc<i>    baton-es EdgeServer-<i>       7200 access points and operators, 7201 migrations
+             baton-ap AP-<i>               7100 access points and operators, 7101 devices
+    logrepo  baton-logrepo LogRepo         7300
+    laptop   baton-mud USER
+
+baton-es runs as root inside its engine's namespaces; baton-ap and baton-logrepo run without any
+capability, and as another user where the tree can be read by others.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+NOBODY = 65534
+SERVICE = "offload"
+
+
+class LabError(Exception):
+    """Something of the test bed did not come about; the text is for a person."""
+
+
+def address(host):
+    """Address of a lab host, as the header of lab/lab lays down."""
+    fixed = {"logrepo": 101, "laptop": 102}
+    return f"10.77.0.{fixed[host] if host in fixed else int(host[2:])}"
+
+
+class Lab:
+    """One lab and the programs on it; a context manager that leaves nothing behind."""
+
+    def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
+                 service_env=None, quiet=True):
+        self.name = name
+        self.edges = edges
+        self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
+        self.dir = self.build / "lab" / name
+        self.programs = {}
+        self.limits = {"ap": {}, "es": {}, **(limits or {})}
+        self.service_env = service_env or []
+        self.quiet = quiet
+        self.env = {**os.environ, "BATON_LAB": name, "BATON_BUILD": str(self.build),
+                    "BATON_LAB_RTT_MS": str(rtt_ms), "BATON_LAB_RATE_MB_S": str(rate_mb_s)}
+        self.env.pop("BATON_LAB_DIR", None)
+
+    # --- the hosts -----------------------------------------------------------------------------
+
+    def lab(self, *args, check=True, capture=True):
+        """Run a command of lab/lab and return what it printed."""
+        done = subprocess.run([HERE / "lab", *map(str, args)], env=self.env, text=True,
+                              stdout=subprocess.PIPE if capture else None,
+                              stderr=subprocess.PIPE if capture else None, check=False)
+        if check and done.returncode:
+            raise LabError(f"lab {' '.join(map(str, args))}: status {done.returncode}\n"
+                           f"{done.stderr or ''}{done.stdout or ''}")
+        return done.stdout or ""
+
+    def hosts(self):
+        return [f"pc{i + 1}" for i in range(self.edges)]
+
+    def up(self):
+        self.lab("up", self.edges)
+        self._make_files()
+        return self
+
+    def down(self):
+        for program in list(self.programs):
+            self.kill(program)
+        self.lab("down")
+
+    def __enter__(self):
+        try:
+            self.up()
+            self.load_service()
+            self.start_all()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.down()
+
+    def link(self, *args):
+        self.lab("link", *args)
+
+    def docker(self, host, *args, check=True):
+        return self.lab("docker", host, *args, check=check)
+
+    def load_service(self):
+        """Build the service's image if need be and load it on every edge host."""
+        made = subprocess.run([ROOT / "service" / "build-image.sh", "--base", "small"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              check=False)
+        if made.returncode:
+            raise LabError(f"service/build-image.sh: {made.stderr}")
+        tar = made.stdout.strip().splitlines()[-1]
+        loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, "baton/offload:small"],
+                                  env=self.env, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True) for host in self.hosts()]
+        for load in loads:
+            _, errors = load.communicate()
+            if load.returncode:
+                raise LabError(f"load the service's image: {errors}")
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def _tool(self, name):
+        for folder in ("es", "ap", "mud", "logrepo", "cli", "runtime"):
+            path = self.build / "src" / folder / name
+            if path.is_file():
+                return path
+        raise LabError(f"{name} is not built in {self.build}: run make build")
+
+    def _make_files(self):
+        self.pki = self.dir / "pki"
+        nodes = [("LogRepo", "logrepo"), ("USER", "mud"), ("operator", "operator")]
+        for i in range(1, self.edges + 1):
+            nodes += [(f"AP-{i}", "ap"), (f"EdgeServer-{i}", "es")]
+        self._baton("pki", "init", "--dir", self.pki)
+        for name, role in nodes:
+            self._baton("pki", "issue", name, role, "--dir", self.pki)
+        self.pki.chmod(0o711)  # keys stay 0600 each for its own user
+        (self.pki / "ca.crt").chmod(0o644)
+        for path in self.pki.iterdir():
+            if path.stem.startswith("AP-") or path.stem == "LogRepo":
+                os.chown(path, NOBODY, NOBODY)
+        self.events_dir = self.dir / "events"
+        self.events_dir.mkdir()
+        os.chown(self.events_dir, NOBODY, NOBODY)
+        (self.dir / "logs").mkdir()
+        for i in range(1, self.edges + 1):
+            self._write_conf(f"AP-{i}", self._ap_conf(i))
+            self._write_conf(f"EdgeServer-{i}", self._es_conf(i))
+        self._write_conf("LogRepo", self._logrepo_conf())
+        self._write_conf("USER", self._mud_conf())
+        self._write_conf("operator", self._operator_conf())
+
+    def _baton(self, *args):
+        done = subprocess.run([self._tool("baton"), *map(str, args)], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if done.returncode:
+            raise LabError(f"baton {' '.join(map(str, args))}: {done.stderr}")
+        return done.stdout
+
+    def _write_conf(self, name, text):
+        (self.dir / f"{name}.conf").write_text(text)
+
+    def conf(self, name):
+        return self.dir / f"{name}.conf"
+
+    @staticmethod
+    def _limits(limits):
+        if not limits:
+            return ""
+        return "limits {\n" + "".join(f"    {k} = {v}\n" for k, v in limits.items()) + "}\n"
+
+    def _identity(self, name):
+        return (f'name = "{name}"\n'
+                f'pki {{ ca = "pki/ca.crt"  cert = "pki/{name}.crt"  key = "pki/{name}.key" }}\n')
+
+    @staticmethod
+    def _logrepo_peer():
+        return f'logrepo {{ name = "LogRepo"  address = "{address("logrepo")}:7300" }}\n'
+
+    def _es_peers(self, but=0):
+        return "".join(
+            f'peer "EdgeServer-{i}" {{ role = "es"  address = "{address(f"pc{i}")}:7200"  '
+            f'transfer = "{address(f"pc{i}")}:7201" }}\n'
+            for i in range(1, self.edges + 1) if i != but)
+
+    def _ap_peers(self, port, but=0, with_es=True):
+        return "".join(
+            f'peer "AP-{i}" {{ role = "ap"  address = "{address(f"pc{i}")}:{port}"'
+            + (f'  es = "EdgeServer-{i}"' if with_es else "") + " }\n"
+            for i in range(1, self.edges + 1) if i != but)
+
+    def _ap_conf(self, i):
+        here = address(f"pc{i}")
+        return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
+                f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
+                + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
+                + self._limits(self.limits["ap"]))
+
+    def _es_conf(self, i):
+        here = address(f"pc{i}")
+        env = ", ".join(f'"{e}"' for e in self.service_env)
+        return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
+                f'transfer_listen = "{here}:7201"\n'
+                'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
+                'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
+                + self._logrepo_peer() + self._es_peers(i)
+                + f'service "{SERVICE}" {{\n    image = "baton/offload:small"\n    port = 7000\n'
+                '    codec = "frame"\n    sync = "replay"\n    memory_mb = 256\n'
+                + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
+                + self._limits(self.limits["es"]))
+
+    def _logrepo_conf(self):
+        return (self._identity("LogRepo") + f'listen = "{address("logrepo")}:7300"\n'
+                f'events = "{self.events_dir}/events.jsonl"\n')
+
+    def _mud_conf(self):
+        aps = ", ".join(f'"AP-{i}"' for i in range(1, self.edges + 1))
+        return (self._identity("USER") + f'ap = {{ {aps} }}\nuses = "{SERVICE}"\n'
+                + self._logrepo_peer() + self._ap_peers(7101, with_es=False))
+
+    def _operator_conf(self):
+        return (self._identity("operator") + self._logrepo_peer() + self._es_peers()
+                + self._ap_peers(7100))
+
+    # --- programs ------------------------------------------------------------------------------
+
+    def _unprivileged(self, command):
+        flags = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
+        as_nobody = [*flags, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        readable = subprocess.run([*as_nobody, "test", "-x", command[0]], check=False,
+                                  stderr=subprocess.DEVNULL).returncode == 0
+        return [*(as_nobody if readable else flags), *command]
+
+    def _command(self, name):
+        conf = ["--config", str(self.conf(name))]
+        if name == "LogRepo":
+            return ["exec", "logrepo",
+                    *self._unprivileged([str(self._tool("baton-logrepo")), *conf])]
+        kind, i = name.rsplit("-", 1)
+        if kind == "AP":
+            return ["exec", f"pc{i}", *self._unprivileged([str(self._tool("baton-ap")), *conf])]
+        return ["exec-engine", f"pc{i}", str(self._tool("baton-es")), *conf]
+
+    def log_of(self, name):
+        path = self.dir / "logs" / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start(self, name, wait=True):
+        """Start a program; with @wait until it says that it serves."""
+        log = open(self.dir / "logs" / f"{name}.log", "a", encoding="utf-8")
+        seen = self.log_of(name).count(" serving ")
+        self.programs[name] = subprocess.Popen(
+            [HERE / "lab", *self._command(name)], env=self.env, stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, start_new_session=True)
+        log.close()
+        if wait:
+            self.wait_for(lambda: self.log_of(name).count(" serving ") > seen,
+                          20, f"{name} to serve", alive=name)
+
+    def start_all(self):
+        names = ["LogRepo"]
+        for i in range(1, self.edges + 1):
+            names += [f"EdgeServer-{i}", f"AP-{i}"]
+        self.start("LogRepo")
+        for name in names[1:]:
+            self.start(name, wait=False)
+        for name in names[1:]:
+            self.wait_for(lambda n=name: " serving " in self.log_of(n), 20, f"{name} to serve",
+                          alive=name)
+
+    def wait_for(self, condition, seconds, what, alive=None):
+        """Poll a condition that nothing announces; fail when it does not come or @alive dies."""
+        end = time.monotonic() + seconds
+        while True:
+            value = condition()
+            if value:
+                return value
+            if alive and self.programs[alive].poll() is not None:
+                raise LabError(f"{alive} ended while waiting for {what}:\n{self.log_of(alive)}")
+            if time.monotonic() > end:
+                logs = self.log_of(alive) if alive else ""
+                raise LabError(f"waited {seconds} s for {what}\n{logs}")
+            time.sleep(0.02)
+
+    def _pids(self, name):
+        """Processes of a program by its configuration file: lab exec stands in front of some."""
+        wanted = str(self.conf(name))
+        pids = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                args = pathlib.Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            exe = os.path.basename(args[0].decode(errors="replace")) if args[0] else ""
+            if exe.startswith("baton-") and wanted.encode() in args:
+                pids.append(int(entry))
+        return pids
+
+    def kill(self, name, how=signal.SIGKILL):
+        """Send a signal to a program and wait until it has ended; return its status."""
+        process = self.programs.pop(name, None)
+        for pid in self._pids(name):
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                pass
+        if not process:
+            return None
+        try:
+            return process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise LabError(f"{name} did not end within 20 s of signal {how}") from None
+
+    def mud(self, *args, out=None):
+        """Start the emulated device; the caller waits for it."""
+        out = pathlib.Path(out or self.dir / "mud")
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        log = open(out / "mud.log", "w", encoding="utf-8")
+        process = subprocess.Popen(
+            [HERE / "lab", "exec", "laptop", self._tool("baton-mud"), "--config",
+             str(self.conf("USER")), "--out", str(out), *map(str, args)],
+            env=self.env, stdin=subprocess.DEVNULL,
+            stdout=log if self.quiet else None, stderr=log if self.quiet else None)
+        log.close()
+        return process
+
+    def baton(self, *args, check=True):
+        """Run the operator's command on the laptop."""
+        done = subprocess.run([HERE / "lab", "exec", "laptop", self._tool("baton"), "--config",
+                               str(self.conf("operator")), *map(str, args)], env=self.env,
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              check=False)
+        if check and done.returncode:
+            raise LabError(f"baton {' '.join(map(str, args))}: {done.stderr}")
+        return done.stdout
+
+    # --- what happened -------------------------------------------------------------------------
+
+    def events(self):
+        """All events of the repository so far, in the order in which it got them."""
+        events = []
+        for path in sorted(self.events_dir.glob("events.jsonl*")):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    events.append(json.loads(line))
+                except json.JSONDecodeError:
+                    pass  # the line being written
+        return events
+
+    def wait_event(self, kind, seconds=30, node=None, count=1, alive=None):
+        """Wait until an event of this kind (of this node) has come @count times; return the last."""
+        def seen():
+            found = [e for e in self.events()
+                     if e["kind"] == kind and node in (None, e["node"])]
+            return found[count - 1] if len(found) >= count else None
+        return self.wait_for(seen, seconds, f"event {kind}", alive=alive)
+
+    def containers(self, host):
+        """Names of all of Baton's containers on a host, whatever their state."""
+        names = self.docker(host, "ps", "-a", "--filter", "label=baton.session", "--format",
+                            "{{.Names}}")
+        return names.split()
+
+    def staged(self, host):
+        """Files of checkpoints that lie on a host."""
+        listing = self.lab("exec-engine", host, "find", "/run/baton/work", "/run/baton/staged",
+                           "-mindepth", "1", check=False)
+        return [line for line in listing.splitlines() if line]
+
+
+def require_root():
+    if os.geteuid() != 0:
+        sys.exit("the lab needs root: network namespaces, Docker, CRIU")
