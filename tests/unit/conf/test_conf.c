@@ -39,8 +39,8 @@ static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "service \"chain\" {\n"
 			      "  image = \"baton/chain\"\n"
 			      "  port = 9000\n"
-			      "  sync = \"hold\"\n"
-			      "  codec = \"udp\"\n"
+			      "  sync = \"replay\"\n"
+			      "  codec = \"frame\"\n"
 			      "  memory_mb = 64\n"
 			      "  env = { \"TZ=UTC\", \"A=b=c\" }\n"
 			      "  command = { \"python3\", \"/app.py\" }\n"
@@ -109,8 +109,8 @@ static void test_es(void **state)
 	assert_non_null(s);
 	assert_string_equal(s->image, "baton/chain");
 	assert_int_equal(s->port, 9000);
-	assert_int_equal(s->codec, CONF_CODEC_UDP);
-	assert_int_equal(s->sync, CONF_SYNC_HOLD);
+	assert_int_equal(s->codec, CONF_CODEC_FRAME);
+	assert_int_equal(s->sync, CONF_SYNC_REPLAY);
 	assert_int_equal(s->memory_bytes, 64u << 20);
 	assert_int_equal(s->start_ms, 30000);
 	assert_string_equal(s->env[1], "A=b=c");
@@ -168,8 +168,8 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_MUD, "x", "x", "is no setting of role \"mud\"" },
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":10: port = 70000: want 1" },
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "", "needs image and port" },
-	{ es_conf, WIRE_ROLE_ES, "\"hold\"", "\"pray\"", "want \"replay\" or \"hold\"" },
-	{ es_conf, WIRE_ROLE_ES, "\"udp\"", "\"http\"", "want \"frame\" or \"udp\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"replay\"", "\"pray\"", "want \"replay\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"frame\"", "\"http\"", "want \"frame\"" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
 	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
 	{ es_conf, WIRE_ROLE_ES, "exec_root = \"/run/runc\"", "", "exec_root in section docker" },
