@@ -43,7 +43,7 @@ struct mud_session {
 #define MAY(state) STATE_BIT(MUD_##state)
 
 static const struct state_row rows[] = {
-	[MUD_IDLE] = { "idle", MAY(ASSOCIATING) },
+	[MUD_IDLE] = { "idle", MAY(ASSOCIATING) | MAY(LOST) },
 	[MUD_ASSOCIATING] = { "associating", MAY(ASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
 	[MUD_REASSOCIATING] = { "reassociating", MAY(REASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
 	[MUD_ASSOCIATED] = { "associated", MAY(REASSOCIATING) | MAY(LOST) },
@@ -288,8 +288,9 @@ static void on_response(struct mud_session *s, uint64_t now, const struct wire_m
 	if (m->association != s->association ||
 	    (s->state != MUD_ASSOCIATING && s->state != MUD_REASSOCIATING))
 		return;
-	if (w->status == WIRE_E_FAILED && s->state == MUD_REASSOCIATING)
-		return; /* edge servers out of reach: asked again when retry_at comes */
+	if (w->status == WIRE_E_BUSY ||
+	    (w->status == WIRE_E_FAILED && s->state == MUD_REASSOCIATING))
+		return; /* a limit, or edge servers out of reach: asked again at retry_at */
 	if (w->status != WIRE_OK) {
 		become_lost(s, w->status, w->reason);
 		return;
@@ -350,7 +351,7 @@ void mud_session_end(struct mud_session *s, uint64_t now)
 		return;
 	s->ops->to_ap(s->ctx, s->ap, &m);
 	say(s, "DISASSOCIATION", 0, "ap=%s", s->ap);
-	s->state = MUD_LOST;
+	go_to(s, MUD_LOST);
 	s->retry_at = UINT64_MAX;
 }
 
