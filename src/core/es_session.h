@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "core/es_node.h"
 
-/* a request waiting for its turn; the slot of number n is n % WIRE_WINDOW */
+/** struct es_pending - A request waiting for its turn; number n has slot n % WIRE_WINDOW */
 struct es_pending {
 	uint64_t number; /* 0: the slot is free */
 	uint8_t *bytes;

@@ -140,5 +140,7 @@ size_t replay_buffer_bytes(const struct replay_buffer *rb);
  *
  * FNV-1a over status and bytes, mixed with the length. It finds accidents, not attacks: a service
  * that answers two requests with a collision deceives only its own user.
+ *
+ * Return: the digest
  */
 uint64_t replay_digest(const struct wire_data *answer);

@@ -63,7 +63,7 @@ enum migration_question {
 
 /**
  * struct migration - One migration
- * @link, @ended:	loop thread only
+ * @link:	loop thread only
  * @cancel_fd:	eventfd, readable once it is to end
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
  * @number, @cache:	at the source from the loop, at the destination from the source
@@ -141,17 +141,39 @@ struct migration_controller {
 	void *closed_ctx;
 };
 
-/* The stages' actions; see the table in migration_controller.c. */
+/* The actions of the stages, see the table in migration_controller.c: 0, or negative error code. */
+
+/** source_prepare() - Look at CT-x, offer it, send what is immutable (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
+
+/** source_cut() - T1: hold, drain, freeze, dump, snapshot the layer, thaw (R2) */
 int source_cut(struct migration *m, struct err *err);
+
+/** source_send() - T2, T4: checkpoint and layer as one stream */
 int source_send(struct migration *m, struct err *err);
+
+/** source_confirm() - Wait until the destination has restored */
 int source_confirm(struct migration *m, struct err *err);
+
+/** source_prepare_undo() - Close the connection, remove what was staged */
 void source_prepare_undo(struct migration *m);
+
+/** source_cut_undo() - Release the checkpoint, if there is one */
 void source_cut_undo(struct migration *m);
+
+/** destination_prepare() - Judge the offer, create CT-y, accept */
 int destination_prepare(struct migration *m, struct err *err);
+
+/** destination_cut() - Take in what the cut says: number and answer cache */
 int destination_cut(struct migration *m, struct err *err);
+
+/** destination_receive() - T3, T4: write checkpoint and layer where the restore finds them */
 int destination_receive(struct migration *m, struct err *err);
+
+/** destination_restore() - T5: start CT-y, which restores it; hand it to the loop */
 int destination_restore(struct migration *m, struct err *err);
+
+/** destination_prepare_undo() - Remove CT-y and what was staged for it */
 void destination_prepare_undo(struct migration *m);
 
 /** destination_report() - Tell the source how it ended; after a failure, have it read that */

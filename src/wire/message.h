@@ -160,6 +160,7 @@ struct wire_edges {
 	char name[WIRE_EDGES_MAX][NAME_SIZE];
 };
 
+/** struct wire_association_request - A MUD appears and wants a service; its session begins */
 struct wire_association_request {
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];
@@ -173,6 +174,7 @@ struct wire_association_response {
 	struct wire_edges edges;
 };
 
+/** struct wire_reassociation_request - A MUD comes from another access point, or back */
 struct wire_reassociation_request {
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];
@@ -182,6 +184,7 @@ struct wire_reassociation_request {
 	uint64_t ack; /* every answer up to this number has reached the MUD */
 };
 
+/** struct wire_refusal - What the access point does not do for a MUD, and why */
 struct wire_refusal {
 	enum wire_status status;
 	uint64_t number; /* 0: the whole session */
@@ -205,6 +208,7 @@ struct wire_move_response {
 	char authority[NAME_SIZE]; /* edge server whose container executes */
 };
 
+/** struct wire_create - Make the first container of a session */
 struct wire_create {
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];
@@ -212,21 +216,25 @@ struct wire_create {
 	uint8_t secret[WIRE_SECRET_SIZE];
 };
 
+/** struct wire_attach - The MUD is at @ap, as @proof shows: obey it, and answer */
 struct wire_attach {
 	char ap[NAME_SIZE];
 	uint8_t proof[WIRE_PROOF_SIZE];
 };
 
+/** struct wire_migrate - Move the container to @to_es; the MUD is, or goes, where @proof shows */
 struct wire_migrate {
 	char to_es[NAME_SIZE];
 	char ap[NAME_SIZE]; /* access point that keeps the copies */
 	uint8_t proof[WIRE_PROOF_SIZE];
 };
 
+/** struct wire_fence - Stop executing in this epoch */
 struct wire_fence {
 	uint64_t after; /* execute up to this number, if it is here, and nothing above */
 };
 
+/** struct wire_unfence - Authority comes back to a fenced container, under a new epoch */
 struct wire_unfence {
 	uint32_t new_epoch;
 };
@@ -291,6 +299,7 @@ struct wire_events {
 	struct wire_event *event; /* sender: borrowed; receiver: owned by the decoder's scratch */
 };
 
+/** struct wire_clock - A probe of another clock: CLOCK_REALTIME, microseconds */
 struct wire_clock {
 	uint64_t sent_us;
 	uint64_t received_us;
@@ -330,6 +339,7 @@ struct wire_cut {
 	size_t cache_len;
 };
 
+/** struct wire_transfer_end - What the stream of a migration must have come to */
 struct wire_transfer_end {
 	uint64_t stream_bytes; /* bytes of all chunks */
 	uint8_t sha256[32];    /* of all chunks */

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# check-layers.sh - which folder may include which, and who may open the door to which library
+#
+#   tools/check-layers.sh [DIR]     DIR holds the folders of src/ (default: src of this tree)
+#
+# The tables below are the rule (ARCHITECTURE.md, "Directions"). Exit status 1 and one line for each
+# include that breaks it.
+
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SRC=${1:-$HERE/src}
+
+# folder -> folders it may include, besides itself; report speaks to LogRepo, so it stands on net
+PROGRAM="base wire core net conf report"
+declare -A MAY=(
+	[base]=""
+	[wire]="base"
+	[core]="base wire"
+	[net]="base wire"
+	[conf]="base wire"
+	[report]="base wire net"
+	[ap]=$PROGRAM
+	[es]=$PROGRAM
+	[mud]=$PROGRAM
+	[logrepo]=$PROGRAM
+	[cli]=$PROGRAM
+	[runtime]=$PROGRAM
+)
+
+# header of an outside library (a regular expression) -> files that may include it
+declare -A DOOR=(
+	['openssl/']='net/(crypto|pki|tls)\.c'
+	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|logrepo/main\.c'
+	['curl/']='es/docker_engine\.c'
+	['archive(_entry)?\.h']='es/layer_archive\.c'
+	['zstd']='es/transfer\.c'
+	['confuse\.h']='conf/conf\.c'
+	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
+	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
+)
+
+# Nothing of the system that does I/O or reads a clock may be known to the pure layers.
+PURE='core wire'
+IMPURE='sys/socket\.h|sys/epoll\.h|netinet/.*|arpa/inet\.h|unistd\.h|fcntl\.h|pthread\.h|time\.h|sys/time\.h|signal\.h|sys/stat\.h|uv\.h|base/log\.h'
+
+status=0
+breach() {
+	printf '%s:%s: %s\n' "$1" "$2" "$3"
+	status=1
+}
+
+# check FILE LINE HEADER
+check() {
+	local file=$1 line=$2 header=$3 name=${1#"$SRC"/} from to door
+	from=${name%%/*}
+	to=${header%%/*}
+	if [ -n "${MAY[$to]+known}" ] && [[ $header == */* ]]; then
+		[ "$from" = "$to" ] || [[ " ${MAY[$from]:-} " == *" $to "* ]] ||
+			breach "$file" "$line" "$from may not include $to (\"$header\")"
+	fi
+	for door in "${!DOOR[@]}"; do
+		[[ $header =~ ^($door) ]] || continue
+		[[ $name =~ ^(${DOOR[$door]})$ ]] ||
+			breach "$file" "$line" "<$header> has its one door elsewhere"
+	done
+	[[ " $PURE " != *" $from "* ]] || [[ ! $header =~ ^($IMPURE)$ ]] ||
+		breach "$file" "$line" "$from is pure: no \"$header\""
+}
+
+for dir in "$SRC"/*/; do
+	dir=${dir%/}
+	[ -n "${MAY[${dir##*/}]+known}" ] || breach "$dir" 0 "a folder that the table does not know"
+done
+while IFS=: read -r file line text; do
+	header=${text#*[\"<]}
+	check "$file" "$line" "${header%%[\">]*}"
+done < <(grep -rnE --include='*.[ch]' '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' "$SRC")
+exit $status
