@@ -45,3 +45,16 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
  * Return: @code
  */
 int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#ifdef __clang_analyzer__
+/* It sees one file at a time; here it learns that what comes back is a failure. */
+#define ERR_NEGATIVE(call)                                                                         \
+	({                                                                                         \
+		int err_negative_ = (call);                                                        \
+		if (err_negative_ >= 0)                                                            \
+			__builtin_unreachable();                                                   \
+		err_negative_;                                                                     \
+	})
+#define err_set(...)  ERR_NEGATIVE((err_set)(__VA_ARGS__))
+#define err_wrap(...) ERR_NEGATIVE((err_wrap)(__VA_ARGS__))
+#endif

@@ -328,7 +328,7 @@ static bool linked(const struct layer_staging *ls, int to_dir, const char *name,
 static int file_replace(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
 			struct err *err)
 {
-	struct layer_node node;
+	struct layer_node node = { 0 };
 	int r = layer_tree_remove(to_dir, name, err);
 
 	if (r == 0)

@@ -13,10 +13,12 @@ int mobility_management_add(struct mobility_management *mm, const char *text, st
 	struct mobility_move m = { .when = MOBILITY_AFTER_REQUEST };
 	char *end;
 
-	errno = 0;
 	/* strtoull would take a sign and spaces */
-	m.at = isdigit((unsigned char)text[0]) ? strtoull(text, &end, 10) : 0;
-	if (!isdigit((unsigned char)text[0]) || errno)
+	if (!isdigit((unsigned char)text[0]))
+		goto bad;
+	errno = 0;
+	m.at = strtoull(text, &end, 10);
+	if (errno)
 		goto bad;
 	if (strncmp(end, "ms", 2) == 0) {
 		m.when = MOBILITY_AFTER_MS;

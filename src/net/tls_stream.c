@@ -177,7 +177,7 @@ static int greet(struct tls_stream *s, struct tls_context *tls, const struct err
 static int shake_hands(struct tls_stream *s, struct tls_context *tls, const char *name,
 		       unsigned int roles, struct err *err)
 {
-	struct wire_message m;
+	struct wire_message m = { 0 };
 	struct err bad = { 0 };
 	int r;
 

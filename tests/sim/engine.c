@@ -514,9 +514,7 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 	for (struct transfer *t = h.world->transfers; t; t = t->next) {
 		if (t->order.session != session || t->step == STEP_ENDED)
 			continue;
-		if (t->from == h.edge && !t->source_done)
-			fail(h.world, t);
-		else if (t->to == h.edge && t->offered)
+		if ((t->from == h.edge && !t->source_done) || (t->to == h.edge && t->offered))
 			fail(h.world, t);
 	}
 }

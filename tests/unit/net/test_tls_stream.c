@@ -64,7 +64,7 @@ static void *serve(void *arg)
 
 static void server_start(struct server *sv, void (*run)(struct tls_stream *), bool stay)
 {
-	struct sockaddr_in a;
+	struct sockaddr_in a = { 0 };
 	socklen_t len = sizeof(a);
 	struct err err = { 0 };
 
