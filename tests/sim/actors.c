@@ -76,8 +76,11 @@ static void ap_to_mud(void *ctx, uint64_t link, const struct wire_message *m)
 	struct context *c = ctx;
 
 	for (int i = 0; i < MUDS_MAX; i++) {
-		if (c->world->edge[c->index].mud_link[i] == link)
-			network_send(c->world, node_ap(c->index), node_mud(i), m);
+		if (c->world->edge[c->index].mud_link[i] != link)
+			continue;
+		if (m->type == WIRE_ANSWER && m->session == c->world->mud[i].session)
+			check_delivery(c->world, &c->world->mud[i], &m->data);
+		network_send(c->world, node_ap(c->index), node_mud(i), m);
 	}
 }
 
@@ -97,6 +100,8 @@ static void ap_to_ap(void *ctx, const char *ap, const struct wire_message *m)
 
 	if (to >= 0)
 		network_send(c->world, node_ap(c->index), node_ap(to), m);
+	else
+		check_stranger(c->world, c->world->edge[c->index].ap_name, ap, m);
 }
 
 static void ap_random(void *ctx, void *bytes, size_t len)

@@ -7,13 +7,15 @@
  *	    number, once each, in order (check_answer)
  *	R2  memory and file of a restored copy agree (engine.c, restored); nothing runs in a cut
  *	R3  a container that had authority is removed only when a later one has it (check_removal)
- *	R4  at most one container has authority, ever (check_always)
+ *	R4  at most one container has authority, ever (check_always), and no answer comes from one
+ *	    that never had it (check_delivery)
  *	R5  a copy that answered otherwise never gets authority (engine.c, persist)
  *	R6  replay that cannot catch up still ends (check_end; small replay buffers in some runs)
  *	R7  access points crash and forget all, and R8 devices move at any time (faults.c)
  *	R9  buffers keep their limits (check_always)
  *	R10 after the last fault all requests get answered, nothing is left over (check_end)
- *	R11 a rogue access point is never in charge (check_always)
+ *	R11 a rogue access point is never in charge (check_always) and never learns a secret
+ *	    (check_stranger)
  *	R12 nothing runs in a cut (engine.c, take_cut and executed)
  */
 
@@ -134,6 +136,36 @@ static const struct es_record *record_at(struct world *w, unsigned int edge, uin
 			return &r->record;
 	}
 	return NULL;
+}
+
+/* An answer on its way to a device must be one of a container that has, or had, authority (R4). */
+void check_delivery(struct world *w, struct mud *m, const struct wire_data *answer)
+{
+	if (m->excused || m->lost)
+		return;
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		const struct es_record *r = record_at(w, i, m->session);
+
+		if (r && (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED) &&
+		    r->executed >= answer->number)
+			return;
+	}
+	violated(w, "the answer to %llu of %s comes from a container without authority",
+		 (unsigned long long)answer->number, m->name);
+}
+
+/* Nobody that is no part of the edge may learn what proves a session (R11). */
+void check_stranger(struct world *w, const char *from, const char *to, const struct wire_message *m)
+{
+	static const uint8_t nothing[WIRE_SECRET_SIZE];
+	const uint8_t *secret = NULL;
+
+	if (m->type == WIRE_MOVE_RESPONSE)
+		secret = m->move_response.secret;
+	else if (m->type >= WIRE_STATUS && m->type <= WIRE_REFUSED)
+		secret = m->es_status.secret;
+	if (secret && memcmp(secret, nothing, WIRE_SECRET_SIZE) != 0)
+		violated(w, "%s tells %s the secret of a session", from, to);
 }
 
 void check_removal(struct world *w, int edge, const struct container *c)

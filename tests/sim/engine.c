@@ -101,6 +101,8 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 
 	if (to >= 0)
 		network_send(h.world, node_es(h.edge), node_ap(to), m);
+	else
+		check_stranger(h.world, h.world->edge[h.edge].es_name, ap, m);
 }
 
 static bool service_known(void *ctx, const char *service)

@@ -229,6 +229,9 @@ void violated(struct world *w, const char *fmt, ...) __attribute__((format(print
 void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void check_always(struct world *w);
 void check_answer(struct world *w, struct mud *m, const struct wire_data *answer);
+void check_delivery(struct world *w, struct mud *m, const struct wire_data *answer);
+void check_stranger(struct world *w, const char *from, const char *to,
+		    const struct wire_message *m);
 void check_removal(struct world *w, int edge, const struct container *c);
 void check_end(struct world *w);
 struct state state_after(struct state before, uint64_t session, uint64_t number);
