@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <search.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "es/layer_node.h"
@@ -33,7 +35,85 @@ struct archive_writer {
 	int failed;
 	int cancel_fd;
 	uint8_t *piece;
+	struct archive_sent *sent;
 };
+
+/** struct sent_file - A file that went out under @path */
+struct sent_file {
+	char *path;
+	ino_t ino;
+	struct timespec changed;
+};
+
+/** struct archive_sent - tsearch() tree of struct sent_file by path */
+struct archive_sent {
+	void *files;
+};
+
+static int sent_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct sent_file *)a)->path, ((const struct sent_file *)b)->path);
+}
+
+static void sent_free(void *p)
+{
+	struct sent_file *f = p;
+
+	free(f->path);
+	free(f);
+}
+
+int archive_sent_new(struct archive_sent **ret, struct err *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : err_set(err, -ENOMEM, "remember what is sent");
+}
+
+struct archive_sent *archive_sent_free(struct archive_sent *sent)
+{
+	if (sent) {
+		tdestroy(sent->files, sent_free);
+		free(sent);
+	}
+	return NULL;
+}
+
+/** sent_same() - Whether this very file went out under this name */
+static bool sent_same(const struct archive_sent *sent, const char *path, const struct stat *st)
+{
+	struct sent_file key = { .path = (char *)(uintptr_t)path };
+	struct sent_file **found = sent ? tfind(&key, &sent->files, sent_compare) : NULL;
+
+	return found && (*found)->ino == st->st_ino &&
+	       (*found)->changed.tv_sec == st->st_ctim.tv_sec &&
+	       (*found)->changed.tv_nsec == st->st_ctim.tv_nsec;
+}
+
+/** sent_note() - Remember a file. Return: 0, or -ENOMEM */
+static int sent_note(struct archive_sent *sent, const char *path, const struct stat *st)
+{
+	struct sent_file key = { .path = (char *)(uintptr_t)path };
+	struct sent_file **found = tfind(&key, &sent->files, sent_compare);
+	struct sent_file *f = found ? *found : calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->ino = st->st_ino;
+	f->changed = st->st_ctim;
+	if (found)
+		return 0;
+	f->path = strdup(path);
+	if (!f->path || !tsearch(f, &sent->files, sent_compare)) {
+		sent_free(f);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void archive_writer_remember(struct archive_writer *w, struct archive_sent *sent)
+{
+	w->sent = sent;
+}
 
 /** archive_failed() - Turn libarchive's complaint into ours */
 static int archive_failed(struct archive *a, const char *what, struct err *err)
@@ -107,9 +187,12 @@ static struct archive_entry *entry_from(const struct layer_node *node, const cha
 		archive_entry_copy_symlink(e, node->target);
 	if (!S_ISREG(node->st.st_mode))
 		archive_entry_set_size(e, 0);
-	for (size_t i = 0; i < node->xattr_count; i++)
+	for (size_t i = 0; i < node->xattr_count; i++) {
+		if (!strcmp(node->xattr[i].name, ARCHIVE_SAME_XATTR))
+			continue;
 		archive_entry_xattr_add_entry(e, node->xattr[i].name, node->xattr[i].value,
 					      node->xattr[i].size);
+	}
 	return e;
 }
 
@@ -187,6 +270,16 @@ static int entry_write(struct archive_writer *w, struct archive_entry *e, int di
 	return r == 0 && fd >= 0 ? data_write(w, fd, size, err) : r;
 }
 
+/** entry_refer() - Let the entry name the file that went out before instead of carrying it */
+static void entry_refer(struct archive_entry *e, const struct stat *st)
+{
+	uint8_t size[8];
+
+	put_be64(size, (uint64_t)st->st_size);
+	archive_entry_xattr_add_entry(e, ARCHIVE_SAME_XATTR, size, sizeof(size));
+	archive_entry_set_size(e, 0);
+}
+
 /** file_write() - Write the file @name, not what is in it */
 static int file_write(struct archive_writer *w, int dirfd, const char *name, const char *path,
 		      bool *directory, struct err *err)
@@ -199,6 +292,7 @@ static int file_write(struct archive_writer *w, int dirfd, const char *name, con
 		return r;
 	*directory = S_ISDIR(node.st.st_mode);
 	struct archive_entry *e = entry_from(&node, path);
+	const struct stat st = node.st;
 	layer_node_deinit(&node);
 	if (!e)
 		return err_set(err, -ENOMEM, "archive");
@@ -206,6 +300,15 @@ static int file_write(struct archive_writer *w, int dirfd, const char *name, con
 	if (archive_entry_filetype(e) == AE_IFREG)
 		archive_entry_linkify(w->links, &e, &spare);
 	archive_entry_free(spare);
+	bool carries = w->sent && S_ISREG(st.st_mode) && !archive_entry_hardlink(e) && st.st_size;
+	if (carries && sent_same(w->sent, path, &st))
+		entry_refer(e, &st);
+	else if (carries && sent_note(w->sent, path, &st) < 0)
+		r = -ENOMEM;
+	if (r < 0) {
+		archive_entry_free(e);
+		return err_set(err, -ENOMEM, "archive");
+	}
 	return entry_write(w, e, dirfd, name, err);
 }
 
@@ -379,8 +482,11 @@ static int node_from(struct layer_node *node, struct archive_entry *e)
 			return -ENOMEM;
 	}
 	(void)archive_entry_xattr_reset(e);
-	while (r == 0 && archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK)
+	while (r == 0 && archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
+		if (name && !strcmp(name, ARCHIVE_SAME_XATTR))
+			continue; /* for us, not for the file */
 		r = name ? layer_node_add_xattr(node, name, value, size) : -EPROTO;
+	}
 	return r;
 }
 
@@ -457,11 +563,62 @@ static int hard_link(struct reader *in, const char *target, struct archive_root 
 	return 0;
 }
 
+/**
+ * same_take() - Move a file here from where an earlier stream put it
+ * @root:	Tree
+ * @path:	Name in it, as in the archive
+ * @size:	Its size, as the archive says
+ * @dirfd, @name: Where it belongs
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+static int same_take(const struct archive_root *root, const char *path, uint64_t size, int dirfd,
+		     const char *name, struct err *err)
+{
+	const struct archive_root ahead = { .name = root->name, .dirfd = root->ahead };
+	char *last = NULL;
+	struct stat st;
+
+	if (root->ahead < 0)
+		return err_set(err, -EPROTO, "%s refers to a file that did not come before", path);
+	auto_free char *copy = strdup(path);
+	if (!copy)
+		return err_set(err, -ENOMEM, "read an archive");
+	auto_close int from = parent_open(&ahead, copy, &last, err);
+	if (from < 0)
+		return from;
+	if (fstatat(from, last, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != size)
+		return err_set(err, -EPROTO, "%s is not the file that came before", path);
+	if (renameat(from, last, dirfd, name) < 0)
+		return err_set(err, -errno, "put %s in its place", path);
+	return 0;
+}
+
+/** same_size() - Size of the file that an entry refers to. Return: false if it refers to none */
+static bool same_size(struct archive_entry *e, uint64_t *size)
+{
+	const char *name;
+	const void *value;
+	size_t len;
+
+	(void)archive_entry_xattr_reset(e);
+	while (archive_entry_xattr_next(e, &name, &value, &len) == ARCHIVE_OK) {
+		if (name && !strcmp(name, ARCHIVE_SAME_XATTR) && len == 8) {
+			*size = get_be64(value);
+			return true;
+		}
+	}
+	return false;
+}
+
 /** file_read() - Make one file from its entry */
 static int file_read(struct reader *in, struct archive_entry *e, struct archive_root *root,
-		     int dirfd, const char *name, struct err *err)
+		     const char *path, int dirfd, const char *name, struct err *err)
 {
 	struct layer_node node;
+	uint64_t size;
 	int r = 0;
 
 	if (archive_entry_hardlink(e) && !root->plain)
@@ -470,9 +627,11 @@ static int file_read(struct reader *in, struct archive_entry *e, struct archive_
 		r = err_set(err, -EPROTO, "the description of %s", name);
 	if (r == 0 && root->plain && (!S_ISREG(node.st.st_mode) || archive_entry_hardlink(e)))
 		r = err_set(err, -EPROTO, "%s is no regular file", name);
+	bool same = S_ISREG(node.st.st_mode) && same_size(e, &size);
 	if (r == 0)
-		r = layer_node_make(&node, dirfd, name, err);
-	if (r == 0 && S_ISREG(node.st.st_mode)) {
+		r = same ? same_take(root, path, size, dirfd, name, err)
+			 : layer_node_make(&node, dirfd, name, err);
+	if (r == 0 && S_ISREG(node.st.st_mode) && !same) {
 		auto_close int fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 		r = fd < 0 ? err_set(err, -errno, "open %s", name)
 			   : data_read(in, root, fd, node.st.st_size, err);
@@ -524,7 +683,7 @@ static int entry_read(struct reader *in, struct archive_entry *e, struct err *er
 	auto_close int dirfd = parent_open(root, copy, &last, err);
 	if (dirfd < 0)
 		return dirfd;
-	r = file_read(in, e, root, dirfd, last, err);
+	r = file_read(in, e, root, path, dirfd, last, err);
 	if (r == 0 && archive_entry_filetype(e) == AE_IFDIR)
 		r = directory_note(in, root, path, archive_entry_stat(e));
 	return r;

@@ -20,7 +20,12 @@
 #include "base/auto.h"
 
 struct err;
+struct archive_sent;
 struct archive_writer;
+
+/* On an entry without bytes: the file is the one an earlier stream brought under this name. Only
+ * root of the host can set attributes of this class, so no container can forge it. */
+#define ARCHIVE_SAME_XATTR "trusted.baton.same"
 
 /**
  * archive_sink() - Takes the next bytes of the stream
@@ -41,6 +46,29 @@ typedef ssize_t (*archive_source)(void *ctx, const void **bytes, struct err *err
 
 /** archive_writer_new() - Begin a stream that goes to @sink. Return: 0, or negative error code */
 int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx, struct err *err);
+
+/**
+ * archive_sent_new() - Begin to remember what streams carry
+ *
+ * A layer is sent ahead while the service runs, and again after the cut; the second time a file that
+ * is still the same is only named. Files are told apart by inode number and change time, which is
+ * exact for a copy that layer.c made: it never writes into a file, it replaces it.
+ *
+ * Return: 0, or -ENOMEM
+ */
+int archive_sent_new(struct archive_sent **ret, struct err *err);
+
+/** archive_sent_free() - Forget it; @sent may be NULL. Return: NULL, always */
+struct archive_sent *archive_sent_free(struct archive_sent *sent);
+
+AUTO_DEFINE(archive_sent)
+
+/**
+ * archive_writer_remember() - Name what @sent knows, send the rest, and remember that
+ * @w:		Stream, before its first archive_writer_add()
+ * @sent:	Borrowed until the stream is released
+ */
+void archive_writer_remember(struct archive_writer *w, struct archive_sent *sent);
 
 /**
  * archive_writer_add() - Add all that is in a directory
@@ -68,12 +96,15 @@ AUTO_DEFINE(archive_writer)
  * @name:	of the tree
  * @dirfd:	its directory, empty
  * @plain:	take regular files only, as mode 0600 (checkpoint images)
+ * @ahead:	directory of the same file system where an earlier stream put this tree; what is the
+ *		same is moved from there. -1: there was none
  * @files, @bytes:	counted while reading
  */
 struct archive_root {
 	const char *name;
 	int dirfd;
 	bool plain;
+	int ahead;
 	uint64_t files;
 	uint64_t bytes;
 };

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "es/checkpoint.h"
 #include "es/layer.h"
+#include "es/layer_archive.h"
 #include "es/migration_controller.h"
 
 struct docker_engine;
@@ -102,6 +103,7 @@ struct migration {
 	struct migration_source source;
 	struct layer_staging *layer;
 	struct layer_stats layer_stats;
+	struct archive_sent *sent;
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
 	bool work_made;
@@ -111,6 +113,8 @@ struct migration {
 	char *offer_plan;
 	char id[CONTAINER_ID_SIZE];
 	char upper[PATH_MAX];
+	char ahead[PATH_MAX];
+	bool ahead_made;
 	bool staged;
 	uint64_t received_us;
 	struct container_address where;
@@ -146,6 +150,9 @@ struct migration_controller {
 /** source_prepare() - Look at CT-x, offer it, send what is immutable (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
 
+/** source_ahead() - Send the layer as it is while the service runs (before the cut) */
+int source_ahead(struct migration *m, struct err *err);
+
 /** source_cut() - T1: hold, drain, freeze, dump, snapshot the layer, thaw (R2) */
 int source_cut(struct migration *m, struct err *err);
 
@@ -163,6 +170,12 @@ void source_cut_undo(struct migration *m);
 
 /** destination_prepare() - Judge the offer, create CT-y, accept */
 int destination_prepare(struct migration *m, struct err *err);
+
+/** destination_ahead() - Keep the layer as it was for what will still be the same at the cut */
+int destination_ahead(struct migration *m, struct err *err);
+
+/** destination_ahead_undo() - Remove what is left of it */
+void destination_ahead_undo(struct migration *m);
 
 /** destination_cut() - Take in what the cut says: number and answer cache */
 int destination_cut(struct migration *m, struct err *err);

@@ -250,6 +250,35 @@ void destination_prepare_undo(struct migration *m)
 	destination_clean(m);
 }
 
+/*
+ * The layer comes twice: once as it is while the service runs, then as it was at the cut, when what
+ * is still the same is only named. The first lies beside CT-y's own layer, on the same file system,
+ * so that such a file is moved, not copied.
+ */
+int destination_ahead(struct migration *m, struct err *err)
+{
+	const char *slash = strrchr(m->upper, '/');
+
+	if (!slash || snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
+			       (int)(slash - m->upper), m->upper) >= (int)sizeof(m->ahead))
+		return err_set(err, -ENAMETOOLONG, "%s", m->upper);
+	if (mkdir(m->ahead, 0700) < 0)
+		return err_set(err, -errno, "create %s", m->ahead);
+	m->ahead_made = true;
+	auto_close int ahead = open(m->ahead, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (ahead < 0)
+		return err_set(err, -errno, "open %s", m->ahead);
+	struct archive_root root = { .name = "layer", .dirfd = ahead, .ahead = -1 };
+	return transfer_receive(m->stream, m->session, &root, 1, m->mc->config.max_bytes, err);
+}
+
+void destination_ahead_undo(struct migration *m)
+{
+	if (m->ahead_made)
+		(void)layer_tree_remove(AT_FDCWD, m->ahead, NULL);
+	m->ahead_made = false;
+}
+
 int destination_cut(struct migration *m, struct err *err)
 {
 	struct wire_message cut;
@@ -280,15 +309,21 @@ int destination_receive(struct migration *m, struct err *err)
 	(void)snprintf(path, sizeof(path), "%s/images", m->work);
 	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_close int upper = open(m->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (images < 0 || upper < 0)
-		return err_set(err, -errno, "open %s", images < 0 ? path : m->upper);
+	auto_close int ahead = open(m->ahead, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (images < 0 || upper < 0 || ahead < 0)
+		return err_set(err, -errno, "open %s",
+			       images < 0  ? path
+			       : upper < 0 ? m->upper
+					   : m->ahead);
 	struct archive_root roots[] = {
-		{ .name = "memory", .dirfd = images, .plain = true },
-		{ .name = "layer", .dirfd = upper },
+		{ .name = "memory", .dirfd = images, .plain = true, .ahead = -1 },
+		{ .name = "layer", .dirfd = upper, .ahead = ahead },
 	};
 	r = transfer_receive(m->stream, m->session, roots, ARRAY_SIZE(roots),
 			     m->mc->config.max_bytes, err);
 	m->received_us = monotonic_us();
+	if (r == 0)
+		destination_ahead_undo(m);
 	return r;
 }
 

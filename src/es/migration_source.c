@@ -122,6 +122,21 @@ static int answer_receive(struct migration *m, enum wire_type type, int timeout_
 	return 0;
 }
 
+/** stream_send() - Send trees; if the destination gave up meanwhile, learn why */
+static int stream_send(struct migration *m, struct transfer_tree *trees, size_t count,
+		       struct err *err)
+{
+	struct err failure = { 0 };
+	int r = transfer_send(m->stream, &m->header, trees, count, m->sent,
+			      m->mc->config.compression, m->cancel_fd, err);
+
+	/* The link may have broken because the destination has given up, and said why. */
+	if (r < 0 && r != -ECANCELED &&
+	    answer_receive(m, WIRE_TRANSFER_RESULT, MIGRATION_LINGER_MS, &failure) == -EPROTO)
+		*err = failure;
+	return r;
+}
+
 int source_prepare(struct migration *m, struct err *err)
 {
 	json_t *image = NULL;
@@ -159,11 +174,34 @@ void source_prepare_undo(struct migration *m)
 {
 	(void)layer_staging_free(m->layer);
 	m->layer = NULL;
+	m->sent = archive_sent_free(m->sent);
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
 	if (m->work_made)
 		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
 	m->work_made = false;
+}
+
+/* The last byte of the layer, as it is now, is on its way. */
+static void ahead_sent(void *ctx, const struct transfer_tree *tree)
+{
+	struct migration *m = ctx;
+
+	migration_stage_done(m, "LAYER AHEAD", "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64,
+			     tree->sent, m->layer_stats.bytes);
+}
+
+int source_ahead(struct migration *m, struct err *err)
+{
+	struct transfer_tree tree = { .root = "layer",
+				      .dirfd = layer_staging_fd(m->layer),
+				      .done = ahead_sent,
+				      .ctx = m };
+	int r = archive_sent_new(&m->sent, err);
+
+	if (r < 0)
+		return r;
+	return stream_send(m, &tree, 1, err);
 }
 
 /** runc_root_find() - Where runc keeps the state of the container, by the name of its runtime */
@@ -284,7 +322,6 @@ static void tree_sent(void *ctx, const struct transfer_tree *tree)
 int source_send(struct migration *m, struct err *err)
 {
 	struct wire_message cut = m->header;
-	struct err failure = { 0 };
 	int r;
 
 	auto_close int images =
@@ -304,12 +341,7 @@ int source_send(struct migration *m, struct err *err)
 	cut.cut.cache_len = m->cache_len;
 	r = tls_stream_send_message(m->stream, &cut, err);
 	if (r == 0)
-		r = transfer_send(m->stream, &m->header, trees, ARRAY_SIZE(trees),
-				  m->mc->config.compression, m->cancel_fd, err);
-	/* The link may have broken because the destination has given up, and said why. */
-	if (r < 0 && r != -ECANCELED &&
-	    answer_receive(m, WIRE_TRANSFER_RESULT, MIGRATION_LINGER_MS, &failure) == -EPROTO)
-		*err = failure;
+		r = stream_send(m, trees, ARRAY_SIZE(trees), err);
 	return r;
 }
 

@@ -85,11 +85,13 @@ static int sender_flush(struct sender *out, ZSTD_EndDirective end, struct err *e
 
 /** trees_send() - The archive of all trees */
 static int trees_send(struct sender *out, struct transfer_tree *trees, size_t count,
-		      struct err *err)
+		      struct archive_sent *sent, struct err *err)
 {
 	AUTO(archive_writer) struct archive_writer *archive = NULL;
 	int r = archive_writer_new(&archive, sender_take, out, err);
 
+	if (r == 0 && sent)
+		archive_writer_remember(archive, sent);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		uint64_t before = out->bytes;
 
@@ -124,8 +126,8 @@ static int end_send(struct sender *out, struct err *err)
 }
 
 int transfer_send(struct tls_stream *stream, const struct wire_message *header,
-		  struct transfer_tree *trees, size_t count, int level, int cancel_fd,
-		  struct err *err)
+		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
+		  int cancel_fd, struct err *err)
 {
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
@@ -146,7 +148,7 @@ int transfer_send(struct tls_stream *stream, const struct wire_message *header,
 	(void)ZSTD_CCtx_setParameter(out.zstd, ZSTD_c_checksumFlag, 1);
 	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
 	(void)ZSTD_CCtx_setParameter(out.zstd, ZSTD_c_nbWorkers, 1);
-	r = trees_send(&out, trees, count, err);
+	r = trees_send(&out, trees, count, sent, err);
 	(void)ZSTD_freeCCtx(out.zstd);
 	return r < 0 ? r : end_send(&out, err);
 }

@@ -49,6 +49,7 @@ struct transfer_tree {
  * @header:	session, association and epoch of its messages are used
  * @trees:	What to send, in this order
  * @count:	At most TRANSFER_TREES_MAX
+ * @sent:	Names instead of bytes what it knows, and remembers the rest; or NULL
  * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
  * @cancel_fd:	Ends it when readable, or -1
  * @err:	Filled in on failure
@@ -56,8 +57,8 @@ struct transfer_tree {
  * Return: 0, or negative error code; the stream is of no use after that
  */
 int transfer_send(struct tls_stream *stream, const struct wire_message *header,
-		  struct transfer_tree *trees, size_t count, int level, int cancel_fd,
-		  struct err *err);
+		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
+		  int cancel_fd, struct err *err);
 
 /**
  * transfer_receive() - Receive trees up to the end, and verify that they came whole

@@ -177,23 +177,30 @@ static ssize_t give(void *ctx, const void **bytes, struct err *err)
 	return (ssize_t)n;
 }
 
-static void pack(struct buf *to, int dirfd, const char *root)
+static void pack_sent(struct buf *to, int dirfd, const char *root, struct archive_sent *sent)
 {
 	struct archive_writer *w = NULL;
 	struct err err;
 
 	buf_init(to, 0);
 	assert_int_equal(archive_writer_new(&w, append, to, &err), 0);
+	if (sent)
+		archive_writer_remember(w, sent);
 	if (archive_writer_add(w, dirfd, root, -1, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(archive_writer_end(w, &err), 0);
 	archive_writer_free(w);
 }
 
+static void pack(struct buf *to, int dirfd, const char *root)
+{
+	pack_sent(to, dirfd, root, NULL);
+}
+
 static int unpack(struct buf *from, const char *dir, bool plain, uint64_t max, struct err *err)
 {
 	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct archive_root root = { .name = "layer", .dirfd = fd, .plain = plain };
+	struct archive_root root = { .name = "layer", .dirfd = fd, .plain = plain, .ahead = -1 };
 
 	assert_true(fd >= 0);
 	return archive_extract(give, from, &root, 1, max, err);
@@ -233,26 +240,28 @@ static void test_round_trip(void **state)
 	assert_int_equal(access("stage", F_OK), -1);
 }
 
-/* Each change that can happen between two updates must arrive, and only changes are copied. */
+/* Each change that can happen between two updates. */
+static const char *const changes[] = {
+	"echo more >>upper/dir/plain",
+	"printf TEXT >upper/dir/deep/x",
+	"chmod 0600 upper/suid && chown 5:6 upper/fifo",
+	"rm upper/hard1",
+	"rm upper/zhard2 && echo now another >upper/zhard2",
+	"ln upper/dir/plain upper/again",
+	"rm -r upper/opaque && echo file >upper/opaque",
+	"rm upper/link && mkdir upper/link && echo x >upper/link/x",
+	"mv upper/dir upper/renamed",
+	"rm upper/whiteout && mkdir upper/whiteout",
+	"touch -d '2002-02-02' upper/empty upper/renamed/deep",
+	"truncate -s 3M upper/sparse",
+	"rm -r upper/renamed/deep && mkdir -p upper/renamed/deep/y",
+	"chmod 0710 upper && chown 3:4 upper",
+	"rm -r 'upper/sp ace' upper/null",
+};
+
+/* Each change must arrive, and only changes are copied. */
 static void test_update(void **state)
 {
-	static const char *const changes[] = {
-		"echo more >>upper/dir/plain",
-		"printf TEXT >upper/dir/deep/x",
-		"chmod 0600 upper/suid && chown 5:6 upper/fifo",
-		"rm upper/hard1",
-		"rm upper/zhard2 && echo now another >upper/zhard2",
-		"ln upper/dir/plain upper/again",
-		"rm -r upper/opaque && echo file >upper/opaque",
-		"rm upper/link && mkdir upper/link && echo x >upper/link/x",
-		"mv upper/dir upper/renamed",
-		"rm upper/whiteout && mkdir upper/whiteout",
-		"touch -d '2002-02-02' upper/empty upper/renamed/deep",
-		"truncate -s 3M upper/sparse",
-		"rm -r upper/renamed/deep && mkdir -p upper/renamed/deep/y",
-		"chmod 0710 upper && chown 3:4 upper",
-		"rm -r 'upper/sp ace' upper/null",
-	};
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
 	struct err err;
@@ -278,6 +287,55 @@ static void test_update(void **state)
 	update(ls, true, &stats);
 	assert_int_equal(stats.copied_bytes, 0);
 	assert_int_equal(stats.copied_files, 0);
+	layer_staging_free(ls);
+}
+
+/* A layer sent ahead and again after changes arrives as it was the second time, the same files unsent. */
+static void test_ahead(void **state)
+{
+	struct archive_sent *sent = NULL;
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct buf stream;
+	struct err err;
+
+	(void)state;
+	nasty_tree();
+	shell("head -c 300000 /dev/urandom >upper/big && ln upper/big upper/big2");
+	/* a file changed less than a timer tick ago is copied again in any case */
+	shell("touch -d '2001-01-01' upper/big; sleep 0.1");
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	update(ls, false, &stats);
+	for (size_t i = 0; i <= ARRAY_SIZE(changes); i++) {
+		shell("rm -rf ahead out && mkdir ahead out");
+		assert_int_equal(archive_sent_new(&sent, &err), 0);
+		pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+		size_t whole = stream.len;
+		if (unpack(&stream, "ahead", false, LIMIT, &err) < 0)
+			fail_msg("%s", err.text);
+		buf_deinit(&stream);
+		if (i < ARRAY_SIZE(changes))
+			shell(changes[i]);
+		update(ls, true, &stats);
+		pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+		assert_true(stream.len + 250000 < whole);
+		auto_close int out = open("out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		auto_close int ahead = open("ahead", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct archive_root root = { .name = "layer", .dirfd = out, .ahead = ahead };
+		if (archive_extract(give, &stream, &root, 1, LIMIT, &err) < 0)
+			fail_msg("after '%s': %s", i < ARRAY_SIZE(changes) ? changes[i] : "", err.text);
+		buf_deinit(&stream);
+		shell("rm -rf ahead"); /* further names of files of several names are still there */
+		expect_same("upper", "out");
+		if (i < ARRAY_SIZE(changes))
+			sent = archive_sent_free(sent);
+	}
+	/* without what came before, a reference is refused */
+	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	shell("rm -rf out && mkdir out");
+	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), -EPROTO);
+	buf_deinit(&stream);
+	archive_sent_free(sent);
 	layer_staging_free(ls);
 }
 
@@ -419,7 +477,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_update),
-		cmocka_unit_test(test_mapped),     cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_ahead),      cmocka_unit_test(test_mapped),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_evil),
 	};
 
