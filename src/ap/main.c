@@ -13,6 +13,7 @@
 #include "ap/access_point.h"
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/options.h"
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
 	(void)snprintf(name, sizeof(name), "baton-ap %s", c->name);
 	log_name(name);
 	(void)signal(SIGPIPE, SIG_IGN);
+	files_raise_limit();
 	r = run(c, &err);
 	if (r < 0)
 		log_error("%s", err.text);

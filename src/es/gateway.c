@@ -43,6 +43,7 @@ struct door {
 	uint64_t number;  /* request the container has, 0 if none */
 	struct buf request;
 	bool written; /* at least a byte of it may have reached the container */
+	bool incomplete; /* there was no memory to keep it whole */
 	uint64_t failing_since;
 };
 
@@ -251,8 +252,14 @@ static int connection_open(struct door *d)
 
 static void door_try(struct door *d)
 {
+	struct gateway *g = d->gateway;
 	int r;
 
+	if (d->incomplete) {
+		d->number = 0;
+		g->ops->dead(g->ctx, d->session, d->epoch, "out of memory for a request");
+		return;
+	}
 	if (d->connection && d->connection->up) {
 		write_request(d);
 		return;
@@ -368,9 +375,8 @@ void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch, uint64
 	d->number = number;
 	d->written = false;
 	d->failing_since = 0;
-	if (buf_append(&d->request, length, sizeof(length), NULL) < 0 ||
-	    buf_append(&d->request, bytes, len, NULL) < 0)
-		d->failing_since = 1; /* out of memory: on_retry() fails it as a dead container */
+	d->incomplete = buf_append(&d->request, length, sizeof(length), NULL) < 0 ||
+			buf_append(&d->request, bytes, len, NULL) < 0;
 	/* from the loop, so that nothing comes back from inside this call */
 	(void)uv_timer_start(&d->retry, on_retry, 0, 0);
 }

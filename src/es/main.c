@@ -15,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/options.h"
@@ -284,6 +285,7 @@ int main(int argc, char **argv)
 	(void)snprintf(name, sizeof(name), "baton-es %s", c->name);
 	log_name(name);
 	(void)signal(SIGPIPE, SIG_IGN);
+	files_raise_limit();
 	auto_free struct program *p = calloc(1, sizeof(*p));
 	if (!p) {
 		log_error("out of memory");

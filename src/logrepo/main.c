@@ -15,6 +15,7 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -260,6 +261,7 @@ int main(int argc, char **argv)
 
 	log_name("baton-logrepo");
 	(void)signal(SIGPIPE, SIG_IGN);
+	files_raise_limit();
 	r = options_load(&options, argc, argv, &loaded, &err);
 	if (r == OPTIONS_E_DONE)
 		return EXIT_SUCCESS;

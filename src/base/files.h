@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Open files of a process
+ */
+
+/**
+ * files_raise_limit() - Allow this process as many open files as the system lets it have
+ *
+ * The usual soft limit of 1024 is less than the connections and sessions a daemon may hold (R9).
+ * What cannot be raised stays; the limits then show as errors of single connections.
+ */
+void files_raise_limit(void);
