@@ -8,7 +8,7 @@
  *	R2  memory and file of a restored copy agree (engine.c, restored); nothing runs in a cut
  *	R3  a container that had authority is removed only when a later one has it (check_removal)
  *	R4  at most one container has authority, ever (check_always), and no answer comes from one
- *	    that never had it (check_delivery)
+ *	    that never had it (check_delivery); a fenced one executes nothing (engine.c, executed)
  *	R5  a copy that answered otherwise never gets authority (engine.c, persist)
  *	R6  replay that cannot catch up still ends (check_end; small replay buffers in some runs)
  *	R7  access points crash and forget all, and R8 devices move at any time (faults.c)
@@ -16,7 +16,8 @@
  *	R10 after the last fault all requests get answered, nothing is left over (check_end)
  *	R11 a rogue access point is never in charge (check_always) and never learns a secret
  *	    (check_stranger)
- *	R12 nothing runs in a cut (engine.c, take_cut and executed)
+ *	R12 nothing runs in a cut (engine.c, take_cut and executed); a cut waits for a bounded time
+ *	    only (check_draining)
  */
 
 #include <stdarg.h>
@@ -146,7 +147,9 @@ void check_delivery(struct world *w, struct mud *m, const struct wire_data *answ
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		const struct es_record *r = record_at(w, i, m->session);
 
-		if (r && (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED) &&
+		if (r &&
+		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED ||
+		     r->state == WIRE_ES_LOST) &&
 		    r->executed >= answer->number)
 			return;
 	}
@@ -211,6 +214,34 @@ static void check_limits(void *ctx, const struct ap_session_view *v)
 		violated(w, "a replay buffer exceeds its limit");
 }
 
+/* A cut that waits for a request does so for a bounded time (R12). */
+static void check_draining(struct world *w, int edge, const struct es_session_view *v)
+{
+	struct mud *m = mud_by_session(w, v->record.session);
+
+	if (!m)
+		return;
+	if (!v->held || !v->record.started)
+		m->draining[edge] = 0;
+	else if (!m->draining[edge])
+		m->draining[edge] = w->now;
+	else if (w->now > m->draining[edge] + w->policy.drain_ms + 50)
+		violated(w, "%s: a cut waits for request %llu without end", m->name,
+			 (unsigned long long)v->record.started);
+}
+
+struct at_edge {
+	struct world *world;
+	int edge;
+};
+
+static void check_es_session(void *ctx, const struct es_session_view *v)
+{
+	const struct at_edge *at = ctx;
+
+	check_draining(at->world, at->edge, v);
+}
+
 void check_always(struct world *w)
 {
 	for (unsigned int i = 0; i < w->plan.muds; i++)
@@ -218,6 +249,9 @@ void check_always(struct world *w)
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		if (w->edge[i].ap)
 			ap_node_each(w->edge[i].ap, check_limits, w);
+		if (w->edge[i].es)
+			es_node_each(w->edge[i].es, check_es_session,
+				     &(struct at_edge){ w, (int)i });
 	}
 }
 

@@ -61,6 +61,19 @@ static struct container *container_add(struct world *w, int edge, uint64_t sessi
 	return NULL;
 }
 
+/* What the edge server wrote down of the container's session; NONE if it is another container's. */
+static enum wire_es_state record_state(struct world *w, int edge, const struct container *c)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct record_slot *r = &w->edge[edge].record[i];
+
+		if (r->used && r->record.session == c->session &&
+		    r->record.container_epoch == c->epoch)
+			return r->record.state;
+	}
+	return WIRE_ES_NONE;
+}
+
 /* --- what is under way, and for whom ----------------------------------------------------------- */
 
 struct job {
@@ -173,6 +186,9 @@ static void executed(struct world *w, void *arg)
 		violated(w, "request %llu ran inside a cut", (unsigned long long)j->number);
 		return;
 	}
+	if (record_state(w, j->edge, c) == WIRE_ES_FENCED)
+		violated(w, "request %llu ran in a fenced container",
+			 (unsigned long long)j->number);
 	c->running = 0;
 	c->since_restore++;
 	c->state = state_after(c->state, c->session, j->number);
@@ -220,11 +236,42 @@ static void died(struct world *w, void *arg)
 				       "exit 137");
 }
 
+struct grace {
+	uint64_t session;
+	const char *dest;
+	bool found;
+};
+
+static void is_in_grace(void *ctx, const struct ap_session_view *v)
+{
+	struct grace *g = ctx;
+
+	g->found |=
+		v->session == g->session && v->state == AP_GRACE && strcmp(v->dest, g->dest) == 0;
+}
+
+bool engine_in_grace(struct world *w, int edge, const struct container *c)
+{
+	const struct mud *m = mud_by_session(w, c->session);
+	struct grace g = { .session = c->session, .dest = w->edge[edge].es_name };
+
+	if (!c->present || !c->authority_since || !m || !w->edge[m->at].ap)
+		return false;
+	if (w->now + 100 > c->authority_since + w->policy.grace_ms ||
+	    w->policy.copies_max < REQUESTS_MAX * 2 ||
+	    !pipe_between(w, node_es(edge), node_ap(m->at))->up)
+		return false;
+	ap_node_each(w->edge[m->at].ap, is_in_grace, &g);
+	return g.found;
+}
+
 void engine_kill(struct world *w, int edge, struct container *c)
 {
 	struct mud *m = mud_by_session(w, c->session);
 
-	if (m)
+	if (m && w->harder && engine_in_grace(w, edge, c) && !m->spare)
+		m->spare = true; /* until the next fault: CT-x and the copies are there (R3) */
+	else if (m)
 		m->excused = true;
 	agenda_add(w, 1 + roll(w, 20), died, job_new(w, edge, c->session, c->epoch));
 	*c = (struct container){ 0 };
@@ -250,6 +297,17 @@ static struct es_node *destination_of(struct world *w, const struct transfer *t)
 	return w->edge[t->to].es_life == t->to_life ? w->edge[t->to].es : NULL;
 }
 
+static void thaw(struct world *w, struct transfer *t)
+{
+	t->frozen = false;
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct container *c = &w->edge[t->from].container[i];
+
+		if (c->present && c->session == t->order.session)
+			c->frozen = false;
+	}
+}
+
 static void source_failed(struct world *w, void *arg)
 {
 	struct transfer *t = ((struct job *)arg)->transfer;
@@ -257,6 +315,8 @@ static void source_failed(struct world *w, void *arg)
 	if (t->source_done)
 		return;
 	t->source_done = true;
+	if (t->frozen)
+		thaw(w, t);
 	if (source_of(w, t))
 		es_node_source_finished(source_of(w, t), w->now, t->order.session,
 					"transfer failed");
@@ -277,22 +337,11 @@ static void arrival_failed(struct world *w, void *arg)
 				       "transfer failed");
 }
 
-static void thaw(struct world *w, const struct transfer *t)
-{
-	for (int i = 0; i < SESSIONS_MAX; i++) {
-		struct container *c = &w->edge[t->from].container[i];
-
-		if (c->present && c->session == t->order.session)
-			c->frozen = false;
-	}
-}
-
 static void fail(struct world *w, struct transfer *t)
 {
 	if (t->step == STEP_ENDED)
 		return;
-	if (t->step == STEP_CUT)
-		thaw(w, t);
+	/* a container that is being cut stays frozen until the source has cleared up */
 	t->step = STEP_ENDED;
 	go_on(w, t, 1 + roll(w, 20), source_failed);
 	go_on(w, t, 1 + roll(w, 20), arrival_failed);
@@ -411,6 +460,7 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	t->cut_number = number;
 	t->snapshot = c->state;
 	c->frozen = true;
+	t->frozen = true;
 	if (answer_cache_encode(cache, &t->cache, NULL) < 0)
 		abort();
 	struct job *j = job_new(w, h.edge, session, c->epoch);
@@ -586,6 +636,8 @@ static void persist(void *ctx, const struct es_record *record, const struct answ
 			violated(h.world, "a copy that answered otherwise got authority");
 		else if (c->diverged && !c->authority && c->since_restore && m)
 			m->unchecked_through = record->executed; /* nobody could compare these */
+		if (!c->authority && record->container_epoch > 1)
+			c->authority_since = h.world->now;
 		c->authority = true;
 		c->diverged = false;
 	}

@@ -53,6 +53,13 @@ void faults_plan(struct world *w)
 	}
 }
 
+/* What would bring a session back after its container died in the grace time may be hit now. */
+static void second_fault(struct world *w)
+{
+	for (unsigned int i = 0; i < w->plan.muds; i++)
+		w->mud[i].excused |= w->mud[i].spare;
+}
+
 static void move_mud(struct world *w, int index, int to)
 {
 	struct mud *m = &w->mud[index];
@@ -60,6 +67,7 @@ static void move_mud(struct world *w, int index, int to)
 	if (m->lost || m->at == to || mud_session_state(m->logic) == MUD_LOST)
 		return;
 	trace(w, "%s goes to %s", m->name, w->edge[to].ap_name);
+	second_fault(w);
 	m->at = to;
 	network_drop_all(w, node_mud(index));
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
@@ -108,6 +116,7 @@ static void crash_ap(struct world *w, int index)
 	if (!e->ap)
 		return;
 	trace(w, "%s crashes", e->ap_name);
+	second_fault(w);
 	network_drop_all(w, node_ap(index));
 	memset(e->mud_link, 0, sizeof(e->mud_link));
 	e->ap = ap_node_free(e->ap);
@@ -122,6 +131,7 @@ static void crash_es(struct world *w, int index, bool host)
 	if (!e->es)
 		return;
 	trace(w, "%s crashes%s", e->es_name, host ? ", and its host" : "");
+	second_fault(w);
 	network_drop_all(w, node_es(index));
 	e->es = es_node_free(e->es);
 	if (host)
@@ -132,11 +142,28 @@ static void crash_es(struct world *w, int index, bool host)
 	restart_later(w, index, true);
 }
 
+/* A container that got authority a moment ago, if there is one: the one to go back from (R3) */
+static struct container *fresh_container(struct world *w, int *edge)
+{
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		for (int k = 0; k < SESSIONS_MAX; k++) {
+			*edge = (int)i;
+			if (engine_in_grace(w, *edge, &w->edge[i].container[k]))
+				return &w->edge[i].container[k];
+		}
+	}
+	return NULL;
+}
+
 static void kill_container(struct world *w)
 {
-	int edge = (int)roll(w, w->plan.edges);
-	struct container *c = &w->edge[edge].container[roll(w, SESSIONS_MAX / 8)];
+	int edge;
+	struct container *c = w->harder ? fresh_container(w, &edge) : NULL;
 
+	if (!c) {
+		edge = (int)roll(w, w->plan.edges);
+		c = &w->edge[edge].container[roll(w, SESSIONS_MAX / 8)];
+	}
 	if (!c->present)
 		return;
 	trace(w, "the container of %llx at %s dies", (unsigned long long)c->session,
@@ -165,6 +192,7 @@ static void cut_link(struct world *w)
 	if (a.kind == b.kind && a.index == b.index)
 		return;
 	trace(w, "a link breaks: %d/%d to %d/%d", a.kind, a.index, b.kind, b.index);
+	second_fault(w);
 	network_cut(w, a, b, chance(w, 500) ? 1 : roll(w, 2000));
 }
 

@@ -16,6 +16,11 @@ struct totals {
 	uint64_t runs, failed, events, migrations, went_back, answers, lost;
 };
 
+/** struct mode - How seeds are run: with a trace; with faults that are survived in most seeds only */
+struct mode {
+	bool tracing, harder;
+};
+
 static void run(struct world *w)
 {
 	w->random = w->seed * 0x2545f4914f6cdd1dull + 1;
@@ -36,14 +41,15 @@ static void run(struct world *w)
 	agenda_clear(w);
 }
 
-static bool run_seed(uint64_t seed, bool tracing, struct totals *t)
+static bool run_seed(uint64_t seed, const struct mode *mode, struct totals *t)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		abort();
 	w->seed = seed;
-	w->trace = tracing;
+	w->trace = mode->tracing;
+	w->harder = mode->harder;
 	run(w);
 	t->runs++;
 	t->events += w->events;
@@ -56,9 +62,10 @@ static bool run_seed(uint64_t seed, bool tracing, struct totals *t)
 	bool failed = w->failed;
 	if (failed) {
 		t->failed++;
-		(void)printf("seed %llu FAILED at %llu ms: %s\n  replay: %s\n",
-			     (unsigned long long)seed, (unsigned long long)w->now, w->why,
-			     "tests/sim --seed N --trace");
+		(void)printf(
+			"seed %llu FAILED at %llu ms: %s\n  replay: sim --seed %llu --trace%s\n",
+			(unsigned long long)seed, (unsigned long long)w->now, w->why,
+			(unsigned long long)seed, mode->harder ? " --harder" : "");
 	}
 	free(w);
 	return !failed;
@@ -68,19 +75,21 @@ static void usage(FILE *to)
 {
 	(void)fprintf(
 		to,
-		"usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]]\n"
+		"usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]] [--harder]\n"
 		"  --seeds N   run N seeds (default 20000), the first one --from S (default 1)\n"
 		"  --jobs N    processes to share them (default: one per processor)\n"
 		"  --seed S    run one seed; --trace shows what happens in it\n"
+		"  --harder    kill containers in the grace time, too (docs/simulator.md)\n"
 		"Ends with status 1 if a rule was violated; the seed is printed.\n");
 }
 
-static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t shares)
+static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t shares,
+		     const struct mode *mode)
 {
 	struct totals t = { 0 };
 
 	for (uint64_t i = share; i < seeds && t.failed < 5; i += shares)
-		(void)run_seed(from + i, false, &t);
+		(void)run_seed(from + i, mode, &t);
 	(void)printf("%llu runs: %llu failed; %llu events, %llu answers, %llu arrivals, "
 		     "%llu times back, %llu sessions lost with their host\n",
 		     (unsigned long long)t.runs, (unsigned long long)t.failed,
@@ -90,7 +99,7 @@ static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t sha
 	return t.failed ? 1 : 0;
 }
 
-static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs)
+static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs, const struct mode *mode)
 {
 	int result = 0;
 
@@ -103,7 +112,7 @@ static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs)
 			return 2;
 		}
 		if (pid == 0)
-			exit(run_share(from, seeds, j, jobs));
+			exit(run_share(from, seeds, j, jobs, mode));
 	}
 	for (uint64_t j = 0; j < jobs; j++) {
 		int status;
@@ -117,18 +126,15 @@ static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seeds", required_argument, NULL, 'n' },
-		{ "from", required_argument, NULL, 'f' },
-		{ "jobs", required_argument, NULL, 'j' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "trace", no_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },  { "seed", required_argument, NULL, 's' },
+		{ "trace", no_argument, NULL, 't' },       { "harder", no_argument, NULL, 'x' },
+		{ "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 },
 	};
 	uint64_t seeds = 20000, from = 1, seed = 0;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t jobs = cpus > 0 ? (uint64_t)cpus : 1;
-	bool tracing = false;
+	struct mode mode = { 0 };
 	struct totals t = { 0 };
 	int c;
 
@@ -147,7 +153,10 @@ int main(int argc, char **argv)
 			seed = strtoull(optarg, NULL, 10);
 			break;
 		case 't':
-			tracing = true;
+			mode.tracing = true;
+			break;
+		case 'x':
+			mode.harder = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -158,6 +167,6 @@ int main(int argc, char **argv)
 		}
 	}
 	if (seed)
-		return run_seed(seed, tracing, &t) ? 0 : 1;
-	return run_all(from, seeds, jobs ? jobs : 1);
+		return run_seed(seed, &mode, &t) ? 0 : 1;
+	return run_all(from, seeds, jobs ? jobs : 1, &mode);
 }

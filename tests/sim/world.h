@@ -91,6 +91,7 @@ struct state {
  * @running:	number it executes now, 0 if none
  * @frozen:	a cut is being taken
  * @authority:	it was ACTIVE once, so it must not be removed while it may be needed (R3)
+ * @authority_since: when a copy became ACTIVE; 0 for the first container of a session
  * @diverged:	answers otherwise than its origin would (R5)
  * @since_restore: requests executed since it was restored
  */
@@ -103,6 +104,7 @@ struct container {
 	uint64_t running;
 	bool frozen;
 	bool authority;
+	uint64_t authority_since;
 	bool diverged;
 	uint64_t since_restore;
 };
@@ -125,6 +127,7 @@ struct transfer {
 	uint32_t from_life, to_life;
 	uint32_t pipe_generation;
 	enum transfer_step step;
+	bool frozen;      /* it froze the container, which is to be thawed */
 	bool offered;     /* the destination counts on an end of it */
 	bool source_done; /* source_finished was called or must not be */
 	uint64_t cut_number;
@@ -161,7 +164,9 @@ struct edge {
  *		answer "in doubt"
  * @unchecked_through: a copy answered otherwise up to here where nothing could be compared
  * @held:	answers that came before one with a lower number
+ * @spare:	its container died in the grace time: with one more fault the session may be lost
  * @excused:	a fault destroyed the only container: the session may be lost
+ * @draining:	since when a cut is wanted while a request runs, per edge server; 0 if none is
  */
 struct mud {
 	char name[NAME_SIZE];
@@ -179,7 +184,9 @@ struct mud {
 	bool seen[REQUESTS_MAX + 1];
 	struct state held[REQUESTS_MAX + 1];
 	enum wire_status held_status[REQUESTS_MAX + 1];
+	bool spare;
 	bool excused;
+	uint64_t draining[EDGES_MAX];
 	bool lost;
 	bool diverges;
 };
@@ -212,6 +219,7 @@ struct world {
 	uint64_t events;
 	uint64_t migrations;
 	uint64_t went_back;
+	bool harder; /* containers die in the grace time, too, and the session must outlive that */
 	bool trace;
 	bool failed;
 	char why[512];
@@ -253,6 +261,7 @@ extern const struct es_node_ops engine_ops;
 struct container *engine_find(struct world *w, int edge, uint64_t session, uint32_t epoch);
 void engine_daemon_died(struct world *w, int edge);
 void engine_host_died(struct world *w, int edge);
+bool engine_in_grace(struct world *w, int edge, const struct container *c);
 void engine_kill(struct world *w, int edge, struct container *c);
 void engine_transfers_broken(struct world *w, int a, int b);
 
