@@ -39,7 +39,7 @@ class ReportError(Exception):
     """There is nothing to report on; the text is for a person."""
 
 
-# --- reading ---------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 
 
 def fields(event):
@@ -103,7 +103,7 @@ def read_json(path):
         return {}
 
 
-# --- one migration -----------------------------------------------------------------------------------
+# --- one migration --------------------------------------------------------------------------------
 
 
 class Search:
@@ -130,7 +130,7 @@ def one_way_s(link, *pairs):
 
 
 def stage_list(begin, end, marks):
-    """Stages from their ends, in order; what is missing gets no time, and all add up to the whole"""
+    """Stages from their ends, in order; what is missing gets no time; all add up to the whole"""
     stages = []
     at = begin
     for name, what, until in marks:
@@ -233,7 +233,7 @@ def migrations(events, link):
     return found
 
 
-# --- answers -----------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def response_times(rows):
@@ -248,11 +248,13 @@ def response_times(rows):
             "p99": rank(99), "max": ms[-1]}
 
 
-def phase_of(row, moves):
+def phase_of(row, moves, handoff):
     """Was a request answered before the first handoff, touched by a migration, or neither?"""
     answered = math.inf if row["answered"] is None else row["answered"]
-    if not moves or answered < moves[0]["at"]["handoff"]:
+    if answered < (moves[0]["at"]["handoff"] if moves else handoff):
         return "before"
+    if not moves:
+        return "during"  # of one that did not come to its end
     for move in moves:
         if row["sent"] <= move["at"]["switch"] and answered >= move["at"]["handoff"]:
             return "during"
@@ -288,7 +290,7 @@ def compare_state(out, seed):
                   "never moved"), verified
 
 
-# --- the report --------------------------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 
 
 def plural(n, one, many=None):
@@ -326,8 +328,9 @@ def build(out):
         raise ReportError(f"{out} has no events and no responses: not the files of a run")
     link = run.get("link", {})
     moves = migrations(events, link)
+    handoff = next((e["t"] for e in events if e["kind"] == "REASSOCIATION REQUEST"), math.inf)
     for row in rows:
-        row["phase"] = phase_of(row, moves)
+        row["phase"] = phase_of(row, moves, handoff)
     equal, words, verified = compare_state(out, run.get("service_seed", "baton"))
     first = moves[0] if moves else {}
     report = {
@@ -360,7 +363,7 @@ def build(out):
     return report, rows
 
 
-# --- words ---------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 
 class Style:
