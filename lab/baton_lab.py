@@ -77,9 +77,11 @@ class Lab:
         return self
 
     def down(self):
-        for program in list(self.programs):
-            self.kill(program)
-        self.lab("down")
+        try:
+            for program in list(self.programs):
+                self.kill(program)
+        finally:
+            self.lab("down")
 
     def __enter__(self):
         try:
@@ -135,12 +137,18 @@ class Lab:
             self._baton("pki", "issue", name, role, "--dir", self.pki)
         self.pki.chmod(0o711)  # keys stay 0600 each for its own user
         (self.pki / "ca.crt").chmod(0o644)
-        for path in self.pki.iterdir():
-            if path.stem.startswith("AP-") or path.stem == "LogRepo":
-                os.chown(path, NOBODY, NOBODY)
         self.events_dir = self.dir / "events"
         self.events_dir.mkdir()
-        os.chown(self.events_dir, NOBODY, NOBODY)
+        # Another user can only run what it can reach: not below a home that is closed to it.
+        self.as_nobody = subprocess.run(
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "test", "-r",
+             str(self.pki / "ca.crt"), "-a", "-x", str(self._tool("baton-ap"))], check=False,
+            stderr=subprocess.DEVNULL).returncode == 0
+        if self.as_nobody:
+            os.chown(self.events_dir, NOBODY, NOBODY)
+            for path in self.pki.iterdir():
+                if path.stem.startswith("AP-") or path.stem == "LogRepo":
+                    os.chown(path, NOBODY, NOBODY)
         (self.dir / "logs").mkdir()
         for i in range(1, self.edges + 1):
             self._write_conf(f"AP-{i}", self._ap_conf(i))
@@ -225,10 +233,9 @@ class Lab:
 
     def _unprivileged(self, command):
         flags = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
-        as_nobody = [*flags, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        readable = subprocess.run([*as_nobody, "test", "-x", command[0]], check=False,
-                                  stderr=subprocess.DEVNULL).returncode == 0
-        return [*(as_nobody if readable else flags), *command]
+        if self.as_nobody:
+            flags += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        return [*flags, *command]
 
     def _command(self, name):
         conf = ["--config", str(self.conf(name))]
@@ -343,7 +350,9 @@ class Lab:
     def events(self):
         """All events of the repository so far, in the order in which it got them."""
         events = []
-        for path in sorted(self.events_dir.glob("events.jsonl*")):
+        # PATH.000001 is older than PATH.000002, and all are older than PATH
+        for path in [*sorted(self.events_dir.glob("events.jsonl.*")),
+                     *self.events_dir.glob("events.jsonl")]:
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
                     events.append(json.loads(line))
