@@ -169,7 +169,6 @@ def migration(events, done, earliest, link):
     def at(event, less=0.0):
         return event["t"] - less if event else None
 
-    # FENCE has no event where it leaves: it left a WAN's way before it came.
     one_way = one_way_s(link, (handoff, notify), (notify, since.first("MOVE RESPONSE")),
                         (fenced, t8))
     cut = t1["number"] if t1 else 0
@@ -182,7 +181,7 @@ def migration(events, done, earliest, link):
         ("send layer", "T4: files changed since" if ahead else "T4", at(t4)),
         ("arrive", "until the last byte has come over the WAN", at(t5, restore)),
         ("restore", "T5", at(t5)),
-        ("replay", "T7: copies executed, answers compared", at(fenced, one_way) or at(t8)),
+        ("replay", "T7: copies executed, answers compared", at(this.last("FENCE")) or at(fenced, one_way) or at(t8)),
         ("fence", "old one executes no more: a WAN round trip", at(t8)),
         ("switch", "T8: the new container has authority", done["t"]),
     ]

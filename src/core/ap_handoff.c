@@ -415,6 +415,8 @@ static void start_fencing(struct ap_session *s, uint64_t now)
 
 	s->fence_after = source->fed;
 	ap_session_move(s, AP_FENCING, now);
+	ap_session_say(s, "FENCE", s->fence_after, "%s, the copy is at %llu", source->name,
+		       (unsigned long long)ap_session_dest(s)->answered);
 	if (!gone(source))
 		send_fence(s);
 	ap_forward_feed(s);
