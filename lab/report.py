@@ -123,12 +123,6 @@ class Search:
         return found[0] if found else None
 
 
-def one_way_s(link, *pairs):
-    """How long a message between edge hosts takes: the quickest of those that left and came"""
-    took = [came["t"] - left["t"] for left, came in pairs if left and came]
-    return min([t for t in took if t > 0] or [link.get("rtt_ms", 0) / 2000])
-
-
 def stage_list(begin, end, marks):
     """Stages from their ends, in order; what is missing gets no time; all add up to the whole"""
     stages = []
@@ -141,7 +135,7 @@ def stage_list(begin, end, marks):
     return stages
 
 
-def migration(events, done, earliest, link):
+def migration(events, done, earliest):
     """Everything about the migration that the event @done ended; None if its start is not known"""
     source, dest = fields(done).get("from"), done["node"]
     # Access point and edge server may log the same instant in either order.
@@ -162,15 +156,12 @@ def migration(events, done, earliest, link):
     ready, t7, fenced = this.last("READY", dest), this.last("T7"), this.last("FENCED", source)
     later = Search(events, done["session"], done["t"], math.inf)
     retired = later.first("RETIRED", source)
-    notify = since.first("MOVE NOTIFY")
     freeze = number(t1, "freeze_us") / 1e6
     restore = number(t5, "restore_us") / 1e6
 
     def at(event, less=0.0):
         return event["t"] - less if event else None
 
-    one_way = one_way_s(link, (handoff, notify), (notify, since.first("MOVE RESPONSE")),
-                        (fenced, t8))
     cut = t1["number"] if t1 else 0
     fence = fenced["number"] if fenced else t8["number"] if t8 else cut
     marks = [
@@ -181,7 +172,7 @@ def migration(events, done, earliest, link):
         ("send layer", "T4: files changed since" if ahead else "T4", at(t4)),
         ("arrive", "until the last byte has come over the WAN", at(t5, restore)),
         ("restore", "T5", at(t5)),
-        ("replay", "T7: copies executed, answers compared", at(this.last("FENCE")) or at(fenced, one_way) or at(t8)),
+        ("replay", "T7: copies executed, answers compared", at(this.last("FENCE"))),
         ("fence", "old one executes no more: a WAN round trip", at(t8)),
         ("switch", "T8: the new container has authority", done["t"]),
     ]
@@ -220,12 +211,12 @@ def migration(events, done, earliest, link):
     }
 
 
-def migrations(events, link):
+def migrations(events):
     """All migrations that came to their end"""
     found = []
     earliest = -math.inf
     for done in [e for e in events if e["kind"] == "MIGRATION DONE"]:
-        one = migration(events, done, earliest, link)
+        one = migration(events, done, earliest)
         if one:
             found.append(one)
         earliest = done["t"]
@@ -326,7 +317,7 @@ def build(out):
     if not events and not rows:
         raise ReportError(f"{out} has no events and no responses: not the files of a run")
     link = run.get("link", {})
-    moves = migrations(events, link)
+    moves = migrations(events)
     handoff = next((e["t"] for e in events if e["kind"] == "REASSOCIATION REQUEST"), math.inf)
     for row in rows:
         row["phase"] = phase_of(row, moves, handoff)
