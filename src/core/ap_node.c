@@ -46,6 +46,8 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 	if (!node)
 		return err_set(err, -ENOMEM, "create access point");
 	list_init(&node->sessions);
+	for (size_t i = 0; i < AP_BUCKETS; i++)
+		list_init(&node->bucket[i]);
 	r = name_set(node->name, name, err);
 	if (r == 0)
 		r = name_set(node->home, home, err);
@@ -73,9 +75,11 @@ struct ap_node *ap_node_free(struct ap_node *node)
 
 struct ap_session *ap_session_find(const struct ap_node *node, uint64_t session)
 {
-	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	const struct list *bucket = &node->bucket[session % AP_BUCKETS];
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)bucket)
 	{
-		struct ap_session *s = list_entry(at, struct ap_session, link);
+		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
 
 		if (s->session == session)
 			return s;
@@ -106,6 +110,7 @@ struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum a
 	s->dest = -1;
 	s->next_retry = now + node->policy.retry_ms;
 	list_append(&node->sessions, &s->link);
+	list_append(&node->bucket[session % AP_BUCKETS], &s->same_bucket);
 	node->count++;
 	return s;
 }
@@ -114,6 +119,7 @@ void ap_session_free(struct ap_session *s)
 {
 	replay_buffer_free(s->copies);
 	list_remove(&s->link);
+	list_remove(&s->same_bucket);
 	s->node->count--;
 	free(s);
 }

@@ -41,9 +41,13 @@ struct ap_edge {
 	uint64_t answered_before;
 };
 
+/* Session numbers are random, so their low bits spread them well enough. */
+#define AP_BUCKETS 256
+
 /**
  * struct ap_session - State of one session
  * @link:		in the node's list
+ * @same_bucket:	in the node's list of those whose numbers end alike
  * @node:		node it belongs to
  * @session:		its number
  * @association:	under which this access point commands edge servers
@@ -75,6 +79,7 @@ struct ap_edge {
  */
 struct ap_session {
 	struct list link;
+	struct list same_bucket;
 	struct ap_node *node;
 	uint64_t session;
 	uint32_t association;
@@ -118,6 +123,7 @@ struct ap_node {
 	const struct ap_node_ops *ops;
 	void *ctx;
 	struct list sessions;
+	struct list bucket[AP_BUCKETS];
 	size_t count;
 };
 

@@ -19,6 +19,8 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 	if (!node)
 		return err_set(err, -ENOMEM, "create edge server");
 	list_init(&node->sessions);
+	for (size_t i = 0; i < ES_BUCKETS; i++)
+		list_init(&node->bucket[i]);
 	r = name_set(node->name, name, err);
 	if (r < 0)
 		return err_wrap(err, r, "create edge server");
@@ -36,18 +38,6 @@ struct es_node *es_node_free(struct es_node *node)
 		list_for_each_safe(at, next, &node->sessions)
 			es_session_free(list_entry(at, struct es_session, link));
 		free(node);
-	}
-	return NULL;
-}
-
-static struct es_session *find(const struct es_node *node, uint64_t session)
-{
-	list_for_each_safe(at, next, (struct list *)&node->sessions)
-	{
-		struct es_session *s = list_entry(at, struct es_session, link);
-
-		if (s->record.session == session)
-			return s;
 	}
 	return NULL;
 }
@@ -142,7 +132,7 @@ static void on_absent(struct es_node *node, uint64_t now, const char *ap,
 void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 		     const struct wire_message *m)
 {
-	struct es_session *s = find(node, m->session);
+	struct es_session *s = es_session_find(node, m->session);
 
 	if (m->session == 0)
 		return;
@@ -159,7 +149,7 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     const char *reason)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	if (!s || s->record.state != WIRE_ES_CREATING || s->record.container_epoch != epoch)
 		return;
@@ -180,7 +170,7 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 
 void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	if (!s || !s->removing || s->removing_epoch != epoch)
 		return;
@@ -192,7 +182,7 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			    const char *reason)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	(void)now;
 	if (!s || s->record.container_epoch != epoch || s->removing)
@@ -223,7 +213,7 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 
 void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	if (!s || s->cancelled || s->migration != WIRE_MIGRATION_PREPARING)
 		return; /* it was cancelled: source_finished is on its way */
@@ -234,7 +224,7 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	if (!s || !s->cutting)
 		return;
@@ -252,7 +242,7 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
 			     const char *reason)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	if (!s || s->migration == WIRE_MIGRATION_NONE)
 		return;
@@ -317,7 +307,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		     const struct wire_message *m, const char **reason)
 {
 	const struct wire_offer *w = &m->offer;
-	struct es_session *s = find(node, m->session);
+	struct es_session *s = es_session_find(node, m->session);
 
 	*reason = NULL;
 	if (m->session == 0 || !name_equal(from, w->from_es)) {
@@ -377,7 +367,7 @@ static int stand_by(struct es_session *s, uint64_t now, const struct wire_cut *c
 int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 		    const struct wire_cut *cut, struct err *err)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 	int r = 0;
 
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
@@ -393,7 +383,7 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 
 uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
 {
-	const struct es_session *s = find(node, session);
+	const struct es_session *s = es_session_find(node, session);
 
 	return s && s->record.state == WIRE_ES_ARRIVING ? s->record.container_epoch : 0;
 }
@@ -401,7 +391,7 @@ uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
 void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,
 			    const char *reason)
 {
-	struct es_session *s = find(node, session);
+	struct es_session *s = es_session_find(node, session);
 
 	(void)now;
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
@@ -432,7 +422,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 		    record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
 	int r;
 
-	if (!record->session || find(node, record->session))
+	if (!record->session || es_session_find(node, record->session))
 		return err_set(err, -EPROTO, "record of session %016llx: number used twice or 0",
 			       (unsigned long long)record->session);
 	struct es_session *s = es_session_new(node, record->session, now);

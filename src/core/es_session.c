@@ -40,8 +40,23 @@ struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64
 	s->record.session = session;
 	s->heard = now;
 	list_append(&node->sessions, &s->link);
+	list_append(&node->bucket[session % ES_BUCKETS], &s->same_bucket);
 	node->count++;
 	return s;
+}
+
+struct es_session *es_session_find(const struct es_node *node, uint64_t session)
+{
+	const struct list *bucket = &node->bucket[session % ES_BUCKETS];
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)bucket)
+	{
+		struct es_session *s = list_entry(at, struct es_session, same_bucket);
+
+		if (s->record.session == session)
+			return s;
+	}
+	return NULL;
 }
 
 void es_session_free(struct es_session *s)
@@ -49,6 +64,7 @@ void es_session_free(struct es_session *s)
 	es_session_clear_pending(s);
 	answer_cache_free(s->cache);
 	list_remove(&s->link);
+	list_remove(&s->same_bucket);
 	s->node->count--;
 	free(s);
 }
@@ -281,28 +297,22 @@ static void on_request(struct es_session *s, uint64_t now, const struct wire_mes
 static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		   const struct wire_data *answer)
 {
-	list_for_each_safe(at, next, &node->sessions)
-	{
-		struct es_session *s = list_entry(at, struct es_session, link);
-		struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
+	struct es_session *s = es_session_find(node, session);
 
-		if (s->record.session != session || s->record.container_epoch != epoch ||
-		    s->record.started != answer->number)
-			continue;
-		s->record.started = 0;
-		s->record.executed = answer->number;
-		free(p->bytes);
-		*p = (struct es_pending){ 0 };
-		s->pending_count--;
-		if (answer_cache_put(s->cache, answer->number, answer->status, answer->bytes,
-				     answer->len, NULL) != 0)
-			es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes",
-				       answer->len);
-		es_session_persist(s, ES_PERSIST_ANSWER);
-		send_answer(s, answer);
-		es_session_pump(s, now);
-		return;
-	}
+	if (!s || s->record.container_epoch != epoch || s->record.started != answer->number)
+		return; /* of a container that is no more */
+	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
+	s->record.started = 0;
+	s->record.executed = answer->number;
+	free(p->bytes);
+	*p = (struct es_pending){ 0 };
+	s->pending_count--;
+	if (answer_cache_put(s->cache, answer->number, answer->status, answer->bytes, answer->len,
+			     NULL) != 0)
+		es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes", answer->len);
+	es_session_persist(s, ES_PERSIST_ANSWER);
+	send_answer(s, answer);
+	es_session_pump(s, now);
 }
 
 void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,

@@ -15,9 +15,13 @@ struct es_pending {
 	size_t len;
 };
 
+/* Session numbers are random, so their low bits spread them well enough. */
+#define ES_BUCKETS 256
+
 /**
  * struct es_session - State of one session
  * @link:		in the node's list
+ * @same_bucket:	in the node's list of those whose numbers end alike
  * @node:		node it belongs to
  * @record:		durable part
  * @cache:		answers the MUD may still want
@@ -39,6 +43,7 @@ struct es_pending {
  */
 struct es_session {
 	struct list link;
+	struct list same_bucket;
 	struct es_node *node;
 	struct es_record record;
 	struct answer_cache *cache;
@@ -69,11 +74,15 @@ struct es_node {
 	const struct es_node_ops *ops;
 	void *ctx;
 	struct list sessions;
+	struct list bucket[ES_BUCKETS];
 	size_t count;
 };
 
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */
 struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64_t now);
+
+/** es_session_find() - Session of a node by number. Return: borrowed, or NULL */
+struct es_session *es_session_find(const struct es_node *node, uint64_t session);
 
 /** es_session_free() - Remove it from its node and release it; its record is not touched */
 void es_session_free(struct es_session *s);
