@@ -42,7 +42,7 @@ struct door {
 	uv_timer_t retry; /* owned by the door; see door_free() */
 	uint64_t number;  /* request the container has, 0 if none */
 	struct buf request;
-	bool written; /* at least a byte of it may have reached the container */
+	bool written;    /* at least a byte of it may have reached the container */
 	bool incomplete; /* there was no memory to keep it whole */
 	uint64_t failing_since;
 };
@@ -337,8 +337,7 @@ void gateway_close(struct gateway *g)
 {
 	if (!g)
 		return;
-	list_for_each_safe(at, next, &g->doors)
-		door_free(list_entry(at, struct door, link));
+	list_for_each_safe(at, next, &g->doors) door_free(list_entry(at, struct door, link));
 	free(g);
 }
 

@@ -67,8 +67,8 @@ static int find_hook(struct program *p, struct err *err)
 	self[n] = '\0';
 	char *dir = dirname(self);
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		int len = snprintf(p->hook, sizeof(p->hook), "%s/%s%s", dir, beside[i],
-				   HOOK_PROGRAM);
+		int len =
+			snprintf(p->hook, sizeof(p->hook), "%s/%s%s", dir, beside[i], HOOK_PROGRAM);
 
 		if (len > 0 && (size_t)len < sizeof(p->hook) && access(p->hook, X_OK) == 0)
 			return 0;
@@ -140,8 +140,8 @@ static size_t fill_edges(struct program *p)
 
 	for (size_t i = 0; i < c->peers; i++) {
 		if (c->peer[i].role == WIRE_ROLE_ES && c->peer[i].transfer)
-			p->edge[n++] = (struct edge_neighbour){ c->peer[i].name,
-								c->peer[i].transfer };
+			p->edge[n++] =
+				(struct edge_neighbour){ c->peer[i].name, c->peer[i].transfer };
 	}
 	return n;
 }

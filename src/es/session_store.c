@@ -18,7 +18,7 @@
 #include "base/list.h"
 #include "core/answer_cache.h"
 
-#define MAGIC	   "BATONSS1"
+#define MAGIC      "BATONSS1"
 #define MAGIC_SIZE 8
 #define ENTRY_SIZE 16
 #define FILE_MAX   (128u << 20) /* a journal at its limit and one full answer cache */
@@ -363,8 +363,7 @@ static int read_journal(struct reading *rd, const struct buf *file, struct err *
 		size_t len = get_be32(at);
 		uint32_t kind = get_be32(at + 4);
 
-		if (len > left - ENTRY_SIZE ||
-		    get_be64(at + 8) != sum(kind, at + ENTRY_SIZE, len))
+		if (len > left - ENTRY_SIZE || get_be64(at + 8) != sum(kind, at + ENTRY_SIZE, len))
 			break; /* torn by the crash: it was not relied upon yet */
 		r = take_entry(rd, kind, at + ENTRY_SIZE, len, err);
 		if (r < 0)

@@ -19,7 +19,7 @@
 #include "wire/message.h"
 
 #define SESSION 7
-#define EPOCH	1
+#define EPOCH   1
 
 /* How the service treats its next request */
 enum manner { ANSWERS, ANSWERS_IN_BYTES, HANGS_UP, ANSWERS_TOO_LONG, ANSWERS_TWICE };

@@ -323,7 +323,8 @@ static void test_ahead(void **state)
 		auto_close int ahead = open("ahead", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct archive_root root = { .name = "layer", .dirfd = out, .ahead = ahead };
 		if (archive_extract(give, &stream, &root, 1, LIMIT, &err) < 0)
-			fail_msg("after '%s': %s", i < ARRAY_SIZE(changes) ? changes[i] : "", err.text);
+			fail_msg("after '%s': %s", i < ARRAY_SIZE(changes) ? changes[i] : "",
+				 err.text);
 		buf_deinit(&stream);
 		shell("rm -rf ahead"); /* further names of files of several names are still there */
 		expect_same("upper", "out");
@@ -478,8 +479,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_update),
 		cmocka_unit_test(test_ahead),      cmocka_unit_test(test_mapped),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_evil),
+		cmocka_unit_test(test_limits),     cmocka_unit_test(test_evil),
 	};
 
 	if (geteuid() != 0) {

@@ -232,8 +232,8 @@ static void test_forget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comes_back),	 cmocka_unit_test(test_torn_at_every_byte),
-		cmocka_unit_test(test_flipped_bytes),	 cmocka_unit_test(test_copy_leaves_no_trace),
+		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_torn_at_every_byte),
+		cmocka_unit_test(test_flipped_bytes), cmocka_unit_test(test_copy_leaves_no_trace),
 		cmocka_unit_test(test_forget),
 	};
 
