@@ -37,8 +37,13 @@ class Cli(unittest.TestCase):
                   f'peer "EdgeServer-1" {{ role = "es" address = "127.0.0.1:{free_port()}" }}\n')
         cls.logrepo = subprocess.Popen([LOGREPO, "--config", cls.path("logrepo.conf")],
                                        stderr=subprocess.PIPE, text=True)
-        # it says when it is ready
-        assert "listening on" in cls.logrepo.stderr.readline()
+        # it says when it is ready; a limit of the machine may be mentioned before
+        said = ""
+        while "serving at" not in said:
+            said = cls.logrepo.stderr.readline()
+            if not said:
+                cls.logrepo.kill()
+                raise AssertionError("baton-logrepo did not start")
 
     @classmethod
     def tearDownClass(cls):
@@ -150,7 +155,7 @@ class Cli(unittest.TestCase):
         self.assertIn("is valid", p.stdout)
         p = subprocess.run([LOGREPO, "--config", self.path("op.conf")],
                            text=True, capture_output=True, timeout=30, check=False)
-        self.assertEqual(p.returncode, 1)
+        self.assertNotEqual(p.returncode, 0)
         self.assertIn("is no setting of role", p.stderr)
         # a second one on the same file
         p = subprocess.run([LOGREPO, "--config", self.path("logrepo.conf")],
