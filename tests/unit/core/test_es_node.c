@@ -1,0 +1,969 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/answer_cache.h"
+#include "core/es_node.h"
+
+#define LOG_MAX 512
+#define S       77 /* the session */
+
+/* what the node asked of the world */
+struct world {
+	struct wire_message sent[LOG_MAX];
+	char to[LOG_MAX][NAME_SIZE];
+	size_t sent_count;
+	uint64_t executing[LOG_MAX];
+	size_t executing_count;
+	unsigned int created, removed, migrations, cuts, delayed, cancelled, forgotten;
+	uint32_t removed_epoch;
+	struct es_migration_order order;
+	uint64_t cut_number;
+	size_t cut_cached;
+	struct es_record record;
+	struct buf cache;
+	uint64_t started_when_executed;
+	struct es_node *node;
+};
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct world *w = ctx;
+
+	assert_true(w->sent_count < LOG_MAX);
+	w->sent[w->sent_count] = *m;
+	(void)snprintf(w->to[w->sent_count++], NAME_SIZE, "%s", ap);
+}
+
+static bool service_known(void *ctx, const char *service)
+{
+	(void)ctx;
+	return strcmp(service, "offload") == 0;
+}
+
+static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	(void)session;
+	(void)epoch;
+	(void)service;
+	((struct world *)ctx)->created++;
+}
+
+static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct world *w = ctx;
+
+	(void)session;
+	w->removed++;
+	w->removed_epoch = epoch;
+}
+
+static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
+		    size_t len)
+{
+	struct world *w = ctx;
+
+	(void)session;
+	(void)epoch;
+	(void)bytes;
+	(void)len;
+	w->executing[w->executing_count++] = number;
+	w->started_when_executed = w->record.started;
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct world *w = ctx;
+
+	w->migrations++;
+	w->order = *order;
+}
+
+static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
+{
+	struct world *w = ctx;
+
+	(void)session;
+	w->cuts++;
+	w->cut_number = number;
+	w->cut_cached = answer_cache_count(cache);
+}
+
+static void cut_delayed(void *ctx, uint64_t session, const char *reason)
+{
+	(void)session;
+	assert_non_null(reason);
+	((struct world *)ctx)->delayed++;
+}
+
+static void cancel_migration(void *ctx, uint64_t session, const char *reason)
+{
+	(void)session;
+	assert_non_null(reason);
+	((struct world *)ctx)->cancelled++;
+}
+
+static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		    enum es_persist what)
+{
+	struct world *w = ctx;
+
+	(void)what;
+	w->record = *record;
+	buf_consume(&w->cache, w->cache.len);
+	assert_int_equal(answer_cache_encode(cache, &w->cache, NULL), 0);
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	(void)session;
+	((struct world *)ctx)->forgotten++;
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)kind;
+	(void)n;
+	(void)detail;
+}
+
+static const struct es_node_ops ops = {
+	.to_ap = to_ap,
+	.service_known = service_known,
+	.create_container = create_container,
+	.remove_container = remove_container,
+	.execute = execute,
+	.migrate = migrate,
+	.take_cut = take_cut,
+	.cut_delayed = cut_delayed,
+	.cancel_migration = cancel_migration,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	memset(to, 0, WIRE_PROOF_SIZE);
+	(void)snprintf((char *)to, WIRE_PROOF_SIZE, "%u %llu %u %s", secret[0],
+		       (unsigned long long)session, association, ap);
+}
+
+/* --- short words for messages ------------------------------------------------------------------ */
+
+static struct wire_message message(enum wire_type type, uint32_t association, uint32_t epoch)
+{
+	return (struct wire_message){
+		.type = type, .session = S, .association = association, .epoch = epoch
+	};
+}
+
+static void say(struct world *w, const char *ap, struct wire_message m)
+{
+	es_node_message(w->node, 0, ap, &m);
+}
+
+static void command(struct world *w, enum wire_type type, uint32_t epoch)
+{
+	say(w, "AP-1", message(type, 1, epoch));
+}
+
+static void request(struct world *w, uint32_t epoch, uint64_t number, uint64_t ack)
+{
+	struct wire_message m = message(WIRE_REQUEST, 1, epoch);
+
+	m.data = (struct wire_data){
+		.number = number, .ack = ack, .bytes = (const uint8_t *)"q", .len = 1
+	};
+	say(w, "AP-1", m);
+}
+
+static void executed(struct world *w, uint32_t epoch, uint64_t number)
+{
+	es_node_executed(w->node, 0, S, epoch, number, "a", 1);
+}
+
+static void attach(struct world *w, const char *ap, uint32_t association, uint8_t secret)
+{
+	struct wire_message m = message(WIRE_ATTACH, association, 0);
+
+	(void)snprintf(m.attach.ap, NAME_SIZE, "%s", ap);
+	proof(m.attach.proof, &secret, S, association, ap);
+	say(w, ap, m);
+}
+
+static void order_migration(struct world *w, const char *to_es, const char *ap,
+			    uint32_t association)
+{
+	struct wire_message m = message(WIRE_MIGRATE, association, 0);
+	uint8_t secret = 42;
+
+	(void)snprintf(m.migrate.to_es, NAME_SIZE, "%s", to_es);
+	(void)snprintf(m.migrate.ap, NAME_SIZE, "%s", ap);
+	proof(m.migrate.proof, &secret, S, association, ap);
+	say(w, ap, m);
+}
+
+static const struct wire_message *last(const struct world *w)
+{
+	assert_true(w->sent_count > 0);
+	return &w->sent[w->sent_count - 1];
+}
+
+static size_t count(const struct world *w, enum wire_type type)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->sent_count; i++)
+		n += w->sent[i].type == type;
+	return n;
+}
+
+static void take_view(void *ctx, const struct es_session_view *v)
+{
+	*(struct es_session_view *)ctx = *v;
+}
+
+static struct es_session_view view(const struct world *w)
+{
+	struct es_session_view v = { 0 };
+
+	es_node_each(w->node, take_view, &v);
+	return v;
+}
+
+static void start(struct world *w)
+{
+	struct policy policy = policy_default();
+
+	memset(w, 0, sizeof(*w));
+	buf_init(&w->cache, 0);
+	assert_int_equal(es_node_new(&w->node, "ES-1", &policy, proof, &ops, w, NULL), 0);
+}
+
+static void stop(struct world *w)
+{
+	w->node = es_node_free(w->node);
+	buf_deinit(&w->cache);
+}
+
+static void create(struct world *w, const char *service)
+{
+	struct wire_message m = message(WIRE_CREATE, 1, 0);
+
+	(void)snprintf(m.create.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.create.service, NAME_SIZE, "%s", service);
+	(void)snprintf(m.create.ap, NAME_SIZE, "AP-1");
+	m.create.secret[0] = 42;
+	say(w, "AP-1", m);
+}
+
+static void active(struct world *w)
+{
+	start(w);
+	create(w, "offload");
+	es_node_created(w->node, 0, S, 1, NULL);
+	assert_int_equal(last(w)->type, WIRE_CREATED);
+}
+
+/* --- creating ---------------------------------------------------------------------------------- */
+
+static void test_create(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	create(&w, "other");
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_UNKNOWN_SERVICE);
+	create(&w, "offload");
+	assert_int_equal(w.created, 1);
+	assert_int_equal(w.record.state, WIRE_ES_CREATING);
+	create(&w, "offload"); /* again: the answer was lost */
+	assert_int_equal(w.created, 1);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	es_node_created(w.node, 0, S, 1, NULL);
+	assert_int_equal(last(&w)->type, WIRE_CREATED);
+	assert_int_equal(last(&w)->epoch, 1);
+	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
+	stop(&w);
+}
+
+static void test_create_fails(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	create(&w, "offload");
+	es_node_created(w.node, 0, S, 1, "no such image");
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_string_equal(last(&w)->es_status.reason, "no such image");
+	assert_int_equal(w.forgotten, 1);
+	assert_int_equal(view(&w).record.session, 0); /* R10: nothing is left */
+	stop(&w);
+}
+
+/* R11: a repeated CREATE tells the secret to its creator only */
+static void test_create_by_another(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_CREATE, 1, 0);
+
+	(void)state;
+	active(&w);
+	(void)snprintf(m.create.mud, NAME_SIZE, "USER");
+	say(&w, "AP-9", m);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(last(&w)->es_status.secret[0], 0);
+	stop(&w);
+}
+
+/* R9: a limit on sessions, with a clear answer */
+static void test_too_many(void **state)
+{
+	struct world w = { 0 };
+	struct policy policy = policy_default();
+
+	(void)state;
+	policy.sessions_max = 1;
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	create(&w, "offload");
+	struct wire_message m = message(WIRE_CREATE, 1, 0);
+	m.session = S + 1;
+	(void)snprintf(m.create.service, NAME_SIZE, "offload");
+	say(&w, "AP-1", m);
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_BUSY);
+	stop(&w);
+}
+
+/* --- executing --------------------------------------------------------------------------------- */
+
+/* R1: in number order, one at a time, written down before the container sees it */
+static void test_order(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 0);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(w.executing[0], 1);
+	assert_int_equal(w.started_when_executed, 1);
+	executed(&w, 1, 1);
+	assert_int_equal(w.executing_count, 2);
+	assert_int_equal(w.executing[1], 2);
+	assert_int_equal(w.record.executed, 1);
+	executed(&w, 1, 2);
+	assert_int_equal(count(&w, WIRE_ANSWER), 2);
+	assert_int_equal(last(&w)->data.number, 2);
+	stop(&w);
+}
+
+/* R1: what was executed is answered from the cache, never executed again */
+static void test_duplicates(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	request(&w, 1, 1, 0); /* while it runs */
+	executed(&w, 1, 1);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(count(&w, WIRE_ANSWER), 2);
+	assert_int_equal(last(&w)->data.number, 1);
+	assert_int_equal(last(&w)->data.len, 1);
+	request(&w, 1, 2, 1); /* the device has the answer to 1: it may be forgotten */
+	executed(&w, 1, 2);
+	size_t before = w.sent_count;
+	request(&w, 1, 1, 1);
+	assert_int_equal(w.sent_count, before);
+	assert_int_equal(w.executing_count, 2);
+	stop(&w);
+}
+
+/* R9: no more than the window is kept */
+static void test_beyond_the_window(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, WIRE_WINDOW + 1, 0);
+	assert_int_equal(view(&w).queued, 0);
+	for (uint64_t n = 2; n <= WIRE_WINDOW; n++)
+		request(&w, 1, n, 0);
+	assert_int_equal(view(&w).queued, WIRE_WINDOW - 1);
+	stop(&w);
+}
+
+static void test_wrong_epoch(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 2, 1, 0);
+	request(&w, 0, 1, 0);
+	assert_int_equal(w.executing_count, 0);
+	request(&w, 1, 1, 0);
+	executed(&w, 2, 1); /* of another container */
+	assert_int_equal(count(&w, WIRE_ANSWER), 0);
+	assert_int_equal(w.record.executed, 0);
+	stop(&w);
+}
+
+/* R1: a broken connection to the container leaves doubt, and no second try */
+static void test_in_doubt(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	es_node_in_doubt(w.node, 0, S, 1, 1);
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	assert_int_equal(last(&w)->data.status, WIRE_E_IN_DOUBT);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(last(&w)->data.status, WIRE_E_IN_DOUBT);
+	stop(&w);
+}
+
+static void test_container_dies(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	es_node_container_died(w.node, 0, S, 1, "exit 137");
+	assert_int_equal(last(&w)->type, WIRE_LOST);
+	assert_string_equal(last(&w)->es_status.reason, "exit 137");
+	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	assert_int_equal(w.removed, 1);
+	executed(&w, 1, 1); /* too late */
+	assert_int_equal(count(&w, WIRE_ANSWER), 0);
+	stop(&w);
+}
+
+/* --- authority --------------------------------------------------------------------------------- */
+
+/* R4: FENCED only when nothing runs any more, and nothing above @after ever runs */
+static void test_fence(void **state)
+{
+	struct world w;
+	struct wire_message fence = message(WIRE_FENCE, 1, 1);
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	request(&w, 1, 2, 0);
+	request(&w, 1, 3, 0);
+	fence.fence.after = 2;
+	say(&w, "AP-1", fence);
+	assert_int_equal(count(&w, WIRE_FENCED), 0);
+	executed(&w, 1, 1);
+	executed(&w, 1, 2);
+	assert_int_equal(w.executing_count, 2);
+	assert_int_equal(last(&w)->type, WIRE_FENCED);
+	assert_int_equal(last(&w)->es_status.executed, 2);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	request(&w, 1, 3, 0);
+	assert_int_equal(w.executing_count, 2);
+	request(&w, 1, 2, 0); /* answers are still there */
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	say(&w, "AP-1", fence); /* again: it is said again */
+	assert_int_equal(last(&w)->type, WIRE_FENCED);
+	stop(&w);
+}
+
+static void test_fence_of_another_epoch(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	command(&w, WIRE_FENCE, 2);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
+	stop(&w);
+}
+
+static void fenced(struct world *w)
+{
+	active(w);
+	request(w, 1, 1, 0);
+	executed(w, 1, 1);
+	command(w, WIRE_FENCE, 1);
+	assert_int_equal(last(w)->type, WIRE_FENCED);
+}
+
+/* R3, R4: authority comes back under a higher epoch only */
+static void test_unfence(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_UNFENCE, 1, 1);
+
+	(void)state;
+	fenced(&w);
+	m.unfence.new_epoch = 1;
+	say(&w, "AP-1", m);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	m.unfence.new_epoch = 3;
+	say(&w, "AP-1", m);
+	assert_int_equal(last(&w)->type, WIRE_UNFENCED);
+	assert_int_equal(w.record.epoch, 3);
+	assert_int_equal(w.record.container_epoch, 1); /* the container keeps its name */
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 1);
+	request(&w, 3, 2, 0);
+	assert_int_equal(w.executing_count, 2);
+	executed(&w, 1, 2);
+	assert_int_equal(w.record.executed, 2);
+	stop(&w);
+}
+
+/* R3: only a fenced container is stopped */
+static void test_retire(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(w.removed, 0);
+	stop(&w);
+	fenced(&w);
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(last(&w)->type, WIRE_RETIRED);
+	assert_int_equal(w.removed, 1);
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(last(&w)->type, WIRE_RETIRED);
+	assert_int_equal(w.removed, 1);
+	stop(&w);
+}
+
+/* --- R11 --------------------------------------------------------------------------------------- */
+
+static void test_proof(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	attach(&w, "AP-rogue", 2, 13);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(last(&w)->es_status.secret[0], 0);
+	assert_string_equal(w.record.ap, "AP-1");
+	attach(&w, "AP-2", 3, 42);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_string_equal(w.record.ap, "AP-2");
+	attach(&w, "AP-1", 2, 42); /* a proof of an older association */
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(last(&w)->es_status.cut_association, 3);
+	attach(&w, "AP-3", 3, 42); /* the number is in use by another */
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	request(&w, 1, 1, 0); /* AP-1 is not in charge any more */
+	command(&w, WIRE_RETIRE, 1);
+	command(&w, WIRE_FENCE, 1);
+	command(&w, WIRE_DISASSOCIATION, 1);
+	assert_int_equal(w.executing_count, 0);
+	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
+	stop(&w);
+}
+
+/* --- cutting: R2, R12 -------------------------------------------------------------------------- */
+
+static void test_cut(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-2", 2);
+	assert_int_equal(w.migrations, 1);
+	assert_string_equal(w.order.to_es, "ES-2");
+	assert_string_equal(w.order.ap, "AP-2");
+	assert_int_equal(w.order.epoch, 1);
+	struct wire_message m = message(WIRE_REQUEST, 2, 1);
+	for (m.data.number = 1; m.data.number <= 3; m.data.number++)
+		say(&w, "AP-2", m);
+	es_node_cut_wanted(w.node, 0, S);
+	assert_int_equal(w.cuts, 0); /* request 1 runs */
+	executed(&w, 1, 1);
+	assert_int_equal(w.cuts, 1);
+	assert_int_equal(w.cut_number, 1);
+	assert_int_equal(w.cut_cached, 1);
+	assert_int_equal(w.executing_count, 1); /* nothing runs inside */
+	es_node_cut_taken(w.node, 0, S, true);
+	assert_int_equal(count(&w, WIRE_CUT), 1);
+	assert_int_equal(w.executing_count, 2);
+	executed(&w, 1, 2);
+	es_node_source_finished(w.node, 0, S, NULL);
+	assert_int_equal(view(&w).migration, WIRE_MIGRATION_NONE);
+	assert_int_equal(view(&w).cut, 1);
+	assert_int_equal(w.executing_count, 3); /* CT-x serves on */
+	stop(&w);
+}
+
+static void test_drain_limit(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	request(&w, 1, 1, 0);
+	request(&w, 1, 2, 0);
+	es_node_cut_wanted(w.node, 0, S);
+	assert_true(es_node_deadline(w.node) == policy_default().drain_ms);
+	es_node_tick(w.node, policy_default().drain_ms - 1);
+	assert_int_equal(w.delayed, 0);
+	es_node_tick(w.node, policy_default().drain_ms);
+	assert_int_equal(w.delayed, 1);
+	assert_int_equal(w.cuts, 0);
+	executed(&w, 1, 1); /* it was not cut in two, and the next one follows */
+	assert_int_equal(w.cuts, 0);
+	assert_int_equal(w.executing_count, 2);
+	executed(&w, 1, 2);
+	es_node_cut_wanted(w.node, 0, S);
+	assert_int_equal(w.cuts, 1);
+	stop(&w);
+}
+
+/* R10: a migration that fails leaves the service */
+static void test_migration_fails(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	es_node_cut_wanted(w.node, 0, S);
+	es_node_cut_taken(w.node, 0, S, false);
+	assert_int_equal(count(&w, WIRE_CUT), 0);
+	es_node_source_finished(w.node, 0, S, "disk full");
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_string_equal(last(&w)->es_status.reason, "disk full");
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	assert_int_equal(w.migrations, 2);
+	stop(&w);
+}
+
+/* R8: to another place in the middle: the first one is dropped, then the second begins */
+static void test_moves_on(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-2", 2);
+	order_migration(&w, "ES-3", "AP-3", 3);
+	assert_int_equal(w.cancelled, 1);
+	assert_int_equal(w.migrations, 1);
+	es_node_source_finished(w.node, 0, S, "cancelled");
+	assert_int_equal(w.migrations, 2);
+	assert_string_equal(w.order.to_es, "ES-3");
+	order_migration(&w, "ES-1", "AP-1", 4); /* and back home */
+	assert_int_equal(w.cancelled, 2);
+	es_node_source_finished(w.node, 0, S, "cancelled");
+	assert_int_equal(w.migrations, 2);
+	stop(&w);
+}
+
+/* --- arriving ---------------------------------------------------------------------------------- */
+
+static bool offer(struct world *w, const char *from, uint32_t association, uint32_t epoch,
+		  const char **reason)
+{
+	struct wire_message m = message(WIRE_TRANSFER_OFFER, association, epoch);
+
+	(void)snprintf(m.offer.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "ES-9");
+	(void)snprintf(m.offer.ap, NAME_SIZE, "AP-1");
+	m.offer.secret[0] = 42;
+	return es_node_offered(w->node, 0, from, &m, reason);
+}
+
+static void standby(struct world *w)
+{
+	static const uint8_t cache[] = { 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 'a' };
+	struct wire_cut cut = { .number = 5, .cache = cache, .cache_len = sizeof(cache) };
+	const char *reason;
+
+	start(w);
+	assert_true(offer(w, "ES-9", 1, 1, &reason));
+	assert_int_equal(es_node_arrived(w->node, 0, S, &cut, NULL), 0);
+	assert_int_equal(last(w)->type, WIRE_READY);
+	assert_int_equal(last(w)->epoch, 2);
+	assert_int_equal(last(w)->es_status.cut, 5);
+}
+
+static void test_offers_refused(void **state)
+{
+	struct world w;
+	const char *reason;
+
+	(void)state;
+	start(&w);
+	assert_false(offer(&w, "ES-8", 1, 1, &reason)); /* not who the certificate says */
+	assert_non_null(reason);
+	stop(&w);
+	active(&w);
+	assert_false(offer(&w, "ES-9", 1, 1, &reason)); /* R4: it is active here */
+	assert_string_equal(reason, "the session is active here");
+	stop(&w);
+	start(&w);
+	assert_true(offer(&w, "ES-9", 5, 1, &reason));
+	assert_null(reason);
+	assert_false(offer(&w, "ES-9", 4, 1, &reason)); /* R8: the user moved on since */
+	stop(&w);
+}
+
+/* R1: the cache that came along answers; R4: nothing has authority before ACTIVATE */
+static void test_standby(void **state)
+{
+	struct world w;
+
+	(void)state;
+	standby(&w);
+	request(&w, 2, 5, 0);
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	assert_int_equal(w.executing_count, 0);
+	request(&w, 2, 6, 0);
+	assert_int_equal(w.executing[0], 6);
+	executed(&w, 2, 6);
+	command(&w, WIRE_ACTIVATE, 1); /* not its epoch */
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_STANDBY);
+	command(&w, WIRE_ACTIVATE, 2);
+	assert_int_equal(last(&w)->type, WIRE_ACTIVATED);
+	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
+	assert_int_equal(w.record.executed, 6);
+	stop(&w);
+}
+
+static void test_bad_cut(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+	struct wire_cut cut = { .number = 5, .cache = (const uint8_t *)"xyz", .cache_len = 3 };
+	const char *reason;
+
+	(void)state;
+	start(&w);
+	assert_true(offer(&w, "ES-9", 1, 1, &reason));
+	assert_int_equal(es_node_arrived(w.node, 0, S, &cut, &err), -EPROTO);
+	assert_int_equal(w.removed, 1);
+	assert_int_equal(count(&w, WIRE_READY), 0);
+	stop(&w);
+}
+
+/* R10: a copy nobody asks for goes away, and says whom it came from */
+static void test_standby_lease(void **state)
+{
+	struct world w;
+
+	(void)state;
+	standby(&w);
+	es_node_tick(w.node, policy_default().standby_ms - 1);
+	assert_int_equal(w.removed, 0);
+	es_node_tick(w.node, policy_default().standby_ms);
+	assert_int_equal(w.removed, 1);
+	assert_int_equal(w.removed_epoch, 2);
+	command(&w, WIRE_ACTIVATE, 2); /* too late, and it says so */
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_RETIRED);
+	assert_string_equal(last(&w)->es_status.peer, "ES-9");
+	stop(&w);
+}
+
+static void test_abort(void **state)
+{
+	struct world w;
+
+	(void)state;
+	standby(&w);
+	command(&w, WIRE_ABORT, 2);
+	assert_int_equal(last(&w)->type, WIRE_ABORTED);
+	assert_int_equal(w.removed, 1);
+	stop(&w);
+}
+
+/* --- ending ------------------------------------------------------------------------------------ */
+
+static void test_idle(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	attach(&w, "AP-1", 1, 42);
+	es_node_tick(w.node, policy_default().idle_ms - 1);
+	assert_int_equal(w.forgotten, 0);
+	es_node_tick(w.node, policy_default().idle_ms);
+	assert_int_equal(w.forgotten, 1);
+	assert_int_equal(w.removed, 1);
+	es_node_removed(w.node, S, 1);
+	assert_int_equal(view(&w).record.session, 0);
+	assert_true(es_node_deadline(w.node) == UINT64_MAX);
+	stop(&w);
+}
+
+static void test_disassociation(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	command(&w, WIRE_DISASSOCIATION, 1);
+	assert_int_equal(w.forgotten, 1);
+	assert_int_equal(w.removed, 1);
+	es_node_removed(w.node, S, 1);
+	command(&w, WIRE_RETIRE, 1); /* unknown here is surely not active here */
+	assert_int_equal(last(&w)->type, WIRE_RETIRED);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_NONE);
+	stop(&w);
+}
+
+/* --- restart ----------------------------------------------------------------------------------- */
+
+/* the program dies and starts again with what it wrote down */
+static int restart(struct world *w, bool alive)
+{
+	struct policy policy = policy_default();
+	struct es_record record = w->record;
+	struct buf cache = w->cache;
+	int r;
+
+	es_node_free(w->node);
+	buf_init(&w->cache, 0);
+	assert_int_equal(es_node_new(&w->node, "ES-1", &policy, proof, &ops, w, NULL), 0);
+	r = es_node_restore(w->node, 0, &record, buf_bytes(&cache), cache.len, alive, NULL);
+	buf_deinit(&cache);
+	return r;
+}
+
+/* R1: what ran when the program died is in doubt, and not executed again */
+static void test_restart_in_doubt(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
+	request(&w, 1, 2, 0);
+	assert_int_equal(restart(&w, true), 0);
+	assert_int_equal(w.record.executed, 2);
+	assert_int_equal(w.record.started, 0);
+	size_t before = w.executing_count;
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, before);
+	assert_int_equal(last(&w)->data.status, WIRE_E_IN_DOUBT);
+	request(&w, 1, 1, 0);
+	assert_int_equal(last(&w)->data.status, WIRE_OK);
+	request(&w, 1, 3, 0);
+	assert_int_equal(w.executing_count, before + 1);
+	stop(&w);
+}
+
+static void test_restart_without_container(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	assert_int_equal(restart(&w, false), 0);
+	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	stop(&w);
+}
+
+/* R4: a fenced one stays fenced */
+static void test_restart_fenced(void **state)
+{
+	struct world w;
+
+	(void)state;
+	fenced(&w);
+	assert_int_equal(restart(&w, true), 0);
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	stop(&w);
+}
+
+static void test_bad_record(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+	struct es_record record = { .session = 5, .state = WIRE_ES_ACTIVE };
+
+	(void)state;
+	start(&w);
+	assert_int_equal(es_node_restore(w.node, 0, &record, "rubbish", 7, true, &err), -EPROTO);
+	assert_int_equal(view(&w).record.session, 0);
+	record.session = 0;
+	assert_int_equal(es_node_restore(w.node, 0, &record, NULL, 0, true, &err), -EPROTO);
+	stop(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_create_fails),
+		cmocka_unit_test(test_create_by_another),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_beyond_the_window),
+		cmocka_unit_test(test_wrong_epoch),
+		cmocka_unit_test(test_in_doubt),
+		cmocka_unit_test(test_container_dies),
+		cmocka_unit_test(test_fence),
+		cmocka_unit_test(test_fence_of_another_epoch),
+		cmocka_unit_test(test_unfence),
+		cmocka_unit_test(test_retire),
+		cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_drain_limit),
+		cmocka_unit_test(test_migration_fails),
+		cmocka_unit_test(test_moves_on),
+		cmocka_unit_test(test_offers_refused),
+		cmocka_unit_test(test_standby),
+		cmocka_unit_test(test_bad_cut),
+		cmocka_unit_test(test_standby_lease),
+		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_disassociation),
+		cmocka_unit_test(test_restart_in_doubt),
+		cmocka_unit_test(test_restart_without_container),
+		cmocka_unit_test(test_restart_fenced),
+		cmocka_unit_test(test_bad_record),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

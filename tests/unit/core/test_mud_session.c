@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "core/mud_session.h"
+
+#define LOG_MAX 256
+
+/* what the session asked of the world */
+struct world {
+	struct wire_message sent[LOG_MAX];
+	char to[LOG_MAX][NAME_SIZE];
+	size_t sent_count;
+	uint64_t answered[LOG_MAX];
+	size_t answered_count;
+	uint64_t numbers;
+	unsigned int lost;
+	enum wire_status lost_status;
+	struct mud_session *s;
+};
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct world *w = ctx;
+
+	assert_true(w->sent_count < LOG_MAX);
+	w->sent[w->sent_count] = *m;
+	(void)snprintf(w->to[w->sent_count++], NAME_SIZE, "%s", ap);
+}
+
+static void answer(void *ctx, const struct wire_data *d)
+{
+	struct world *w = ctx;
+
+	w->answered[w->answered_count++] = d->number;
+}
+
+static uint64_t number(void *ctx)
+{
+	struct world *w = ctx;
+
+	return ++w->numbers * 1000;
+}
+
+static void lost(void *ctx, enum wire_status status, const char *reason)
+{
+	struct world *w = ctx;
+
+	assert_non_null(reason);
+	w->lost++;
+	w->lost_status = status;
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)kind;
+	(void)n;
+	(void)detail;
+}
+
+static const struct mud_session_ops ops = { to_ap, answer, number, lost, event };
+
+/* as much of a proof as the tests need: who, where, when */
+static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	memset(to, 0, WIRE_PROOF_SIZE);
+	(void)snprintf((char *)to, WIRE_PROOF_SIZE, "%u %llu %u %s", secret[0],
+		       (unsigned long long)session, association, ap);
+}
+
+static size_t count(const struct world *w, enum wire_type type)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->sent_count; i++)
+		n += w->sent[i].type == type;
+	return n;
+}
+
+static const struct wire_message *last(const struct world *w)
+{
+	assert_true(w->sent_count > 0);
+	return &w->sent[w->sent_count - 1];
+}
+
+static void from_ap(struct world *w, const char *ap, struct wire_message m)
+{
+	m.session = mud_session_number(w->s);
+	mud_session_message(w->s, 0, ap, &m);
+}
+
+static void answers(struct world *w, const char *ap, uint64_t n)
+{
+	from_ap(w, ap, (struct wire_message){ .type = WIRE_ANSWER, .data = { .number = n } });
+}
+
+static void responds(struct world *w, const char *ap, enum wire_type type, uint32_t association,
+		     enum wire_status status)
+{
+	struct wire_message m = { .type = type,
+				  .association = association,
+				  .association_response = { .status = status } };
+
+	m.association_response.secret[0] = 42;
+	m.association_response.edges.count = 1;
+	(void)snprintf(m.association_response.edges.name[0], NAME_SIZE, "ES-1");
+	from_ap(w, ap, m);
+}
+
+static int request(struct world *w)
+{
+	uint64_t n;
+
+	return mud_session_request(w->s, 0, "question", 8, &n, NULL);
+}
+
+static void start(struct world *w)
+{
+	struct policy policy = policy_default();
+
+	*w = (struct world){ 0 };
+	assert_int_equal(mud_session_new(&w->s, "USER", "offload", &policy, proof, &ops, w, NULL),
+			 0);
+}
+
+static void associated(struct world *w)
+{
+	start(w);
+	mud_session_move(w->s, 0, "AP-1");
+	mud_session_up(w->s, 0, "AP-1");
+	responds(w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_OK);
+	assert_int_equal(mud_session_state(w->s), MUD_ASSOCIATED);
+}
+
+static void test_association(void **state)
+{
+	struct world w;
+	struct policy policy = policy_default();
+	struct mud_session *bad = NULL;
+
+	(void)state;
+	assert_int_equal(mud_session_new(&bad, "no name", "x", &policy, proof, &ops, &w, NULL),
+			 -EINVAL);
+	assert_null(bad);
+	start(&w);
+	assert_int_equal(mud_session_state(w.s), MUD_IDLE);
+	assert_int_equal(mud_session_number(w.s), 0);
+	assert_string_equal(mud_session_ap(w.s), "");
+	assert_true(mud_session_deadline(w.s) == UINT64_MAX);
+	mud_session_move(w.s, 0, "AP-1");
+	assert_int_equal(w.sent_count, 0); /* the link is not up */
+	mud_session_up(w.s, 0, "AP-1");
+	assert_int_equal(last(&w)->type, WIRE_ASSOCIATION_REQUEST);
+	assert_int_equal(last(&w)->association, 1);
+	assert_int_equal(last(&w)->session, 1000);
+	assert_string_equal(last(&w)->association_request.service, "offload");
+	/* no answer: asked again */
+	mud_session_tick(w.s, mud_session_deadline(w.s));
+	assert_int_equal(count(&w, WIRE_ASSOCIATION_REQUEST), 2);
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_OK);
+	assert_int_equal(mud_session_state(w.s), MUD_ASSOCIATED);
+	mud_session_free(w.s);
+}
+
+/* R9: WIRE_WINDOW unanswered requests, then back-pressure */
+static void test_window(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	for (unsigned int i = 0; i < WIRE_WINDOW; i++)
+		assert_int_equal(request(&w), 0);
+	assert_int_equal(request(&w), MUD_SESSION_E_FULL);
+	assert_int_equal(mud_session_unanswered(w.s), WIRE_WINDOW);
+	answers(&w, "AP-1", 2); /* out of order: the window begins at the oldest */
+	assert_int_equal(request(&w), MUD_SESSION_E_FULL);
+	answers(&w, "AP-1", 1);
+	assert_int_equal(mud_session_unanswered(w.s), WIRE_WINDOW - 2);
+	assert_int_equal(request(&w), 0);
+	assert_int_equal(last(&w)->type, WIRE_REQUEST);
+	assert_int_equal(last(&w)->data.number, WIRE_WINDOW + 1);
+	assert_int_equal(last(&w)->data.ack, 2);
+	mud_session_free(w.s);
+}
+
+static void test_too_long(void **state)
+{
+	struct world w;
+	uint64_t n;
+
+	(void)state;
+	associated(&w);
+	assert_int_equal(mud_session_request(w.s, 0, "", WIRE_PAYLOAD_MAX + 1, &n, NULL), -EINVAL);
+	assert_int_equal(mud_session_unanswered(w.s), 0);
+	assert_int_equal(mud_session_request(w.s, 0, NULL, 0, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	mud_session_free(w.s);
+}
+
+/* R1: each answer is handed on once, whatever comes twice or from elsewhere */
+static void test_answers_once(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(request(&w), 0);
+	answers(&w, "AP-1", 2);
+	answers(&w, "AP-1", 2);
+	answers(&w, "AP-1", 1);
+	answers(&w, "AP-1", 1);
+	answers(&w, "AP-1", 9); /* was not asked */
+	answers(&w, "AP-2", 3); /* not where the device is */
+	assert_int_equal(w.answered_count, 2);
+	assert_int_equal(w.answered[0], 2);
+	assert_int_equal(w.answered[1], 1);
+	assert_int_equal(mud_session_unanswered(w.s), 1);
+	mud_session_free(w.s);
+}
+
+/* A request without an answer is sent again, with its own number */
+static void test_retransmission(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	assert_int_equal(request(&w), 0);
+	assert_int_equal(request(&w), 0);
+	answers(&w, "AP-1", 1);
+	size_t before = count(&w, WIRE_REQUEST);
+	mud_session_tick(w.s, mud_session_deadline(w.s));
+	assert_int_equal(count(&w, WIRE_REQUEST), before + 1);
+	assert_int_equal(last(&w)->data.number, 2);
+	assert_int_equal(last(&w)->data.ack, 1);
+	answers(&w, "AP-1", 2);
+	assert_true(mud_session_deadline(w.s) == UINT64_MAX); /* nothing to wait for */
+	mud_session_free(w.s);
+}
+
+/* R8, R11: each move is a new association with its own proof; what is unanswered goes along */
+static void test_move(void **state)
+{
+	struct world w;
+	const struct wire_message *m = NULL;
+
+	(void)state;
+	associated(&w);
+	assert_int_equal(request(&w), 0);
+	assert_int_equal(request(&w), 0);
+	answers(&w, "AP-1", 1);
+	mud_session_move(w.s, 0, "AP-2");
+	assert_int_equal(mud_session_state(w.s), MUD_REASSOCIATING);
+	mud_session_up(w.s, 0, "AP-2");
+	for (size_t i = 0; i < w.sent_count; i++) {
+		if (w.sent[i].type == WIRE_REASSOCIATION_REQUEST)
+			m = &w.sent[i];
+	}
+	assert_non_null(m);
+	assert_int_equal(m->association, 2);
+	assert_int_equal(m->session, 1000);
+	assert_string_equal(m->reassociation_request.old_ap, "AP-1");
+	assert_string_equal((const char *)m->reassociation_request.proof, "42 1000 2 AP-2");
+	assert_int_equal(m->reassociation_request.ack, 1);
+	assert_int_equal(m->reassociation_request.edges.count, 1);
+	assert_int_equal(last(&w)->type, WIRE_REQUEST);
+	assert_int_equal(last(&w)->data.number, 2);
+	assert_string_equal(w.to[w.sent_count - 1], "AP-2");
+	responds(&w, "AP-2", WIRE_REASSOCIATION_RESPONSE, 1, WIRE_OK); /* of an older one */
+	assert_int_equal(mud_session_state(w.s), MUD_REASSOCIATING);
+	responds(&w, "AP-2", WIRE_REASSOCIATION_RESPONSE, 2, WIRE_OK);
+	assert_int_equal(mud_session_state(w.s), MUD_ASSOCIATED);
+	/* a broken link at the same place is an association, too */
+	mud_session_down(w.s, 0, "AP-2");
+	mud_session_up(w.s, 0, "AP-2");
+	assert_int_equal(last(&w)->association, 3);
+	mud_session_free(w.s);
+}
+
+static void refusal(struct world *w, enum wire_status status, uint64_t n)
+{
+	from_ap(w, "AP-1",
+		(struct wire_message){ .type = WIRE_REFUSAL,
+				       .refusal = { .status = status, .number = n } });
+}
+
+/* R7: an access point that forgot us is told again; R11: a refused proof ends it */
+static void test_refusals(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	refusal(&w, WIRE_E_UNKNOWN_SESSION, 0);
+	assert_int_equal(mud_session_state(w.s), MUD_REASSOCIATING);
+	assert_int_equal(last(&w)->type, WIRE_REASSOCIATION_REQUEST);
+	assert_string_equal(last(&w)->reassociation_request.old_ap, "AP-1");
+	assert_int_equal(w.lost, 0);
+	refusal(&w, WIRE_E_NOT_ALLOWED, 0);
+	assert_int_equal(mud_session_state(w.s), MUD_LOST);
+	assert_int_equal(w.lost, 1);
+	assert_int_equal(w.lost_status, WIRE_E_NOT_ALLOWED);
+	mud_session_free(w.s);
+}
+
+static void test_lost(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	refusal(&w, WIRE_E_SESSION_LOST, 0);
+	refusal(&w, WIRE_E_SESSION_LOST, 0);
+	assert_int_equal(w.lost, 1);
+	assert_int_equal(request(&w), MUD_SESSION_E_LOST);
+	size_t before = w.sent_count;
+	mud_session_move(w.s, 0, "AP-2");
+	mud_session_up(w.s, 0, "AP-2");
+	mud_session_tick(w.s, 1000000);
+	assert_int_equal(w.sent_count, before);
+	assert_true(mud_session_deadline(w.s) == UINT64_MAX);
+	mud_session_free(w.s);
+}
+
+static void test_unknown_service(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	mud_session_move(w.s, 0, "AP-1");
+	mud_session_up(w.s, 0, "AP-1");
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_E_UNKNOWN_SERVICE);
+	assert_int_equal(w.lost, 1);
+	assert_int_equal(w.lost_status, WIRE_E_UNKNOWN_SERVICE);
+	mud_session_free(w.s);
+}
+
+static void test_end(void **state)
+{
+	struct world w;
+
+	(void)state;
+	associated(&w);
+	mud_session_end(w.s, 0);
+	assert_int_equal(last(&w)->type, WIRE_DISASSOCIATION);
+	assert_int_equal(request(&w), MUD_SESSION_E_LOST);
+	assert_int_equal(w.lost, 0); /* it was asked for */
+	mud_session_free(w.s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_association),     cmocka_unit_test(test_window),
+		cmocka_unit_test(test_too_long),        cmocka_unit_test(test_answers_once),
+		cmocka_unit_test(test_retransmission),  cmocka_unit_test(test_move),
+		cmocka_unit_test(test_refusals),        cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_unknown_service), cmocka_unit_test(test_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
