@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "core/ap_node.h"
+
+/*
+ * The device comes to AP-2, whose edge server is ES-2, from AP-1; its container CT-x is at ES-1 with
+ * epoch 1, and moves to ES-2 as CT-y with epoch 2. Edge servers are played by the tests.
+ */
+
+#define LOG_MAX 1024
+#define S       77 /* the session */
+#define LINK    5
+
+struct world {
+	struct wire_message sent[LOG_MAX];
+	char to[LOG_MAX][NAME_SIZE];
+	size_t count;
+	uint64_t now;
+	struct ap_node *node;
+};
+
+static void record(struct world *w, const char *to, const struct wire_message *m)
+{
+	assert_true(w->count < LOG_MAX);
+	w->sent[w->count] = *m;
+	(void)snprintf(w->to[w->count++], NAME_SIZE, "%s", to);
+}
+
+static void to_mud(void *ctx, uint64_t link, const struct wire_message *m)
+{
+	assert_int_equal(link, LINK);
+	record(ctx, "mud", m);
+}
+
+static void to_es(void *ctx, const char *es, const struct wire_message *m)
+{
+	record(ctx, es, m);
+}
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	record(ctx, ap, m);
+}
+
+static void random_bytes(void *ctx, void *bytes, size_t len)
+{
+	(void)ctx;
+	memset(bytes, 42, len);
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)kind;
+	(void)n;
+	(void)detail;
+}
+
+static const struct ap_node_ops ops = { to_mud, to_es, to_ap, random_bytes, event };
+
+static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	memset(to, 0, WIRE_PROOF_SIZE);
+	(void)snprintf((char *)to, WIRE_PROOF_SIZE, "%u %llu %u %s", secret[0],
+		       (unsigned long long)session, association, ap);
+}
+
+/* --- short words ------------------------------------------------------------------------------- */
+
+/* how many messages of a kind went to somebody since the log was @from long */
+static size_t sent_since(const struct world *w, size_t from, const char *to, enum wire_type type)
+{
+	size_t n = 0;
+
+	for (size_t i = from; i < w->count; i++)
+		n += w->sent[i].type == type && strcmp(w->to[i], to) == 0;
+	return n;
+}
+
+static size_t sent(const struct world *w, const char *to, enum wire_type type)
+{
+	return sent_since(w, 0, to, type);
+}
+
+static const struct wire_message *last(const struct world *w, const char *to, enum wire_type type)
+{
+	for (size_t i = w->count; i-- > 0;) {
+		if (w->sent[i].type == type && strcmp(w->to[i], to) == 0)
+			return &w->sent[i];
+	}
+	fail_msg("no such message to %s", to);
+	return NULL;
+}
+
+static void take_view(void *ctx, const struct ap_session_view *v)
+{
+	*(struct ap_session_view *)ctx = *v;
+}
+
+static struct ap_session_view view(const struct world *w)
+{
+	struct ap_session_view v = { .state = AP_STATES };
+
+	ap_node_each(w->node, take_view, &v);
+	return v;
+}
+
+static void assert_state(const struct world *w, enum ap_state state)
+{
+	if (view(w).state != state)
+		fail_msg("the session is %s, not %s",
+			 view(w).state < AP_STATES ? ap_state_name(view(w).state) : "gone",
+			 ap_state_name(state));
+}
+
+static struct wire_message message(enum wire_type type, uint32_t association)
+{
+	return (struct wire_message){ .type = type, .session = S, .association = association };
+}
+
+static void start_with(struct world *w, struct policy policy)
+{
+	memset(w, 0, sizeof(*w));
+	w->now = 1000;
+	assert_int_equal(ap_node_new(&w->node, "AP-2", "ES-2", &policy, proof, &ops, w, NULL), 0);
+}
+
+static void start(struct world *w)
+{
+	start_with(w, policy_default());
+}
+
+static void stop(struct world *w)
+{
+	w->node = ap_node_free(w->node);
+}
+
+static void from_mud(struct world *w, struct wire_message m)
+{
+	ap_node_mud_message(w->node, w->now, LINK, "USER", &m);
+}
+
+static void request(struct world *w, uint64_t number, uint64_t ack)
+{
+	struct wire_message m = message(WIRE_REQUEST, 0);
+
+	m.data = (struct wire_data){
+		.number = number, .ack = ack, .bytes = (const uint8_t *)"question", .len = 8
+	};
+	from_mud(w, m);
+}
+
+static void status(struct world *w, const char *es, enum wire_type type, enum wire_es_state state,
+		   uint32_t epoch, uint64_t executed, uint64_t cut)
+{
+	struct wire_message m = message(type, 2);
+
+	m.epoch = epoch;
+	m.es_status = (struct wire_es_status){
+		.state = state, .executed = executed, .cut = cut, .cut_association = cut ? 2 : 0
+	};
+	m.es_status.secret[0] = 42;
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	ap_node_es_message(w->node, w->now, es, &m);
+}
+
+static void answer_as(struct world *w, const char *es, uint32_t epoch, uint64_t number,
+		      const char *text)
+{
+	struct wire_message m = message(WIRE_ANSWER, 2);
+
+	m.epoch = epoch;
+	m.data = (struct wire_data){ .number = number,
+				     .bytes = (const uint8_t *)text,
+				     .len = strlen(text) };
+	ap_node_es_message(w->node, w->now, es, &m);
+}
+
+static void answer(struct world *w, const char *es, uint32_t epoch, uint64_t number)
+{
+	answer_as(w, es, epoch, number, "answer");
+}
+
+static void reassociate(struct world *w, const char *old_ap, uint32_t association)
+{
+	struct wire_message m = message(WIRE_REASSOCIATION_REQUEST, association);
+	uint8_t secret = 42;
+
+	(void)snprintf(m.reassociation_request.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.reassociation_request.service, NAME_SIZE, "offload");
+	(void)snprintf(m.reassociation_request.old_ap, NAME_SIZE, "%s", old_ap);
+	m.reassociation_request.edges.count = 1;
+	(void)snprintf(m.reassociation_request.edges.name[0], NAME_SIZE, "ES-1");
+	proof(m.reassociation_request.proof, &secret, S, association, "AP-2");
+	from_mud(w, m);
+}
+
+static void move_response(struct world *w, enum wire_status result)
+{
+	struct wire_message m = message(WIRE_MOVE_RESPONSE, 2);
+
+	m.epoch = 1;
+	m.move_response.status = result;
+	m.move_response.secret[0] = 42;
+	(void)snprintf(m.move_response.service, NAME_SIZE, "offload");
+	(void)snprintf(m.move_response.authority, NAME_SIZE, "ES-1");
+	ap_node_ap_message(w->node, w->now, "AP-1", &m);
+}
+
+/* --- the way of a handoff, as far as each test wants it ------------------------------------------ */
+
+static void tracing_with(struct world *w, struct policy policy)
+{
+	start_with(w, policy);
+	reassociate(w, "AP-1", 2);
+	assert_state(w, AP_MOVING);
+	move_response(w, WIRE_OK);
+	assert_state(w, AP_TRACING);
+}
+
+/* requests 1 to 4: CT-x answered all, the cut is at 2, CT-y is there */
+static void replaying(struct world *w)
+{
+	tracing_with(w, policy_default());
+	for (uint64_t n = 1; n <= 4; n++) {
+		request(w, n, n - 1);
+		answer(w, "ES-1", 1, n);
+	}
+	status(w, "ES-1", WIRE_CUT, WIRE_ES_ACTIVE, 1, 4, 2);
+	status(w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 2, 2);
+	assert_state(w, AP_REPLAYING);
+}
+
+static void fencing(struct world *w)
+{
+	replaying(w);
+	answer(w, "ES-2", 2, 3);
+	answer(w, "ES-2", 2, 4);
+	assert_state(w, AP_FENCING);
+}
+
+static void activating(struct world *w)
+{
+	fencing(w);
+	status(w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 4, 2);
+	assert_state(w, AP_ACTIVATING);
+}
+
+static void grace(struct world *w)
+{
+	activating(w);
+	status(w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 4, 2);
+	assert_state(w, AP_GRACE);
+}
+
+/* --- association ------------------------------------------------------------------------------- */
+
+static void associate(struct world *w)
+{
+	struct wire_message m = message(WIRE_ASSOCIATION_REQUEST, 1);
+
+	(void)snprintf(m.association_request.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.association_request.service, NAME_SIZE, "offload");
+	from_mud(w, m);
+}
+
+static void test_association(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_CREATED, 1);
+
+	(void)state;
+	start(&w);
+	request(&w, 1, 0); /* too early */
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_UNKNOWN_SESSION);
+	associate(&w);
+	assert_state(&w, AP_ASSOCIATING);
+	assert_string_equal(last(&w, "ES-2", WIRE_CREATE)->create.service, "offload");
+	ap_node_tick(w.node, ap_node_deadline(w.node)); /* no answer: again */
+	assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), 2);
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	m.es_status.secret[0] = 42;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_SERVING);
+	const struct wire_message *r = last(&w, "mud", WIRE_ASSOCIATION_RESPONSE);
+	assert_int_equal(r->association_response.status, WIRE_OK);
+	assert_int_equal(r->association_response.secret[0], 42);
+	assert_int_equal(r->association_response.edges.count, 1);
+	assert_string_equal(r->association_response.edges.name[0], "ES-2");
+	request(&w, 1, 0);
+	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->data.number, 1);
+	stop(&w);
+}
+
+static void test_association_fails(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_FAILED, 1);
+
+	(void)state;
+	start(&w);
+	associate(&w);
+	m.es_status.status = WIRE_E_UNKNOWN_SERVICE;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(last(&w, "mud", WIRE_ASSOCIATION_RESPONSE)->association_response.status,
+			 WIRE_E_UNKNOWN_SERVICE);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+/* R11: the certificate decides who somebody is */
+static void test_another_device(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_ASSOCIATION_REQUEST, 1);
+
+	(void)state;
+	start(&w);
+	(void)snprintf(m.association_request.mud, NAME_SIZE, "SOMEBODY");
+	from_mud(&w, m);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_NOT_ALLOWED);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+/* --- the handoff ------------------------------------------------------------------------------- */
+
+/* R8: requests flow to CT-x at once, the migration is asked for at once */
+static void test_reassociation(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-1", 2);
+	const struct wire_message *m = last(&w, "AP-1", WIRE_MOVE_NOTIFY);
+	assert_string_equal(m->move_notify.new_es, "ES-2");
+	assert_string_equal((const char *)m->move_notify.proof, "42 77 2 AP-2");
+	request(&w, 1, 0); /* held until it is known who has authority */
+	assert_int_equal(sent(&w, "ES-1", WIRE_REQUEST), 0);
+	move_response(&w, WIRE_OK);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 1);
+	m = last(&w, "ES-1", WIRE_MIGRATE);
+	assert_string_equal(m->migrate.to_es, "ES-2");
+	assert_string_equal(m->migrate.ap, "AP-2");
+	assert_int_equal(last(&w, "mud", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
+			 WIRE_OK);
+	stop(&w);
+}
+
+/* R11: the old access point refuses: nothing happens here */
+static void test_refused_move(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-1", 2);
+	move_response(&w, WIRE_E_NOT_ALLOWED);
+	assert_int_equal(last(&w, "mud", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
+			 WIRE_E_NOT_ALLOWED);
+	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), 0);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+/* R1: copies up to the cut are dropped, and replay begins right after it */
+static void test_replay_after_the_cut(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	assert_int_equal(view(&w).floor, 2);
+	assert_int_equal(view(&w).highest, 4);
+	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 2);
+	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->data.number, 4);
+	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->epoch, 2);
+	assert_int_equal(sent(&w, "ES-1", WIRE_FENCE), 0);
+	stop(&w);
+}
+
+/* R4: while it replays, the device hears CT-x only */
+static void test_copies_answers_are_withheld(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	size_t before = sent(&w, "mud", WIRE_ANSWER);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 3);
+	answer(&w, "ES-2", 2, 5);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before);
+	answer(&w, "ES-1", 1, 5);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before + 1);
+	stop(&w);
+}
+
+/* R4: the order of the switch: FENCE, FENCED, ACTIVATE, ACTIVATED, and only then CT-y's answers */
+static void test_switch(void **state)
+{
+	struct world w;
+
+	(void)state;
+	fencing(&w);
+	assert_int_equal(last(&w, "ES-1", WIRE_FENCE)->fence.after, 4);
+	request(&w, 5, 4);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 4); /* no more to CT-x */
+	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->data.number, 5);
+	answer(&w, "ES-2", 2, 5);
+	size_t before = sent(&w, "mud", WIRE_ANSWER);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
+	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 4, 2);
+	assert_state(&w, AP_ACTIVATING);
+	assert_int_equal(last(&w, "ES-2", WIRE_ACTIVATE)->epoch, 2);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before);
+	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 5, 2);
+	assert_state(&w, AP_GRACE);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before + 1);
+	assert_int_equal(last(&w, "mud", WIRE_ANSWER)->data.number, 5);
+	stop(&w);
+}
+
+/* R3: CT-x is retired after the grace time, and the copies are kept until then */
+static void test_late_stop(void **state)
+{
+	struct world w;
+	uint64_t switched;
+
+	(void)state;
+	grace(&w);
+	switched = w.now;
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	assert_int_equal(view(&w).floor, 2);
+	ap_node_tick(w.node, switched + policy_default().grace_ms - 1);
+	assert_int_equal(sent(&w, "ES-1", WIRE_RETIRE), 0);
+	w.now = switched + policy_default().grace_ms;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_RETIRING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_RETIRE), 1);
+	ap_node_tick(w.node, w.now + policy_default().retry_ms); /* no answer: again */
+	assert_int_equal(sent(&w, "ES-1", WIRE_RETIRE), 2);
+	status(&w, "ES-1", WIRE_RETIRED, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_state(&w, AP_SERVING);
+	assert_string_equal(view(&w).source, "ES-2");
+	assert_string_equal(view(&w).dest, "");
+	stop(&w);
+}
+
+/* --- R5 ---------------------------------------------------------------------------------------- */
+
+static void test_divergence(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	answer_as(&w, "ES-2", 2, 3, "another answer");
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
+	assert_int_equal(sent(&w, "ES-1", WIRE_FENCE), 0);
+	assert_string_equal(view(&w).source, "ES-1");
+	stop(&w);
+}
+
+/* what CT-x answered is not known here: not in sync, so no ACTIVATE */
+static void test_sync_is_not_assumed(void **state)
+{
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	for (uint64_t n = 1; n <= 3; n++)
+		request(&w, n, 0);
+	answer(&w, "ES-1", 1, 1);
+	status(&w, "ES-1", WIRE_CUT, WIRE_ES_ACTIVE, 1, 1, 1);
+	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 1, 1);
+	answer(&w, "ES-2", 2, 2);
+	answer(&w, "ES-2", 2, 3);
+	assert_state(&w, AP_FENCING);
+	/* CT-x executed 2 and 3, but its answers were lost on the way */
+	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 3, 1);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
+	answer(&w, "ES-1", 1, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
+	answer(&w, "ES-1", 1, 3);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 1);
+	stop(&w);
+}
+
+/* --- going back: R3, R4, R10 ------------------------------------------------------------------- */
+
+static void test_copy_dies_while_replaying(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_RETIRED, 1, 2, 2);
+	assert_state(&w, AP_SERVING);
+	assert_string_equal(view(&w).source, "ES-1");
+	request(&w, 5, 4);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 5);
+	/* tried again later */
+	size_t before = sent(&w, "ES-1", WIRE_MIGRATE);
+	w.now += policy_default().backoff_ms;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), before + 1);
+	stop(&w);
+}
+
+static void test_migration_fails(void **state)
+{
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	status(&w, "ES-1", WIRE_FAILED, WIRE_ES_ACTIVE, 1, 0, 0);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	stop(&w);
+}
+
+/* R4: UNFENCE only once the other is known not to be active */
+static void test_unfence_waits(void **state)
+{
+	struct world w;
+
+	(void)state;
+	activating(&w);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_state(&w, AP_GOING_BACK);
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0); /* what it said may be out of date */
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_STANDBY, 2, 4, 2);
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0);
+	status(&w, "ES-2", WIRE_ABORTED, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_true(last(&w, "ES-1", WIRE_UNFENCE)->unfence.new_epoch > 1);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	assert_string_equal(view(&w).source, "ES-1");
+	request(&w, 5, 4);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->epoch, 3);
+	stop(&w);
+}
+
+/* R4: ACTIVATE had come through after all */
+static void test_active_after_all(void **state)
+{
+	struct world w;
+
+	(void)state;
+	activating(&w);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_state(&w, AP_GOING_BACK);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_ACTIVE, 2, 4, 2);
+	assert_state(&w, AP_SERVING);
+	assert_string_equal(view(&w).source, "ES-2");
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0);
+	stop(&w);
+}
+
+/* R3: CT-y dies in the grace time: CT-x gets what CT-y alone executed */
+static void test_back_in_grace(void **state)
+{
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	request(&w, 6, 5);
+	answer(&w, "ES-2", 2, 6);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 6, 2);
+	assert_state(&w, AP_GOING_BACK);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 6, 2);
+	size_t before = w.count;
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_REQUEST), 2);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 6);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	stop(&w);
+}
+
+static void test_both_gone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	status(&w, "ES-1", WIRE_LOST, WIRE_ES_LOST, 1, 4, 2);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 4, 2);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+/* --- R7: a restarted access point asks ---------------------------------------------------------- */
+
+static void test_finding(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	assert_state(&w, AP_FINDING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_ATTACH), 1);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ATTACH), 1);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+	assert_state(&w, AP_FINDING);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).source, "ES-1");
+	stop(&w);
+}
+
+static void test_old_ap_is_silent(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-1", 2);
+	w.now += policy_default().move_ms;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_FINDING);
+	stop(&w);
+}
+
+/* --- R9 ---------------------------------------------------------------------------------------- */
+
+static void test_full_buffer(void **state)
+{
+	struct world w;
+	struct policy policy = policy_default();
+
+	(void)state;
+	policy.copies_max = 8;
+	tracing_with(&w, policy);
+	for (uint64_t n = 1; n <= 8; n++)
+		request(&w, n, 0);
+	assert_int_equal(view(&w).highest, 8);
+	request(&w, 9, 0); /* not taken: the device sends it again */
+	request(&w, 10, 0);
+	assert_int_equal(view(&w).highest, 8);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 8);
+	status(&w, "ES-1", WIRE_CUT, WIRE_ES_ACTIVE, 1, 5, 5);
+	request(&w, 9, 0); /* the cut made room */
+	assert_int_equal(view(&w).highest, 9);
+	stop(&w);
+}
+
+/* --- leaving: R8, R11 -------------------------------------------------------------------------- */
+
+static void move_notify(struct world *w, const char *claimed_by, const char *ap,
+			uint32_t association, uint8_t secret)
+{
+	struct wire_message m = message(WIRE_MOVE_NOTIFY, association);
+
+	(void)snprintf(m.move_notify.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.move_notify.new_ap, NAME_SIZE, "%s", ap);
+	(void)snprintf(m.move_notify.new_es, NAME_SIZE, "ES-3");
+	proof(m.move_notify.proof, &secret, S, association, ap);
+	ap_node_ap_message(w->node, w->now, claimed_by, &m);
+}
+
+/* before FENCE the running migration is dropped and the source told where to go now */
+static void test_leaving_early(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	move_notify(&w, "AP-3", "AP-3", 3, 42);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
+	assert_string_equal(last(&w, "ES-1", WIRE_MIGRATE)->migrate.to_es, "ES-3");
+	assert_string_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->move_response.authority, "ES-1");
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+/* after FENCE the switch finishes first */
+static void test_leaving_late(void **state)
+{
+	struct world w;
+
+	(void)state;
+	fencing(&w);
+	move_notify(&w, "AP-3", "AP-3", 3, 42);
+	assert_int_equal(sent(&w, "AP-3", WIRE_MOVE_RESPONSE), 0);
+	assert_state(&w, AP_FENCING);
+	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 4, 2);
+	assert_int_equal(sent(&w, "AP-3", WIRE_MOVE_RESPONSE), 0);
+	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 4, 2);
+	assert_string_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->move_response.authority, "ES-2");
+	assert_int_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->epoch, 2);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+static void test_rogue_move(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	move_notify(&w, "AP-9", "AP-9", 3, 13); /* no proof */
+	move_notify(&w, "AP-9", "AP-3", 3, 42); /* a proof for another */
+	move_notify(&w, "AP-9", "AP-9", 2, 42); /* an association of the past */
+	assert_int_equal(sent(&w, "AP-9", WIRE_MOVE_RESPONSE), 3);
+	for (size_t i = 0; i < w.count; i++) {
+		if (w.sent[i].type != WIRE_MOVE_RESPONSE)
+			continue;
+		assert_int_equal(w.sent[i].move_response.status, WIRE_E_NOT_ALLOWED);
+		assert_int_equal(w.sent[i].move_response.secret[0], 0);
+	}
+	assert_state(&w, AP_REPLAYING);
+	stop(&w);
+}
+
+/* --- links ------------------------------------------------------------------------------------- */
+
+/* The edge server's link broke: what was not answered is sent again, on the new one */
+static void test_link_is_back(void **state)
+{
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	request(&w, 1, 0);
+	request(&w, 2, 0);
+	answer(&w, "ES-1", 1, 1);
+	size_t before = w.count;
+	ap_node_es_up(w.node, w.now, "ES-1");
+	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_ATTACH), 1);
+	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_REQUEST), 1);
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 2);
+	stop(&w);
+}
+
+static void test_device_gone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	request(&w, 1, 0);
+	ap_node_mud_gone(w.node, w.now, LINK);
+	answer(&w, "ES-1", 1, 1);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), 0);
+	reassociate(&w, "AP-2", 3);
+	request(&w, 1, 0); /* it asks again: its answer is had from the edge server's cache */
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 1);
+	answer(&w, "ES-1", 1, 1);
+	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), 1);
+	ap_node_mud_gone(w.node, w.now, LINK);
+	ap_node_tick(w.node, w.now + policy_default().idle_ms);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_association),
+		cmocka_unit_test(test_association_fails),
+		cmocka_unit_test(test_another_device),
+		cmocka_unit_test(test_reassociation),
+		cmocka_unit_test(test_refused_move),
+		cmocka_unit_test(test_replay_after_the_cut),
+		cmocka_unit_test(test_copies_answers_are_withheld),
+		cmocka_unit_test(test_switch),
+		cmocka_unit_test(test_late_stop),
+		cmocka_unit_test(test_divergence),
+		cmocka_unit_test(test_sync_is_not_assumed),
+		cmocka_unit_test(test_copy_dies_while_replaying),
+		cmocka_unit_test(test_migration_fails),
+		cmocka_unit_test(test_unfence_waits),
+		cmocka_unit_test(test_active_after_all),
+		cmocka_unit_test(test_back_in_grace),
+		cmocka_unit_test(test_both_gone),
+		cmocka_unit_test(test_finding),
+		cmocka_unit_test(test_old_ap_is_silent),
+		cmocka_unit_test(test_full_buffer),
+		cmocka_unit_test(test_leaving_early),
+		cmocka_unit_test(test_leaving_late),
+		cmocka_unit_test(test_rogue_move),
+		cmocka_unit_test(test_link_is_back),
+		cmocka_unit_test(test_device_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
