@@ -148,7 +148,10 @@ static void on_down(void *ctx, struct link *l, const char *reason)
 {
 	struct access_point *ap = ctx;
 
-	log_debug("link of %s is down: %s", link_peer_name(l), reason);
+	if (link_broke_rules(l))
+		log_error("%s broke the protocol, link ended: %s", link_peer_name(l), reason);
+	else
+		log_debug("link of %s is down: %s", link_peer_name(l), reason);
 	if (link_peer_role(l) == WIRE_ROLE_MUD)
 		mud_links_down(ap->muds, l);
 	else if (link_peer_role(l) == WIRE_ROLE_AP)

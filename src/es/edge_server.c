@@ -436,6 +436,12 @@ static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_messag
 		migration_controller_refuse(es->migrations, transfer_id, reason);
 }
 
+static void on_connection_failed(void *ctx, const char *who, const char *reason)
+{
+	(void)ctx;
+	log_info("connection from %s to bring a container refused: %s", who, reason);
+}
+
 static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 		       const struct wire_cut *cut, const struct container_address *where)
 {
@@ -476,6 +482,7 @@ static const struct migration_controller_ops migration_ops = {
 	.cut_taken = on_cut_taken,
 	.source_finished = on_source_finished,
 	.offered = on_offered,
+	.connection_failed = on_connection_failed,
 	.arrived = on_arrived,
 	.arrival_failed = on_arrival_failed,
 	.stage = on_stage,
@@ -523,7 +530,10 @@ static void on_down(void *ctx, struct link *l, const char *reason)
 {
 	struct edge_server *es = ctx;
 
-	log_debug("link of %s is down: %s", link_peer_name(l), reason);
+	if (link_broke_rules(l))
+		log_error("%s broke the protocol, link ended: %s", link_peer_name(l), reason);
+	else
+		log_debug("link of %s is down: %s", link_peer_name(l), reason);
 	ap_links_down(es->aps, l);
 	es_inquiry_gone(l);
 }

@@ -24,6 +24,7 @@
 #include "es/layer.h"
 #include "es/layer_archive.h"
 #include "es/migration_controller.h"
+#include "net/address.h"
 
 struct docker_engine;
 struct tls_stream;
@@ -109,6 +110,7 @@ struct migration {
 	bool work_made;
 
 	int fd;
+	char from[ADDRESS_TEXT_SIZE]; /* destination: who connected, for messages */
 	struct wire_message offer;
 	char *offer_plan;
 	char id[CONTAINER_ID_SIZE];

@@ -328,6 +328,8 @@ static void migration_ended(struct migration *m)
 		mc->ops->arrived(mc->ctx, m->transfer_id, m->session, &cut, &m->where);
 	else if (m->announced)
 		mc->ops->arrival_failed(mc->ctx, m->transfer_id, m->session, reason);
+	else if (mc->ops->connection_failed)
+		mc->ops->connection_failed(mc->ctx, m->from, reason);
 	migration_free(m);
 	if (mc->closing)
 		close_step(mc);
@@ -503,13 +505,15 @@ void migration_controller_refuse(struct migration_controller *mc, uint64_t trans
 static void listening_cb(uv_poll_t *handle, int status, int events)
 {
 	struct migration_controller *mc = handle->data;
+	struct sockaddr_storage from = { 0 };
+	socklen_t len = sizeof(from);
 	struct migration *m;
 	int fd;
 
 	(void)events;
 	if (status < 0)
 		return;
-	fd = accept4(mc->listener, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(mc->listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
 	/* Beyond the limit the connection is closed: the source says so and may try again. */
@@ -519,6 +523,7 @@ static void listening_cb(uv_poll_t *handle, int status, int events)
 		return;
 	}
 	m->fd = fd;
+	address_format(m->from, (struct sockaddr *)&from);
 	(void)migration_begin(m, NULL);
 }
 

@@ -134,6 +134,8 @@ struct migration_controller_ops {
 	 * session. Answer now or later with migration_controller_accept() or _refuse().
 	 */
 	void (*offered)(void *ctx, uint64_t transfer_id, const struct wire_message *offer);
+	/** @connection_failed: a connection brought no offer; @who is its address */
+	void (*connection_failed)(void *ctx, const char *who, const char *reason);
 	/** @arrived: CT-y is restored, proven, and its port answers; it stands at @cut->number */
 	void (*arrived)(void *ctx, uint64_t transfer_id, uint64_t session,
 			const struct wire_cut *cut, const struct container_address *where);

@@ -131,7 +131,10 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 static void on_down(void *ctx, struct link *l, const char *reason)
 {
 	(void)ctx;
-	log_debug("%s is gone: %s", link_peer_name(l), reason);
+	if (link_broke_rules(l))
+		log_error("%s broke the protocol, link ended: %s", link_peer_name(l), reason);
+	else
+		log_debug("%s is gone: %s", link_peer_name(l), reason);
 }
 
 static void on_refused(void *ctx, const char *who, const char *reason)
@@ -266,8 +269,11 @@ int main(int argc, char **argv)
 	if (r == OPTIONS_E_DONE)
 		return EXIT_SUCCESS;
 	AUTO(conf) struct conf *c = loaded;
-	if (r == 0)
-		r = run(c, &err);
+	if (r < 0) {
+		log_error("%s", err.text);
+		return 2;
+	}
+	r = run(c, &err);
 	if (r < 0)
 		log_error("%s", err.text);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -91,6 +91,7 @@ struct link {
 	enum link_state state;
 	bool announced;
 	bool silent;
+	bool broke_rules;
 	bool paused;
 	bool full;
 	bool writing;
@@ -506,6 +507,7 @@ static void handle_message(struct link *l, const struct wire_message *m)
 	}
 	switch (m->type) {
 	case WIRE_HELLO:
+		l->broke_rules = true;
 		link_fail(l, "sent HELLO twice");
 		break;
 	case WIRE_CLOCK_PROBE:
@@ -538,6 +540,7 @@ static void deliver_frames(struct link *l)
 		if (r > 0)
 			r = wire_decode(buf_bytes(&l->in), size, &m, &l->scratch, &err);
 		if (r < 0) {
+			l->broke_rules = true;
 			link_fail(l, err.text);
 			return;
 		}
@@ -732,6 +735,11 @@ const char *link_peer_name(const struct link *l)
 enum wire_role link_peer_role(const struct link *l)
 {
 	return l->role;
+}
+
+bool link_broke_rules(const struct link *l)
+{
+	return l->broke_rules;
 }
 
 void link_set_data(struct link *l, void *data)

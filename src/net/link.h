@@ -185,6 +185,9 @@ const char *link_peer_name(const struct link *l);
 /** link_peer_role() - Role in the peer's certificate */
 enum wire_role link_peer_role(const struct link *l);
 
+/** link_broke_rules() - In down(): it ended because the peer sent what is no valid message */
+bool link_broke_rules(const struct link *l);
+
 /** link_set_data() - Remember a pointer of the owner's, which is not looked at here */
 void link_set_data(struct link *l, void *data);
 
