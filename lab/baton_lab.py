@@ -307,19 +307,25 @@ class Lab:
     def kill(self, name, how=signal.SIGKILL):
         """Send a signal to a program and wait until it has ended; return its status."""
         process = self.programs.pop(name, None)
-        for pid in self._pids(name):
+        told = set()
+        end = time.monotonic() + 20
+        while True:  # one that was only just started may not be there to be found yet
+            for pid in set(self._pids(name)) - told:
+                told.add(pid)
+                try:
+                    os.kill(pid, how)
+                except ProcessLookupError:
+                    pass
+            if not process:
+                return None
             try:
-                os.kill(pid, how)
-            except ProcessLookupError:
-                pass
-        if not process:
-            return None
-        try:
-            return process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise LabError(f"{name} did not end within 20 s of signal {how}") from None
+                return process.wait(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > end:
+                    process.kill()
+                    process.wait()
+                    raise LabError(
+                        f"{name} did not end within 20 s of signal {how}") from None
 
     def mud(self, *args, out=None):
         """Start the emulated device; the caller waits for it."""
