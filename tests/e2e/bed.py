@@ -160,7 +160,11 @@ class BedTest(unittest.TestCase):
         super().run(result)
         if len(result.failures) + len(result.errors) > bad and type(self).lab:
             type(self).clean = False
-            type(self).lab.down()
+            try:
+                type(self).lab.down()
+            except LabError as e:
+                print(f"=== {self.id()}: {e}", file=sys.stderr)
+                type(self).lab.lab("down")
 
     def setUp(self):
         if not self.clean:
@@ -178,7 +182,8 @@ class BedTest(unittest.TestCase):
     def show_if_failed(self):
         """What one needs to see why a test failed goes to the standard error of the runner"""
         outcome = self._outcome.result
-        if not any(test is self for test, _ in outcome.failures + outcome.errors):
+        if not any(self in (test, getattr(test, "test_case", None))
+                   for test, _ in outcome.failures + outcome.errors):
             return
         print(f"=== {self.id()}: events but SVCQ and SVCR", file=sys.stderr)
         for e in sorted(self.events.read(), key=lambda e: e["time_us"]):
