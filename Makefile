@@ -29,6 +29,10 @@ test: setup ## run all tests; the last line says how many passed and failed
 check: setup ## compilers, sanitizers, static checkers, house rules
 	@tools/check
 
+bench: setup ## measure what the way through Baton costs and how long moves take
+	@$(MAKE) --no-print-directory build
+	@lab/bench
+
 lab-up: setup ## bring up the test bed: hosts, shaped WAN, Docker engines
 	@$(MAKE) --no-print-directory build
 	@lab/lab up
