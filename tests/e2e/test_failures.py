@@ -220,6 +220,13 @@ class AfterTheSwitch(FailureTest):
     LIMITS = {"ap": {"grace_ms": 30000}}
 
     def test_new_container_dies(self):
+        self.container_dies(with_request=False)
+
+    def test_new_container_dies_with_a_request(self):
+        """R10: nobody was answered, and CT-y's history is dropped, so CT-x executes it: no doubt"""
+        self.container_dies(with_request=True)
+
+    def container_dies(self, with_request):
         """R3, R4: within the grace time CT-x takes over again, and knows all CT-y answered"""
         user = self.user("--requests", 280, "--interval-ms", 50, "--move", "20:AP-2")
         session = user.session()
@@ -227,6 +234,10 @@ class AfterTheSwitch(FailureTest):
         container, = self.lab.containers("pc2")
         done = len(self.events.find("SVCR", "USER", session))
         self.wait_event("SVCR", "USER", session, count=done + 10)  # CT-y alone has answered these
+        if with_request:  # frozen, it takes a request and does not get to answer it
+            self.lab.docker("pc2", "pause", container)
+            sent = len(self.events.find("SVCQ", "USER", session))
+            self.wait_event("SVCQ", "USER", session, count=sent + 5)
         self.lab.docker("pc2", "kill", container)
         self.wait_event("GOING BACK", "AP-2", session)
         self.wait_event("UNFENCED", "EdgeServer-1", session)
@@ -256,7 +267,7 @@ class LogRepo(FailureTest):
                   not user.running(), "answers without a log repository")
         self.lab.start("LogRepo")
         report = self.assert_good(user)
-        self.assertLess(report["response_ms"]["p99"], 100)
+        self.assertLess(report["response_ms"]["p50"], 50)
         # those on their way when it died may be lost, and then are counted
         self.wait_event("SVCR", "USER", session, count=150)
         self.assert_nothing_left()
@@ -268,7 +279,7 @@ class LogRepo(FailureTest):
             self.addCleanup(self.resume, pid)
             self.resume(pid, signal.SIGSTOP)
         report = self.assert_good(self.user("--requests", 60, "--interval-ms", 20))
-        self.assertLess(report["response_ms"]["p99"], 100)
+        self.assertLess(report["response_ms"]["p50"], 50)
         self.assert_good(self.user("--requests", 6000, "--interval-ms", 0))
         self.wait(lambda: self.lines("AP-1", "LogRepo cannot be reached: no sign of life"),
                   "AP-1 to give it up")
