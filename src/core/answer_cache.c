@@ -95,6 +95,11 @@ size_t answer_cache_count(const struct answer_cache *cache)
 	return cache->count;
 }
 
+uint64_t answer_cache_highest(const struct answer_cache *cache)
+{
+	return cache->count ? answer_at(cache, cache->count - 1)->number : 0;
+}
+
 int answer_cache_encode(const struct answer_cache *cache, struct buf *out, struct err *err)
 {
 	int r;
@@ -134,6 +139,8 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 		if (size > WIRE_PAYLOAD_MAX || size > len - HEADER_SIZE)
 			return err_set(err, -EPROTO, "answer cache: answer of %u bytes, limit %u",
 				       size, WIRE_PAYLOAD_MAX);
+		if (!number)
+			return err_set(err, -EPROTO, "answer cache: number 0");
 		if (status != WIRE_OK && status != WIRE_E_IN_DOUBT)
 			return err_set(err, -EPROTO, "answer cache: status %u", status);
 		r = answer_cache_put(cache, number, (enum wire_status)status, at + HEADER_SIZE,

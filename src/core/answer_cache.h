@@ -69,6 +69,9 @@ void answer_cache_trim(struct answer_cache *cache, uint64_t ack);
 /** answer_cache_count() - Answers held, at most WIRE_WINDOW */
 size_t answer_cache_count(const struct answer_cache *cache);
 
+/** answer_cache_highest() - Number of the newest answer held, 0 if none is */
+uint64_t answer_cache_highest(const struct answer_cache *cache);
+
 /** answer_cache_encode() - Append all answers to @out in the form above. Return: 0, or negative */
 int answer_cache_encode(const struct answer_cache *cache, struct buf *out, struct err *err);
 

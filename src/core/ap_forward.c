@@ -173,6 +173,22 @@ static void deliver(struct ap_session *s, struct replay_copy *c, const struct wi
 	ap_session_say(s, "SVCR", answer->number, "len=%zu", answer->len);
 }
 
+bool ap_forward_behind(struct ap_session *s)
+{
+	const struct ap_edge *source = ap_session_source(s);
+	uint64_t n = source->answered;
+
+	if (source->heard && s->acked > n && s->acked > source->executed)
+		return true;
+	for (n++; n <= replay_buffer_highest(s->copies); n++) {
+		const struct replay_copy *c = replay_buffer_find(s->copies, n);
+
+		if (c && c->delivered)
+			return true;
+	}
+	return false;
+}
+
 void ap_forward_settle(struct ap_session *s)
 {
 	if (s->state != AP_SERVING && s->state != AP_RETIRING)
@@ -181,7 +197,8 @@ void ap_forward_settle(struct ap_session *s)
 		uint64_t next = replay_buffer_floor(s->copies) + 1;
 		struct replay_copy *c = replay_buffer_find(s->copies, next);
 
-		if (!c || (!c->delivered && next > s->acked))
+		/* after going back, CT-x must execute again what CT-y has answered (R3) */
+		if (!c || next > answering_edge(s)->answered || (!c->delivered && next > s->acked))
 			return;
 		replay_buffer_drop_through(s->copies, next);
 	}
@@ -228,6 +245,8 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		(void)replay_buffer_withhold(s->copies, c, &m->data, NULL);
 	ap_forward_settle(s);
 	ap_forward_feed(s);
+	if (s->state == AP_SERVING && s->move_association)
+		ap_mud_leave(s, now);
 	ap_handoff_progress(s, now);
 }
 

@@ -618,6 +618,12 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		associating_status(s, now, m);
 		return;
 	}
+	if ((s->state == AP_SERVING || s->state == AP_TRACING) && e == ap_session_source(s) &&
+	    e->state == WIRE_ES_ACTIVE && !can_go_on(s, e)) {
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+			    "the container that gave the last answers is gone");
+		return;
+	}
 	/* the source's word that it failed counts only while it is still at it */
 	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
 		drop_attempt(s, now, m->es_status.reason);

@@ -295,7 +295,9 @@ void ap_mud_leave(struct ap_session *s, uint64_t now)
 		hand_over(s, now, ap_session_source(s));
 		break;
 	case AP_SERVING:
-		hand_over(s, now, ap_session_source(s));
+		/* the copies a container needs to catch up with its user are here and nowhere else */
+		if (!ap_forward_behind(s))
+			hand_over(s, now, ap_session_source(s));
 		break;
 	case AP_GRACE:
 	case AP_RETIRING:

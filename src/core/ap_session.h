@@ -210,6 +210,9 @@ void ap_forward_sync(struct ap_session *s, struct ap_edge *e);
 /** ap_forward_release() - CT-y has authority: deliver what was withheld */
 void ap_forward_release(struct ap_session *s, struct ap_edge *e);
 
+/** ap_forward_behind() - Whether the MUD has answers that the container has yet to come to (R1) */
+bool ap_forward_behind(struct ap_session *s);
+
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);
 

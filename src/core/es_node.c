@@ -351,6 +351,9 @@ static int stand_by(struct es_session *s, uint64_t now, const struct wire_cut *c
 	if (r < 0)
 		return err_wrap(err, r, "cut of session %016llx",
 				(unsigned long long)s->record.session);
+	if (answer_cache_highest(cache) > cut->number)
+		return err_set(err, -EPROTO, "cut of session %016llx: an answer from after it",
+			       (unsigned long long)s->record.session);
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(cache);
 	s->record.executed = cut->number;

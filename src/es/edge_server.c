@@ -296,7 +296,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0)
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
 	else
-		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number, detail);
+		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,
+			  detail);
 }
 
 static const struct es_node_ops node_ops = {
@@ -456,8 +457,7 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
 }
 
-static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session,
-			      const char *reason)
+static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
 {
 	struct edge_server *es = ctx;
 
@@ -594,8 +594,8 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 
 		if (f->session != record->session || f->epoch != record->container_epoch)
 			continue;
-		alive = f->running && gateway_add(a->es->gateway, f->session, f->epoch, &f->where,
-						  &err) == 0;
+		alive = f->running &&
+			gateway_add(a->es->gateway, f->session, f->epoch, &f->where, &err) == 0;
 		a->kept[i] = true;
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
@@ -607,7 +607,8 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 static void bad_file(void *ctx, const char *file, const char *reason)
 {
 	(void)ctx;
-	log_error("session file %s: %s; its session is lost, the file can be deleted", file, reason);
+	log_error("session file %s: %s; its session is lost, the file can be deleted", file,
+		  reason);
 }
 
 static int listen_now(struct edge_server *es, struct err *err)
@@ -665,8 +666,7 @@ static void part_closed(struct edge_server *es)
 {
 	if (--es->closing > 0)
 		return;
-	list_for_each_safe(at, next, &es->later)
-		free(list_entry(at, struct later, link));
+	list_for_each_safe(at, next, &es->later) free(list_entry(at, struct later, link));
 	if (es->closed)
 		es->closed(es->closed_ctx);
 	free(es);
