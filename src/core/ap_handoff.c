@@ -89,21 +89,33 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 static void forget_other_edges(struct ap_session *s, int keep)
 {
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		if (i != keep)
+		if (i != keep && !s->edge[i].predecessor)
 			s->edge[i] = (struct ap_edge){ 0 };
 	}
 }
 
-/* Authority passed @e's predecessor by long ago, and whoever should have retired it is gone. */
-static void retire_predecessors(struct ap_session *s, const struct ap_edge *e)
+/*
+ * Authority came to @e from a peer that may still be fenced, if whoever should have retired it is
+ * gone. It is asked, and told to retire when it answers (predecessor_status()).
+ */
+static void watch_predecessor(struct ap_session *s, const char *name)
 {
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		const struct ap_edge *other = &s->edge[i];
+	int index = name_equal(name, ap_session_source(s)->name) ? -1 : ap_session_edge(s, name);
 
-		if (other != e && other->heard && other->state == WIRE_ES_FENCED &&
-		    other->epoch < e->epoch)
-			send_plain(s, other, WIRE_RETIRE);
-	}
+	if (index < 0 || index == s->source)
+		return;
+	s->edge[index].predecessor = true;
+	ap_session_attach(s, &s->edge[index]);
+}
+
+static void predecessor_status(struct ap_session *s, struct ap_edge *e)
+{
+	const struct ap_edge *source = ap_session_source(s);
+
+	if (e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch)
+		send_plain(s, e, WIRE_RETIRE);
+	else
+		*e = (struct ap_edge){ 0 };
 }
 
 /* What a copy that is no more answered: nobody heard it, so it does not count. */
@@ -134,12 +146,16 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 {
 	struct ap_edge *e = &s->edge[index];
 	bool at_home = name_equal(e->name, s->node->home);
+	char from[NAME_SIZE] = "";
 
-	retire_predecessors(s, e);
+	if (e->heard)
+		memcpy(from, e->peer, NAME_SIZE);
 	forget_copy_answers(s, false);
 	forget_other_edges(s, index);
 	s->source = index;
 	s->dest = -1;
+	e->predecessor = false;
+	watch_predecessor(s, from);
 	e->fed = 0;
 	e->answered = 0;
 	if (!at_home && !s->attempts && !s->diverged && !s->move_association) {
@@ -278,7 +294,7 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		struct ap_edge *e = &s->edge[i];
 
-		if (!e->name[0] || i == s->source)
+		if (!e->name[0] || i == s->source || e->predecessor)
 			continue;
 		if (e->heard && e->state == WIRE_ES_ACTIVE) { /* ACTIVATE had come through */
 			ap_handoff_adopt(s, now, i);
@@ -618,6 +634,10 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		associating_status(s, now, m);
 		return;
 	}
+	if (e->predecessor) {
+		predecessor_status(s, e);
+		return;
+	}
 	if ((s->state == AP_SERVING || s->state == AP_TRACING) && e == ap_session_source(s) &&
 	    e->state == WIRE_ES_ACTIVE && !can_go_on(s, e)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
@@ -678,7 +698,10 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		}
 		/* a session without requests is not an idle one while its user is here */
 		s->since_asked = now;
-		ap_session_attach(s, ap_session_source(s));
+		for (int i = 0; i < AP_EDGES_MAX; i++) {
+			if (i == s->source || s->edge[i].predecessor)
+				ap_session_attach(s, &s->edge[i]);
+		}
 		return;
 	case AP_TRACING:
 		tracing_repeat(s);

@@ -25,6 +25,8 @@ struct replay_buffer;
  * @fed:	requests up to this number were sent to it
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
+ * @predecessor: had authority before and may wait for the word to retire, which got lost with the
+ *		access point that should have said it (R3)
  */
 struct ap_edge {
 	char name[NAME_SIZE];
@@ -39,6 +41,7 @@ struct ap_edge {
 	uint64_t fed;
 	uint64_t answered;
 	uint64_t answered_before;
+	bool predecessor;
 };
 
 /* Session numbers are random, so their low bits spread them well enough. */

@@ -98,19 +98,28 @@ static void on_retry(uv_timer_t *timer)
 	door_try(timer->data);
 }
 
+/* The container lives, or its death was not told in time: the outcome is not known (R1). */
+static void on_doubt(uv_timer_t *timer)
+{
+	struct door *d = timer->data;
+	struct gateway *g = d->gateway;
+	uint64_t number = d->number;
+
+	d->number = 0;
+	g->ops->in_doubt(g->ctx, d->session, d->epoch, number);
+}
+
 /* The connection is of no use. What that means for the request depends on whether it was written. */
 static void connection_failed(struct door *d, const char *what, int code)
 {
 	struct gateway *g = d->gateway;
 	uint64_t now = uv_now(g->loop);
-	uint64_t number = d->number;
 
 	hang_up(d);
-	if (!number)
+	if (!d->number)
 		return; /* an idle one: the next request opens another */
 	if (d->written) {
-		d->number = 0;
-		g->ops->in_doubt(g->ctx, d->session, d->epoch, number);
+		(void)uv_timer_start(&d->retry, on_doubt, GATEWAY_DOUBT_MS, 0);
 		return;
 	}
 	if (!d->failing_since)

@@ -11,7 +11,9 @@
  *
  *	a connection cannot be made		tried again, the request is still ours
  *	it breaks before a byte was written	likewise
- *	it breaks after that			in doubt: the container may have executed it
+ *	it breaks after that			in doubt: the container may have executed it. That
+ *						is told after GATEWAY_DOUBT_MS, unless the container
+ *						turns out to be dead: then another may answer
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
  */
 
@@ -27,6 +29,7 @@ struct gateway; /* opaque */
 
 #define GATEWAY_CONNECT_MS 10000
 #define GATEWAY_RETRY_MS   50
+#define GATEWAY_DOUBT_MS   1500 /* an engine tells of a death sooner */
 
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
