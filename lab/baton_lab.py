@@ -43,7 +43,7 @@ class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
-                 service_env=None, quiet=True):
+                 service_env=None, quiet=True, image_on=None):
         self.name = name
         self.edges = edges
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
@@ -52,6 +52,8 @@ class Lab:
         self.limits = {"ap": {}, "es": {}, **(limits or {})}
         self.service_env = service_env or []
         self.quiet = quiet
+        # hosts that get the service's image; others have to be sent it (C-Migr)
+        self.image_on = image_on or self.hosts()
         self.env = {**os.environ, "BATON_LAB": name, "BATON_BUILD": str(self.build),
                     "BATON_LAB_RTT_MS": str(rtt_ms), "BATON_LAB_RATE_MB_S": str(rate_mb_s)}
         self.env.pop("BATON_LAB_DIR", None)
@@ -103,7 +105,7 @@ class Lab:
         return self.lab("docker", host, *args, check=check)
 
     def load_service(self):
-        """Build the service's image if need be and load it on every edge host."""
+        """Build the service's image if need be and load it where it is to be (image_on)."""
         made = subprocess.run([ROOT / "service" / "build-image.sh", "--base", "small"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               check=False)
@@ -112,7 +114,7 @@ class Lab:
         tar = made.stdout.strip().splitlines()[-1]
         loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, "baton/offload:small"],
                                   env=self.env, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True) for host in self.hosts()]
+                                  stderr=subprocess.PIPE, text=True) for host in self.image_on]
         for load in loads:
             _, errors = load.communicate()
             if load.returncode:

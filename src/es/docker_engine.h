@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <jansson.h>
 
@@ -17,6 +18,7 @@
 
 struct err;
 struct docker_engine;
+struct docker_stream; /* an image on its way out of the engine or into it */
 
 /** enum docker_engine_e - Positive results; the direct caller must handle each one */
 enum docker_engine_e {
@@ -63,6 +65,79 @@ int docker_engine_inspect(struct docker_engine *de, const char *id, json_t **ret
 
 /** docker_engine_image() - Inspect an image by id or name; otherwise as docker_engine_inspect() */
 int docker_engine_image(struct docker_engine *de, const char *name, json_t **ret, struct err *err);
+
+/** docker_engine_images() - List all images; otherwise as docker_engine_list() */
+int docker_engine_images(struct docker_engine *de, json_t **ret, struct err *err);
+
+/**
+ * docker_engine_tag() - Give an image a name, taking it from whatever image had it
+ * @de:		Client
+ * @id:		Id of the image
+ * @name:	"repository:tag"
+ * @err:	Filled in on failure
+ *
+ * Return: 0, DOCKER_ENGINE_E_NONE, -EINVAL if @name has no tag, or another negative error code
+ */
+int docker_engine_tag(struct docker_engine *de, const char *id, const char *name, struct err *err);
+
+/**
+ * docker_engine_save() - Begin to read an image as `docker save` writes it
+ * @de:		Client, borrowed as long as the stream; other calls on it may come in between
+ * @name:	Id, or name: then the archive carries that name
+ * @ret:	Set on success only; the caller owns it, see docker_stream_free()
+ * @err:	Filled in on failure
+ *
+ * Nothing lies in memory but the piece being read. The engine itself writes the whole image to its
+ * own temporary directory before the first byte comes.
+ *
+ * Return: 0, or negative error code; that there is no such image is found by the first read
+ */
+int docker_engine_save(struct docker_engine *de, const char *name, struct docker_stream **ret,
+		       struct err *err);
+
+/**
+ * docker_engine_load() - Begin to hand the engine an image as `docker load` reads it
+ *
+ * As docker_engine_save(). The engine begins to make the image only when it has the whole archive;
+ * a stream that is released without docker_stream_end() leaves nothing behind. It computes the
+ * digests of layers and configuration itself.
+ */
+int docker_engine_load(struct docker_engine *de, struct docker_stream **ret, struct err *err);
+
+/**
+ * docker_stream_on_wait() - Be called about every DOCKER_STREAM_WAIT_MS while a stream is used
+ * @ds:		Stream
+ * @wait:	E.g. tells a peer that we are still at it; its failure ends the call under way
+ * @ctx:	Handed to @wait
+ */
+void docker_stream_on_wait(struct docker_stream *ds, int (*wait)(void *ctx, struct err *err),
+			   void *ctx);
+
+#define DOCKER_STREAM_WAIT_MS 2000
+
+/**
+ * docker_stream_read() - Read the next bytes of a stream from docker_engine_save()
+ * @ds:		Stream
+ * @bytes:	Set to them, borrowed until the next call
+ * @err:	Filled in on failure
+ *
+ * Return: their number, 0 at the end, or negative error code (-ENOENT: no such image)
+ */
+ssize_t docker_stream_read(struct docker_stream *ds, const void **bytes, struct err *err);
+
+/** docker_stream_write() - Write to a stream from docker_engine_load(). Return: 0, or negative */
+int docker_stream_write(struct docker_stream *ds, const void *bytes, size_t len, struct err *err);
+
+/** docker_stream_end() - Say that this was all, and wait until the engine has made the image of it
+ *
+ * Return: 0, or negative error code with the engine's own words
+ */
+int docker_stream_end(struct docker_stream *ds, struct err *err);
+
+/** docker_stream_free() - Close it, whatever is under way; @ds may be NULL. Return: NULL, always */
+struct docker_stream *docker_stream_free(struct docker_stream *ds);
+
+AUTO_DEFINE(docker_stream)
 
 /**
  * docker_engine_list() - List containers that carry a label, running or not

@@ -9,7 +9,7 @@
  * symbolic link or another mount, names of one archive cannot touch what was not made by it, and
  * the number of files and bytes is limited.
  *
- * The only file that knows libarchive.
+ * Of the two files that know libarchive the one for trees; image_archive.h is for images.
  */
 
 #include <stdbool.h>

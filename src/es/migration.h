@@ -32,6 +32,7 @@ struct migration;
 
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
+#define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load an image */
 #define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
 #define MIGRATION_RESULT_MS 120000          /* a destination may need this long to restore */
 #define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
@@ -69,6 +70,8 @@ enum migration_question {
  * @cancel_fd:	eventfd, readable once it is to end
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
  * @number, @cache:	at the source from the loop, at the destination from the source
+ * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
+ * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
  * The rest belongs to the thread. At the source: @source, @layer to @cut_made. At the destination:
  * @fd, @offer (its plan is owned), @peer, @id to @where.
@@ -93,6 +96,10 @@ struct migration {
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 
+	bool image_wanted;
+	size_t layers_here;
+	uint64_t image_bytes;
+
 	uint64_t began_us;
 	struct tls_stream *stream;
 	struct docker_engine *engine;
@@ -114,6 +121,7 @@ struct migration {
 	struct wire_message offer;
 	char *offer_plan;
 	char id[CONTAINER_ID_SIZE];
+	char docker_root[PATH_MAX];
 	char upper[PATH_MAX];
 	char ahead[PATH_MAX];
 	bool ahead_made;
@@ -152,6 +160,9 @@ struct migration_controller {
 /** source_prepare() - Look at CT-x, offer it, send what is immutable (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
 
+/** source_image() - C-Migr: send the image's layers that are missing there (before the cut) */
+int source_image(struct migration *m, struct err *err);
+
 /** source_ahead() - Send the layer as it is while the service runs (before the cut) */
 int source_ahead(struct migration *m, struct err *err);
 
@@ -170,8 +181,11 @@ void source_prepare_undo(struct migration *m);
 /** source_cut_undo() - Release the checkpoint, if there is one */
 void source_cut_undo(struct migration *m);
 
-/** destination_prepare() - Judge the offer, create CT-y, accept */
+/** destination_prepare() - Judge the offer, create CT-y if its image is here, accept */
 int destination_prepare(struct migration *m, struct err *err);
+
+/** destination_image() - Load the image if it was not here, create CT-y, accept again */
+int destination_image(struct migration *m, struct err *err);
 
 /** destination_ahead() - Keep the layer as it was for what will still be the same at the cut */
 int destination_ahead(struct migration *m, struct err *err);

@@ -12,6 +12,8 @@
  *       prepare: check, plan, offer  ------------>  offered() -> _accept() or _refuse()
  *                copy the layer ahead               prepare: compare, create CT-y, not started
  *                                    <-- accept --
+ *       image: what is missing of it  ----------->  load it, create CT-y (only if it was missing)
+ *                                    <-- accept --
  *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
  *       T1, T3: freeze, dump, snapshot, thaw
  *       cut_taken()   -> go on executing

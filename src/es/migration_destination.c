@@ -12,6 +12,7 @@
 
 #include "es/container_config.h"
 #include "es/docker_engine.h"
+#include "es/image_archive.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -20,6 +21,7 @@
 #include "net/tls_stream.h"
 
 #define SPACE_MARGIN (64u << 20)
+#define IMAGES_MAX   256   /* images looked at for layers that need not come */
 #define PORT_MS      10000 /* a restored service listens already */
 
 /** receive() - Wait for the source's next message, which must be of one type */
@@ -79,13 +81,16 @@ static int space_check(const char *path, uint64_t bytes, const char *what, struc
 	return 0;
 }
 
-/** image_find() - Find the image here, by name or by id: what counts is that the layers agree */
+/**
+ * image_find() - Find the image here, by name or by id: what counts is that the layers agree
+ *
+ * Return: 0, 1 if it is not here, or negative error code
+ */
 static int image_find(struct migration *m, char name[256], struct err *err)
 {
 	/* The name first: whoever looks at the container, or moves it on, can read it. */
 	const char *const names[] = { json_text(m->plan, "image", "name", NULL),
 				      json_text(m->plan, "image", "id", NULL) };
-	int failed = err_set(err, -ENOENT, "the image %s is not here", names[0]);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		json_t *image = NULL;
@@ -94,18 +99,17 @@ static int image_find(struct migration *m, char name[256], struct err *err)
 		if (!*names[i])
 			continue;
 		r = docker_engine_image(m->engine, names[i], &image, err);
-		if (r > 0)
-			continue;
+		if (r < 0)
+			return r;
 		if (r == 0)
-			r = migration_plan_fits_image(m->plan, image, err);
+			r = migration_plan_fits_image(m->plan, image, NULL);
 		json_decref(image);
 		if (r == 0) {
 			(void)snprintf(name, 256, "%s", names[i]);
 			return 0;
 		}
-		failed = r;
 	}
-	return failed;
+	return 1;
 }
 
 /** leftover_remove() - Remove a container in our way, if it is one that never ran to the end */
@@ -125,16 +129,13 @@ static int leftover_remove(struct migration *m, const char *name, struct err *er
 }
 
 /** container_create() - Create CT-y with CT-x's whole configuration; it is not started */
-static int container_create(struct migration *m, struct err *err)
+static int container_create(struct migration *m, const char *image, struct err *err)
 {
 	json_t *config = json_object_get(m->plan, "config");
 	uint16_t port = (uint16_t)json_integer_value(json_object_get(m->plan, "port"));
 	char name[CONTAINER_ID_SIZE];
-	char image[256];
-	int r = image_find(m, image, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	container_name(name, m->session, m->header.epoch + 1);
 	r = container_config_adapt(config, image, m->mc->config.runtime, m->session,
 				   m->header.epoch + 1, m->offer.offer.service, port);
@@ -175,6 +176,22 @@ static int staged_make(struct migration *m, struct err *err)
 	return checkpoint_write_config(path, NULL, err);
 }
 
+/** container_make() - Create CT-y and find out where its files go */
+static int container_make(struct migration *m, const char *image, struct err *err)
+{
+	int r = container_create(m, image, err);
+
+	if (r == 0) {
+		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
+		r = r > 0 ? err_set(err, -ENOENT, "the new container") : r;
+	}
+	if (r == 0)
+		r = migration_upper(m->upper, m->inspect, err);
+	if (r == 0)
+		r = staged_make(m, err);
+	return r;
+}
+
 /** plan_check() - Could the container run here, and is there room for it? */
 static int plan_check(struct migration *m, struct err *err)
 {
@@ -193,16 +210,79 @@ static int plan_check(struct migration *m, struct err *err)
 	if (r == 0)
 		r = docker_engine_info(m->engine, &info, err);
 	if (r == 0)
-		r = space_check(json_text(info, "DockerRootDir", NULL),
+		(void)snprintf(m->docker_root, sizeof(m->docker_root), "%s",
+			       json_text(info, "DockerRootDir", NULL));
+	json_decref(info);
+	if (r == 0)
+		r = space_check(m->docker_root,
 				(uint64_t)json_integer_value(json_object_get(bytes, "layer")),
 				"layer", err);
-	json_decref(info);
 	return r;
+}
+
+/** accept_send() - Accept, and say what is wanted of the image */
+static int accept_send(struct migration *m, struct err *err)
+{
+	struct wire_message accept = m->header;
+	char text[96];
+
+	(void)snprintf(text, sizeof(text), "{\"image\":{\"wanted\":%s,\"layers_here\":%zu}}",
+		       m->image_wanted ? "true" : "false", m->layers_here);
+	accept.type = WIRE_TRANSFER_ACCEPT;
+	accept.text.status = WIRE_OK;
+	accept.text.bytes = (const uint8_t *)text;
+	accept.text.len = strlen(text);
+	return tls_stream_send_message(m->stream, &accept, err);
+}
+
+/**
+ * image_want() - Find out what of the image is here already, and whether there is room for the rest
+ *
+ * The engine unpacks an archive before it makes layers of it, so for a while all is there twice.
+ */
+static int image_want(struct migration *m, struct err *err)
+{
+	uint64_t bytes = (uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL));
+	uint64_t here_bytes = 0;
+	json_t *images = NULL;
+	json_t *one;
+	size_t i;
+	int r = docker_engine_images(m->engine, &images, err);
+
+	m->image_wanted = true;
+	json_array_foreach(images, i, one)
+	{
+		json_t *image = NULL;
+
+		if (r < 0 || i >= IMAGES_MAX)
+			break;
+		r = docker_engine_image(m->engine, json_text(one, "Id", NULL), &image, err);
+		if (r == 0) {
+			size_t here = migration_plan_layers_here(m->plan, image);
+			json_t *size = json_object_get(image, "Size");
+
+			if (here > m->layers_here)
+				m->layers_here = here;
+			/* an image that is all of it layers of ours: its size is that of those */
+			if (here == json_array_size(json_at(image, "RootFS", "Layers", NULL)) &&
+			    (uint64_t)json_integer_value(size) > here_bytes)
+				here_bytes = (uint64_t)json_integer_value(size);
+		}
+		r = r > 0 ? 0 : r; /* gone meanwhile */
+		json_decref(image);
+	}
+	json_decref(images);
+	if (r < 0)
+		return r;
+	bytes -= here_bytes < bytes ? here_bytes : bytes;
+	if (bytes > m->mc->config.max_bytes)
+		return err_set(err, -EFBIG, "the image has %" PRIu64 " MB", bytes >> 20);
+	return space_check(m->docker_root, 2 * bytes, "image", err);
 }
 
 int destination_prepare(struct migration *m, struct err *err)
 {
-	struct wire_message accept;
+	char image[256];
 	int r = offer_receive(m, err);
 
 	if (r == 0)
@@ -211,25 +291,129 @@ int destination_prepare(struct migration *m, struct err *err)
 		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
 	if (r == 0)
 		r = plan_check(m, err);
-	if (r == 0)
-		r = container_create(m, err);
 	if (r == 0) {
-		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
-		r = r > 0 ? err_set(err, -ENOENT, "the new container") : r;
+		r = image_find(m, image, err);
+		r = r < 0 ? r : r > 0 ? image_want(m, err) : container_make(m, image, err);
 	}
-	if (r == 0)
-		r = migration_upper(m->upper, m->inspect, err);
-	if (r == 0)
-		r = staged_make(m, err);
+	return r < 0 ? r : accept_send(m, err);
+}
+
+/* --- the image (C-Migr) ------------------------------------------------------------------------ */
+
+/** struct image_loading - An image on its way into the engine */
+struct image_loading {
+	struct docker_stream *load;
+	struct image_archive *archive;
+};
+
+static int image_write(void *ctx, const void *bytes, size_t len, struct err *err)
+{
+	return docker_stream_write(ctx, bytes, len, err);
+}
+
+static int image_take(void *ctx, archive_source source, void *source_ctx, struct err *err)
+{
+	struct image_loading *il = ctx;
+
+	return image_archive_copy(il->archive, source, source_ctx, err);
+}
+
+/* The engine works on the image, which may take long; the source would take silence for the end. */
+static int image_wait(void *ctx, struct err *err)
+{
+	return accept_send(ctx, err);
+}
+
+/** image_load() - Hand the engine what comes; it sees a whole archive only if all came right */
+static int image_load(struct migration *m, struct err *err)
+{
+	const struct image_rules rules = {
+		.id = json_text(m->plan, "image", "id", NULL),
+		.layers = json_array_size(json_at(m->plan, "image", "layers", NULL)),
+		.max_bytes = m->mc->config.max_bytes,
+	};
+	int r;
+
+	AUTO(docker_stream) struct docker_stream *load = NULL;
+	r = docker_engine_load(m->engine, &load, err);
 	if (r < 0)
 		return r;
-	accept = m->header;
-	accept.type = WIRE_TRANSFER_ACCEPT;
-	accept.text.status = WIRE_OK;
-	accept.text.bytes = (const uint8_t *)"{}";
-	accept.text.len = 2;
-	return tls_stream_send_message(m->stream, &accept, err);
+	AUTO(image_archive) struct image_archive *archive = NULL;
+	r = image_archive_new(&archive, &rules, image_write, load, err);
+	struct image_loading il = { .load = load, .archive = archive };
+	if (r == 0)
+		r = transfer_receive_stream(m->stream, m->session, image_take, &il, err);
+	if (r == 0)
+		docker_stream_on_wait(load, image_wait, m);
+	if (r == 0)
+		r = image_archive_end(archive, err);
+	if (r == 0)
+		r = docker_stream_end(load, err);
+	if (r == 0)
+		m->image_bytes = image_archive_bytes(archive);
+	return r < 0 ? err_wrap(err, r, "load the image") : 0;
 }
+
+/** image_name() - Give the image its names, but take none from another image */
+static int image_name(struct migration *m, struct err *err)
+{
+	const char *id = json_text(m->plan, "image", "id", NULL);
+	json_t *tag;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json_at(m->plan, "image", "tags", NULL), i, tag)
+	{
+		const char *name = json_string_value(tag);
+		json_t *other = NULL;
+
+		if (r < 0 || !name)
+			break;
+		r = docker_engine_image(m->engine, name, &other, err);
+		json_decref(other);
+		if (r > 0)
+			r = docker_engine_tag(m->engine, id, name, err);
+		r = r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
+	}
+	return r;
+}
+
+int destination_image(struct migration *m, struct err *err)
+{
+	const char *id = json_text(m->plan, "image", "id", NULL);
+	uint64_t began = monotonic_us();
+	json_t *image = NULL;
+	char name[256];
+	int r;
+
+	if (!m->image_wanted)
+		return 0;
+	r = image_load(m, err);
+	if (r == 0)
+		r = docker_engine_image(m->engine, id, &image, err);
+	if (r > 0)
+		r = err_set(err, -EPROTO, "what was loaded is not the image");
+	if (r == 0)
+		r = migration_plan_fits_image(m->plan, image, err);
+	json_decref(image);
+	if (r == 0)
+		r = image_name(m, err);
+	if (r == 0) {
+		r = image_find(m, name, err);
+		r = r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
+	}
+	if (r == 0)
+		r = container_make(m, name, err);
+	if (r < 0)
+		return r;
+	m->image_wanted = false;
+	migration_stage_done(m, "IMAGE LOADED",
+			     "kind=image raw_bytes=%" PRIu64 " layers_here=%zu load_us=%" PRIu64,
+			     m->image_bytes, m->layers_here, monotonic_us() - began);
+	return accept_send(m, err);
+}
+
+/* --- after the image --------------------------------------------------------------------------- */
 
 void destination_clean(struct migration *m)
 {

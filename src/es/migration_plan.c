@@ -15,6 +15,7 @@
 #define PLAN_VERSION 1
 #define TOOL_MS      10000
 #define LAYERS_MAX   256
+#define TAGS_MAX     16
 #define CPU_TEXT_MAX 8192
 
 /**
@@ -86,6 +87,21 @@ int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct 
 	return *ret ? 0 : err_set(err, -ENOMEM, "describe this host");
 }
 
+/** tags_of() - The names of an image, the first TAGS_MAX. Return: a new reference, or NULL */
+static json_t *tags_of(const json_t *image)
+{
+	json_t *tags = json_array();
+	json_t *tag;
+	size_t i;
+
+	json_array_foreach(json_object_get(image, "RepoTags"), i, tag)
+	{
+		if (i < TAGS_MAX && json_is_string(tag))
+			(void)json_array_append(tags, tag);
+	}
+	return tags;
+}
+
 int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image, json_t *host,
 			uint16_t port, uint64_t memory, uint64_t layer, struct err *err)
 {
@@ -97,10 +113,12 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
 	if (r < 0)
 		return r;
 	json_t *plan = json_pack_ex(
-		&why, 0, "{s:i, s:o, s:{s:s, s:s, s:O}, s:O, s:i, s:{s:I, s:I}}", "version",
-		PLAN_VERSION, "config", config, "image", "id", json_text(inspect, "Image", NULL),
-		"name", json_text(inspect, "Config", "Image", NULL), "layers", layers, "host", host,
-		"port", (int)port, "bytes", "memory", (json_int_t)memory, "layer",
+		&why, 0, "{s:i, s:o, s:{s:s, s:s, s:O, s:o, s:I}, s:O, s:i, s:{s:I, s:I}}",
+		"version", PLAN_VERSION, "config", config, "image", "id",
+		json_text(inspect, "Image", NULL), "name",
+		json_text(inspect, "Config", "Image", NULL), "layers", layers, "tags",
+		tags_of(image), "size", json_integer_value(json_object_get(image, "Size")), "host",
+		host, "port", (int)port, "bytes", "memory", (json_int_t)memory, "layer",
 		(json_int_t)layer);
 	if (!plan)
 		return err_set(err, -EPROTO, "plan a migration: %s", why.text);
@@ -115,10 +133,12 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	int port;
 	json_int_t memory;
 	json_int_t layer;
+	json_int_t size;
 	const char *name;
 	json_t *config;
 	json_t *host_config;
 	json_t *layers;
+	json_t *tags;
 	int r = 0;
 
 	if (len > MIGRATION_PLAN_MAX)
@@ -126,19 +146,21 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	json_t *plan = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!plan)
 		return err_set(err, -EPROTO, "the plan is no JSON: %s", why.text);
-	if (json_unpack_ex(plan, &why, 0,
-			   "{s:i, s:{s:o}, s:{s:s, s:s, s:o}, s:{s:s, s:s, s:s, s:s, s:s}, s:i, "
-			   "s:{s:I, s:I}}",
-			   "version", &version, "config", "HostConfig", &host_config, "image", "id",
-			   &name, "name", &name, "layers", &layers, "host", "architecture", &name,
-			   "kernel", &name, "criu", &name, "runc", &name, "cpu", &name, "port",
-			   &port, "bytes", "memory", &memory, "layer", &layer) < 0)
+	if (json_unpack_ex(
+		    plan, &why, 0,
+		    "{s:i, s:{s:o}, s:{s:s, s:s, s:o, s:o, s:I}, s:{s:s, s:s, s:s, s:s, s:s}, s:i, "
+		    "s:{s:I, s:I}}",
+		    "version", &version, "config", "HostConfig", &host_config, "image", "id", &name,
+		    "name", &name, "layers", &layers, "tags", &tags, "size", &size, "host",
+		    "architecture", &name, "kernel", &name, "criu", &name, "runc", &name, "cpu",
+		    &name, "port", &port, "bytes", "memory", &memory, "layer", &layer) < 0)
 		r = err_set(err, -EPROTO, "the plan is not one: %s", why.text);
 	else if (version != PLAN_VERSION)
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
 	else if (!json_is_array(layers) || !json_array_size(layers) ||
 		 json_array_size(layers) > LAYERS_MAX || !json_is_object(host_config) || port < 0 ||
-		 port > UINT16_MAX || memory < 0 || layer < 0)
+		 port > UINT16_MAX || memory < 0 || layer < 0 || size < 0 || !json_is_array(tags) ||
+		 json_array_size(tags) > TAGS_MAX)
 		r = err_set(err, -EPROTO, "the plan has a value that cannot be");
 	config = json_object_get(plan, "config");
 	json_t *findings = json_array();
@@ -239,6 +261,18 @@ int migration_plan_fits_image(const json_t *plan, const json_t *image, struct er
 	if (err)
 		err->code = -EPERM;
 	return -EPERM;
+}
+
+size_t migration_plan_layers_here(const json_t *plan, const json_t *image)
+{
+	const json_t *theirs = json_at(plan, "image", "layers", NULL);
+	const json_t *ours = json_at(image, "RootFS", "Layers", NULL);
+	size_t n = 0;
+
+	while (n < json_array_size(theirs) &&
+	       json_equal(json_array_get(theirs, n), json_array_get(ours, n)))
+		n++;
+	return n;
 }
 
 bool migration_plan_udp(const json_t *plan)

@@ -7,7 +7,8 @@
  *     {
  *       "version": 1,
  *       "config": { body of Docker's "create container" },
- *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...] },
+ *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...],
+ *                  "tags": ["service:1", ...], "size": 70000000 },
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
  *                 "runc": "1.1.5", "cpu": "fpu vme ..." },
  *       "port": 7000,
@@ -16,6 +17,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
@@ -68,6 +70,9 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 
 /** migration_plan_fits_image() - Has an image the same layers? Return: 0, or -EPERM with the reason */
 int migration_plan_fits_image(const json_t *plan, const json_t *image, struct err *err);
+
+/** migration_plan_layers_here() - How many of the plan's layers an image shares, from the lowest on */
+size_t migration_plan_layers_here(const json_t *plan, const json_t *image);
 
 /** migration_plan_udp() - Whether the service's port is an UDP port */
 bool migration_plan_udp(const json_t *plan);

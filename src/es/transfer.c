@@ -83,31 +83,35 @@ static int sender_flush(struct sender *out, ZSTD_EndDirective end, struct err *e
 	return r < 0 ? r : piece_send(out, err);
 }
 
-/** trees_send() - The archive of all trees */
-static int trees_send(struct sender *out, struct transfer_tree *trees, size_t count,
-		      struct archive_sent *sent, struct err *err)
+/** struct trees - The trees of a transfer_send() */
+struct trees {
+	struct transfer_tree *trees;
+	size_t count;
+	struct archive_sent *sent;
+};
+
+/* The archive of all trees. */
+static int trees_send(struct sender *out, void *ctx, struct err *err)
 {
 	AUTO(archive_writer) struct archive_writer *archive = NULL;
+	struct trees *all = ctx;
 	int r = archive_writer_new(&archive, sender_take, out, err);
 
-	if (r == 0 && sent)
-		archive_writer_remember(archive, sent);
-	for (size_t i = 0; i < count && r == 0; i++) {
+	if (r == 0 && all->sent)
+		archive_writer_remember(archive, all->sent);
+	for (size_t i = 0; i < all->count && r == 0; i++) {
+		struct transfer_tree *tree = &all->trees[i];
 		uint64_t before = out->bytes;
 
-		r = archive_writer_add(archive, trees[i].dirfd, trees[i].root, out->cancel_fd, err);
+		r = archive_writer_add(archive, tree->dirfd, tree->root, out->cancel_fd, err);
 		/* Flushed so that the bytes of each tree can be told apart; costs a few bytes. */
 		if (r == 0)
 			r = sender_flush(out, ZSTD_e_flush, err);
-		trees[i].sent = out->bytes - before;
-		if (r == 0 && trees[i].done)
-			trees[i].done(trees[i].ctx, &trees[i]);
+		tree->sent = out->bytes - before;
+		if (r == 0 && tree->done)
+			tree->done(tree->ctx, tree);
 	}
-	if (r == 0)
-		r = archive_writer_end(archive, err);
-	if (r == 0)
-		r = sender_flush(out, ZSTD_e_end, err);
-	return r;
+	return r < 0 ? r : archive_writer_end(archive, err);
 }
 
 /** end_send() - Say that this was all */
@@ -125,32 +129,84 @@ static int end_send(struct sender *out, struct err *err)
 	return tls_stream_send_message(out->stream, &m, err);
 }
 
-int transfer_send(struct tls_stream *stream, const struct wire_message *header,
-		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
-		  int cancel_fd, struct err *err)
+/**
+ * stream_send() - Send what @body writes, and the end
+ * @out:	stream, header and cancel_fd are set
+ * @body:	writes through sender_take(), is handed @ctx
+ */
+static int stream_send(struct sender *out, int level,
+		       int (*body)(struct sender *out, void *ctx, struct err *err), void *ctx,
+		       struct err *err)
 {
-	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
 	auto_free uint8_t *piece = malloc(TRANSFER_PIECE);
 	int r = crypto_sha256_new(&digest, err);
 
 	if (r < 0)
 		return r;
-	out.digest = digest;
-	out.piece = piece;
-	out.zstd = ZSTD_createCCtx();
-	if (!piece || !out.zstd) {
-		(void)ZSTD_freeCCtx(out.zstd);
+	out->digest = digest;
+	out->piece = piece;
+	out->zstd = ZSTD_createCCtx();
+	if (!piece || !out->zstd) {
+		(void)ZSTD_freeCCtx(out->zstd);
 		return err_set(err, -ENOMEM, "send a stream");
 	}
-	(void)ZSTD_CCtx_setParameter(out.zstd, ZSTD_c_compressionLevel,
+	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel,
 				     level ? level : TRANSFER_LEVEL_DEFAULT);
-	(void)ZSTD_CCtx_setParameter(out.zstd, ZSTD_c_checksumFlag, 1);
+	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_checksumFlag, 1);
 	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
-	(void)ZSTD_CCtx_setParameter(out.zstd, ZSTD_c_nbWorkers, 1);
-	r = trees_send(&out, trees, count, sent, err);
-	(void)ZSTD_freeCCtx(out.zstd);
-	return r < 0 ? r : end_send(&out, err);
+	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, 1);
+	r = body(out, ctx, err);
+	if (r == 0)
+		r = sender_flush(out, ZSTD_e_end, err);
+	(void)ZSTD_freeCCtx(out->zstd);
+	return r < 0 ? r : end_send(out, err);
+}
+
+int transfer_send(struct tls_stream *stream, const struct wire_message *header,
+		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
+		  int cancel_fd, struct err *err)
+{
+	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
+	struct trees all = { .trees = trees, .count = count, .sent = sent };
+
+	return stream_send(&out, level, trees_send, &all, err);
+}
+
+/** struct making - An archive that somebody else makes */
+struct making {
+	int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err);
+	void *ctx;
+};
+
+static int made_send(struct sender *out, void *ctx, struct err *err)
+{
+	struct making *making = ctx;
+
+	return making->make(making->ctx, sender_take, out, err);
+}
+
+int transfer_send_stream(struct tls_stream *stream, const struct wire_message *header,
+			 int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err),
+			 void *ctx, int level, uint64_t *sent, int cancel_fd, struct err *err)
+{
+	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
+	struct making making = { .make = make, .ctx = ctx };
+	int r = stream_send(&out, level, made_send, &making, err);
+
+	*sent = out.bytes;
+	return r;
+}
+
+int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *header,
+			  struct err *err)
+{
+	const struct wire_message m = { .type = WIRE_TRANSFER_CHUNK,
+					.session = header->session,
+					.association = header->association,
+					.epoch = header->epoch };
+
+	return tls_stream_send_message(stream, &m, err);
 }
 
 /** struct receiver - A stream on its way in */
@@ -230,30 +286,17 @@ static ssize_t receiver_give(void *ctx, const void **bytes, struct err *err)
 	}
 }
 
-/** stream_receive() - The archive, then whatever is left up to the end */
-static int stream_receive(struct receiver *in, struct archive_root *roots, size_t count,
-			  uint64_t max_bytes, struct err *err)
-{
-	const void *bytes;
-	ssize_t n;
-	int r = archive_extract(receiver_give, in, roots, count, max_bytes, err);
-
-	/* The archive ends before its padding does. */
-	while (r == 0 && !in->ended) {
-		n = receiver_give(in, &bytes, err);
-		r = n < 0 ? (int)n : 0;
-	}
-	return r;
-}
-
-int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
-		     size_t count, uint64_t max_bytes, struct err *err)
+int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
+			    int (*take)(void *ctx, archive_source source, void *source_ctx,
+					struct err *err),
+			    void *ctx, struct err *err)
 {
 	struct receiver in = { .stream = stream,
 			       .session = session,
 			       .plain_size = ZSTD_DStreamOutSize() };
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
 	auto_free uint8_t *plain = malloc(in.plain_size);
+	const void *bytes;
 	int r = crypto_sha256_new(&digest, err);
 
 	if (r < 0)
@@ -266,7 +309,36 @@ int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive
 		return err_set(err, -ENOMEM, "receive a stream");
 	}
 	(void)ZSTD_DCtx_setParameter(in.zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-	r = stream_receive(&in, roots, count, max_bytes, err);
+	r = take(ctx, receiver_give, &in, err);
+	/* The archive ends before its padding does. */
+	while (r == 0 && !in.ended) {
+		ssize_t n = receiver_give(&in, &bytes, err);
+
+		r = n < 0 ? (int)n : 0;
+	}
 	(void)ZSTD_freeDCtx(in.zstd);
+	return r;
+}
+
+/** struct extraction - The trees of a transfer_receive() */
+struct extraction {
+	struct archive_root *roots;
+	size_t count;
+	uint64_t max_bytes;
+};
+
+static int trees_receive(void *ctx, archive_source source, void *source_ctx, struct err *err)
+{
+	struct extraction *to = ctx;
+
+	return archive_extract(source, source_ctx, to->roots, to->count, to->max_bytes, err);
+}
+
+int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
+		     size_t count, uint64_t max_bytes, struct err *err)
+{
+	struct extraction to = { .roots = roots, .count = count, .max_bytes = max_bytes };
+	int r = transfer_receive_stream(stream, session, trees_receive, &to, err);
+
 	return r < 0 ? err_wrap(err, r, "receive memory and layer") : 0;
 }

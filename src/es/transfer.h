@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Transfer - file trees from one edge server to another in one stream (T2, T4)
+ * Transfer - file trees and images from one edge server to another in one stream (T2, T4)
  *
  *     trees -> pax archive -> zstd -> pieces of at most TRANSFER_PIECE bytes, TRANSFER CHUNK each
  *           -> TRANSFER END with their length and SHA-256
@@ -73,3 +73,36 @@ int transfer_send(struct tls_stream *stream, const struct wire_message *header,
  */
 int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
 		     size_t count, uint64_t max_bytes, struct err *err);
+
+/**
+ * transfer_send_stream() - Send an archive that somebody else makes, and the end
+ * @stream, @header, @level, @cancel_fd:	as for transfer_send()
+ * @make:	Called once: writes the archive into @sink with @sink_ctx
+ * @ctx:	Handed to @make
+ * @sent:	Set to the bytes on the wire, compressed
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code; the stream is of no use after that
+ */
+int transfer_send_stream(struct tls_stream *stream, const struct wire_message *header,
+			 int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err),
+			 void *ctx, int level, uint64_t *sent, int cancel_fd, struct err *err);
+
+/** transfer_send_nothing() - Say that we are still at it, while there is nothing to send yet */
+int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *header,
+			  struct err *err);
+
+/**
+ * transfer_receive_stream() - Receive an archive up to the end, and verify that it came whole
+ * @stream, @session:	as for transfer_receive()
+ * @take:	Called once: reads the archive from @source with @source_ctx. What it got must not be
+ *		used before transfer_receive_stream() has returned 0
+ * @ctx:	Handed to @take
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPROTO, or another negative error code
+ */
+int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
+			    int (*take)(void *ctx, archive_source source, void *source_ctx,
+					struct err *err),
+			    void *ctx, struct err *err);
