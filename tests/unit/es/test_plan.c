@@ -238,12 +238,33 @@ static void test_fits(void **state)
 	json_decref(plan);
 }
 
+static void layers_here(const char *image_text, size_t count)
+{
+	json_t *plan = plan_new();
+	json_t *image = load(image_text);
+
+	assert_int_equal(migration_plan_layers_here(plan, image), count);
+	json_decref(image);
+	json_decref(plan);
+}
+
+static void test_layers_here(void **state)
+{
+	(void)state;
+	layers_here("{}", 0);
+	layers_here("{\"RootFS\":{\"Layers\":[]}}", 0);
+	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:b\"]}}", 0);
+	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\"]}}", 1);
+	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:c\"]}}", 1);
+	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:b\",\"sha256:c\"]}}", 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clone), cmocka_unit_test(test_service),
 		cmocka_unit_test(test_plan),  cmocka_unit_test(test_plan_refused),
-		cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_fits),  cmocka_unit_test(test_layers_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
