@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "lab"))
 
 from baton_lab import Lab, LabError, SERVICE  # noqa: E402, F401 (for the tests)
 
-LAB_NAME = "e2e"
+LAB_NAME = os.environ.get("BATON_LAB", "e2e")
 STAGES = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 
 
@@ -131,6 +131,7 @@ class BedTest(unittest.TestCase):
     ENV = ()
     RTT_MS = 200
     RATE_MB_S = 10
+    IMAGE_ON = None  # hosts that have the service's image; None: all
     maxDiff = 2000
     lab = None
     clean = False
@@ -139,7 +140,7 @@ class BedTest(unittest.TestCase):
     @classmethod
     def bring_up(cls):
         cls.lab = Lab(LAB_NAME, cls.EDGES, limits=cls.LIMITS, service_env=list(cls.ENV),
-                      rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S)
+                      rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S, image_on=cls.IMAGE_ON)
         BedTest.up = cls.lab
         cls.lab.__enter__()
         cls.clean = True
