@@ -152,6 +152,9 @@ def migration(events, done, earliest):
     this = Search(events, done["session"], again["t"], done["t"] + 0.05)
     prepared, t1 = this.last("PREPARED", source), this.last("T1", source)
     ahead = [e for e in this.events if e["kind"] == "LAYER AHEAD" and e["node"] == source]
+    image, loaded = this.last("IMAGE", source), this.last("IMAGE LOADED", dest)
+    images = [e for e in since.events if e["kind"] == "IMAGE" and e["node"] == source
+              and e["t"] >= start["t"]]
     t2, t4, t5 = this.last("T2", source), this.last("T4", source), this.last("T5", dest)
     ready, t7, fenced = this.last("READY", dest), this.last("T7"), this.last("FENCED", source)
     later = Search(events, done["session"], done["t"], math.inf)
@@ -165,7 +168,8 @@ def migration(events, done, earliest):
     cut = t1["number"] if t1 else 0
     fence = fenced["number"] if fenced else t8["number"] if t8 else cut
     marks = [
-        ("prepare", "new container created, files copied aside", at(prepared)),
+        ("prepare", "files copied aside" if image else "new container created, files copied aside",
+         at(prepared)),
         ("drain", "CRIU made ready, requests held", at(t1, freeze)),
         ("freeze", "T1 T3: memory and files, at one instant", at(t1)),
         ("send memory", "T2", at(t2)),
@@ -178,14 +182,23 @@ def migration(events, done, earliest):
     ]
     if ahead:
         marks.insert(1, ("send ahead", "files, while the service runs", at(ahead[-1])))
+    if image:
+        marks[1:1] = [("send image", "layers missing there, while the service runs", at(image)),
+                      ("load image", "and new container created", at(loaded))]
     if len(starts) > 1:
         marks.insert(0, ("retries", f"{len(starts) - 1} attempts that failed", again["t"]))
     early = sum(number(e, "sent_bytes") for e in ahead)
-    sent = {"memory": number(t2, "sent_bytes"), "layer": early + number(t4, "sent_bytes")}
+    after = number(t2, "sent_bytes") + number(t4, "sent_bytes")
+    sent = {"memory": number(t2, "sent_bytes"), "layer": early + number(t4, "sent_bytes"),
+            "image": sum(number(e, "sent_bytes") for e in images)}
     moved = (at(t5, restore) or done["t"]) - (at(t1) or done["t"])
     if ahead and prepared:
-        moved += ahead[-1]["t"] - prepared["t"]
+        moved += ahead[-1]["t"] - (loaded or prepared)["t"]
+    if image and prepared:
+        moved += image["t"] - prepared["t"]
     return {
+        # What the destination lacked says which of the paper's methods it was.
+        "method": "C-Migr" if images else "P-Migr",
         "from": source,
         "to": dest,
         "session": done["session"],
@@ -195,8 +208,11 @@ def migration(events, done, earliest):
         "freeze_ms": number(t1, "freeze_us") / 1000,
         "stages_ms": stage_list(start["t"], done["t"], marks),
         "bytes": {**sent, "log": number(t2, "log_bytes") + number(t4, "log_bytes")},
-        "bytes_after_cut": sum(sent.values()) - early,
-        "raw_bytes": {"memory": number(t2, "raw_bytes"), "layer": number(t4, "raw_bytes")},
+        "bytes_after_cut": after,
+        "raw_bytes": {"memory": number(t2, "raw_bytes"), "layer": number(t4, "raw_bytes"),
+                      "image": sum(number(e, "raw_bytes") for e in images)},
+        "image_layers": {"sent": number(image, "layers_sent"),
+                         "there": number(image, "layers_here")},
         "sent_mb_per_s": round(sum(sent.values()) / moved / 1e6, 2) if moved > 0 else None,
         "cut": cut,
         "fence": fence,
@@ -324,11 +340,11 @@ def build(out):
     equal, words, verified = compare_state(out, run.get("service_seed", "baton"))
     first = moves[0] if moves else {}
     report = {
-        "method": "P-Migr",
+        "method": first.get("method"),
         "migration_s": first.get("migration_s"),
         "freeze_ms": first.get("freeze_ms"),
-        "bytes": first.get("bytes", {"layer": 0, "memory": 0, "log": 0}),
-        "raw_bytes": first.get("raw_bytes", {"layer": 0, "memory": 0}),
+        "bytes": first.get("bytes", {"layer": 0, "memory": 0, "image": 0, "log": 0}),
+        "raw_bytes": first.get("raw_bytes", {"layer": 0, "memory": 0, "image": 0}),
         "replayed": first.get("replayed", 0),
         **{key: mud.get(key, 0) for key in ("requests", "answered", "lost", "duplicated",
                                             "reordered", "wrong")},
@@ -407,10 +423,10 @@ def millis(value):
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def migration_text(one, style, method):
+def migration_text(one, style):
     """Lines of one migration"""
     most = max(stage["ms"] for stage in one["stages_ms"])
-    yield (style.bold(f"Migration {one['from']} -> {one['to']}") + f", {method}: "
+    yield (style.bold(f"Migration {one['from']} -> {one['to']}") + f", {one['method']}: "
            + style.bold(f"{one['migration_s']:.2f} s"))
     if one["trigger_ms"] is not None:
         yield style.dim(f"  begun by itself {millis(one['trigger_ms'])} ms after the reassociation")
@@ -420,11 +436,15 @@ def migration_text(one, style, method):
                + "  " + style.dim(stage["what"])).rstrip()
     yield ""
     sent, raw = one["bytes"], one["raw_bytes"]
-    total = sent["memory"] + sent["layer"] + sent["log"]
+    total = sum(sent.values())
     yield "  " + style.bold("frozen") + f"           {one['freeze_ms']:.1f} ms"
     yield ("  " + style.bold("sent") + f"             memory {size(raw['memory'])} -> "
            f"{size(sent['memory'])}, layer {size(raw['layer'])} -> {size(sent['layer'])}, "
            f"log {size(sent['log'])}")
+    if sent["image"]:
+        layers = one["image_layers"]
+        yield (f"                   image {size(raw['image'])} -> {size(sent['image'])}: "
+               f"{plural(layers['sent'], 'layer')}, {layers['there']} were there")
     yield (f"                   in all {size(total)}"
            + (f" at {one['sent_mb_per_s']} MB/s" if one["sent_mb_per_s"] else "")
            + f", {size(one['bytes_after_cut'])} of it after the cut")
@@ -479,7 +499,7 @@ def text_of(report, out, colour):
     style = Style(colour)
     lines = [""]
     for one in report["migrations"]:
-        lines += migration_text(one, style, report["method"])
+        lines += migration_text(one, style)
     lines += requests_text(report, style)
     versions, link = report["versions"], report["link"]
     about = [f"{name} {versions[name]}" for name in ("kernel", "docker", "criu", "runc", "baton")
