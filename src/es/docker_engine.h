@@ -97,10 +97,13 @@ int docker_engine_save(struct docker_engine *de, const char *name, struct docker
 
 /**
  * docker_engine_load() - Begin to hand the engine an image as `docker load` reads it
+ * @de, @ret, @err:	as for docker_engine_save()
  *
- * As docker_engine_save(). The engine begins to make the image only when it has the whole archive;
- * a stream that is released without docker_stream_end() leaves nothing behind. It computes the
- * digests of layers and configuration itself.
+ * The engine begins to make the image only when it has the whole archive; a stream that is released
+ * without docker_stream_end() leaves nothing behind. It computes the digests of layers and
+ * configuration itself.
+ *
+ * Return: 0, or negative error code
  */
 int docker_engine_load(struct docker_engine *de, struct docker_stream **ret, struct err *err);
 

@@ -48,7 +48,7 @@ PY
 if lab docker pc2 load -q <"$TMP/bad.tar" 2>/dev/null; then fail "a damaged layer is loaded"; fi
 [ "$(images)" -eq 1 ] || fail "a damaged layer leaves an image"
 lab docker pc2 load -q <"$TMP/less.tar" >/dev/null || fail "not loaded without a layer that is there"
-[ "$(lab docker pc2 inspect -f '{{.Id}}{{.RepoTags}}' "$id")" = "$id[]" ] ||
+[ "$(lab docker pc2 inspect -f '{{.Id}}{{.RepoTags}}' "$id")" = "${id}[]" ] ||
 	fail "what was loaded is not the image"
 lab docker pc2 create "$id" /counter >/dev/null || fail "no container from it"
 pass "$(stat -c %s "$TMP/less.tar") bytes instead of $(stat -c %s "$TMP/upper.tar") made the same image"
