@@ -300,12 +300,6 @@ int destination_prepare(struct migration *m, struct err *err)
 
 /* --- the image (C-Migr) ------------------------------------------------------------------------ */
 
-/** struct image_loading - An image on its way into the engine */
-struct image_loading {
-	struct docker_stream *load;
-	struct image_archive *archive;
-};
-
 static int image_write(void *ctx, const void *bytes, size_t len, struct err *err)
 {
 	return docker_stream_write(ctx, bytes, len, err);
@@ -313,9 +307,7 @@ static int image_write(void *ctx, const void *bytes, size_t len, struct err *err
 
 static int image_take(void *ctx, archive_source source, void *source_ctx, struct err *err)
 {
-	struct image_loading *il = ctx;
-
-	return image_archive_copy(il->archive, source, source_ctx, err);
+	return image_archive_copy(ctx, source, source_ctx, err);
 }
 
 /* The engine works on the image, which may take long; the source would take silence for the end. */
@@ -340,9 +332,8 @@ static int image_load(struct migration *m, struct err *err)
 		return r;
 	AUTO(image_archive) struct image_archive *archive = NULL;
 	r = image_archive_new(&archive, &rules, image_write, load, err);
-	struct image_loading il = { .load = load, .archive = archive };
 	if (r == 0)
-		r = transfer_receive_stream(m->stream, m->session, image_take, &il, err);
+		r = transfer_receive_stream(m->stream, m->session, image_take, archive, err);
 	if (r == 0)
 		docker_stream_on_wait(load, image_wait, m);
 	if (r == 0)
@@ -360,22 +351,23 @@ static int image_name(struct migration *m, struct err *err)
 	const char *id = json_text(m->plan, "image", "id", NULL);
 	json_t *tag;
 	size_t i;
-	int r = 0;
+	int r;
 
 	json_array_foreach(json_at(m->plan, "image", "tags", NULL), i, tag)
 	{
 		const char *name = json_string_value(tag);
 		json_t *other = NULL;
 
-		if (r < 0 || !name)
-			break;
+		if (!name)
+			return err_set(err, -EPROTO, "a name of the image is no text");
 		r = docker_engine_image(m->engine, name, &other, err);
 		json_decref(other);
 		if (r > 0)
 			r = docker_engine_tag(m->engine, id, name, err);
-		r = r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
+		if (r != 0)
+			return r < 0 ? r : err_set(err, -ENOENT, "the image that was loaded");
 	}
-	return r;
+	return 0;
 }
 
 int destination_image(struct migration *m, struct err *err)

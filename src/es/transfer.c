@@ -132,9 +132,10 @@ static int end_send(struct sender *out, struct err *err)
 /**
  * stream_send() - Send what @body writes, and the end
  * @out:	stream, header and cancel_fd are set
+ * @wide:	look for repetitions as far back as a receiver takes; costs memory on both sides
  * @body:	writes through sender_take(), is handed @ctx
  */
-static int stream_send(struct sender *out, int level,
+static int stream_send(struct sender *out, int level, bool wide,
 		       int (*body)(struct sender *out, void *ctx, struct err *err), void *ctx,
 		       struct err *err)
 {
@@ -154,6 +155,10 @@ static int stream_send(struct sender *out, int level,
 	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel,
 				     level ? level : TRANSFER_LEVEL_DEFAULT);
 	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_checksumFlag, 1);
+	if (wide) {
+		(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_enableLongDistanceMatching, 1);
+		(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_windowLog, WINDOW_LOG_MAX);
+	}
 	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
 	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, 1);
 	r = body(out, ctx, err);
@@ -170,7 +175,7 @@ int transfer_send(struct tls_stream *stream, const struct wire_message *header,
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	struct trees all = { .trees = trees, .count = count, .sent = sent };
 
-	return stream_send(&out, level, trees_send, &all, err);
+	return stream_send(&out, level, false, trees_send, &all, err);
 }
 
 /** struct making - An archive that somebody else makes */
@@ -192,7 +197,7 @@ int transfer_send_stream(struct tls_stream *stream, const struct wire_message *h
 {
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	struct making making = { .make = make, .ctx = ctx };
-	int r = stream_send(&out, level, made_send, &making, err);
+	int r = stream_send(&out, level, true, made_send, &making, err);
 
 	*sent = out.bytes;
 	return r;

@@ -79,7 +79,8 @@ int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive
  * @stream, @header, @level, @cancel_fd:	as for transfer_send()
  * @make:	Called once: writes the archive into @sink with @sink_ctx
  * @ctx:	Handed to @make
- * @sent:	Set to the bytes on the wire, compressed
+ * @sent:	Set to the bytes on the wire, compressed; compression looks 128 MiB back, which saves 15 %
+ *		of an image of 1 GB and takes that much memory here and there for as long
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code; the stream is of no use after that
