@@ -81,6 +81,7 @@ struct migration {
 	struct migration_controller *mc;
 	bool is_source;
 	bool announced; /* destination: offered() was called */
+	bool image_wanted;
 	uint64_t session;
 	uint64_t transfer_id;
 	pthread_t thread;
@@ -96,7 +97,6 @@ struct migration {
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 
-	bool image_wanted;
 	size_t layers_here;
 	uint64_t image_bytes;
 

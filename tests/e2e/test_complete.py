@@ -2,6 +2,7 @@
 """C-Migr: the destination lacks the container's image, or some of its layers"""
 
 import json
+import subprocess
 
 import bed
 
@@ -99,6 +100,37 @@ class NoImage(CompleteTest):
         self.assert_good(user)
         for kind in ("IMAGE LOADED", "T1", "MIGRATION DONE"):
             self.assertEqual(self.events.find(kind, session=session), [])
+        self.assert_nothing_left()
+
+
+class SmallDisk(CompleteTest):
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.lab.dir / "pc2" / "data"
+        self.restart(lambda: subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=120m", "baton-small", self.data], check=True))
+        self.addCleanup(self.restart, lambda: subprocess.run(
+            ["umount", "-l", self.data], check=True))
+
+    def restart(self, between):
+        """Stop the engine of pc2 and what runs with it, do something, start both again"""
+        self.crash("EdgeServer-2")
+        self.lab.lab("engine-down", "pc2")
+        between()
+        self.lab.lab("engine-up", "pc2")
+        self.lab.start("EdgeServer-2")
+
+    def test_no_room_for_the_image(self):
+        """R9, R10: seen before anything is sent, told in one line; the service goes on"""
+        user = self.user("--requests", 120, "--interval-ms", 50, "--move", "20:AP-2")
+        session = user.session()
+        failed = self.wait_event("MIGRATION FAILED", "EdgeServer-1", session)
+        self.assertRegex(failed["detail"], "No space left.*image|image.*No space left")
+        self.assert_good(user)
+        for kind in ("IMAGE", "T1"):
+            self.assertEqual(self.events.find(kind, session=session), [])
+        self.assertEqual(self.images("pc2"), [])
         self.assert_nothing_left()
 
 
