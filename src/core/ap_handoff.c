@@ -393,6 +393,7 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 	s->rounds = 0;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		s->edge[i].heard = false;
+		s->edge[i].predecessor = false; /* all of them count again */
 		if (s->edge[i].name[0])
 			ap_session_attach(s, &s->edge[i]);
 	}

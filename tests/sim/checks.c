@@ -178,7 +178,8 @@ void check_removal(struct world *w, int edge, const struct container *c)
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		const struct es_record *r = record_at(w, i, c->session);
 
-		if (r && (int)i != edge && r->state == WIRE_ES_ACTIVE && r->epoch > c->epoch)
+		if (r && (int)i != edge && r->epoch > c->epoch &&
+		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED))
 			return;
 	}
 	const struct mud *m = mud_by_session(w, c->session);
