@@ -31,6 +31,7 @@ struct tls_stream;
 struct migration;
 
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
+#define MIGRATION_HELLO_MS  5000            /* a stranger gets this long to show a certificate */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
 #define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load an image */
 #define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */

@@ -509,6 +509,7 @@ static void listening_cb(uv_poll_t *handle, int status, int events)
 	struct migration_controller *mc = handle->data;
 	struct sockaddr_storage from = { 0 };
 	socklen_t len = sizeof(from);
+	char who[ADDRESS_TEXT_SIZE];
 	struct migration *m;
 	int fd;
 
@@ -518,14 +519,17 @@ static void listening_cb(uv_poll_t *handle, int status, int events)
 	fd = accept4(mc->listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
+	address_format(who, (struct sockaddr *)&from);
 	/* Beyond the limit the connection is closed: the source says so and may try again. */
 	m = mc->destinations < mc->config.max_destinations ? migration_new(mc, NULL) : NULL;
 	if (!m) {
 		close(fd);
+		if (mc->ops->connection_failed)
+			mc->ops->connection_failed(mc->ctx, who, "no more migrations at a time");
 		return;
 	}
 	m->fd = fd;
-	address_format(m->from, (struct sockaddr *)&from);
+	memcpy(m->from, who, sizeof(m->from));
 	(void)migration_begin(m, NULL);
 }
 

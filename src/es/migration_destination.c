@@ -45,12 +45,14 @@ static int receive(struct migration *m, enum wire_type type, struct wire_message
 static int offer_receive(struct migration *m, struct err *err)
 {
 	int r = tls_stream_accept(&m->stream, m->mc->tls, TAKE_FD(m->fd), 1u << WIRE_ROLE_ES,
-				  m->cancel_fd, (int)m->mc->config.idle_ms, err);
+				  m->cancel_fd, MIGRATION_HELLO_MS, err);
 
+	/* Connections that say nothing must not hold the few places for long (R9). */
 	if (r == 0)
 		r = receive(m, WIRE_TRANSFER_OFFER, &m->offer, err);
 	if (r < 0)
 		return r;
+	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
 	if (!name_equal(m->offer.offer.from_es, tls_stream_peer_name(m->stream)))
 		return err_set(err, -EPROTO, "%s offers a container in the name of %.63s",
 			       tls_stream_peer_name(m->stream), m->offer.offer.from_es);
