@@ -20,6 +20,7 @@
 #define FREEZE_MS 10000
 #define DUMP_MS   60000 /* between two hooks, and from the last to the end */
 #define THAW_MS   2000  /* from network-unlock until CRIU has let go */
+#define ORPHAN_MS 20000 /* for a CRIU whose baton-es was killed to give up */
 #define HOOK_SIZE 32
 
 /**
@@ -397,10 +398,55 @@ static void noted_thaw(const char *path)
 	}
 }
 
+/** holds_open() - Whether a process has a file below @dir open */
+static bool holds_open(const char *pid, const char *dir)
+{
+	char path[64];
+	char target[PATH_MAX];
+	const struct dirent *entry;
+	bool holds = false;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
+	DIR *fds = opendir(path);
+	while (fds && !holds && (entry = readdir(fds))) {
+		ssize_t n = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
+
+		target[n > 0 ? n : 0] = '\0';
+		holds = n > 0 && !strncmp(target, dir, strlen(dir)) && target[strlen(dir)] == '/';
+	}
+	if (fds)
+		(void)closedir(fds);
+	return holds;
+}
+
+/** dump_goes_on() - Whether runc or CRIU of a killed predecessor still work in @dir */
+static bool dump_goes_on(const char *dir)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	bool found = false;
+
+	while (proc && !found && (entry = readdir(proc)))
+		found = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+			holds_open(entry->d_name, dir);
+	if (proc)
+		(void)closedir(proc);
+	return found;
+}
+
 int checkpoint_clean(const char *dir, struct err *err)
 {
+	static const struct timespec nap = { .tv_nsec = 20000000 };
+	uint64_t until = monotonic_us() + ORPHAN_MS * 1000;
 	char path[PATH_MAX];
 
+	/*
+	 * A CRIU that has lost us fails at its next hook, and then puts the freezer back into the
+	 * state it found, which is frozen. So thaw only when it is gone, and not kill it: it has its
+	 * code in the tasks.
+	 */
+	while (dump_goes_on(dir) && monotonic_us() < until)
+		(void)nanosleep(&nap, NULL);
 	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
 	noted_thaw(path);
 	return layer_tree_remove(AT_FDCWD, dir, err);
