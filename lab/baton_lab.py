@@ -43,7 +43,7 @@ class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
-                 service_env=None, quiet=True, image_on=None):
+                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto"):
         self.name = name
         self.edges = edges
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
@@ -54,6 +54,8 @@ class Lab:
         self.quiet = quiet
         # hosts that get the service's image; others have to be sent it (C-Migr)
         self.image_on = image_on or self.hosts()
+        self.profile = profile  # of all edge servers: "baton", or "paper" to compare with
+        self.method = method  # of the service: "auto", "complete", "partial"
         self.env = {**os.environ, "BATON_LAB": name, "BATON_BUILD": str(self.build),
                     "BATON_LAB_RTT_MS": str(rtt_ms), "BATON_LAB_RATE_MB_S": str(rate_mb_s)}
         self.env.pop("BATON_LAB_DIR", None)
@@ -202,6 +204,8 @@ class Lab:
         here = address(f"pc{i}")
         return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
+                # the paper's way executes some requests twice: then answers cannot agree
+                + ('compare = "none"\n' if self.profile == "paper" else "")
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
                 + self._limits(self.limits["ap"]))
 
@@ -209,12 +213,13 @@ class Lab:
         here = address(f"pc{i}")
         env = ", ".join(f'"{e}"' for e in self.service_env)
         return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
-                f'transfer_listen = "{here}:7201"\n'
+                f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "baton/offload:small"\n    port = 7000\n'
                 '    codec = "frame"\n    sync = "replay"\n    memory_mb = 256\n'
+                f'    method = "{self.method}"\n'
                 + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
                 + self._limits(self.limits["es"]))
 

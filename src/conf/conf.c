@@ -56,8 +56,12 @@ static const struct setting settings[] = {
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] }" },
 	{ "service", ES, ES,
 	  "\"NAME\" { image = port = [codec = \"frame\"] [sync = \"replay\"] "
+	  "[method = \"auto|complete|partial\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
+	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
+	{ "compare", AP, 0,
+	  "\"answers\": both containers must answer alike before one takes over; or \"none\"" },
 	{ "state_dir", ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
@@ -263,6 +267,58 @@ static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 	return mistake(cfg, "sync = \"%.80s\": want \"replay\"", s);
 }
 
+static const char *const methods[] = {
+	[CONF_METHOD_AUTO] = "auto",
+	[CONF_METHOD_COMPLETE] = "complete",
+	[CONF_METHOD_PARTIAL] = "partial",
+};
+static const char *const profiles[] = {
+	[CONF_PROFILE_BATON] = "baton",
+	[CONF_PROFILE_PAPER] = "paper",
+};
+static const char *const comparisons[] = { "none", "answers" };
+
+/* Index of a word in a list. Return: -1 if it is not there */
+static int word_index(const char *const *words, size_t count, const char *word)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(words[i], word) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static int on_method(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = last_string(opt);
+
+	if (word_index(methods, ARRAY_SIZE(methods), s) >= 0)
+		return 0;
+	return mistake(cfg, "method = \"%.80s\": want \"auto\", \"complete\" or \"partial\"", s);
+}
+
+static int on_profile(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = last_string(opt);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (word_index(profiles, ARRAY_SIZE(profiles), s) >= 0)
+		return 0;
+	return mistake(cfg, "profile = \"%.80s\": want \"baton\" or \"paper\"", s);
+}
+
+static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = last_string(opt);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (word_index(comparisons, ARRAY_SIZE(comparisons), s) >= 0)
+		return 0;
+	return mistake(cfg, "compare = \"%.80s\": want \"answers\" or \"none\"", s);
+}
+
 static int on_list(cfg_t *cfg, cfg_opt_t *opt)
 {
 	if (cfg_opt_size(opt) > CONF_LIST_MAX)
@@ -451,6 +507,8 @@ static int copy_services(struct conf *c, cfg_t *cfg)
 		s->memory_bytes = (uint64_t)cfg_getint(from, "memory_mb") << 20;
 		s->cpu_millis = (uint32_t)cfg_getint(from, "cpu_millis");
 		s->start_ms = (uint32_t)cfg_getint(from, "start_timeout_ms");
+		s->method = (enum conf_method)word_index(methods, ARRAY_SIZE(methods),
+							 cfg_getstr(from, "method"));
 		r = copy_string(&s->image, cfg_getstr(from, "image"));
 		if (r == 0)
 			r = copy_list(&s->env, from, "env");
@@ -502,6 +560,9 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	copy_name(c->name, cfg_getstr(cfg, "name"));
 	copy_name(c->es, cfg_getstr(cfg, "es"));
 	copy_name(c->uses, cfg_getstr(cfg, "uses"));
+	c->profile = (enum conf_profile)word_index(profiles, ARRAY_SIZE(profiles),
+						   cfg_getstr(cfg, "profile"));
+	c->compare = word_index(comparisons, ARRAY_SIZE(comparisons), cfg_getstr(cfg, "compare"));
 	r = copy_string(&c->listen, cfg_getstr(cfg, "listen"));
 	if (r == 0)
 		r = copy_string(&c->station_listen, cfg_getstr(cfg, "station_listen"));
@@ -653,6 +714,9 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	(void)cfg_set_validate_func(cfg, "service|port", on_port);
 	(void)cfg_set_validate_func(cfg, "service|codec", on_codec);
 	(void)cfg_set_validate_func(cfg, "service|sync", on_sync);
+	(void)cfg_set_validate_func(cfg, "service|method", on_method);
+	(void)cfg_set_validate_func(cfg, "profile", on_profile);
+	(void)cfg_set_validate_func(cfg, "compare", on_compare);
 	(void)cfg_set_validate_func(cfg, "service|memory_mb", on_memory);
 	(void)cfg_set_validate_func(cfg, "service|cpu_millis", on_cpu);
 	(void)cfg_set_validate_func(cfg, "service|start_timeout_ms", on_start);
@@ -723,6 +787,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_INT("port", 0, CFGF_NONE),
 		CFG_STR("codec", "frame", CFGF_NONE),
 		CFG_STR("sync", "replay", CFGF_NONE),
+		CFG_STR("method", "auto", CFGF_NONE),
 		CFG_INT("memory_mb", 0, CFGF_NONE),
 		CFG_INT("cpu_millis", 0, CFGF_NONE),
 		CFG_INT("start_timeout_ms", START_MS_DEFAULT, CFGF_NONE),
@@ -749,6 +814,8 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", service, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
+		CFG_STR("profile", "baton", CFGF_NONE),
+		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),

@@ -21,6 +21,7 @@
  *     limits { grace_ms = 3000 }
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,6 +70,19 @@ enum conf_sync {
 	CONF_SYNC_REPLAY, /* it executes copies of the requests */
 };
 
+/** enum conf_method - What goes beside a container (the paper's C-Migr and P-Migr) */
+enum conf_method {
+	CONF_METHOD_AUTO,     /* what is predicted to take the shortest */
+	CONF_METHOD_COMPLETE, /* what the destination lacks of the image is sent to it */
+	CONF_METHOD_PARTIAL,  /* the image is there, or comes from a registry */
+};
+
+/** enum conf_profile - Which way an edge server migrates */
+enum conf_profile {
+	CONF_PROFILE_BATON,
+	CONF_PROFILE_PAPER, /* as the paper did it, to compare with */
+};
+
 /**
  * struct conf_service - A service that an edge server offers
  * @name:		What MUDs ask for
@@ -76,6 +90,7 @@ enum conf_sync {
  * @port:		Port in the container
  * @codec:		See enum conf_codec
  * @sync:		See enum conf_sync
+ * @method:		See enum conf_method
  * @memory_bytes:	Limit, 0: none
  * @cpu_millis:		Limit in thousandths of a CPU, 0: none
  * @start_ms:		Time until its port answers
@@ -88,6 +103,7 @@ struct conf_service {
 	uint16_t port;
 	enum conf_codec codec;
 	enum conf_sync sync;
+	enum conf_method method;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;
 	uint32_t start_ms;
@@ -116,6 +132,8 @@ struct conf_docker {
  * @peer, @peers:	Other programs
  * @service, @services:	es: services it offers
  * @docker:		es: its engine
+ * @profile:		es: see enum conf_profile
+ * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @events:		logrepo: file of the event log
@@ -138,6 +156,8 @@ struct conf {
 	struct conf_service *service;
 	size_t services;
 	struct conf_docker docker;
+	enum conf_profile profile;
+	bool compare;
 	char *state_dir;
 	char *checkpoint_dir;
 	char *events;

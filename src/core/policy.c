@@ -17,5 +17,6 @@ struct policy policy_default(void)
 		.drain_ms = 2000,
 		.standby_ms = 60000,
 		.idle_ms = 600000,
+		.compare = true,
 	};
 }

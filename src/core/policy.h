@@ -8,6 +8,7 @@
  * values. policy_default() gives the values that the documentation states.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@
  * @drain_ms:		wait for the idle instant of a cut (R12)
  * @standby_ms:		a copy that no access point asks for is dropped after this time
  * @idle_ms:		a session that no access point asks for is ended after this time
+ * @compare:		the answers of both containers must agree before authority moves (R5); without
+ *			it a copy counts as in sync when it has executed all
  */
 struct policy {
 	uint32_t sessions_max;
@@ -41,6 +44,7 @@ struct policy {
 	uint64_t drain_ms;
 	uint64_t standby_ms;
 	uint64_t idle_ms;
+	bool compare;
 };
 
 /** policy_default() - The documented values. Return: the structure by value */

@@ -40,6 +40,13 @@ struct container_address {
 	char started[CONTAINER_TIME_SIZE];
 };
 
+/** enum migration_method - What goes beside the container (the paper's C-Migr and P-Migr) */
+enum migration_method {
+	METHOD_AUTO,     /* what is predicted to take the shortest */
+	METHOD_COMPLETE, /* what the destination lacks of the image is sent to it */
+	METHOD_PARTIAL,  /* the image is there, or comes from a registry; never from the source */
+};
+
 /**
  * struct container_service - How the containers of a service are made
  * @name:		of the service
@@ -51,6 +58,7 @@ struct container_address {
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
  * @start_ms:		how long it may take until the port answers; 0: 30000
+ * @method:		what goes with them when they move
  *
  * Strings are copied by the calls that take the structure.
  */
@@ -64,6 +72,7 @@ struct container_service {
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;
 	uint32_t start_ms;
+	enum migration_method method;
 };
 
 /** struct container_found - One of our containers, as container_management_list() sees it */

@@ -370,6 +370,65 @@ int docker_engine_remove(struct docker_engine *de, const char *id, struct err *e
 	return r > 0 ? 0 : r;
 }
 
+int docker_engine_checkpoint(struct docker_engine *de, const char *id, const char *name,
+			     struct err *err)
+{
+	json_t *body = json_pack("{s:s, s:b}", "CheckpointID", name, "Exit", 0);
+	int r = body ? request_on(de, "checkpoint", "POST", "/containers/", id, "/checkpoints",
+				  body, NULL, err)
+		     : err_set(err, -ENOMEM, "docker checkpoint");
+
+	json_decref(body);
+	return r;
+}
+
+int docker_engine_checkpoint_remove(struct docker_engine *de, const char *id, const char *name,
+				    struct err *err)
+{
+	auto_free char *after = NULL;
+	auto_free char *quoted = escaped(name);
+	if (!quoted || asprintf(&after, "/checkpoints/%s", quoted) < 0)
+		return err_set(err, -ENOMEM, "docker checkpoint");
+	return request_on(de, "remove the checkpoint", "DELETE", "/containers/", id, after, NULL,
+			  NULL, err);
+}
+
+int docker_engine_start_from(struct docker_engine *de, const char *id, const char *name,
+			     struct err *err)
+{
+	auto_free char *after = NULL;
+	auto_free char *quoted = escaped(name);
+	if (!quoted || asprintf(&after, "/start?checkpoint=%s", quoted) < 0)
+		return err_set(err, -ENOMEM, "docker start");
+	int r = request_on(de, "start", "POST", "/containers/", id, after, NULL, NULL, err);
+	return r > 0 ? -ENOENT : r;
+}
+
+int docker_engine_commit(struct docker_engine *de, const char *id, char *image, size_t image_size,
+			 struct err *err)
+{
+	json_t *answer = NULL;
+	int r = request_on(de, "commit", "POST", "/commit?pause=0&container=", id, "", NULL,
+			   &answer, err);
+
+	if (r != 0)
+		return r;
+	const char *text = json_text(answer, "Id", NULL);
+	if (strlen(text) != 71 || strncmp(text, "sha256:", 7) || image_size < 72)
+		r = err_set(err, -EPROTO, "docker commit: the answer has no id");
+	else
+		memcpy(image, text, 72);
+	json_decref(answer);
+	return r;
+}
+
+int docker_engine_image_remove(struct docker_engine *de, const char *name, struct err *err)
+{
+	int r = request_on(de, "remove the image", "DELETE", "/images/", name, "", NULL, NULL, err);
+
+	return r > 0 ? 0 : r;
+}
+
 int docker_engine_events(struct docker_engine *de, const char *label, long long since,
 			 void (*event)(void *ctx, const json_t *json), void *ctx, struct err *err)
 {

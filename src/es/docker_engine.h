@@ -175,6 +175,47 @@ int docker_engine_start(struct docker_engine *de, const char *id, struct err *er
 int docker_engine_remove(struct docker_engine *de, const char *id, struct err *err);
 
 /**
+ * docker_engine_checkpoint() - Have the engine itself checkpoint a running container, which runs on
+ * @de:		Client
+ * @id:		Container
+ * @name:	of the checkpoint; its files lie below the container's directory in the engine's root
+ * @err:	Filled in on failure
+ *
+ * An experimental feature of the engine. All of the container's tasks are paused meanwhile.
+ *
+ * Return: 0, DOCKER_ENGINE_E_NONE, or negative error code
+ */
+int docker_engine_checkpoint(struct docker_engine *de, const char *id, const char *name,
+			     struct err *err);
+
+/** docker_engine_checkpoint_remove() - Delete it. Return: 0, DOCKER_ENGINE_E_NONE, or negative */
+int docker_engine_checkpoint_remove(struct docker_engine *de, const char *id, const char *name,
+				    struct err *err);
+
+/** docker_engine_start_from() - Start a container from a checkpoint that lies in its directory
+ *
+ * Return: 0, or negative error code
+ */
+int docker_engine_start_from(struct docker_engine *de, const char *id, const char *name,
+			     struct err *err);
+
+/**
+ * docker_engine_commit() - Make an image without a name of a container, which is not paused for it
+ * @de:		Client
+ * @id:		Container
+ * @image:	Set to the image's id, "sha256:..."
+ * @image_size:	Room there, at least 72
+ * @err:	Filled in on failure
+ *
+ * Return: 0, DOCKER_ENGINE_E_NONE, or negative error code
+ */
+int docker_engine_commit(struct docker_engine *de, const char *id, char *image, size_t image_size,
+			 struct err *err);
+
+/** docker_engine_image_remove() - Remove an image. Return: 0 (also if gone), or negative (in use) */
+int docker_engine_image_remove(struct docker_engine *de, const char *name, struct err *err);
+
+/**
  * docker_engine_events() - Follow the ends of containers that carry a label
  * @de:		Client
  * @label:	Name of the label

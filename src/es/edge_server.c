@@ -219,6 +219,7 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
 	memcpy(source.to_es, order->to_es, NAME_SIZE);
 	source.port = service->port;
+	source.method = service->method;
 	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
 	int r = migration_controller_start(es->migrations, order->session, &source, err);
 	crypto_wipe(source.secret, sizeof(source.secret));

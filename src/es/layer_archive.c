@@ -25,6 +25,7 @@
  * struct archive_writer - A stream being written
  * @links:	files of several names, so that the later ones refer to the first
  * @err:	of the call under way, for the sink
+ * @after:	called for each file that is complete, or NULL
  */
 struct archive_writer {
 	struct archive *archive;
@@ -36,6 +37,8 @@ struct archive_writer {
 	int cancel_fd;
 	uint8_t *piece;
 	struct archive_sent *sent;
+	archive_after after;
+	void *after_ctx;
 };
 
 /** struct sent_file - A file that went out under @path */
@@ -267,7 +270,11 @@ static int entry_write(struct archive_writer *w, struct archive_entry *e, int di
 	if (r == 0 && archive_write_header(w->archive, e) < ARCHIVE_WARN)
 		r = w->failed ? w->failed : archive_failed(w->archive, name, err);
 	archive_entry_free(e);
-	return r == 0 && fd >= 0 ? data_write(w, fd, size, err) : r;
+	if (r == 0 && fd >= 0)
+		r = data_write(w, fd, size, err);
+	if (r == 0 && w->after && archive_write_finish_entry(w->archive) < ARCHIVE_WARN)
+		r = w->failed ? w->failed : archive_failed(w->archive, name, err);
+	return r == 0 && w->after ? w->after(w->after_ctx, err) : r;
 }
 
 /** entry_refer() - Let the entry name the file that went out before instead of carrying it */
@@ -347,6 +354,12 @@ static int tree_write(struct archive_writer *w, int dirfd, const char *path, uns
 	}
 	(void)closedir(dir);
 	return r;
+}
+
+void archive_writer_after(struct archive_writer *w, archive_after after, void *ctx)
+{
+	w->after = after;
+	w->after_ctx = ctx;
 }
 
 int archive_writer_add(struct archive_writer *w, int dirfd, const char *root, int cancel_fd,
@@ -713,6 +726,12 @@ static int directories_finish(struct reader *in, bool set, struct err *err)
 int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
 		    uint64_t max_bytes, struct err *err)
 {
+	return archive_extract_each(source, ctx, roots, count, max_bytes, NULL, err);
+}
+
+int archive_extract_each(archive_source source, void *ctx, struct archive_root *roots, size_t count,
+			 uint64_t max_bytes, archive_after after, struct err *err)
+{
 	struct reader in = { .source = source,
 			     .ctx = ctx,
 			     .err = err,
@@ -739,6 +758,8 @@ int archive_extract(archive_source source, void *ctx, struct archive_root *roots
 				      : archive_failed(in.archive, "read an archive", err);
 		else
 			r = entry_read(&in, e, err);
+		if (r == 0 && after)
+			r = after(ctx, err);
 	}
 	int finished = directories_finish(&in, r == 0, err);
 	(void)archive_read_free(in.archive);

@@ -71,6 +71,16 @@ AUTO_DEFINE(archive_sent)
 void archive_writer_remember(struct archive_writer *w, struct archive_sent *sent);
 
 /**
+ * archive_after() - Called when a file of a stream is complete, with all that belongs to it
+ *
+ * Return: 0, or negative error code, which ends the stream
+ */
+typedef int (*archive_after)(void *ctx, struct err *err);
+
+/** archive_writer_after() - Have @after called for each file written from here on; NULL: no more */
+void archive_writer_after(struct archive_writer *w, archive_after after, void *ctx);
+
+/**
  * archive_writer_add() - Add all that is in a directory
  * @w:		Stream
  * @dirfd:	Directory; nothing may change in it meanwhile
@@ -122,3 +132,7 @@ struct archive_root {
  */
 int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
 		    uint64_t max_bytes, struct err *err);
+
+/** archive_extract_each() - As archive_extract(), and call @after with @ctx for each file made */
+int archive_extract_each(archive_source source, void *ctx, struct archive_root *roots, size_t count,
+			 uint64_t max_bytes, archive_after after, struct err *err);

@@ -112,6 +112,13 @@ static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
 	log_info("event log repository %s cannot be reached: %s", who, reason);
 }
 
+static enum migration_method method_of(enum conf_method method)
+{
+	return method == CONF_METHOD_COMPLETE  ? METHOD_COMPLETE
+	       : method == CONF_METHOD_PARTIAL ? METHOD_PARTIAL
+					       : METHOD_AUTO;
+}
+
 static void fill_services(struct program *p)
 {
 	const struct conf *c = p->conf;
@@ -128,6 +135,7 @@ static void fill_services(struct program *p)
 			.memory_bytes = from->memory_bytes,
 			.cpu_millis = from->cpu_millis,
 			.start_ms = from->start_ms,
+			.method = method_of(from->method),
 		};
 		memcpy(to->name, from->name, NAME_SIZE);
 	}
@@ -169,6 +177,7 @@ static void fill_configs(struct program *p)
 		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
+		.profile = c->profile == CONF_PROFILE_PAPER ? PROFILE_PAPER : PROFILE_BATON,
 	};
 }
 

@@ -5,7 +5,7 @@
  * Migration - one migration on one side, as its thread sees it
  *
  * Shared by migration_controller.c (the loop's side), migration_source.c and
- * migration_destination.c (the threads' side) and nobody else.
+ * migration_destination.c, migration_paper.c (the threads' side) and nobody else.
  *
  * A migration runs through a table of stages. On a failure the stage that failed and those before
  * it are undone, the last first.
@@ -24,6 +24,7 @@
 #include "es/layer.h"
 #include "es/layer_archive.h"
 #include "es/migration_controller.h"
+#include "es/transfer.h"
 #include "net/address.h"
 
 struct docker_engine;
@@ -122,6 +123,7 @@ struct migration {
 	struct wire_message offer;
 	char *offer_plan;
 	char id[CONTAINER_ID_SIZE];
+	char committed[80]; /* the paper's way: id of the image made of CT-x, "" if there is none */
 	char docker_root[PATH_MAX];
 	char upper[PATH_MAX];
 	char ahead[PATH_MAX];
@@ -157,6 +159,41 @@ struct migration_controller {
 };
 
 /* The actions of the stages, see the table in migration_controller.c: 0, or negative error code. */
+
+/* The paper's way, see migration_paper.c. */
+
+/** paper_source_prepare() - Look at CT-x, remember what it has executed, offer it */
+int paper_source_prepare(struct migration *m, struct err *err);
+
+/** paper_source_checkpoint() - T1: have the engine checkpoint CT-x */
+int paper_source_checkpoint(struct migration *m, struct err *err);
+
+/** paper_source_send_checkpoint() - T2: the checkpoint's files, one after the other */
+int paper_source_send_checkpoint(struct migration *m, struct err *err);
+
+/** paper_source_files() - T3: commit and save the container, or copy its UpperDir */
+int paper_source_files(struct migration *m, struct err *err);
+
+/** paper_source_send_files() - T4 */
+int paper_source_send_files(struct migration *m, struct err *err);
+
+/** paper_source_undo() - Remove checkpoint, image and copies; close the connection */
+void paper_source_undo(struct migration *m);
+
+/** paper_destination_prepare() - Judge the offer, say whether the image is here */
+int paper_destination_prepare(struct migration *m, struct err *err);
+
+/** paper_destination_checkpoint() - T2: keep the checkpoint's files until there is a CT-y */
+int paper_destination_checkpoint(struct migration *m, struct err *err);
+
+/** paper_destination_files() - T4: keep the saved image, or the layer */
+int paper_destination_files(struct migration *m, struct err *err);
+
+/** paper_destination_restore() - T5: load the image, create CT-y, put its files in place, start it */
+int paper_destination_restore(struct migration *m, struct err *err);
+
+/** paper_destination_undo() - Remove CT-y and what was kept for it */
+void paper_destination_undo(struct migration *m);
 
 /** source_prepare() - Look at CT-x, offer it, send what is immutable (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
@@ -211,6 +248,62 @@ void destination_report(struct migration *m);
 
 /** destination_clean() - After a success: wipe what was staged */
 void destination_clean(struct migration *m);
+
+/* Parts of stages that both ways have. */
+
+/**
+ * source_look() - Inspect CT-x and its image, and see whether it can be moved
+ * @m:		Migration
+ * @image:	Set on success only, a new reference
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int source_look(struct migration *m, json_t **image, struct err *err);
+
+/** source_work() - Make the work directory */
+int source_work(struct migration *m, struct err *err);
+
+/** source_layer() - Copy the layer as it is now into the work directory; the service runs */
+int source_layer(struct migration *m, struct err *err);
+
+/** source_offer() - Connect, offer the plan, learn whether the image is wanted */
+int source_offer(struct migration *m, struct err *err);
+
+/** source_drain() - Ask the daemon to hold and drain until it has (R12); migration_cut_taken() is owed */
+int source_drain(struct migration *m, struct err *err);
+
+/** source_tell_cut() - Send number and answer cache of the cut */
+int source_tell_cut(struct migration *m, struct err *err);
+
+/** source_trees() - Send trees; if the destination gave up meanwhile, learn why */
+int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,
+		 size_t count, struct err *err);
+
+/** destination_offer() - Let the source connect and say what it brings */
+int destination_offer(struct migration *m, struct err *err);
+
+/** destination_judge() - Read the plan. Could the container run here, and is there room for it? */
+int destination_judge(struct migration *m, struct err *err);
+
+/**
+ * destination_find_image() - Find the image here by name or by id: what counts is the layers
+ * @m:		Migration
+ * @name:	Set to the name or id it was found by
+ * @err:	Filled in on failure
+ *
+ * Return: 0, 1 if it is not here, or negative error code
+ */
+int destination_find_image(struct migration *m, char name[256], struct err *err);
+
+/** destination_accept() - Accept, and say what is wanted of the image */
+int destination_accept(struct migration *m, struct err *err);
+
+/** destination_create() - Create CT-y with CT-x's whole configuration; it is not started */
+int destination_create(struct migration *m, const char *image, struct err *err);
+
+/** destination_prove() - See that CT-y runs and its port answers */
+int destination_prove(struct migration *m, struct err *err);
 
 /**
  * migration_stage_done() - Have the loop call stage()

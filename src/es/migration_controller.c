@@ -52,6 +52,45 @@ static const struct migration_stage stages[] = {
 	{ "restore", source_confirm, destination_restore, NULL, NULL },
 };
 
+/* The same as the paper does it; NULL: nothing to do meanwhile. */
+static const struct migration_stage paper_stages[] = {
+	{ "prepare", paper_source_prepare, paper_destination_prepare, paper_source_undo,
+	  paper_destination_undo },
+	{ "T1", paper_source_checkpoint, NULL, NULL, NULL },
+	{ "T2", paper_source_send_checkpoint, paper_destination_checkpoint, NULL, NULL },
+	{ "T3", paper_source_files, NULL, NULL, NULL },
+	{ "T4", paper_source_send_files, paper_destination_files, NULL, NULL },
+	{ "T5", source_confirm, paper_destination_restore, NULL, NULL },
+};
+
+/** struct way - A table of stages */
+struct way {
+	const char *name;
+	const struct migration_stage *stage;
+	size_t stages;
+};
+
+static const struct way ways[] = {
+	[PROFILE_BATON] = { "baton", stages, ARRAY_SIZE(stages) },
+	[PROFILE_PAPER] = { "paper", paper_stages, ARRAY_SIZE(paper_stages) },
+};
+
+const char *migration_profile_name(enum migration_profile profile)
+{
+	return ways[profile].name;
+}
+
+const char *migration_method_name(enum migration_method method)
+{
+	static const char *const names[] = {
+		[METHOD_AUTO] = "auto",
+		[METHOD_COMPLETE] = "complete",
+		[METHOD_PARTIAL] = "partial",
+	};
+
+	return names[method];
+}
+
 /** enum note_kind - What a thread tells the loop */
 enum note_kind {
 	NOTE_CUT_WANTED,
@@ -199,13 +238,18 @@ int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
 /** stages_run() - Run all stages, then undo. Return: 0, or negative error code */
 static int stages_run(struct migration *m)
 {
+	const struct way *way = &ways[m->mc->config.profile];
 	size_t i;
 	int r = 0;
 
-	for (i = 0; i < ARRAY_SIZE(stages) && r == 0; i++) {
-		r = m->is_source ? stages[i].source(m, &m->err) : stages[i].destination(m, &m->err);
+	for (i = 0; i < way->stages && r == 0; i++) {
+		const struct migration_stage *stage = &way->stage[i];
+		int (*act)(struct migration *, struct err *) =
+			m->is_source ? stage->source : stage->destination;
+
+		r = act ? act(m, &m->err) : 0;
 		if (r < 0)
-			r = err_wrap(&m->err, r, "%s", stages[i].name);
+			r = err_wrap(&m->err, r, "%s", stage->name);
 	}
 	m->good = r == 0;
 	(void)pthread_mutex_lock(&m->lock);
@@ -215,8 +259,8 @@ static int stages_run(struct migration *m)
 	/* The source keeps nothing in either case, the destination what it has restored. */
 	while (i-- > 0) {
 		void (*undo)(struct migration *) =
-			m->is_source ? stages[i].source_undo
-				     : (m->good ? NULL : stages[i].destination_undo);
+			m->is_source ? way->stage[i].source_undo
+				     : (m->good ? NULL : way->stage[i].destination_undo);
 
 		if (undo)
 			undo(m);

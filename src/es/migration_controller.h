@@ -50,6 +50,18 @@ struct migration_controller;
 
 #define MIGRATION_ADDRESS_SIZE 128
 
+/** enum migration_profile - Which way migrations go; both edge servers must have the same */
+enum migration_profile {
+	PROFILE_BATON,
+	PROFILE_PAPER, /* a baseline for measurements, see migration_paper.c */
+};
+
+/** migration_profile_name() - "baton", "paper" */
+const char *migration_profile_name(enum migration_profile profile);
+
+/** migration_method_name() - "auto", "complete", "partial" */
+const char *migration_method_name(enum migration_method method);
+
 /**
  * struct migration_config - Settings, all strings borrowed for the life of the controller
  * @name:		of this edge server
@@ -68,6 +80,7 @@ struct migration_controller;
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
  * @compression:	zstd level; 0: 3
+ * @profile:		which way
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
  */
 struct migration_config {
@@ -86,6 +99,7 @@ struct migration_config {
 	uint32_t drain_tries;
 	uint32_t idle_ms;
 	int compression;
+	enum migration_profile profile;
 	bool test_late_snapshot;
 };
 
@@ -95,6 +109,7 @@ struct migration_config {
  * @service:	name of its service
  * @mud, @ap, @secret, @association, @epoch:	of the session now; copied into the offer
  * @port:	port the service listens on in the container
+ * @method:	what goes beside the container
  * @to_es:	name of the destination; its certificate must carry it
  * @to_address:	"HOST:PORT" of its transfer listener
  */
@@ -107,6 +122,7 @@ struct migration_source {
 	uint32_t association;
 	uint32_t epoch;
 	uint16_t port;
+	enum migration_method method;
 	char to_es[NAME_SIZE];
 	char to_address[MIGRATION_ADDRESS_SIZE];
 };

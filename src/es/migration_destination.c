@@ -41,8 +41,7 @@ static int receive(struct migration *m, enum wire_type type, struct wire_message
 	return 0;
 }
 
-/** offer_receive() - Let the source connect and say what it brings */
-static int offer_receive(struct migration *m, struct err *err)
+int destination_offer(struct migration *m, struct err *err)
 {
 	int r = tls_stream_accept(&m->stream, m->mc->tls, TAKE_FD(m->fd), 1u << WIRE_ROLE_ES,
 				  m->cancel_fd, MIGRATION_HELLO_MS, err);
@@ -83,12 +82,7 @@ static int space_check(const char *path, uint64_t bytes, const char *what, struc
 	return 0;
 }
 
-/**
- * image_find() - Find the image here, by name or by id: what counts is that the layers agree
- *
- * Return: 0, 1 if it is not here, or negative error code
- */
-static int image_find(struct migration *m, char name[256], struct err *err)
+int destination_find_image(struct migration *m, char name[256], struct err *err)
 {
 	/* The name first: whoever looks at the container, or moves it on, can read it. */
 	const char *const names[] = { json_text(m->plan, "image", "name", NULL),
@@ -130,8 +124,7 @@ static int leftover_remove(struct migration *m, const char *name, struct err *er
 	return docker_engine_remove(m->engine, name, err);
 }
 
-/** container_create() - Create CT-y with CT-x's whole configuration; it is not started */
-static int container_create(struct migration *m, const char *image, struct err *err)
+int destination_create(struct migration *m, const char *image, struct err *err)
 {
 	json_t *config = json_object_get(m->plan, "config");
 	uint16_t port = (uint16_t)json_integer_value(json_object_get(m->plan, "port"));
@@ -181,7 +174,7 @@ static int staged_make(struct migration *m, struct err *err)
 /** container_make() - Create CT-y and find out where its files go */
 static int container_make(struct migration *m, const char *image, struct err *err)
 {
-	int r = container_create(m, image, err);
+	int r = destination_create(m, image, err);
 
 	if (r == 0) {
 		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
@@ -194,13 +187,27 @@ static int container_make(struct migration *m, const char *image, struct err *er
 	return r;
 }
 
-/** plan_check() - Could the container run here, and is there room for it? */
-static int plan_check(struct migration *m, struct err *err)
+/** profile_check() - Does the source mean to do it the way we do? */
+static int profile_check(struct migration *m, struct err *err)
+{
+	const char *ours = migration_profile_name(m->mc->config.profile);
+	const char *theirs = json_text(m->plan, "profile", NULL);
+
+	if (!strcmp(*theirs ? theirs : migration_profile_name(PROFILE_BATON), ours))
+		return 0;
+	(void)err_set(err, -EPROTO, "%s has another profile than ours, \"%s\"",
+		      m->offer.offer.from_es, ours);
+	return -EPERM;
+}
+
+int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
 	json_t *info = NULL;
 	int r = migration_plan_parse(&m->plan, m->offer.offer.plan, m->offer.offer.plan_len, err);
 
+	if (r == 0)
+		r = profile_check(m, err);
 	if (r == 0)
 		r = migration_plan_fits_host(m->plan, m->mc->host, err);
 	if (r < 0)
@@ -222,8 +229,7 @@ static int plan_check(struct migration *m, struct err *err)
 	return r;
 }
 
-/** accept_send() - Accept, and say what is wanted of the image */
-static int accept_send(struct migration *m, struct err *err)
+int destination_accept(struct migration *m, struct err *err)
 {
 	struct wire_message accept = m->header;
 	char text[96];
@@ -285,19 +291,19 @@ static int image_want(struct migration *m, struct err *err)
 int destination_prepare(struct migration *m, struct err *err)
 {
 	char image[256];
-	int r = offer_receive(m, err);
+	int r = destination_offer(m, err);
 
 	if (r == 0)
 		r = migration_ask_offer(m, err);
 	if (r == 0)
 		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
 	if (r == 0)
-		r = plan_check(m, err);
+		r = destination_judge(m, err);
 	if (r == 0) {
-		r = image_find(m, image, err);
+		r = destination_find_image(m, image, err);
 		r = r < 0 ? r : r > 0 ? image_want(m, err) : container_make(m, image, err);
 	}
-	return r < 0 ? r : accept_send(m, err);
+	return r < 0 ? r : destination_accept(m, err);
 }
 
 /* --- the image (C-Migr) ------------------------------------------------------------------------ */
@@ -315,7 +321,7 @@ static int image_take(void *ctx, archive_source source, void *source_ctx, struct
 /* The engine works on the image, which may take long; the source would take silence for the end. */
 static int image_wait(void *ctx, struct err *err)
 {
-	return accept_send(ctx, err);
+	return destination_accept(ctx, err);
 }
 
 /** image_load() - Hand the engine what comes; it sees a whole archive only if all came right */
@@ -393,7 +399,7 @@ int destination_image(struct migration *m, struct err *err)
 	if (r == 0)
 		r = image_name(m, err);
 	if (r == 0) {
-		r = image_find(m, name, err);
+		r = destination_find_image(m, name, err);
 		r = r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
 	}
 	if (r == 0)
@@ -404,7 +410,7 @@ int destination_image(struct migration *m, struct err *err)
 	migration_stage_done(m, "IMAGE LOADED",
 			     "kind=image raw_bytes=%" PRIu64 " layers_here=%zu load_us=%" PRIu64,
 			     m->image_bytes, m->layers_here, monotonic_us() - began);
-	return accept_send(m, err);
+	return destination_accept(m, err);
 }
 
 /* --- after the image --------------------------------------------------------------------------- */
@@ -447,7 +453,8 @@ int destination_ahead(struct migration *m, struct err *err)
 	if (ahead < 0)
 		return err_set(err, -errno, "open %s", m->ahead);
 	struct archive_root root = { .name = "layer", .dirfd = ahead, .ahead = -1 };
-	return transfer_receive(m->stream, m->session, &root, 1, m->mc->config.max_bytes, err);
+	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, &root, 1,
+				m->mc->config.max_bytes, err);
 }
 
 void destination_ahead_undo(struct migration *m)
@@ -497,7 +504,7 @@ int destination_receive(struct migration *m, struct err *err)
 		{ .name = "memory", .dirfd = images, .plain = true, .ahead = -1 },
 		{ .name = "layer", .dirfd = upper, .ahead = ahead },
 	};
-	r = transfer_receive(m->stream, m->session, roots, ARRAY_SIZE(roots),
+	r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots, ARRAY_SIZE(roots),
 			     m->mc->config.max_bytes, err);
 	m->received_us = monotonic_us();
 	if (r == 0)
@@ -505,19 +512,11 @@ int destination_receive(struct migration *m, struct err *err)
 	return r;
 }
 
-/** restored_prove() - See that the old process continues, and that none was started afresh */
-static int restored_prove(struct migration *m, struct err *err)
+int destination_prove(struct migration *m, struct err *err)
 {
-	char path[PATH_MAX + 16];
 	uint16_t port = (uint16_t)json_integer_value(json_object_get(m->plan, "port"));
 	int r;
 
-	(void)snprintf(path, sizeof(path), "%s/restored", m->work);
-	if (access(path, F_OK) < 0)
-		return err_set(err, -EPROTO,
-			       "the engine started the container afresh: is '%s' baton-runtime, "
-			       "and does it look into %s?",
-			       m->mc->config.runtime, m->mc->config.staged_dir);
 	json_decref(m->inspect);
 	m->inspect = NULL;
 	r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
@@ -532,6 +531,20 @@ static int restored_prove(struct migration *m, struct err *err)
 		return 0;
 	r = container_port_wait(&m->where, PORT_MS, m->cancel_fd, err);
 	return r < 0 ? err_wrap(err, r, "the restored service does not answer") : 0;
+}
+
+/** restored_prove() - See that the old process continues, and that none was started afresh */
+static int restored_prove(struct migration *m, struct err *err)
+{
+	char path[PATH_MAX + 16];
+
+	(void)snprintf(path, sizeof(path), "%s/restored", m->work);
+	if (access(path, F_OK) < 0)
+		return err_set(err, -EPROTO,
+			       "the engine started the container afresh: is '%s' baton-runtime, "
+			       "and does it look into %s?",
+			       m->mc->config.runtime, m->mc->config.staged_dir);
+	return destination_prove(m, err);
 }
 
 int destination_restore(struct migration *m, struct err *err)

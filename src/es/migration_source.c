@@ -20,8 +20,7 @@
 #include "es/transfer.h"
 #include "net/tls_stream.h"
 
-/** container_look() - Inspect CT-x and its image, and see whether it can be moved */
-static int container_look(struct migration *m, json_t **image, struct err *err)
+int source_look(struct migration *m, json_t **image, struct err *err)
 {
 	json_t *findings = NULL;
 	int r = docker_engine_inspect(m->engine, m->source.container, &m->inspect, err);
@@ -53,20 +52,23 @@ static int layer_ahead(struct migration *m, struct err *err)
 	return layer_staging_update(m->layer, false, m->cancel_fd, &m->layer_stats, err);
 }
 
-/** layer_begin() - Make the work directory and the first copy of the layer */
-static int layer_begin(struct migration *m, struct err *err)
+int source_work(struct migration *m, struct err *err)
 {
-	char upper[PATH_MAX];
-	int r;
-
-	auto_free char *dir = NULL;
 	if (snprintf(m->work, sizeof(m->work), "%s/source-%016" PRIx64,
 		     m->mc->config.checkpoint_dir, m->session) >= (int)sizeof(m->work))
 		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.checkpoint_dir);
 	if (mkdir(m->work, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->work);
 	m->work_made = true;
-	r = migration_upper(upper, m->inspect, err);
+	return 0;
+}
+
+int source_layer(struct migration *m, struct err *err)
+{
+	char upper[PATH_MAX];
+	int r = migration_upper(upper, m->inspect, err);
+
+	auto_free char *dir = NULL;
 	if (r == 0 && asprintf(&dir, "%s/layer", m->work) < 0)
 		r = err_set(err, -ENOMEM, "copy the layer");
 	if (r == 0)
@@ -146,6 +148,13 @@ static int accept_receive(struct migration *m, int timeout_ms, struct err *err)
 	return r;
 }
 
+int source_offer(struct migration *m, struct err *err)
+{
+	int r = offer_send(m, err);
+
+	return r < 0 ? r : accept_receive(m, MIGRATION_ACCEPT_MS, err);
+}
+
 /** reason_learn() - The link may have broken because the destination has given up, and said why */
 static void reason_learn(struct migration *m, int r, struct err *err)
 {
@@ -158,11 +167,10 @@ static void reason_learn(struct migration *m, int r, struct err *err)
 		*err = failure;
 }
 
-/** stream_send() - Send trees; if the destination gave up meanwhile, learn why */
-static int stream_send(struct migration *m, struct transfer_tree *trees, size_t count,
-		       struct err *err)
+int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,
+		 size_t count, struct err *err)
 {
-	int r = transfer_send(m->stream, &m->header, trees, count, m->sent,
+	int r = transfer_send(m->stream, way, &m->header, trees, count, m->sent,
 			      m->mc->config.compression, m->cancel_fd, err);
 
 	reason_learn(m, r, err);
@@ -179,9 +187,11 @@ int source_prepare(struct migration *m, struct err *err)
 	m->header.association = m->source.association;
 	m->header.epoch = m->source.epoch;
 	if (r == 0)
-		r = container_look(m, &image, err);
+		r = source_look(m, &image, err);
 	if (r == 0)
-		r = layer_begin(m, err);
+		r = source_work(m, err);
+	if (r == 0)
+		r = source_layer(m, err);
 	if (r == 0) {
 		memory = cgroup_memory(
 			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));
@@ -190,9 +200,7 @@ int source_prepare(struct migration *m, struct err *err)
 	}
 	json_decref(image);
 	if (r == 0)
-		r = offer_send(m, err);
-	if (r == 0)
-		r = accept_receive(m, MIGRATION_ACCEPT_MS, err);
+		r = source_offer(m, err);
 	if (r == 0)
 		migration_stage_done(m, "PREPARED",
 				     "prepare_us=%" PRIu64 " layer_files=%" PRIu64
@@ -373,7 +381,7 @@ int source_ahead(struct migration *m, struct err *err)
 
 	if (r < 0)
 		return r;
-	return stream_send(m, &tree, 1, err);
+	return source_trees(m, TRANSFER_STREAM, &tree, 1, err);
 }
 
 /** runc_root_find() - Where runc keeps the state of the container, by the name of its runtime */
@@ -429,8 +437,7 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 	return layer_staging_update(m->layer, true, m->cancel_fd, &m->layer_stats, err);
 }
 
-/** drained_wait() - Ask the daemon to hold and drain until it has (R12) */
-static int drained_wait(struct migration *m, struct err *err)
+int source_drain(struct migration *m, struct err *err)
 {
 	for (uint32_t tries = 1;; tries++) {
 		int r = migration_ask_cut(m, err);
@@ -454,7 +461,7 @@ int source_cut(struct migration *m, struct err *err)
 	if (r == 0)
 		r = layer_ahead(m, err);
 	if (r == 0)
-		r = drained_wait(m, err);
+		r = source_drain(m, err);
 	if (r < 0)
 		return r;
 	ahead = m->layer_stats;
@@ -491,9 +498,19 @@ static void tree_sent(void *ctx, const struct transfer_tree *tree)
 			     memory ? m->cache_len : (size_t)0);
 }
 
-int source_send(struct migration *m, struct err *err)
+int source_tell_cut(struct migration *m, struct err *err)
 {
 	struct wire_message cut = m->header;
+
+	cut.type = WIRE_TRANSFER_CUT;
+	cut.cut.number = m->number;
+	cut.cut.cache = m->cache;
+	cut.cut.cache_len = m->cache_len;
+	return tls_stream_send_message(m->stream, &cut, err);
+}
+
+int source_send(struct migration *m, struct err *err)
+{
 	int r;
 
 	auto_close int images =
@@ -507,13 +524,9 @@ int source_send(struct migration *m, struct err *err)
 		  .done = tree_sent,
 		  .ctx = m },
 	};
-	cut.type = WIRE_TRANSFER_CUT;
-	cut.cut.number = m->number;
-	cut.cut.cache = m->cache;
-	cut.cut.cache_len = m->cache_len;
-	r = tls_stream_send_message(m->stream, &cut, err);
+	r = source_tell_cut(m, err);
 	if (r == 0)
-		r = stream_send(m, trees, ARRAY_SIZE(trees), err);
+		r = source_trees(m, TRANSFER_STREAM, trees, ARRAY_SIZE(trees), err);
 	return r;
 }
 

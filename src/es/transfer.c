@@ -11,7 +11,7 @@
 
 #define WINDOW_LOG_MAX 27 /* memory a sender can make us take: 128 MiB */
 
-/** struct sender - A stream on its way out */
+/** struct sender - A stream on its way out; @zstd is NULL if it is not compressed */
 struct sender {
 	struct tls_stream *stream;
 	const struct wire_message *header;
@@ -45,6 +45,25 @@ static int piece_send(struct sender *out, struct err *err)
 	return r;
 }
 
+/** gather() - Put bytes into pieces as they are, sending every piece that is full */
+static int gather(struct sender *out, const uint8_t *bytes, size_t len, struct err *err)
+{
+	while (len) {
+		size_t room = TRANSFER_PIECE - out->used;
+		size_t n = len < room ? len : room;
+		int r;
+
+		memcpy(out->piece + out->used, bytes, n);
+		out->used += n;
+		bytes += n;
+		len -= n;
+		r = out->used == TRANSFER_PIECE ? piece_send(out, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /** compress() - Put bytes through zstd, sending every piece that is full */
 static int compress(struct sender *out, const void *bytes, size_t len, ZSTD_EndDirective end,
 		    struct err *err)
@@ -72,15 +91,50 @@ static int compress(struct sender *out, const void *bytes, size_t len, ZSTD_EndD
 /* The archive's next bytes. */
 static int sender_take(void *ctx, const void *bytes, size_t len, struct err *err)
 {
-	return compress(ctx, bytes, len, ZSTD_e_continue, err);
+	struct sender *out = ctx;
+
+	return out->zstd ? compress(out, bytes, len, ZSTD_e_continue, err)
+			 : gather(out, bytes, len, err);
 }
 
 /** sender_flush() - Bring out all that went in so far */
 static int sender_flush(struct sender *out, ZSTD_EndDirective end, struct err *err)
 {
-	int r = compress(out, NULL, 0, end, err);
+	int r = out->zstd ? compress(out, NULL, 0, end, err) : 0;
 
 	return r < 0 ? r : piece_send(out, err);
+}
+
+/** acknowledge() - Say that a file has come whole, when they come one by one */
+static int acknowledge(struct tls_stream *stream, const struct wire_message *header,
+		       struct err *err)
+{
+	const struct wire_message m = { .type = WIRE_TRANSFER_ACCEPT,
+					.session = header->session,
+					.association = header->association,
+					.epoch = header->epoch };
+
+	return tls_stream_send_message(stream, &m, err);
+}
+
+/* A file is complete: the next one has to wait until the other side says so, too. */
+static int file_sent(void *ctx, struct err *err)
+{
+	struct sender *out = ctx;
+	struct wire_message m;
+	int r = piece_send(out, err);
+
+	if (r == 0)
+		r = tls_stream_receive_message(out->stream, &m, err);
+	if (r > 0)
+		return err_set(err, -EPROTO, "the destination ended the stream in the middle");
+	if (r == 0 && m.type == WIRE_TRANSFER_RESULT)
+		return err_set(err, -EPROTO, "%.*s", m.text.len > 300 ? 300 : (int)m.text.len,
+			       (const char *)m.text.bytes);
+	if (r == 0 && m.type != WIRE_TRANSFER_ACCEPT)
+		return err_set(err, -EPROTO, "the destination sends %s in the middle of a stream",
+			       wire_type_name(m.type));
+	return r;
 }
 
 /** struct trees - The trees of a transfer_send() */
@@ -99,6 +153,8 @@ static int trees_send(struct sender *out, void *ctx, struct err *err)
 
 	if (r == 0 && all->sent)
 		archive_writer_remember(archive, all->sent);
+	if (r == 0 && !out->zstd)
+		archive_writer_after(archive, file_sent, out);
 	for (size_t i = 0; i < all->count && r == 0; i++) {
 		struct transfer_tree *tree = &all->trees[i];
 		uint64_t before = out->bytes;
@@ -129,13 +185,34 @@ static int end_send(struct sender *out, struct err *err)
 	return tls_stream_send_message(out->stream, &m, err);
 }
 
+/** zstd_new() - Make a compressor. Return: NULL if there is no memory */
+static ZSTD_CCtx *zstd_new(int level, bool wide)
+{
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+
+	if (!zstd)
+		return NULL;
+	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel,
+				     level ? level : TRANSFER_LEVEL_DEFAULT);
+	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+	if (wide) {
+		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_enableLongDistanceMatching, 1);
+		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, WINDOW_LOG_MAX);
+	}
+	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
+	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, 1);
+	return zstd;
+}
+
 /**
  * stream_send() - Send what @body writes, and the end
  * @out:	stream, header and cancel_fd are set
+ * @way:	compressed or not
+ * @level:	of compression
  * @wide:	look for repetitions as far back as a receiver takes; costs memory on both sides
  * @body:	writes through sender_take(), is handed @ctx
  */
-static int stream_send(struct sender *out, int level, bool wide,
+static int stream_send(struct sender *out, enum transfer_way way, int level, bool wide,
 		       int (*body)(struct sender *out, void *ctx, struct err *err), void *ctx,
 		       struct err *err)
 {
@@ -147,20 +224,11 @@ static int stream_send(struct sender *out, int level, bool wide,
 		return r;
 	out->digest = digest;
 	out->piece = piece;
-	out->zstd = ZSTD_createCCtx();
-	if (!piece || !out->zstd) {
+	out->zstd = way == TRANSFER_STREAM ? zstd_new(level, wide) : NULL;
+	if (!piece || (way == TRANSFER_STREAM && !out->zstd)) {
 		(void)ZSTD_freeCCtx(out->zstd);
 		return err_set(err, -ENOMEM, "send a stream");
 	}
-	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel,
-				     level ? level : TRANSFER_LEVEL_DEFAULT);
-	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_checksumFlag, 1);
-	if (wide) {
-		(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_enableLongDistanceMatching, 1);
-		(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_windowLog, WINDOW_LOG_MAX);
-	}
-	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
-	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, 1);
 	r = body(out, ctx, err);
 	if (r == 0)
 		r = sender_flush(out, ZSTD_e_end, err);
@@ -168,14 +236,14 @@ static int stream_send(struct sender *out, int level, bool wide,
 	return r < 0 ? r : end_send(out, err);
 }
 
-int transfer_send(struct tls_stream *stream, const struct wire_message *header,
-		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
-		  int cancel_fd, struct err *err)
+int transfer_send(struct tls_stream *stream, enum transfer_way way,
+		  const struct wire_message *header, struct transfer_tree *trees, size_t count,
+		  struct archive_sent *sent, int level, int cancel_fd, struct err *err)
 {
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	struct trees all = { .trees = trees, .count = count, .sent = sent };
 
-	return stream_send(&out, level, false, trees_send, &all, err);
+	return stream_send(&out, way, level, false, trees_send, &all, err);
 }
 
 /** struct making - An archive that somebody else makes */
@@ -197,7 +265,7 @@ int transfer_send_stream(struct tls_stream *stream, const struct wire_message *h
 {
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
 	struct making making = { .make = make, .ctx = ctx };
-	int r = stream_send(&out, level, true, made_send, &making, err);
+	int r = stream_send(&out, TRANSFER_STREAM, level, true, made_send, &making, err);
 
 	*sent = out.bytes;
 	return r;
@@ -214,9 +282,10 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
 	return tls_stream_send_message(stream, &m, err);
 }
 
-/** struct receiver - A stream on its way in */
+/** struct receiver - A stream on its way in; @zstd is NULL if it is not compressed */
 struct receiver {
 	struct tls_stream *stream;
+	const struct wire_message *header; /* of acknowledgements */
 	uint64_t session;
 	struct crypto_sha256 *digest;
 	ZSTD_DCtx *zstd;
@@ -258,6 +327,20 @@ static int chunk_receive(struct receiver *in, struct err *err)
 		return err_set(err, -EPROTO, "the stream is not what was sent");
 	in->ended = true;
 	return 0;
+}
+
+/* The archive wants more bytes, of a stream that is not compressed. */
+static ssize_t plain_give(void *ctx, const void **bytes, struct err *err)
+{
+	struct receiver *in = ctx;
+	int r = 0;
+
+	do {
+		if (!in->ended)
+			r = chunk_receive(in, err);
+	} while (r == 0 && !in->ended && !in->in.size);
+	*bytes = in->in.src;
+	return r < 0 ? r : in->ended ? 0 : (ssize_t)in->in.size;
 }
 
 /* The archive wants more bytes. */
@@ -339,11 +422,41 @@ static int trees_receive(void *ctx, archive_source source, void *source_ctx, str
 	return archive_extract(source, source_ctx, to->roots, to->count, to->max_bytes, err);
 }
 
-int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
-		     size_t count, uint64_t max_bytes, struct err *err)
+static int file_received(void *ctx, struct err *err)
+{
+	struct receiver *in = ctx;
+
+	return acknowledge(in->stream, in->header, err);
+}
+
+/** files_receive() - Receive trees file by file */
+static int files_receive(struct receiver *in, struct extraction *to, struct err *err)
+{
+	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
+	const void *bytes;
+	int r = crypto_sha256_new(&digest, err);
+
+	in->digest = digest;
+	if (r == 0)
+		r = archive_extract_each(plain_give, in, to->roots, to->count, to->max_bytes,
+					 file_received, err);
+	while (r == 0 && !in->ended) {
+		ssize_t n = plain_give(in, &bytes, err);
+
+		r = n < 0 ? (int)n : 0;
+	}
+	return r;
+}
+
+int transfer_receive(struct tls_stream *stream, enum transfer_way way,
+		     const struct wire_message *header, struct archive_root *roots, size_t count,
+		     uint64_t max_bytes, struct err *err)
 {
 	struct extraction to = { .roots = roots, .count = count, .max_bytes = max_bytes };
-	int r = transfer_receive_stream(stream, session, trees_receive, &to, err);
+	struct receiver in = { .stream = stream, .session = header->session, .header = header };
+	int r = way == TRANSFER_STREAM
+			? transfer_receive_stream(stream, header->session, trees_receive, &to, err)
+			: files_receive(&in, &to, err);
 
 	return r < 0 ? err_wrap(err, r, "receive memory and layer") : 0;
 }

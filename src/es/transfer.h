@@ -27,6 +27,13 @@ struct tls_stream;
 #define TRANSFER_TREES_MAX     4
 #define TRANSFER_LEVEL_DEFAULT 3
 
+/** enum transfer_way - How trees go over a link */
+enum transfer_way {
+	TRANSFER_STREAM,       /* compressed, no round trip until the end */
+	TRANSFER_FILE_BY_FILE, /* as scp does it, and so the paper: uncompressed, and the next file
+				  begins when the receiver has acknowledged the one before */
+};
+
 /**
  * struct transfer_tree - A directory to send
  * @root:	Its name in the stream
@@ -46,6 +53,7 @@ struct transfer_tree {
 /**
  * transfer_send() - Send trees, and the end
  * @stream:	Connection
+ * @way:	How; the receiver must do it the same way
  * @header:	session, association and epoch of its messages are used
  * @trees:	What to send, in this order
  * @count:	At most TRANSFER_TREES_MAX
@@ -56,14 +64,15 @@ struct transfer_tree {
  *
  * Return: 0, or negative error code; the stream is of no use after that
  */
-int transfer_send(struct tls_stream *stream, const struct wire_message *header,
-		  struct transfer_tree *trees, size_t count, struct archive_sent *sent, int level,
-		  int cancel_fd, struct err *err);
+int transfer_send(struct tls_stream *stream, enum transfer_way way,
+		  const struct wire_message *header, struct transfer_tree *trees, size_t count,
+		  struct archive_sent *sent, int level, int cancel_fd, struct err *err);
 
 /**
  * transfer_receive() - Receive trees up to the end, and verify that they came whole
  * @stream:	Connection
- * @session:	Session whose transfer it must be
+ * @way:	How
+ * @header:	session of the transfer; association and epoch of its messages are used
  * @roots:	Where the trees go
  * @count:	Number of @roots
  * @max_bytes:	Most bytes of all files
@@ -71,8 +80,9 @@ int transfer_send(struct tls_stream *stream, const struct wire_message *header,
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
-int transfer_receive(struct tls_stream *stream, uint64_t session, struct archive_root *roots,
-		     size_t count, uint64_t max_bytes, struct err *err);
+int transfer_receive(struct tls_stream *stream, enum transfer_way way,
+		     const struct wire_message *header, struct archive_root *roots, size_t count,
+		     uint64_t max_bytes, struct err *err);
 
 /**
  * transfer_send_stream() - Send an archive that somebody else makes, and the end
@@ -95,7 +105,8 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
 
 /**
  * transfer_receive_stream() - Receive an archive up to the end, and verify that it came whole
- * @stream, @session:	as for transfer_receive()
+ * @stream:	Connection
+ * @session:	Session whose transfer it must be
  * @take:	Called once: reads the archive from @source with @source_ctx. What it got must not be
  *		used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take

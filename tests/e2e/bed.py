@@ -131,6 +131,8 @@ class BedTest(unittest.TestCase):
     ENV = ()
     RTT_MS = 200
     RATE_MB_S = 10
+    PROFILE = "baton"
+    METHOD = "auto"
     IMAGE_ON = None  # hosts that have the service's image; None: all
     maxDiff = 2000
     lab = None
@@ -140,7 +142,8 @@ class BedTest(unittest.TestCase):
     @classmethod
     def bring_up(cls):
         cls.lab = Lab(LAB_NAME, cls.EDGES, limits=cls.LIMITS, service_env=list(cls.ENV),
-                      rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S, image_on=cls.IMAGE_ON)
+                      rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S, image_on=cls.IMAGE_ON,
+                      profile=cls.PROFILE, method=cls.METHOD)
         BedTest.up = cls.lab
         cls.lab.__enter__()
         cls.clean = True

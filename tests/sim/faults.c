@@ -45,6 +45,7 @@ void faults_plan(struct world *w)
 		.drain_ms = 100 + roll(w, 300),
 		.standby_ms = 3000,
 		.idle_ms = 60000,
+		.compare = true,
 	};
 	for (unsigned int i = 0; i < p->muds; i++) {
 		w->mud[i].goal = 60 + roll(w, REQUESTS_MAX - 60);

@@ -28,18 +28,21 @@ static const char ap_conf[] =
 	"peer \"EdgeServer-1\" { role = \"es\" address = \"192.0.2.1:7200\" }\n"
 	"peer \"EdgeServer-2\" { role = es address = \"192.0.2.2:7200\" }\n"
 	"peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7100\" es = \"EdgeServer-2\" }\n"
-	"limits { grace_ms = 3000 }\n";
+	"limits { grace_ms = 3000 }\n"
+	"compare = \"none\"\n";
 
 static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "listen = \"192.0.2.1:7200\"\n"
 			      "transfer_listen = \"192.0.2.1:7201\"\n" PKI
 			      "docker { socket = \"/run/docker.sock\" exec_root = \"/run/runc\" }\n"
 			      "state_dir = \"state\"\n"
+			      "profile = \"paper\"\n"
 			      "checkpoint_dir = \"/run/baton\"\n"
 			      "service \"chain\" {\n"
 			      "  image = \"baton/chain\"\n"
 			      "  port = 9000\n"
 			      "  sync = \"replay\"\n"
+			      "  method = \"complete\"\n"
 			      "  codec = \"frame\"\n"
 			      "  memory_mb = 64\n"
 			      "  env = { \"TZ=UTC\", \"A=b=c\" }\n"
@@ -111,6 +114,8 @@ static void test_es(void **state)
 	assert_int_equal(s->port, 9000);
 	assert_int_equal(s->codec, CONF_CODEC_FRAME);
 	assert_int_equal(s->sync, CONF_SYNC_REPLAY);
+	assert_int_equal(s->method, CONF_METHOD_COMPLETE);
+	assert_int_equal(c->profile, CONF_PROFILE_PAPER);
 	assert_int_equal(s->memory_bytes, 64u << 20);
 	assert_int_equal(s->start_ms, 30000);
 	assert_string_equal(s->env[1], "A=b=c");
@@ -166,9 +171,15 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "3000 }", "3000", "" },
 	{ ap_conf, WIRE_ROLE_AP, "\"AP-2\" {", "\"AP-2 {", "" },
 	{ ap_conf, WIRE_ROLE_MUD, "x", "x", "is no setting of role \"mud\"" },
-	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":10: port = 70000: want 1" },
+	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":11: port = 70000: want 1" },
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "", "needs image and port" },
 	{ es_conf, WIRE_ROLE_ES, "\"replay\"", "\"pray\"", "want \"replay\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"complete\"", "\"whole\"",
+	  ":13: method = \"whole\": want \"auto\", \"complete\" or \"partial\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"paper\"", "\"fast\"", "profile = \"fast\": want" },
+	{ ap_conf, WIRE_ROLE_AP, "limits", "profile = \"paper\" limits",
+	  "profile is no setting of role" },
+	{ ap_conf, WIRE_ROLE_AP, "\"none\"", "\"some\"", "compare = \"some\": want" },
 	{ es_conf, WIRE_ROLE_ES, "\"frame\"", "\"http\"", "want \"frame\"" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
 	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
