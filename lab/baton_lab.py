@@ -43,8 +43,11 @@ class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
-                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto"):
+                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
+                 base="small"):
         self.name = name
+        self.base = base  # what the service's image is built on: see service/build-image.sh
+        self.image = f"baton/offload:{base}"
         self.edges = edges
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
         self.dir = self.build / "lab" / name
@@ -108,13 +111,13 @@ class Lab:
 
     def load_service(self):
         """Build the service's image if need be and load it where it is to be (image_on)."""
-        made = subprocess.run([ROOT / "service" / "build-image.sh", "--base", "small"],
+        made = subprocess.run([ROOT / "service" / "build-image.sh", "--base", self.base],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               check=False)
         if made.returncode:
             raise LabError(f"service/build-image.sh: {made.stderr}")
         tar = made.stdout.strip().splitlines()[-1]
-        loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, "baton/offload:small"],
+        loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, self.image],
                                   env=self.env, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True) for host in self.image_on]
         for load in loads:
@@ -217,7 +220,7 @@ class Lab:
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
-                + f'service "{SERVICE}" {{\n    image = "baton/offload:small"\n    port = 7000\n'
+                + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'
                 '    codec = "frame"\n    sync = "replay"\n    memory_mb = 256\n'
                 f'    method = "{self.method}"\n'
                 + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
