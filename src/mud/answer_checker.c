@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
+#include "mud/state_follower.h"
 #include "net/crypto.h"
 
 #define CHAIN CRYPTO_SHA256_SIZE
@@ -16,12 +17,15 @@
 struct slot {
 	uint8_t chain[CHAIN]; /* after this request */
 	bool answered;
+	uint8_t *bytes; /* the request, if there may be gaps, until its outcome is here */
+	size_t len;
 	struct answer_verdict verdict;
 };
 
 struct answer_checker {
 	struct crypto_sha256 *sha;
-	uint8_t chain[CHAIN]; /* after the last request sent */
+	uint8_t chain[CHAIN];            /* after the last request sent */
+	struct state_follower *follower; /* NULL: no gaps */
 	struct slot slot[WIRE_WINDOW];
 	uint64_t judged;   /* answers up to this number are in the totals */
 	uint64_t highest;  /* number of an answer that is here */
@@ -31,7 +35,7 @@ struct answer_checker {
 	struct answer_totals totals;
 };
 
-int answer_checker_new(struct answer_checker **ret, const char *seed, struct err *err)
+int answer_checker_new(struct answer_checker **ret, const char *seed, bool gaps, struct err *err)
 {
 	int r;
 
@@ -44,6 +48,9 @@ int answer_checker_new(struct answer_checker **ret, const char *seed, struct err
 	if (crypto_sha256_update(ac->sha, seed, strlen(seed)) < 0 ||
 	    crypto_sha256_final(ac->sha, ac->chain) < 0)
 		return err_set(err, -EIO, "answer checker: digest");
+	r = gaps ? state_follower_new(&ac->follower, ac->chain, err) : 0;
+	if (r < 0)
+		return r;
 	ac->totals.chain_ok = true;
 	ac->totals.state_ok = true;
 	*ret = TAKE_PTR(ac);
@@ -53,10 +60,25 @@ int answer_checker_new(struct answer_checker **ret, const char *seed, struct err
 struct answer_checker *answer_checker_free(struct answer_checker *ac)
 {
 	if (ac) {
+		for (size_t i = 0; i < WIRE_WINDOW; i++)
+			free(ac->slot[i].bytes);
+		state_follower_free(ac->follower);
 		crypto_sha256_free(ac->sha);
 		free(ac);
 	}
 	return NULL;
+}
+
+/* Keeps a request until it is known what to make of its answer */
+static int keep_request(struct slot *s, const void *bytes, size_t len, struct err *err)
+{
+	s->bytes = malloc(len ? len : 1);
+	if (!s->bytes)
+		return err_set(err, -ENOMEM, "keep a request of %zu bytes", len);
+	if (len)
+		memcpy(s->bytes, bytes, len);
+	s->len = len;
+	return 0;
 }
 
 int answer_checker_request(struct answer_checker *ac, uint64_t number, const void *bytes,
@@ -71,14 +93,28 @@ int answer_checker_request(struct answer_checker *ac, uint64_t number, const voi
 	    crypto_sha256_update(ac->sha, bytes, len) < 0 ||
 	    crypto_sha256_final(ac->sha, ac->chain) < 0)
 		return err_set(err, -EIO, "chain of request %llu", (unsigned long long)number);
+	free(s->bytes);
 	*s = (struct slot){ 0 };
 	memcpy(s->chain, ac->chain, CHAIN);
 	ac->totals.requests = number;
-	return 0;
+	return ac->follower ? keep_request(s, bytes, len, err) : 0;
+}
+
+/* Whether an answer shows a state that can be, and what it tells of the time before it */
+static void follow(struct answer_checker *ac, const struct slot *s, const uint8_t *theirs,
+		   struct answer_verdict *v)
+{
+	const struct state_follower_request request = { s->bytes, s->len };
+	enum state_follower_e shows =
+		state_follower_answer(ac->follower, &request, v->executed, theirs);
+
+	v->chain_ok = shows == STATE_FOLLOWER_GOES_ON;
+	v->restarted = shows == STATE_FOLLOWER_RESTARTED;
 }
 
 /* What the JSON of an answer says; all that is missing or of another type makes it no valid one */
-static void read_answer(const struct wire_data *a, const uint8_t *chain, struct answer_verdict *v)
+static void read_answer(struct answer_checker *ac, const struct wire_data *a, const struct slot *s,
+			struct answer_verdict *v)
 {
 	uint8_t theirs[CHAIN];
 
@@ -92,8 +128,11 @@ static void read_answer(const struct wire_data *a, const uint8_t *chain, struct 
 		v->executed = (uint64_t)json_integer_value(executed);
 	v->valid = json_is_integer(seq) && (uint64_t)json_integer_value(seq) == a->number &&
 		   v->executed && chain_text;
-	v->chain_ok = chain_text && hex_decode(theirs, CHAIN, chain_text) == 0 &&
-		      memcmp(theirs, chain, CHAIN) == 0;
+	if (chain_text && hex_decode(theirs, CHAIN, chain_text) == 0) {
+		v->chain_ok = memcmp(theirs, s->chain, CHAIN) == 0;
+		if (ac->follower && v->valid)
+			follow(ac, s, theirs, v);
+	}
 	v->state_ok = !log_agrees || json_is_true(log_agrees);
 	json_decref(json);
 }
@@ -113,8 +152,12 @@ static void judge(struct answer_checker *ac, const struct answer_verdict *v)
 	}
 	if (!v->chain_ok)
 		t->chain_ok = false;
-	if (!v->valid) {
+	if (!v->valid || (ac->follower && !v->chain_ok && !v->restarted)) {
 		t->wrong++;
+		return;
+	}
+	if (ac->follower) {
+		t->restarted += v->restarted;
 		return;
 	}
 	if (v->executed >= expected) {
@@ -160,7 +203,7 @@ void answer_checker_answer(struct answer_checker *ac, const struct wire_data *an
 		return; /* no such request waits: not judged */
 	if (answer->status == WIRE_OK) {
 		ac->totals.answered++;
-		read_answer(answer, s->chain, &v);
+		read_answer(ac, answer, s, &v);
 	}
 	if (v.in_order)
 		ac->highest = answer->number;
@@ -169,6 +212,20 @@ void answer_checker_answer(struct answer_checker *ac, const struct wire_data *an
 	s->answered = true;
 	s->verdict = v;
 	*verdict = v;
+	judge_all(ac);
+}
+
+void answer_checker_given_up(struct answer_checker *ac, uint64_t number, uint32_t connection)
+{
+	struct slot *s = &ac->slot[number % WIRE_WINDOW];
+	const struct state_follower_request request = { s->bytes, s->len };
+
+	if (number <= ac->judged || number > ac->totals.requests || s->answered)
+		return;
+	if (connection && s->bytes)
+		state_follower_doubt(ac->follower, &request, connection);
+	s->answered = true;
+	s->verdict = (struct answer_verdict){ .status = WIRE_E_FAILED, .state_ok = true };
 	judge_all(ac);
 }
 
@@ -193,5 +250,5 @@ struct answer_totals answer_checker_totals(const struct answer_checker *ac)
 bool answer_totals_good(const struct answer_totals *t)
 {
 	return t->requests > 0 && t->answered == t->requests && !t->lost && !t->duplicated &&
-	       !t->reordered && !t->wrong && t->chain_ok && t->state_ok;
+	       !t->reordered && !t->wrong && !t->restarted && t->chain_ok && t->state_ok;
 }

@@ -18,6 +18,20 @@
  *	duplicated	executions there were too many
  *	reordered	executed after a request with a higher number
  *	wrong		answers of another kind: not for this request, an error, another chain
+ *
+ * A client that gives requests up (mud/direct_client.h) may leave gaps, and what the service did is
+ * then followed from answer to answer. The state an answer shows is good if it comes of the state
+ * that the answer before it showed by executing, each once and in order, this request and before it
+ * any of those that were sent and given up in between: on each connection the first ones, for a
+ * connection keeps their order. If it comes that way of the state at the beginning instead, the
+ * service has begun anew.
+ *
+ *	lost		requests given up, or without an answer at the end
+ *	restarted	times the service had lost its state and begun anew
+ *	wrong		as above, and answers that show any other state
+ *
+ * chain_ok is false once anything was restarted or wrong; what follows is judged by what the
+ * service said then.
  */
 
 #include <stdbool.h>
@@ -35,8 +49,9 @@ struct err;
  * @status:	As it came; WIRE_E_FAILED if there was none
  * @valid:	It is an answer of the service to this very request
  * @executed:	Requests executed, as it says; 0 if it does not
- * @in_order:	All answers to earlier requests came before it
+ * @in_order:	No answer to a later request came before it
  * @chain_ok:	Its chain is the one computed here
+ * @restarted:	It shows that the service has begun anew
  * @state_ok:	false if it says that the service found its state damaged ("verify")
  */
 struct answer_verdict {
@@ -45,6 +60,7 @@ struct answer_verdict {
 	uint64_t executed;
 	bool in_order;
 	bool chain_ok;
+	bool restarted;
 	bool state_ok;
 };
 
@@ -56,6 +72,7 @@ struct answer_totals {
 	uint64_t duplicated;
 	uint64_t reordered;
 	uint64_t wrong;
+	uint64_t restarted;
 	uint64_t late;
 	bool chain_ok;
 	bool state_ok;
@@ -65,11 +82,13 @@ struct answer_totals {
  * answer_checker_new() - Begin with a service that has executed nothing
  * @ret:	Set on success only; owned by the caller
  * @seed:	Seed of the service ("baton" unless it is told otherwise)
+ * @gaps:	The client may give requests up, see above; else answer_checker_given_up() is not
+ *		to be called
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int answer_checker_new(struct answer_checker **ret, const char *seed, struct err *err);
+int answer_checker_new(struct answer_checker **ret, const char *seed, bool gaps, struct err *err);
 
 /** answer_checker_free() - Release it; @ac may be NULL. Return: NULL, always */
 struct answer_checker *answer_checker_free(struct answer_checker *ac);
@@ -97,6 +116,17 @@ int answer_checker_request(struct answer_checker *ac, uint64_t number, const voi
  */
 void answer_checker_answer(struct answer_checker *ac, const struct wire_data *answer,
 			   struct answer_verdict *verdict);
+
+/**
+ * answer_checker_given_up() - A request has no answer and will have none
+ * @ac:		Checker
+ * @number:	Number; outcomes, this and answers, come in the order of numbers
+ * @connection:	Connection it was sent on, 0 if it was not sent: then it was not executed
+ *
+ * Of more than STATE_FOLLOWER_DOUBTS_MAX (mud/state_follower.h) sent and given up in a row, the later ones are taken as not
+ * executed.
+ */
+void answer_checker_given_up(struct answer_checker *ac, uint64_t number, uint32_t connection);
 
 /** answer_checker_end() - No more answers will come: those that are missing are lost */
 void answer_checker_end(struct answer_checker *ac);

@@ -13,7 +13,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "mud/answer_checker.h"
+#include "mud/direct_client.h"
+#include "mud/service_client.h"
 #include "net/tls.h"
+#include "report/log_reporter.h"
 
 #define PROGRESS_TTY_MS   100
 #define PROGRESS_PLAIN_MS 1000
@@ -22,7 +25,8 @@
 
 struct emulated_user {
 	uv_loop_t *loop;
-	struct client *client;
+	struct service_client client;
+	struct log_reporter *reporter;
 	struct generator *generator;
 	struct answer_checker *checker;
 	struct run_record *record;
@@ -37,6 +41,8 @@ struct emulated_user {
 	uv_timer_t deadline; /* also ends the run from the event loop, see end_soon() */
 	uv_timer_t by_time;  /* moves that wait for a time */
 	uv_timer_t progress;
+	bool direct;
+	uint64_t patience_ms;
 	bool tty;
 	bool show;
 	bool ending;
@@ -56,7 +62,7 @@ static void show_progress(struct emulated_user *u, const char *end)
 	bool good = t.chain_ok && t.state_ok && !t.wrong;
 
 	(void)fprintf(stderr, "%ssent %" PRIu64 "  answered %" PRIu64 "  at %s  last %.1f ms%s%s%s",
-		      u->tty ? "\r" : "", t.requests, t.answered, client_ap(u->client),
+		      u->tty ? "\r" : "", t.requests, t.answered, service_client_ap(&u->client),
 		      run_record_last_ms(u->record), good ? "" : "  STATE DIFFERS",
 		      u->tty ? "\033[K" : "", end);
 }
@@ -122,20 +128,22 @@ static void close_all(struct emulated_user *u)
 	uv_close((uv_handle_t *)&u->by_time, on_timer_closed);
 	uv_close((uv_handle_t *)&u->progress, on_timer_closed);
 	generator_close(u->generator);
-	client_close(u->client, on_client_closed, u);
+	service_client_close(&u->client, on_client_closed, u);
 }
 
 static void report(struct emulated_user *u)
 {
 	struct run_summary s = {
 		.node = u->node,
-		.session = client_session(u->client),
+		.session = service_client_session(&u->client),
 		.service = u->service,
 		.totals = answer_checker_totals(u->checker),
 		.waited = generator_waited(u->generator),
 		.lost_reason = u->lost_reason,
 		.move = u->move,
 		.moves = u->moves,
+		.direct = u->direct,
+		.patience_ms = u->patience_ms,
 	};
 	struct run_times t;
 	struct err err = { 0 };
@@ -146,11 +154,12 @@ static void report(struct emulated_user *u)
 		u->good = false;
 	}
 	log_info("%" PRIu64 " requests: %" PRIu64 " answered, %" PRIu64 " lost, %" PRIu64
-		 " duplicated, %" PRIu64 " reordered, %" PRIu64 " wrong, chain %s; "
+		 " duplicated, %" PRIu64 " reordered, %" PRIu64 " wrong, %" PRIu64
+		 " restarts, chain %s; "
 		 "response ms: mean %.1f p50 %.1f p99 %.1f max %.1f",
 		 s.totals.requests, s.totals.answered, s.totals.lost, s.totals.duplicated,
-		 s.totals.reordered, s.totals.wrong, s.totals.chain_ok ? "ok" : "BROKEN", t.mean,
-		 t.p50, t.p99, t.max);
+		 s.totals.reordered, s.totals.wrong, s.totals.restarted,
+		 s.totals.chain_ok ? "ok" : "BROKEN", t.mean, t.p50, t.p99, t.max);
 }
 
 static void end_run(struct emulated_user *u)
@@ -161,8 +170,9 @@ static void end_run(struct emulated_user *u)
 		show_progress(u, "\n");
 	if (!generator_done(u->generator) && !u->lost_reason[0])
 		log_error("ended after %" PRIu64 " requests: %s", generator_sent(u->generator),
-			  u->started ? "stopped, or no answers for too long"
-				     : "no access point has taken the device");
+			  u->started  ? "stopped, or no answers for too long"
+			  : u->direct ? "no connection to the service came about"
+				      : "no access point has taken the device");
 	answer_checker_end(u->checker);
 	report(u);
 	close_all(u);
@@ -180,15 +190,17 @@ static void move_to(struct emulated_user *u, const char *ap, uint64_t sent)
 	struct run_move *m = &u->move[u->moves];
 	struct err err = { 0 };
 
-	if (name_equal(client_ap(u->client), ap))
+	if (name_equal(service_client_ap(&u->client), ap))
 		return;
-	if (client_move(u->client, ap, &err) < 0) {
+	if (service_client_move(&u->client, ap, &err) < 0) {
 		leave_progress_line(u);
 		log_error("%s", err.text);
 		return;
 	}
 	*m = (struct run_move){ .after_request = sent, .moved_us = run_record_now_us() };
 	(void)snprintf(m->ap, sizeof(m->ap), "%s", ap);
+	log_reporter_event_at(u->reporter, m->moved_us, "MOVE", service_client_session(&u->client),
+			      sent, "ap=%s old_ap=%s", ap, m[-1].ap);
 	u->moves++;
 }
 
@@ -216,6 +228,14 @@ static void on_by_time(uv_timer_t *timer)
 
 /* ---- requests and answers ---- */
 
+/* A request has its outcome: the next may go, or that was all */
+static void go_on(struct emulated_user *u)
+{
+	generator_resume(u->generator);
+	if (generator_done(u->generator) && !service_client_unanswered(&u->client))
+		end_run(u);
+}
+
 static void on_done(void *ctx, const struct wire_data *answer)
 {
 	struct emulated_user *u = ctx;
@@ -223,9 +243,16 @@ static void on_done(void *ctx, const struct wire_data *answer)
 
 	answer_checker_answer(u->checker, answer, &v);
 	run_record_answer(u->record, answer, &v);
-	generator_resume(u->generator);
-	if (generator_done(u->generator) && !client_unanswered(u->client))
-		end_run(u);
+	go_on(u);
+}
+
+static void on_given_up(void *ctx, uint64_t number, uint32_t connection)
+{
+	struct emulated_user *u = ctx;
+
+	answer_checker_given_up(u->checker, number, connection);
+	run_record_given_up(u->record, number);
+	go_on(u);
 }
 
 static bool send_request(void *ctx, uint64_t number, const char *payload, size_t len)
@@ -234,10 +261,10 @@ static bool send_request(void *ctx, uint64_t number, const char *payload, size_t
 	struct err err = { 0 };
 	uint64_t got = 0;
 
-	int r = client_request(u->client, payload, len, on_done, u, &got, &err);
+	int r = service_client_request(&u->client, payload, len, on_done, u, &got, &err);
 	if (r == CLIENT_E_FULL || r == CLIENT_E_LOST)
 		return false;
-	run_record_request(u->record, number, payload, len, client_ap(u->client));
+	run_record_request(u->record, number, payload, len, service_client_ap(&u->client));
 	if (r == 0)
 		r = answer_checker_request(u->checker, number, payload, len, &err);
 	if (r < 0) {
@@ -294,22 +321,44 @@ static const struct client_ops client_ops = {
 
 /* ---- the beginning ---- */
 
-static int start(struct emulated_user *u, const struct emulated_user_setup *setup, struct err *err)
+/* Makes the way to the service: through Baton, or straight there */
+static int make_client(struct emulated_user *u, const struct emulated_user_setup *setup,
+		       struct err *err)
 {
-	struct client_setup client = setup->client;
+	struct direct_client_setup direct = { .client = setup->client,
+					      .patience_ms = setup->patience_ms,
+					      .given_up = on_given_up };
+	struct direct_client *straight;
+	struct client *baton;
 	int r;
 
-	client.ops = &client_ops;
-	client.ctx = u;
-	r = answer_checker_new(&u->checker, setup->service_seed, err);
+	direct.client.ops = &client_ops;
+	direct.client.ctx = u;
+	if (setup->direct) {
+		r = direct_client_new(&straight, &direct, err);
+		if (r == 0)
+			u->client = service_client_direct(straight);
+	} else {
+		r = client_new(&baton, &direct.client, err);
+		if (r == 0)
+			u->client = service_client_by_baton(baton);
+	}
+	return r;
+}
+
+static int start(struct emulated_user *u, const struct emulated_user_setup *setup, struct err *err)
+{
+	int r;
+
+	r = answer_checker_new(&u->checker, setup->service_seed, setup->direct, err);
 	if (r == 0)
 		r = run_record_new(&u->record, setup->out, setup->requests.count, err);
 	if (r == 0)
 		r = generator_new(&u->generator, u->loop, &setup->requests, send_request, u, err);
 	if (r == 0)
-		r = client_new(&u->client, &client, err);
+		r = make_client(u, setup, err);
 	if (r == 0)
-		r = client_move(u->client, setup->start_ap, err);
+		r = service_client_move(&u->client, setup->start_ap, err);
 	return r;
 }
 
@@ -341,8 +390,11 @@ int emulated_user_new(struct emulated_user **ret, const struct emulated_user_set
 	if (!u)
 		return err_set(err, -ENOMEM, "emulated user");
 	u->loop = setup->client.loop;
+	u->reporter = setup->client.reporter;
 	u->plan = *setup->plan;
 	u->deadline_ms = setup->deadline_ms;
+	u->direct = setup->direct;
+	u->patience_ms = setup->patience_ms;
 	u->show = setup->progress;
 	u->tty = isatty(STDERR_FILENO);
 	(void)uv_timer_init(u->loop, &u->deadline); /* cannot fail */

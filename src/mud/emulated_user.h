@@ -4,8 +4,8 @@
 /*
  * Emulated user - a device that moves, its application that sends requests and checks the answers
  *
- *	mobility_management ---> client (core/mud_session) <---> access points
- *	offloading_request_generator ---^      |
+ *	mobility_management ----------> service_client ---> client <---> access points
+ *	offloading_request_generator ---^      |      \--> direct_client <---> service
  *	                                       v
  *	                       answer_checker, run_record
  *
@@ -28,6 +28,8 @@ struct err;
 /**
  * struct emulated_user_setup - A run; strings and structures are copied, unless said otherwise
  * @client:	As for client_new(), except @ops and @ctx
+ * @direct:	Go straight to the service: addresses of access points are those of the service there
+ * @patience_ms: Then: how long a request waits for a connection, see struct direct_client_setup
  * @start_ap:	Where the device is at first
  * @requests:	What to send
  * @plan:	How it moves
@@ -40,6 +42,8 @@ struct err;
  */
 struct emulated_user_setup {
 	struct client_setup client;
+	bool direct;
+	uint64_t patience_ms;
 	const char *start_ap;
 	struct generator_plan requests;
 	const struct mobility_management *plan;

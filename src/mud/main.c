@@ -19,7 +19,9 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/policy.h"
+#include "mud/direct_client.h"
 #include "mud/emulated_user.h"
+#include "net/address.h"
 #include "net/tls.h"
 #include "report/log_reporter.h"
 
@@ -33,6 +35,9 @@ struct run {
 	const char *out;
 	uint64_t deadline_s;
 	bool progress;
+	const char *direct[CONF_LIST_MAX]; /* where the service is, for each access point */
+	size_t directs;
+	uint64_t patience_ms;
 };
 
 /* struct program - All that lives while the loop runs */
@@ -145,6 +150,28 @@ static int set_progress(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_direct(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+	struct address a;
+	int r = address_parse(&a, value, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "--direct");
+	if (run->directs == CONF_LIST_MAX)
+		return err_set(err, -EINVAL, "--direct %.60s: at most %d", value, CONF_LIST_MAX);
+	run->direct[run->directs++] = value;
+	return 0;
+}
+
+static int set_patience(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->patience_ms, value, 0, DIRECT_CLIENT_PATIENCE_MS_MAX, "patience-ms",
+		      err);
+}
+
 static const struct options_extra extra[] = {
 	{ "requests", "N", "requests to send (100)", set_requests },
 	{ "interval-ms", "MS", "time from one to the next (100); 0: as fast as answers allow",
@@ -158,6 +185,12 @@ static const struct options_extra extra[] = {
 	{ "out", "DIR", "write responses.csv, requests.txt, answers.txt, mud.json there", set_out },
 	{ "deadline-s", "S", "give up when answers are missing for this long (60)", set_deadline },
 	{ "progress", NULL, "show how it goes", set_progress },
+	{ "direct", "IP:PORT",
+	  "no Baton: the service as reached from the first AP; repeat for "
+	  "each further one",
+	  set_direct },
+	{ "patience-ms", "MS", "--direct: a request waits so long for a connection (1000)",
+	  set_patience },
 	{ 0 },
 };
 
@@ -214,13 +247,34 @@ static int catch_signal(struct program *p, uv_signal_t *handle, int signum)
 	return uv_signal_start(handle, on_signal, signum);
 }
 
+/* The access points; with --direct, the service as it is reached from there. Return: how many */
+static size_t list_aps(struct client_ap *aps, const struct conf *c, const struct run *run)
+{
+	size_t count = 0;
+
+	if (run->directs) {
+		for (; count < run->directs; count++)
+			aps[count] = (struct client_ap){ c->ap[count], run->direct[count] };
+		return count;
+	}
+	for (size_t i = 0; i < c->peers; i++) {
+		if (c->peer[i].role == WIRE_ROLE_AP)
+			aps[count++] = (struct client_ap){ c->peer[i].name, c->peer[i].address };
+	}
+	return count;
+}
+
 static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
 {
 	const struct policy policy = policy_of(c);
-	struct client_ap aps[CONF_PEERS_MAX];
-	size_t count = 0;
+	struct client_ap aps[CONF_PEERS_MAX > CONF_LIST_MAX ? CONF_PEERS_MAX : CONF_LIST_MAX];
 	int r;
 
+	if (run->directs > c->aps)
+		return err_set(err, -EINVAL,
+			       "--direct was given %zu times, but there are %zu access points: see "
+			       "ap in the configuration",
+			       run->directs, c->aps);
 	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
 	if (r < 0)
 		return r;
@@ -238,10 +292,6 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 	r = log_reporter_new(&p->reporter, &report, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < c->peers; i++) {
-		if (c->peer[i].role == WIRE_ROLE_AP)
-			aps[count++] = (struct client_ap){ c->peer[i].name, c->peer[i].address };
-	}
 	const struct emulated_user_setup setup = {
 		.client = { .loop = &p->loop,
 			    .tls = p->tls,
@@ -251,8 +301,10 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 					.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
 					.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
 			    .aps = aps,
-			    .ap_count = count,
+			    .ap_count = list_aps(aps, c, run),
 			    .reporter = p->reporter },
+		.direct = run->directs > 0,
+		.patience_ms = run->patience_ms,
 		.start_ap = c->ap[0],
 		.requests = run->requests,
 		.plan = &run->plan,
@@ -295,6 +347,7 @@ int main(int argc, char **argv)
 		.requests = { .count = 100, .interval_ms = 100, .work = 32, .seed = 1 },
 		.service_seed = "baton",
 		.deadline_s = 60,
+		.patience_ms = DIRECT_CLIENT_PATIENCE_MS,
 	};
 	const struct options options = {
 		.program = "baton-mud",

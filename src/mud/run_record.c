@@ -17,7 +17,8 @@
 struct row {
 	uint64_t sent_us;
 	uint64_t answered_us; /* 0: not yet */
-	uint64_t sent_ns;     /* steady clock: response times must not jump with UTC */
+	bool given_up;
+	uint64_t sent_ns; /* steady clock: response times must not jump with UTC */
 	double response_ms;
 	char ap[NAME_SIZE];
 	struct answer_verdict verdict;
@@ -172,7 +173,7 @@ static void write_rows(struct run_record *rr, bool missing_too)
 	while (rr->written < rr->sent) {
 		struct row *row = &rr->row[(rr->written + 1) % WIRE_WINDOW];
 
-		if (!row->answered_us && !missing_too)
+		if (!row->answered_us && !row->given_up && !missing_too)
 			return;
 		rr->written++;
 		if (rr->responses)
@@ -194,6 +195,14 @@ void run_record_answer(struct run_record *rr, const struct wire_data *answer,
 	rr->response_ms[rr->answered++] = row->response_ms;
 	if (rr->answers)
 		keep_answer(rr, row, answer);
+	write_rows(rr, false);
+}
+
+void run_record_given_up(struct run_record *rr, uint64_t number)
+{
+	if (number > rr->sent || number <= rr->written)
+		return;
+	rr->row[number % WIRE_WINDOW].given_up = true;
 	write_rows(rr, false);
 }
 
@@ -256,14 +265,18 @@ static void write_json(FILE *to, const struct run_summary *s, const struct run_t
 
 	(void)fprintf(to, "{\n  \"node\": \"%s\",\n  \"session\": \"%016" PRIx64 "\",\n", s->node,
 		      s->session);
-	(void)fprintf(to, "  \"service\": \"%s\",\n", s->service);
+	(void)fprintf(to, "  \"service\": \"%s\",\n  \"way\": \"%s\",\n", s->service,
+		      s->direct ? "direct" : "baton");
+	if (s->direct)
+		(void)fprintf(to, "  \"patience_ms\": %" PRIu64 ",\n", s->patience_ms);
 	(void)fprintf(to,
 		      "  \"requests\": %" PRIu64 ",\n  \"answered\": %" PRIu64 ",\n"
 		      "  \"lost\": %" PRIu64 ",\n  \"duplicated\": %" PRIu64 ",\n"
 		      "  \"reordered\": %" PRIu64 ",\n  \"wrong\": %" PRIu64 ",\n"
-		      "  \"late\": %" PRIu64 ",\n  \"waited\": %" PRIu64 ",\n",
+		      "  \"restarted\": %" PRIu64 ",\n  \"late\": %" PRIu64 ",\n"
+		      "  \"waited\": %" PRIu64 ",\n",
 		      n->requests, n->answered, n->lost, n->duplicated, n->reordered, n->wrong,
-		      n->late, s->waited);
+		      n->restarted, n->late, s->waited);
 	(void)fprintf(to, "  \"chain_ok\": %s,\n  \"state_ok\": %s,\n  \"good\": %s,\n",
 		      truth(n->chain_ok), truth(n->state_ok), truth(answer_totals_good(n)));
 	(void)fprintf(to, "  \"session_lost\": ");

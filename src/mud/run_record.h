@@ -8,7 +8,8 @@
  *	answers.txt	answer to each request, one a line, in the order of the requests; a line is
  *			empty if there was none
  *	responses.csv	number, sent_us, answered_us (UTC), response_ms, ap (at sending), status
- *			("ok", "lost", or the name of a wire status), executed, in_order (0 or 1)
+ *			("ok", "lost", or the name of a wire status), executed, in_order (0 or 1).
+ *			A device that goes straight to the service: sent_us is when it was due
  *	mud.json	summary; see run_record_finish()
  *
  * Lines are written in the order of the requests, as soon as all before them are known.
@@ -43,6 +44,8 @@ struct run_move {
  * @lost_reason: Why the session was lost; empty if it was not
  * @move:	Handoffs, the first association being the first entry
  * @moves:	How many
+ * @direct:	Whether the device went straight to the service
+ * @patience_ms: Then: how long a request waited for a connection
  */
 struct run_summary {
 	const char *node;
@@ -53,6 +56,8 @@ struct run_summary {
 	const char *lost_reason;
 	const struct run_move *move;
 	size_t moves;
+	bool direct;
+	uint64_t patience_ms;
 };
 
 /** struct run_times - Response times in milliseconds, of the answered requests */
@@ -84,6 +89,9 @@ void run_record_request(struct run_record *rr, uint64_t number, const char *payl
 void run_record_answer(struct run_record *rr, const struct wire_data *answer,
 		       const struct answer_verdict *v);
 
+/** run_record_given_up() - Request @number will have no answer: it is lost */
+void run_record_given_up(struct run_record *rr, uint64_t number);
+
 /** run_record_last_ms() - Response time of the answer that came last */
 double run_record_last_ms(const struct run_record *rr);
 
@@ -93,8 +101,8 @@ uint64_t run_record_now_us(void);
 /**
  * run_record_finish() - Write what is left and mud.json
  * @rr:		Record
- * @s:		Summary; mud.json has its members by name, "moves" as a list, and "response_ms" with
- *		mean, p50, p99 and max
+ * @s:		Summary; mud.json has its members by name ("way": "baton" or "direct"), "moves" as a
+ *		list, and "response_ms" with mean, p50, p99 and max
  * @times:	Set to the response times
  * @err:	Filled in on failure
  *

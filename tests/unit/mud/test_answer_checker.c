@@ -85,7 +85,7 @@ static int begin(void **state)
 	(void)state;
 	service = (struct service){ 0 };
 	digest(service.chain, "baton", 5, "", 0);
-	return answer_checker_new(&ac, "baton", NULL);
+	return answer_checker_new(&ac, "baton", false, NULL);
 }
 
 static int end(void **state)
