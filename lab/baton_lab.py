@@ -8,6 +8,7 @@ their network and their Docker engines.
     pc<i>    baton-es EdgeServer-<i>       7200 access points and operators, 7201 migrations
              baton-ap AP-<i>               7100 access points and operators, 7101 devices
     logrepo  baton-logrepo LogRepo         7300
+    registry docker-registry               5000, only if asked for
     laptop   baton-mud USER
 
 baton-es runs as root inside its engine's namespaces; baton-ap and baton-logrepo run without any
@@ -35,7 +36,7 @@ class LabError(Exception):
 
 def address(host):
     """Address of a lab host, as the header of lab/lab lays down."""
-    fixed = {"logrepo": 101, "laptop": 102}
+    fixed = {"logrepo": 101, "laptop": 102, "registry": 103}
     return f"10.77.0.{fixed[host] if host in fixed else int(host[2:])}"
 
 
@@ -44,10 +45,13 @@ class Lab:
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
-                 base="small"):
+                 base="small", registry=None):
         self.name = name
         self.base = base  # what the service's image is built on: see service/build-image.sh
-        self.image = f"baton/offload:{base}"
+        # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
+        # the usual ones; it is empty until push_service()
+        self.registry = registry
+        self.image = ("registry:5000/" if registry else "") + f"baton/offload:{base}"
         self.edges = edges
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
         self.dir = self.build / "lab" / name
@@ -80,6 +84,8 @@ class Lab:
 
     def up(self):
         self.lab("up", self.edges)
+        if self.registry:
+            self.lab("registry", "up", *([] if self.registry is True else self.registry))
         self._make_files()
         return self
 
@@ -124,6 +130,10 @@ class Lab:
             _, errors = load.communicate()
             if load.returncode:
                 raise LabError(f"load the service's image: {errors}")
+
+    def push_service(self, host="pc1"):
+        """Put the service's image from a host that has it into the registry."""
+        self.docker(host, "push", "--quiet", self.image)
 
     # --- files ---------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ BUILD_PACKAGES=(
 	libprotobuf-c-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev make meson ninja-build
 	pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
-RUN_PACKAGES=(docker.io gnuplot-nox iproute2 iptables mmdebstrap procps tini)
+RUN_PACKAGES=(docker-registry docker.io gnuplot-nox iproute2 iptables mmdebstrap procps tini)
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
