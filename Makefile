@@ -3,7 +3,7 @@
 
 BUILD := build
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build demo test check bench lab-up lab-down fmt clean
+.PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -21,6 +21,10 @@ build: configure ## compile the programs and tests into build/
 demo: setup ## move a user's container between two edge servers, live, with a report
 	@$(MAKE) --no-print-directory build
 	@lab/demo
+
+experiment: setup ## the paper's experiment, hours; QUICK=1: a short form of it, ten minutes
+	@$(MAKE) --no-print-directory build
+	@lab/experiment $(if $(QUICK),--quick)
 
 test: setup ## run all tests; the last line says how many passed and failed
 	@$(MAKE) --no-print-directory build

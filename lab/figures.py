@@ -153,9 +153,13 @@ def response_time(report, rows, out):
     """Draw response_time.svg and response_time.png into @out"""
     if not rows:
         raise FigureError("there are no requests to draw")
-    script = script_of(report, rows, rows[0]["sent"])
+    draw(script_of(report, rows, rows[0]["sent"]), out, "response_time")
+
+
+def draw(script, out, name):
+    """Draw a script into <name>.svg and <name>.png; {TITLE} in it is the size of a title's font"""
     for kind, terminal in FORMATS.items():
-        path = out / f"response_time.{kind}"
+        path = out / f"{name}.{kind}"
         whole = (f"set terminal {terminal}\nset output {quote_path(path)}\n"
                  + script.replace("{TITLE}", "18" if kind == "svg" else "14"))
         try:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """one_run - one run of the device on a lab: up, follow it, save the raw files, down
 
-What is shown meanwhile is the business of whoever runs it: lab/demo shows all, lab/experiment a line.
+What is shown meanwhile is the business of whoever runs it: lab/demo shows all, lab/experiment a
+line.
 """
 
 import contextlib
@@ -108,7 +109,7 @@ def ignore_signals():
 
 
 class Run:
-    """One run. What is shown is said by say(), news(), status() and clear(), which do nothing here."""
+    """One run. What is shown is said by say(), news(), status(), clear(), which do nothing here."""
 
     keep = False  # leave the lab up
     hold_signals = staticmethod(ignore_signals)  # before taking down

@@ -135,13 +135,13 @@ def stage_list(begin, end, marks):
     return stages
 
 
-def paper_marks(prepared, t1, t2, t3, t4):
+def paper_marks(prepared, t1, t2, t3, t4, complete):
     """Stages up to T4 in the order of the paper's Table 1: memory goes before files are recorded"""
     return [("prepare", "versions and space checked", prepared),
             ("checkpoint", "T1: memory, by the engine itself", t1["t"]),
             ("send memory", "T2", t2["t"]),
             ("record files", "T3: not of the same instant as the memory", t3["t"]),
-            ("send layer", "T4", t4["t"] if t4 else None)]
+            ("send image" if complete else "send layer", "T4", t4["t"] if t4 else None)]
 
 
 def migration(events, done, earliest):
@@ -177,8 +177,10 @@ def migration(events, done, earliest):
     cut = t1["number"] if t1 else 0
     fence = fenced["number"] if fenced else t8["number"] if t8 else cut
     t3 = this.last("T3", source)
+    # The paper's C-Migr sends an image of the whole container where others send its layer.
+    committed = t4 if t4 and fields(t4).get("kind") == "image" else None
     if t2 and t3 and t3["t"] > t2["t"]:
-        captured = paper_marks(at(prepared), t1, t2, t3, t4)
+        captured = paper_marks(at(prepared), t1, t2, t3, t4, committed)
     else:
         captured = [
             ("prepare", "files copied aside" if image else
@@ -203,8 +205,6 @@ def migration(events, done, earliest):
                       ("load image", "and new container created", at(loaded))]
     if len(starts) > 1:
         marks.insert(0, ("retries", f"{len(starts) - 1} attempts that failed", again["t"]))
-    # The paper's C-Migr sends an image of the whole container where others send its layer.
-    committed = t4 if fields(t4 or {}).get("kind") == "image" else None
     layer = None if committed else t4
     images += [committed] if committed else []
     early = sum(number(e, "sent_bytes") for e in ahead)
@@ -485,8 +485,10 @@ def migration_text(one, style):
            f"log {size(sent['log'])}")
     if sent["image"]:
         layers = one["image_layers"]
-        yield (f"                   image {size(raw['image'])} -> {size(sent['image'])}: "
-               f"{plural(layers['sent'], 'layer')}, {layers['there']} were there")
+        # The paper's way sends one image of the whole, and counts no layers.
+        parts = (f"{plural(layers['sent'], 'layer')}, {layers['there']} were there"
+                 if sum(layers.values()) else "of the whole container")
+        yield f"                   image {size(raw['image'])} -> {size(sent['image'])}: {parts}"
     yield (f"                   in all {size(total)}"
            + (f" at {one['sent_mb_per_s']} MB/s" if one["sent_mb_per_s"] else "")
            + f", {size(one['bytes_after_cut'])} of it after the cut")
