@@ -61,12 +61,18 @@ def is_edge(name):
     return name.startswith("EdgeServer-")
 
 
+def counted(run, rows):
+    """The requests that means over the run are of: not those that some sets send in addition"""
+    return [row for row in rows if row["number"] <= run["configuration"]["requests"]]
+
+
 def numbers(run, made, rows):
     """All numbers of one run that tables show. @made: its report.json; @rows: its requests"""
     move = (made.get("migrations") or [{}])[0]
     at, sent = move.get("at", {}), move.get("bytes") or made.get("bytes") or {}
     count, longest = interruptions(rows, run["configuration"]["interval_ms"])
-    whole, phases = made.get("response_ms_whole_run") or {}, made.get("response_ms") or {}
+    phases = made.get("response_ms") or {}
+    whole = report.response_times(counted(run, rows)) if rows else {"mean": made.get("mean_ms")}
     link = run.get("link", {}).get("measured", {})
     wan = (run.get("resources") or {}).get("wan", {})
     traced = at["switch"] - at["cut"] if at.get("switch") and at.get("cut") else None
@@ -74,7 +80,7 @@ def numbers(run, made, rows):
         "migration_s": made.get("migration_s"),
         "freeze_ms": made.get("freeze_ms"),
         "traced_s": traced,
-        "response_ms": whole.get("mean"),
+        "response_ms": whole["mean"],
         "response_before_ms": (phases.get("before") or {}).get("mean"),
         "response_during_ms": (phases.get("during") or {}).get("mean"),
         "response_after_ms": (phases.get("after") or {}).get("mean"),
@@ -116,7 +122,7 @@ def load(out):
             offset = made.get("clock_offset_us", {}).get("USER", 0)
             rows = report.read_rows(path / "responses.csv", offset)
             found.setdefault(name, []).append({
-                "path": path, "number": int(path.name), "run": run, "report": made, "rows": rows,
+                "path": path, "number": int(path.name), "run": run, "report": made, "rows": counted(run, rows),
                 "numbers": numbers(run, made, rows)})
     return found
 

@@ -42,7 +42,7 @@ class ExperimentRun(one_run.Run):
 
     def __init__(self, lab_name, wanted, out, identity, shown):
         super().__init__(make_lab(lab_name, wanted), out, {
-            "requests": wanted["requests"], "interval_ms": wanted["interval_ms"],
+            "requests": plan.requests_sent(wanted), "interval_ms": wanted["interval_ms"],
             "moves": [f"{wanted['handoff_at']}:AP-2"], "rtt_ms": wanted["rtt_ms"],
             "rate_mb_s": wanted["rate_mb_s"], "deadline_s": DEADLINE_S})
         self.shown = shown
@@ -97,7 +97,7 @@ def make_peer(wanted, out, identity):
     peers = importlib.import_module("peers")
     one_run.prepare_out(out)
     began = time.monotonic()
-    made = peers.run_peer(wanted["peer"], out, requests=wanted["requests"],
+    made = peers.run_peer(wanted["peer"], out, requests=plan.requests_sent(wanted),
                           interval_ms=wanted["interval_ms"],
                           move=wanted["handoff_at"], base=wanted["base"],
                           complete=wanted["method"] == "complete")

@@ -58,7 +58,7 @@ def one_line(made):
     """What came of a run, in a line"""
     if made.get("migration_s") is None:
         return "no migration; " + "; ".join(made.get("problems") or ["no reason given"])
-    whole = made.get("response_ms_whole_run") or {}
+    whole = made.get("response_ms_whole_run") or {}  # with requests that tables do not count
     words = [f"migration {made['migration_s']:.2f} s",
              f"mean response {report.millis(whole.get('mean'))} ms", f"{made.get('lost', 0)} lost"]
     return ", ".join(words + (made.get("problems") or made.get("flaws") or ["state equal"]))

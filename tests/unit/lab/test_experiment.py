@@ -34,11 +34,11 @@ def made_run(name, migration_s=None, mean=10.0, traced=2.0, rows=None, form=None
               "stages_ms": [{"name": "prepare", "ms": 400.0}, {"name": "switch", "ms": 600.0}],
               }] if migrated else []
     made = {"migration_s": migration_s, "freeze_ms": 80.0, "migrations": moves, "requests": 200,
-            "response_ms_whole_run": {"mean": mean}, "state_equal": True, "good": migrated,
+            "state_equal": True, "good": migrated,
             "lost": 0, "duplicated": 0, "reordered": 0, "wrong": 0, "replayed": 3, **more}
     run = {"configuration": plan.configuration(name, form or plan.FULL), "finished": True,
            "begun": "2026-01-02T03:04:05Z", "commit": "abc"}
-    rows = rows or responses(1.0, 2.0, 200.0)
+    rows = rows or responses(mean)
     return {"path": pathlib.Path(name, "01"), "number": 1, "run": run, "report": made, "rows": rows,
             "numbers": results.numbers(run, made, rows)}
 
@@ -135,13 +135,15 @@ class Redo(unittest.TestCase):
 class Left(unittest.TestCase):
     def test_nothing_known(self):
         self.assertEqual(plan.left_s(["C-paper"], [], plan.QUICK),
-                         80 + plan.OVERHEAD_S["small"])
+                         70 + 40 + plan.OVERHEAD_S["small"])
 
     def test_known(self):
         """A set takes what it took, another what was guessed, as far as guesses were right"""
-        guess = plan.guess_s(plan.configuration("C-paper", plan.QUICK))
-        finished = [("C-paper", guess * 2), ("C-paper", guess * 2)]
-        self.assertAlmostEqual(plan.left_s(["C-paper", "P-baton"], finished, plan.QUICK), guess * 4)
+        long, short = (plan.guess_s(plan.configuration(name, plan.QUICK))
+                       for name in ("C-paper", "P-baton"))
+        finished = [("C-paper", long * 2), ("C-paper", long * 2)]
+        self.assertAlmostEqual(plan.left_s(["C-paper", "P-baton"], finished, plan.QUICK),
+                               long * 2 + short * 2)
 
     def test_words(self):
         self.assertEqual([plan.duration(s) for s in (5, 89, 91, 3540, 3600, 5000)],
@@ -173,6 +175,15 @@ class Statistics(unittest.TestCase):
         sums = results.summary(runs)
         self.assertEqual((sums["migration_s"]["n"], sums["response_ms"]["n"]), (1, 1))
         self.assertEqual((sums["lost"]["n"], sums["lost"]["max"]), (2, 7))
+
+    def test_extra_requests(self):
+        """What a set sends beyond the paper's run is in no mean, but what befalls it counts"""
+        form = {**plan.FULL, "requests": 2}
+        one = made_run("C-paper", 100.0, rows=responses(10.0, 20.0, 3000.0), form=form)
+        self.assertEqual(plan.requests_sent(one["run"]["configuration"]), 42)
+        self.assertEqual(one["numbers"]["response_ms"], 15.0)
+        self.assertEqual((one["numbers"]["interruptions"], one["numbers"]["longest_ms"]),
+                         (1, 3000.0))
 
     def test_stages_add_up(self):
         """Also where runs differ in their stages"""
