@@ -55,7 +55,8 @@ class Story:
 
 # Known, and no news: others of the same instant tell it.
 QUIET = ("CLOCK OFFSET", "ASSOCIATION REQUEST", "REASSOCIATION RESPONSE", "MOVE NOTIFY",
-         "MOVE RESPONSE", "MIGRATION ANNOUNCED", "READY", "T3", "SWITCH COMPLETE")
+         "MOVE RESPONSE", "MIGRATION ANNOUNCED", "READY", "T3", "SWITCH COMPLETE",
+         "MOVE", "FENCE")
 # All else that is not known is shown as it is; these in red.
 BAD = ("MIGRATION FAILED", "ARRIVAL FAILED", "CONTAINER FAILED", "CONTAINER DIED", "SESSION LOST",
        "DIVERGED", "EVENTS DROPPED", "REASSOCIATION REFUSED", "MOVE REFUSED", "OUT OF MEMORY")
