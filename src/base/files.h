@@ -2,8 +2,10 @@
 #pragma once
 
 /*
- * Open files of a process
+ * Files of a process
  */
+
+#include <stddef.h>
 
 /**
  * files_raise_limit() - Allow this process as many open files as the system lets it have
@@ -12,3 +14,6 @@
  * What cannot be raised stays; the limits then show as errors of single connections.
  */
 void files_raise_limit(void);
+
+/** files_write() - Write all of it. Return: 0, or negative error code */
+int files_write(int fd, const void *bytes, size_t len);

@@ -64,6 +64,7 @@ static const struct setting settings[] = {
 	  "\"answers\": both containers must answer alike before one takes over; or \"none\"" },
 	{ "state_dir", ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
+	{ "image_dir", ES, 0, "\"PATH\": images on their way, on disk (images in state_dir)" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
 	{ "limits", EVERY_ROLE, 0, "{ NAME = VALUE ... }: see below" },
 };
@@ -573,6 +574,11 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	if (r == 0)
 		r = copy_path(&c->checkpoint_dir, cfg_getstr(cfg, "checkpoint_dir"), path);
 	if (r == 0)
+		r = copy_path(&c->image_dir, cfg_getstr(cfg, "image_dir"), path);
+	if (r == 0 && c->state_dir && !c->image_dir &&
+	    asprintf(&c->image_dir, "%s/images", c->state_dir) < 0)
+		r = -ENOMEM;
+	if (r == 0)
 		r = copy_path(&c->events, cfg_getstr(cfg, "events"), path);
 	if (r == 0)
 		r = copy_peers(c, cfg);
@@ -818,6 +824,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
+		CFG_STR("image_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),
 		CFG_SEC("limits", limits, CFGF_NODEFAULT),
 		CFG_END(),
@@ -868,6 +875,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->docker.runtime);
 	free(c->state_dir);
 	free(c->checkpoint_dir);
+	free(c->image_dir);
 	free(c->events);
 	free(c);
 	return NULL;

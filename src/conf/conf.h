@@ -136,6 +136,7 @@ struct conf_docker {
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
+ * @image_dir:		es: images on their way, on disk; by default "images" in @state_dir
  * @events:		logrepo: file of the event log
  * @ap, @aps:		mud: access points in the order of its way
  * @limit:		By enum conf_limit_id
@@ -160,6 +161,7 @@ struct conf {
 	bool compare;
 	char *state_dir;
 	char *checkpoint_dir;
+	char *image_dir;
 	char *events;
 	char (*ap)[NAME_SIZE];
 	size_t aps;

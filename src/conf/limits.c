@@ -34,6 +34,8 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 			      "a copy that no access point asks for is dropped after this" },
 	[CONF_IDLE_MS] = { "idle_ms", 600000, 1000, 86400000, "ms",
 			   "a session that no access point asks for ends after this" },
+	[CONF_ARRIVAL_MS] = { "arrival_ms", 600000, 0, 86400000, "ms",
+			      "what came of an image is kept so long for the next attempt" },
 	[CONF_MIGRATIONS_MAX] = { "migrations_max", 4, 1, 64, "",
 				  "migrations of an edge server at a time; others wait" },
 	[CONF_STALL_MS] = { "stall_ms", 15000, 1000, 600000, "ms",

@@ -3,10 +3,14 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/files.h"
 
 #define PIECE      (256u << 10)
 #define HEX_DIGITS 64
@@ -19,23 +23,6 @@ struct reading {
 	struct err *err;
 	int failed;
 	size_t entries;
-};
-
-/**
- * struct image_archive - An archive being written
- * @err:	of the call under way, for the sink
- * @manifest:	has passed
- */
-struct image_archive {
-	const struct image_rules *rules;
-	struct archive *archive;
-	archive_sink sink;
-	void *ctx;
-	struct err *err;
-	int failed;
-	bool manifest;
-	uint64_t bytes;
-	uint8_t *piece;
 };
 
 /** enum kind - What an entry is, by its name */
@@ -170,34 +157,31 @@ static int manifest_check(const json_t *manifest, const struct image_rules *rule
  * @in:		Archive, at its entry
  * @e:		The entry
  * @rules:	What it must say
- * @text:	Set to its bytes; to be freed by the caller
- * @len:	Set to their number
+ * @failed:	Set to the error code, if there is one
  *
  * Return: its JSON, a new reference, or NULL with the error set
  */
 static json_t *manifest_read(struct reading *in, struct archive_entry *e,
-			     const struct image_rules *rules, char **text, size_t *len, int *failed)
+			     const struct image_rules *rules, int *failed)
 {
 	int64_t size = archive_entry_size(e);
 	json_t *manifest;
 
-	*text = NULL;
 	if (archive_entry_filetype(e) != AE_IFREG || size <= 0 || size > IMAGE_MANIFEST_MAX) {
 		*failed = err_set(in->err, -EPROTO, "image archive: its manifest has %lld bytes",
 				  (long long)size);
 		return NULL;
 	}
-	*len = (size_t)size;
-	*text = malloc(*len);
-	if (!*text) {
+	auto_free char *text = malloc((size_t)size);
+	if (!text) {
 		*failed = err_set(in->err, -ENOMEM, "image archive");
 		return NULL;
 	}
-	if (archive_read_data(in->archive, *text, *len) != (la_ssize_t)*len) {
+	if (archive_read_data(in->archive, text, (size_t)size) != (la_ssize_t)size) {
 		*failed = complain(in->archive, in->failed, in->err);
 		return NULL;
 	}
-	manifest = json_loadb(*text, *len, JSON_REJECT_DUPLICATES, NULL);
+	manifest = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, NULL);
 	if (!manifest)
 		*failed = err_set(in->err, -EPROTO, "image archive: its manifest is no JSON");
 	else
@@ -209,231 +193,288 @@ static json_t *manifest_read(struct reading *in, struct archive_entry *e,
 	return manifest;
 }
 
-/** manifest_find() - Read up to the manifest. Return: 0, or negative error code */
-static int manifest_find(struct reading *in, const struct image_rules *rules, json_t **ret)
+/* --- what an engine saves ---------------------------------------------------------------------- */
+
+/**
+ * struct unpacking - An archive being taken apart
+ * @dirfd:	where to: each file under the digits of its name until the manifest tells what it is
+ * @links:	from a layer's name to that of the layer which is the same
+ * @bytes:	of all files so far
+ */
+struct unpacking {
+	struct reading in;
+	const struct image_rules *rules;
+	int dirfd;
+	json_t *links;
+	json_t *manifest;
+	uint64_t bytes;
+	uint8_t *piece;
+};
+
+/** stored_name() - Under what name a file waits: the digits of its own */
+static void stored_name(char to[HEX_DIGITS + 1], const char *name)
 {
+	const char *slash = strrchr(name, '/');
+	const char *digits = is_digest(name) ? name : slash ? slash + 1 : name;
+
+	(void)snprintf(to, HEX_DIGITS + 1, "%.*s", HEX_DIGITS, digits);
+}
+
+/** file_unpack() - Keep a regular file */
+static int file_unpack(struct unpacking *up, struct archive_entry *e)
+{
+	int64_t left = archive_entry_size(e);
+	char name[HEX_DIGITS + 1];
+
+	if (left < 0 || up->bytes > up->rules->max_bytes ||
+	    (uint64_t)left > up->rules->max_bytes - up->bytes)
+		return err_set(up->in.err, -EFBIG, "image archive: more than %llu bytes",
+			       (unsigned long long)up->rules->max_bytes);
+	up->bytes += (uint64_t)left;
+	stored_name(name, archive_entry_pathname(e));
+	auto_close int fd =
+		openat(up->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(up->in.err, -errno, "create %s", name);
+	while (left > 0) {
+		la_ssize_t n = archive_read_data(up->in.archive, up->piece, PIECE);
+
+		if (n <= 0)
+			return complain(up->in.archive, up->in.failed, up->in.err);
+		if (files_write(fd, up->piece, (size_t)n) < 0)
+			return err_set(up->in.err, -errno, "write %s", name);
+		left -= n;
+	}
+	return 0;
+}
+
+/** link_unpack() - Remember that a layer is the same as another one */
+static int link_unpack(struct unpacking *up, struct archive_entry *e)
+{
+	const char *to = archive_entry_symlink(e);
+
+	if (!to || strncmp(to, "../", 3) != 0 || kind_of(to + 3) != KIND_LAYER)
+		return err_set(up->in.err, -EPROTO, "image archive: a link to no layer");
+	if (json_object_set_new(up->links, archive_entry_pathname(e), json_string(to + 3)) < 0)
+		return err_set(up->in.err, -ENOMEM, "image archive");
+	return 0;
+}
+
+/** entry_unpack() - Keep an entry, or not */
+static int entry_unpack(struct unpacking *up, struct archive_entry *e)
+{
+	const char *name = archive_entry_pathname(e);
+	enum kind kind = kind_of(name);
+	int r = 0;
+
+	if (kind == KIND_OTHER)
+		return 0;
+	if (kind == KIND_MANIFEST && up->manifest)
+		return err_set(up->in.err, -EPROTO, "image archive: two manifests");
+	if (kind == KIND_MANIFEST) {
+		up->manifest = manifest_read(&up->in, e, up->rules, &r);
+		return r;
+	}
+	if (archive_entry_hardlink(e))
+		return err_set(up->in.err, -EPROTO, "image archive: a link to no layer");
+	if (archive_entry_filetype(e) == AE_IFREG)
+		return file_unpack(up, e);
+	if (archive_entry_filetype(e) == AE_IFLNK && kind == KIND_LAYER)
+		return link_unpack(up, e);
+	return err_set(up->in.err, -EPROTO, "image archive: %.80s is no file", name);
+}
+
+/** stored_take() - Give a file the name it is to have */
+static int stored_take(struct unpacking *up, const char *name, const char *as)
+{
+	const char *same = json_string_value(json_object_get(up->links, name));
+	char stored[HEX_DIGITS + 1];
+
+	stored_name(stored, same ? same : name);
+	if (linkat(up->dirfd, stored, up->dirfd, as, 0) < 0)
+		return err_set(up->in.err, errno == ENOENT ? -EPROTO : -errno,
+			       "image archive: %.80s is missing", name);
+	return 0;
+}
+
+/** all_take() - Name configuration and layers, and forget the rest */
+static int all_take(struct unpacking *up)
+{
+	const json_t *one = json_array_get(up->manifest, 0);
+	const json_t *layers = json_object_get(one, "Layers");
+	char as[IMAGE_LAYER_NAME];
+	int fd = openat(up->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int r;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(up->in.err, -ENOMEM, "image archive");
+	}
+	r = stored_take(up, json_string_value(json_object_get(one, "Config")), IMAGE_CONFIG);
+	for (size_t i = 0; i < json_array_size(layers) && r == 0; i++) {
+		image_layer_name(as, i);
+		r = stored_take(up, json_string_value(json_array_get(layers, i)), as);
+	}
+	while ((entry = readdir(dir)))
+		if (is_digest(entry->d_name))
+			(void)unlinkat(up->dirfd, entry->d_name, 0);
+	(void)closedir(dir);
+	return r;
+}
+
+int image_archive_unpack(const struct image_rules *rules, archive_source source, void *ctx,
+			 int dirfd, struct err *err)
+{
+	struct unpacking up = { .in = { .source = source, .ctx = ctx, .err = err },
+				.rules = rules,
+				.dirfd = dirfd,
+				.links = json_object() };
 	struct archive_entry *e;
 	int r;
 
-	while ((r = reading_next(in, &e)) > 0) {
-		auto_free char *text = NULL;
-		size_t len;
-		json_t *manifest;
-
-		if (kind_of(archive_entry_pathname(e)) != KIND_MANIFEST)
-			continue;
-		manifest = manifest_read(in, e, rules, &text, &len, &r);
-		if (manifest)
-			*ret = json_incref(json_object_get(json_array_get(manifest, 0), "Layers"));
-		json_decref(manifest);
-		return r;
-	}
-	return r < 0 ? r : err_set(in->err, -EPROTO, "image archive: no manifest");
-}
-
-int image_archive_manifest(json_t **ret, const struct image_rules *rules, archive_source source,
-			   void *ctx, struct err *err)
-{
-	struct reading in = { .source = source, .ctx = ctx, .err = err };
-	int r = reading_begin(&in);
-
+	auto_free uint8_t *piece = malloc(PIECE);
+	up.piece = piece;
+	r = piece && up.links ? reading_begin(&up.in) : err_set(err, -ENOMEM, "image archive");
+	while (r == 0 && (r = reading_next(&up.in, &e)) > 0)
+		r = entry_unpack(&up, e);
+	if (r == 0 && !up.manifest)
+		r = err_set(err, -EPROTO, "image archive: no manifest");
 	if (r == 0)
-		r = manifest_find(&in, rules, ret);
-	reading_end(&in);
+		r = all_take(&up);
+	reading_end(&up.in);
+	json_decref(up.links);
+	json_decref(up.manifest);
 	return r;
 }
+
+void image_layer_name(char to[IMAGE_LAYER_NAME], size_t layer)
+{
+	(void)snprintf(to, IMAGE_LAYER_NAME, "layer-%zu", layer);
+}
+
+/* --- what an engine loads ---------------------------------------------------------------------- */
+
+/** struct packing - An archive being written */
+struct packing {
+	struct archive *archive;
+	archive_sink sink;
+	void *ctx;
+	struct err *err;
+	int failed;
+	uint8_t *piece;
+};
 
 /* libarchive hands us the next bytes. */
 static la_ssize_t sink_write(struct archive *a, void *ctx, const void *bytes, size_t len)
 {
-	struct image_archive *ia = ctx;
+	struct packing *pk = ctx;
 
-	if (!ia->failed)
-		ia->failed = ia->sink(ia->ctx, bytes, len, ia->err);
-	if (ia->failed) {
-		archive_set_error(a, -ia->failed, "the stream is broken");
+	if (!pk->failed)
+		pk->failed = pk->sink(pk->ctx, bytes, len, pk->err);
+	if (pk->failed) {
+		archive_set_error(a, -pk->failed, "the stream is broken");
 		return -1;
 	}
 	return (la_ssize_t)len;
 }
 
-int image_archive_new(struct image_archive **ret, const struct image_rules *rules,
-		      archive_sink sink, void *ctx, struct err *err)
-{
-	AUTO(image_archive) struct image_archive *ia = calloc(1, sizeof(*ia));
-	if (!ia)
-		return err_set(err, -ENOMEM, "image archive");
-	ia->rules = rules;
-	ia->sink = sink;
-	ia->ctx = ctx;
-	ia->piece = malloc(PIECE);
-	ia->archive = archive_write_new();
-	if (!ia->piece || !ia->archive)
-		return err_set(err, -ENOMEM, "image archive");
-	if (archive_write_set_format_pax_restricted(ia->archive) != ARCHIVE_OK ||
-	    archive_write_set_bytes_per_block(ia->archive, 0) != ARCHIVE_OK ||
-	    archive_write_open(ia->archive, ia, NULL, sink_write, NULL) != ARCHIVE_OK)
-		return complain(ia->archive, 0, err);
-	*ret = TAKE_PTR(ia);
-	return 0;
-}
-
-struct image_archive *image_archive_free(struct image_archive *ia)
-{
-	if (!ia)
-		return NULL;
-	/* libarchive writes an end on its own, which here would say that all was good. */
-	ia->failed = ia->failed ? ia->failed : -EPIPE;
-	if (ia->archive)
-		(void)archive_write_free(ia->archive);
-	free(ia->piece);
-	free(ia);
-	return NULL;
-}
-
-/** is_left_out() - Whether the rules leave a file out */
-static bool is_left_out(const struct image_rules *rules, const char *name)
-{
-	const json_t *other;
-	size_t i;
-
-	json_array_foreach(rules->left_out, i, other)
-	{
-		if (!strcmp(json_string_value(other), name))
-			return true;
-	}
-	return false;
-}
-
-/** header_write() - Begin a file of the result: of the old one its name, type and size only */
-static int header_write(struct image_archive *ia, struct archive_entry *from)
+static int header_pack(struct packing *pk, const char *name, int64_t size)
 {
 	struct archive_entry *e = archive_entry_new();
 	int r = 0;
 
 	if (!e)
-		return err_set(ia->err, -ENOMEM, "image archive");
-	archive_entry_set_pathname(e, archive_entry_pathname(from));
+		return err_set(pk->err, -ENOMEM, "image archive");
+	archive_entry_set_pathname(e, name);
 	archive_entry_set_perm(e, 0644);
-	archive_entry_set_filetype(e, archive_entry_filetype(from));
-	if (archive_entry_filetype(from) == AE_IFLNK)
-		archive_entry_set_symlink(e, archive_entry_symlink(from));
-	else
-		archive_entry_set_size(e, archive_entry_size(from));
-	if (archive_write_header(ia->archive, e) != ARCHIVE_OK)
-		r = complain(ia->archive, ia->failed, ia->err);
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_size(e, size);
+	if (archive_write_header(pk->archive, e) != ARCHIVE_OK)
+		r = complain(pk->archive, pk->failed, pk->err);
 	archive_entry_free(e);
 	return r;
 }
 
-static int bytes_write(struct image_archive *ia, const void *bytes, size_t len)
+static int bytes_pack(struct packing *pk, const void *bytes, size_t len)
 {
-	if (archive_write_data(ia->archive, bytes, len) != (la_ssize_t)len)
-		return complain(ia->archive, ia->failed, ia->err);
-	ia->bytes += len;
+	if (archive_write_data(pk->archive, bytes, len) != (la_ssize_t)len)
+		return complain(pk->archive, pk->failed, pk->err);
 	return 0;
 }
 
-/** file_copy() - Let a regular file pass */
-static int file_copy(struct image_archive *ia, struct reading *in, struct archive_entry *e)
+/** layer_pack() - Write a layer out of its file */
+static int layer_pack(struct packing *pk, int dirfd, size_t layer)
 {
-	int64_t left = archive_entry_size(e);
-	la_ssize_t n;
+	char name[IMAGE_LAYER_NAME];
+	char path[IMAGE_LAYER_NAME + 16];
+	struct stat st;
+	ssize_t n = 1;
 	int r;
 
-	if (left < 0 || ia->bytes > ia->rules->max_bytes ||
-	    (uint64_t)left > ia->rules->max_bytes - ia->bytes)
-		return err_set(in->err, -EFBIG, "image archive: more than %llu bytes",
-			       (unsigned long long)ia->rules->max_bytes);
-	r = header_write(ia, e);
-	while (r == 0 && left > 0) {
-		n = archive_read_data(in->archive, ia->piece, PIECE);
+	image_layer_name(name, layer);
+	(void)snprintf(path, sizeof(path), "%s/layer.tar", name);
+	auto_close int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(pk->err, -errno, "open %s", name);
+	r = header_pack(pk, path, st.st_size);
+	for (off_t left = st.st_size; r == 0 && left > 0; left -= n) {
+		n = read(fd, pk->piece, PIECE);
 		if (n <= 0)
-			return complain(in->archive, in->failed, in->err);
-		left -= n;
-		r = bytes_write(ia, ia->piece, (size_t)n);
+			return err_set(pk->err, n < 0 ? -errno : -EIO, "read %s", name);
+		r = bytes_pack(pk, pk->piece, (size_t)n);
 	}
 	return r;
 }
 
-/** link_copy() - Let a layer pass that is the same as another one */
-static int link_copy(struct image_archive *ia, struct reading *in, struct archive_entry *e)
+/** manifest_pack() - Write what tells the engine which file is what */
+static int manifest_pack(struct packing *pk, const struct image_pack *what)
 {
-	const char *to = archive_entry_symlink(e);
-
-	if (!to || strncmp(to, "../", 3) != 0 || kind_of(to + 3) != KIND_LAYER)
-		return err_set(in->err, -EPROTO, "image archive: a link to no layer");
-	return header_write(ia, e);
-}
-
-/** manifest_copy() - Let the manifest pass, if it says what the rules want */
-static int manifest_copy(struct image_archive *ia, struct reading *in, struct archive_entry *e)
-{
-	auto_free char *text = NULL;
-	size_t len = 0;
+	char config[HEX_DIGITS + 8];
+	json_t *layers = json_array();
 	json_t *manifest;
-	int r = 0;
+	int r;
 
-	if (ia->manifest)
-		return err_set(in->err, -EPROTO, "image archive: two manifests");
-	manifest = manifest_read(in, e, ia->rules, &text, &len, &r);
+	(void)snprintf(config, sizeof(config), "%.64s.json", what->digest);
+	for (size_t i = 0; i < what->layers; i++)
+		(void)json_array_append_new(layers, json_sprintf("layer-%zu/layer.tar", i));
+	manifest = json_pack("[{s:s, s:n, s:o}]", "Config", config, "RepoTags", "Layers", layers);
+	auto_free char *text = manifest ? json_dumps(manifest, JSON_COMPACT) : NULL;
 	json_decref(manifest);
+	if (!text)
+		return err_set(pk->err, -ENOMEM, "image archive");
+	r = header_pack(pk, config, (int64_t)what->config_len);
 	if (r == 0)
-		r = header_write(ia, e);
+		r = bytes_pack(pk, what->config, what->config_len);
 	if (r == 0)
-		r = bytes_write(ia, text, len);
-	ia->manifest = r == 0;
-	return r;
+		r = header_pack(pk, "manifest.json", (int64_t)strlen(text));
+	return r < 0 ? r : bytes_pack(pk, text, strlen(text));
 }
 
-/** entry_copy() - Let an entry pass, or not */
-static int entry_copy(struct image_archive *ia, struct reading *in, struct archive_entry *e)
+int image_archive_pack(const struct image_pack *what, archive_sink sink, void *ctx, struct err *err)
 {
-	const char *name = archive_entry_pathname(e);
-	enum kind kind = kind_of(name);
-
-	if (kind == KIND_MANIFEST)
-		return manifest_copy(ia, in, e);
-	if (kind == KIND_OTHER || is_left_out(ia->rules, name))
-		return 0;
-	if (archive_entry_hardlink(e))
-		return err_set(in->err, -EPROTO, "image archive: a link to no layer");
-	if (archive_entry_filetype(e) == AE_IFREG)
-		return file_copy(ia, in, e);
-	if (archive_entry_filetype(e) == AE_IFLNK && kind == KIND_LAYER)
-		return link_copy(ia, in, e);
-	return err_set(in->err, -EPROTO, "image archive: %.80s is no file", name);
-}
-
-int image_archive_copy(struct image_archive *ia, archive_source source, void *ctx, struct err *err)
-{
-	struct reading in = { .source = source, .ctx = ctx, .err = err };
-	struct archive_entry *e;
-	int r = reading_begin(&in);
-
-	ia->err = err;
-	while (r == 0 && (r = reading_next(&in, &e)) > 0)
-		r = entry_copy(ia, &in, e);
-	/* Without a manifest an engine would look for what older ones wrote, names included. */
-	if (r == 0 && !ia->manifest)
-		r = err_set(err, -EPROTO, "image archive: no manifest");
-	reading_end(&in);
-	ia->err = NULL;
-	return r;
-}
-
-int image_archive_end(struct image_archive *ia, struct err *err)
-{
+	auto_free uint8_t *piece = malloc(PIECE);
+	struct packing pk = { .sink = sink, .ctx = ctx, .err = err, .piece = piece };
 	int r = 0;
 
-	ia->err = err;
-	if (archive_write_close(ia->archive) != ARCHIVE_OK)
-		r = complain(ia->archive, ia->failed, err);
-	ia->err = NULL;
+	pk.archive = archive_write_new();
+	if (!piece || !pk.archive)
+		r = err_set(err, -ENOMEM, "image archive");
+	else if (archive_write_set_format_pax_restricted(pk.archive) != ARCHIVE_OK ||
+		 archive_write_set_bytes_per_block(pk.archive, 0) != ARCHIVE_OK ||
+		 archive_write_open(pk.archive, &pk, NULL, sink_write, NULL) != ARCHIVE_OK)
+		r = complain(pk.archive, 0, err);
+	for (size_t i = what->first; i < what->layers && r == 0; i++)
+		r = layer_pack(&pk, what->dirfd, i);
+	if (r == 0)
+		r = manifest_pack(&pk, what);
+	if (r == 0 && archive_write_close(pk.archive) != ARCHIVE_OK)
+		r = complain(pk.archive, pk.failed, err);
+	/* libarchive writes an end on its own, which here would say that all was good. */
+	pk.failed = pk.failed ? pk.failed : -EPIPE;
+	if (pk.archive)
+		(void)archive_write_free(pk.archive);
 	return r;
-}
-
-uint64_t image_archive_bytes(const struct image_archive *ia)
-{
-	return ia->bytes;
 }

@@ -2,20 +2,17 @@
 #pragma once
 
 /*
- * Image archive - what `docker save` writes and `docker load` reads, sifted while it streams by
- *
- * The source leaves out the layers that the destination has; the destination lets nothing through
- * to its engine but one image without a name: an edge server must not be able to give another one's
- * images new meanings. Both use the same sieve:
+ * Image archive - what `docker save` writes taken apart, and what `docker load` reads put together
  *
  *     manifest.json                    [{"Config": ..., "RepoTags": null, "Layers": [...]}]
  *     <digest>.json                    the image's configuration
  *     <id>/layer.tar                   a layer, or a symbolic link to one with the same contents
  *     blobs/sha256/<digest>            either, as Docker 25 and later write them
  *
- * pass, everything else (names, what older Dockers want) is dropped. Contents are not verified here:
- * the engine computes all digests, and what it made is then compared with the plan. The end of the
- * archive is written on its own, so that an engine never sees a whole archive of a broken stream.
+ * The source needs the layers one by one, the lowest first, and without those that the destination
+ * has; Docker writes them in any order, and which is which last of all. So an archive becomes a
+ * directory with a file for each: "config", "layer-0", "layer-1" ... The destination has the same
+ * directory, and makes an archive of it with just the layers that its engine lacks.
  */
 
 #include <stddef.h>
@@ -23,75 +20,74 @@
 
 #include <jansson.h>
 
-#include "base/auto.h"
 #include "es/layer_archive.h"
 
 struct err;
-struct image_archive;
 
 #define IMAGE_MANIFEST_MAX (1u << 20) /* bytes of manifest.json */
 #define IMAGE_ENTRIES_MAX  4096       /* entries of an archive, whatever they are */
 
+#define IMAGE_CONFIG     "config" /* file with the configuration */
+#define IMAGE_LAYER_NAME 32       /* room for the name of a layer's file */
+
 /**
- * struct image_rules - What an archive must be, and what is left out of it
+ * struct image_rules - What an archive must be
  * @id:		Id of the image, "sha256:..."
  * @layers:	Number of its layers
- * @left_out:	Array with the names of files to leave out, borrowed; may be NULL
- * @max_bytes:	Most bytes of all files that pass
+ * @max_bytes:	Most bytes of all files
  */
 struct image_rules {
 	const char *id;
 	size_t layers;
-	const json_t *left_out;
 	uint64_t max_bytes;
 };
 
-/**
- * image_archive_manifest() - Read an archive as far as its manifest
- * @ret:	Set on success only, a new reference: the names of the layers' files, lowest first
- * @rules:	id and layers are used
- * @source:	Gives the archive
- * @ctx:	Handed to @source
- * @err:	Filled in on failure
- *
- * Docker writes the manifest after the layers, so to leave some out takes a look before.
- *
- * Return: 0, -EPROTO, or another negative error code
- */
-int image_archive_manifest(json_t **ret, const struct image_rules *rules, archive_source source,
-			   void *ctx, struct err *err);
+/** image_layer_name() - Name of a layer's file: "layer-0" is the lowest */
+void image_layer_name(char to[IMAGE_LAYER_NAME], size_t layer);
 
 /**
- * image_archive_new() - Begin to write an archive
- * @ret:	Set on success only; the caller owns it, see image_archive_free()
- * @rules:	Borrowed as long as the object
- * @sink:	Takes the bytes
- * @ctx:	Handed to @sink
- * @err:	Filled in on failure
- *
- * Return: 0, or negative error code
- */
-int image_archive_new(struct image_archive **ret, const struct image_rules *rules,
-		      archive_sink sink, void *ctx, struct err *err);
-
-/**
- * image_archive_copy() - Read a whole archive and write what may pass
- * @ia:		Where to
+ * image_archive_unpack() - Take apart what an engine saves
+ * @rules:	What it must be
  * @source:	Gives the archive
  * @ctx:	Handed to @source
- * @err:	Filled in on failure
+ * @dirfd:	Empty directory for configuration and layers
+ * @err:	Filled in on failure; what was made so far is the caller's to remove
+ *
+ * Contents are not verified here: the destination does that.
  *
  * Return: 0, -EPROTO if it is not the archive of the image, -EFBIG, or another negative error code
  */
-int image_archive_copy(struct image_archive *ia, archive_source source, void *ctx, struct err *err);
+int image_archive_unpack(const struct image_rules *rules, archive_source source, void *ctx,
+			 int dirfd, struct err *err);
 
-/** image_archive_end() - Write the end: what came was good. Return: 0, or negative error code */
-int image_archive_end(struct image_archive *ia, struct err *err);
+/**
+ * struct image_pack - An archive to be made
+ * @config:	configuration of the image, JSON
+ * @config_len:	Its length
+ * @digest:	Its SHA-256, 64 digits
+ * @layers:	Number of the image's layers
+ * @first:	The lowest one that the engine lacks
+ * @dirfd:	Directory with the files of the layers from @first on
+ */
+struct image_pack {
+	const char *config;
+	size_t config_len;
+	const char *digest;
+	size_t layers;
+	size_t first;
+	int dirfd;
+};
 
-/** image_archive_bytes() - Bytes of the files that passed */
-uint64_t image_archive_bytes(const struct image_archive *ia);
-
-/** image_archive_free() - Release it; without _end() what was written is cut short. Return: NULL */
-struct image_archive *image_archive_free(struct image_archive *ia);
-
-AUTO_DEFINE(image_archive)
+/**
+ * image_archive_pack() - Write an archive for an engine to load, of an image without a name
+ * @what:	Image
+ * @sink:	Takes the bytes; without an error they are a whole archive
+ * @ctx:	Handed to @sink
+ * @err:	Filled in on failure
+ *
+ * The engine computes all digests itself.
+ *
+ * Return: 0, or negative error code
+ */
+int image_archive_pack(const struct image_pack *what, archive_sink sink, void *ctx,
+		       struct err *err);

@@ -171,6 +171,8 @@ static void fill_configs(struct program *p)
 		.docker_exec_root = c->docker.exec_root,
 		.runtime = c->docker.runtime,
 		.checkpoint_dir = c->checkpoint_dir,
+		.image_dir = c->image_dir,
+		.arrival_ms = (uint64_t)c->limit[CONF_ARRIVAL_MS],
 		.staged_dir = staged ? staged : BATON_STAGED_DIR,
 		.prefix = prefix ? prefix : BATON_PREFIX,
 		.cut_hook = p->hook,

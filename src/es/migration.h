@@ -28,6 +28,7 @@
 #include "net/address.h"
 
 struct docker_engine;
+struct image_arrival;
 struct tls_stream;
 struct migration;
 
@@ -73,6 +74,7 @@ enum migration_question {
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
  * @number, @cache:	at the source from the loop, at the destination from the source
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
+ * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
  * The rest belongs to the thread. At the source: @source, @layer to @cut_made. At the destination:
@@ -100,6 +102,7 @@ struct migration {
 	char cancel_reason[WIRE_REASON_SIZE];
 
 	size_t layers_here;
+	uint64_t bytes_here;
 	uint64_t image_bytes;
 
 	uint64_t began_us;
@@ -117,6 +120,7 @@ struct migration {
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
 	bool work_made;
+	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */
 
 	int fd;
 	char from[ADDRESS_TEXT_SIZE]; /* destination: who connected, for messages */
@@ -127,6 +131,7 @@ struct migration {
 	char docker_root[PATH_MAX];
 	char upper[PATH_MAX];
 	char ahead[PATH_MAX];
+	struct image_arrival *arrival;
 	bool ahead_made;
 	bool staged;
 	uint64_t received_us;
@@ -152,6 +157,10 @@ struct migration_controller {
 	uint32_t sources;
 	uint32_t destinations;
 	uint64_t next_id;
+	uv_timer_t expire;
+	uv_work_t expiry;
+	bool ticking;
+	bool expiring;
 	bool closing;
 	uint32_t checks;
 	void (*closed)(void *ctx);
@@ -201,6 +210,9 @@ int source_prepare(struct migration *m, struct err *err);
 /** source_image() - C-Migr: send the image's layers that are missing there (before the cut) */
 int source_image(struct migration *m, struct err *err);
 
+/** source_image_undo() - Remove the copy of the layers that was made to be sent */
+void source_image_undo(struct migration *m);
+
 /** source_ahead() - Send the layer as it is while the service runs (before the cut) */
 int source_ahead(struct migration *m, struct err *err);
 
@@ -222,8 +234,11 @@ void source_cut_undo(struct migration *m);
 /** destination_prepare() - Judge the offer, create CT-y if its image is here, accept */
 int destination_prepare(struct migration *m, struct err *err);
 
-/** destination_image() - Load the image if it was not here, create CT-y, accept again */
+/** destination_image() - Take in what comes of the image, load it, create CT-y, accept again */
 int destination_image(struct migration *m, struct err *err);
+
+/** destination_image_undo() - Keep what has come of it for the next attempt (R8) */
+void destination_image_undo(struct migration *m);
 
 /** destination_ahead() - Keep the layer as it was for what will still be the same at the cut */
 int destination_ahead(struct migration *m, struct err *err);
@@ -270,6 +285,12 @@ int source_layer(struct migration *m, struct err *err);
 /** source_offer() - Connect, offer the plan, learn whether the image is wanted */
 int source_offer(struct migration *m, struct err *err);
 
+/** source_accepted() - Wait until the destination accepts, learn what it wants of the image */
+int source_accepted(struct migration *m, int timeout_ms, struct err *err);
+
+/** source_learn_reason() - The link may have broken because the destination gave up, and said why */
+void source_learn_reason(struct migration *m, int r, struct err *err);
+
 /** source_drain() - Ask the daemon to hold and drain until it has (R12); migration_cut_taken() is owed */
 int source_drain(struct migration *m, struct err *err);
 
@@ -295,6 +316,15 @@ int destination_judge(struct migration *m, struct err *err);
  * Return: 0, 1 if it is not here, or negative error code
  */
 int destination_find_image(struct migration *m, char name[256], struct err *err);
+
+/** destination_want_image() - Find out what of the image is here, and if there is room for the rest */
+int destination_want_image(struct migration *m, struct err *err);
+
+/** destination_make() - Create CT-y and find out where its files go */
+int destination_make(struct migration *m, const char *image, struct err *err);
+
+/** migration_space() - Is there room for @bytes of @what where @path is? Return: 0, or -ENOSPC */
+int migration_space(const char *path, uint64_t bytes, const char *what, struct err *err);
 
 /** destination_accept() - Accept, and say what is wanted of the image */
 int destination_accept(struct migration *m, struct err *err);

@@ -71,6 +71,8 @@ const char *migration_method_name(enum migration_method method);
  * @runtime:		name under which the engine knows baton-runtime
  * @checkpoint_dir:	work directory, made with mode 0700; should be on tmpfs, since memory images
  *			and the copy of the container layer lie there during a migration (0600)
+ * @image_dir:		images on their way from and to here, made with mode 0700; on disk
+ * @arrival_ms:		what came of an image is kept so long for the next attempt; 0: not at all
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
@@ -90,6 +92,8 @@ struct migration_config {
 	const char *docker_exec_root;
 	const char *runtime;
 	const char *checkpoint_dir;
+	const char *image_dir;
+	uint64_t arrival_ms;
 	const char *staged_dir;
 	const char *prefix;
 	const char *cut_hook;

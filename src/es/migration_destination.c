@@ -12,7 +12,6 @@
 
 #include "es/container_config.h"
 #include "es/docker_engine.h"
-#include "es/image_archive.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -21,7 +20,6 @@
 #include "net/tls_stream.h"
 
 #define SPACE_MARGIN (64u << 20)
-#define IMAGES_MAX   256   /* images looked at for layers that need not come */
 #define PORT_MS      10000 /* a restored service listens already */
 
 /** receive() - Wait for the source's next message, which must be of one type */
@@ -69,8 +67,7 @@ int destination_offer(struct migration *m, struct err *err)
 	return 0;
 }
 
-/** space_check() - Is there room for @bytes where @path is? */
-static int space_check(const char *path, uint64_t bytes, const char *what, struct err *err)
+int migration_space(const char *path, uint64_t bytes, const char *what, struct err *err)
 {
 	struct statvfs fs;
 
@@ -171,8 +168,7 @@ static int staged_make(struct migration *m, struct err *err)
 	return checkpoint_write_config(path, NULL, err);
 }
 
-/** container_make() - Create CT-y and find out where its files go */
-static int container_make(struct migration *m, const char *image, struct err *err)
+int destination_make(struct migration *m, const char *image, struct err *err)
 {
 	int r = destination_create(m, image, err);
 
@@ -213,9 +209,9 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	bytes = json_object_get(m->plan, "bytes");
-	r = space_check(m->mc->config.staged_dir,
-			(uint64_t)json_integer_value(json_object_get(bytes, "memory")), "memory",
-			err);
+	r = migration_space(m->mc->config.staged_dir,
+			    (uint64_t)json_integer_value(json_object_get(bytes, "memory")),
+			    "memory", err);
 	if (r == 0)
 		r = docker_engine_info(m->engine, &info, err);
 	if (r == 0)
@@ -223,69 +219,25 @@ int destination_judge(struct migration *m, struct err *err)
 			       json_text(info, "DockerRootDir", NULL));
 	json_decref(info);
 	if (r == 0)
-		r = space_check(m->docker_root,
-				(uint64_t)json_integer_value(json_object_get(bytes, "layer")),
-				"layer", err);
+		r = migration_space(m->docker_root,
+				    (uint64_t)json_integer_value(json_object_get(bytes, "layer")),
+				    "layer", err);
 	return r;
 }
 
 int destination_accept(struct migration *m, struct err *err)
 {
 	struct wire_message accept = m->header;
-	char text[96];
+	char text[160];
 
-	(void)snprintf(text, sizeof(text), "{\"image\":{\"wanted\":%s,\"layers_here\":%zu}}",
-		       m->image_wanted ? "true" : "false", m->layers_here);
+	(void)snprintf(text, sizeof(text),
+		       "{\"image\":{\"wanted\":%s,\"layers_here\":%zu,\"bytes_here\":%" PRIu64 "}}",
+		       m->image_wanted ? "true" : "false", m->layers_here, m->bytes_here);
 	accept.type = WIRE_TRANSFER_ACCEPT;
 	accept.text.status = WIRE_OK;
 	accept.text.bytes = (const uint8_t *)text;
 	accept.text.len = strlen(text);
 	return tls_stream_send_message(m->stream, &accept, err);
-}
-
-/**
- * image_want() - Find out what of the image is here already, and whether there is room for the rest
- *
- * The engine unpacks an archive before it makes layers of it, so for a while all is there twice.
- */
-static int image_want(struct migration *m, struct err *err)
-{
-	uint64_t bytes = (uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL));
-	uint64_t here_bytes = 0;
-	json_t *images = NULL;
-	json_t *one;
-	size_t i;
-	int r = docker_engine_images(m->engine, &images, err);
-
-	m->image_wanted = true;
-	json_array_foreach(images, i, one)
-	{
-		json_t *image = NULL;
-
-		if (r < 0 || i >= IMAGES_MAX)
-			break;
-		r = docker_engine_image(m->engine, json_text(one, "Id", NULL), &image, err);
-		if (r == 0) {
-			size_t here = migration_plan_layers_here(m->plan, image);
-			json_t *size = json_object_get(image, "Size");
-
-			if (here > m->layers_here)
-				m->layers_here = here;
-			/* an image that is all of it layers of ours: its size is that of those */
-			if (here == json_array_size(json_at(image, "RootFS", "Layers", NULL)) &&
-			    (uint64_t)json_integer_value(size) > here_bytes)
-				here_bytes = (uint64_t)json_integer_value(size);
-		}
-		r = r > 0 ? 0 : r; /* gone meanwhile */
-		json_decref(image);
-	}
-	json_decref(images);
-	if (r < 0)
-		return r;
-	bytes -= here_bytes < bytes ? here_bytes : bytes;
-	if (bytes > m->mc->config.max_bytes)
-		return err_set(err, -EFBIG, "the image has %" PRIu64 " MB", bytes >> 20);
-	return space_check(m->docker_root, 2 * bytes, "image", err);
 }
 
 int destination_prepare(struct migration *m, struct err *err)
@@ -301,116 +253,11 @@ int destination_prepare(struct migration *m, struct err *err)
 		r = destination_judge(m, err);
 	if (r == 0) {
 		r = destination_find_image(m, image, err);
-		r = r < 0 ? r : r > 0 ? image_want(m, err) : container_make(m, image, err);
+		r = r < 0   ? r
+		    : r > 0 ? destination_want_image(m, err)
+			    : destination_make(m, image, err);
 	}
 	return r < 0 ? r : destination_accept(m, err);
-}
-
-/* --- the image (C-Migr) ------------------------------------------------------------------------ */
-
-static int image_write(void *ctx, const void *bytes, size_t len, struct err *err)
-{
-	return docker_stream_write(ctx, bytes, len, err);
-}
-
-static int image_take(void *ctx, archive_source source, void *source_ctx, struct err *err)
-{
-	return image_archive_copy(ctx, source, source_ctx, err);
-}
-
-/* The engine works on the image, which may take long; the source would take silence for the end. */
-static int image_wait(void *ctx, struct err *err)
-{
-	return destination_accept(ctx, err);
-}
-
-/** image_load() - Hand the engine what comes; it sees a whole archive only if all came right */
-static int image_load(struct migration *m, struct err *err)
-{
-	const struct image_rules rules = {
-		.id = json_text(m->plan, "image", "id", NULL),
-		.layers = json_array_size(json_at(m->plan, "image", "layers", NULL)),
-		.max_bytes = m->mc->config.max_bytes,
-	};
-	int r;
-
-	AUTO(docker_stream) struct docker_stream *load = NULL;
-	r = docker_engine_load(m->engine, &load, err);
-	if (r < 0)
-		return r;
-	AUTO(image_archive) struct image_archive *archive = NULL;
-	r = image_archive_new(&archive, &rules, image_write, load, err);
-	if (r == 0)
-		r = transfer_receive_stream(m->stream, m->session, image_take, archive, err);
-	if (r == 0)
-		docker_stream_on_wait(load, image_wait, m);
-	if (r == 0)
-		r = image_archive_end(archive, err);
-	if (r == 0)
-		r = docker_stream_end(load, err);
-	if (r == 0)
-		m->image_bytes = image_archive_bytes(archive);
-	return r < 0 ? err_wrap(err, r, "load the image") : 0;
-}
-
-/** image_name() - Give the image its names, but take none from another image */
-static int image_name(struct migration *m, struct err *err)
-{
-	const char *id = json_text(m->plan, "image", "id", NULL);
-	json_t *tag;
-	size_t i;
-	int r;
-
-	json_array_foreach(json_at(m->plan, "image", "tags", NULL), i, tag)
-	{
-		const char *name = json_string_value(tag);
-		json_t *other = NULL;
-
-		if (!name)
-			return err_set(err, -EPROTO, "a name of the image is no text");
-		r = docker_engine_image(m->engine, name, &other, err);
-		json_decref(other);
-		if (r > 0)
-			r = docker_engine_tag(m->engine, id, name, err);
-		if (r != 0)
-			return r < 0 ? r : err_set(err, -ENOENT, "the image that was loaded");
-	}
-	return 0;
-}
-
-int destination_image(struct migration *m, struct err *err)
-{
-	const char *id = json_text(m->plan, "image", "id", NULL);
-	uint64_t began = monotonic_us();
-	json_t *image = NULL;
-	char name[256];
-	int r;
-
-	if (!m->image_wanted)
-		return 0;
-	r = image_load(m, err);
-	if (r == 0)
-		r = docker_engine_image(m->engine, id, &image, err);
-	if (r > 0)
-		r = err_set(err, -EPROTO, "what was loaded is not the image");
-	if (r == 0)
-		r = migration_plan_fits_image(m->plan, image, err);
-	json_decref(image);
-	if (r == 0)
-		r = image_name(m, err);
-	if (r == 0) {
-		r = destination_find_image(m, name, err);
-		r = r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
-	}
-	if (r == 0)
-		r = container_make(m, name, err);
-	if (r < 0)
-		return r;
-	m->image_wanted = false;
-	migration_stage_done(m, "IMAGE LOADED",
-			     "kind=image raw_bytes=%" PRIu64 " layers_here=%zu load_us=%" PRIu64,
-			     m->image_bytes, m->layers_here, monotonic_us() - began);
-	return destination_accept(m, err);
 }
 
 /* --- after the image --------------------------------------------------------------------------- */
@@ -432,6 +279,7 @@ void destination_prepare_undo(struct migration *m)
 	    docker_engine_remove(engine, m->id, &err) == 0)
 		m->id[0] = '\0';
 	destination_clean(m);
+	destination_image_undo(m);
 }
 
 /*

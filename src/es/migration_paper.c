@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/files.h"
 #include "es/cgroup.h"
 #include "es/docker_engine.h"
 #include "es/layer_node.h"
@@ -225,13 +226,9 @@ static int image_save(struct migration *m, const char *path, struct err *err)
 	if (r < 0)
 		return r;
 	while ((n = docker_stream_read(saved, &bytes, err)) > 0) {
-		const uint8_t *at = bytes;
-
-		for (ssize_t done = 0, w; done < n; done += w) {
-			w = write(fd, at + done, (size_t)(n - done));
-			if (w < 0)
-				return err_set(err, -errno, "write %s", path);
-		}
+		r = files_write(fd, bytes, (size_t)n);
+		if (r < 0)
+			return err_set(err, r, "write %s", path);
 		m->image_bytes += (uint64_t)n;
 	}
 	return (int)n;

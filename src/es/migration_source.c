@@ -12,7 +12,6 @@
 #include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/docker_engine.h"
-#include "es/image_archive.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -125,13 +124,13 @@ static int answer_receive(struct migration *m, enum wire_type type, int timeout_
 	return 0;
 }
 
-/** accept_receive() - Wait until the destination accepts, and learn whether it wants the image */
-static int accept_receive(struct migration *m, int timeout_ms, struct err *err)
+int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 {
 	size_t layers = json_array_size(json_at(m->plan, "image", "layers", NULL));
 	struct wire_message answer;
 	json_t *json;
 	json_int_t here;
+	json_int_t bytes;
 	int r = answer_receive(m, WIRE_TRANSFER_ACCEPT, timeout_ms, &answer, err);
 
 	if (r < 0)
@@ -140,10 +139,12 @@ static int accept_receive(struct migration *m, int timeout_ms, struct err *err)
 			  NULL);
 	m->image_wanted = json_is_true(json_at(json, "image", "wanted", NULL));
 	here = json_integer_value(json_at(json, "image", "layers_here", NULL));
-	if (!json || here < 0 || (json_int_t)layers < here)
+	bytes = json_integer_value(json_at(json, "image", "bytes_here", NULL));
+	if (!json || here < 0 || bytes < 0 || (json_int_t)layers < here)
 		r = err_set(err, -EPROTO, "%s says nonsense about the image", m->source.to_es);
 	else
 		m->layers_here = (size_t)here;
+	m->bytes_here = r == 0 ? (uint64_t)bytes : 0;
 	json_decref(json);
 	return r;
 }
@@ -152,11 +153,10 @@ int source_offer(struct migration *m, struct err *err)
 {
 	int r = offer_send(m, err);
 
-	return r < 0 ? r : accept_receive(m, MIGRATION_ACCEPT_MS, err);
+	return r < 0 ? r : source_accepted(m, MIGRATION_ACCEPT_MS, err);
 }
 
-/** reason_learn() - The link may have broken because the destination has given up, and said why */
-static void reason_learn(struct migration *m, int r, struct err *err)
+void source_learn_reason(struct migration *m, int r, struct err *err)
 {
 	struct err failure = { 0 };
 	struct wire_message answer;
@@ -173,7 +173,7 @@ int source_trees(struct migration *m, enum transfer_way way, struct transfer_tre
 	int r = transfer_send(m->stream, way, &m->header, trees, count, m->sent,
 			      m->mc->config.compression, m->cancel_fd, err);
 
-	reason_learn(m, r, err);
+	source_learn_reason(m, r, err);
 	return r;
 }
 
@@ -220,144 +220,6 @@ void source_prepare_undo(struct migration *m)
 	if (m->work_made)
 		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
 	m->work_made = false;
-}
-
-/* --- the image (C-Migr) ------------------------------------------------------------------------ */
-
-/** struct image_sending - An image on its way */
-struct image_sending {
-	struct migration *m;
-	struct docker_stream *saved;
-	struct image_rules rules;
-};
-
-/* The engine is slow to begin; the destination would take our silence for the end. */
-static int image_wait(void *ctx, struct err *err)
-{
-	struct migration *m = ctx;
-
-	return transfer_send_nothing(m->stream, &m->header, err);
-}
-
-static ssize_t image_read(void *ctx, const void **bytes, struct err *err)
-{
-	return docker_stream_read(ctx, bytes, err);
-}
-
-/** image_open() - Begin to read the image; by its id, for names are the destination's business */
-static int image_open(struct migration *m, struct docker_stream **ret, struct err *err)
-{
-	int r = docker_engine_save(m->engine, json_text(m->plan, "image", "id", NULL), ret, err);
-
-	if (r == 0)
-		docker_stream_on_wait(*ret, image_wait, m);
-	return r;
-}
-
-/**
- * image_left_out() - Find the names of the files that need not go
- * @m:		Migration
- * @rules:	id and layers are used
- * @ret:	Set to an array, a new reference
- *
- * A layer that comes again above the first ones has its file from there, so it goes.
- */
-static int image_left_out(struct migration *m, const struct image_rules *rules, json_t **ret,
-			  struct err *err)
-{
-	const json_t *layers = json_at(m->plan, "image", "layers", NULL);
-	json_t *names = NULL;
-	json_t *out = json_array();
-	int r;
-
-	AUTO(docker_stream) struct docker_stream *saved = NULL;
-	r = image_open(m, &saved, err);
-	if (r == 0)
-		r = image_archive_manifest(&names, rules, image_read, saved, err);
-	for (size_t i = 0; i < m->layers_here && r == 0; i++) {
-		bool again = false;
-
-		for (size_t k = m->layers_here; k < rules->layers; k++)
-			again = again ||
-				json_equal(json_array_get(layers, i), json_array_get(layers, k));
-		if (!again && json_array_append(out, json_array_get(names, i)) < 0)
-			r = err_set(err, -ENOMEM, "leave layers out");
-	}
-	json_decref(names);
-	if (r == 0)
-		*ret = out;
-	else
-		json_decref(out);
-	return r;
-}
-
-/* Writes the archive of the image, without the layers that are there. */
-static int image_make(void *ctx, archive_sink sink, void *sink_ctx, struct err *err)
-{
-	struct image_sending *is = ctx;
-	AUTO(image_archive) struct image_archive *archive = NULL;
-	int r = image_archive_new(&archive, &is->rules, sink, sink_ctx, err);
-
-	if (r == 0)
-		r = image_archive_copy(archive, image_read, is->saved, err);
-	if (r == 0)
-		r = image_archive_end(archive, err);
-	if (r == 0)
-		is->m->image_bytes = image_archive_bytes(archive);
-	return r;
-}
-
-/** image_send() - Send what is missing of the image */
-static int image_send(struct migration *m, uint64_t *sent, struct err *err)
-{
-	struct image_sending is = {
-		.m = m,
-		.rules = { .id = json_text(m->plan, "image", "id", NULL),
-			   .layers = json_array_size(json_at(m->plan, "image", "layers", NULL)),
-			   .max_bytes = m->mc->config.max_bytes },
-	};
-	json_t *left_out = NULL;
-	int r = 0;
-
-	if (m->layers_here)
-		r = image_left_out(m, &is.rules, &left_out, err);
-	is.rules.left_out = left_out;
-	AUTO(docker_stream) struct docker_stream *saved = NULL;
-	if (r == 0)
-		r = image_open(m, &saved, err);
-	is.saved = saved;
-	if (r == 0)
-		r = transfer_send_stream(m->stream, &m->header, image_make, &is,
-					 m->mc->config.compression, sent, m->cancel_fd, err);
-	json_decref(left_out);
-	return r;
-}
-
-int source_image(struct migration *m, struct err *err)
-{
-	size_t layers = json_array_size(json_at(m->plan, "image", "layers", NULL));
-	uint64_t end = monotonic_us() + MIGRATION_IMAGE_MS * 1000ull;
-	uint64_t sent = 0;
-	int r;
-
-	if (!m->image_wanted)
-		return 0;
-	r = image_send(m, &sent, err);
-	reason_learn(m, r, err);
-	if (r < 0)
-		return r;
-	migration_stage_done(m, "IMAGE",
-			     "kind=image sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
-			     " layers_sent=%zu layers_here=%zu",
-			     sent, m->image_bytes, layers - m->layers_here, m->layers_here);
-	/* While its engine loads the image the destination says now and then that it still does. */
-	while (r == 0 && m->image_wanted) {
-		r = accept_receive(m, (int)m->mc->config.idle_ms, err);
-		if (r == 0 && monotonic_us() > end)
-			r = err_set(err, -ETIMEDOUT, "wait for %s to load the image",
-				    m->source.to_es);
-	}
-	return r;
 }
 
 /* --- after the image --------------------------------------------------------------------------- */

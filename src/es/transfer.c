@@ -10,6 +10,25 @@
 #include "net/tls_stream.h"
 
 #define WINDOW_LOG_MAX 27 /* memory a sender can make us take: 128 MiB */
+#define WIDE_WORKERS   2
+#define WIDE_JOB       (16 << 20) /* a new level counts from the next job on */
+
+#define LEVEL_MAX    7  /* beyond it there is little to gain */
+#define ADAPT_PIECES 16 /* how often the level is looked at */
+
+/**
+ * struct pace - What the level of compression follows: is the link waiting, or are we?
+ * @level:	now; 0: it stays as it is
+ * @since_us:	when we last looked
+ * @sending_us:	of it, spent waiting for the link
+ * @pieces:	sent since
+ */
+struct pace {
+	int level;
+	uint64_t since_us;
+	uint64_t sending_us;
+	unsigned int pieces;
+};
 
 /** struct sender - A stream on its way out; @zstd is NULL if it is not compressed */
 struct sender {
@@ -21,7 +40,27 @@ struct sender {
 	size_t used;
 	uint64_t bytes;
 	int cancel_fd;
+	struct pace pace;
 };
+
+/** pace_keep() - Compress harder while the link is the slower one, and less when we are */
+static void pace_keep(struct sender *out, uint64_t began)
+{
+	struct pace *p = &out->pace;
+	uint64_t now = monotonic_us();
+	uint64_t all = now - p->since_us;
+
+	p->sending_us += now - began;
+	if (!p->level || ++p->pieces < ADAPT_PIECES)
+		return;
+	/* Workers compress meanwhile: all of our own time goes to the link, or they are too slow. */
+	if (p->sending_us > all / 10 * 9 && p->level < LEVEL_MAX)
+		p->level++;
+	else if (p->sending_us < all / 4 * 3 && p->level > 1)
+		p->level--;
+	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel, p->level);
+	*p = (struct pace){ .level = p->level, .since_us = now };
+}
 
 /** piece_send() - Send what is in the piece */
 static int piece_send(struct sender *out, struct err *err)
@@ -30,6 +69,7 @@ static int piece_send(struct sender *out, struct err *err)
 				  .session = out->header->session,
 				  .association = out->header->association,
 				  .epoch = out->header->epoch };
+	uint64_t began;
 	int r;
 
 	if (!out->used)
@@ -39,7 +79,9 @@ static int piece_send(struct sender *out, struct err *err)
 	r = crypto_sha256_update(out->digest, out->piece, out->used);
 	if (r < 0)
 		return err_set(err, r, "digest of the stream");
+	began = monotonic_us();
 	r = tls_stream_send_message(out->stream, &m, err);
+	pace_keep(out, began);
 	out->bytes += out->used;
 	out->used = 0;
 	return r;
@@ -199,8 +241,9 @@ static ZSTD_CCtx *zstd_new(int level, bool wide)
 		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_enableLongDistanceMatching, 1);
 		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, WINDOW_LOG_MAX);
 	}
-	/* A worker compresses while we wait for the link. Without threads in zstd this is ignored. */
-	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, 1);
+	/* Workers compress while we wait for the link. Without threads in zstd this is ignored. */
+	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, wide ? WIDE_WORKERS : 1);
+	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_jobSize, wide ? WIDE_JOB : 0);
 	return zstd;
 }
 
@@ -229,6 +272,9 @@ static int stream_send(struct sender *out, enum transfer_way way, int level, boo
 		(void)ZSTD_freeCCtx(out->zstd);
 		return err_set(err, -ENOMEM, "send a stream");
 	}
+	if (wide && !level)
+		out->pace = (struct pace){ .level = TRANSFER_LEVEL_DEFAULT,
+					   .since_us = monotonic_us() };
 	r = body(out, ctx, err);
 	if (r == 0)
 		r = sender_flush(out, ZSTD_e_end, err);

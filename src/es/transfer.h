@@ -90,7 +90,8 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
  * @make:	Called once: writes the archive into @sink with @sink_ctx
  * @ctx:	Handed to @make
  * @sent:	Set to the bytes on the wire, compressed; compression looks 128 MiB back, which saves 15 %
- *		of an image of 1 GB and takes that much memory here and there for as long
+ *		of an image of 1 GB and takes that much memory here and there for as long. With level 0
+ *		it is as strong as keeps the link full
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code; the stream is of no use after that

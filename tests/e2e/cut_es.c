@@ -183,6 +183,7 @@ int main(int argc, char **argv)
 		.docker_exec_root = "/run/docker",
 		.runtime = "baton",
 		.checkpoint_dir = "/run/baton/checkpoint",
+		.image_dir = "/run/baton/images",
 		.staged_dir = "/run/baton/staged",
 		.prefix = "/opt/baton",
 		.cut_hook = getenv("BATON_HOOK"),

@@ -13,7 +13,7 @@ class CompleteTest(bed.BedTest):
     EDGES = 2
     IMAGE_ON = ("pc1",)
     # a stalled transfer ends sooner, so that a test of it does not take a minute
-    LIMITS = {"ap": {"grace_ms": 500}, "es": {"stall_ms": 4000}}
+    LIMITS = {"ap": {"grace_ms": 500}, "es": {"stall_ms": 4000, "arrival_ms": 8000}}
 
     def setUp(self):
         super().setUp()
@@ -66,27 +66,45 @@ class NoImage(CompleteTest):
         self.assertEqual(len(self.images("pc2")), 1)
         self.assert_nothing_left()
 
-    def test_wan_cut(self):
-        """R10: the WAN is cut while the image is on its way: tried again, from the beginning"""
-        user = self.user("--requests", 620, "--interval-ms", 50, "--move", "20:AP-2")
-        session = user.session()
-        self.wait_event("PREPARED", "EdgeServer-1", session)
+    def cut_wan(self, session):
+        """Cut the WAN when some of the image is there, until the migration has failed"""
+        self.wait(self.arrived_bytes, "the image to begin to arrive")
         self.lab.link("down")
         self.wait_event("MIGRATION FAILED", "EdgeServer-1", session)
         self.wait(lambda: not self.lab.containers("pc2") and not self.lab.staged("pc2"),
                   "the copy at pc2 to be removed")
-        self.assertEqual(self.images("pc2"), [])
         self.assertEqual(self.events.find("IMAGE", session=session), [])
+
+    def arrivals(self):
+        return list((self.lab.dir / "pc2" / "images").glob("arrival-*"))
+
+    def arrived_bytes(self):
+        """Bytes of layers that are at pc2 and not in its engine"""
+        return sum(path.stat().st_size for folder in self.arrivals()
+                   for path in folder.glob("layer-*"))
+
+    def test_wan_cut(self):
+        """R8, R10: the WAN is cut while the image is on its way: the next attempt goes on there"""
+        user = self.user("--requests", 620, "--interval-ms", 50, "--move", "20:AP-2")
+        session = user.session()
+        self.wait_event("PREPARED", "EdgeServer-1", session)
+        self.cut_wan(session)
+        here = self.arrived_bytes()
+        self.assertGreater(here, 0)
         self.lab.link("up")
         self.wait_moved(session, "EdgeServer-2")
         self.assertTrue(user.running(), "the user was gone before the container had moved")
         self.assert_good(user)
         self.assertEqual(self.image("pc2"), self.image("pc1"))
+        sent = self.fields("IMAGE", session)
+        self.assertEqual((sent["layers_here"], sent["bytes_here"]), (0, here))
         self.assertEqual(len(self.events.find("T1", session=session)), 1)
+        self.assertEqual(self.arrivals(), [])
+        self.assertEqual(len(self.images("pc2")), 1)
         self.assert_nothing_left()
 
     def test_user_comes_back(self):
-        """R8, R10: the user is back before the image is there: nothing has happened"""
+        """R8, R10: the user is back before the image is there; what came of it goes in the end"""
         user = self.user("--requests", 200, "--interval-ms", 50, "--move", "20:AP-2",
                          "--move", "60:AP-1")
         session = user.session()
@@ -95,11 +113,33 @@ class NoImage(CompleteTest):
         self.wait_event("MIGRATION FAILED", "EdgeServer-1", session)
         self.wait(lambda: not self.lab.containers("pc2") and not self.lab.staged("pc2"),
                   "the copy at pc2 to be removed")
-        self.assertEqual(self.images("pc2"), [])
         self.assertEqual(self.lab.containers("pc1"), before)
         self.assert_good(user)
         for kind in ("IMAGE LOADED", "T1", "MIGRATION DONE"):
             self.assertEqual(self.events.find(kind, session=session), [])
+        self.wait(lambda: not self.arrivals(), "what came of the image to be removed", 20)
+        self.assertEqual(self.images("pc2"), [])
+        self.assertEqual(list((self.lab.dir / "pc1" / "images").glob("*")), [])
+        self.assert_nothing_left()
+
+    def test_corrupted_on_disk(self):
+        """R10: what lies on disk is verified, too: a layer that rotted is told, and comes anew"""
+        user = self.user("--requests", 900, "--interval-ms", 50, "--move", "20:AP-2")
+        session = user.session()
+        self.wait_event("PREPARED", "EdgeServer-1", session)
+        self.cut_wan(session)
+        layer, = (path for folder in self.arrivals() for path in folder.glob("layer-*"))
+        with open(layer, "r+b") as file:
+            byte = file.read(1)
+            file.seek(0)
+            file.write(bytes([byte[0] ^ 1]))
+        self.lab.link("up")
+        self.wait(lambda: [e for e in self.events.find("MIGRATION FAILED", session=session)
+                           if "arrived corrupted" in e["detail"]], "the fault to be found", 60)
+        self.wait_moved(session, "EdgeServer-2")
+        self.assertTrue(user.running(), "the user was gone before the container had moved")
+        self.assert_good(user)
+        self.assertEqual(self.image("pc2"), self.image("pc1"))
         self.assert_nothing_left()
 
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the sieve for image archives lets through, what it leaves out, and what it refuses: archives
- * as Docker 20.10 and 25 write them, changed in every way a hostile edge server could think of.
+ * Images on their way: archives as Docker 20.10 and 25 write them taken apart, and refused when they
+ * are not what they should be; layers sent, broken off, gone on with, corrupted; and put together.
  */
 
 #include <setjmp.h>
@@ -13,14 +13,20 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
+#include "es/image_arrival.h"
+#include "es/layer_node.h"
+#include "net/crypto.h"
 
 #define HEX(c)  c c c c c c c c c c c c c c c c
 #define CONFIG  HEX("abcd")
@@ -103,21 +109,31 @@ static int take(void *ctx, const void *bytes, size_t len, struct err *err)
 	return buf_append(ctx, bytes, len, err);
 }
 
-/** sieve() - Put an archive through. Return: what copy or end returned */
-static int sieve(struct input *in, const struct image_rules *rules, struct buf *out)
+static char home[] = "/tmp/baton-test-image-XXXXXX";
+
+/** folder() - A new, empty directory. Return: its descriptor, the caller's */
+static int folder(const char *name)
 {
-	struct image_archive *ia = NULL;
+	char path[sizeof(home) + 64];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", home, name);
+	(void)layer_tree_remove(AT_FDCWD, path, NULL);
+	assert_int_equal(mkdir(path, 0700), 0);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/** unpack() - Take an archive apart into a new directory. Return: what came back */
+static int unpack(struct input *in, const struct image_rules *rules, int *dirfd)
+{
 	struct err err = { 0 };
 	int r;
 
-	buf_init(out, LIMIT);
-	assert_int_equal(image_archive_new(&ia, rules, take, out, &err), 0);
-	r = image_archive_copy(ia, give, in, &err);
-	if (r == 0)
-		r = image_archive_end(ia, &err);
+	*dirfd = folder("unpacked");
+	r = image_archive_unpack(rules, give, in, *dirfd, &err);
 	if (r < 0)
 		assert_true(*err.text);
-	(void)image_archive_free(ia);
 	buf_deinit(&in->bytes);
 	return r;
 }
@@ -127,11 +143,27 @@ static const struct image_rules plain = { .id = ID, .layers = 2, .max_bytes = LI
 static void refused(const struct item *items, int code)
 {
 	struct input in;
-	struct buf out;
+	int dirfd;
 
 	make(&in, items);
-	assert_int_equal(sieve(&in, &plain, &out), code);
-	buf_deinit(&out);
+	assert_int_equal(unpack(&in, &plain, &dirfd), code);
+	close(dirfd);
+}
+
+/** file_is() - A file of a directory has this text; NULL: there is none */
+static void file_is(int dirfd, const char *name, const char *text)
+{
+	char bytes[1024];
+	auto_close int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (!text) {
+		assert_int_equal(fd, -1);
+		return;
+	}
+	assert_true(fd >= 0);
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(bytes, text, (size_t)n);
 }
 
 /** expect() - @out is an archive of just these entries, in this order; released */
@@ -146,10 +178,6 @@ static void expect(struct buf *out, const struct item *items)
 	for (; items->name; items++) {
 		assert_int_equal(archive_read_next_header(a, &e), ARCHIVE_OK);
 		assert_string_equal(archive_entry_pathname(e), items->name);
-		if (items->link) {
-			assert_string_equal(archive_entry_symlink(e), items->link);
-			continue;
-		}
 		assert_int_equal(archive_entry_perm(e), 0644);
 		la_ssize_t n = archive_read_data(a, text, sizeof(text));
 		assert_int_equal(n, strlen(items->text));
@@ -173,20 +201,21 @@ static const struct item old[] = { { LAYER_A "/", NULL, NULL },
 				   { "repositories", "{\"evil\":{}}", NULL },
 				   { NULL, NULL, NULL } };
 
-static void test_passes(void **state)
+static void test_unpacked(void **state)
 {
-	static const struct item passed[] = { { LAYER_A "/layer.tar", "lower", NULL },
-					      { CONFIG ".json", "{\"config\":1}", NULL },
-					      { LAYER_B "/layer.tar", "upper", NULL },
-					      { "manifest.json", MANIFEST("null"), NULL },
-					      { NULL, NULL, NULL } };
 	struct input in;
-	struct buf out;
+	int dirfd;
 
 	(void)state;
 	make(&in, old);
-	assert_int_equal(sieve(&in, &plain, &out), 0);
-	expect(&out, passed);
+	assert_int_equal(unpack(&in, &plain, &dirfd), 0);
+	file_is(dirfd, "config", "{\"config\":1}");
+	file_is(dirfd, "layer-0", "lower");
+	file_is(dirfd, "layer-1", "upper");
+	/* what waited for the manifest under another name is gone */
+	file_is(dirfd, LAYER_A, NULL);
+	file_is(dirfd, "repositories", NULL);
+	close(dirfd);
 }
 
 static void test_blobs(void **state)
@@ -200,66 +229,73 @@ static void test_blobs(void **state)
 		{ "index.json", "{}", NULL },    { "manifest.json", manifest, NULL },
 		{ "oci-layout", "{}", NULL },    { NULL, NULL, NULL }
 	};
-	const struct item passed[] = { { BLOB("000b"), "upper", NULL },
-				       { "blobs/sha256/" CONFIG, "{}", NULL },
-				       { "manifest.json", manifest, NULL },
-				       { NULL, NULL, NULL } };
-	json_t *left_out = json_pack("[s]", BLOB("000a"));
-	const struct image_rules rules = {
-		.id = ID, .layers = 2, .left_out = left_out, .max_bytes = LIMIT
-	};
 	struct input in;
-	struct buf out;
+	int dirfd;
 
 	(void)state;
 	make(&in, items);
-	assert_int_equal(sieve(&in, &rules, &out), 0);
-	expect(&out, passed);
-	json_decref(left_out);
-}
-
-/** Two passes, as the source does it: names from the manifest, then the archive without the first */
-static void test_left_out(void **state)
-{
-	static const struct item passed[] = { { CONFIG ".json", "{\"config\":1}", NULL },
-					      { LAYER_B "/layer.tar", "upper", NULL },
-					      { "manifest.json", MANIFEST("null"), NULL },
-					      { NULL, NULL, NULL } };
-	struct image_rules rules = plain;
-	struct input in;
-	struct buf out;
-	struct err err;
-	json_t *names = NULL;
-
-	(void)state;
-	make(&in, old);
-	assert_int_equal(image_archive_manifest(&names, &plain, give, &in, &err), 0);
-	assert_int_equal(json_array_size(names), 2);
-	assert_string_equal(json_string_value(json_array_get(names, 0)), LAYER_A "/layer.tar");
-	json_array_remove(names, 1);
-	rules.left_out = names;
-	in.at = 0;
-	assert_int_equal(sieve(&in, &rules, &out), 0);
-	expect(&out, passed);
-	json_decref(names);
+	assert_int_equal(unpack(&in, &plain, &dirfd), 0);
+	file_is(dirfd, "config", "{}");
+	file_is(dirfd, "layer-0", "lower");
+	file_is(dirfd, "layer-1", "upper");
+	close(dirfd);
 }
 
 /** A layer that comes twice is a link the second time */
 static void test_link(void **state)
 {
-	static const struct item items[] = { { LAYER_A "/layer.tar", "lower", NULL },
-					     { LAYER_B "/layer.tar", NULL,
+	static const struct item items[] = { { LAYER_B "/layer.tar", NULL,
 					       "../" LAYER_A "/layer.tar" },
+					     { LAYER_A "/layer.tar", "lower", NULL },
 					     { CONFIG ".json", "{}", NULL },
 					     { "manifest.json", MANIFEST("null"), NULL },
 					     { NULL, NULL, NULL } };
 	struct input in;
-	struct buf out;
+	int dirfd;
 
 	(void)state;
 	make(&in, items);
-	assert_int_equal(sieve(&in, &plain, &out), 0);
-	expect(&out, items);
+	assert_int_equal(unpack(&in, &plain, &dirfd), 0);
+	file_is(dirfd, "layer-0", "lower");
+	file_is(dirfd, "layer-1", "lower");
+	close(dirfd);
+}
+
+/** Only the layers that an engine lacks are in what it loads */
+static void test_packed(void **state)
+{
+	static const char manifest[] = "[{\"Config\":\"" CONFIG ".json\",\"RepoTags\":null,"
+				       "\"Layers\":[\"layer-0/layer.tar\",\"layer-1/layer.tar\"]}]";
+	static const struct item passed[] = { { "layer-1/layer.tar", "upper", NULL },
+					      { CONFIG ".json", "{\"config\":1}", NULL },
+					      { "manifest.json", manifest, NULL },
+					      { NULL, NULL, NULL } };
+	struct image_pack what = { .config = "{\"config\":1}",
+				   .config_len = strlen("{\"config\":1}"),
+				   .digest = CONFIG,
+				   .layers = 2,
+				   .first = 1 };
+	struct input in;
+	struct buf out;
+	struct err err;
+
+	(void)state;
+	make(&in, old);
+	assert_int_equal(unpack(&in, &plain, &what.dirfd), 0);
+	buf_init(&out, LIMIT);
+	assert_int_equal(image_archive_pack(&what, take, &out, &err), 0);
+	expect(&out, passed);
+	/* a layer that is not there: no whole archive comes of it */
+	what.layers = 3;
+	buf_init(&out, LIMIT);
+	assert_int_equal(image_archive_pack(&what, take, &out, &err), -ENOENT);
+	for (size_t i = 0; i + 1024 <= out.len; i += 512) {
+		static const uint8_t zeros[1024];
+
+		assert_true(memcmp(buf_bytes(&out) + i, zeros, sizeof(zeros)) != 0);
+	}
+	buf_deinit(&out);
+	close(what.dirfd);
 }
 
 /* --- what does not ------------------------------------------------------------------------------ */
@@ -329,7 +365,7 @@ static void test_limits(void **state)
 {
 	struct image_rules rules = plain;
 	struct input in;
-	struct buf out;
+	int dirfd;
 
 	(void)state;
 	auto_free char *big = malloc(IMAGE_MANIFEST_MAX + 2);
@@ -347,15 +383,14 @@ static void test_limits(void **state)
 
 	rules.max_bytes = 8;
 	make(&in, old);
-	assert_int_equal(sieve(&in, &rules, &out), -EFBIG);
-	buf_deinit(&out);
+	assert_int_equal(unpack(&in, &rules, &dirfd), -EFBIG);
+	close(dirfd);
 }
 
-/** Cut anywhere it is an error, or lacks its end: no engine takes it for a whole archive */
+/** Cut anywhere it is an error */
 static void test_truncated(void **state)
 {
 	struct input whole;
-	struct buf out;
 	size_t size;
 
 	(void)state;
@@ -364,38 +399,245 @@ static void test_truncated(void **state)
 	buf_deinit(&whole.bytes);
 	for (size_t len = 0; len < size - 4 * 512; len += 100) {
 		struct input in;
+		int dirfd;
 		int r;
 
 		make(&in, old);
 		in.bytes.len = len;
-		r = sieve(&in, &plain, &out);
+		r = unpack(&in, &plain, &dirfd);
+		close(dirfd);
 		/* after the manifest only "repositories" is missing, which is dropped anyway */
 		if (r == 0)
 			assert_true(len >= size - 12 * 1024);
-		buf_deinit(&out);
 		make(&in, old);
 		in.bytes.len = len;
 		in.broken = true;
-		r = sieve(&in, &plain, &out);
-		assert_int_equal(r, -ECONNRESET);
-		/* what went out has no end of an archive: two blocks of zeros */
-		for (size_t i = 0; i + 1024 <= out.len; i += 512) {
-			static const uint8_t zeros[1024];
-
-			assert_true(memcmp(buf_bytes(&out) + i, zeros, sizeof(zeros)) != 0);
-		}
-		buf_deinit(&out);
+		assert_int_equal(unpack(&in, &plain, &dirfd), -ECONNRESET);
+		close(dirfd);
 	}
+}
+
+/* --- on the way ----------------------------------------------------------------------------------- */
+
+#define LAYERS 3
+
+/** struct journey - An image at the source, and where it goes */
+struct journey {
+	int from;
+	char id[80];
+	json_t *layers;
+	char *text[LAYERS];
+	size_t came;
+	struct image_receipt receipt;
+	struct err err;
+};
+
+static void file_make(int dirfd, const char *name, const char *text)
+{
+	auto_close int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void digest_of(char to[80], const char *text)
+{
+	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
+	uint8_t sha256[CRYPTO_SHA256_SIZE];
+
+	assert_int_equal(crypto_sha256_new(&digest, NULL), 0);
+	assert_int_equal(crypto_sha256_update(digest, text, strlen(text)), 0);
+	assert_int_equal(crypto_sha256_final(digest, sha256), 0);
+	memcpy(to, "sha256:", 7);
+	crypto_hex(to + 7, sha256, sizeof(sha256));
+}
+
+static void layers_came(void *ctx, size_t layers)
+{
+	struct journey *j = ctx;
+
+	assert_true(layers > j->came);
+	j->came = layers;
+}
+
+static void journey_begin(struct journey *j)
+{
+	static char texts[LAYERS][64] = { "the lowest layer", "one in the middle", "the highest" };
+	char name[IMAGE_LAYER_NAME];
+	char digest[80];
+
+	*j = (struct journey){ .from = folder("from"), .layers = json_array() };
+	close(folder("to"));
+	file_make(j->from, "config", "{\"os\":\"linux\"}");
+	digest_of(j->id, "{\"os\":\"linux\"}");
+	for (size_t i = 0; i < LAYERS; i++) {
+		j->text[i] = texts[i];
+		image_layer_name(name, i);
+		file_make(j->from, name, texts[i]);
+		digest_of(digest, texts[i]);
+		json_array_append_new(j->layers, json_string(digest));
+	}
+	j->receipt = (struct image_receipt){ .max_bytes = 1000, .came = layers_came, .ctx = j };
+}
+
+static void journey_end(struct journey *j)
+{
+	close(j->from);
+	json_decref(j->layers);
+}
+
+static void arrive(struct journey *j, struct image_arrival **ia)
+{
+	char to[sizeof(home) + 8];
+
+	(void)snprintf(to, sizeof(to), "%s/to", home);
+	assert_int_equal(image_arrival_new(ia, to, j->id, j->layers, &j->err), 0);
+}
+
+/** travel() - Send what is missing, and break off after @cut bytes; 0: do not. Return: what came back */
+static int travel(struct journey *j, struct image_arrival *ia, size_t cut)
+{
+	struct input in = { .piece = 7 };
+	uint64_t sent = 0;
+	int r;
+
+	buf_init(&in.bytes, LIMIT);
+	assert_int_equal(image_departure_send(j->from, j->receipt.first,
+					      image_arrival_bytes(ia, j->receipt.first), LAYERS,
+					      take, &in.bytes, &sent, &j->err),
+			 0);
+	if (cut && cut < in.bytes.len) {
+		in.bytes.len = cut;
+		in.broken = true;
+	}
+	r = image_arrival_receive(ia, &j->receipt, give, &in, &j->err);
+	buf_deinit(&in.bytes);
+	return r;
+}
+
+/** Broken off anywhere, the next transfer brings the rest, and only that (R8) */
+static void test_goes_on(void **state)
+{
+	struct journey j;
+
+	(void)state;
+	for (size_t cut = 1; cut < 120; cut++) {
+		AUTO(image_arrival) struct image_arrival *ia = NULL;
+		uint64_t here;
+
+		journey_begin(&j);
+		arrive(&j, &ia);
+		int r = travel(&j, ia, cut);
+		ia = image_arrival_free(ia);
+		arrive(&j, &ia);
+		if (r < 0) {
+			assert_int_equal(r, -ECONNRESET);
+			j.receipt.first = j.came;
+			here = image_arrival_bytes(ia, j.came);
+			assert_true(here <= strlen(j.text[j.came]));
+			assert_int_equal(travel(&j, ia, 0), 0);
+		}
+		assert_int_equal(j.came, LAYERS);
+		for (size_t i = 0; i < LAYERS; i++)
+			assert_int_equal(image_arrival_bytes(ia, i), strlen(j.text[i]));
+		journey_end(&j);
+	}
+}
+
+/** What is not what its digest says is refused, removed, and comes anew */
+static void test_corrupted(void **state)
+{
+	AUTO(image_arrival) struct image_arrival *ia = NULL;
+	struct journey j;
+
+	(void)state;
+	journey_begin(&j);
+	arrive(&j, &ia);
+	file_make(j.from, "layer-1", "one in the mIddle");
+	assert_int_equal(travel(&j, ia, 0), -EPROTO);
+	assert_non_null(strstr(j.err.text, "layer 1 of the image arrived corrupted"));
+	assert_int_equal(j.came, 1);
+	assert_int_equal(image_arrival_bytes(ia, 1), 0);
+	file_make(j.from, "config", "{\"os\":\"lInux\"}");
+	assert_int_equal(travel(&j, ia, 0), -EPROTO);
+	assert_non_null(strstr(j.err.text, "configuration arrived corrupted"));
+	journey_end(&j);
+}
+
+/** More than was allowed, or a layer that is shorter than what we have of it */
+static void test_lengths(void **state)
+{
+	AUTO(image_arrival) struct image_arrival *ia = NULL;
+	struct input in = { .piece = 64 };
+	uint64_t sent = 0;
+	struct journey j;
+
+	(void)state;
+	journey_begin(&j);
+	arrive(&j, &ia);
+	j.receipt.max_bytes = strlen(j.text[0]) + 1;
+	assert_int_equal(travel(&j, ia, 0), -EFBIG);
+	assert_int_equal(
+		image_departure_send(j.from, 0, 1000, LAYERS, take, &in.bytes, &sent, &j.err),
+		-EPROTO);
+	buf_deinit(&in.bytes);
+	journey_end(&j);
+}
+
+/** Two users with the same image at a time have a directory each; what is old goes, what is used stays */
+static void test_directories(void **state)
+{
+	AUTO(image_arrival) struct image_arrival *first = NULL;
+	AUTO(image_arrival) struct image_arrival *second = NULL;
+	struct journey j;
+	char to[sizeof(home) + 8];
+
+	(void)state;
+	(void)snprintf(to, sizeof(to), "%s/to", home);
+	journey_begin(&j);
+	arrive(&j, &first);
+	arrive(&j, &second);
+	assert_int_equal(travel(&j, first, 0), 0);
+	assert_int_equal(image_arrival_bytes(second, 0), 0);
+	j.came = 0;
+	assert_int_equal(travel(&j, second, 0), 0);
+	second = image_arrival_free(second);
+	assert_int_equal(image_arrival_expire(to, 0, NULL), 1);
+	assert_int_equal(image_arrival_bytes(first, 2), strlen(j.text[2]));
+	first = image_arrival_free(first);
+	assert_int_equal(image_arrival_expire(to, 3600000, NULL), 1);
+	assert_int_equal(image_arrival_expire(to, 0, NULL), 0);
+	journey_end(&j);
+}
+
+static int home_make(void **state)
+{
+	(void)state;
+	return mkdtemp(home) ? 0 : -1;
+}
+
+static int home_remove(void **state)
+{
+	(void)state;
+	return layer_tree_remove(AT_FDCWD, home, NULL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_passes),           cmocka_unit_test(test_blobs),
-		cmocka_unit_test(test_left_out),         cmocka_unit_test(test_link),
-		cmocka_unit_test(test_manifest_refused), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_limits),           cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_unpacked),
+		cmocka_unit_test(test_blobs),
+		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_packed),
+		cmocka_unit_test(test_manifest_refused),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_corrupted),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_directories),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, home_make, home_remove);
 }

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The image on its way (C-Migr): both sides' work before the cut, while the service is untouched
+ *
+ * The source has its engine save the image, and sends the layers that are missing, the lowest first.
+ * The destination keeps them on disk, verifies each, and has its engine load those that are complete
+ * while the next one comes. What breaks off goes on from there in the next attempt.
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "es/docker_engine.h"
+#include "es/image_archive.h"
+#include "es/image_arrival.h"
+#include "es/layer_node.h"
+#include "es/migration.h"
+#include "es/migration_plan.h"
+#include "es/process.h"
+#include "net/tls_stream.h"
+
+#define IMAGES_MAX 256 /* images looked at for layers that need not come */
+#define TELL_S     2   /* while the engine works, the source hears from us so often */
+
+/** image_layers() - Number of the image's layers */
+static size_t image_layers(const struct migration *m)
+{
+	return json_array_size(json_at(m->plan, "image", "layers", NULL));
+}
+
+/* --- source ------------------------------------------------------------------------------------ */
+
+/* The engine is slow to begin; the destination would take our silence for the end. */
+static int save_wait(void *ctx, struct err *err)
+{
+	struct migration *m = ctx;
+
+	return transfer_send_nothing(m->stream, &m->header, err);
+}
+
+static ssize_t save_read(void *ctx, const void **bytes, struct err *err)
+{
+	return docker_stream_read(ctx, bytes, err);
+}
+
+/** departure_make() - Have the engine save the image, by its id: names are the destination's business */
+static int departure_make(struct migration *m, struct err *err)
+{
+	const struct image_rules rules = { .id = json_text(m->plan, "image", "id", NULL),
+					   .layers = image_layers(m),
+					   .max_bytes = m->mc->config.max_bytes };
+	int r;
+
+	AUTO(docker_stream) struct docker_stream *saved = NULL;
+	if (snprintf(m->departure, sizeof(m->departure), "%s/departure-%016" PRIx64,
+		     m->mc->config.image_dir, m->session) >= (int)sizeof(m->departure))
+		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.image_dir);
+	r = migration_space(m->mc->config.image_dir,
+			    (uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL)),
+			    "image", err);
+	if (r < 0)
+		return r;
+	if (mkdir(m->departure, 0700) < 0)
+		return err_set(err, -errno, "create %s", m->departure);
+	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return err_set(err, -errno, "open %s", m->departure);
+	r = docker_engine_save(m->engine, rules.id, &saved, err);
+	if (r < 0)
+		return r;
+	docker_stream_on_wait(saved, save_wait, m);
+	return image_archive_unpack(&rules, save_read, saved, dirfd, err);
+}
+
+/* Writes the layers that are missing. */
+static int departure_send(void *ctx, archive_sink sink, void *sink_ctx, struct err *err)
+{
+	struct migration *m = ctx;
+
+	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return err_set(err, -errno, "open %s", m->departure);
+	return image_departure_send(dirfd, m->layers_here, m->bytes_here, image_layers(m), sink,
+				    sink_ctx, &m->image_bytes, err);
+}
+
+int source_image(struct migration *m, struct err *err)
+{
+	uint64_t end = monotonic_us() + MIGRATION_IMAGE_MS * 1000ull;
+	uint64_t began = monotonic_us();
+	uint64_t sent = 0;
+	int r;
+
+	if (!m->image_wanted)
+		return 0;
+	r = departure_make(m, err);
+	uint64_t saved = monotonic_us();
+	if (r == 0)
+		r = transfer_send_stream(m->stream, &m->header, departure_send, m,
+					 m->mc->config.compression, &sent, m->cancel_fd, err);
+	source_learn_reason(m, r, err);
+	if (r < 0)
+		return r;
+	source_image_undo(m);
+	migration_stage_done(m, "IMAGE",
+			     "kind=image sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
+			     " layers_sent=%zu layers_here=%zu bytes_here=%" PRIu64
+			     " save_us=%" PRIu64,
+			     sent, m->image_bytes, image_layers(m) - m->layers_here, m->layers_here,
+			     m->bytes_here, saved - began);
+	/* While its engine loads the image the destination says now and then that it still does. */
+	while (r == 0 && m->image_wanted) {
+		r = source_accepted(m, (int)m->mc->config.idle_ms, err);
+		if (r == 0 && monotonic_us() > end)
+			r = err_set(err, -ETIMEDOUT, "wait for %s to load the image",
+				    m->source.to_es);
+	}
+	return r;
+}
+
+void source_image_undo(struct migration *m)
+{
+	if (m->departure[0])
+		(void)layer_tree_remove(AT_FDCWD, m->departure, NULL);
+	m->departure[0] = '\0';
+}
+
+/* --- destination: what is here, what is wanted ---------------------------------------------------- */
+
+/** layers_find() - How many of the layers are in the engine, and the bytes they have at least */
+static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
+{
+	json_t *images = NULL;
+	json_t *one;
+	size_t i;
+	int r = docker_engine_images(m->engine, &images, err);
+
+	json_array_foreach(images, i, one)
+	{
+		json_t *image = NULL;
+
+		if (r < 0 || i >= IMAGES_MAX)
+			break;
+		r = docker_engine_image(m->engine, json_text(one, "Id", NULL), &image, err);
+		if (r == 0) {
+			size_t here = migration_plan_layers_here(m->plan, image);
+			uint64_t size =
+				(uint64_t)json_integer_value(json_object_get(image, "Size"));
+
+			if (here > m->layers_here)
+				m->layers_here = here;
+			/* an image that is all of it layers of ours: its size is that of those */
+			if (here == json_array_size(json_at(image, "RootFS", "Layers", NULL)) &&
+			    size > *bytes)
+				*bytes = size;
+		}
+		r = r > 0 ? 0 : r; /* gone meanwhile */
+		json_decref(image);
+	}
+	json_decref(images);
+	return r;
+}
+
+/**
+ * room_check() - Is there room for the rest?
+ *
+ * It lies in a file of ours; the engine unpacks it before it makes layers of it; then there are
+ * these layers.
+ */
+static int room_check(struct migration *m, uint64_t bytes, struct err *err)
+{
+	struct stat ours;
+	struct stat engines;
+	bool one = stat(m->mc->config.image_dir, &ours) == 0 &&
+		   stat(m->docker_root, &engines) == 0 && ours.st_dev == engines.st_dev;
+	int r = 0;
+
+	if (bytes > m->mc->config.max_bytes)
+		return err_set(err, -EFBIG, "the image has %" PRIu64 " MB", bytes >> 20);
+	if (!one)
+		r = migration_space(m->mc->config.image_dir, bytes, "image", err);
+	return r < 0 ? r : migration_space(m->docker_root, (one ? 3 : 2) * bytes, "image", err);
+}
+
+int destination_want_image(struct migration *m, struct err *err)
+{
+	uint64_t bytes = (uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL));
+	uint64_t here = 0;
+	int r = layers_find(m, &here, err);
+
+	if (r == 0)
+		r = image_arrival_new(&m->arrival, m->mc->config.image_dir,
+				      json_text(m->plan, "image", "id", NULL),
+				      json_at(m->plan, "image", "layers", NULL), err);
+	if (r < 0)
+		return r;
+	m->image_wanted = true;
+	m->bytes_here = image_arrival_bytes(m->arrival, m->layers_here);
+	here += m->bytes_here;
+	return room_check(m, bytes > here ? bytes - here : 0, err);
+}
+
+/* --- destination: receive and load ---------------------------------------------------------------- */
+
+/**
+ * struct image_loading - Layers are loaded by a thread of their own while others come
+ * @lock:	guards what follows
+ * @came:	layers that are here
+ * @loaded:	layers that the engine has
+ * @last:	no more will come
+ * @ended:	the thread is done, with @r
+ */
+struct image_loading {
+	struct migration *m;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t came;
+	size_t loaded;
+	bool last;
+	bool ended;
+	int r;
+	struct err err;
+};
+
+/** loading_next() - Wait for layers to load. Return: how many there are to be, 0: that was all */
+static size_t loading_next(struct image_loading *il)
+{
+	size_t layers;
+
+	(void)pthread_mutex_lock(&il->lock);
+	while (il->came == il->loaded && !il->last)
+		(void)pthread_cond_wait(&il->changed, &il->lock);
+	layers = il->came > il->loaded ? il->came : 0;
+	(void)pthread_mutex_unlock(&il->lock);
+	return layers;
+}
+
+static void loading_tell(struct image_loading *il, size_t loaded, bool ended)
+{
+	(void)pthread_mutex_lock(&il->lock);
+	il->loaded = loaded;
+	il->ended = ended;
+	(void)pthread_cond_broadcast(&il->changed);
+	(void)pthread_mutex_unlock(&il->lock);
+}
+
+static void *loading_run(void *arg)
+{
+	struct image_loading *il = arg;
+	struct migration *m = il->m;
+	size_t loaded = il->loaded;
+	size_t layers;
+
+	AUTO(docker_engine) struct docker_engine *engine = NULL;
+	il->r = docker_engine_new(&engine, m->mc->config.docker_socket, m->cancel_fd, &il->err);
+	while (il->r == 0 && (layers = loading_next(il)) > 0) {
+		il->r = image_arrival_load(m->arrival, engine, loaded, layers, &il->err);
+		if (il->r == 0)
+			loaded = layers;
+		loading_tell(il, loaded, false);
+	}
+	loading_tell(il, loaded, true);
+	return NULL;
+}
+
+/* A layer is complete. */
+static void loading_came(void *ctx, size_t layers)
+{
+	struct image_loading *il = ctx;
+
+	(void)pthread_mutex_lock(&il->lock);
+	il->came = layers;
+	(void)pthread_cond_broadcast(&il->changed);
+	(void)pthread_mutex_unlock(&il->lock);
+}
+
+/** loading_end() - Wait for the thread, and tell the source meanwhile that we are still at it */
+static int loading_end(struct image_loading *il, bool tell, struct err *err)
+{
+	bool ended;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&il->lock);
+	il->last = true;
+	(void)pthread_cond_broadcast(&il->changed);
+	do {
+		struct timespec until;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += TELL_S;
+		if (!il->ended)
+			(void)pthread_cond_timedwait(&il->changed, &il->lock, &until);
+		ended = il->ended;
+		(void)pthread_mutex_unlock(&il->lock);
+		if (tell && !ended && r == 0)
+			r = destination_accept(il->m, err);
+		(void)pthread_mutex_lock(&il->lock);
+	} while (!ended);
+	(void)pthread_mutex_unlock(&il->lock);
+	(void)pthread_join(il->thread, NULL);
+	if (r == 0 && il->r < 0) {
+		*err = il->err;
+		r = il->r;
+	}
+	return r;
+}
+
+/* Takes the stream's contents. */
+static int layers_take(void *ctx, archive_source source, void *source_ctx, struct err *err)
+{
+	struct image_loading *il = ctx;
+	const struct image_receipt receipt = {
+		.first = il->m->layers_here,
+		.max_bytes = il->m->mc->config.max_bytes,
+		.came = loading_came,
+		.ctx = il,
+	};
+
+	return image_arrival_receive(il->m->arrival, &receipt, source, source_ctx, err);
+}
+
+/** image_load() - Take in the layers and have the engine load them */
+static int image_load(struct migration *m, struct err *err)
+{
+	struct image_loading il = { .m = m, .came = m->layers_here, .loaded = m->layers_here };
+	struct err why = { 0 };
+	int r;
+	int ended;
+
+	(void)pthread_mutex_init(&il.lock, NULL);
+	(void)pthread_cond_init(&il.changed, NULL);
+	r = pthread_create(&il.thread, NULL, loading_run, &il);
+	if (r)
+		return err_set(err, -r, "start a thread");
+	r = transfer_receive_stream(m->stream, m->session, layers_take, &il, err);
+	ended = loading_end(&il, r == 0, &why);
+	/* Which came first: a layer that cannot be loaded is no reason to stop receiving the others. */
+	if (r == 0 && ended < 0) {
+		*err = why;
+		r = ended;
+	}
+	if (r == 0 && m->layers_here == image_layers(m)) /* its layers were those of other images */
+		r = image_arrival_load(m->arrival, m->engine, m->layers_here, m->layers_here, err);
+	(void)pthread_mutex_destroy(&il.lock);
+	(void)pthread_cond_destroy(&il.changed);
+	return r;
+}
+
+/** image_name() - Give the image its names, but take none from another image */
+static int image_name(struct migration *m, struct err *err)
+{
+	const char *id = json_text(m->plan, "image", "id", NULL);
+	json_t *tag;
+	size_t i;
+	int r;
+
+	json_array_foreach(json_at(m->plan, "image", "tags", NULL), i, tag)
+	{
+		const char *name = json_string_value(tag);
+		json_t *other = NULL;
+
+		if (!name)
+			return err_set(err, -EPROTO, "a name of the image is no text");
+		r = docker_engine_image(m->engine, name, &other, err);
+		json_decref(other);
+		if (r > 0)
+			r = docker_engine_tag(m->engine, id, name, err);
+		if (r != 0)
+			return r < 0 ? r : err_set(err, -ENOENT, "the image that was loaded");
+	}
+	return 0;
+}
+
+/** image_verify() - Is what the engine has now the image of the plan? Set the name it is found by */
+static int image_verify(struct migration *m, char name[256], struct err *err)
+{
+	const char *id = json_text(m->plan, "image", "id", NULL);
+	json_t *image = NULL;
+	int r = docker_engine_image(m->engine, id, &image, err);
+
+	if (r > 0)
+		r = err_set(err, -EPROTO, "what was loaded is not the image");
+	if (r == 0)
+		r = migration_plan_fits_image(m->plan, image, err);
+	json_decref(image);
+	if (r == 0)
+		r = image_name(m, err);
+	if (r == 0)
+		r = destination_find_image(m, name, err);
+	return r > 0 ? err_set(err, -ENOENT, "the image that was loaded") : r;
+}
+
+int destination_image(struct migration *m, struct err *err)
+{
+	uint64_t began = monotonic_us();
+	char name[256];
+	int r;
+
+	if (!m->image_wanted)
+		return 0;
+	r = image_load(m, err);
+	if (r == 0)
+		r = image_verify(m, name, err);
+	if (r < 0)
+		return r;
+	image_arrival_remove(m->arrival, m->engine);
+	m->arrival = image_arrival_free(m->arrival);
+	r = destination_make(m, name, err);
+	if (r < 0)
+		return r;
+	m->image_wanted = false;
+	migration_stage_done(m, "IMAGE LOADED", "kind=image layers_here=%zu load_us=%" PRIu64,
+			     m->layers_here, monotonic_us() - began);
+	return destination_accept(m, err);
+}
+
+void destination_image_undo(struct migration *m)
+{
+	AUTO(docker_engine) struct docker_engine *engine = NULL;
+
+	if (m->arrival && !m->mc->config.arrival_ms &&
+	    docker_engine_new(&engine, m->mc->config.docker_socket, -1, NULL) == 0)
+		image_arrival_remove(m->arrival, engine);
+	m->arrival = image_arrival_free(m->arrival);
+}
