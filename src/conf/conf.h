@@ -34,6 +34,7 @@
 struct err;
 
 #define CONF_PEERS_MAX    256
+#define CONF_METRES_MAX   1000000
 #define CONF_SERVICES_MAX 64
 #define CONF_LIST_MAX     256 /* entries of env, command and ap */
 
@@ -51,6 +52,8 @@ struct conf_pki {
  * @address:	"IP:PORT" it listens on
  * @transfer:	es only: "IP:PORT" where it accepts migrations; or NULL
  * @es:		ap only: its edge server; or empty
+ * @placed:	ap only: whether @x and @y were given
+ * @x, @y:	ap only: where it stands, in metres (docs/mobility.md)
  */
 struct conf_peer {
 	char name[NAME_SIZE];
@@ -58,6 +61,25 @@ struct conf_peer {
 	char *address;
 	char *transfer;
 	char es[NAME_SIZE];
+	bool placed;
+	double x;
+	double y;
+};
+
+/**
+ * struct conf_radio - What a device hears, and when it leaves an access point (docs/mobility.md)
+ * @transmit_dbm, @reference_loss_db, @exponent, @shadowing_db, @decorrelation_m: See mud/radio.h
+ * @sensitivity_dbm, @hysteresis_db, @dwell_ms: See mud/ap_choice.h
+ */
+struct conf_radio {
+	double transmit_dbm;
+	double reference_loss_db;
+	double exponent;
+	double shadowing_db;
+	double decorrelation_m;
+	double sensitivity_dbm;
+	double hysteresis_db;
+	double dwell_ms;
 };
 
 /** enum conf_codec - Where a message of a service ends */
@@ -138,6 +160,7 @@ struct conf_docker {
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @events:		logrepo: file of the event log
  * @ap, @aps:		mud: access points in the order of its way
+ * @radio:		mud: what it hears; the defaults if nothing is said
  * @limit:		By enum conf_limit_id
  */
 struct conf {
@@ -163,6 +186,7 @@ struct conf {
 	char *events;
 	char (*ap)[NAME_SIZE];
 	size_t aps;
+	struct conf_radio radio;
 	int64_t limit[CONF_LIMITS];
 };
 
