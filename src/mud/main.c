@@ -7,6 +7,7 @@
  * not, 2 for mistakes in command line and configuration.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -311,6 +312,9 @@ static int catch_signal(struct program *p, uv_signal_t *handle, int signum)
 	return uv_signal_start(handle, on_signal, signum);
 }
 
+static_assert(CONF_LIST_MAX <= CONF_PEERS_MAX, "start() has room for all");
+static_assert(CONF_LIST_MAX <= MOBILITY_APS_MAX, "the model has room for all");
+
 /* The access points; with --direct, the service as it is reached from there. Return: how many */
 static size_t list_aps(struct client_ap *aps, const struct conf *c, const struct run *run)
 {
@@ -418,7 +422,7 @@ static int make_model(struct program *p, const struct conf *c, const struct run 
 static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
 {
 	const struct policy policy = policy_of(c);
-	struct client_ap aps[CONF_PEERS_MAX > CONF_LIST_MAX ? CONF_PEERS_MAX : CONF_LIST_MAX];
+	struct client_ap aps[CONF_PEERS_MAX];
 	int r;
 
 	if (run->directs > c->aps)

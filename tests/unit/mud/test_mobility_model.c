@@ -72,7 +72,8 @@ static void test_shadowing(void **state)
 	assert_near(sum / n, 0, 0.3);
 	assert_near(sqrt(squares / n), 4, 0.3);
 	assert_int_equal(same, 0);
-	for (double x = -100; x < 100; x += 0.1) { /* no steps on the way, at no edge of the grid */
+	for (int i = -1000; i < 1000; i++) { /* no steps on the way, at no edge of the grid */
+		double x = i * 0.1;
 		double change = at(&r, x + 0.1, 33) - at(&r, x, 33);
 
 		assert_true(fabs(change) < 1);
