@@ -430,6 +430,11 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 			       "--direct was given %zu times, but there are %zu access points: see "
 			       "ap in the configuration",
 			       run->directs, c->aps);
+	if (run->directs && run->directs < c->aps && (run->trace || run->random))
+		return err_set(err, -EINVAL,
+			       "--direct was given %zu times, but the device can come to each of "
+			       "%zu access points",
+			       run->directs, c->aps);
 	r = make_model(p, c, run, err);
 	if (r < 0)
 		return r;
