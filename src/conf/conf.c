@@ -893,6 +893,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("uses", NULL, CFGF_NONE),
 		CFG_SEC("pki", pki, CFGF_NODEFAULT),
 		CFG_SEC("logrepo", logrepo, CFGF_NODEFAULT),
+		CFG_SEC("radio", radio, CFGF_NODEFAULT),
 		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", service, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
@@ -901,7 +902,6 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("state_dir", NULL, CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),
-		CFG_SEC("radio", radio, CFGF_NODEFAULT),
 		CFG_SEC("limits", limits, CFGF_NODEFAULT),
 		CFG_END(),
 	};

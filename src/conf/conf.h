@@ -149,6 +149,7 @@ struct conf_docker {
  * @transfer_listen:	es: for migrations
  * @es:			ap: its edge server, one of @peer
  * @uses:		mud: service it asks for
+ * @radio:		mud: what it hears; the defaults if nothing is said
  * @pki:		Files of our identity
  * @logrepo_name, @logrepo_address: Event log repository; empty and NULL: none
  * @peer, @peers:	Other programs
@@ -160,7 +161,6 @@ struct conf_docker {
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @events:		logrepo: file of the event log
  * @ap, @aps:		mud: access points in the order of its way
- * @radio:		mud: what it hears; the defaults if nothing is said
  * @limit:		By enum conf_limit_id
  */
 struct conf {
@@ -171,6 +171,7 @@ struct conf {
 	char *transfer_listen;
 	char es[NAME_SIZE];
 	char uses[NAME_SIZE];
+	struct conf_radio radio;
 	struct conf_pki pki;
 	char logrepo_name[NAME_SIZE];
 	char *logrepo_address;
@@ -186,7 +187,6 @@ struct conf {
 	char *events;
 	char (*ap)[NAME_SIZE];
 	size_t aps;
-	struct conf_radio radio;
 	int64_t limit[CONF_LIMITS];
 };
 
