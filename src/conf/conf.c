@@ -34,6 +34,30 @@
 #define CPU_MILLIS_MAX   1000000
 #define FILE_BYTES_MAX   (4 << 20)
 
+/* The radio of a device; docs/mobility.md says where the numbers come from */
+static const struct {
+	const char *name;
+	double standard;
+	double min;
+	double max;
+	const char *unit;
+	const char *help;
+	size_t offset;
+} radio_table[] = {
+#define RADIO(name, standard, min, max, unit, help)                                                \
+	{                                                                                          \
+#name, standard, min, max, unit, help, offsetof(struct conf_radio, name)           \
+	}
+	RADIO(transmit_dbm, 20, -30, 60, "dBm", "power of each access point"),
+	RADIO(reference_loss_db, 40, 0, 150, "dB", "path loss at 1 m"),
+	RADIO(exponent, 3, 1, 8, "", "path loss exponent"),
+	RADIO(shadowing_db, 0, 0, 20, "dB", "standard deviation of the shadowing; 0: none"),
+	RADIO(decorrelation_m, 20, 0.1, 10000, "m", "distance over which shadowing changes"),
+	RADIO(sensitivity_dbm, -82, -130, 0, "dBm", "below this an access point is not heard"),
+	RADIO(hysteresis_db, 6, 0, 60, "dB", "another access point must be better by this"),
+	RADIO(dwell_ms, 500, 0, 60000, "ms", "for so long"),
+};
+
 /* One setting of the top level: who may have it, who must, and what it is for */
 struct setting {
 	const char *name;
@@ -53,7 +77,8 @@ static const struct setting settings[] = {
 	{ "pki", EVERY_ROLE, EVERY_ROLE, "{ ca = cert = key = }: files made by `baton pki`" },
 	{ "logrepo", MUD | AP | ES | OPERATOR, 0, "{ name = address = }: event log repository" },
 	{ "peer", MUD | AP | ES | OPERATOR, 0,
-	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] }" },
+	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
+	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
 	{ "service", ES, ES,
 	  "\"NAME\" { image = port = [codec = \"frame\"] [sync = \"replay\"] "
 	  "[method = \"auto|complete|partial\"] "
@@ -208,6 +233,29 @@ static int on_peer_role(cfg_t *cfg, cfg_opt_t *opt)
 		       last_string(opt));
 }
 
+static int want_number(cfg_t *cfg, cfg_opt_t *opt, double min, double max)
+{
+	double value = cfg_opt_getnfloat(opt, cfg_opt_size(opt) - 1);
+
+	if (value >= min && value <= max) /* neither, if it is no number */
+		return 0;
+	return mistake(cfg, "%s = %g: want %g to %g", opt->name, value, min, max);
+}
+
+static int on_radio(cfg_t *cfg, cfg_opt_t *opt)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
+		if (strcmp(radio_table[i].name, opt->name) == 0)
+			return want_number(cfg, opt, radio_table[i].min, radio_table[i].max);
+	}
+	return 0;
+}
+
+static int on_metres(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return want_number(cfg, opt, -CONF_METRES_MAX, CONF_METRES_MAX);
+}
+
 /* End of a peer section */
 static int on_peer(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -227,6 +275,10 @@ static int on_peer(cfg_t *cfg, cfg_opt_t *opt)
 		return mistake(cfg, "peer \"%s\": only an es has transfer", title);
 	if (cfg_getstr(peer, "es") && role != WIRE_ROLE_AP)
 		return mistake(cfg, "peer \"%s\": only an ap has es", title);
+	if (cfg_size(peer, "x") != cfg_size(peer, "y"))
+		return mistake(cfg, "peer \"%s\": x and y belong together", title);
+	if (cfg_size(peer, "x") && role != WIRE_ROLE_AP)
+		return mistake(cfg, "peer \"%s\": only an ap has x and y", title);
 	return 0;
 }
 
@@ -484,11 +536,25 @@ static int copy_peers(struct conf *c, cfg_t *cfg)
 		copy_name(p->name, cfg_title(from));
 		copy_name(p->es, cfg_getstr(from, "es"));
 		p->role = wire_role_from_name(cfg_getstr(from, "role"));
+		p->placed = cfg_size(from, "x") > 0;
+		if (p->placed) {
+			p->x = cfg_getfloat(from, "x");
+			p->y = cfg_getfloat(from, "y");
+		}
 		r = copy_string(&p->address, cfg_getstr(from, "address"));
 		if (r == 0)
 			r = copy_string(&p->transfer, cfg_getstr(from, "transfer"));
 	}
 	return r;
+}
+
+static void copy_radio(struct conf_radio *to, cfg_t *cfg)
+{
+	cfg_t *radio = cfg_size(cfg, "radio") ? cfg_getsec(cfg, "radio") : NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++)
+		*(double *)(void *)((char *)to + radio_table[i].offset) =
+			radio ? cfg_getfloat(radio, radio_table[i].name) : radio_table[i].standard;
 }
 
 static int copy_services(struct conf *c, cfg_t *cfg)
@@ -584,6 +650,7 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 		r = copy_peers(c, cfg);
 	if (r == 0)
 		r = copy_services(c, cfg);
+	copy_radio(&c->radio, cfg);
 	if (r == 0)
 		r = copy_sections(c, cfg, path);
 	if (r < 0)
@@ -716,6 +783,14 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	(void)cfg_set_validate_func(cfg, "peer|address", want_address);
 	(void)cfg_set_validate_func(cfg, "peer|transfer", want_address);
 	(void)cfg_set_validate_func(cfg, "peer|es", want_name);
+	(void)cfg_set_validate_func(cfg, "peer|x", on_metres);
+	(void)cfg_set_validate_func(cfg, "peer|y", on_metres);
+	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "radio|%s", radio_table[i].name);
+		(void)cfg_set_validate_func(cfg, name, on_radio);
+	}
 	(void)cfg_set_validate_func(cfg, "service", on_service);
 	(void)cfg_set_validate_func(cfg, "service|port", on_port);
 	(void)cfg_set_validate_func(cfg, "service|codec", on_codec);
@@ -751,6 +826,7 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 int conf_load(const char *path, enum wire_role role, struct conf **ret, struct err *err)
 {
 	cfg_opt_t limits[CONF_LIMITS + 1];
+	cfg_opt_t radio[ARRAY_SIZE(radio_table) + 1];
 	char *bytes = NULL;
 	int r;
 
@@ -770,6 +846,10 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		limits[i] = (cfg_opt_t)CFG_INT(conf_limit_table[i].name,
 					       (long)conf_limit_table[i].standard, CFGF_NONE);
 	limits[CONF_LIMITS] = (cfg_opt_t)CFG_END();
+	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++)
+		radio[i] = (cfg_opt_t)CFG_FLOAT(radio_table[i].name, radio_table[i].standard,
+						CFGF_NONE);
+	radio[ARRAY_SIZE(radio_table)] = (cfg_opt_t)CFG_END();
 	cfg_opt_t pki[] = {
 		CFG_STR("ca", NULL, CFGF_NONE),
 		CFG_STR("cert", NULL, CFGF_NONE),
@@ -786,6 +866,8 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("address", NULL, CFGF_NONE),
 		CFG_STR("transfer", NULL, CFGF_NONE),
 		CFG_STR("es", NULL, CFGF_NONE),
+		CFG_FLOAT("x", 0, CFGF_NODEFAULT),
+		CFG_FLOAT("y", 0, CFGF_NODEFAULT),
 		CFG_END(),
 	};
 	cfg_opt_t service[] = {
@@ -817,6 +899,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("uses", NULL, CFGF_NONE),
 		CFG_SEC("pki", pki, CFGF_NODEFAULT),
 		CFG_SEC("logrepo", logrepo, CFGF_NODEFAULT),
+		CFG_SEC("radio", radio, CFGF_NODEFAULT),
 		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", service, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
@@ -908,6 +991,14 @@ void conf_help(FILE *to, enum wire_role role)
 		if (s->allowed & ROLE(role))
 			(void)fprintf(to, "  %s %-15s %s\n", s->required & ROLE(role) ? "*" : " ",
 				      s->name, s->help);
+	}
+	if (setting_find("radio")->allowed & ROLE(role))
+		(void)fprintf(to, "Radio, with defaults and ranges:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
+		if (setting_find("radio")->allowed & ROLE(role))
+			(void)fprintf(to, "  %-19s %6g %-4s %s (%g to %g)\n", radio_table[i].name,
+				      radio_table[i].standard, radio_table[i].unit,
+				      radio_table[i].help, radio_table[i].min, radio_table[i].max);
 	}
 	(void)fprintf(to, "Limits, with their defaults and ranges:\n");
 	conf_limit_print(to);

@@ -34,6 +34,7 @@
 struct err;
 
 #define CONF_PEERS_MAX    256
+#define CONF_METRES_MAX   1000000
 #define CONF_SERVICES_MAX 64
 #define CONF_LIST_MAX     256 /* entries of env, command and ap */
 
@@ -51,6 +52,8 @@ struct conf_pki {
  * @address:	"IP:PORT" it listens on
  * @transfer:	es only: "IP:PORT" where it accepts migrations; or NULL
  * @es:		ap only: its edge server; or empty
+ * @placed:	ap only: whether @x and @y were given
+ * @x, @y:	ap only: where it stands, in metres (docs/mobility.md)
  */
 struct conf_peer {
 	char name[NAME_SIZE];
@@ -58,6 +61,25 @@ struct conf_peer {
 	char *address;
 	char *transfer;
 	char es[NAME_SIZE];
+	bool placed;
+	double x;
+	double y;
+};
+
+/**
+ * struct conf_radio - What a device hears, and when it leaves an access point (docs/mobility.md)
+ * @transmit_dbm, @reference_loss_db, @exponent, @shadowing_db, @decorrelation_m: See mud/radio.h
+ * @sensitivity_dbm, @hysteresis_db, @dwell_ms: See mud/ap_choice.h
+ */
+struct conf_radio {
+	double transmit_dbm;
+	double reference_loss_db;
+	double exponent;
+	double shadowing_db;
+	double decorrelation_m;
+	double sensitivity_dbm;
+	double hysteresis_db;
+	double dwell_ms;
 };
 
 /** enum conf_codec - Where a message of a service ends */
@@ -127,6 +149,7 @@ struct conf_docker {
  * @transfer_listen:	es: for migrations
  * @es:			ap: its edge server, one of @peer
  * @uses:		mud: service it asks for
+ * @radio:		mud: what it hears; the defaults if nothing is said
  * @pki:		Files of our identity
  * @logrepo_name, @logrepo_address: Event log repository; empty and NULL: none
  * @peer, @peers:	Other programs
@@ -149,6 +172,7 @@ struct conf {
 	char *transfer_listen;
 	char es[NAME_SIZE];
 	char uses[NAME_SIZE];
+	struct conf_radio radio;
 	struct conf_pki pki;
 	char logrepo_name[NAME_SIZE];
 	char *logrepo_address;

@@ -15,7 +15,7 @@
 struct conf;
 struct err;
 
-#define OPTIONS_EXTRA_MAX 16
+#define OPTIONS_EXTRA_MAX 32
 
 /** enum options_e - Positive results; the direct caller must handle each one */
 enum options_e {

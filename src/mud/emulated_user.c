@@ -31,6 +31,8 @@ struct emulated_user {
 	struct answer_checker *checker;
 	struct run_record *record;
 	struct mobility_management plan;
+	struct mobility_model *model;
+	uint64_t seed;
 	struct run_move move[MOBILITY_MOVES_MAX + 1];
 	size_t moves;
 	char node[NAME_SIZE];
@@ -142,6 +144,8 @@ static void report(struct emulated_user *u)
 		.lost_reason = u->lost_reason,
 		.move = u->move,
 		.moves = u->moves,
+		.seed = u->seed,
+		.movement = u->model ? mobility_model_text(u->model) : "script",
 		.direct = u->direct,
 		.patience_ms = u->patience_ms,
 	};
@@ -185,13 +189,19 @@ void emulated_user_stop(struct emulated_user *u)
 
 /* ---- moving ---- */
 
-static void move_to(struct emulated_user *u, const char *ap, uint64_t sent)
+static void move_to(struct emulated_user *u, const char *ap, uint64_t sent, const char *detail)
 {
 	struct run_move *m = &u->move[u->moves];
 	struct err err = { 0 };
 
 	if (name_equal(service_client_ap(&u->client), ap))
 		return;
+	if (u->moves == ARRAY_SIZE(u->move)) {
+		leave_progress_line(u);
+		log_error("move to %s: at most %d moves in a run", ap, MOBILITY_MOVES_MAX);
+		end_soon(u);
+		return;
+	}
 	if (service_client_move(&u->client, ap, &err) < 0) {
 		leave_progress_line(u);
 		log_error("%s", err.text);
@@ -200,11 +210,34 @@ static void move_to(struct emulated_user *u, const char *ap, uint64_t sent)
 	*m = (struct run_move){ .after_request = sent, .moved_us = run_record_now_us() };
 	(void)snprintf(m->ap, sizeof(m->ap), "%s", ap);
 	log_reporter_event_at(u->reporter, m->moved_us, "MOVE", service_client_session(&u->client),
-			      sent, "ap=%s old_ap=%s", ap, m[-1].ap);
+			      sent, "ap=%s old_ap=%s%s%s", ap, m[-1].ap, *detail ? " " : "",
+			      detail);
 	u->moves++;
 }
 
 static void on_by_time(uv_timer_t *timer);
+
+/* What the device heard on its way until now */
+static void listen_until(struct emulated_user *u, uint64_t sent, uint64_t elapsed)
+{
+	struct mobility_news news;
+
+	while (!u->ending && mobility_model_step(u->model, elapsed, &news)) {
+		bool heard = news.what == AP_CHOICE_REGAINED;
+
+		if (news.what == AP_CHOICE_MOVE) {
+			move_to(u, news.ap, sent, news.detail);
+			continue;
+		}
+		/* the lab's cable remains: the emulated link is kept, and that it is no more said */
+		leave_progress_line(u);
+		log_info("%s is %s: %s", news.ap, heard ? "heard again" : "not heard any more",
+			 news.detail);
+		log_reporter_event(u->reporter, heard ? "SIGNAL REGAINED" : "SIGNAL LOST",
+				   service_client_session(&u->client), sent, "ap=%s %s", news.ap,
+				   news.detail);
+	}
+}
 
 /* Makes the moves that are due, and waits for the next one that time brings */
 static void move_if_due(struct emulated_user *u, uint64_t sent)
@@ -213,8 +246,10 @@ static void move_if_due(struct emulated_user *u, uint64_t sent)
 	const struct mobility_move *m;
 
 	while ((m = mobility_management_step(&u->plan, sent, elapsed)))
-		move_to(u, m->ap, sent);
-	uint64_t due = mobility_management_due(&u->plan);
+		move_to(u, m->ap, sent, "");
+	if (u->model)
+		listen_until(u, sent, elapsed);
+	uint64_t due = u->model ? mobility_model_due(u->model) : mobility_management_due(&u->plan);
 	if (due != UINT64_MAX && !u->ending)
 		(void)uv_timer_start(&u->by_time, on_by_time, due - elapsed, 0);
 }
@@ -392,6 +427,8 @@ int emulated_user_new(struct emulated_user **ret, const struct emulated_user_set
 	u->loop = setup->client.loop;
 	u->reporter = setup->client.reporter;
 	u->plan = *setup->plan;
+	u->model = setup->model;
+	u->seed = setup->requests.seed;
 	u->deadline_ms = setup->deadline_ms;
 	u->direct = setup->direct;
 	u->patience_ms = setup->patience_ms;

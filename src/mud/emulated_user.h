@@ -4,8 +4,8 @@
 /*
  * Emulated user - a device that moves, its application that sends requests and checks the answers
  *
- *	mobility_management ----------> service_client ---> client <---> access points
- *	offloading_request_generator ---^      |      \--> direct_client <---> service
+ *	mobility_management, _model ---> service_client ---> client <---> access points
+ *	offloading_request_generator ----^     |       \--> direct_client <---> service
  *	                                       v
  *	                       answer_checker, run_record
  *
@@ -19,6 +19,7 @@
 
 #include "mud/client.h"
 #include "mud/mobility_management.h"
+#include "mud/mobility_model.h"
 #include "mud/offloading_request_generator.h"
 #include "mud/run_record.h"
 
@@ -32,7 +33,9 @@ struct err;
  * @patience_ms: Then: how long a request waits for a connection, see struct direct_client_setup
  * @start_ap:	Where the device is at first
  * @requests:	What to send
- * @plan:	How it moves
+ * @plan:	How it moves by a script
+ * @model:	How it moves by what it hears: then @plan is empty and @start_ap the model's. Borrowed
+ *		until the run has ended; NULL: by @plan alone
  * @service_seed: Seed of the service, for the answer checker
  * @out:	Directory for the record, or NULL
  * @deadline_ms: See above; also the longest wait for the first association
@@ -47,6 +50,7 @@ struct emulated_user_setup {
 	const char *start_ap;
 	struct generator_plan requests;
 	const struct mobility_management *plan;
+	struct mobility_model *model;
 	const char *service_seed;
 	const char *out;
 	uint64_t deadline_ms;

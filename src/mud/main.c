@@ -7,6 +7,7 @@
  * not, 2 for mistakes in command line and configuration.
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,11 +22,14 @@
 #include "core/policy.h"
 #include "mud/direct_client.h"
 #include "mud/emulated_user.h"
+#include "mud/mobility_model.h"
+#include "mud/movement.h"
 #include "net/address.h"
 #include "net/tls.h"
 #include "report/log_reporter.h"
 
-#define EXIT_USAGE 2
+#define EXIT_USAGE      2
+#define TRACE_BYTES_MAX (8 << 20)
 
 /* struct run - What the command line asks for */
 struct run {
@@ -38,6 +42,9 @@ struct run {
 	const char *direct[CONF_LIST_MAX]; /* where the service is, for each access point */
 	size_t directs;
 	uint64_t patience_ms;
+	const char *trace;
+	bool random;
+	struct movement_waypoints waypoints;
 };
 
 /* struct program - All that lives while the loop runs */
@@ -48,6 +55,7 @@ struct program {
 	struct tls_context *tls;
 	struct log_reporter *reporter;
 	struct emulated_user *user;
+	struct mobility_model *model;
 	bool good;
 };
 
@@ -172,6 +180,56 @@ static int set_patience(void *ctx, const char *value, struct err *err)
 		      err);
 }
 
+static int set_trace(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	(void)err;
+	run->trace = value;
+	return 0;
+}
+
+/* Two numbers with @between between them, such as 200x50 */
+static int two_numbers(double *a, double *b, const char *text, char between, const char *option,
+		       struct err *err)
+{
+	char *end;
+
+	*a = strtod(text, &end);
+	if (end != text && *end == between) {
+		text = end + 1;
+		*b = strtod(text, &end);
+		if (end != text && !*end)
+			return 0;
+	}
+	return err_set(err, -EINVAL, "--%s %.40s: want two numbers with '%c' between them", option,
+		       text, between);
+}
+
+static int set_random_waypoint(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	run->random = true;
+	return two_numbers(&run->waypoints.width, &run->waypoints.height, value, 'x',
+			   "random-waypoint", err);
+}
+
+static int set_speed(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return two_numbers(&run->waypoints.speed_min, &run->waypoints.speed_max, value, ':',
+			   "speed", err);
+}
+
+static int set_pause(void *ctx, const char *value, struct err *err)
+{
+	struct run *run = ctx;
+
+	return number(&run->waypoints.pause_ms, value, 0, 86400000, "pause-ms", err);
+}
+
 static const struct options_extra extra[] = {
 	{ "requests", "N", "requests to send (100)", set_requests },
 	{ "interval-ms", "MS", "time from one to the next (100); 0: as fast as answers allow",
@@ -179,12 +237,18 @@ static const struct options_extra extra[] = {
 	{ "move", "N:AP", "after request N (or after TIMEms) move to AP; may be repeated",
 	  set_move },
 	{ "work-bytes", "N", "bytes of work in a request (32)", set_work },
-	{ "seed", "N", "makes the work of the requests (1)", set_seed },
+	{ "seed", "N", "makes the work of the requests, a random way, shadowing (1)", set_seed },
 	{ "verify", NULL, "have the service verify its state in the last request", set_verify },
 	{ "service-seed", "TEXT", "BATON_SEED of the service (baton)", set_service_seed },
 	{ "out", "DIR", "write responses.csv, requests.txt, answers.txt, mud.json there", set_out },
 	{ "deadline-s", "S", "give up when answers are missing for this long (60)", set_deadline },
 	{ "progress", NULL, "show how it goes", set_progress },
+	{ "trace", "FILE", "move along positions, lines of time_s,x_m,y_m (docs/mobility.md)",
+	  set_trace },
+	{ "random-waypoint", "WxH", "move at random through W x H metres; --seed makes the way",
+	  set_random_waypoint },
+	{ "speed", "MIN:MAX", "--random-waypoint: metres a second (1:2)", set_speed },
+	{ "pause-ms", "MS", "--random-waypoint: rest at each waypoint (2000)", set_pause },
 	{ "direct", "IP:PORT",
 	  "no Baton: the service as reached from the first AP; repeat for "
 	  "each further one",
@@ -215,6 +279,7 @@ static void close_rest(struct program *p)
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	if (p->term.data)
 		uv_close((uv_handle_t *)&p->term, NULL);
+	p->model = mobility_model_free(p->model);
 	if (p->interrupt.data)
 		uv_close((uv_handle_t *)&p->interrupt, NULL);
 }
@@ -247,6 +312,9 @@ static int catch_signal(struct program *p, uv_signal_t *handle, int signum)
 	return uv_signal_start(handle, on_signal, signum);
 }
 
+static_assert(CONF_LIST_MAX <= CONF_PEERS_MAX, "start() has room for all");
+static_assert(CONF_LIST_MAX <= MOBILITY_APS_MAX, "the model has room for all");
+
 /* The access points; with --direct, the service as it is reached from there. Return: how many */
 static size_t list_aps(struct client_ap *aps, const struct conf *c, const struct run *run)
 {
@@ -264,10 +332,97 @@ static size_t list_aps(struct client_ap *aps, const struct conf *c, const struct
 	return count;
 }
 
+/* Reads a whole file of positions. Return: 0, @text for the caller to free, or negative */
+static int read_trace(char **text, const char *path, struct err *err)
+{
+	auto_fclose FILE *f = fopen(path, "re");
+	if (!f)
+		return err_set(err, -errno, "read trace %s", path);
+	auto_free char *bytes = malloc(TRACE_BYTES_MAX + 1);
+	if (!bytes)
+		return err_set(err, -ENOMEM, "read trace %s", path);
+	size_t len = fread(bytes, 1, TRACE_BYTES_MAX + 1, f);
+	if (ferror(f))
+		return err_set(err, -EIO, "read trace %s", path);
+	if (len > TRACE_BYTES_MAX)
+		return err_set(err, -EINVAL, "trace %s: more than %d bytes", path, TRACE_BYTES_MAX);
+	if (memchr(bytes, '\0', len))
+		return err_set(err, -EINVAL, "trace %s: is no text", path);
+	bytes[len] = '\0';
+	*text = TAKE_PTR(bytes);
+	return 0;
+}
+
+static int make_movement(struct movement **ret, const struct run *run, struct err *err)
+{
+	struct movement_waypoints waypoints = run->waypoints;
+	char *text = NULL;
+	int r;
+
+	waypoints.seed = run->requests.seed;
+	if (run->random)
+		return movement_random(ret, &waypoints, err);
+	r = read_trace(&text, run->trace, err);
+	if (r == 0)
+		r = movement_trace(ret, run->trace, text, err);
+	free(text);
+	return r;
+}
+
+/* Where the access points stand that the device may move to */
+static int place_aps(struct mobility_ap *aps, const struct conf *c, struct err *err)
+{
+	for (size_t i = 0; i < c->aps; i++) {
+		const struct conf_peer *p = conf_peer_find(c, c->ap[i]);
+
+		if (!p->placed)
+			return err_set(err, -EINVAL,
+				       "peer \"%s\": where does it stand? --trace and "
+				       "--random-waypoint need its x and y, in metres",
+				       p->name);
+		aps[i] = (struct mobility_ap){ p->name, { p->x, p->y } };
+	}
+	return 0;
+}
+
+/* The model, if one was asked for */
+static int make_model(struct program *p, const struct conf *c, const struct run *run,
+		      struct err *err)
+{
+	const struct conf_radio *r = &c->radio;
+	struct mobility_ap aps[CONF_LIST_MAX];
+	struct movement *made = NULL;
+	int result;
+
+	if (!run->trace && !run->random)
+		return 0;
+	if (run->plan.count || (run->trace && run->random))
+		return err_set(err, -EINVAL,
+			       "--move, --trace, --random-waypoint: one of them at a time");
+	result = place_aps(aps, c, err);
+	if (result == 0)
+		result = make_movement(&made, run, err);
+	if (result < 0)
+		return result;
+	AUTO(movement) struct movement *movement = made;
+	const struct mobility_setup setup = {
+		.ap = aps,
+		.aps = c->aps,
+		.radio = { r->transmit_dbm, r->reference_loss_db, r->exponent, r->shadowing_db,
+			   r->decorrelation_m, run->requests.seed },
+		.rules = { r->hysteresis_db, r->sensitivity_dbm, (uint64_t)r->dwell_ms },
+		.movement = movement,
+	};
+	result = mobility_model_new(&p->model, &setup, err);
+	if (result == 0)
+		(void)TAKE_PTR(movement);
+	return result;
+}
+
 static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
 {
 	const struct policy policy = policy_of(c);
-	struct client_ap aps[CONF_PEERS_MAX > CONF_LIST_MAX ? CONF_PEERS_MAX : CONF_LIST_MAX];
+	struct client_ap aps[CONF_PEERS_MAX];
 	int r;
 
 	if (run->directs > c->aps)
@@ -275,6 +430,14 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 			       "--direct was given %zu times, but there are %zu access points: see "
 			       "ap in the configuration",
 			       run->directs, c->aps);
+	if (run->directs && run->directs < c->aps && (run->trace || run->random))
+		return err_set(err, -EINVAL,
+			       "--direct was given %zu times, but the device can come to each of "
+			       "%zu access points",
+			       run->directs, c->aps);
+	r = make_model(p, c, run, err);
+	if (r < 0)
+		return r;
 	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
 	if (r < 0)
 		return r;
@@ -305,9 +468,10 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 			    .reporter = p->reporter },
 		.direct = run->directs > 0,
 		.patience_ms = run->patience_ms,
-		.start_ap = c->ap[0],
+		.start_ap = p->model ? mobility_model_ap(p->model) : c->ap[0],
 		.requests = run->requests,
 		.plan = &run->plan,
+		.model = p->model,
 		.service_seed = run->service_seed,
 		.out = run->out,
 		.deadline_ms = run->deadline_s * 1000,
@@ -348,6 +512,7 @@ int main(int argc, char **argv)
 		.service_seed = "baton",
 		.deadline_s = 60,
 		.patience_ms = DIRECT_CLIENT_PATIENCE_MS,
+		.waypoints = { .speed_min = 1, .speed_max = 2, .pause_ms = 2000 },
 	};
 	const struct options options = {
 		.program = "baton-mud",

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "mud/seeded.h"
 
 /*
  * @due counts the requests whose time has come, by the clock and not by the number of timer calls:
@@ -30,16 +31,6 @@ struct generator {
 	bool running;
 };
 
-/* splitmix64: well mixed, and the same everywhere; nothing here is secret */
-static uint64_t mix(uint64_t *state)
-{
-	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 size_t generator_payload(char *to, const struct generator_plan *plan, uint64_t number)
 {
 	uint64_t state = plan->seed ^ number * 0xd6e8feb86659fd93u;
@@ -53,7 +44,7 @@ size_t generator_payload(char *to, const struct generator_plan *plan, uint64_t n
 	for (size_t left = plan->work; left; left -= left < 8 ? left : 8) {
 		size_t take = left < 8 ? left : 8;
 
-		put_be64(bytes, mix(&state));
+		put_be64(bytes, seeded_next(&state));
 		hex_encode(at, bytes, take);
 		at += 2 * take;
 	}

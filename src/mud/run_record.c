@@ -248,7 +248,7 @@ static const char *truth(bool b)
 	return b ? "true" : "false";
 }
 
-/* The only free text there is; all else are names and numbers */
+/* Free text; all else are names and numbers */
 static void write_text(FILE *to, const char *text)
 {
 	(void)fputc('"', to);
@@ -269,8 +269,10 @@ static void write_json(FILE *to, const struct run_summary *s, const struct run_t
 		      s->direct ? "direct" : "baton");
 	if (s->direct)
 		(void)fprintf(to, "  \"patience_ms\": %" PRIu64 ",\n", s->patience_ms);
+	(void)fprintf(to, "  \"seed\": %" PRIu64 ",\n  \"movement\": ", s->seed);
+	write_text(to, s->movement);
 	(void)fprintf(to,
-		      "  \"requests\": %" PRIu64 ",\n  \"answered\": %" PRIu64 ",\n"
+		      ",\n  \"requests\": %" PRIu64 ",\n  \"answered\": %" PRIu64 ",\n"
 		      "  \"lost\": %" PRIu64 ",\n  \"duplicated\": %" PRIu64 ",\n"
 		      "  \"reordered\": %" PRIu64 ",\n  \"wrong\": %" PRIu64 ",\n"
 		      "  \"restarted\": %" PRIu64 ",\n  \"late\": %" PRIu64 ",\n"

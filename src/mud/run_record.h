@@ -44,6 +44,8 @@ struct run_move {
  * @lost_reason: Why the session was lost; empty if it was not
  * @move:	Handoffs, the first association being the first entry
  * @moves:	How many
+ * @seed:	What made the requests, and the way if it is a random one
+ * @movement:	How the device moves, one line
  * @direct:	Whether the device went straight to the service
  * @patience_ms: Then: how long a request waited for a connection
  */
@@ -56,6 +58,8 @@ struct run_summary {
 	const char *lost_reason;
 	const struct run_move *move;
 	size_t moves;
+	uint64_t seed;
+	const char *movement;
 	bool direct;
 	uint64_t patience_ms;
 };

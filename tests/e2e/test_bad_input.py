@@ -14,6 +14,22 @@ PORTS = (("AP-1", 7100, "operator"), ("AP-1", 7101, "USER"), ("EdgeServer-1", 72
          ("LogRepo", 7300, "USER"))
 ADDRESS = {"AP-1": "10.77.0.1", "EdgeServer-1": "10.77.0.1", "LogRepo": "10.77.0.101"}
 
+RING = """
+import ctypes, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+ring = libc.syscall(425, 8, ctypes.create_string_buffer(120))  # io_uring_setup
+with open("/dev/shm/new", "w") as file:
+    print("made" if ring >= 0 else os.strerror(ctypes.get_errno()), file=file)
+os.rename("/dev/shm/new", "/dev/shm/ring")
+time.sleep(3600)
+"""
+
+
+def may_set_limits():
+    """Whether root has CAP_SYS_RESOURCE here, with which CRIU dumps processes of other users"""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"CapEff:\s*(\w+)", status)[1], 16) >> 24 & 1
+
 
 class BadPeer(bed.BedTest):
     EDGES = 2
@@ -143,17 +159,37 @@ class BadConfiguration(bed.BedTest):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=10, check=False)
 
+    def start_in(self, container, process):
+        """Start a process in a container; one that makes a ring says what came of it"""
+        options, command = (process[:2], process[2:]) if process[0] == "-u" else ([], process)
+        self.lab.docker("pc1", "exec", "-d", *options, container, *command)
+        if RING in command:
+            made = self.wait(lambda: self.lab.docker("pc1", "exec", container, "cat",
+                                                     "/dev/shm/ring", check=False), "a ring")
+            if made.strip() != "made":
+                self.skipTest(f"io_uring cannot be used in a container here: {made}")
+
     def test_container_that_cannot_move(self):
         """`baton check` says what stands in the way, and what to do about it"""
         image = "baton/offload:small"
-        for name, options, words in (
-                ("tty", ["-t"], "has a terminal.*start it without -t"),
-                ("socket", ["-v", "/run/docker.sock:/run/docker.sock"], "docker.sock"),
-                ("good", ["-e", "A=b", "--memory", "128m"], None)):
+        for name, options, process, words in (
+                ("tty", ["-t"], None, "has a terminal.*start it without -t"),
+                ("socket", ["-v", "/run/docker.sock:/run/docker.sock"], None, "docker.sock"),
+                ("bind", ["-v", "/tmp:/mnt"], None,
+                 "mounts /tmp at /mnt, which does not move.*keep the files in the container"),
+                ("io_uring", ["--security-opt", "seccomp=unconfined"],
+                 ["python3", "-c", RING], "python3.* uses io_uring.*switch io_uring off"),
+                ("other-user", [], ["-u", "1000", "sleep", "3600"],
+                 "sleep.* runs as user 1000.*run the service as root in the container"),
+                ("good", ["-e", "A=b", "--memory", "128m"], None, None)):
             with self.subTest(container=name):
                 self.lab.docker("pc1", "run", "-d", "--runtime", "baton", "--name", name, *options,
                                 image)
                 self.addCleanup(self.lab.docker, "pc1", "rm", "-f", name, check=False)
+                if name == "other-user" and may_set_limits():
+                    self.skipTest("root has CAP_SYS_RESOURCE here: other users can be moved")
+                if process:
+                    self.start_in(name, process)
                 said = self.lab.baton("check", name, "--node", "EdgeServer-1", check=False)
                 if words:
                     self.assertRegex(said, words)

@@ -133,6 +133,26 @@ static void test_mud(void **state)
 	assert_string_equal(c->uses, "chain");
 	assert_int_equal(c->aps, 2);
 	assert_string_equal(c->ap[1], "AP-2");
+	assert_false(c->peer[0].placed);
+	assert_true(c->radio.exponent == 3 && c->radio.dwell_ms == 500);
+}
+
+static void test_places_and_radio(void **state)
+{
+	static const char more[] =
+		"peer \"AP-3\" { role = ap address = \"192.0.2.3:7101\" x = 0 y = -12.5 }\n"
+		"radio { exponent = 2 sensitivity_dbm = -90.5 }\n";
+	char text[sizeof(mud_conf) + sizeof(more)];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "%s%s", mud_conf, more);
+	AUTO(conf) struct conf *c = load_good(text, WIRE_ROLE_MUD);
+	const struct conf_peer *p = conf_peer_find(c, "AP-3");
+	assert_non_null(p);
+	assert_true(p->placed && p->x == 0 && p->y == -12.5);
+	assert_false(conf_peer_find(c, "AP-1")->placed);
+	assert_true(c->radio.exponent == 2 && c->radio.sensitivity_dbm == -90.5);
+	assert_true(c->radio.transmit_dbm == 20 && c->radio.hysteresis_db == 6);
 }
 
 /* A good file with one piece replaced, and what the error must say */
@@ -186,6 +206,21 @@ static const struct bad bad[] = {
 	{ es_conf, WIRE_ROLE_ES, "exec_root = \"/run/runc\"", "", "exec_root in section docker" },
 	{ es_conf, WIRE_ROLE_ES, "service \"chain\"", "service \"a/b\"", "title must be a name" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{}", "ap is missing" },
+	{ mud_conf, WIRE_ROLE_MUD, "192.0.2.1:7101\"", "192.0.2.1:7101\" x = 1",
+	  "peer \"AP-1\": x and y belong together" },
+	{ mud_conf, WIRE_ROLE_MUD, "192.0.2.1:7101\"", "192.0.2.1:7101\" x = 1 y = north",
+	  "invalid floating point value" },
+	{ mud_conf, WIRE_ROLE_MUD, "192.0.2.1:7101\"", "192.0.2.1:7101\" x = nan y = 1",
+	  "x = nan: want -1e+06 to 1e+06" },
+	{ mud_conf, WIRE_ROLE_MUD, "uses = \"chain\"\n",
+	  "uses = \"chain\" radio { exponent = 9 }\n", ":2: exponent = 9: want 1 to 8" },
+	{ mud_conf, WIRE_ROLE_MUD, "uses = \"chain\"\n", "uses = \"chain\" radio { power = 9 }\n",
+	  "no such option 'power'" },
+	{ ap_conf, WIRE_ROLE_AP, "limits {", "radio { exponent = 3 }\nlimits {",
+	  "radio is no setting of role \"ap\"" },
+	{ es_conf, WIRE_ROLE_ES, "transfer = \"192.0.2.2:7201\"",
+	  "transfer = \"192.0.2.2:7201\" x = 1 y = 2",
+	  "peer \"EdgeServer-2\": only an ap has x and y" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"AP-9\"}",
 	  "ap \"AP-9\" is no peer" },
 	{ mud_conf, WIRE_ROLE_MUD, "{ \"AP-1\", \"AP-2\" }", "{\"a/b\"}", ":3: ap = \"a/b\"" },
@@ -313,9 +348,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ap),      cmocka_unit_test(test_es),
-		cmocka_unit_test(test_mud),     cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_rubbish), cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_mud),     cmocka_unit_test(test_places_and_radio),
+		cmocka_unit_test(test_bad),     cmocka_unit_test(test_rubbish),
+		cmocka_unit_test(test_no_file), cmocka_unit_test(test_options),
+		cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);

@@ -474,8 +474,10 @@ static uint64_t member(const char *name)
 
 	(void)snprintf(key, sizeof(key), "\"%s\": ", name);
 	const char *at = strstr(text, key);
-	if (!at)
+	if (!at) {
 		fail_msg("mud.json has no %s", name);
+		return 0;
+	}
 	return strtoull(at + strlen(key), NULL, 10);
 }
 
