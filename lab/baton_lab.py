@@ -115,14 +115,18 @@ class Lab:
     def docker(self, host, *args, check=True):
         return self.lab("docker", host, *args, check=check)
 
-    def load_service(self):
-        """Build the service's image if need be and load it where it is to be (image_on)."""
+    def build_service(self):
+        """Build the service's image if need be; return the path of its tar."""
         made = subprocess.run([ROOT / "service" / "build-image.sh", "--base", self.base],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               check=False)
         if made.returncode:
             raise LabError(f"service/build-image.sh: {made.stderr}")
-        tar = made.stdout.strip().splitlines()[-1]
+        return made.stdout.strip().splitlines()[-1]
+
+    def load_service(self):
+        """Load the service's image where it is to be (image_on)."""
+        tar = self.build_service()
         loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, self.image],
                                   env=self.env, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True) for host in self.image_on]
@@ -228,7 +232,6 @@ class Lab:
         return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
                 f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
-                f'image_dir = "{self.dir}/pc{i}/images"\n'
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'

@@ -10,6 +10,7 @@
 # prefix (tools/private-criu.sh); the system's own libraries are not touched.
 #
 #   --build-only      what a compile-only machine needs: no Docker, no CRIU
+#   --experiment      also what Baton is compared with: Podman, an SSH server
 #   BATON_PREFIX      where private programs go (default /opt/baton); put $BATON_PREFIX/bin first in
 #                     PATH to use them
 #   BATON_CRIU_SUITE  Debian suite to take CRIU from (default forky)
@@ -28,6 +29,9 @@ BUILD_PACKAGES=(
 	pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
 RUN_PACKAGES=(docker-registry docker.io gnuplot-nox iproute2 iptables mmdebstrap procps tini)
+
+# With these the ways of moving a container that Baton is compared with are run (lab/peer).
+EXPERIMENT_PACKAGES=(openssh-client openssh-server podman)
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
@@ -95,12 +99,13 @@ check_criu() {
 }
 
 main() {
-	local build_only=
+	local build_only='' more=()
 	case "${1:-}" in
 	'') ;;
 	--build-only) build_only=1 ;;
+	--experiment) more=("${EXPERIMENT_PACKAGES[@]}") ;;
 	-h | --help)
-		sed -n '4,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+		sed -n '4,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 		exit 0
 		;;
 	*) die "unknown argument '$1' (try --help)" ;;
@@ -113,7 +118,7 @@ main() {
 		say "done (build only)"
 		return
 	fi
-	install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}"
+	install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${more[@]}"
 	"$HERE/private-criu.sh"
 	check_criu
 	say "done; private programs are in $BATON_PREFIX/bin"
