@@ -232,6 +232,7 @@ class Lab:
         return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
                 f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
+                f'image_dir = "{self.dir}/pc{i}/images"\n'
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'
