@@ -22,7 +22,8 @@ demo: setup ## move a user's container between two edge servers, live, with a re
 	@$(MAKE) --no-print-directory build
 	@lab/demo
 
-experiment: setup ## the paper's experiment, hours; QUICK=1: a short form of it, ten minutes
+experiment: ## the paper's experiment, hours; QUICK=1: a short form of it, ten minutes
+	@tools/setup.sh --experiment
 	@$(MAKE) --no-print-directory build
 	@lab/experiment $(if $(QUICK),--quick)
 

@@ -3,7 +3,7 @@
 #
 # setup.sh - everything Baton needs to be built and run, from Debian packages
 #
-#   tools/setup.sh [--build-only]
+#   tools/setup.sh [--build-only | --experiment]
 #
 # Installs only what is missing and starts nothing: the Docker engine is installed but its daemon
 # stays off, the lab starts its own ones. CRIU comes from a newer Debian suite into a private
