@@ -259,7 +259,7 @@ class Podman:
         # The cgroup is one that the lab removes; conmon needs none.
         self.podman("pc1", "run", "-d", "--name", NAME, "--network", "host", "--log-driver",
                     "k8s-file", "--cgroups", "no-conmon", "--cgroup-parent",
-                    f"/{LAB_NAME}-pc1/podman", self.image)
+                    f"/{lab.name}-pc1/podman", self.image)
 
     def move(self, stages, relay):
         if self.bed.complete:
