@@ -13,7 +13,7 @@ class CompleteTest(bed.BedTest):
     EDGES = 2
     IMAGE_ON = ("pc1",)
     # a stalled transfer ends sooner, so that a test of it does not take a minute
-    LIMITS = {"ap": {"grace_ms": 500}, "es": {"stall_ms": 4000, "arrival_ms": 8000}}
+    LIMITS = {"ap": {"grace_ms": 500}, "es": {"stall_ms": 4000, "arrival_ms": 16000}}
 
     def setUp(self):
         super().setUp()
@@ -117,7 +117,7 @@ class NoImage(CompleteTest):
         self.assert_good(user)
         for kind in ("IMAGE LOADED", "T1", "MIGRATION DONE"):
             self.assertEqual(self.events.find(kind, session=session), [])
-        self.wait(lambda: not self.arrivals(), "what came of the image to be removed", 20)
+        self.wait(lambda: not self.arrivals(), "what came of the image to be removed", 40)
         self.assertEqual(self.images("pc2"), [])
         self.assertEqual(list((self.lab.dir / "pc1" / "images").glob("*")), [])
         self.assert_nothing_left()
