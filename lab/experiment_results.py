@@ -84,7 +84,7 @@ def numbers(run, made, rows):
         "response_before_ms": (phases.get("before") or {}).get("mean"),
         "response_during_ms": (phases.get("during") or {}).get("mean"),
         "response_after_ms": (phases.get("after") or {}).get("mean"),
-        "longest_ms": longest,
+        "longest_ms": longest if rows else made.get("longest_ms"),
         "interruptions": count if rows else made.get("interruptions"),
         **{key: made.get(key) for key in ("lost", "duplicated", "reordered", "wrong", "replayed")},
         "sent_mb": sum(sent.values()) / 1e6 if sent else None,

@@ -2,7 +2,7 @@
 """experiment_run - one run of the experiment: measured before, during and after, into one folder"""
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import signal
 import time
@@ -92,8 +92,19 @@ def make_run(lab_name, wanted, out, identity, shown):
     return one.failures
 
 
+def has_peers():
+    """Whether this tree has lab/peers.py"""
+    return importlib.util.find_spec("peers") is not None
+
+
 def make_peer(wanted, out, identity):
-    """Have lab/peers.py make one run of another way to move a container"""
+    """Have lab/peers.py make one run of another way to move a container.
+
+    What it returns becomes report.json, with keys as in ours: migration_s, requests, lost,
+    duplicated, reordered, wrong, state_equal, problems. If it leaves a responses.csv like the
+    device's, response times and interruptions come from that, otherwise from mean_ms, longest_ms
+    and interruptions. Raises LabError if the run could not be made.
+    """
     peers = importlib.import_module("peers")
     one_run.prepare_out(out)
     began = time.monotonic()
