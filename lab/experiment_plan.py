@@ -24,6 +24,7 @@ SETS = {
 PEERS = {
     "cold": {"peer": "cold", "method": "complete"},
     "podman": {"peer": "podman", "method": "partial"},
+    "precopy": {"peer": "precopy", "method": "partial"},
 }
 # The paper's section IV, and a short form of it that ends in about ten minutes.
 FULL = {"requests": 200, "interval_ms": 1000, "handoff_at": 50, "base": "paper"}

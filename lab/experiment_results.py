@@ -72,7 +72,7 @@ def numbers(run, made, rows):
     at, sent = move.get("at", {}), move.get("bytes") or made.get("bytes") or {}
     count, longest = interruptions(rows, run["configuration"]["interval_ms"])
     phases = made.get("response_ms") or {}
-    whole = report.response_times(counted(run, rows)) if rows else {"mean": made.get("mean_ms")}
+    whole = report.response_times(counted(run, rows))
     link = run.get("link", {}).get("measured", {})
     wan = (run.get("resources") or {}).get("wan", {})
     traced = at["switch"] - at["cut"] if at.get("switch") and at.get("cut") else None
@@ -84,8 +84,9 @@ def numbers(run, made, rows):
         "response_before_ms": (phases.get("before") or {}).get("mean"),
         "response_during_ms": (phases.get("during") or {}).get("mean"),
         "response_after_ms": (phases.get("after") or {}).get("mean"),
-        "longest_ms": longest if rows else made.get("longest_ms"),
-        "interruptions": count if rows else made.get("interruptions"),
+        "longest_ms": longest,
+        "interruptions": count if rows else None,
+        "stopped_s": made.get("stopped_s"),  # of peers: from the stop until it answered again
         **{key: made.get(key) for key in ("lost", "duplicated", "reordered", "wrong", "replayed")},
         "sent_mb": sum(sent.values()) / 1e6 if sent else None,
         "after_cut_mb": move["bytes_after_cut"] / 1e6 if "bytes_after_cut" in move else None,
@@ -110,20 +111,25 @@ def is_migrated(one):
     return one["numbers"]["migration_s"] is not None
 
 
+def load_run(path):
+    """One finished run; None if it is none"""
+    run = plan.read_run(path)
+    if not run or not run.get("finished"):
+        return None
+    made = report.read_json(path / "report.json")
+    rows = report.read_rows(path / "responses.csv", made.get("clock_offset_us", {}).get("USER", 0))
+    return {"path": path, "number": int(path.name), "run": run, "report": made,
+            "rows": counted(run, rows), "numbers": numbers(run, made, rows)}
+
+
 def load(out):
     """All finished runs: {set: [run, ...]} with run, report, rows, numbers and path of each"""
     found = {}
     for name in [*plan.SETS, *plan.PEERS]:
         for path in sorted((pathlib.Path(out) / name).glob("[0-9][0-9]")):
-            run = plan.read_run(path)
-            if not run or not run.get("finished"):
-                continue
-            made = report.read_json(path / "report.json")
-            offset = made.get("clock_offset_us", {}).get("USER", 0)
-            rows = report.read_rows(path / "responses.csv", offset)
-            found.setdefault(name, []).append({
-                "path": path, "number": int(path.name), "run": run, "report": made, "rows": counted(run, rows),
-                "numbers": numbers(run, made, rows)})
+            one = load_run(path)
+            if one:
+                found.setdefault(name, []).append(one)
     return found
 
 

@@ -100,10 +100,7 @@ def has_peers():
 def make_peer(wanted, out, identity):
     """Have lab/peers.py make one run of another way to move a container.
 
-    What it returns becomes report.json, with keys as in ours: migration_s, requests, lost,
-    duplicated, reordered, wrong, state_equal, problems. If it leaves a responses.csv like the
-    device's, response times and interruptions come from that, otherwise from mean_ms, longest_ms
-    and interruptions. Raises LabError if the run could not be made.
+    Its record becomes report.json. A way that does not work on this machine has a record, too.
     """
     peers = importlib.import_module("peers")
     one_run.prepare_out(out)
@@ -114,6 +111,7 @@ def make_peer(wanted, out, identity):
                           complete=wanted["method"] == "complete")
     (out / "report.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     run = {"configuration": wanted, **identity, "finished": True,
+           "versions": made.get("versions", {}),
            "wall_s": {"all": round(time.monotonic() - began, 2)}}
     (out / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 

@@ -54,14 +54,17 @@ def of_runs(count, runs):
     return f"{count} of {len(runs)}"
 
 
-def one_line(made):
+def one_line(one):
     """What came of a run, in a line"""
-    if made.get("migration_s") is None:
+    made, numbers = one["report"], one["numbers"]
+    if not made.get("possible", True):
+        return f"not possible: {made.get('reason')}"
+    if numbers["migration_s"] is None:
         return "no migration; " + "; ".join(made.get("problems") or ["no reason given"])
-    whole = made.get("response_ms_whole_run") or {}  # with requests that tables do not count
-    words = [f"migration {made['migration_s']:.2f} s",
-             f"mean response {report.millis(whole.get('mean'))} ms", f"{made.get('lost', 0)} lost"]
-    return ", ".join(words + (made.get("problems") or made.get("flaws") or ["state equal"]))
+    words = [f"migration {numbers['migration_s']:.2f} s",
+             f"mean response {figure(numbers['response_ms'])} ms", f"{numbers['lost'] or 0} lost"]
+    state = [f"state {made['state']}"] if "possible" in made else ["state equal"]
+    return ", ".join(words + (made.get("problems") or made.get("flaws") or state))
 
 
 # --- parts of the page ----------------------------------------------------------------------------
@@ -91,7 +94,7 @@ def head_lines(found):
               "Medians of the runs, least to most in brackets. *Paper*: means of its 5 runs, on "
               "its own machines; *paper's way here*: `profile = \"paper\"` on this machine; "
               "*ratio*: paper's way here / ours.", ""]
-    without = [f"{name} {one['number']:02d} ({one_line(one['report'])})"
+    without = [f"{name} {one['number']:02d} ({one_line(one)})"
                for name in plan.SETS for one in found.get(name, []) if not results.is_migrated(one)]
     if without:
         lines += ["Without a migration, and so not among the times below: "
@@ -222,24 +225,30 @@ def stage_table(found):
                   for stage in stages])
 
 
+def states_of(runs):
+    """What became of the state, as often as it did"""
+    states = [one["report"].get("state") or "unknown" for one in runs if results.is_migrated(one)]
+    return ", ".join(f"{state} ({of_runs(states.count(state), states)})"
+                     for state in dict.fromkeys(states)) or NOTHING
+
+
 def peers_table(found):
     """The ways people move a container today"""
     rows = []
     for name, words in plan.PEERS.items():
         runs = found.get(name, [])
-        sums = results.summary(runs)
         image = "image sent, too" if words["method"] == "complete" else "image there"
-        if not runs:
-            rows.append((name, image, "not run", *([NOTHING] * 5)))
+        if not any(map(results.is_migrated, runs)):
+            why = one_line(runs[0]) if runs else "not run"
+            rows.append((name, image, why, *([NOTHING] * 6)))
             continue
-        equal = sum(bool(one["report"].get("state_equal")) for one in runs)
-        rows.append((name, image, median(sums["migration_s"], " s"), median(sums["lost"]),
+        sums = results.summary(runs)
+        rows.append((name, image, median(sums["migration_s"], " s"),
+                     median(sums["stopped_s"], " s"), median(sums["lost"]),
                      median(sums["interruptions"]), median(sums["longest_ms"], " ms"),
-                     median(sums["response_ms"], " ms"), of_runs(equal, runs)))
-    rows.append(("CRIU pre-copy", "", "cannot run here: the kernel has no soft-dirty bits "
-                 "(CRIU: \"Dirty tracking is OFF\")", *([NOTHING] * 5)))
-    return table(("way", "", "migration time", "lost", "interruptions", "longest response",
-                  "mean response", "state equal"), rows)
+                     median(sums["response_ms"], " ms"), states_of(runs)))
+    return table(("way", "", "migration time", "service away", "lost", "interruptions",
+                  "longest response", "mean response", "state"), rows)
 
 
 def made_with(found):

@@ -377,6 +377,26 @@ class Page(unittest.TestCase):
         self.assertIn("not measured", text.page({"P-baton": [made_run("P-baton", 4.0)]}, [], "f"))
 
 
+class Peers(unittest.TestCase):
+    def test_rows(self):
+        """A way that moved, one that cannot work here, one that was not run"""
+        cold = made_run("cold", 40.0, rows=responses(1.0, None, 3.0), lost=1, possible=True,
+                        stopped_s=30.0, state="restarted")
+        precopy = made_run("precopy", None, possible=False, reason="no soft-dirty bits")
+        rows = text.peers_table({"cold": [cold, cold], "precopy": [precopy]})[2:]
+        self.assertEqual(rows[0], "| cold | image sent, too | 40 s | 30 s | 1 | 1 | 3 ms | 2 ms | "
+                         "restarted (2 of 2) |")
+        self.assertEqual(rows[1], "| podman | image there | not run | - | - | - | - | - | - |")
+        self.assertIn("not possible: no soft-dirty bits", rows[2])
+        self.assertEqual(text.one_line(cold), "migration 40.00 s, mean response 2 ms, 1 lost, "
+                         "state restarted")
+
+    def test_one_line(self):
+        self.assertEqual(text.one_line(made_run("P-baton", 4.0, 20.0)),
+                         "migration 4.00 s, mean response 20 ms, 0 lost, state equal")
+        self.assertIn("it fell", text.one_line(made_run("P-baton", None, problems=["it fell"])))
+
+
 class Figures(unittest.TestCase):
     def test_points(self):
         points = [{"number": 1, "unanswered": 0, "min": 0.1, "mean": 2.0, "max": 3.0},
