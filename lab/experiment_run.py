@@ -97,7 +97,7 @@ def has_peers():
     return importlib.util.find_spec("peers") is not None
 
 
-def make_peer(wanted, out, identity):
+def make_peer(lab_name, wanted, out, identity):
     """Have lab/peers.py make one run of another way to move a container.
 
     Its record becomes report.json. A way that does not work on this machine has a record, too.
@@ -108,7 +108,7 @@ def make_peer(wanted, out, identity):
     made = peers.run_peer(wanted["peer"], out, requests=plan.requests_sent(wanted),
                           interval_ms=wanted["interval_ms"],
                           move=wanted["handoff_at"], base=wanted["base"],
-                          complete=wanted["method"] == "complete")
+                          complete=wanted["method"] == "complete", lab_name=lab_name)
     (out / "report.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     run = {"configuration": wanted, **identity, "finished": True,
            "versions": made.get("versions", {}),

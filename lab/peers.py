@@ -67,8 +67,8 @@ class Stages:
 class Bed:
     """Two hosts with the service's image, the event log, a way for files; nothing of it is left"""
 
-    def __init__(self, base, complete):
-        self.lab = Lab(LAB_NAME, 2, base=base, rtt_ms=RTT_MS, rate_mb_s=RATE_MB_S)
+    def __init__(self, base, complete, lab_name):
+        self.lab = Lab(lab_name, 2, base=base, rtt_ms=RTT_MS, rate_mb_s=RATE_MB_S)
         self.complete = complete
         self.processes = []
 
@@ -406,7 +406,8 @@ def result(out, start, answering, stages):
     }
 
 
-def run_peer(kind, out, *, requests=200, interval_ms=1000, move=50, base="small", complete=False):
+def run_peer(kind, out, *, requests=200, interval_ms=1000, move=50, base="small", complete=False,
+             lab_name=LAB_NAME):
     """One run of a peer; write its record into @out and return it
 
     A way that does not work on this machine is a record too, with "possible" false and the reason.
@@ -423,7 +424,7 @@ def run_peer(kind, out, *, requests=200, interval_ms=1000, move=50, base="small"
               "possible": True, "reason": None, "channel": "scp (SSH)",
               "link": {"rtt_ms": RTT_MS, "rate_mb_s": RATE_MB_S},
               "interval_ms": interval_ms, "move_after": move}
-    with Bed(base, complete) as bed:
+    with Bed(base, complete, lab_name) as bed:
         record["versions"] = versions(bed)
         way = WAYS[kind](bed)
         record["reason"] = way.obstacle()
