@@ -25,7 +25,7 @@ demo: setup ## move a user's container between two edge servers, live, with a re
 experiment: ## the paper's experiment, hours; QUICK=1: a short form of it, ten minutes
 	@tools/setup.sh --experiment
 	@$(MAKE) --no-print-directory build
-	@lab/experiment $(if $(QUICK),--quick)
+	@lab/experiment --peers $(if $(QUICK),--quick)
 
 test: setup ## run all tests; the last line says how many passed and failed
 	@$(MAKE) --no-print-directory build
