@@ -405,28 +405,36 @@ static int bytes_pack(struct packing *pk, const void *bytes, size_t len)
 	return 0;
 }
 
-/** layer_pack() - Write a layer out of its file */
-static int layer_pack(struct packing *pk, int dirfd, size_t layer)
+/** layer_pack() - Write a layer out of its file, which may be growing */
+static int layer_pack(struct packing *pk, const struct image_pack *what, size_t layer)
 {
+	const struct image_growing *growing = layer + 1 == what->layers ? what->growing : NULL;
 	char name[IMAGE_LAYER_NAME];
 	char path[IMAGE_LAYER_NAME + 16];
+	uint64_t length;
+	uint64_t done = 0;
 	struct stat st;
-	ssize_t n = 1;
 	int r;
 
 	image_layer_name(name, layer);
 	(void)snprintf(path, sizeof(path), "%s/layer.tar", name);
-	auto_close int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int fd = openat(what->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(pk->err, -errno, "open %s", name);
-	r = header_pack(pk, path, st.st_size);
-	for (off_t left = st.st_size; r == 0 && left > 0; left -= n) {
-		n = read(fd, pk->piece, PIECE);
-		if (n <= 0)
+	length = growing ? growing->length : (uint64_t)st.st_size;
+	r = header_pack(pk, path, (int64_t)length);
+	while (r == 0 && done < length) {
+		ssize_t n = read(fd, pk->piece, length - done < PIECE ? length - done : PIECE);
+
+		if (n < 0 || (n == 0 && !growing))
 			return err_set(pk->err, n < 0 ? -errno : -EIO, "read %s", name);
-		r = bytes_pack(pk, pk->piece, (size_t)n);
+		if (n == 0)
+			r = growing->wait(growing->ctx, done, pk->err);
+		else
+			r = bytes_pack(pk, pk->piece, (size_t)n);
+		done += (uint64_t)n;
 	}
-	return r;
+	return r == 0 && growing ? growing->wait(growing->ctx, length, pk->err) : r;
 }
 
 /** manifest_pack() - Write what tells the engine which file is what */
@@ -467,7 +475,7 @@ int image_archive_pack(const struct image_pack *what, archive_sink sink, void *c
 		 archive_write_open(pk.archive, &pk, NULL, sink_write, NULL) != ARCHIVE_OK)
 		r = complain(pk.archive, 0, err);
 	for (size_t i = what->first; i < what->layers && r == 0; i++)
-		r = layer_pack(&pk, what->dirfd, i);
+		r = layer_pack(&pk, what, i);
 	if (r == 0)
 		r = manifest_pack(&pk, what);
 	if (r == 0 && archive_write_close(pk.archive) != ARCHIVE_OK)

@@ -61,6 +61,19 @@ int image_archive_unpack(const struct image_rules *rules, archive_source source,
 			 int dirfd, struct err *err);
 
 /**
+ * struct image_growing - The highest layer of an archive is still coming
+ * @length:	bytes it will have
+ * @wait:	Waits until it has more than @have bytes, or if that is @length until it is complete and
+ *		verified. Return: 0, or negative error code, when there will be no archive
+ * @ctx:	Handed to @wait
+ */
+struct image_growing {
+	uint64_t length;
+	int (*wait)(void *ctx, uint64_t have, struct err *err);
+	void *ctx;
+};
+
+/**
  * struct image_pack - An archive to be made
  * @config:	configuration of the image, JSON
  * @config_len:	Its length
@@ -68,6 +81,7 @@ int image_archive_unpack(const struct image_rules *rules, archive_source source,
  * @layers:	Number of the image's layers
  * @first:	The lowest one that the engine lacks
  * @dirfd:	Directory with the files of the layers from @first on
+ * @growing:	The highest layer is still coming; or NULL
  */
 struct image_pack {
 	const char *config;
@@ -76,6 +90,7 @@ struct image_pack {
 	size_t layers;
 	size_t first;
 	int dirfd;
+	const struct image_growing *growing;
 };
 
 /**

@@ -256,7 +256,8 @@ static int part_digest(int fd, uint64_t here, struct crypto_sha256 *digest, stru
 }
 
 /** layer_receive() - One layer, or the rest of it */
-static int layer_receive(struct image_arrival *ia, struct pull *in, size_t layer, uint64_t *room)
+static int layer_receive(struct image_arrival *ia, struct pull *in,
+			 const struct image_receipt *receipt, size_t layer, uint64_t *room)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
 	uint64_t here = image_arrival_bytes(ia, layer);
@@ -283,6 +284,7 @@ static int layer_receive(struct image_arrival *ia, struct pull *in, size_t layer
 	r = crypto_sha256_new(&digest, in->err);
 	if (r == 0)
 		r = part_digest(fd, here, digest, in->err);
+	receipt->grown(receipt->ctx, layer, here, length);
 	for (uint64_t left = length - here; r == 0 && left;) {
 		const uint8_t *bytes;
 		ssize_t n = pull_some(in, &bytes, left);
@@ -293,6 +295,7 @@ static int layer_receive(struct image_arrival *ia, struct pull *in, size_t layer
 		if (r == 0 && (r = files_write(fd, bytes, (size_t)n)) < 0)
 			(void)err_set(in->err, r, "write %s in %s", name, ia->path);
 		left -= (size_t)n;
+		receipt->grown(receipt->ctx, layer, length - left, length);
 	}
 	if (r == 0 && !digest_is(digest, json_string_value(json_array_get(ia->layers, layer)))) {
 		(void)unlinkat(ia->dirfd, name, 0);
@@ -309,7 +312,7 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
 	int r = config_receive(ia, &in);
 
 	for (size_t i = receipt->first; i < json_array_size(ia->layers) && r == 0; i++) {
-		r = layer_receive(ia, &in, i, &room);
+		r = layer_receive(ia, &in, receipt, i, &room);
 		if (r == 0)
 			receipt->came(receipt->ctx, i + 1);
 	}
@@ -388,9 +391,11 @@ static int part_load(struct image_arrival *ia, struct docker_engine *engine,
 }
 
 int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, size_t first,
-		       size_t layers, struct err *err)
+		       size_t layers, const struct image_growing *growing, struct err *err)
 {
-	struct image_pack what = { .layers = layers, .first = first, .dirfd = ia->dirfd };
+	struct image_pack what = {
+		.layers = layers, .first = first, .dirfd = ia->dirfd, .growing = growing
+	};
 	char name[IMAGE_LAYER_NAME];
 	char before[80];
 	char now[80] = "";

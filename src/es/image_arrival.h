@@ -28,6 +28,7 @@
 struct docker_engine;
 struct err;
 struct image_arrival;
+struct image_growing; /* es/image_archive.h */
 
 /**
  * image_arrival_new() - Open the directory of an image, made if need be
@@ -57,12 +58,14 @@ uint64_t image_arrival_bytes(const struct image_arrival *ia, size_t layer);
  * struct image_receipt - What a transfer of layers brings
  * @first:	The lowest layer to come; of it the image_arrival_bytes() first bytes are here
  * @max_bytes:	Most bytes of all layers
+ * @grown:	Called when there is more of a layer: @bytes of @length
  * @came:	Called when layers up to, but not including, @layers are here and verified
- * @ctx:	Handed to @came
+ * @ctx:	Handed to them
  */
 struct image_receipt {
 	size_t first;
 	uint64_t max_bytes;
+	void (*grown)(void *ctx, size_t layer, uint64_t bytes, uint64_t length);
 	void (*came)(void *ctx, size_t layers);
 	void *ctx;
 };
@@ -89,6 +92,7 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
  * @first:	The lowest layer that the engine lacks
  * @layers:	How many layers: all, and it is the image; or fewer, and it is one without a name that
  *		holds them
+ * @growing:	The highest of them is still coming; or NULL
  * @err:	Filled in on failure
  *
  * The files of the layers are removed then.
@@ -96,7 +100,7 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
  * Return: 0, or negative error code
  */
 int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, size_t first,
-		       size_t layers, struct err *err);
+		       size_t layers, const struct image_growing *growing, struct err *err);
 
 /** image_arrival_remove() - Remove the directory, and from the engine what held layers for it */
 void image_arrival_remove(struct image_arrival *ia, struct docker_engine *engine);

@@ -210,6 +210,7 @@ int destination_want_image(struct migration *m, struct err *err)
  * struct image_loading - Layers are loaded by a thread of their own while others come
  * @lock:	guards what follows
  * @came:	layers that are here
+ * @coming:	the one after them: @bytes of @length are here; @length is 0 before it begins
  * @loaded:	layers that the engine has
  * @last:	no more will come
  * @ended:	the thread is done, with @r
@@ -220,6 +221,8 @@ struct image_loading {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	size_t came;
+	uint64_t bytes;
+	uint64_t length;
 	size_t loaded;
 	bool last;
 	bool ended;
@@ -227,17 +230,41 @@ struct image_loading {
 	struct err err;
 };
 
-/** loading_next() - Wait for layers to load. Return: how many there are to be, 0: that was all */
-static size_t loading_next(struct image_loading *il)
+/**
+ * loading_next() - Wait for layers to load
+ * @il:		Loading
+ * @growing:	Its length is set if the highest of them is still coming, else 0
+ *
+ * Those that have come meanwhile are loaded at once. If there are none, the engine may have the next
+ * one while it comes: it makes a copy of it first.
+ *
+ * Return: how many layers it is to have then, 0: that was all
+ */
+static size_t loading_next(struct image_loading *il, struct image_growing *growing)
 {
 	size_t layers;
 
 	(void)pthread_mutex_lock(&il->lock);
-	while (il->came == il->loaded && !il->last)
+	while (il->came == il->loaded && !il->length && !il->last)
 		(void)pthread_cond_wait(&il->changed, &il->lock);
-	layers = il->came > il->loaded ? il->came : 0;
+	growing->length = il->came == il->loaded && !il->last ? il->length : 0;
+	layers = il->came > il->loaded ? il->came : growing->length ? il->came + 1 : 0;
 	(void)pthread_mutex_unlock(&il->lock);
 	return layers;
+}
+
+/* Waits for more of the layer after those that the engine has. */
+static int loading_wait(void *ctx, uint64_t have, struct err *err)
+{
+	struct image_loading *il = ctx;
+	bool good;
+
+	(void)pthread_mutex_lock(&il->lock);
+	while (il->came == il->loaded && !il->last && (il->bytes <= have || have == il->length))
+		(void)pthread_cond_wait(&il->changed, &il->lock);
+	good = il->came > il->loaded || (il->bytes > have && !il->last);
+	(void)pthread_mutex_unlock(&il->lock);
+	return good ? 0 : err_set(err, -ECANCELED, "the rest of the layer did not come");
 }
 
 static void loading_tell(struct image_loading *il, size_t loaded, bool ended)
@@ -252,20 +279,35 @@ static void loading_tell(struct image_loading *il, size_t loaded, bool ended)
 static void *loading_run(void *arg)
 {
 	struct image_loading *il = arg;
+	struct image_growing growing = { .wait = loading_wait, .ctx = il };
 	struct migration *m = il->m;
 	size_t loaded = il->loaded;
 	size_t layers;
 
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 	il->r = docker_engine_new(&engine, m->mc->config.docker_socket, m->cancel_fd, &il->err);
-	while (il->r == 0 && (layers = loading_next(il)) > 0) {
-		il->r = image_arrival_load(m->arrival, engine, loaded, layers, &il->err);
+	while (il->r == 0 && (layers = loading_next(il, &growing)) > 0) {
+		il->r = image_arrival_load(m->arrival, engine, loaded, layers,
+					   growing.length ? &growing : NULL, &il->err);
 		if (il->r == 0)
 			loaded = layers;
 		loading_tell(il, loaded, false);
 	}
 	loading_tell(il, loaded, true);
 	return NULL;
+}
+
+/* There is more of the layer that is coming. */
+static void loading_grown(void *ctx, size_t layer, uint64_t bytes, uint64_t length)
+{
+	struct image_loading *il = ctx;
+
+	(void)layer;
+	(void)pthread_mutex_lock(&il->lock);
+	il->bytes = bytes;
+	il->length = length;
+	(void)pthread_cond_broadcast(&il->changed);
+	(void)pthread_mutex_unlock(&il->lock);
 }
 
 /* A layer is complete. */
@@ -275,6 +317,8 @@ static void loading_came(void *ctx, size_t layers)
 
 	(void)pthread_mutex_lock(&il->lock);
 	il->came = layers;
+	il->bytes = 0;
+	il->length = 0;
 	(void)pthread_cond_broadcast(&il->changed);
 	(void)pthread_mutex_unlock(&il->lock);
 }
@@ -317,6 +361,7 @@ static int layers_take(void *ctx, archive_source source, void *source_ctx, struc
 	const struct image_receipt receipt = {
 		.first = il->m->layers_here,
 		.max_bytes = il->m->mc->config.max_bytes,
+		.grown = loading_grown,
 		.came = loading_came,
 		.ctx = il,
 	};
@@ -345,7 +390,8 @@ static int image_load(struct migration *m, struct err *err)
 		r = ended;
 	}
 	if (r == 0 && m->layers_here == image_layers(m)) /* its layers were those of other images */
-		r = image_arrival_load(m->arrival, m->engine, m->layers_here, m->layers_here, err);
+		r = image_arrival_load(m->arrival, m->engine, m->layers_here, m->layers_here, NULL,
+				       err);
 	(void)pthread_mutex_destroy(&il.lock);
 	(void)pthread_cond_destroy(&il.changed);
 	return r;

@@ -19,6 +19,9 @@
 #include "es/transfer.h"
 #include "net/tls_stream.h"
 
+#define AHEAD_LEFT    (1u << 20)
+#define AHEAD_LOOK_MS 5
+
 int source_look(struct migration *m, json_t **image, struct err *err)
 {
 	json_t *findings = NULL;
@@ -224,26 +227,49 @@ void source_prepare_undo(struct migration *m)
 
 /* --- after the image --------------------------------------------------------------------------- */
 
-/* The last byte of the layer, as it is now, is on its way. */
-static void ahead_sent(void *ctx, const struct transfer_tree *tree)
+/**
+ * ahead_drain() - Wait until nearly all of it has gone out on the link
+ *
+ * What the kernel still holds would go before the memory: cutting now would only make the time longer
+ * for which requests are kept. A little may be left, for it goes while CRIU gets ready.
+ */
+static int ahead_drain(struct migration *m, struct err *err)
 {
-	struct migration *m = ctx;
+	size_t before = SIZE_MAX;
+	uint64_t moved = monotonic_us();
+	int r = 0;
 
-	migration_stage_done(m, "LAYER AHEAD",
-			     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64, tree->sent,
-			     m->layer_stats.bytes);
+	while (r == 0) {
+		size_t unsent = tls_stream_unsent(m->stream);
+
+		if (unsent < AHEAD_LEFT)
+			return 0;
+		if (unsent < before)
+			moved = monotonic_us();
+		else if (monotonic_us() - moved > m->mc->config.idle_ms * 1000ull)
+			return err_set(err, -ETIMEDOUT, "nothing moved for %u ms",
+				       m->mc->config.idle_ms);
+		before = unsent;
+		r = migration_rest(m, AHEAD_LOOK_MS, err);
+	}
+	return r;
 }
 
 int source_ahead(struct migration *m, struct err *err)
 {
-	struct transfer_tree tree = {
-		.root = "layer", .dirfd = layer_staging_fd(m->layer), .done = ahead_sent, .ctx = m
-	};
+	struct transfer_tree tree = { .root = "layer", .dirfd = layer_staging_fd(m->layer) };
 	int r = archive_sent_new(&m->sent, err);
 
 	if (r < 0)
 		return r;
-	return source_trees(m, TRANSFER_STREAM, &tree, 1, err);
+	r = source_trees(m, TRANSFER_STREAM, &tree, 1, err);
+	if (r == 0)
+		r = ahead_drain(m, err);
+	if (r == 0)
+		migration_stage_done(m, "LAYER AHEAD",
+				     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64,
+				     tree.sent, m->layer_stats.bytes);
+	return r;
 }
 
 /** runc_root_find() - Where runc keeps the state of the container, by the name of its runtime */

@@ -13,20 +13,18 @@
 #define WIDE_WORKERS   2
 #define WIDE_JOB       (16 << 20) /* a new level counts from the next job on */
 
-#define LEVEL_MAX    7  /* beyond it there is little to gain */
-#define ADAPT_PIECES 16 /* how often the level is looked at */
+#define LEVEL_MAX    9          /* beyond it there is little to gain */
+#define ADAPT_PIECES 8          /* how often the level is looked at */
+#define PLENTY       (8u << 20) /* so much waits for the link: there is time to compress harder */
+#define SCARCE       (4u << 20)
 
 /**
- * struct pace - What the level of compression follows: is the link waiting, or are we?
+ * struct pace - What the level of compression follows: how much waits for the link
  * @level:	now; 0: it stays as it is
- * @since_us:	when we last looked
- * @sending_us:	of it, spent waiting for the link
- * @pieces:	sent since
+ * @pieces:	sent since we last looked
  */
 struct pace {
 	int level;
-	uint64_t since_us;
-	uint64_t sending_us;
 	unsigned int pieces;
 };
 
@@ -43,23 +41,21 @@ struct sender {
 	struct pace pace;
 };
 
-/** pace_keep() - Compress harder while the link is the slower one, and less when we are */
-static void pace_keep(struct sender *out, uint64_t began)
+/** pace_keep() - Compress harder while much waits for the link, and less before it has to wait */
+static void pace_keep(struct sender *out)
 {
 	struct pace *p = &out->pace;
-	uint64_t now = monotonic_us();
-	uint64_t all = now - p->since_us;
+	size_t unsent;
 
-	p->sending_us += now - began;
 	if (!p->level || ++p->pieces < ADAPT_PIECES)
 		return;
-	/* Workers compress meanwhile: all of our own time goes to the link, or they are too slow. */
-	if (p->sending_us > all / 10 * 9 && p->level < LEVEL_MAX)
+	p->pieces = 0;
+	unsent = tls_stream_unsent(out->stream);
+	if (unsent > PLENTY && p->level < LEVEL_MAX)
 		p->level++;
-	else if (p->sending_us < all / 4 * 3 && p->level > 1)
+	else if (unsent < SCARCE && p->level > 1)
 		p->level--;
 	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel, p->level);
-	*p = (struct pace){ .level = p->level, .since_us = now };
 }
 
 /** piece_send() - Send what is in the piece */
@@ -69,7 +65,6 @@ static int piece_send(struct sender *out, struct err *err)
 				  .session = out->header->session,
 				  .association = out->header->association,
 				  .epoch = out->header->epoch };
-	uint64_t began;
 	int r;
 
 	if (!out->used)
@@ -79,9 +74,8 @@ static int piece_send(struct sender *out, struct err *err)
 	r = crypto_sha256_update(out->digest, out->piece, out->used);
 	if (r < 0)
 		return err_set(err, r, "digest of the stream");
-	began = monotonic_us();
 	r = tls_stream_send_message(out->stream, &m, err);
-	pace_keep(out, began);
+	pace_keep(out);
 	out->bytes += out->used;
 	out->used = 0;
 	return r;
@@ -273,8 +267,7 @@ static int stream_send(struct sender *out, enum transfer_way way, int level, boo
 		return err_set(err, -ENOMEM, "send a stream");
 	}
 	if (wide && !level)
-		out->pace = (struct pace){ .level = TRANSFER_LEVEL_DEFAULT,
-					   .since_us = monotonic_us() };
+		out->pace.level = TRANSFER_LEVEL_DEFAULT;
 	r = body(out, ctx, err);
 	if (r == 0)
 		r = sender_flush(out, ZSTD_e_end, err);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define BULK_BYTES (16 << 20)
+
 static void choose_congestion_control(int fd)
 {
 	char now[16] = "";
@@ -27,4 +29,11 @@ void tcp_tune(int fd, uint32_t dead_ms)
 	if (dead_ms)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 	choose_congestion_control(fd);
+}
+
+void tcp_tune_bulk(int fd)
+{
+	int bytes = BULK_BYTES;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 }

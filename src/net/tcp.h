@@ -18,3 +18,14 @@
  * a fixed size would switch off.
  */
 void tcp_tune(int fd, uint32_t dead_ms);
+
+/**
+ * tcp_tune_bulk() - Prepare the sending side of a TCP socket for much data over a long, fast path
+ * @fd:		Socket, connected or not
+ *
+ * The kernel lets a send buffer grow to 4 MiB, of which half is bookkeeping. Where that is less than
+ * bbr's first guess of what the path holds, bbr takes us for the bottleneck, never ends its start-up
+ * phase, and keeps the path's queue full, which other connections feel as delay. Needs CAP_NET_ADMIN;
+ * without it nothing changes.
+ */
+void tcp_tune_bulk(int fd);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -150,6 +152,7 @@ static int stream_new(struct tls_stream **ret, struct tls_context *tls, bool ser
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_set(err, -errno, "open a connection");
 	tcp_tune(fd, 0);
+	tcp_tune_bulk(fd);
 	r = tls_session_new(&s->tls, tls, server, fd, err);
 	if (r < 0)
 		return r;
@@ -282,6 +285,13 @@ struct tls_stream *tls_stream_free(struct tls_stream *s)
 	wire_scratch_deinit(&s->scratch);
 	free(s);
 	return NULL;
+}
+
+size_t tls_stream_unsent(const struct tls_stream *s)
+{
+	int bytes = 0;
+
+	return ioctl(s->fd, SIOCOUTQNSD, &bytes) < 0 || bytes < 0 ? 0 : (size_t)bytes;
 }
 
 const char *tls_stream_peer_name(const struct tls_stream *s)

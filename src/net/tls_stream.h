@@ -37,6 +37,9 @@ enum tls_stream_e {
  */
 int tls_stream_listen(const char *address, struct err *err);
 
+/** tls_stream_unsent() - Bytes given to the kernel that have not gone out on the link yet */
+size_t tls_stream_unsent(const struct tls_stream *s);
+
 /**
  * tls_stream_connect() - Connect, verify the peer, exchange HELLO
  * @ret:	Set on success only; the caller owns it, see tls_stream_free()

@@ -298,6 +298,60 @@ static void test_packed(void **state)
 	close(what.dirfd);
 }
 
+/** struct growth - A layer that grows while it is packed */
+struct growth {
+	int dirfd;
+	const char *rest;
+	bool verified;
+};
+
+static int grow(void *ctx, uint64_t have, struct err *err)
+{
+	struct growth *g = ctx;
+	auto_close int fd = openat(g->dirfd, "layer-1", O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	assert_true(have == strlen("upp") || have == strlen("upper"));
+	if (have == strlen("upper"))
+		return g->verified ? 0 : err_set(err, -ECANCELED, "not verified");
+	assert_int_equal(write(fd, g->rest, strlen(g->rest)), (ssize_t)strlen(g->rest));
+	return 0;
+}
+
+/** A layer may be packed while it comes; without its verification there is no whole archive */
+static void test_growing(void **state)
+{
+	struct growth g = { .rest = "er", .verified = true };
+	struct image_growing growing = { .length = strlen("upper"), .wait = grow, .ctx = &g };
+	struct image_pack what = { .config = "{}",
+				   .config_len = 2,
+				   .digest = CONFIG,
+				   .layers = 2,
+				   .first = 1,
+				   .growing = &growing };
+	struct input in;
+	struct buf out;
+	struct err err;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		g.verified = i == 0;
+		make(&in, old);
+		assert_int_equal(unpack(&in, &plain, &what.dirfd), 0);
+		g.dirfd = what.dirfd;
+		assert_int_equal(unlinkat(g.dirfd, "layer-1", 0), 0);
+		int fd = openat(g.dirfd, "layer-1", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		assert_int_equal(write(fd, "upp", 3), 3);
+		close(fd);
+		buf_init(&out, LIMIT);
+		assert_int_equal(image_archive_pack(&what, take, &out, &err),
+				 g.verified ? 0 : -ECANCELED);
+		if (g.verified)
+			file_is(g.dirfd, "layer-1", "upper");
+		buf_deinit(&out);
+		close(g.dirfd);
+	}
+}
+
 /* --- what does not ------------------------------------------------------------------------------ */
 
 static void manifest_refused(const char *text)
@@ -460,6 +514,15 @@ static void layers_came(void *ctx, size_t layers)
 	j->came = layers;
 }
 
+static void layer_grown(void *ctx, size_t layer, uint64_t bytes, uint64_t length)
+{
+	struct journey *j = ctx;
+
+	assert_int_equal(layer, j->came);
+	assert_int_equal(length, strlen(j->text[layer]));
+	assert_true(bytes <= length);
+}
+
 static void journey_begin(struct journey *j)
 {
 	static char texts[LAYERS][64] = { "the lowest layer", "one in the middle", "the highest" };
@@ -477,7 +540,9 @@ static void journey_begin(struct journey *j)
 		digest_of(digest, texts[i]);
 		json_array_append_new(j->layers, json_string(digest));
 	}
-	j->receipt = (struct image_receipt){ .max_bytes = 1000, .came = layers_came, .ctx = j };
+	j->receipt = (struct image_receipt){
+		.max_bytes = 1000, .grown = layer_grown, .came = layers_came, .ctx = j
+	};
 }
 
 static void journey_end(struct journey *j)
@@ -636,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_goes_on),
 		cmocka_unit_test(test_corrupted),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_growing),
 		cmocka_unit_test(test_directories),
 	};
 
