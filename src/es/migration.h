@@ -288,6 +288,18 @@ int source_offer(struct migration *m, struct err *err);
 /** source_accepted() - Wait until the destination accepts, learn what it wants of the image */
 int source_accepted(struct migration *m, int timeout_ms, struct err *err);
 
+/**
+ * source_flush() - Wait until nearly all that was sent has gone out on the link
+ * @m:		Migration
+ * @err:	Filled in on failure
+ *
+ * What the kernel still holds would go before the memory: cutting before would only make the time
+ * longer for which requests are kept. A little may be left, for it goes while CRIU gets ready.
+ *
+ * Return: 0, -ECANCELED, or -ETIMEDOUT if nothing moves
+ */
+int source_flush(struct migration *m, struct err *err);
+
 /** source_learn_reason() - The link may have broken because the destination gave up, and said why */
 void source_learn_reason(struct migration *m, int r, struct err *err);
 

@@ -102,6 +102,8 @@ int source_image(struct migration *m, struct err *err)
 	if (r == 0)
 		r = transfer_send_stream(m->stream, &m->header, departure_send, m,
 					 m->mc->config.compression, &sent, m->cancel_fd, err);
+	if (r == 0)
+		r = source_flush(m, err);
 	source_learn_reason(m, r, err);
 	if (r < 0)
 		return r;

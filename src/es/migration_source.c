@@ -19,8 +19,8 @@
 #include "es/transfer.h"
 #include "net/tls_stream.h"
 
-#define AHEAD_LEFT    (1u << 20)
-#define AHEAD_LOOK_MS 5
+#define FLUSH_LEFT    (1u << 20)
+#define FLUSH_LOOK_MS 5
 
 int source_look(struct migration *m, json_t **image, struct err *err)
 {
@@ -227,13 +227,7 @@ void source_prepare_undo(struct migration *m)
 
 /* --- after the image --------------------------------------------------------------------------- */
 
-/**
- * ahead_drain() - Wait until nearly all of it has gone out on the link
- *
- * What the kernel still holds would go before the memory: cutting now would only make the time longer
- * for which requests are kept. A little may be left, for it goes while CRIU gets ready.
- */
-static int ahead_drain(struct migration *m, struct err *err)
+int source_flush(struct migration *m, struct err *err)
 {
 	size_t before = SIZE_MAX;
 	uint64_t moved = monotonic_us();
@@ -242,7 +236,7 @@ static int ahead_drain(struct migration *m, struct err *err)
 	while (r == 0) {
 		size_t unsent = tls_stream_unsent(m->stream);
 
-		if (unsent < AHEAD_LEFT)
+		if (unsent < FLUSH_LEFT)
 			return 0;
 		if (unsent < before)
 			moved = monotonic_us();
@@ -250,7 +244,7 @@ static int ahead_drain(struct migration *m, struct err *err)
 			return err_set(err, -ETIMEDOUT, "nothing moved for %u ms",
 				       m->mc->config.idle_ms);
 		before = unsent;
-		r = migration_rest(m, AHEAD_LOOK_MS, err);
+		r = migration_rest(m, FLUSH_LOOK_MS, err);
 	}
 	return r;
 }
@@ -264,7 +258,7 @@ int source_ahead(struct migration *m, struct err *err)
 		return r;
 	r = source_trees(m, TRANSFER_STREAM, &tree, 1, err);
 	if (r == 0)
-		r = ahead_drain(m, err);
+		r = source_flush(m, err);
 	if (r == 0)
 		migration_stage_done(m, "LAYER AHEAD",
 				     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64,
