@@ -233,6 +233,7 @@ class Lab:
                 f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
                 f'image_dir = "{self.dir}/pc{i}/images"\n'
+                + ('registries = { "registry:5000" }\n' if self.registry else "") +
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'

@@ -84,6 +84,7 @@ static const struct setting settings[] = {
 	  "[method = \"auto|complete|partial\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
+	{ "registries", ES, 0, "{\"HOST:PORT\", ...}: images may be pulled from there" },
 	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
 	{ "compare", AP, 0,
 	  "\"answers\": both containers must answer alike before one takes over; or \"none\"" },
@@ -361,6 +362,13 @@ static int on_profile(cfg_t *cfg, cfg_opt_t *opt)
 	return mistake(cfg, "profile = \"%.80s\": want \"baton\" or \"paper\"", s);
 }
 
+static int on_list(cfg_t *cfg, cfg_opt_t *opt);
+
+static int on_registries(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return on_top_level(cfg, opt) < 0 ? -1 : on_list(cfg, opt);
+}
+
 static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = last_string(opt);
@@ -629,8 +637,10 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	copy_name(c->uses, cfg_getstr(cfg, "uses"));
 	c->profile = (enum conf_profile)word_index(profiles, ARRAY_SIZE(profiles),
 						   cfg_getstr(cfg, "profile"));
+	r = copy_list(&c->registries, cfg, "registries");
 	c->compare = word_index(comparisons, ARRAY_SIZE(comparisons), cfg_getstr(cfg, "compare"));
-	r = copy_string(&c->listen, cfg_getstr(cfg, "listen"));
+	if (r == 0)
+		r = copy_string(&c->listen, cfg_getstr(cfg, "listen"));
 	if (r == 0)
 		r = copy_string(&c->station_listen, cfg_getstr(cfg, "station_listen"));
 	if (r == 0)
@@ -797,6 +807,7 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	(void)cfg_set_validate_func(cfg, "service|sync", on_sync);
 	(void)cfg_set_validate_func(cfg, "service|method", on_method);
 	(void)cfg_set_validate_func(cfg, "profile", on_profile);
+	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "compare", on_compare);
 	(void)cfg_set_validate_func(cfg, "service|memory_mb", on_memory);
 	(void)cfg_set_validate_func(cfg, "service|cpu_millis", on_cpu);
@@ -903,6 +914,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", service, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
+		CFG_STR_LIST("registries", NULL, CFGF_NONE),
 		CFG_STR("profile", "baton", CFGF_NONE),
 		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
@@ -959,6 +971,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->state_dir);
 	free(c->checkpoint_dir);
 	free(c->image_dir);
+	free_list(c->registries);
 	free(c->events);
 	free(c);
 	return NULL;

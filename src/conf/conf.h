@@ -156,6 +156,7 @@ struct conf_docker {
  * @service, @services:	es: services it offers
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
+ * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
@@ -182,6 +183,7 @@ struct conf {
 	size_t services;
 	struct conf_docker docker;
 	enum conf_profile profile;
+	char **registries;
 	bool compare;
 	char *state_dir;
 	char *checkpoint_dir;

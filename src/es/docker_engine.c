@@ -18,6 +18,7 @@
 #define STREAM_PIECE    (1u << 20)         /* bytes of an image that wait for their reader */
 #define STREAM_STALL_US (600ull * 1000000) /* the engine may work on an image so long in silence */
 #define TAG_MAX         512
+#define PULL_ERROR_MAX  300
 
 /**
  * struct docker_engine - One client
@@ -419,6 +420,43 @@ int docker_engine_commit(struct docker_engine *de, const char *id, char *image, 
 	else
 		memcpy(image, text, 72);
 	json_decref(answer);
+	return r;
+}
+
+/* A line of what the engine says while it pulls: only an error is of interest. */
+static void pull_line(void *ctx, const json_t *json)
+{
+	char *error = ctx;
+	const char *text = json_text(json, "error", NULL);
+
+	text = *text ? text : json_text(json, "message", NULL);
+	if (*text && !*error)
+		(void)snprintf(error, PULL_ERROR_MAX, "%.*s", (int)strcspn(text, "\r\n"), text);
+}
+
+int docker_engine_pull(struct docker_engine *de, const char *repository, const char *digest,
+		       struct err *err)
+{
+	char error[PULL_ERROR_MAX] = "";
+	struct call call = { .event = pull_line, .ctx = error };
+	long status = 0;
+
+	auto_free char *path = NULL;
+	auto_free char *quoted = escaped(repository);
+	if (!quoted || asprintf(&path, "/images/create?fromImage=%s&tag=%s", quoted, digest) < 0)
+		return err_set(err, -ENOMEM, "docker pull");
+	buf_init(&call.answer, ANSWER_MAX);
+	int r = call_run(de, "pull", "POST", path, NULL, &call, &status, err);
+	/* What a refusal says has no line's end. */
+	json_t *last = call.answer.len ? json_loadb((char *)buf_bytes(&call.answer),
+						    call.answer.len, 0, NULL)
+				       : NULL;
+	pull_line(error, last);
+	json_decref(last);
+	buf_deinit(&call.answer);
+	if (r == 0 && (*error || status >= 400))
+		r = err_set(err, -EPROTO, "docker pull %s: %s", repository,
+			    *error ? error : "refused");
 	return r;
 }
 

@@ -212,6 +212,20 @@ int docker_engine_start_from(struct docker_engine *de, const char *id, const cha
 int docker_engine_commit(struct docker_engine *de, const char *id, char *image, size_t image_size,
 			 struct err *err);
 
+/**
+ * docker_engine_pull() - Have the engine pull an image from a registry
+ * @de:		Client
+ * @repository:	"host:port/name"
+ * @digest:	of its manifest, "sha256:..."; the engine verifies it
+ * @err:	Filled in on failure, with the engine's own words
+ *
+ * Takes as long as it takes; layers that are complete stay in the engine's cache after a failure.
+ *
+ * Return: 0, or negative error code
+ */
+int docker_engine_pull(struct docker_engine *de, const char *repository, const char *digest,
+		       struct err *err);
+
 /** docker_engine_image_remove() - Remove an image. Return: 0 (also if gone), or negative (in use) */
 int docker_engine_image_remove(struct docker_engine *de, const char *name, struct err *err);
 

@@ -4,8 +4,9 @@
 /*
  * Migration - one migration on one side, as its thread sees it
  *
- * Shared by migration_controller.c (the loop's side), migration_source.c and
- * migration_destination.c, migration_paper.c (the threads' side) and nobody else.
+ * Shared by migration_controller.c (the loop's side), the threads' sides migration_source.c,
+ * migration_destination.c, migration_image.c, migration_registry.c and migration_paper.c, and nobody
+ * else.
  *
  * A migration runs through a table of stages. On a failure the stage that failed and those before
  * it are undone, the last first.
@@ -21,6 +22,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "es/checkpoint.h"
+#include "es/image_choice.h"
 #include "es/layer.h"
 #include "es/layer_archive.h"
 #include "es/migration_controller.h"
@@ -74,6 +76,7 @@ enum migration_question {
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
  * @number, @cache:	at the source from the loop, at the destination from the source
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
+ * @image_way:	from where it comes
  * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
@@ -101,6 +104,9 @@ struct migration {
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 
+	enum image_way image_way;
+	uint64_t predicted_us; /* destination: how long it will take; 0: not predicted */
+	uint64_t expected_us;  /* the same, corrected by what earlier predictions were worth */
 	size_t layers_here;
 	uint64_t bytes_here;
 	uint64_t image_bytes;
@@ -157,6 +163,7 @@ struct migration_controller {
 	uint32_t sources;
 	uint32_t destinations;
 	uint64_t next_id;
+	struct image_rates rates;
 	uv_timer_t expire;
 	uv_work_t expiry;
 	bool ticking;
@@ -282,6 +289,10 @@ int source_work(struct migration *m, struct err *err);
 /** source_layer() - Copy the layer as it is now into the work directory; the service runs */
 int source_layer(struct migration *m, struct err *err);
 
+/** source_plan() - Say what comes, and how: @memory and @layer bytes beside the image */
+int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint64_t layer,
+		struct err *err);
+
 /** source_offer() - Connect, offer the plan, learn whether the image is wanted */
 int source_offer(struct migration *m, struct err *err);
 
@@ -332,14 +343,45 @@ int destination_find_image(struct migration *m, char name[256], struct err *err)
 /** destination_want_image() - Find out what of the image is here, and if there is room for the rest */
 int destination_want_image(struct migration *m, struct err *err);
 
+/**
+ * destination_choose_way() - From where would the image be here sooner? Set it, and say why
+ * @m:		Migration
+ * @missing:	Bytes that are missing
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ENOENT if the image may not come from the source and no registry has it, or another
+ * negative error code
+ */
+int destination_choose_way(struct migration *m, uint64_t missing, struct err *err);
+
+/** destination_pull() - Pull the image; if that fails and we may, have the source send it instead */
+int destination_pull(struct migration *m, struct err *err);
+
+/**
+ * destination_tell_until() - Wait for a thread, and tell the source meanwhile that we are still at it
+ * @m:		Migration
+ * @lock:	held; guards @ended
+ * @changed:	signalled when @ended is set
+ * @ended:	the thread is done
+ * @tell:	whether the source still listens
+ * @err:	Filled in on failure; it is waited for in any case
+ *
+ * Return: 0, or negative error code
+ */
+int destination_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
+			   const bool *ended, bool tell, struct err *err);
+
 /** destination_make() - Create CT-y and find out where its files go */
 int destination_make(struct migration *m, const char *image, struct err *err);
 
 /** migration_space() - Is there room for @bytes of @what where @path is? Return: 0, or -ENOSPC */
 int migration_space(const char *path, uint64_t bytes, const char *what, struct err *err);
 
-/** destination_accept() - Accept, and say what is wanted of the image */
+/** destination_accept() - Accept, and say what is wanted of the image, and from where */
 int destination_accept(struct migration *m, struct err *err);
+
+/** destination_probe() - Measure the link from the source. Return: bytes per second, or negative */
+int64_t destination_probe(struct migration *m, struct err *err);
 
 /** destination_create() - Create CT-y with CT-x's whole configuration; it is not started */
 int destination_create(struct migration *m, const char *image, struct err *err);

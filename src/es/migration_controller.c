@@ -732,9 +732,11 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 	mc->loop = loop;
 	mc->listener = -EBADF;
 	list_init(&mc->migrations);
+	image_rates_init(&mc->rates);
 	r = loop_queue_new(&mc->queue, loop, err);
 	if (r < 0) {
 		json_decref(host);
+		image_rates_deinit(&mc->rates);
 		free(mc);
 		return r;
 	}
@@ -757,6 +759,7 @@ static void queue_closed(void *ctx)
 	if (mc->listener >= 0)
 		close(mc->listener);
 	json_decref(mc->host);
+	image_rates_deinit(&mc->rates);
 	free(mc);
 	if (closed)
 		closed(closed_ctx);

@@ -83,6 +83,7 @@ const char *migration_method_name(enum migration_method method);
  * @idle_ms:		a silent peer is given up after this; 0: 30000
  * @compression:	zstd level; 0: 3
  * @profile:		which way
+ * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
  */
 struct migration_config {
@@ -104,6 +105,7 @@ struct migration_config {
 	uint32_t idle_ms;
 	int compression;
 	enum migration_profile profile;
+	const char *const *registries;
 	bool test_late_snapshot;
 };
 

@@ -20,6 +20,7 @@
 #include "net/tls_stream.h"
 
 #define SPACE_MARGIN (64u << 20)
+#define PROBE_BYTES  (2u << 20)
 #define PORT_MS      10000 /* a restored service listens already */
 
 /** receive() - Wait for the source's next message, which must be of one type */
@@ -225,19 +226,55 @@ int destination_judge(struct migration *m, struct err *err)
 	return r;
 }
 
-int destination_accept(struct migration *m, struct err *err)
+/** text_send() - Send an accept with a text. Return: 0, or negative error code */
+static int text_send(struct migration *m, const char *text, struct err *err)
 {
 	struct wire_message accept = m->header;
-	char text[160];
 
-	(void)snprintf(text, sizeof(text),
-		       "{\"image\":{\"wanted\":%s,\"layers_here\":%zu,\"bytes_here\":%" PRIu64 "}}",
-		       m->image_wanted ? "true" : "false", m->layers_here, m->bytes_here);
 	accept.type = WIRE_TRANSFER_ACCEPT;
 	accept.text.status = WIRE_OK;
 	accept.text.bytes = (const uint8_t *)text;
 	accept.text.len = strlen(text);
 	return tls_stream_send_message(m->stream, &accept, err);
+}
+
+int destination_accept(struct migration *m, struct err *err)
+{
+	char text[200];
+
+	(void)snprintf(text, sizeof(text),
+		       "{\"image\":{\"wanted\":%s,\"from\":\"%s\",\"layers_here\":%zu,"
+		       "\"bytes_here\":%" PRIu64 "}}",
+		       m->image_wanted ? "true" : "false", image_way_name(m->image_way),
+		       m->layers_here, m->bytes_here);
+	return text_send(m, text, err);
+}
+
+int64_t destination_probe(struct migration *m, struct err *err)
+{
+	uint64_t bytes = 0;
+	uint64_t half_us = 0;
+	uint64_t half_bytes = 0;
+	char text[40];
+	int r;
+
+	(void)snprintf(text, sizeof(text), "{\"probe\":%u}", PROBE_BYTES);
+	r = text_send(m, text, err);
+	while (r == 0 && bytes < PROBE_BYTES) {
+		struct wire_message chunk;
+
+		r = receive(m, WIRE_TRANSFER_CHUNK, &chunk, err);
+		bytes += r == 0 ? chunk.text.len : 0;
+		if (!half_us && bytes >= PROBE_BYTES / 2) {
+			half_us = monotonic_us();
+			half_bytes = bytes;
+		}
+	}
+	if (r < 0)
+		return r;
+	/* The first half is TCP feeling its way. */
+	uint64_t took = monotonic_us() - half_us;
+	return (int64_t)((bytes - half_bytes) * 1000000 / (took ? took : 1));
 }
 
 int destination_prepare(struct migration *m, struct err *err)

@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
@@ -24,7 +23,6 @@
 #include "net/tls_stream.h"
 
 #define IMAGES_MAX 256 /* images looked at for layers that need not come */
-#define TELL_S     2   /* while the engine works, the source hears from us so often */
 
 /** image_layers() - Number of the image's layers */
 static size_t image_layers(const struct migration *m)
@@ -88,17 +86,14 @@ static int departure_send(void *ctx, archive_sink sink, void *sink_ctx, struct e
 				    sink_ctx, &m->image_bytes, err);
 }
 
-int source_image(struct migration *m, struct err *err)
+/** image_send() - Send what is missing of the image */
+static int image_send(struct migration *m, struct err *err)
 {
-	uint64_t end = monotonic_us() + MIGRATION_IMAGE_MS * 1000ull;
 	uint64_t began = monotonic_us();
 	uint64_t sent = 0;
-	int r;
-
-	if (!m->image_wanted)
-		return 0;
-	r = departure_make(m, err);
+	int r = departure_make(m, err);
 	uint64_t saved = monotonic_us();
+
 	if (r == 0)
 		r = transfer_send_stream(m->stream, &m->header, departure_send, m,
 					 m->mc->config.compression, &sent, m->cancel_fd, err);
@@ -114,11 +109,28 @@ int source_image(struct migration *m, struct err *err)
 			     " save_us=%" PRIu64,
 			     sent, m->image_bytes, image_layers(m) - m->layers_here, m->layers_here,
 			     m->bytes_here, saved - began);
-	/* While its engine loads the image the destination says now and then that it still does. */
+	return 0;
+}
+
+int source_image(struct migration *m, struct err *err)
+{
+	uint64_t end = monotonic_us() + MIGRATION_IMAGE_MS * 1000ull;
+	bool sent = false;
+	int r = 0;
+
+	/*
+	 * While its engine pulls or loads the image the destination says now and then that it still
+	 * does; if a registry fails it, it may come back to us.
+	 */
 	while (r == 0 && m->image_wanted) {
-		r = source_accepted(m, (int)m->mc->config.idle_ms, err);
+		if (m->image_way == IMAGE_FROM_SOURCE && !sent) {
+			r = image_send(m, err);
+			sent = true;
+		}
+		if (r == 0)
+			r = source_accepted(m, (int)m->mc->config.idle_ms, err);
 		if (r == 0 && monotonic_us() > end)
-			r = err_set(err, -ETIMEDOUT, "wait for %s to load the image",
+			r = err_set(err, -ETIMEDOUT, "wait for %s to have the image",
 				    m->source.to_es);
 	}
 	return r;
@@ -203,7 +215,9 @@ int destination_want_image(struct migration *m, struct err *err)
 	m->image_wanted = true;
 	m->bytes_here = image_arrival_bytes(m->arrival, m->layers_here);
 	here += m->bytes_here;
-	return room_check(m, bytes > here ? bytes - here : 0, err);
+	bytes = bytes > here ? bytes - here : 0;
+	r = room_check(m, bytes, err);
+	return r < 0 ? r : destination_choose_way(m, bytes, err);
 }
 
 /* --- destination: receive and load ---------------------------------------------------------------- */
@@ -325,28 +339,15 @@ static void loading_came(void *ctx, size_t layers)
 	(void)pthread_mutex_unlock(&il->lock);
 }
 
-/** loading_end() - Wait for the thread, and tell the source meanwhile that we are still at it */
+/** loading_end() - Say that no more layers come, and wait for the thread */
 static int loading_end(struct image_loading *il, bool tell, struct err *err)
 {
-	bool ended;
-	int r = 0;
+	int r;
 
 	(void)pthread_mutex_lock(&il->lock);
 	il->last = true;
 	(void)pthread_cond_broadcast(&il->changed);
-	do {
-		struct timespec until;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += TELL_S;
-		if (!il->ended)
-			(void)pthread_cond_timedwait(&il->changed, &il->lock, &until);
-		ended = il->ended;
-		(void)pthread_mutex_unlock(&il->lock);
-		if (tell && !ended && r == 0)
-			r = destination_accept(il->m, err);
-		(void)pthread_mutex_lock(&il->lock);
-	} while (!ended);
+	r = destination_tell_until(il->m, &il->lock, &il->changed, &il->ended, tell, err);
 	(void)pthread_mutex_unlock(&il->lock);
 	(void)pthread_join(il->thread, NULL);
 	if (r == 0 && il->r < 0) {
@@ -447,23 +448,31 @@ int destination_image(struct migration *m, struct err *err)
 {
 	uint64_t began = monotonic_us();
 	char name[256];
-	int r;
+	int r = 0;
 
 	if (!m->image_wanted)
 		return 0;
-	r = image_load(m, err);
+	if (m->image_way == IMAGE_FROM_REGISTRY)
+		r = destination_pull(m, err);
+	if (r == 0 && m->image_way == IMAGE_FROM_SOURCE)
+		r = image_load(m, err);
 	if (r == 0)
 		r = image_verify(m, name, err);
 	if (r < 0)
 		return r;
+	uint64_t took = monotonic_us() - began;
+	if (m->predicted_us)
+		image_rates_learn(&m->mc->rates, m->image_way, m->predicted_us, took);
 	image_arrival_remove(m->arrival, m->engine);
 	m->arrival = image_arrival_free(m->arrival);
 	r = destination_make(m, name, err);
 	if (r < 0)
 		return r;
 	m->image_wanted = false;
-	migration_stage_done(m, "IMAGE LOADED", "kind=image layers_here=%zu load_us=%" PRIu64,
-			     m->layers_here, monotonic_us() - began);
+	migration_stage_done(m, "IMAGE LOADED",
+			     "kind=image from=%s layers_here=%zu load_us=%" PRIu64
+			     " predicted_us=%" PRIu64,
+			     image_way_name(m->image_way), m->layers_here, took, m->expected_us);
 	return destination_accept(m, err);
 }
 

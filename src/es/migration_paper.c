@@ -108,16 +108,9 @@ static int plan_make(struct migration *m, struct err *err)
 	if (r == 0) {
 		memory = cgroup_memory(
 			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));
-		r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->source.port,
-					memory, 0, err);
+		r = source_plan(m, image, memory, 0, err);
 	}
 	json_decref(image);
-	if (r == 0 &&
-	    (json_object_set_new(m->plan, "profile",
-				 json_string(migration_profile_name(PROFILE_PAPER))) < 0 ||
-	     json_object_set_new(m->plan, "method",
-				 json_string(migration_method_name(m->source.method))) < 0))
-		r = err_set(err, -ENOMEM, "plan a migration");
 	return r;
 }
 

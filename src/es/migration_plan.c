@@ -87,14 +87,14 @@ int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct 
 	return *ret ? 0 : err_set(err, -ENOMEM, "describe this host");
 }
 
-/** tags_of() - The names of an image, the first TAGS_MAX. Return: a new reference, or NULL */
-static json_t *tags_of(const json_t *image)
+/** names_of() - RepoTags or RepoDigests of an image, the first TAGS_MAX. Return: a new reference, or NULL */
+static json_t *names_of(const json_t *image, const char *which)
 {
 	json_t *tags = json_array();
 	json_t *tag;
 	size_t i;
 
-	json_array_foreach(json_object_get(image, "RepoTags"), i, tag)
+	json_array_foreach(json_object_get(image, which), i, tag)
 	{
 		if (i < TAGS_MAX && json_is_string(tag))
 			(void)json_array_append(tags, tag);
@@ -113,13 +113,13 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
 	if (r < 0)
 		return r;
 	json_t *plan = json_pack_ex(
-		&why, 0, "{s:i, s:o, s:{s:s, s:s, s:O, s:o, s:I}, s:O, s:i, s:{s:I, s:I}}",
+		&why, 0, "{s:i, s:o, s:{s:s, s:s, s:O, s:o, s:o, s:I}, s:O, s:i, s:{s:I, s:I}}",
 		"version", PLAN_VERSION, "config", config, "image", "id",
 		json_text(inspect, "Image", NULL), "name",
 		json_text(inspect, "Config", "Image", NULL), "layers", layers, "tags",
-		tags_of(image), "size", json_integer_value(json_object_get(image, "Size")), "host",
-		host, "port", (int)port, "bytes", "memory", (json_int_t)memory, "layer",
-		(json_int_t)layer);
+		names_of(image, "RepoTags"), "digests", names_of(image, "RepoDigests"), "size",
+		json_integer_value(json_object_get(image, "Size")), "host", host, "port", (int)port,
+		"bytes", "memory", (json_int_t)memory, "layer", (json_int_t)layer);
 	if (!plan)
 		return err_set(err, -EPROTO, "plan a migration: %s", why.text);
 	*ret = plan;
@@ -139,6 +139,7 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	json_t *host_config;
 	json_t *layers;
 	json_t *tags;
+	json_t *digests;
 	int r = 0;
 
 	if (len > MIGRATION_PLAN_MAX)
@@ -146,21 +147,23 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	json_t *plan = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!plan)
 		return err_set(err, -EPROTO, "the plan is no JSON: %s", why.text);
-	if (json_unpack_ex(
-		    plan, &why, 0,
-		    "{s:i, s:{s:o}, s:{s:s, s:s, s:o, s:o, s:I}, s:{s:s, s:s, s:s, s:s, s:s}, s:i, "
-		    "s:{s:I, s:I}}",
-		    "version", &version, "config", "HostConfig", &host_config, "image", "id", &name,
-		    "name", &name, "layers", &layers, "tags", &tags, "size", &size, "host",
-		    "architecture", &name, "kernel", &name, "criu", &name, "runc", &name, "cpu",
-		    &name, "port", &port, "bytes", "memory", &memory, "layer", &layer) < 0)
+	if (json_unpack_ex(plan, &why, 0,
+			   "{s:i, s:{s:o}, s:{s:s, s:s, s:o, s:o, s:o, s:I}, s:{s:s, s:s, s:s, "
+			   "s:s, s:s}, s:i, "
+			   "s:{s:I, s:I}}",
+			   "version", &version, "config", "HostConfig", &host_config, "image", "id",
+			   &name, "name", &name, "layers", &layers, "tags", &tags, "digests",
+			   &digests, "size", &size, "host", "architecture", &name, "kernel", &name,
+			   "criu", &name, "runc", &name, "cpu", &name, "port", &port, "bytes",
+			   "memory", &memory, "layer", &layer) < 0)
 		r = err_set(err, -EPROTO, "the plan is not one: %s", why.text);
 	else if (version != PLAN_VERSION)
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
 	else if (!json_is_array(layers) || !json_array_size(layers) ||
 		 json_array_size(layers) > LAYERS_MAX || !json_is_object(host_config) || port < 0 ||
 		 port > UINT16_MAX || memory < 0 || layer < 0 || size < 0 || !json_is_array(tags) ||
-		 json_array_size(tags) > TAGS_MAX)
+		 json_array_size(tags) > TAGS_MAX || !json_is_array(digests) ||
+		 json_array_size(digests) > TAGS_MAX)
 		r = err_set(err, -EPROTO, "the plan has a value that cannot be");
 	config = json_object_get(plan, "config");
 	json_t *findings = json_array();

@@ -8,7 +8,9 @@
  *       "version": 1,
  *       "config": { body of Docker's "create container" },
  *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...],
- *                  "tags": ["service:1", ...], "size": 70000000 },
+ *                  "tags": ["service:1", ...], "size": 70000000,
+ *                  "digests": ["registry:5000/service@sha256:...", ...] },
+ *       "method": "auto", "profile": "baton",                     absent: these
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
  *                 "runc": "1.1.5", "cpu": "fpu vme ..." },
  *       "port": 7000,

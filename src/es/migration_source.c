@@ -19,6 +19,9 @@
 #include "es/transfer.h"
 #include "net/tls_stream.h"
 
+#define PROBE_MAX   (4u << 20)
+#define PROBE_PIECE (64u << 10)
+
 #define FLUSH_LEFT    (1u << 20)
 #define FLUSH_LOOK_MS 5
 
@@ -127,6 +130,22 @@ static int answer_receive(struct migration *m, enum wire_type type, int timeout_
 	return 0;
 }
 
+/** probe_send() - Send bytes that mean nothing, for the destination to measure the link */
+static int probe_send(struct migration *m, size_t bytes, struct err *err)
+{
+	static const uint8_t nothing[PROBE_PIECE];
+	struct wire_message chunk = m->header;
+	int r = 0;
+
+	chunk.type = WIRE_TRANSFER_CHUNK;
+	for (size_t left = bytes; r == 0 && left; left -= chunk.text.len) {
+		chunk.text.bytes = nothing;
+		chunk.text.len = left < sizeof(nothing) ? left : sizeof(nothing);
+		r = tls_stream_send_message(m->stream, &chunk, err);
+	}
+	return r;
+}
+
 int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 {
 	size_t layers = json_array_size(json_at(m->plan, "image", "layers", NULL));
@@ -134,6 +153,7 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 	json_t *json;
 	json_int_t here;
 	json_int_t bytes;
+	json_int_t probe;
 	int r = answer_receive(m, WIRE_TRANSFER_ACCEPT, timeout_ms, &answer, err);
 
 	if (r < 0)
@@ -148,7 +168,29 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 	else
 		m->layers_here = (size_t)here;
 	m->bytes_here = r == 0 ? (uint64_t)bytes : 0;
+	m->image_way =
+		!strcmp(json_text(json, "image", "from", NULL), image_way_name(IMAGE_FROM_REGISTRY))
+			? IMAGE_FROM_REGISTRY
+			: IMAGE_FROM_SOURCE;
+	probe = json_integer_value(json_at(json, "probe", NULL));
 	json_decref(json);
+	if (r == 0 && probe > 0)
+		r = probe_send(m, probe > PROBE_MAX ? PROBE_MAX : (size_t)probe, err);
+	/* Its answer to that is another word of the same kind. */
+	return r == 0 && probe > 0 ? source_accepted(m, timeout_ms, err) : r;
+}
+
+int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint64_t layer,
+		struct err *err)
+{
+	const char *profile = migration_profile_name(m->mc->config.profile);
+	const char *method = migration_method_name(m->source.method);
+	int r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->source.port,
+				    memory, layer, err);
+
+	if (r == 0 && (json_object_set_new(m->plan, "profile", json_string(profile)) < 0 ||
+		       json_object_set_new(m->plan, "method", json_string(method)) < 0))
+		r = err_set(err, -ENOMEM, "plan a migration");
 	return r;
 }
 
@@ -198,8 +240,7 @@ int source_prepare(struct migration *m, struct err *err)
 	if (r == 0) {
 		memory = cgroup_memory(
 			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));
-		r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->source.port,
-					memory, m->layer_stats.bytes, err);
+		r = source_plan(m, image, memory, m->layer_stats.bytes, err);
 	}
 	json_decref(image);
 	if (r == 0)
