@@ -11,8 +11,9 @@
  *
  * The source needs the layers one by one, the lowest first, and without those that the destination
  * has; Docker writes them in any order, and which is which last of all. So an archive becomes a
- * directory with a file for each: "config", "layer-0", "layer-1" ... The destination has the same
- * directory, and makes an archive of it with just the layers that its engine lacks.
+ * directory with a file for each: "config", "layer-0", "layer-1" ... The destination keeps
+ * layers in such files, too (es/image_arrival.h), and makes an archive of just those that its engine
+ * lacks: "layer-<n>/layer.tar", then "<digest>.json" and "manifest.json".
  */
 
 #include <stddef.h>
@@ -100,7 +101,8 @@ struct image_pack {
  * @ctx:	Handed to @sink
  * @err:	Filled in on failure
  *
- * The engine computes all digests itself.
+ * The engine computes all digests itself, and makes nothing of an archive without its end, which is
+ * missing after an error.
  *
  * Return: 0, or negative error code
  */

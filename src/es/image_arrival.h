@@ -6,10 +6,9 @@
  *
  * A directory of its own for each image, "arrival-<digits of its id>": the layers that have come, and
  * the beginning of the one that was coming. If the transfer breaks, the next one goes on from there,
- * whichever edge server it comes from, for contents are named by digests and verified (R8). What is
- * not asked for again in time is removed.
+ * whichever edge server it comes from, for contents are named by digests, and each layer is verified
+ * when it is complete (R8). What is not asked for again in time is removed.
  *
- *     config       configuration of the image
  *     layer-<n>    layer n, or the beginning of it, uncompressed
  *     loaded       id of an image without a name, made of the lowest layers, which holds them in the
  *                  engine until the whole image is there
@@ -46,7 +45,7 @@ struct image_growing; /* es/image_archive.h */
 int image_arrival_new(struct image_arrival **ret, const char *dir, const char *id,
 		      const json_t *layers, struct err *err);
 
-/** image_arrival_free() - Close it, keeping what has come. @ia may be NULL. Return: NULL, always */
+/** image_arrival_free() - Close it, keeping layers that have come. @ia may be NULL. Return: NULL, always */
 struct image_arrival *image_arrival_free(struct image_arrival *ia);
 
 AUTO_DEFINE(image_arrival)
@@ -95,7 +94,8 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
  * @growing:	The highest of them is still coming; or NULL
  * @err:	Filled in on failure
  *
- * The files of the layers are removed then.
+ * Layers must be verified, or @growing waits until they are. Their files are removed then, and the
+ * engine keeps them for the image that is loaded next.
  *
  * Return: 0, or negative error code
  */

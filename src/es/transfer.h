@@ -4,11 +4,14 @@
 /*
  * Transfer - file trees and images from one edge server to another in one stream (T2, T4)
  *
- *     trees -> pax archive -> zstd -> pieces of at most TRANSFER_PIECE bytes, TRANSFER CHUNK each
- *           -> TRANSFER END with their length and SHA-256
+ *     trees -> pax archive -\
+ *     layers of an image ----+-> zstd -> pieces of at most TRANSFER_PIECE bytes, TRANSFER CHUNK each
+ *                                     -> TRANSFER END with their length and SHA-256
  *
  * No round trip until the end: with 200 ms each, one for every file would cost more than the bytes.
- * The receiver writes files while the stream comes, and uses none before the end was right.
+ * The receiver writes files while the stream comes, and uses none before the end was right; layers of
+ * an image have digests of their own, and may be used when these were right. The paper's way is here,
+ * too: uncompressed, with a round trip for each file (migration_paper.c).
  *
  * The only file that knows zstd.
  */
@@ -85,14 +88,16 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
 		     uint64_t max_bytes, struct err *err);
 
 /**
- * transfer_send_stream() - Send an archive that somebody else makes, and the end
+ * transfer_send_stream() - Send what somebody else writes, and the end
  * @stream, @header, @level, @cancel_fd:	as for transfer_send()
- * @make:	Called once: writes the archive into @sink with @sink_ctx
+ * @make:	Called once: writes into @sink with @sink_ctx
  * @ctx:	Handed to @make
- * @sent:	Set to the bytes on the wire, compressed; compression looks 128 MiB back, which saves 15 %
- *		of an image of 1 GB and takes that much memory here and there for as long. With level 0
- *		it is as strong as keeps the link full
+ * @sent:	Set to the bytes on the wire, compressed
  * @err:	Filled in on failure
+ *
+ * Compression looks 128 MiB back, which saves 15 % of an image of 1 GB and takes that much memory here
+ * and there for as long. With level 0 it begins at TRANSFER_LEVEL_DEFAULT and follows the link:
+ * stronger while much waits to go out, weaker before the link would have to wait.
  *
  * Return: 0, or negative error code; the stream is of no use after that
  */
@@ -105,11 +110,11 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
 			  struct err *err);
 
 /**
- * transfer_receive_stream() - Receive an archive up to the end, and verify that it came whole
+ * transfer_receive_stream() - Receive what transfer_send_stream() sends, and verify that it came whole
  * @stream:	Connection
  * @session:	Session whose transfer it must be
- * @take:	Called once: reads the archive from @source with @source_ctx. What it got must not be
- *		used before transfer_receive_stream() has returned 0
+ * @take:	Called once: reads from @source with @source_ctx. What it got and has not verified
+ *		itself must not be used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take
  * @err:	Filled in on failure
  *

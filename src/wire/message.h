@@ -96,7 +96,8 @@ enum wire_type {
 
 	/* edge server to edge server, on a migration's own connection */
 	WIRE_TRANSFER_OFFER = 140, /* struct wire_offer */
-	WIRE_TRANSFER_ACCEPT,      /* struct wire_text: JSON, what of the image is wanted */
+	WIRE_TRANSFER_ACCEPT,      /* struct wire_text: JSON, what of the image is wanted; without
+				      a text, on the paper's way: a file has come */
 	WIRE_TRANSFER_CUT,         /* struct wire_cut; the stream follows */
 	WIRE_TRANSFER_CHUNK,       /* struct wire_text: next bytes of the stream */
 	WIRE_TRANSFER_END,         /* struct wire_transfer_end */
