@@ -37,7 +37,7 @@ struct migration;
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
 #define MIGRATION_HELLO_MS  5000            /* a stranger gets this long to show a certificate */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
-#define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load an image */
+#define MIGRATION_IMAGE_MS  1800000         /* until an image that was wanted is there, loaded */
 #define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
 #define MIGRATION_RESULT_MS 120000          /* a destination may need this long to restore */
 #define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
@@ -196,7 +196,7 @@ int paper_source_send_files(struct migration *m, struct err *err);
 /** paper_source_undo() - Remove checkpoint, image and copies; close the connection */
 void paper_source_undo(struct migration *m);
 
-/** paper_destination_prepare() - Judge the offer, say whether the image is here */
+/** paper_destination_prepare() - Judge the offer, say whether the image is here; no CT-y yet */
 int paper_destination_prepare(struct migration *m, struct err *err);
 
 /** paper_destination_checkpoint() - T2: keep the checkpoint's files until there is a CT-y */
@@ -211,13 +211,13 @@ int paper_destination_restore(struct migration *m, struct err *err);
 /** paper_destination_undo() - Remove CT-y and what was kept for it */
 void paper_destination_undo(struct migration *m);
 
-/** source_prepare() - Look at CT-x, offer it, send what is immutable (before the cut) */
+/** source_prepare() - Look at CT-x, copy its layer aside, offer it (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
 
 /** source_image() - C-Migr: send the image's layers that are missing there (before the cut) */
 int source_image(struct migration *m, struct err *err);
 
-/** source_image_undo() - Remove the copy of the layers that was made to be sent */
+/** source_image_undo() - Remove the files of layers that were made to be sent */
 void source_image_undo(struct migration *m);
 
 /** source_ahead() - Send the layer as it is while the service runs (before the cut) */
@@ -241,7 +241,7 @@ void source_cut_undo(struct migration *m);
 /** destination_prepare() - Judge the offer, create CT-y if its image is here, accept */
 int destination_prepare(struct migration *m, struct err *err);
 
-/** destination_image() - Take in what comes of the image, load it, create CT-y, accept again */
+/** destination_image() - Take in what comes of the image, load it meanwhile, create CT-y, accept again */
 int destination_image(struct migration *m, struct err *err);
 
 /** destination_image_undo() - Keep what has come of it for the next attempt (R8) */
@@ -256,7 +256,7 @@ void destination_ahead_undo(struct migration *m);
 /** destination_cut() - Take in what the cut says: number and answer cache */
 int destination_cut(struct migration *m, struct err *err);
 
-/** destination_receive() - T3, T4: write checkpoint and layer where the restore finds them */
+/** destination_receive() - T2, T4: write checkpoint and layer where the restore finds them */
 int destination_receive(struct migration *m, struct err *err);
 
 /** destination_restore() - T5: start CT-y, which restores it; hand it to the loop */

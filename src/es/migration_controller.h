@@ -4,16 +4,18 @@
 /*
  * Migration Controller - moves a session's container from this edge server to another (T1 to T5)
  *
- * Each migration is one thread on either side, straight-line code over the stage table of
- * es/migration_stage.h. The daemon's event loop only answers the questions a migration asks it:
+ * Each migration is one thread on either side, straight-line code over a table of stages in
+ * es/migration_controller.c. The daemon's event loop only answers the questions a migration asks it:
  *
  *     source                                       destination
  *     migration_controller_start()
- *       prepare: check, plan, offer  ------------>  offered() -> _accept() or _refuse()
- *                copy the layer ahead               prepare: compare, create CT-y, not started
+ *       prepare: check, copy the layer
+ *                aside, plan, offer  ------------>  offered() -> _accept() or _refuse()
+ *                                                   prepare: compare, create CT-y, not started
  *                                    <-- accept --
- *       image: what is missing of it  ----------->  load it, create CT-y (only if it was missing)
- *                                    <-- accept --
+ *       image: what is missing of it  ----------->  verify, load while it comes, create CT-y (only if
+ *                                    <-- accept --                                it was missing)
+ *       ahead: the layer as it is  -------------->  keep it
  *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
  *       T1, T3: freeze, dump, snapshot, thaw
  *       cut_taken()   -> go on executing
@@ -22,11 +24,15 @@
  *                     <-------------- result -----  arrived()
  *       source_finished()
  *
+ * With PROFILE_PAPER cut_wanted() comes in prepare, to learn the number of the handoff, and cut_taken()
+ * at once; the checkpoint follows later, while the service executes.
+ *
  * Every started migration ends with exactly one source_finished(); every offered() is followed by
  * exactly one arrived() or arrival_failed(), also after refuse() and cancel(). cut_taken() comes
  * exactly once after each migration_controller_cut() that returned 0. When an ending with a failure
  * is called, all that the migration made here has been undone: CT-x runs and is not frozen, no
- * staged file and no half-made container is left (R10). A migration never stops CT-x: that is
+ * staged file and no half-made container is left (R10); only what came of an image stays for the next
+ * attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
  * container_management_remove(), called when the access point says RETIRE (R3).
  *
  * All callbacks run on the loop's thread, from an uv_async; calling back into the controller from
@@ -72,7 +78,7 @@ const char *migration_method_name(enum migration_method method);
  * @checkpoint_dir:	work directory, made with mode 0700; should be on tmpfs, since memory images
  *			and the copy of the container layer lie there during a migration (0600)
  * @image_dir:		images on their way from and to here, made with mode 0700; on disk
- * @arrival_ms:		what came of an image is kept so long for the next attempt; 0: not at all
+ * @arrival_ms:		what came of an image is kept so long for the next attempt (R8); 0: not at all
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
@@ -81,7 +87,7 @@ const char *migration_method_name(enum migration_method method);
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
- * @compression:	zstd level; 0: 3
+ * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
@@ -163,12 +169,12 @@ struct migration_controller_ops {
 	/** @arrived: CT-y is restored, proven, and its port answers; it stands at @cut->number */
 	void (*arrived)(void *ctx, uint64_t transfer_id, uint64_t session,
 			const struct wire_cut *cut, const struct container_address *where);
-	/** @arrival_failed: nothing of the transfer is left here */
+	/** @arrival_failed: nothing of the transfer is left here, but for what came of an image */
 	void (*arrival_failed)(void *ctx, uint64_t transfer_id, uint64_t session,
 			       const char *reason);
 	/**
 	 * @stage: a stage is done, for the Log Reporter. @event is "MIGRATION START", "PREPARED",
-	 * "T1" ... "T5" or "MIGRATION FAILED"; @time_us is when, UTC; @number is the cut's, or 0;
+	 * "IMAGE", "IMAGE LOADED", "LAYER AHEAD", "T1" ... "T5", "MIGRATION FAILED" ...; @time_us is when, UTC; @number is the cut's, or 0;
 	 * @detail is "key=value ..." with durations (_us) and bytes
 	 */
 	void (*stage)(void *ctx, uint64_t session, const char *event, uint64_t time_us,
@@ -186,7 +192,9 @@ struct migration_controller_ops {
  * @err:	Filled in on failure
  *
  * What a crashed predecessor has left in @config->checkpoint_dir and @config->staged_dir is
- * removed first; containers it has left are the daemon's to judge (container_management_list()).
+ * removed first, and in @config->image_dir what it was sending; what was coming stays until
+ * @config->arrival_ms is over. Containers it has left are the daemon's to judge
+ * (container_management_list()).
  *
  * Return: 0, or negative error code
  */
