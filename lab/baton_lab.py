@@ -134,6 +134,8 @@ class Lab:
             _, errors = load.communicate()
             if load.returncode:
                 raise LabError(f"load the service's image: {errors}")
+        if self.registry:
+            self.push_service(self.image_on[0])
 
     def push_service(self, host="pc1"):
         """Put the service's image from a host that has it into the registry."""

@@ -183,7 +183,7 @@ def migration(events, done, earliest):
         captured = paper_marks(at(prepared), t1, t2, t3, t4, committed)
     else:
         captured = [
-            ("prepare", "files copied aside" if image else
+            ("prepare", "files copied aside" if loaded else
              "new container created, files copied aside", at(prepared)),
             ("drain", "CRIU made ready, requests held", at(t1, freeze)),
             ("freeze", "T1 T3: memory and files, at one instant", at(t1)),
@@ -203,6 +203,8 @@ def migration(events, done, earliest):
     if image:
         marks[1:1] = [("send image", "layers missing there, while the service runs", at(image)),
                       ("load image", "and new container created", at(loaded))]
+    elif loaded:
+        marks.insert(1, ("pull image", "from a registry, while the service runs", at(loaded)))
     if len(starts) > 1:
         marks.insert(0, ("retries", f"{len(starts) - 1} attempts that failed", again["t"]))
     layer = None if committed else t4

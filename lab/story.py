@@ -97,6 +97,16 @@ def tell_prepared(_story, event, _node, _f):
             "sending what the cut need not wait for")
 
 
+def tell_way(_story, event, node, f):
+    """From where a missing image comes, and why"""
+    if "reason" in f:
+        why = event["detail"].split("reason=", 1)[1]
+        return f"{node} takes the image from the {f['from']}: {why}", "sending the image"
+    took = {way: report.number(event, f"{way}_us") / 1e6 for way in ("source", "registry")}
+    return (f"{node} takes the image from the {f['from']}: predicted {took['source']:.1f} s from the "
+            f"source, {took['registry']:.1f} s from the registry", "fetching the image")
+
+
 def tell_image(_story, event, _node, f):
     """What was missing of the image is on its way"""
     return (f"image sent, {f['layers_sent']} layers that were missing, "
@@ -105,7 +115,7 @@ def tell_image(_story, event, _node, f):
 
 def tell_loaded(_story, _event, node, _f):
     """CT-y is created, not started"""
-    return f"{node} has loaded the image and created the new container", "sending files ahead"
+    return f"{node} has the image and has created the new container", "sending files ahead"
 
 
 def tell_ahead(_story, event, _node, _f):
@@ -179,7 +189,7 @@ def tell_left(_story, _event, node, _f):
 TELL = {
     "ASSOCIATION RESPONSE": tell_associated, "CONTAINER CREATED": tell_created,
     "REASSOCIATION REQUEST": tell_handoff, "MIGRATION START": tell_start,
-    "PREPARED": tell_prepared, "IMAGE": tell_image, "IMAGE LOADED": tell_loaded,
+    "PREPARED": tell_prepared, "IMAGE WAY": tell_way, "IMAGE": tell_image, "IMAGE LOADED": tell_loaded,
     "LAYER AHEAD": tell_ahead,
     "T1": tell_t1, "T2": tell_t2, "T4": tell_t4, "T5": tell_t5,
     "T6": tell_t6, "T7": tell_t7, "FENCED": tell_fenced, "T8": tell_t8,

@@ -40,7 +40,7 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 				  "migrations of an edge server at a time; others wait" },
 	[CONF_STALL_MS] = { "stall_ms", 15000, 1000, 600000, "ms",
 			    "a transfer without progress for this long has failed" },
-	[CONF_RESTORE_MS] = { "restore_ms", 60000, 1000, 600000, "ms",
+	[CONF_RESTORE_MS] = { "restore_ms", 120000, 1000, 3600000, "ms",
 			      "a restore must be done within this" },
 	[CONF_CONNECTIONS_MAX] = { "connections_max", 1024, 1, 65536, "",
 				   "connections to a listening address; more are closed" },

@@ -260,7 +260,9 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 			 const struct image_receipt *receipt, size_t layer, uint64_t *room)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	uint64_t here = image_arrival_bytes(ia, layer);
+	/* Of the others the sender has not been told what is here: they come whole. */
+	bool goes_on = layer == receipt->first;
+	uint64_t here = goes_on ? image_arrival_bytes(ia, layer) : 0;
 	char name[IMAGE_LAYER_NAME];
 	uint64_t length;
 	int r = length_pull(in, &length);
@@ -278,7 +280,8 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 	}
 	*room -= length;
 	auto_close int fd =
-		openat(ia->dirfd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		openat(ia->dirfd, name,
+		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (goes_on ? 0 : O_TRUNC), 0600);
 	if (fd < 0)
 		return err_set(in->err, -errno, "create %s in %s", name, ia->path);
 	r = crypto_sha256_new(&digest, in->err);

@@ -179,6 +179,7 @@ static void fill_configs(struct program *p)
 		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
+		.restore_ms = (uint32_t)c->limit[CONF_RESTORE_MS],
 		.registries = (const char *const *)c->registries,
 		.profile = c->profile == CONF_PROFILE_PAPER ? PROFILE_PAPER : PROFILE_BATON,
 	};

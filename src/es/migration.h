@@ -37,9 +37,8 @@ struct migration;
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
 #define MIGRATION_HELLO_MS  5000            /* a stranger gets this long to show a certificate */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
-#define MIGRATION_IMAGE_MS  1800000         /* until an image that was wanted is there, loaded */
+#define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load, or pull */
 #define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
-#define MIGRATION_RESULT_MS 120000          /* a destination may need this long to restore */
 #define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
 #define MIGRATION_DELAY_MS  250             /* between two tries to drain */
 
@@ -126,6 +125,7 @@ struct migration {
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
 	bool work_made;
+	bool probed;                       /* the destination has measured the link */
 	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */
 
 	int fd;

@@ -701,6 +701,7 @@ static void config_defaults(struct migration_config *c)
 	c->max_bytes = c->max_bytes ? c->max_bytes : 8ULL << 30;
 	c->drain_tries = c->drain_tries ? c->drain_tries : 20;
 	c->idle_ms = c->idle_ms ? c->idle_ms : 30000;
+	c->restore_ms = c->restore_ms ? c->restore_ms : 120000;
 }
 
 int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,

@@ -87,6 +87,7 @@ const char *migration_method_name(enum migration_method method);
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
+ * @restore_ms:		the destination may need this long to restore; 0: 120000
  * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
@@ -109,6 +110,7 @@ struct migration_config {
 	uint64_t max_bytes;
 	uint32_t drain_tries;
 	uint32_t idle_ms;
+	uint32_t restore_ms;
 	int compression;
 	enum migration_profile profile;
 	const char *const *registries;

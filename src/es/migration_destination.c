@@ -255,6 +255,7 @@ int64_t destination_probe(struct migration *m, struct err *err)
 	uint64_t bytes = 0;
 	uint64_t half_us = 0;
 	uint64_t half_bytes = 0;
+	uint64_t end = monotonic_us() + m->mc->config.idle_ms * 1000ull;
 	char text[40];
 	int r;
 
@@ -265,6 +266,8 @@ int64_t destination_probe(struct migration *m, struct err *err)
 
 		r = receive(m, WIRE_TRANSFER_CHUNK, &chunk, err);
 		bytes += r == 0 ? chunk.text.len : 0;
+		if (r == 0 && monotonic_us() > end)
+			r = err_set(err, -ETIMEDOUT, "measure the link");
 		if (!half_us && bytes >= PROBE_BYTES / 2) {
 			half_us = monotonic_us();
 			half_bytes = bytes;

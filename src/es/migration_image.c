@@ -114,7 +114,7 @@ static int image_send(struct migration *m, struct err *err)
 
 int source_image(struct migration *m, struct err *err)
 {
-	uint64_t end = monotonic_us() + MIGRATION_IMAGE_MS * 1000ull;
+	uint64_t waiting = monotonic_us();
 	bool sent = false;
 	int r = 0;
 
@@ -126,10 +126,11 @@ int source_image(struct migration *m, struct err *err)
 		if (m->image_way == IMAGE_FROM_SOURCE && !sent) {
 			r = image_send(m, err);
 			sent = true;
+			waiting = monotonic_us();
 		}
 		if (r == 0)
 			r = source_accepted(m, (int)m->mc->config.idle_ms, err);
-		if (r == 0 && monotonic_us() > end)
+		if (r == 0 && monotonic_us() - waiting > MIGRATION_IMAGE_MS * 1000ull)
 			r = err_set(err, -ETIMEDOUT, "wait for %s to have the image",
 				    m->source.to_es);
 	}

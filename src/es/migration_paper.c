@@ -312,6 +312,11 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	m->image_wanted = r > 0;
+	if (m->image_wanted &&
+	    !strcmp(json_text(m->plan, "method", NULL), migration_method_name(METHOD_PARTIAL)))
+		return err_set(err, -ENOENT,
+			       "image %s is not here, and method = \"partial\" forbids to send it",
+			       json_text(m->plan, "image", "name", NULL));
 	/* In the engine's directory, so that all can be moved to its place by renaming. */
 	if (snprintf(m->work, sizeof(m->work), "%s/" CHECKPOINT "-%016" PRIx64, m->docker_root,
 		     m->session) >= (int)sizeof(m->work))
@@ -349,7 +354,7 @@ int paper_destination_files(struct migration *m, struct err *err)
 	int r;
 
 	/* Committing and saving the container takes the source long, and it says nothing meanwhile. */
-	tls_stream_set_timeout(m->stream, MIGRATION_RESULT_MS);
+	tls_stream_set_timeout(m->stream, (int)m->mc->config.restore_ms);
 	r = tree_receive(m, complete(m) ? "image" : "layer", complete(m), err);
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
 	m->received_us = monotonic_us();

@@ -12,7 +12,7 @@
 #include "es/docker_engine.h"
 #include "es/process.h"
 
-#define PLAN_VERSION 1
+#define PLAN_VERSION 2
 #define TOOL_MS      10000
 #define LAYERS_MAX   256
 #define TAGS_MAX     16

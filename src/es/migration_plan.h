@@ -5,7 +5,7 @@
  * Migration plan - what a destination must know and have before the cut; JSON in TRANSFER OFFER
  *
  *     {
- *       "version": 1,
+ *       "version": 2,
  *       "config": { body of Docker's "create container" },
  *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...],
  *                  "tags": ["service:1", ...], "size": 70000000,

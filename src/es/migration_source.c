@@ -174,10 +174,14 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 			: IMAGE_FROM_SOURCE;
 	probe = json_integer_value(json_at(json, "probe", NULL));
 	json_decref(json);
-	if (r == 0 && probe > 0)
-		r = probe_send(m, probe > PROBE_MAX ? PROBE_MAX : (size_t)probe, err);
-	/* Its answer to that is another word of the same kind. */
-	return r == 0 && probe > 0 ? source_accepted(m, timeout_ms, err) : r;
+	if (r < 0 || probe <= 0)
+		return r;
+	/* It measures the link before it says more, once. */
+	if (m->probed)
+		return err_set(err, -EPROTO, "%s wants to measure the link again", m->source.to_es);
+	m->probed = true;
+	r = probe_send(m, probe > PROBE_MAX ? PROBE_MAX : (size_t)probe, err);
+	return r < 0 ? r : source_accepted(m, timeout_ms, err);
 }
 
 int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint64_t layer,
@@ -457,5 +461,5 @@ int source_confirm(struct migration *m, struct err *err)
 {
 	struct wire_message result;
 
-	return answer_receive(m, WIRE_TRANSFER_RESULT, MIGRATION_RESULT_MS, &result, err);
+	return answer_receive(m, WIRE_TRANSFER_RESULT, (int)m->mc->config.restore_ms, &result, err);
 }

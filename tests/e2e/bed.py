@@ -147,8 +147,6 @@ class BedTest(unittest.TestCase):
                       profile=cls.PROFILE, method=cls.METHOD, registry=cls.REGISTRY)
         BedTest.up = cls.lab
         cls.lab.__enter__()
-        if cls.REGISTRY:
-            cls.lab.push_service()
         cls.clean = True
 
     @classmethod

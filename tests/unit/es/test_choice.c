@@ -132,7 +132,7 @@ static void test_names(void **state)
 		"registry:5000/service:1",
 		"registry:5000/service@sha256:abcd",
 		"registry:5000/service@sha256:" HEX("abcd") "0",
-		"registry:5000/ser vice@sha256:" HEX("abcd"),
+		"registry:5000/a service@sha256:" HEX("abcd"),
 		"registry:5000/a?b=c@sha256:" HEX("abcd"),
 		"user@registry:5000/service@sha256:" HEX("abcd"),
 		"@sha256:" HEX("abcd") "/x",

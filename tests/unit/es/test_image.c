@@ -609,6 +609,26 @@ static void test_goes_on(void **state)
 	}
 }
 
+/** More than one layer may have come and not been loaded: only of the first is it known at the source */
+static void test_begins_again(void **state)
+{
+	struct journey j;
+
+	(void)state;
+	for (size_t cut = 30; cut < 120; cut++) {
+		AUTO(image_arrival) struct image_arrival *ia = NULL;
+
+		journey_begin(&j);
+		arrive(&j, &ia);
+		(void)travel(&j, ia, cut);
+		j.came = 0;
+		if (travel(&j, ia, 0) < 0)
+			fail_msg("broken off after %zu: %s", cut, j.err.text);
+		assert_int_equal(j.came, LAYERS);
+		journey_end(&j);
+	}
+}
+
 /** What is not what its digest says is refused, removed, and comes anew */
 static void test_corrupted(void **state)
 {
@@ -699,6 +719,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_begins_again),
 		cmocka_unit_test(test_corrupted),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_growing),

@@ -151,9 +151,9 @@ static void test_plan(void **state)
 	assert_false(migration_plan_udp(back));
 	json_decref(back);
 
-	json_object_set_new(plan, "version", json_integer(2));
-	assert_int_equal(parse(plan, &back, &err), -EPROTO);
 	json_object_set_new(plan, "version", json_integer(1));
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	json_object_set_new(plan, "version", json_integer(2));
 	json_object_set_new(plan, "port", json_integer(70000));
 	assert_int_equal(parse(plan, &back, &err), -EPROTO);
 	json_object_set_new(plan, "port", json_string("7000"));
