@@ -49,7 +49,7 @@ class Lab:
         self.name = name
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
-        # the usual ones; it is empty until push_service()
+        # the usual ones; load_service() puts the image there
         self.registry = registry
         self.image = ("registry:5000/" if registry else "") + f"baton/offload:{base}"
         self.edges = edges
