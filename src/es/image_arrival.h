@@ -29,6 +29,8 @@ struct err;
 struct image_arrival;
 struct image_growing; /* es/image_archive.h */
 
+#define IMAGE_DEPARTURE "departure-" /* names of directories with images about to be sent */
+
 /**
  * image_arrival_new() - Open the directory of an image, made if need be
  * @ret:	Set on success only; the caller owns it, see image_arrival_free()

@@ -31,6 +31,7 @@
 
 struct docker_engine;
 struct image_arrival;
+struct image_expiry;
 struct tls_stream;
 struct migration;
 
@@ -164,10 +165,8 @@ struct migration_controller {
 	uint32_t destinations;
 	uint64_t next_id;
 	struct image_rates rates;
-	uv_timer_t expire;
-	uv_work_t expiry;
-	bool ticking;
-	bool expiring;
+	struct image_expiry *expiry;
+	bool expiring; /* it is not closed yet */
 	bool closing;
 	uint32_t checks;
 	void (*closed)(void *ctx);

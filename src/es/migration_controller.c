@@ -23,7 +23,7 @@
 
 #include "es/container_check.h"
 #include "es/docker_engine.h"
-#include "es/image_arrival.h"
+#include "es/image_expiry.h"
 #include "es/layer_node.h"
 #include "es/loop_queue.h"
 #include "es/migration.h"
@@ -31,9 +31,6 @@
 #include "es/process.h"
 #include "net/crypto.h"
 #include "net/tls_stream.h"
-
-#define EXPIRE_MS_MIN 500 /* how often it is looked for images that nobody goes on with */
-#define EXPIRE_MS_MAX 60000
 
 /*
  * Table 1 of the paper, T1 to T5. T6 to T8 are the access points' (core/).
@@ -612,69 +609,6 @@ static int directory_prepare(const char *path, struct err *err)
 	return r;
 }
 
-/** image_dir_prepare() - Make the directory of images; what came for us stays, what we sent does not */
-static int image_dir_prepare(const char *path, struct err *err)
-{
-	const struct dirent *entry;
-	struct stat st;
-	int r = 0;
-
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "create %s", path);
-	DIR *dir = opendir(path);
-	if (!dir || fstat(dirfd(dir), &st) < 0)
-		r = err_set(err, -errno, "open %s", path);
-	else if (st.st_uid != geteuid() || (st.st_mode & 077))
-		r = err_set(err, -EINVAL, "%s must be ours alone (mode 0700)", path);
-	while (r == 0 && (entry = readdir(dir)))
-		if (!strncmp(entry->d_name, "departure-", strlen("departure-")))
-			r = layer_tree_remove(dirfd(dir), entry->d_name, err);
-	if (dir)
-		(void)closedir(dir);
-	return r;
-}
-
-static void expire_work(uv_work_t *work)
-{
-	struct migration_controller *mc = container_of(work, struct migration_controller, expiry);
-	AUTO(docker_engine) struct docker_engine *engine = NULL;
-
-	if (docker_engine_new(&engine, mc->config.docker_socket, -1, NULL) == 0)
-		(void)image_arrival_expire(mc->config.image_dir, mc->config.arrival_ms, engine);
-}
-
-static void expire_done(uv_work_t *work, int status)
-{
-	struct migration_controller *mc = container_of(work, struct migration_controller, expiry);
-
-	(void)status;
-	mc->expiring = false;
-	close_step(mc);
-}
-
-/* Time to look for images that nobody goes on with. */
-static void expire_cb(uv_timer_t *timer)
-{
-	struct migration_controller *mc = timer->data;
-
-	if (!mc->expiring)
-		mc->expiring = uv_queue_work(mc->loop, &mc->expiry, expire_work, expire_done) == 0;
-}
-
-/** expiry_start() - Look for them now, and again and again */
-static void expiry_start(struct migration_controller *mc)
-{
-	uint64_t every = mc->config.arrival_ms / 2;
-
-	every = every < EXPIRE_MS_MIN   ? EXPIRE_MS_MIN
-		: every > EXPIRE_MS_MAX ? EXPIRE_MS_MAX
-					: every;
-	(void)uv_timer_init(mc->loop, &mc->expire);
-	mc->ticking = true;
-	mc->expire.data = mc;
-	(void)uv_timer_start(&mc->expire, expire_cb, 0, every);
-}
-
 /** listener_start() - Take connections of other edge servers */
 static int listener_start(struct migration_controller *mc, struct err *err)
 {
@@ -714,8 +648,6 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 	if (r == 0)
 		r = directory_prepare(config->staged_dir, err);
 	if (r == 0)
-		r = image_dir_prepare(config->image_dir, err);
-	if (r == 0)
 		r = migration_host_read(&host, config->prefix, -1, err);
 	if (r < 0)
 		return r;
@@ -741,12 +673,15 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 		free(mc);
 		return r;
 	}
-	r = listener_start(mc, err);
+	r = image_expiry_new(&mc->expiry, loop, mc->config.image_dir, mc->config.docker_socket,
+			     mc->config.arrival_ms, err);
+	mc->expiring = r == 0;
+	if (r == 0)
+		r = listener_start(mc, err);
 	if (r < 0) {
 		migration_controller_close(mc, NULL, NULL);
 		return r;
 	}
-	expiry_start(mc);
 	*ret = mc;
 	return 0;
 }
@@ -770,8 +705,8 @@ static void queue_closed(void *ctx)
 static void close_step(struct migration_controller *mc)
 {
 	/* Once: a callback that closes us is followed by another call of this. */
-	if (mc->closing && mc->queue && !mc->polling && !mc->ticking && !mc->expiring &&
-	    !mc->checks && list_empty(&mc->migrations))
+	if (mc->closing && mc->queue && !mc->polling && !mc->expiring && !mc->checks &&
+	    list_empty(&mc->migrations))
 		loop_queue_close(TAKE_PTR(mc->queue), queue_closed, mc);
 }
 
@@ -783,11 +718,11 @@ static void listening_closed(uv_handle_t *handle)
 	close_step(mc);
 }
 
-static void expire_closed(uv_handle_t *handle)
+static void expiry_closed(void *ctx)
 {
-	struct migration_controller *mc = handle->data;
+	struct migration_controller *mc = ctx;
 
-	mc->ticking = false;
+	mc->expiring = false;
 	close_step(mc);
 }
 
@@ -800,8 +735,8 @@ void migration_controller_close(struct migration_controller *mc, void (*closed)(
 	list_for_each_safe(pos, tmp, &mc->migrations)
 		cancel(list_entry(pos, struct migration, link), "the edge server stops");
 	mc->listening.data = mc;
-	if (mc->ticking)
-		uv_close((uv_handle_t *)&mc->expire, expire_closed);
+	if (mc->expiry)
+		image_expiry_close(TAKE_PTR(mc->expiry), expiry_closed, mc);
 	if (mc->polling)
 		uv_close((uv_handle_t *)&mc->listening, listening_closed);
 	else

@@ -54,7 +54,7 @@ static int departure_make(struct migration *m, struct err *err)
 	int r;
 
 	AUTO(docker_stream) struct docker_stream *saved = NULL;
-	if (snprintf(m->departure, sizeof(m->departure), "%s/departure-%016" PRIx64,
+	if (snprintf(m->departure, sizeof(m->departure), "%s/" IMAGE_DEPARTURE "%016" PRIx64,
 		     m->mc->config.image_dir, m->session) >= (int)sizeof(m->departure))
 		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.image_dir);
 	r = migration_space(m->mc->config.image_dir,
