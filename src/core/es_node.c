@@ -32,6 +32,23 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 	return 0;
 }
 
+void es_node_stop(struct es_node *node)
+{
+	node->stopping = true;
+}
+
+bool es_node_busy(const struct es_node *node)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		const struct es_session *s = list_entry(at, struct es_session, link);
+
+		if (s->record.started)
+			return true;
+	}
+	return false;
+}
+
 struct es_node *es_node_free(struct es_node *node)
 {
 	if (node) {

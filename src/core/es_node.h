@@ -139,6 +139,18 @@ struct es_node_ops {
 int es_node_new(struct es_node **ret, const char *name, const struct policy *policy, proof_fn proof,
 		const struct es_node_ops *ops, void *ctx, struct err *err);
 
+/**
+ * es_node_stop() - Begin no more requests, for the program is about to stop
+ * @node:	Node
+ *
+ * One that a container has already would be in doubt after a restart: nobody could say whether it was
+ * executed, and it would never be answered. So it is waited for, see es_node_busy().
+ */
+void es_node_stop(struct es_node *node);
+
+/** es_node_busy() - Whether a container has a request now */
+bool es_node_busy(const struct es_node *node);
+
 /** es_node_free() - Forget all sessions; containers and records stay. Return: NULL, always */
 struct es_node *es_node_free(struct es_node *node);
 

@@ -219,7 +219,7 @@ void es_session_pump(struct es_session *s, uint64_t now)
 	struct es_pending *p = &s->pending[next % WIRE_WINDOW];
 
 	(void)now;
-	if (!may_execute(s) || s->record.started)
+	if (!may_execute(s) || s->record.started || s->node->stopping)
 		return;
 	if (s->held) {
 		if (!s->cutting)

@@ -76,6 +76,7 @@ struct es_node {
 	struct list sessions;
 	struct list bucket[ES_BUCKETS];
 	size_t count;
+	bool stopping; /* no more requests are begun */
 };
 
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */

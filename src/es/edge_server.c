@@ -57,6 +57,9 @@ struct edge_server {
 	uv_prepare_t prepare;
 	uv_async_t wake;
 	int closing; /* parts that are not closed yet */
+	uint64_t drain_ms;
+	uint64_t
+		end_by; /* when it is about to stop: containers may finish their requests until then */
 	bool stopped;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
@@ -561,11 +564,19 @@ static void on_timer(uv_timer_t *timer)
 	es_node_tick(es->node, now(es));
 }
 
+static void close_all(struct edge_server *es);
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct edge_server *es = prepare->data;
 	uint64_t deadline = es_node_deadline(es->node);
 
+	if (es->end_by && (!es_node_busy(es->node) || now(es) >= es->end_by)) {
+		close_all(es);
+		return;
+	}
+	if (es->end_by && es->end_by < deadline)
+		deadline = es->end_by;
 	if (deadline == UINT64_MAX)
 		(void)uv_timer_stop(&es->timer);
 	else
@@ -683,13 +694,9 @@ static void on_handle_closed(uv_handle_t *handle)
 	part_closed(handle->data);
 }
 
-void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx)
+static void close_all(struct edge_server *es)
 {
-	if (!es)
-		return;
 	es->stopped = true;
-	es->closed = closed;
-	es->closed_ctx = ctx;
 	es->closing = 3;
 	listener_close(es->listener);
 	es->aps = ap_links_free(es->aps);
@@ -707,6 +714,21 @@ void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
 	uv_close((uv_handle_t *)&es->wake, on_handle_closed);
+}
+
+void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx)
+{
+	if (!es)
+		return;
+	es->closed = closed;
+	es->closed_ctx = ctx;
+	if (!es->node || !es_node_busy(es->node)) {
+		close_all(es);
+		return;
+	}
+	/* What a container has now is waited for, or nobody could say whether it was executed (R1). */
+	es_node_stop(es->node);
+	es->end_by = now(es) + es->drain_ms;
 }
 
 static int start(struct edge_server *es, struct err *err)
@@ -748,6 +770,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	if (!es)
 		return err_set(err, -ENOMEM, "edge server");
 	es->setup = *setup;
+	es->drain_ms = setup->policy->drain_ms;
 	list_init(&es->later);
 	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */
 	(void)uv_prepare_init(setup->loop, &es->prepare);

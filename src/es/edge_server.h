@@ -74,7 +74,8 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 /**
  * edge_server_close() - Stop: migrations are undone, containers run on
  * @es:		Edge server, or NULL
- * @closed:	Called on the loop when all is released; may be NULL
+ * @closed:	Called on the loop when all is released; may be NULL. That may take drain_ms of the policy:
+ *		requests that containers have are waited for, others are not begun
  * @ctx:	Handed to @closed
  */
 void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx);

@@ -448,6 +448,28 @@ static void test_in_doubt(void **state)
 	stop(&w);
 }
 
+/** A program about to stop finishes what a container has, and begins nothing (R1) */
+static void test_stop(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	assert_false(es_node_busy(w.node));
+	request(&w, 1, 1, 0);
+	request(&w, 1, 2, 0);
+	assert_true(es_node_busy(w.node));
+	es_node_stop(w.node);
+	assert_true(es_node_busy(w.node));
+	executed(&w, 1, 1);
+	assert_false(es_node_busy(w.node));
+	assert_int_equal(w.record.executed, 1);
+	assert_int_equal(w.record.started, 0);
+	request(&w, 1, 3, 1);
+	assert_false(es_node_busy(w.node));
+	stop(&w);
+}
+
 static void test_container_dies(void **state)
 {
 	struct world w;
@@ -942,6 +964,7 @@ int main(void)
 		cmocka_unit_test(test_beyond_the_window),
 		cmocka_unit_test(test_wrong_epoch),
 		cmocka_unit_test(test_in_doubt),
+		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_container_dies),
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_fence_of_another_epoch),
