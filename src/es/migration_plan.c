@@ -113,10 +113,12 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
 	if (r < 0)
 		return r;
 	json_t *plan = json_pack_ex(
-		&why, 0, "{s:i, s:o, s:{s:s, s:s, s:O, s:o, s:o, s:I}, s:O, s:i, s:{s:I, s:I}}",
+		&why, 0,
+		"{s:i, s:o, s:{s:s, s:s, s:s, s:O, s:o, s:o, s:I}, s:O, s:i, s:{s:I, s:I}}",
 		"version", PLAN_VERSION, "config", config, "image", "id",
 		json_text(inspect, "Image", NULL), "name",
-		json_text(inspect, "Config", "Image", NULL), "layers", layers, "tags",
+		json_text(inspect, "Config", "Image", NULL), "architecture",
+		json_text(image, "Architecture", NULL), "layers", layers, "tags",
 		names_of(image, "RepoTags"), "digests", names_of(image, "RepoDigests"), "size",
 		json_integer_value(json_object_get(image, "Size")), "host", host, "port", (int)port,
 		"bytes", "memory", (json_int_t)memory, "layer", (json_int_t)layer);
@@ -147,15 +149,16 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	json_t *plan = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
 	if (!plan)
 		return err_set(err, -EPROTO, "the plan is no JSON: %s", why.text);
-	if (json_unpack_ex(plan, &why, 0,
-			   "{s:i, s:{s:o}, s:{s:s, s:s, s:o, s:o, s:o, s:I}, s:{s:s, s:s, s:s, "
-			   "s:s, s:s}, s:i, "
-			   "s:{s:I, s:I}}",
-			   "version", &version, "config", "HostConfig", &host_config, "image", "id",
-			   &name, "name", &name, "layers", &layers, "tags", &tags, "digests",
-			   &digests, "size", &size, "host", "architecture", &name, "kernel", &name,
-			   "criu", &name, "runc", &name, "cpu", &name, "port", &port, "bytes",
-			   "memory", &memory, "layer", &layer) < 0)
+	if (json_unpack_ex(
+		    plan, &why, 0,
+		    "{s:i, s:{s:o}, s:{s:s, s:s, s:s, s:o, s:o, s:o, s:I}, s:{s:s, s:s, s:s, "
+		    "s:s, s:s}, s:i, "
+		    "s:{s:I, s:I}}",
+		    "version", &version, "config", "HostConfig", &host_config, "image", "id", &name,
+		    "name", &name, "architecture", &name, "layers", &layers, "tags", &tags,
+		    "digests", &digests, "size", &size, "host", "architecture", &name, "kernel",
+		    &name, "criu", &name, "runc", &name, "cpu", &name, "port", &port, "bytes",
+		    "memory", &memory, "layer", &layer) < 0)
 		r = err_set(err, -EPROTO, "the plan is not one: %s", why.text);
 	else if (version != PLAN_VERSION)
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
@@ -224,8 +227,23 @@ static bool word_missing(const char *list, const char *in, char to[64])
 	return false;
 }
 
+/** image_architecture() - How images call the architecture of a machine */
+static const char *image_architecture(const char *machine)
+{
+	static const char *const names[][2] = { { "x86_64", "amd64" }, { "aarch64", "arm64" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(machine, names[i][0]))
+			return names[i][1];
+	}
+	return machine;
+}
+
 int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err *err)
 {
+	const char *image = json_text(plan, "image", "architecture", NULL);
+	const char *machine = json_text(host, "architecture", NULL);
+
 	const json_t *theirs = json_object_get(plan, "host");
 	const char *kernel = json_text(theirs, "kernel", NULL);
 	const char *criu = json_text(theirs, "criu", NULL);
@@ -233,10 +251,12 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 	const char *our_criu = json_text(host, "criu", NULL);
 	char missing[64];
 
-	if (strcmp(json_text(theirs, "architecture", NULL),
-		   json_text(host, "architecture", NULL)) != 0)
-		return refuse("the architecture", json_text(theirs, "architecture", NULL),
-			      json_text(host, "architecture", NULL), err);
+	if (strcmp(json_text(theirs, "architecture", NULL), machine) != 0)
+		return refuse("the architecture", json_text(theirs, "architecture", NULL), machine,
+			      err);
+	/* Emulated elsewhere, its processes would not be those that were frozen. Imported ones tell none. */
+	if (*image && strcmp(image, image_architecture(machine)) != 0)
+		return refuse("the image's architecture", image, image_architecture(machine), err);
 	/* An older kernel may lack what the processes use; an older CRIU cannot read the images. */
 	if (version_number(kernel) > version_number(our_kernel))
 		return refuse("the kernel", kernel, our_kernel, err);

@@ -7,8 +7,8 @@
  *     {
  *       "version": 2,
  *       "config": { body of Docker's "create container" },
- *       "image": { "id": "sha256:...", "name": "service:1", "layers": ["sha256:...", ...],
- *                  "tags": ["service:1", ...], "size": 70000000,
+ *       "image": { "id": "sha256:...", "name": "service:1", "architecture": "amd64",
+ *                  "layers": ["sha256:...", ...], "tags": ["service:1", ...], "size": 70000000,
  *                  "digests": ["registry:5000/service@sha256:...", ...] },
  *       "method": "auto", "profile": "baton",                     absent: these
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",

@@ -231,8 +231,18 @@ static void test_fits(void **state)
 	fits("cpu", "fpu vme sse2 ssse", -EPERM);
 
 	json_t *plan = plan_new();
-	json_t *image = load("{\"RootFS\":{\"Layers\":[\"sha256:b\",\"sha256:a\"]}}");
+	json_t *host = load(host_text);
 	struct err err;
+	json_t *in_plan = json_object_get(plan, "image");
+	assert_int_equal(migration_plan_fits_host(plan, host, &err), 0);
+	json_object_set_new(in_plan, "architecture", json_string("amd64"));
+	assert_int_equal(migration_plan_fits_host(plan, host, &err), 0);
+	json_object_set_new(in_plan, "architecture", json_string("arm64"));
+	assert_int_equal(migration_plan_fits_host(plan, host, &err), -EPERM);
+	assert_string_equal(err.text, "the image's architecture does not fit: arm64 there, "
+				      "amd64 here");
+	json_decref(host);
+	json_t *image = load("{\"RootFS\":{\"Layers\":[\"sha256:b\",\"sha256:a\"]}}");
 	assert_int_equal(migration_plan_fits_image(plan, image, &err), -EPERM);
 	json_decref(image);
 	json_decref(plan);
