@@ -415,7 +415,7 @@ int docker_engine_commit(struct docker_engine *de, const char *id, char *image, 
 	if (r != 0)
 		return r;
 	const char *text = json_text(answer, "Id", NULL);
-	if (strlen(text) != 71 || strncmp(text, "sha256:", 7) || image_size < 72)
+	if (strlen(text) != 71 || strncmp(text, "sha256:", 7) != 0 || image_size < 72)
 		r = err_set(err, -EPROTO, "docker commit: the answer has no id");
 	else
 		memcpy(image, text, 72);
