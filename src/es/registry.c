@@ -212,7 +212,7 @@ int registry_ask(struct registry_answer *ra, const struct registry_image *ri, si
 	struct question q = { .answer = &text, .cancel_fd = cancel_fd };
 	struct question sample = { .cancel_fd = cancel_fd };
 	json_t *manifest = NULL;
-	char largest[72];
+	char largest[72] = "";
 	int r;
 
 	*ra = (struct registry_answer){ 0 };
