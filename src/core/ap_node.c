@@ -159,7 +159,7 @@ int ap_session_edge(struct ap_session *s, const char *name)
 	if (free_entry < 0)
 		return -1;
 	s->edge[free_entry] = (struct ap_edge){ 0 };
-	memcpy(s->edge[free_entry].name, name, NAME_SIZE);
+	(void)name_set(s->edge[free_entry].name, name, NULL);
 	return free_entry;
 }
 

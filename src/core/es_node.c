@@ -101,8 +101,8 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 	s->record.container_epoch = 1;
 	memcpy(s->record.mud, w->mud, NAME_SIZE);
 	memcpy(s->record.service, w->service, NAME_SIZE);
-	memcpy(s->record.ap, ap, NAME_SIZE);
-	memcpy(s->record.creator, ap, NAME_SIZE);
+	(void)name_set(s->record.ap, ap, NULL);
+	(void)name_set(s->record.creator, ap, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_CREATING);
 	es_session_persist(s, ES_PERSIST_ALL);
@@ -353,7 +353,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	memcpy(s->record.mud, w->mud, NAME_SIZE);
 	memcpy(s->record.service, w->service, NAME_SIZE);
 	memcpy(s->record.ap, w->ap, NAME_SIZE);
-	memcpy(s->record.peer, from, NAME_SIZE);
+	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_ARRIVING);
 	return true;

@@ -362,7 +362,7 @@ static bool admit(struct es_session *s, uint32_t association, const char *ap, co
 	if (!proof_equal(expected, proof))
 		return false;
 	s->record.association = association;
-	memcpy(s->record.ap, ap, NAME_SIZE);
+	(void)name_set(s->record.ap, ap, NULL);
 	/* whoever asked for the fence was not told FENCED, so nobody relies on it */
 	s->fencing = false;
 	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
@@ -402,12 +402,12 @@ void es_session_migrate(struct es_session *s, const char *to_es)
 		.container_epoch = s->record.container_epoch,
 	};
 
-	memcpy(order.to_es, to_es, NAME_SIZE);
+	(void)name_set(order.to_es, to_es, NULL);
 	memcpy(order.ap, s->record.ap, NAME_SIZE);
 	memcpy(order.mud, s->record.mud, NAME_SIZE);
 	memcpy(order.service, s->record.service, NAME_SIZE);
 	memcpy(order.secret, s->record.secret, WIRE_SECRET_SIZE);
-	memcpy(s->record.peer, to_es, NAME_SIZE);
+	(void)name_set(s->record.peer, to_es, NULL);
 	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
 	s->migration = WIRE_MIGRATION_PREPARING;
 	s->cancelled = false;

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
 #include "es/layer_node.h"
@@ -209,7 +210,7 @@ static bool digest_is(struct crypto_sha256 *digest, const char *text)
 
 	if (crypto_sha256_final(digest, sha256) < 0)
 		return false;
-	crypto_hex(hex, sha256, sizeof(sha256));
+	hex_encode(hex, sha256, sizeof(sha256));
 	return !strcmp(hex, digits);
 }
 
@@ -384,7 +385,7 @@ static int part_load(struct image_arrival *ia, struct docker_engine *engine,
 		r = crypto_sha256_final(digest, sha256);
 	if (r < 0)
 		return r;
-	crypto_hex(hex, sha256, sizeof(sha256));
+	hex_encode(hex, sha256, sizeof(sha256));
 	what->config = config;
 	what->config_len = strlen(config);
 	what->digest = hex;

@@ -102,14 +102,3 @@ struct crypto_sha256 *crypto_sha256_free(struct crypto_sha256 *d)
 	free(d);
 	return NULL;
 }
-
-void crypto_hex(char *to, const uint8_t *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++) {
-		to[2 * i] = digits[bytes[i] >> 4];
-		to[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	to[2 * len] = '\0';
-}

@@ -69,6 +69,3 @@ int crypto_sha256_final(struct crypto_sha256 *d, uint8_t out[CRYPTO_SHA256_SIZE]
 struct crypto_sha256 *crypto_sha256_free(struct crypto_sha256 *d);
 
 AUTO_DEFINE(crypto_sha256)
-
-/** crypto_hex() - Write @len bytes as 2 * @len hexadecimal digits and a NUL */
-void crypto_hex(char *to, const uint8_t *bytes, size_t len);

@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
@@ -503,7 +504,7 @@ static void digest_of(char to[80], const char *text)
 	assert_int_equal(crypto_sha256_update(digest, text, strlen(text)), 0);
 	assert_int_equal(crypto_sha256_final(digest, sha256), 0);
 	memcpy(to, "sha256:", 7);
-	crypto_hex(to + 7, sha256, sizeof(sha256));
+	hex_encode(to + 7, sha256, sizeof(sha256));
 }
 
 static void layers_came(void *ctx, size_t layers)
