@@ -11,12 +11,12 @@
 
 #define WINDOW_LOG_MAX 27 /* memory a sender can make us take: 128 MiB */
 #define WIDE_WORKERS   2
-#define WIDE_JOB       (16 << 20) /* a new level counts from the next job on */
+#define WIDE_JOB       (8 << 20) /* a new level counts from the next job on */
 
-#define LEVEL_MAX    9          /* beyond it there is little to gain */
-#define ADAPT_PIECES 8          /* how often the level is looked at */
-#define PLENTY       (8u << 20) /* so much waits for the link: there is time to compress harder */
-#define SCARCE       (4u << 20)
+#define LEVEL_MAX    7           /* beyond it there is little to gain */
+#define ADAPT_PIECES 4           /* how often the level is looked at */
+#define PLENTY       (12u << 20) /* so much waits for the link: there is time to compress harder */
+#define SCARCE       (9u << 20) /* what the workers have begun at a higher level takes as long as this */
 
 /**
  * struct pace - What the level of compression follows: how much waits for the link
