@@ -198,13 +198,13 @@ def migration(events, done, earliest):
         ("fence", "old one executes no more: a WAN round trip", at(t8)),
         ("switch", "T8: the new container has authority", done["t"]),
     ]
-    if ahead:
-        marks.insert(1, ("send ahead", "files, while the service runs", at(ahead[-1])))
     if image:
         marks[1:1] = [("send image", "layers missing there, while the service runs", at(image)),
                       ("load image", "and new container created", at(loaded))]
     elif loaded:
         marks.insert(1, ("pull image", "from a registry, while the service runs", at(loaded)))
+    if ahead:
+        marks.insert(1, ("send ahead", "files, while the service runs", at(ahead[-1])))
     if len(starts) > 1:
         marks.insert(0, ("retries", f"{len(starts) - 1} attempts that failed", again["t"]))
     layer = None if committed else t4
@@ -215,9 +215,9 @@ def migration(events, done, earliest):
             "image": sum(number(e, "sent_bytes") for e in images)}
     moved = (at(t5, restore) or done["t"]) - (at(t1) or done["t"])
     if ahead and prepared:
-        moved += ahead[-1]["t"] - (loaded or prepared)["t"]
+        moved += ahead[-1]["t"] - prepared["t"]
     if image and prepared:
-        moved += image["t"] - prepared["t"]
+        moved += image["t"] - (ahead[-1] if ahead else prepared)["t"]
     return {
         # What the destination lacked says which of the paper's methods it was.
         "method": "C-Migr" if images else "P-Migr",

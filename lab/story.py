@@ -115,7 +115,7 @@ def tell_image(_story, event, _node, f):
 
 def tell_loaded(_story, _event, node, _f):
     """CT-y is created, not started"""
-    return f"{node} has the image and has created the new container", "sending files ahead"
+    return f"{node} has the image and has created the new container", "about to cut"
 
 
 def tell_ahead(_story, event, _node, _f):

@@ -506,7 +506,7 @@ int docker_engine_events(struct docker_engine *de, const char *label, long long 
  * @last:	nothing more will be uploaded
  * @paused:	by a callback
  * @ended:	the transfer is over, with @result
- * @moved_us, @waited_us:	when a byte moved, when @wait was called
+ * @moved_us:	when a byte moved
  */
 struct docker_stream {
 	struct docker_engine *de;
@@ -524,9 +524,6 @@ struct docker_stream {
 	bool ended;
 	CURLcode result;
 	uint64_t moved_us;
-	uint64_t waited_us;
-	int (*wait)(void *ctx, struct err *err);
-	void *wait_ctx;
 };
 
 /* Bytes of an image, or of the engine's reason why there is none. */
@@ -604,7 +601,7 @@ static int stream_new(struct docker_engine *de, const char *what, const char *pa
 	if (!ds)
 		return err_set(err, -ENOMEM, "docker %s", what);
 	ds->what = what;
-	ds->moved_us = ds->waited_us = monotonic_us();
+	ds->moved_us = monotonic_us();
 	/* One write of libcurl's may come on top of a full piece. */
 	buf_init(&ds->came, STREAM_PIECE + CURL_MAX_READ_SIZE);
 	buf_init(&ds->answer, ANSWER_MAX);
@@ -658,13 +655,6 @@ struct docker_stream *docker_stream_free(struct docker_stream *ds)
 	return NULL;
 }
 
-void docker_stream_on_wait(struct docker_stream *ds, int (*wait)(void *ctx, struct err *err),
-			   void *ctx)
-{
-	ds->wait = wait;
-	ds->wait_ctx = ctx;
-}
-
 /** stream_move() - Let the transfer go on as far as it can without waiting */
 static int stream_move(struct docker_stream *ds, struct err *err)
 {
@@ -688,7 +678,7 @@ static int stream_move(struct docker_stream *ds, struct err *err)
 	return 0;
 }
 
-/** stream_idle() - What is due from time to time: cancellation, stall, the caller's own */
+/** stream_idle() - What ends it from outside: cancellation, stall */
 static int stream_idle(struct docker_stream *ds, struct err *err)
 {
 	uint64_t now = monotonic_us();
@@ -697,10 +687,7 @@ static int stream_idle(struct docker_stream *ds, struct err *err)
 		return err_set(err, -ECANCELED, "docker %s", ds->what);
 	if (now - ds->moved_us > STREAM_STALL_US)
 		return err_set(err, -ETIMEDOUT, "docker %s", ds->what);
-	if (!ds->wait || now - ds->waited_us < DOCKER_STREAM_WAIT_MS * 1000ull)
-		return 0;
-	ds->waited_us = now;
-	return ds->wait(ds->wait_ctx, err);
+	return 0;
 }
 
 /** stream_wait() - Wait for the engine, but not long */

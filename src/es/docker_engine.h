@@ -108,17 +108,6 @@ int docker_engine_save(struct docker_engine *de, const char *name, struct docker
 int docker_engine_load(struct docker_engine *de, struct docker_stream **ret, struct err *err);
 
 /**
- * docker_stream_on_wait() - Be called about every DOCKER_STREAM_WAIT_MS while a stream is used
- * @ds:		Stream
- * @wait:	E.g. tells a peer that we are still at it; its failure ends the call under way
- * @ctx:	Handed to @wait
- */
-void docker_stream_on_wait(struct docker_stream *ds, int (*wait)(void *ctx, struct err *err),
-			   void *ctx);
-
-#define DOCKER_STREAM_WAIT_MS 2000
-
-/**
  * docker_stream_read() - Read the next bytes of a stream from docker_engine_save()
  * @ds:		Stream
  * @bytes:	Set to them, borrowed until the next call

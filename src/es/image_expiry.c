@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -20,6 +22,7 @@
 
 /**
  * struct image_expiry - See image_expiry.h
+ * @began:	when the program did: what is older than that is a predecessor's
  * @working:	a thread of the pool looks
  */
 struct image_expiry {
@@ -28,6 +31,7 @@ struct image_expiry {
 	const char *dir;
 	const char *docker_socket;
 	uint64_t age_ms;
+	time_t began;
 	bool working;
 	bool timer_closed;
 	void (*closed)(void *ctx);
@@ -56,13 +60,34 @@ static int directory_prepare(const char *path, struct err *err)
 	return r;
 }
 
+/** ahead_remove() - Remove layers that waited for their image when a predecessor crashed */
+static void ahead_remove(const char *root, time_t began)
+{
+	DIR *dir = opendir(root);
+	const struct dirent *entry;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (strncmp(entry->d_name, IMAGE_AHEAD, strlen(IMAGE_AHEAD)) == 0 &&
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_ctim.tv_sec < began)
+			(void)layer_tree_remove(dirfd(dir), entry->d_name, NULL);
+	if (dir)
+		(void)closedir(dir);
+}
+
 static void look(uv_work_t *work)
 {
 	const struct image_expiry *ie = work->data;
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
+	json_t *info = NULL;
 
-	if (docker_engine_new(&engine, ie->docker_socket, -1, NULL) == 0)
-		(void)image_arrival_expire(ie->dir, ie->age_ms, engine);
+	if (docker_engine_new(&engine, ie->docker_socket, -1, NULL) < 0)
+		return;
+	(void)image_arrival_expire(ie->dir, ie->age_ms, engine);
+	if (docker_engine_info(engine, &info, NULL) == 0)
+		ahead_remove(json_text(info, "DockerRootDir", NULL), ie->began);
+	json_decref(info);
 }
 
 /** release() - When neither timer nor thread is left */
@@ -117,6 +142,7 @@ int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir
 	ie->dir = dir;
 	ie->docker_socket = docker_socket;
 	ie->age_ms = age_ms;
+	ie->began = time(NULL);
 	ie->timer.data = ie;
 	ie->work.data = ie;
 	every = every < LOOK_MS_MIN ? LOOK_MS_MIN : every > LOOK_MS_MAX ? LOOK_MS_MAX : every;

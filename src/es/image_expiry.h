@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Image expiry - removes what came of images and nobody went on with, on a thread of the loop's pool
+ * Image expiry - removes what came of images and nobody went on with, and what a crash has left of
+ * layers that waited for theirs; on a thread of the loop's pool
  */
 
 #include <stdint.h>
@@ -10,6 +11,8 @@
 
 struct err;
 struct image_expiry;
+
+#define IMAGE_AHEAD "baton-ahead-" /* layers that wait in the engine's directory for their image */
 
 /**
  * image_expiry_new() - Make the directory of images, and look there now and again

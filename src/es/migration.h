@@ -32,6 +32,7 @@
 struct docker_engine;
 struct image_arrival;
 struct image_expiry;
+struct image_saving; /* in migration_image.c */
 struct tls_stream;
 struct migration;
 
@@ -128,6 +129,7 @@ struct migration {
 	bool work_made;
 	bool probed;                       /* the destination has measured the link */
 	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */
+	struct image_saving *saving;       /* the engine saves the image, NULL if it does not */
 
 	int fd;
 	char from[ADDRESS_TEXT_SIZE]; /* destination: who connected, for messages */
@@ -215,6 +217,9 @@ int source_prepare(struct migration *m, struct err *err);
 
 /** source_image() - C-Migr: send the image's layers that are missing there (before the cut) */
 int source_image(struct migration *m, struct err *err);
+
+/** source_image_begin() - Have the engine begin to save the image while other things are sent */
+int source_image_begin(struct migration *m, struct err *err);
 
 /** source_image_undo() - Remove the files of layers that were made to be sent */
 void source_image_undo(struct migration *m);

@@ -41,10 +41,10 @@ static const struct migration_stage stages[] = {
 	/* check, plan, copy the layer ahead, offer       compare, create CT-y, not started */
 	{ "prepare", source_prepare, destination_prepare, source_prepare_undo,
 	  destination_prepare_undo },
+	/* the layer, most of which will still be the same    keep it where CT-y's own layer will be */
+	{ "ahead", source_ahead, destination_ahead, source_image_undo, destination_ahead_undo },
 	/* C-Migr: the image's layers missing there       load them, create CT-y; else nothing */
 	{ "image", source_image, destination_image, source_image_undo, NULL },
-	/* the layer, most of which will still be the same    keep it beside CT-y's own layer */
-	{ "ahead", source_ahead, destination_ahead, NULL, destination_ahead_undo },
 	/* T1 memory, T3 files, at one instant (R2)       learn its number */
 	{ "cut", source_cut, destination_cut, source_cut_undo, NULL },
 	/* T2, T4                                         write and verify while it comes */

@@ -13,9 +13,9 @@
  *                aside, plan, offer  ------------>  offered() -> _accept() or _refuse()
  *                                                   prepare: compare, create CT-y, not started
  *                                    <-- accept --
+ *       ahead: the layer as it is  -------------->  keep it
  *       image: what is missing of it  ----------->  verify, load while it comes, create CT-y (only if
  *                                    <-- accept --                                it was missing)
- *       ahead: the layer as it is  -------------->  keep it
  *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
  *       T1, T3: freeze, dump, snapshot, thaw
  *       cut_taken()   -> go on executing

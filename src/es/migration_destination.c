@@ -12,6 +12,7 @@
 
 #include "es/container_config.h"
 #include "es/docker_engine.h"
+#include "es/image_expiry.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -322,18 +323,34 @@ void destination_prepare_undo(struct migration *m)
 	destination_image_undo(m);
 }
 
-/*
- * The layer comes twice: once as it is while the service runs, then as it was at the cut, when what
- * is still the same is only named. The first lies beside CT-y's own layer, on the same file system,
- * so that such a file is moved, not copied.
+/**
+ * ahead_place() - Where the layer lies until the cut
+ *
+ * On the file system of CT-y's own layer, so that a file that is still the same is moved, not copied.
+ * Beside it, if there is a CT-y; it goes with the container then. If its image is still to come, in
+ * the engine's directory; what a crash leaves there image_expiry.c removes.
  */
-int destination_ahead(struct migration *m, struct err *err)
+static int ahead_place(struct migration *m, struct err *err)
 {
 	const char *slash = strrchr(m->upper, '/');
+	int n = slash ? snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
+				 (int)(slash - m->upper), m->upper)
+		      : snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "%016" PRIx64,
+				 m->docker_root, m->session);
 
-	if (!slash || snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
-			       (int)(slash - m->upper), m->upper) >= (int)sizeof(m->ahead))
-		return err_set(err, -ENAMETOOLONG, "%s", m->upper);
+	if (n >= (int)sizeof(m->ahead))
+		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
+	return 0;
+}
+
+/* The layer comes twice: as it is while the service runs, then as it was at the cut, when what is still
+ * the same is only named. */
+int destination_ahead(struct migration *m, struct err *err)
+{
+	int r = ahead_place(m, err);
+
+	if (r < 0)
+		return r;
 	if (mkdir(m->ahead, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->ahead);
 	m->ahead_made = true;

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
@@ -22,6 +23,7 @@
 #include "es/process.h"
 #include "net/tls_stream.h"
 
+#define TELL_S     2   /* while the engine works, the other side hears from us so often */
 #define IMAGES_MAX 256 /* images looked at for layers that need not come */
 
 /** image_layers() - Number of the image's layers */
@@ -32,21 +34,13 @@ static size_t image_layers(const struct migration *m)
 
 /* --- source ------------------------------------------------------------------------------------ */
 
-/* The engine is slow to begin; the destination would take our silence for the end. */
-static int save_wait(void *ctx, struct err *err)
-{
-	struct migration *m = ctx;
-
-	return transfer_send_nothing(m->stream, &m->header, err);
-}
-
 static ssize_t save_read(void *ctx, const void **bytes, struct err *err)
 {
 	return docker_stream_read(ctx, bytes, err);
 }
 
 /** departure_make() - Have the engine save the image, by its id: names are the destination's business */
-static int departure_make(struct migration *m, struct err *err)
+static int departure_make(struct migration *m, struct docker_engine *engine, struct err *err)
 {
 	const struct image_rules rules = { .id = json_text(m->plan, "image", "id", NULL),
 					   .layers = image_layers(m),
@@ -67,11 +61,86 @@ static int departure_make(struct migration *m, struct err *err)
 	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return err_set(err, -errno, "open %s", m->departure);
-	r = docker_engine_save(m->engine, rules.id, &saved, err);
-	if (r < 0)
-		return r;
-	docker_stream_on_wait(saved, save_wait, m);
-	return image_archive_unpack(&rules, save_read, saved, dirfd, err);
+	r = docker_engine_save(engine, rules.id, &saved, err);
+	return r < 0 ? r : image_archive_unpack(&rules, save_read, saved, dirfd, err);
+}
+
+/** struct image_saving - The engine saves the image; a thread takes it apart */
+struct image_saving {
+	struct migration *m;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool ended;
+	int r;
+	struct err err;
+};
+
+static void *saving_run(void *arg)
+{
+	struct image_saving *is = arg;
+
+	AUTO(docker_engine) struct docker_engine *engine = NULL;
+	is->r = docker_engine_new(&engine, is->m->mc->config.docker_socket, is->m->cancel_fd,
+				  &is->err);
+	if (is->r == 0)
+		is->r = departure_make(is->m, engine, &is->err);
+	(void)pthread_mutex_lock(&is->lock);
+	is->ended = true;
+	(void)pthread_cond_broadcast(&is->changed);
+	(void)pthread_mutex_unlock(&is->lock);
+	return NULL;
+}
+
+int source_image_begin(struct migration *m, struct err *err)
+{
+	struct image_saving *is = calloc(1, sizeof(*is));
+	int r;
+
+	if (!is)
+		return err_set(err, -ENOMEM, "save the image");
+	is->m = m;
+	(void)pthread_mutex_init(&is->lock, NULL);
+	(void)pthread_cond_init(&is->changed, NULL);
+	r = pthread_create(&is->thread, NULL, saving_run, is);
+	if (r) {
+		free(is);
+		return err_set(err, -r, "start a thread");
+	}
+	m->saving = is;
+	return 0;
+}
+
+/** saving_end() - Wait for the thread; the destination would take our silence for the end */
+static int saving_end(struct migration *m, bool tell, struct err *err)
+{
+	struct image_saving *is = TAKE_PTR(m->saving);
+	int r = 0;
+
+	(void)pthread_mutex_lock(&is->lock);
+	while (!is->ended) {
+		struct timespec until;
+		bool now;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += TELL_S;
+		now = pthread_cond_timedwait(&is->changed, &is->lock, &until) == ETIMEDOUT &&
+		      !is->ended;
+		(void)pthread_mutex_unlock(&is->lock);
+		if (now && tell && r == 0)
+			r = transfer_send_nothing(m->stream, &m->header, err);
+		(void)pthread_mutex_lock(&is->lock);
+	}
+	(void)pthread_mutex_unlock(&is->lock);
+	(void)pthread_join(is->thread, NULL);
+	if (r == 0 && is->r < 0) {
+		*err = is->err;
+		r = is->r;
+	}
+	(void)pthread_mutex_destroy(&is->lock);
+	(void)pthread_cond_destroy(&is->changed);
+	free(is);
+	return r;
 }
 
 /* Writes the layers that are missing. */
@@ -91,7 +160,10 @@ static int image_send(struct migration *m, struct err *err)
 {
 	uint64_t began = monotonic_us();
 	uint64_t sent = 0;
-	int r = departure_make(m, err);
+	int r = m->saving ? 0 : source_image_begin(m, err);
+
+	if (r == 0)
+		r = saving_end(m, true, err);
 	uint64_t saved = monotonic_us();
 
 	if (r == 0)
@@ -139,6 +211,9 @@ int source_image(struct migration *m, struct err *err)
 
 void source_image_undo(struct migration *m)
 {
+	/* It ends at once if the migration was cancelled, and soon if not. */
+	if (m->saving)
+		(void)saving_end(m, false, &(struct err){ 0 });
 	if (m->departure[0])
 		(void)layer_tree_remove(AT_FDCWD, m->departure, NULL);
 	m->departure[0] = '\0';

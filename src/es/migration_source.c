@@ -299,6 +299,9 @@ int source_ahead(struct migration *m, struct err *err)
 	struct transfer_tree tree = { .root = "layer", .dirfd = layer_staging_fd(m->layer) };
 	int r = archive_sent_new(&m->sent, err);
 
+	/* The engine needs a while until the first byte of an image comes: the link is ours meanwhile. */
+	if (r == 0 && m->image_wanted && m->image_way == IMAGE_FROM_SOURCE)
+		r = source_image_begin(m, err);
 	if (r < 0)
 		return r;
 	r = source_trees(m, TRANSFER_STREAM, &tree, 1, err);
