@@ -57,8 +57,8 @@ class NoImage(CompleteTest):
         self.wait_moved(session, "EdgeServer-2", 2)
         self.assertTrue(user.running(), "the user was gone before the container had moved")
         self.assert_good(user)
-        self.assert_order(session, "PREPARED", ("IMAGE", "EdgeServer-1"),
-                          ("IMAGE LOADED", "EdgeServer-2"), "LAYER AHEAD", "T1", "T5",
+        self.assert_order(session, "PREPARED", "LAYER AHEAD", ("IMAGE", "EdgeServer-1"),
+                          ("IMAGE LOADED", "EdgeServer-2"), "T1", "T5",
                           "MIGRATION DONE")
         sent = self.fields("IMAGE", session)
         self.assertEqual((sent["layers_sent"], sent["layers_here"]), (2, 0))
