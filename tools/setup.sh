@@ -24,9 +24,9 @@ POLICY=/usr/sbin/policy-rc.d
 # libclang-rt-dev carries the sanitizers for clang; the unversioned name follows the release.
 BUILD_PACKAGES=(
 	ca-certificates clang clang-format clang-tidy codespell cppcheck gcc git jq libarchive-dev
-	libc6-dev libclang-rt-dev libcmocka-dev libconfuse-dev libcurl4-openssl-dev libjansson-dev
-	libprotobuf-c-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev make meson ninja-build
-	pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
+	libc6-dev libclang-rt-dev libcmocka-dev libconfuse-dev libcurl4-openssl-dev libhiredis-dev
+	libjansson-dev libprotobuf-c-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev make
+	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
 RUN_PACKAGES=(docker-registry docker.io gnuplot-nox iproute2 iptables mmdebstrap procps tini)
 
@@ -84,6 +84,34 @@ install_packages() {
 	release_services
 }
 
+# llhttp - the HTTP parser: a library of its own from Debian 13 on; in Debian 12 it is C sources in a
+# package of JavaScript, of which only they are wanted, not Node.js
+llhttp() {
+	local dir=$BATON_PREFIX/llhttp package=node-llhttp work
+	if pkg-config --exists libllhttp || [ -f "$dir/llhttp.c" ]; then
+		say "llhttp: there already"
+		return
+	fi
+	apt-get -qq update || die "apt-get update failed: is there a network and a Debian mirror?"
+	if apt-cache show libllhttp-dev >/dev/null 2>&1; then
+		install_packages libllhttp-dev
+		return
+	fi
+	say "llhttp: unpacking its sources from $package"
+	work=$(mktemp -d)
+	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package" >/dev/null &&
+		dpkg-deb -x "$package"_*.deb .) ||
+		die "cannot fetch $package, which carries the HTTP parser llhttp"
+	rm -rf "$dir.new"
+	mkdir -p "$dir.new"
+	cp "$work"/usr/share/llhttp/*.c "$work/usr/share/include/llhttp/llhttp.h" \
+		"$work/usr/share/doc/$package/copyright" "$dir.new" ||
+		die "$package does not carry the sources of llhttp any more"
+	rm -rf "$work"
+	rm -rf "$dir"
+	mv "$dir.new" "$dir"
+}
+
 # check_criu - is this kernel one that our CRIU can work with?
 check_criu() {
 	local out
@@ -115,10 +143,12 @@ main() {
 
 	if [ -n "$build_only" ]; then
 		install_packages "${BUILD_PACKAGES[@]}"
+		llhttp
 		say "done (build only)"
 		return
 	fi
 	install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${more[@]}"
+	llhttp
 	"$HERE/private-criu.sh"
 	check_criu
 	say "done; private programs are in $BATON_PREFIX/bin"
