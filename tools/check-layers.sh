@@ -37,6 +37,7 @@ declare -A DOOR=(
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
 	['zstd']='es/transfer\.c'
+	['llhttp']='es/codec_http\.c'
 	['confuse\.h']='conf/conf\.c'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'

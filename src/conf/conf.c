@@ -80,7 +80,7 @@ static const struct setting settings[] = {
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
 	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
 	{ "service", ES, ES,
-	  "\"NAME\" { image = port = [codec = \"frame\"] [sync = \"replay\"] "
+	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = \"replay\"] "
 	  "[method = \"auto|complete|partial\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
@@ -303,15 +303,6 @@ static int on_start(cfg_t *cfg, cfg_opt_t *opt)
 	return want_range(cfg, opt, 100, START_MS_MAX, "ms");
 }
 
-static int on_codec(cfg_t *cfg, cfg_opt_t *opt)
-{
-	const char *s = last_string(opt);
-
-	if (strcmp(s, "frame") == 0)
-		return 0;
-	return mistake(cfg, "codec = \"%.80s\": want \"frame\"", s);
-}
-
 static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = last_string(opt);
@@ -321,6 +312,10 @@ static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 	return mistake(cfg, "sync = \"%.80s\": want \"replay\"", s);
 }
 
+static const char *const codecs[CONF_CODECS] = {
+	[CONF_CODEC_FRAME] = "frame", [CONF_CODEC_LINE] = "line", [CONF_CODEC_RESP] = "resp",
+	[CONF_CODEC_HTTP] = "http",   [CONF_CODEC_UDP] = "udp",
+};
 static const char *const methods[] = {
 	[CONF_METHOD_AUTO] = "auto",
 	[CONF_METHOD_COMPLETE] = "complete",
@@ -340,6 +335,18 @@ static int word_index(const char *const *words, size_t count, const char *word)
 			return (int)i;
 	}
 	return -1;
+}
+
+static int on_codec(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = last_string(opt);
+
+	if (word_index(codecs, ARRAY_SIZE(codecs), s) >= 0)
+		return 0;
+	return mistake(cfg,
+		       "codec = \"%.80s\": want \"frame\", \"line\", \"resp\", \"http\" "
+		       "or \"udp\"",
+		       s);
 }
 
 static int on_method(cfg_t *cfg, cfg_opt_t *opt)
@@ -582,6 +589,8 @@ static int copy_services(struct conf *c, cfg_t *cfg)
 		s->memory_bytes = (uint64_t)cfg_getint(from, "memory_mb") << 20;
 		s->cpu_millis = (uint32_t)cfg_getint(from, "cpu_millis");
 		s->start_ms = (uint32_t)cfg_getint(from, "start_timeout_ms");
+		s->codec = (enum conf_codec)word_index(codecs, ARRAY_SIZE(codecs),
+						       cfg_getstr(from, "codec"));
 		s->method = (enum conf_method)word_index(methods, ARRAY_SIZE(methods),
 							 cfg_getstr(from, "method"));
 		r = copy_string(&s->image, cfg_getstr(from, "image"));
@@ -993,6 +1002,11 @@ const struct conf_service *conf_service_find(const struct conf *c, const char *n
 			return &c->service[i];
 	}
 	return NULL;
+}
+
+const char *conf_codec_name(enum conf_codec codec)
+{
+	return codecs[codec];
 }
 
 void conf_help(FILE *to, enum wire_role role)

@@ -85,6 +85,11 @@ struct conf_radio {
 /** enum conf_codec - Where a message of a service ends */
 enum conf_codec {
 	CONF_CODEC_FRAME, /* 4-byte big-endian length, then payload, over TCP */
+	CONF_CODEC_LINE,  /* up to a newline */
+	CONF_CODEC_RESP,  /* Redis */
+	CONF_CODEC_HTTP,  /* HTTP/1.1 */
+	CONF_CODEC_UDP,   /* a datagram */
+	CONF_CODECS,
 };
 
 /** enum conf_sync - How a moved container catches up (R6) */
@@ -217,6 +222,9 @@ const struct conf_peer *conf_peer_find(const struct conf *c, const char *name);
 
 /** conf_service_find() - Service with a name. Return: NULL if there is none */
 const struct conf_service *conf_service_find(const struct conf *c, const char *name);
+
+/** conf_codec_name() - Name of a codec in the catalogue */
+const char *conf_codec_name(enum conf_codec codec);
 
 /** conf_help() - Write the settings of a role, required ones marked, and the limits */
 void conf_help(FILE *to, enum wire_role role);

@@ -43,7 +43,7 @@ static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "  port = 9000\n"
 			      "  sync = \"replay\"\n"
 			      "  method = \"complete\"\n"
-			      "  codec = \"frame\"\n"
+			      "  codec = \"resp\"\n"
 			      "  memory_mb = 64\n"
 			      "  env = { \"TZ=UTC\", \"A=b=c\" }\n"
 			      "  command = { \"python3\", \"/app.py\" }\n"
@@ -112,7 +112,7 @@ static void test_es(void **state)
 	assert_non_null(s);
 	assert_string_equal(s->image, "baton/chain");
 	assert_int_equal(s->port, 9000);
-	assert_int_equal(s->codec, CONF_CODEC_FRAME);
+	assert_int_equal(s->codec, CONF_CODEC_RESP);
 	assert_int_equal(s->sync, CONF_SYNC_REPLAY);
 	assert_int_equal(s->method, CONF_METHOD_COMPLETE);
 	assert_int_equal(c->profile, CONF_PROFILE_PAPER);
@@ -194,13 +194,14 @@ static const struct bad bad[] = {
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "port = 70000", ":11: port = 70000: want 1" },
 	{ es_conf, WIRE_ROLE_ES, "port = 9000", "", "needs image and port" },
 	{ es_conf, WIRE_ROLE_ES, "\"replay\"", "\"pray\"", "want \"replay\"" },
+	{ es_conf, WIRE_ROLE_ES, "\"resp\"", "\"smtp\"",
+	  ":14: codec = \"smtp\": want \"frame\", \"line\", \"resp\", \"http\" or \"udp\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"complete\"", "\"whole\"",
 	  ":13: method = \"whole\": want \"auto\", \"complete\" or \"partial\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"paper\"", "\"fast\"", "profile = \"fast\": want" },
 	{ ap_conf, WIRE_ROLE_AP, "limits", "profile = \"paper\" limits",
 	  "profile is no setting of role" },
 	{ ap_conf, WIRE_ROLE_AP, "\"none\"", "\"some\"", "compare = \"some\": want" },
-	{ es_conf, WIRE_ROLE_ES, "\"frame\"", "\"http\"", "want \"frame\"" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
 	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
 	{ es_conf, WIRE_ROLE_ES, "exec_root = \"/run/runc\"", "", "exec_root in section docker" },

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/codec.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "wire/message.h"
+
+static const struct codec *const codecs[] = {
+	&codec_frame, &codec_line, &codec_resp, &codec_http, &codec_udp,
+};
+
+static enum codec_result refuse_all(struct codec_exchange *x, const uint8_t *bytes, size_t len)
+{
+	(void)bytes;
+	(void)len;
+	return codec_refuse(x, CODEC_BROKEN,
+			    "the service is not in the catalogue of the edge server any more");
+}
+
+const struct codec codec_unknown = {
+	.name = "unknown",
+	.request = refuse_all,
+	.answer = refuse_all,
+};
+
+const struct codec *codec_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(codecs); i++) {
+		if (strcmp(codecs[i]->name, name) == 0)
+			return codecs[i];
+	}
+	return NULL;
+}
+
+int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec, struct err *err)
+{
+	struct codec_exchange *x = calloc(1, sizeof(*x) + codec->state_size);
+
+	if (!x)
+		return err_set(err, -ENOMEM, "codec %s", codec->name);
+	x->codec = codec;
+	codec_exchange_reset(x);
+	*ret = x;
+	return 0;
+}
+
+struct codec_exchange *codec_exchange_free(struct codec_exchange *x)
+{
+	free(x);
+	return NULL;
+}
+
+static void start(struct codec_exchange *x, bool answering)
+{
+	x->answering = answering;
+	x->result = CODEC_MORE;
+	x->seen = 0;
+	x->from = 0;
+	x->end = 0;
+	if (x->codec->start)
+		x->codec->start(x);
+}
+
+void codec_exchange_reset(struct codec_exchange *x)
+{
+	memset(x->state, 0, x->codec->state_size);
+	x->keep = true;
+	x->reason[0] = '\0';
+	start(x, false);
+}
+
+size_t codec_prefix(const struct codec *c, uint8_t to[CODEC_PREFIX_MAX], size_t len)
+{
+	if (c->prefix)
+		put_be32(to, (uint32_t)len);
+	return c->prefix;
+}
+
+enum codec_result codec_refuse(struct codec_exchange *x, enum codec_result result, const char *fmt,
+			       ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(x->reason, sizeof(x->reason), fmt, ap);
+	va_end(ap);
+	return result;
+}
+
+static bool refused(const struct codec_exchange *x)
+{
+	return x->result == CODEC_BROKEN || x->result == CODEC_TOO_LONG;
+}
+
+/* The limit that all codecs share (R9); what is held back from the user counts, too. */
+static void judge(struct codec_exchange *x, enum codec_result result, size_t len)
+{
+	size_t size = result == CODEC_DONE ? x->end : x->seen + len;
+
+	x->seen += len;
+	x->result = result;
+	if (!refused(x) && size > WIRE_PAYLOAD_MAX + x->codec->prefix)
+		x->result = codec_refuse(x, CODEC_TOO_LONG, "longer than the limit of %u bytes",
+					 WIRE_PAYLOAD_MAX);
+}
+
+enum codec_result codec_request(struct codec_exchange *x, const void *bytes, size_t len)
+{
+	if (!refused(x))
+		judge(x, x->codec->request(x, bytes, len), len);
+	return x->result;
+}
+
+int codec_request_whole(struct codec_exchange *x, const void *bytes, size_t len, struct err *err)
+{
+	const char *name = x->codec->name;
+
+	if (len || x->codec->datagram)
+		(void)codec_request(x, bytes, len);
+	switch (x->result) {
+	case CODEC_MORE:
+		return err_set(err, -EPROTO,
+			       "request refused by codec %s: not whole after %zu bytes%s%s", name,
+			       len, x->reason[0] ? ": " : "", x->reason);
+	case CODEC_DONE:
+		if (x->end == len)
+			return 0;
+		return err_set(err, -EPROTO,
+			       "request refused by codec %s: more than one message, "
+			       "the first ends after %zu of %zu bytes",
+			       name, x->end, len);
+	case CODEC_TOO_LONG:
+		return err_set(err, -EMSGSIZE, "request refused by codec %s: %s", name, x->reason);
+	case CODEC_BROKEN:
+		break;
+	}
+	return err_set(err, -EPROTO, "request refused by codec %s: %s", name, x->reason);
+}
+
+enum codec_result codec_answer(struct codec_exchange *x, const void *bytes, size_t len)
+{
+	if (!x->answering)
+		start(x, true);
+	if (!refused(x))
+		judge(x, x->codec->answer(x, bytes, len), len);
+	return x->result;
+}
+
+enum codec_result codec_answer_closed(struct codec_exchange *x)
+{
+	if (!x->answering)
+		start(x, true);
+	x->keep = false;
+	if (refused(x) || x->result == CODEC_DONE)
+		return x->result;
+	if (x->codec->closed)
+		x->result = x->codec->closed(x);
+	else
+		x->result = codec_refuse(x, CODEC_BROKEN,
+					 "the connection ended after %zu bytes of it", x->seen);
+	return x->result;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Codec - where a service's request ends, and where its answer ends
+ *
+ * A codec reads bytes as they come and says of each piece: more is needed, the message is complete
+ * at byte n, it is broken, or it is too long. It does no I/O, reads no clock, changes no byte and
+ * keeps none: what it needs to know between two pieces is in struct codec_exchange. The same bytes
+ * give the same verdict wherever they are cut into pieces, so both edge servers of a migration
+ * judge a request alike.
+ *
+ * docs/codecs.md tells for each codec what a message is and what is refused.
+ *
+ *	codec_exchange_new()
+ *	codec_request()...	pieces of a request: CODEC_DONE
+ *	codec_answer()...	pieces of its answer: CODEC_DONE
+ *	codec_exchange_reset()	before the next request
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+
+struct err;
+
+#define CODEC_REASON_SIZE  160
+#define CODEC_PREFIX_MAX   4
+#define CODEC_DATAGRAM_MAX 65507       /* bytes of an UDP datagram over IPv4 */
+#define CODEC_HTTP_HEAD    (64u << 10) /* bytes of an HTTP message before its body */
+#define CODEC_HTTP_INTERIM 16          /* answers 1xx before the real one */
+#define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
+
+/** enum codec_result - What is known after a piece */
+enum codec_result {
+	CODEC_MORE,     /* the message goes on */
+	CODEC_DONE,     /* it is complete, see @from and @end of struct codec_exchange */
+	CODEC_BROKEN,   /* this is no message; @reason says why */
+	CODEC_TOO_LONG, /* a limit is passed, @reason says which */
+};
+
+/**
+ * struct codec_exchange - One request and its answer
+ * @codec:	the codec
+ * @answering:	the answer is being read, not the request
+ * @result:	of the last piece
+ * @seen:	bytes of the message in all earlier pieces
+ * @from:	where the payload begins in the message, once it is complete; what lies before it
+ *		(a length, an interim answer) is not for the user
+ * @end:	where the message ends, once it is complete
+ * @keep:	the connection may carry another request after this answer
+ * @reason:	why the message is refused; or, if the codec knows, what it still waits for
+ * @state:	the codec's own, @state_size bytes of it
+ */
+struct codec_exchange {
+	const struct codec *codec;
+	bool answering;
+	enum codec_result result;
+	size_t seen;
+	size_t from;
+	size_t end;
+	bool keep;
+	char reason[CODEC_REASON_SIZE];
+	max_align_t state[];
+};
+
+/**
+ * struct codec - One way of telling where messages end; a constant in the file of its name
+ * @name:	in the service catalogue
+ * @datagram:	messages are UDP datagrams
+ * @prefix:	bytes in front of a payload that the user does not see, see codec_prefix()
+ * @idle_ms:	an idle connection is not used again after this; 0: always
+ * @state_size:	bytes of state
+ * @start:	a message begins; @answering says which. The state is all zero before a request
+ * @request:	reads a piece of a request
+ * @answer:	reads a piece of an answer
+ * @closed:	the service closed the connection after @seen bytes; NULL: always too early
+ *
+ * The functions set @end (and @from) of the exchange if they return CODEC_DONE, and @reason if they
+ * refuse. After CODEC_DONE, @request may be called again: a pipeline goes on.
+ */
+struct codec {
+	const char *name;
+	bool datagram;
+	size_t prefix;
+	uint32_t idle_ms;
+	size_t state_size;
+	void (*start)(struct codec_exchange *x);
+	enum codec_result (*request)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
+	enum codec_result (*answer)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
+	enum codec_result (*closed)(struct codec_exchange *x);
+};
+
+extern const struct codec codec_frame;
+extern const struct codec codec_line;
+extern const struct codec codec_resp;
+extern const struct codec codec_http;
+extern const struct codec codec_udp;
+
+/* Of services that are not in the catalogue any more: refuses every request */
+extern const struct codec codec_unknown;
+
+/** codec_find() - Codec by its name in the catalogue. Return: NULL if there is none */
+const struct codec *codec_find(const char *name);
+
+/**
+ * codec_exchange_new() - Create an exchange, ready for a request
+ * @ret:	Set on success only; the caller owns it, see codec_exchange_free()
+ * @codec:	Codec, borrowed
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec, struct err *err);
+
+/** codec_exchange_free() - Release it; @x may be NULL. Return: NULL, always */
+struct codec_exchange *codec_exchange_free(struct codec_exchange *x);
+
+AUTO_DEFINE(codec_exchange)
+
+/** codec_exchange_reset() - Forget request and answer; the next piece is of a request */
+void codec_exchange_reset(struct codec_exchange *x);
+
+/**
+ * codec_prefix() - What the service gets in front of a request's payload
+ * @c:		Codec
+ * @to:		Filled with @prefix bytes of the codec
+ * @len:	Bytes of the payload, at most WIRE_PAYLOAD_MAX
+ *
+ * Return: bytes written
+ */
+size_t codec_prefix(const struct codec *c, uint8_t to[CODEC_PREFIX_MAX], size_t len);
+
+/**
+ * codec_request() - Read the next piece of a request
+ * @x:		Exchange
+ * @bytes:	Piece, prefix included
+ * @len:	Its length, not 0 unless the codec is one of datagrams
+ *
+ * Return: what is known now. After CODEC_DONE with @end at the end of the piece more may follow
+ * (resp: the next command of a pipeline); after a refusal every piece is refused
+ */
+enum codec_result codec_request(struct codec_exchange *x, const void *bytes, size_t len);
+
+/**
+ * codec_request_whole() - Check that bytes are one request, whole, and nothing else
+ * @x:		Exchange, just reset; ready for the answer afterwards
+ * @bytes:	Request, prefix included
+ * @len:	Its length
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EMSGSIZE beyond a limit, or -EPROTO
+ */
+int codec_request_whole(struct codec_exchange *x, const void *bytes, size_t len, struct err *err);
+
+/**
+ * codec_answer() - Read the next piece of the answer to the request read before
+ * @x:		Exchange
+ * @bytes:	Piece
+ * @len:	Its length, not 0 unless the codec is one of datagrams
+ *
+ * Return: what is known now. Bytes after @end were not asked for
+ */
+enum codec_result codec_answer(struct codec_exchange *x, const void *bytes, size_t len);
+
+/** codec_answer_closed() - The service closed the connection. Return: CODEC_DONE or CODEC_BROKEN */
+enum codec_result codec_answer_closed(struct codec_exchange *x);
+
+/** codec_refuse() - For codecs: say why a message is refused. Return: @result */
+enum codec_result codec_refuse(struct codec_exchange *x, enum codec_result result, const char *fmt,
+			       ...) __attribute__((format(printf, 3, 4)));

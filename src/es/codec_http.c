@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <llhttp.h>
+#include <string.h>
+
+#include "es/codec.h"
+
+/*
+ * Codec http - HTTP/1.0 and 1.1
+ *
+ * llhttp finds the ends; only this file knows it. It is strict, and where versions of it were too
+ * kind to requests made to be read in two ways, struct head is not: lines end with CRLF and nothing
+ * else, are not folded, and the first one is not empty. Both look at the same bytes.
+ *
+ * Not for the user: interim answers (1xx). When they come depends on how the request's bytes were
+ * cut into packets, which would make equal containers answer differently.
+ */
+
+/* A reader of the lines before a request's body, up to the empty one */
+struct head {
+	bool ended;
+	bool carriage; /* the byte before was CR */
+	size_t lines;
+	size_t column;
+	size_t name; /* bytes of the header's name; less than @column once the colon has come */
+};
+
+struct http {
+	llhttp_t parser;
+	const char *refusal; /* of ours */
+	struct head head;
+	bool head_only;    /* the request is HEAD: its answer has no body */
+	bool keep_request; /* the request lets the connection live */
+	bool headers;      /* are complete */
+	bool whole;
+	bool keep;
+	size_t interim;
+	size_t begun; /* where the answer that is being read begins */
+};
+
+static const char *refused_request(const llhttp_t *parser)
+{
+	if (parser->upgrade || parser->method == HTTP_CONNECT)
+		return "it asks for another protocol (Upgrade, CONNECT); codec http carries none";
+	if (parser->http_minor == 0 && (parser->flags & (F_TRANSFER_ENCODING | F_CHUNKED)))
+		return "Transfer-Encoding in HTTP/1.0";
+	return NULL;
+}
+
+static int on_headers(llhttp_t *parser)
+{
+	struct http *h = parser->data;
+	bool request = parser->type == HTTP_REQUEST;
+	int status = parser->status_code;
+
+	h->headers = true;
+	if (parser->http_major != 1 || parser->http_minor > 1)
+		h->refusal = "neither HTTP/1.0 nor HTTP/1.1";
+	else if (request)
+		h->refusal = refused_request(parser);
+	else if (status == HTTP_STATUS_SWITCHING_PROTOCOLS)
+		h->refusal = "it switches to another protocol";
+	if (h->refusal)
+		return -1;
+	if (request) {
+		h->head_only = parser->method == HTTP_HEAD;
+		return 0;
+	}
+	/* 1: without a body, whatever its headers say */
+	return h->head_only || status / 100 == 1 || status == HTTP_STATUS_NO_CONTENT ||
+	       status == HTTP_STATUS_NOT_MODIFIED;
+}
+
+static int on_message(llhttp_t *parser)
+{
+	struct http *h = parser->data;
+
+	h->whole = true;
+	h->keep = llhttp_should_keep_alive(parser); /* the last moment to ask */
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+	.on_headers_complete = on_headers,
+	.on_message_complete = on_message,
+};
+
+static void begin(struct http *h, llhttp_type_t type)
+{
+	llhttp_init(&h->parser, type, &settings);
+	h->parser.data = h;
+	h->headers = false;
+	h->whole = false;
+}
+
+static void http_start(struct codec_exchange *x)
+{
+	struct http *h = (struct http *)x->state;
+
+	if (x->answering)
+		h->keep_request = h->keep;
+	h->interim = 0;
+	h->begun = 0;
+	begin(h, x->answering ? HTTP_RESPONSE : HTTP_REQUEST);
+}
+
+/* One byte of a request's head. Return: NULL, or what is wrong with it */
+static const char *head_byte(struct head *d, uint8_t c)
+{
+	if (d->carriage != (c == '\n'))
+		return "a line before the body does not end with CRLF";
+	d->carriage = c == '\r';
+	if (c == '\0')
+		return "a NUL byte before the body";
+	if (c == '\n') {
+		d->ended = d->column == 0;
+		if (d->ended && !d->lines)
+			return "it begins with an empty line";
+		d->lines++;
+		d->column = 0;
+		d->name = 0;
+		return NULL;
+	}
+	if (c == '\r')
+		return NULL;
+	if (d->lines && (c == ' ' || c == '\t') && d->column == d->name)
+		return d->column ? "a header's name with a space" : "a folded header";
+	if (d->column == d->name && c != ':')
+		d->name++; /* still in the name */
+	d->column++;
+	if (d->lines && c == ':' && d->column == 1)
+		return "a header without a name";
+	return NULL;
+}
+
+static const char *head_bytes(struct head *d, const uint8_t *bytes, size_t len)
+{
+	const char *wrong = NULL;
+
+	for (size_t i = 0; i < len && !d->ended && !wrong; i++)
+		wrong = head_byte(d, bytes[i]);
+	return wrong;
+}
+
+static enum codec_result refuse(struct codec_exchange *x, llhttp_errno_t code)
+{
+	struct http *h = (struct http *)x->state;
+	const char *reason = h->refusal ? h->refusal : llhttp_get_error_reason(&h->parser);
+
+	return codec_refuse(x, CODEC_BROKEN, "%s",
+			    reason && reason[0] ? reason : llhttp_errno_name(code));
+}
+
+/*
+ * Feeds one message, of which @before bytes came earlier. Its headers must end within the limit:
+ * nothing beyond it is looked at before.
+ * Return: CODEC_DONE with @used set, CODEC_MORE, or a refusal
+ */
+static enum codec_result feed(struct codec_exchange *x, const uint8_t *bytes, size_t len,
+			      size_t before, size_t *used)
+{
+	struct http *h = (struct http *)x->state;
+	const char *text = (const char *)bytes;
+	size_t at = 0;
+
+	while (at < len) {
+		size_t left = h->headers ? len : CODEC_HTTP_HEAD - (before + at);
+		size_t n = len - at < left ? len - at : left;
+		llhttp_errno_t r = llhttp_execute(&h->parser, text + at, n);
+
+		if (h->whole && r == HPE_PAUSED) {
+			*used = (size_t)(llhttp_get_error_pos(&h->parser) - text);
+			return CODEC_DONE;
+		}
+		if (r != HPE_OK)
+			return refuse(x, r);
+		at += n;
+		if (!h->headers && before + at >= CODEC_HTTP_HEAD)
+			return codec_refuse(x, CODEC_TOO_LONG,
+					    "headers longer than the limit of %u bytes",
+					    CODEC_HTTP_HEAD);
+	}
+	return CODEC_MORE;
+}
+
+static enum codec_result http_request(struct codec_exchange *x, const uint8_t *bytes, size_t len)
+{
+	struct http *h = (struct http *)x->state;
+	size_t used = 0;
+
+	if (x->result == CODEC_DONE)
+		return CODEC_DONE;
+	const char *wrong = head_bytes(&h->head, bytes, len);
+	if (wrong)
+		return codec_refuse(x, CODEC_BROKEN, "%s", wrong);
+	enum codec_result r = feed(x, bytes, len, x->seen, &used);
+	if (r == CODEC_DONE && !h->head.ended)
+		return codec_refuse(x, CODEC_BROKEN, "the end of its headers is not clear");
+	if (r == CODEC_DONE)
+		x->end = x->seen + used;
+	return r;
+}
+
+/* One answer is whole up to @at. Return: whether it was the last */
+static enum codec_result end_answer(struct codec_exchange *x, size_t at)
+{
+	struct http *h = (struct http *)x->state;
+
+	if (llhttp_get_status_code(&h->parser) / 100 != 1) {
+		x->from = h->begun;
+		x->end = at;
+		x->keep = h->keep && h->keep_request;
+		return CODEC_DONE;
+	}
+	if (++h->interim > CODEC_HTTP_INTERIM)
+		return codec_refuse(x, CODEC_TOO_LONG, "more than %d interim answers",
+				    CODEC_HTTP_INTERIM);
+	h->begun = at;
+	begin(h, HTTP_RESPONSE);
+	return CODEC_MORE;
+}
+
+static enum codec_result http_answer(struct codec_exchange *x, const uint8_t *bytes, size_t len)
+{
+	const struct http *h = (struct http *)x->state;
+	enum codec_result r = x->result;
+	size_t at = 0;
+
+	while (r == CODEC_MORE && at < len) {
+		size_t used = 0;
+
+		r = feed(x, bytes + at, len - at, x->seen + at - h->begun, &used);
+		if (r != CODEC_DONE)
+			return r;
+		at += used;
+		r = end_answer(x, x->seen + at);
+	}
+	return r;
+}
+
+/* Some answers end with their connection. */
+static enum codec_result http_closed(struct codec_exchange *x)
+{
+	struct http *h = (struct http *)x->state;
+
+	if (h->headers && !h->whole && llhttp_message_needs_eof(&h->parser)) {
+		x->from = h->begun;
+		x->end = x->seen;
+		return CODEC_DONE;
+	}
+	return codec_refuse(x, CODEC_BROKEN, "the connection ended after %zu bytes of it", x->seen);
+}
+
+const struct codec codec_http = {
+	.name = "http",
+	/* less than what common servers wait before they close one: its end must not meet a request */
+	.idle_ms = 1000,
+	.state_size = sizeof(struct http),
+	.start = http_start,
+	.request = http_request,
+	.answer = http_answer,
+	.closed = http_closed,
+};

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <strings.h>
+
+#include "base/auto.h"
+#include "es/codec.h"
+#include "wire/message.h"
+
+/*
+ * Codec resp - Redis, RESP2
+ *
+ * A request is one command or several (a pipeline), each an array of bulk strings or an inline
+ * command; there is one answer to each, and together they are the answer. The service reads
+ * commands as Redis does, only stricter: whatever Redis would skip or guess is refused.
+ *
+ * Commands whose answers do not come one to a command, and those that leave something on the
+ * connection (which ends at a cut, the container lives on), are refused by name.
+ */
+
+#define WORD_SIZE   16 /* longer words are no names in the table */
+#define NUMBER_SIZE 20 /* of 64 bits in decimal, with a sign */
+#define WORDS       2  /* of a command that are looked at */
+
+static const struct {
+	const char *word[WORDS]; /* the second may be NULL: any */
+	const char *reason;
+} refused[] = {
+#define STREAM "its answers do not come one to a command"
+#define STATE  "what it leaves on the connection is lost when the container moves"
+	{ { "SUBSCRIBE" }, STREAM },    { { "PSUBSCRIBE" }, STREAM },
+	{ { "SSUBSCRIBE" }, STREAM },   { { "UNSUBSCRIBE" }, STREAM },
+	{ { "PUNSUBSCRIBE" }, STREAM }, { { "SUNSUBSCRIBE" }, STREAM },
+	{ { "MONITOR" }, STREAM },      { { "SYNC" }, STREAM },
+	{ { "PSYNC" }, STREAM },        { { "CLIENT", "REPLY" }, STREAM },
+	{ { "SHUTDOWN" }, STREAM },     { { "SELECT" }, STATE },
+	{ { "AUTH" }, STATE },          { { "HELLO" }, STATE },
+	{ { "WATCH" }, STATE },         { { "CLIENT", "TRACKING" }, STATE },
+	{ { "READONLY" }, STATE },      { { "ASKING" }, STATE },
+};
+
+enum step {
+	AT_START,   /* of a command, or of a value */
+	IN_NUMBER,  /* after * $ : up to CR */
+	IN_INLINE,  /* an inline command */
+	IN_SIMPLE,  /* after + or - */
+	IN_BULK,    /* bytes of a bulk string */
+	AT_BULK_CR, /* its end */
+	AT_BULK_LF,
+	AT_LF, /* the end of a number's line */
+};
+
+struct resp {
+	size_t commands; /* of the request, and then answers still to come */
+	enum step step;
+	bool carriage; /* IN_SIMPLE, IN_INLINE: the byte before was CR */
+	uint8_t kind;  /* IN_NUMBER: what it is the number of */
+	char number[NUMBER_SIZE];
+	size_t digits;
+	int64_t bytes; /* of the bulk string still to come */
+
+	/* a request */
+	int64_t words; /* of the command still to come; 0: at its start */
+	char word[WORDS][WORD_SIZE];
+	size_t length[WORDS]; /* of the words, whole */
+	size_t at_word;
+	bool in_word; /* IN_INLINE */
+	bool open;    /* between MULTI and EXEC */
+
+	/* an answer */
+	size_t depth;
+	int64_t left[CODEC_RESP_DEPTH]; /* values still to come in each array */
+};
+
+static enum codec_result broken(struct codec_exchange *x, const char *what)
+{
+	return codec_refuse(x, CODEC_BROKEN, "%s", what);
+}
+
+/*
+ * Reads the number that was collected: no sign but a minus, no leading zero, as Redis does.
+ * Return: whether it is one from @min to @max
+ */
+static bool number(const struct resp *p, int64_t *to, int64_t min, int64_t max)
+{
+	bool negative = p->digits && p->number[0] == '-';
+	size_t first = negative ? 1 : 0;
+	uint64_t value = 0;
+
+	if (p->digits == first || (p->number[first] == '0' && p->digits > 1))
+		return false;
+	for (size_t i = first; i < p->digits; i++) {
+		char c = p->number[i];
+
+		if (c < '0' || c > '9' || __builtin_mul_overflow(value, (uint64_t)10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(c - '0'), &value))
+			return false;
+	}
+	if (value > (uint64_t)INT64_MAX + negative)
+		return false;
+	*to = negative ? (int64_t)(0 - value) : (int64_t)value;
+	return *to >= min && *to <= max;
+}
+
+static void begin_number(struct resp *p, uint8_t kind)
+{
+	p->step = IN_NUMBER;
+	p->kind = kind;
+	p->digits = 0;
+}
+
+/* One more byte of a number's line. Return: CODEC_MORE, or a refusal */
+static enum codec_result take_digit(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	if (c == '\r') {
+		p->step = AT_LF;
+		return CODEC_MORE;
+	}
+	if (p->digits == NUMBER_SIZE)
+		return broken(x, "a number of more than 20 digits");
+	p->number[p->digits++] = (char)c;
+	return CODEC_MORE;
+}
+
+/* --- requests ---------------------------------------------------------------------------------- */
+
+static void take_word_byte(struct resp *p, uint8_t c)
+{
+	if (p->at_word >= WORDS)
+		return;
+	size_t at = p->length[p->at_word]++;
+	if (at < WORD_SIZE - 1)
+		p->word[p->at_word][at] = (char)c;
+}
+
+static bool word_is(const struct resp *p, size_t i, const char *name)
+{
+	return p->length[i] == strlen(name) && p->length[i] < WORD_SIZE &&
+	       strncasecmp(p->word[i], name, p->length[i]) == 0;
+}
+
+/* A command is whole. Return: CODEC_DONE, or a refusal */
+static enum codec_result end_command(struct codec_exchange *x)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		const char *second = refused[i].word[1];
+
+		if (word_is(p, 0, refused[i].word[0]) && (!second || word_is(p, 1, second)))
+			return codec_refuse(x, CODEC_BROKEN, "command %s%s%s: %s",
+					    refused[i].word[0], second ? " " : "",
+					    second ? second : "", refused[i].reason);
+	}
+	if (word_is(p, 0, "MULTI"))
+		p->open = true;
+	else if (word_is(p, 0, "EXEC") || word_is(p, 0, "DISCARD") || word_is(p, 0, "RESET"))
+		p->open = false;
+	p->commands++;
+	p->step = AT_START;
+	p->at_word = 0;
+	memset(p->length, 0, sizeof(p->length));
+	if (!p->open)
+		return CODEC_DONE;
+	/* one that goes on in another request could fall apart at a cut */
+	return codec_refuse(x, CODEC_MORE, "MULTI without EXEC or DISCARD in the same request");
+}
+
+static enum codec_result end_word(struct codec_exchange *x)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	p->at_word++;
+	p->step = AT_START;
+	return --p->words ? CODEC_MORE : end_command(x);
+}
+
+static enum codec_result take_inline(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+	bool space = c == ' ' || c == '\t' || c == '\r';
+
+	if (c == '\n') {
+		if (p->in_word)
+			p->at_word++;
+		p->in_word = false;
+		return p->at_word ? end_command(x) : broken(x, "an empty inline command");
+	}
+	if (p->carriage)
+		return broken(x, "an inline command with CR in the middle");
+	p->carriage = c == '\r';
+	if (c == '\0')
+		return broken(x, "an inline command with a NUL byte");
+	if ((c == '"' || c == '\'') && p->at_word < WORDS)
+		return broken(x, "quotes in the first two words of an inline command");
+	if (space) {
+		p->at_word += p->in_word;
+		p->in_word = false;
+		return CODEC_MORE;
+	}
+	p->in_word = true;
+	take_word_byte(p, c);
+	return CODEC_MORE;
+}
+
+static enum codec_result take_request_number(struct codec_exchange *x)
+{
+	struct resp *p = (struct resp *)x->state;
+	int64_t n;
+
+	if (p->kind == '*') {
+		if (!number(p, &n, 1, WIRE_PAYLOAD_MAX))
+			return broken(x, "a command with a bad number of words");
+		p->words = n;
+		p->step = AT_START;
+		return CODEC_MORE;
+	}
+	if (!number(p, &n, 0, WIRE_PAYLOAD_MAX))
+		return broken(x, "a word of a command with a bad length");
+	p->bytes = n;
+	p->step = n ? IN_BULK : AT_BULK_CR;
+	return CODEC_MORE;
+}
+
+static enum codec_result start_request(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	if (p->words) {
+		if (c != '$')
+			return broken(x, "a command with a word that is no bulk string");
+		begin_number(p, c);
+		return CODEC_MORE;
+	}
+	if (c == '*') {
+		begin_number(p, c);
+		return CODEC_MORE;
+	}
+	p->step = IN_INLINE;
+	p->carriage = false;
+	return take_inline(x, c);
+}
+
+static enum codec_result take_request(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	switch (p->step) {
+	case AT_START:
+		return start_request(x, c);
+	case IN_NUMBER:
+		return take_digit(x, c);
+	case AT_LF:
+		return c == '\n' ? take_request_number(x) : broken(x, "CR without LF");
+	case IN_INLINE:
+		return take_inline(x, c);
+	case IN_BULK:
+		take_word_byte(p, c);
+		if (--p->bytes == 0)
+			p->step = AT_BULK_CR;
+		return CODEC_MORE;
+	case AT_BULK_CR:
+		p->step = AT_BULK_LF;
+		return c == '\r' ? CODEC_MORE : broken(x, "a word longer than it says");
+	case AT_BULK_LF:
+		return c == '\n' ? end_word(x) : broken(x, "a word longer than it says");
+	case IN_SIMPLE:
+		break; /* of answers only */
+	}
+	return broken(x, "no command");
+}
+
+static enum codec_result resp_request(struct codec_exchange *x, const uint8_t *bytes, size_t len)
+{
+	enum codec_result r = x->result;
+
+	for (size_t i = 0; i < len; i++) {
+		r = take_request(x, bytes[i]);
+		if (r == CODEC_BROKEN || r == CODEC_TOO_LONG)
+			return r;
+	}
+	x->end = x->seen + len;
+	return r;
+}
+
+/* --- answers ----------------------------------------------------------------------------------- */
+
+/* A value is whole, and with it perhaps the arrays it is the last of. */
+static enum codec_result end_value(struct resp *p)
+{
+	p->step = AT_START;
+	while (p->depth && --p->left[p->depth - 1] == 0)
+		p->depth--;
+	if (p->depth)
+		return CODEC_MORE;
+	return --p->commands ? CODEC_MORE : CODEC_DONE;
+}
+
+static enum codec_result take_answer_number(struct codec_exchange *x)
+{
+	struct resp *p = (struct resp *)x->state;
+	int64_t n;
+
+	if (p->kind == ':')
+		return number(p, &n, INT64_MIN, INT64_MAX) ? end_value(p)
+							   : broken(x, "a bad integer");
+	if (!number(p, &n, -1, INT64_MAX))
+		return broken(x, "a bad length");
+	if (n > WIRE_PAYLOAD_MAX)
+		return codec_refuse(x, CODEC_TOO_LONG, "a value of %lld, the limit is %u",
+				    (long long)n, WIRE_PAYLOAD_MAX);
+	if (n == -1 || (n == 0 && p->kind == '*'))
+		return end_value(p);
+	if (p->kind == '$') {
+		p->bytes = n;
+		p->step = n ? IN_BULK : AT_BULK_CR;
+		return CODEC_MORE;
+	}
+	if (p->depth == CODEC_RESP_DEPTH)
+		return codec_refuse(x, CODEC_TOO_LONG, "arrays nested deeper than the limit of %d",
+				    CODEC_RESP_DEPTH);
+	p->left[p->depth++] = n;
+	p->step = AT_START;
+	return CODEC_MORE;
+}
+
+static enum codec_result start_answer(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	switch (c) {
+	case '*':
+	case '$':
+	case ':':
+		begin_number(p, c);
+		return CODEC_MORE;
+	case '+':
+	case '-':
+		p->step = IN_SIMPLE;
+		p->carriage = false;
+		return CODEC_MORE;
+	default:
+		return codec_refuse(x, CODEC_BROKEN, "byte 0x%02x where a RESP2 value begins", c);
+	}
+}
+
+static enum codec_result take_answer(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	switch (p->step) {
+	case AT_START:
+		return start_answer(x, c);
+	case IN_NUMBER:
+		return take_digit(x, c);
+	case AT_LF:
+		return c == '\n' ? take_answer_number(x) : broken(x, "CR without LF");
+	case IN_SIMPLE:
+		if (p->carriage && c == '\n')
+			return end_value(p);
+		p->carriage = c == '\r';
+		return CODEC_MORE;
+	case IN_BULK:
+		if (--p->bytes == 0)
+			p->step = AT_BULK_CR;
+		return CODEC_MORE;
+	case AT_BULK_CR:
+		p->step = AT_BULK_LF;
+		return c == '\r' ? CODEC_MORE : broken(x, "a bulk string longer than it says");
+	case AT_BULK_LF:
+		return c == '\n' ? end_value(p) : broken(x, "a bulk string longer than it says");
+	case IN_INLINE:
+		break; /* of requests only */
+	}
+	return broken(x, "no value");
+}
+
+static enum codec_result resp_answer(struct codec_exchange *x, const uint8_t *bytes, size_t len)
+{
+	if (x->result == CODEC_DONE)
+		return CODEC_DONE;
+	for (size_t i = 0; i < len; i++) {
+		enum codec_result r = take_answer(x, bytes[i]);
+
+		if (r == CODEC_DONE)
+			x->end = x->seen + i + 1;
+		if (r != CODEC_MORE)
+			return r;
+	}
+	return CODEC_MORE;
+}
+
+static void resp_start(struct codec_exchange *x)
+{
+	struct resp *p = (struct resp *)x->state;
+
+	p->step = AT_START;
+	p->depth = 0;
+}
+
+const struct codec codec_resp = {
+	.name = "resp",
+	.state_size = sizeof(struct resp),
+	.start = resp_start,
+	.request = resp_request,
+	.answer = resp_answer,
+};
