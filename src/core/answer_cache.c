@@ -141,7 +141,7 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 				       size, WIRE_PAYLOAD_MAX);
 		if (!number)
 			return err_set(err, -EPROTO, "answer cache: number 0");
-		if (status != WIRE_OK && status != WIRE_E_IN_DOUBT)
+		if (status != WIRE_OK && status != WIRE_E_IN_DOUBT && status != WIRE_E_PROTOCOL)
 			return err_set(err, -EPROTO, "answer cache: status %u", status);
 		r = answer_cache_put(cache, number, (enum wire_status)status, at + HEADER_SIZE,
 				     size, err);

@@ -40,7 +40,7 @@ AUTO_DEFINE(answer_cache)
  * answer_cache_put() - Store the answer of the request executed last
  * @cache:	Cache
  * @number:	Higher than every number stored before
- * @status:	WIRE_OK, or WIRE_E_IN_DOUBT
+ * @status:	WIRE_OK, WIRE_E_IN_DOUBT or WIRE_E_PROTOCOL
  * @bytes:	Answer, copied
  * @len:	Length of @bytes, at most WIRE_PAYLOAD_MAX
  * @err:	Filled in on failure

@@ -408,6 +408,13 @@ uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
 	return s && s->record.state == WIRE_ES_ARRIVING ? s->record.container_epoch : 0;
 }
 
+const char *es_node_service(const struct es_node *node, uint64_t session)
+{
+	const struct es_session *s = es_session_find(node, session);
+
+	return s ? s->record.service : "";
+}
+
 void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,
 			    const char *reason)
 {

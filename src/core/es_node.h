@@ -95,8 +95,8 @@ struct es_migration_order {
  * @service_known:	whether this edge server offers the service
  * @create_container:	make and start CT-x(m); es_node_created() follows
  * @remove_container:	stop and remove; es_node_removed() follows. May name one that is not there
- * @execute:		hand a request to the container; es_node_executed() follows, or
- *			es_node_container_died()
+ * @execute:		hand a request to the container; es_node_executed() follows, or one of
+ *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
  * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
  * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
  * @cut_delayed:	there was no idle instant; ask again later (R12)
@@ -212,6 +212,15 @@ void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint
 void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		      uint64_t number);
 
+/**
+ * es_node_refused() - Request @number is not one that the service's codec knows
+ *
+ * The container did not see it. It has its place among the numbers all the same: its answer is
+ * WIRE_E_PROTOCOL, with @reason as bytes.
+ */
+void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		     uint64_t number, const char *reason);
+
 /** es_node_container_died() - The container of (session, epoch) runs no more, @reason says why */
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			    const char *reason);
@@ -254,6 +263,9 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 
 /** es_node_arriving_epoch() - Epoch of the copy that is arriving. Return: 0 if none is */
 uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session);
+
+/** es_node_service() - Service of a session, borrowed. Return: "" if the session is not known here */
+const char *es_node_service(const struct es_node *node, uint64_t session);
 
 /** es_node_arrival_failed() - The copy did not come about; nothing of it is left */
 void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session,

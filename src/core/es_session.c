@@ -331,6 +331,19 @@ void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint
 	finish(node, now, session, epoch, &answer);
 }
 
+void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		     uint64_t number, const char *reason)
+{
+	struct wire_data answer = {
+		.number = number,
+		.status = WIRE_E_PROTOCOL,
+		.bytes = (const uint8_t *)reason,
+		.len = strlen(reason),
+	};
+
+	finish(node, now, session, epoch, &answer);
+}
+
 /* --- who may command --------------------------------------------------------------------------- */
 
 /* no early end: the time taken tells nothing about how much of a guess was right */

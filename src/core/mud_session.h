@@ -42,7 +42,7 @@ enum mud_state {
 /**
  * struct mud_session_ops - What the session asks of the world; pointers are borrowed for the call
  * @to_ap:	send to the access point, if its link is up; else drop
- * @answer:	an answer is here, each number once; status WIRE_OK or WIRE_E_IN_DOUBT
+ * @answer:	an answer is here, each number once; status as in struct wire_data
  * @number:	a fresh random session number, not 0: the device left before anybody answered, so the
  *		old number may belong to a session that is being made somewhere behind it
  * @lost:	the session is gone and why; nothing can be sent any more

@@ -18,6 +18,7 @@
 #include "base/auto.h"
 #include "base/text.h"
 
+struct codec;
 struct err;
 struct container_management;
 
@@ -54,6 +55,7 @@ enum migration_method {
  * @command:		NULL-terminated argument list instead of the image's; may be NULL
  * @env:		NULL-terminated list of NAME=VALUE; may be NULL
  * @port:		the service listens on
+ * @codec:		how it speaks, for the gateway; borrowed
  * @udp:		it is an UDP port: nothing to wait for after the start
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
@@ -68,6 +70,7 @@ struct container_service {
 	const char *const *command;
 	const char *const *env;
 	uint16_t port;
+	const struct codec *codec;
 	bool udp;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;

@@ -15,6 +15,7 @@
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "es/ap_links.h"
+#include "es/codec.h"
 #include "es/es_inquiry.h"
 #include "es/gateway.h"
 #include "es/session_store.h"
@@ -70,6 +71,7 @@ struct operation {
 	struct edge_server *es;
 	uint64_t session;
 	uint32_t epoch;
+	const struct codec *codec;
 };
 
 static uint64_t now(const struct edge_server *es)
@@ -99,7 +101,7 @@ static struct operation *operation_new(struct edge_server *es, uint64_t session,
 	struct operation *op = calloc(1, sizeof(*op));
 
 	if (op)
-		*op = (struct operation){ es, session, epoch };
+		*op = (struct operation){ .es = es, .session = session, .epoch = epoch };
 	return op;
 }
 
@@ -121,6 +123,14 @@ static const struct container_service *service_of(const struct edge_server *es, 
 	return NULL;
 }
 
+/* A session may be older than the catalogue: its container lives on, but is not spoken to. */
+static const struct codec *codec_of(const struct edge_server *es, const char *name)
+{
+	const struct container_service *service = service_of(es, name);
+
+	return service ? service->codec : &codec_unknown;
+}
+
 static bool service_known(void *ctx, const char *service)
 {
 	return service_of(ctx, service) != NULL;
@@ -132,7 +142,7 @@ static void on_created(void *ctx, const struct container_address *where, const c
 	struct edge_server *es = op->es;
 	struct err err = { 0 };
 
-	if (where && gateway_add(es->gateway, op->session, op->epoch, where, &err) < 0)
+	if (where && gateway_add(es->gateway, op->session, op->epoch, op->codec, where, &err) < 0)
 		reason = err.text;
 	if (reason)
 		log_error("session %016" PRIx64 ": no container: %s", op->session, reason);
@@ -146,6 +156,8 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 	struct operation *op = operation_new(es, session, epoch);
 	struct err err = { .text = "out of memory" };
 
+	if (op)
+		op->codec = codec_of(es, service);
 	if (op && container_management_create(es->containers, session, epoch,
 					      service_of(es, service), on_created, op, &err) == 0)
 		return;
@@ -365,12 +377,22 @@ static void on_answered(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 	es_node_executed(es->node, now(es), session, epoch, number, bytes, len);
 }
 
-static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t number)
+static void on_refused(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+		       const char *reason)
 {
 	struct edge_server *es = ctx;
 
-	log_error("session %016" PRIx64 ": the container hung up while it had request %" PRIu64,
-		  session, number);
+	log_debug("session %016" PRIx64 ": request %" PRIu64 ": %s", session, number, reason);
+	es_node_refused(es->node, now(es), session, epoch, number, reason);
+}
+
+static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	log_error("session %016" PRIx64 ": the container had request %" PRIu64 ": %s", session,
+		  number, reason);
 	es_node_in_doubt(es->node, now(es), session, epoch, number);
 }
 
@@ -384,6 +406,7 @@ static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *rea
 
 static const struct gateway_ops gateway_ops = {
 	.answered = on_answered,
+	.refused = on_refused,
 	.in_doubt = on_in_doubt,
 	.dead = on_dead,
 };
@@ -452,10 +475,11 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 {
 	struct edge_server *es = ctx;
 	uint32_t epoch = es_node_arriving_epoch(es->node, session);
+	const struct codec *codec = codec_of(es, es_node_service(es->node, session));
 	struct err err = { 0 };
 
 	(void)transfer_id;
-	if (epoch && gateway_add(es->gateway, session, epoch, where, &err) < 0)
+	if (epoch && gateway_add(es->gateway, session, epoch, codec, where, &err) < 0)
 		log_error("session %016" PRIx64 ": %s", session, err.text);
 	if (es_node_arrived(es->node, now(es), session, cut, &err) < 0)
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
@@ -542,7 +566,7 @@ static void on_down(void *ctx, struct link *l, const char *reason)
 	es_inquiry_gone(l);
 }
 
-static void on_refused(void *ctx, const char *who, const char *reason)
+static void on_link_refused(void *ctx, const char *who, const char *reason)
 {
 	(void)ctx;
 	log_info("connection from %s refused: %s", who, reason);
@@ -552,7 +576,7 @@ static const struct link_ops link_ops = {
 	.up = on_up,
 	.message = on_message,
 	.down = on_down,
-	.refused = on_refused,
+	.refused = on_link_refused,
 };
 
 /* --- time -------------------------------------------------------------------------------------- */
@@ -607,7 +631,8 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		if (f->session != record->session || f->epoch != record->container_epoch)
 			continue;
 		alive = f->running &&
-			gateway_add(a->es->gateway, f->session, f->epoch, &f->where, &err) == 0;
+			gateway_add(a->es->gateway, f->session, f->epoch,
+				    codec_of(a->es, record->service), &f->where, &err) == 0;
 		a->kept[i] = true;
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/gateway.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,26 +9,34 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "es/codec.h"
 #include "wire/message.h"
 
-#define LENGTH_SIZE 4
 #define READ_SIZE   65536
+#define MESSAGE_MAX (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX)
+
+static_assert(READ_SIZE > CODEC_DATAGRAM_MAX, "a datagram is read whole");
 
 /*
  * One connection. It outlives its container's entry until libuv has closed the handle, so it is an
  * object of its own; @door is NULL once nobody cares for it any more.
  */
 struct connection {
-	uv_tcp_t tcp;
+	union {
+		uv_handle_t handle;
+		uv_tcp_t tcp;
+		uv_udp_t udp;
+	};
 	uv_connect_t connect;
 	uv_write_t write;
 	struct door *door;
 	struct buf in;
 	struct buf out; /* the request being written */
 	bool up;
+	bool writing;
+	uint64_t idle_since;
 };
 
 /* The way into one container. */
@@ -39,12 +48,15 @@ struct door {
 	struct container_address where;
 	struct sockaddr_storage address;
 	struct connection *connection;
+	struct codec_exchange *exchange;
 	uv_timer_t retry; /* owned by the door; see door_free() */
 	uint64_t number;  /* request the container has, 0 if none */
 	struct buf request;
+	bool checked;    /* it is one for this service */
 	bool written;    /* at least a byte of it may have reached the container */
 	bool incomplete; /* there was no memory to keep it whole */
 	uint64_t failing_since;
+	char doubt[WIRE_REASON_SIZE];
 };
 
 struct gateway {
@@ -90,7 +102,7 @@ static void hang_up(struct door *d)
 		return;
 	d->connection = NULL;
 	c->door = NULL;
-	uv_close((uv_handle_t *)&c->tcp, on_connection_closed);
+	uv_close(&c->handle, on_connection_closed);
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -106,7 +118,15 @@ static void on_doubt(uv_timer_t *timer)
 	uint64_t number = d->number;
 
 	d->number = 0;
-	g->ops->in_doubt(g->ctx, d->session, d->epoch, number);
+	g->ops->in_doubt(g->ctx, d->session, d->epoch, number, d->doubt);
+}
+
+/* Something came, or ended, that cannot be its answer. */
+static void doubt(struct door *d, const char *reason)
+{
+	hang_up(d);
+	(void)snprintf(d->doubt, sizeof(d->doubt), "%s", reason);
+	(void)uv_timer_start(&d->retry, on_doubt, GATEWAY_DOUBT_MS, 0);
 }
 
 /* The connection is of no use. What that means for the request depends on whether it was written. */
@@ -119,7 +139,10 @@ static void connection_failed(struct door *d, const char *what, int code)
 	if (!d->number)
 		return; /* an idle one: the next request opens another */
 	if (d->written) {
-		(void)uv_timer_start(&d->retry, on_doubt, GATEWAY_DOUBT_MS, 0);
+		char reason[WIRE_REASON_SIZE];
+
+		(void)snprintf(reason, sizeof(reason), "%s it: %s", what, uv_strerror(code));
+		doubt(d, reason);
 		return;
 	}
 	if (!d->failing_since)
@@ -148,19 +171,50 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 }
 
 /* A whole answer is in: the container is free again before anybody hears of it. */
-static void take_answer(struct door *d, size_t len)
+static void take_answer(struct door *d)
 {
 	struct gateway *g = d->gateway;
 	struct connection *c = d->connection;
+	const struct codec_exchange *x = d->exchange;
 	uint64_t number = d->number;
 	struct buf answer = c->in;
 
 	buf_init(&c->in, c->in.limit);
+	c->idle_since = uv_now(g->loop);
+	/* a service may answer before it has read everything; the rest must not precede the next */
+	if (!x->keep || c->writing)
+		hang_up(d);
 	d->number = 0;
 	d->failing_since = 0;
-	g->ops->answered(g->ctx, d->session, d->epoch, number, buf_bytes(&answer) + LENGTH_SIZE,
-			 len);
+	(void)uv_timer_stop(&d->retry);
+	g->ops->answered(g->ctx, d->session, d->epoch, number, buf_bytes(&answer) + x->from,
+			 x->end - x->from);
 	buf_deinit(&answer);
+}
+
+/* The last @len bytes of c->in are new. */
+static void read_answer(struct door *d, size_t len)
+{
+	struct codec_exchange *x = d->exchange;
+	const struct buf *in = &d->connection->in;
+	const uint8_t *bytes = buf_bytes(in);
+	enum codec_result r = codec_answer(x, bytes + (in->len - len), len);
+	char reason[WIRE_REASON_SIZE];
+
+	if (r == CODEC_MORE)
+		return;
+	if (r == CODEC_DONE && x->end == in->len) {
+		take_answer(d);
+		return;
+	}
+	(void)snprintf(reason, sizeof(reason), "its answer is none of codec %s: %s", x->codec->name,
+		       r == CODEC_DONE ? "more than one came" : x->reason);
+	doubt(d, reason);
+}
+
+static bool nobody_asked(const struct door *d)
+{
+	return !d->number || !d->written;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
@@ -171,33 +225,92 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	(void)buf;
 	if (!d || nread == 0)
 		return;
+	if (nread == UV_EOF && !nobody_asked(d) && codec_answer_closed(d->exchange) == CODEC_DONE) {
+		take_answer(d);
+		return;
+	}
 	if (nread < 0) {
 		connection_failed(d, "read from", (int)nread);
 		return;
 	}
 	c->in.len += (size_t)nread;
-	if (!d->number) { /* nobody asked */
+	if (nobody_asked(d))
 		connection_failed(d, "unasked answer from", UV_EPROTO);
-		return;
-	}
-	if (c->in.len < LENGTH_SIZE)
-		return;
-	uint32_t len = get_be32(buf_bytes(&c->in));
-	if (len > WIRE_PAYLOAD_MAX || c->in.len > LENGTH_SIZE + (size_t)len) {
-		connection_failed(d, "answer too long from", UV_EPROTO);
-		return;
-	}
-	if (c->in.len == LENGTH_SIZE + (size_t)len)
-		take_answer(d, len);
+	else
+		read_answer(d, (size_t)nread);
 }
 
 static void on_written(uv_write_t *write, int status)
 {
 	struct connection *c = write->data;
 
+	c->writing = false;
 	if (c->door && status < 0)
 		connection_failed(c->door, "write to", status);
 }
+
+/* --- datagrams --------------------------------------------------------------------------------- */
+
+static void on_silence(uv_timer_t *timer)
+{
+	struct door *d = timer->data;
+
+	hang_up(d); /* an answer that comes now must not be taken for the next one's */
+	(void)snprintf(d->doubt, sizeof(d->doubt), "no answer for %d s", GATEWAY_SILENCE_MS / 1000);
+	on_doubt(timer);
+}
+
+static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
+			const struct sockaddr *from, unsigned int flags)
+{
+	struct connection *c = udp->data;
+	struct door *d = c->door;
+
+	(void)buf;
+	(void)flags; /* READ_SIZE: none is cut short */
+	if (!d || (nread == 0 && !from))
+		return;
+	if (nread == UV_ECONNREFUSED)
+		d->written = false; /* nothing listens: it is still ours */
+	if (nread < 0) {
+		connection_failed(d, "send to", (int)nread);
+		return;
+	}
+	c->in.len += (size_t)nread;
+	if (nobody_asked(d))
+		connection_failed(d, "unasked answer from", UV_EPROTO);
+	else
+		read_answer(d, (size_t)nread);
+}
+
+static void send_request(struct door *d)
+{
+	struct connection *c = d->connection;
+	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&d->request), (unsigned int)d->request.len);
+
+	int r = uv_udp_try_send(&c->udp, &buf, 1, NULL);
+	if (r < 0) {
+		connection_failed(d, "send to", r);
+		return;
+	}
+	d->written = true;
+	(void)uv_timer_start(&d->retry, on_silence, GATEWAY_SILENCE_MS, 0);
+}
+
+static int datagrams_open(struct door *d, struct connection *c)
+{
+	int r = uv_udp_connect(&c->udp, (const struct sockaddr *)&d->address);
+
+	if (r == 0)
+		r = uv_udp_recv_start(&c->udp, on_alloc, on_datagram);
+	if (r < 0)
+		return r;
+	c->up = true;
+	send_request(d);
+	return 0;
+}
+
+/* --- streams ----------------------------------------------------------------------------------- */
 
 static void write_request(struct door *d)
 {
@@ -210,9 +323,11 @@ static void write_request(struct door *d)
 	}
 	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&c->out), (unsigned int)c->out.len);
 	c->write.data = c;
+	c->writing = true;
 	d->written = true;
 	int r = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
 	if (r < 0) {
+		c->writing = false;
 		d->written = false;
 		connection_failed(d, "write to", r);
 	}
@@ -239,24 +354,55 @@ static void on_connected(uv_connect_t *connect, int status)
 
 static int connection_open(struct door *d)
 {
+	bool datagram = d->exchange->codec->datagram;
 	struct connection *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return UV_ENOMEM;
-	r = uv_tcp_init(d->gateway->loop, &c->tcp);
+	r = datagram ? uv_udp_init(d->gateway->loop, &c->udp)
+		     : uv_tcp_init(d->gateway->loop, &c->tcp);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
-	c->tcp.data = c;
+	c->handle.data = c;
 	c->connect.data = c;
 	c->door = d;
-	buf_init(&c->in, LENGTH_SIZE + WIRE_PAYLOAD_MAX + READ_SIZE);
-	buf_init(&c->out, LENGTH_SIZE + WIRE_PAYLOAD_MAX);
+	buf_init(&c->in, MESSAGE_MAX + READ_SIZE);
+	buf_init(&c->out, MESSAGE_MAX);
 	d->connection = c;
+	if (datagram)
+		return datagrams_open(d, c);
 	return uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)&d->address,
 			      on_connected);
+}
+
+/* Is the request one for this service? Both edge servers of a migration find the same. */
+static bool check(struct door *d)
+{
+	struct gateway *g = d->gateway;
+	uint64_t number = d->number;
+	struct err err;
+
+	if (d->checked)
+		return true;
+	codec_exchange_reset(d->exchange);
+	d->checked =
+		codec_request_whole(d->exchange, buf_bytes(&d->request), d->request.len, &err) == 0;
+	if (d->checked)
+		return true;
+	d->number = 0;
+	g->ops->refused(g->ctx, d->session, d->epoch, number, err.text);
+	return false;
+}
+
+static bool stale(const struct door *d)
+{
+	const struct connection *c = d->connection;
+	uint32_t limit = d->exchange->codec->idle_ms;
+
+	return c && c->up && limit && uv_now(d->gateway->loop) - c->idle_since > limit;
 }
 
 static void door_try(struct door *d)
@@ -269,8 +415,15 @@ static void door_try(struct door *d)
 		g->ops->dead(g->ctx, d->session, d->epoch, "out of memory for a request");
 		return;
 	}
+	if (!check(d))
+		return;
+	if (stale(d))
+		hang_up(d);
 	if (d->connection && d->connection->up) {
-		write_request(d);
+		if (d->exchange->codec->datagram)
+			send_request(d);
+		else
+			write_request(d);
 		return;
 	}
 	if (d->connection)
@@ -294,7 +447,14 @@ static struct door *find(const struct gateway *g, uint64_t session, uint32_t epo
 	return NULL;
 }
 
-int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch,
+static void door_delete(struct door *d)
+{
+	codec_exchange_free(d->exchange);
+	buf_deinit(&d->request);
+	free(d);
+}
+
+int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
 		const struct container_address *where, struct err *err)
 {
 	if (find(g, session, epoch))
@@ -302,29 +462,30 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch,
 	struct door *d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(err, -ENOMEM, "container %s", where->id);
+	if (codec_exchange_new(&d->exchange, codec, err) < 0) {
+		door_delete(d);
+		return err_wrap(err, -ENOMEM, "container %s", where->id);
+	}
 	d->gateway = g;
 	d->session = session;
 	d->epoch = epoch;
 	d->where = *where;
 	if (uv_ip4_addr(where->ip, where->port, (struct sockaddr_in *)&d->address) < 0 &&
 	    uv_ip6_addr(where->ip, where->port, (struct sockaddr_in6 *)&d->address) < 0) {
-		free(d);
+		door_delete(d);
 		return err_set(err, -EINVAL, "container %s has the address \"%s\"", where->id,
 			       where->ip);
 	}
 	(void)uv_timer_init(g->loop, &d->retry); /* cannot fail */
 	d->retry.data = d;
-	buf_init(&d->request, LENGTH_SIZE + WIRE_PAYLOAD_MAX);
+	buf_init(&d->request, MESSAGE_MAX);
 	list_append(&g->doors, &d->link);
 	return 0;
 }
 
 static void on_door_closed(uv_handle_t *handle)
 {
-	struct door *d = handle->data;
-
-	buf_deinit(&d->request);
-	free(d);
+	door_delete(handle->data);
 }
 
 static void door_free(struct door *d)
@@ -374,16 +535,17 @@ void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch, uint64
 		     const void *bytes, size_t len)
 {
 	struct door *d = find(g, session, epoch);
-	uint8_t length[LENGTH_SIZE];
+	uint8_t prefix[CODEC_PREFIX_MAX];
 
 	if (!d)
 		return; /* its death was told, or will be */
-	put_be32(length, (uint32_t)len);
+	size_t prefix_len = codec_prefix(d->exchange->codec, prefix, len);
 	buf_consume(&d->request, d->request.len);
 	d->number = number;
+	d->checked = false;
 	d->written = false;
 	d->failing_since = 0;
-	d->incomplete = buf_append(&d->request, length, sizeof(length), NULL) < 0 ||
+	d->incomplete = buf_append(&d->request, prefix, prefix_len, NULL) < 0 ||
 			buf_append(&d->request, bytes, len, NULL) < 0;
 	/* from the loop, so that nothing comes back from inside this call */
 	(void)uv_timer_start(&d->retry, on_retry, 0, 0);

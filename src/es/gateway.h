@@ -5,16 +5,21 @@
  * Gateway - delivers requests into containers and reads their answers
  *
  * One connection to each container, one request at a time on it: the order of execution is the
- * order of replay. A service speaks codec `frame`: 4 bytes length, big-endian, then the payload,
- * both ways. At a cut the gateway closes the connection (design, section 4); the next request opens
- * another.
+ * order of replay. The service's codec (es/codec.h) says where messages end. At a cut the gateway
+ * closes the connection (design, section 4); the next request opens another.
  *
+ *	a request is none of its codec's	refused, the container does not see it
  *	a connection cannot be made		tried again, the request is still ours
  *	it breaks before a byte was written	likewise
  *	it breaks after that			in doubt: the container may have executed it. That
  *						is told after GATEWAY_DOUBT_MS, unless the container
  *						turns out to be dead: then another may answer
+ *	an answer is none of its codec's	likewise in doubt; the connection is closed
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
+ *
+ * With codec udp a datagram takes the place of the connection. It is sent once: within a host none
+ * is lost. That nothing listens (ICMP) is like a connection that cannot be made; no answer for
+ * GATEWAY_SILENCE_MS is doubt, and what comes later goes to a closed port.
  */
 
 #include <stddef.h>
@@ -24,23 +29,29 @@
 
 #include "es/container_management.h"
 
+struct codec;
 struct err;
 struct gateway; /* opaque */
 
 #define GATEWAY_CONNECT_MS 10000
 #define GATEWAY_RETRY_MS   50
 #define GATEWAY_DOUBT_MS   1500 /* an engine tells of a death sooner */
+#define GATEWAY_SILENCE_MS 5000 /* codec udp: from the request to its answer */
 
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
  * @answered:	the container answered request @number; bytes are borrowed for the call
- * @in_doubt:	the connection broke while the container had it
+ * @refused:	it was no request for this service, and never reached the container
+ * @in_doubt:	the connection broke while the container had it, @reason says how
  * @dead:	the container cannot be reached any more, @reason says why
  */
 struct gateway_ops {
 	void (*answered)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
 			 const void *bytes, size_t len);
-	void (*in_doubt)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number);
+	void (*refused)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			const char *reason);
+	void (*in_doubt)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
+			 const char *reason);
 	void (*dead)(void *ctx, uint64_t session, uint32_t epoch, const char *reason);
 };
 
@@ -56,12 +67,13 @@ void gateway_close(struct gateway *g);
  * @g:		Gateway
  * @session:	Session
  * @epoch:	Epoch in which its container was made
+ * @codec:	How its service speaks, borrowed
  * @where:	Address, copied
  * @err:	Filled in on failure
  *
  * Return: 0, -EEXIST, -EINVAL for an address, or -ENOMEM
  */
-int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch,
+int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
 		const struct container_address *where, struct err *err);
 
 /** gateway_remove() - Forget a container; a request it has is dropped without a word */

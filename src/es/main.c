@@ -20,6 +20,7 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/policy.h"
+#include "es/codec.h"
 #include "es/edge_server.h"
 #include "net/link.h"
 #include "net/tls.h"
@@ -126,12 +127,15 @@ static void fill_services(struct program *p)
 	for (size_t i = 0; i < c->services; i++) {
 		const struct conf_service *from = &c->service[i];
 		struct container_service *to = &p->service[i];
+		const struct codec *codec = codec_find(conf_codec_name(from->codec));
 
 		*to = (struct container_service){
 			.image = from->image,
 			.command = (const char *const *)from->command,
 			.env = (const char *const *)from->env,
 			.port = from->port,
+			.codec = codec,
+			.udp = codec->datagram,
 			.memory_bytes = from->memory_bytes,
 			.cpu_millis = from->cpu_millis,
 			.start_ms = from->start_ms,

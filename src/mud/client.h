@@ -63,7 +63,8 @@ struct client_ops {
 /**
  * client_done_fn - An answer is here
  * @ctx:	As given with the request
- * @answer:	Number, status (WIRE_OK or WIRE_E_IN_DOUBT) and bytes; borrowed for the call
+ * @answer:	Number, status (WIRE_OK, WIRE_E_IN_DOUBT, or WIRE_E_PROTOCOL with a text) and bytes;
+ *		borrowed for the call
  */
 typedef void (*client_done_fn)(void *ctx, const struct wire_data *answer);
 

@@ -271,7 +271,8 @@ struct wire_es_status {
  * struct wire_data - One request or answer of the service
  * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
  * @ack:	requests: every answer up to this number has reached the MUD
- * @status:	answers: WIRE_OK, or WIRE_E_IN_DOUBT without bytes
+ * @status:	answers: WIRE_OK; WIRE_E_IN_DOUBT without bytes; WIRE_E_PROTOCOL if the request was
+ *		none of the service's codec, with a text that says why
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
  */

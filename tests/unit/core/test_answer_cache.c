@@ -100,6 +100,30 @@ static void test_form(void **state)
 	buf_deinit(&out);
 }
 
+/* Every status that an answer may have travels with the session. */
+static void test_statuses(void **state)
+{
+	static const enum wire_status may[] = { WIRE_OK, WIRE_E_IN_DOUBT, WIRE_E_PROTOCOL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(may); i++) {
+		struct wire_data d = { 0 };
+		struct buf out;
+
+		AUTO(answer_cache) struct answer_cache *cache = NULL;
+		AUTO(answer_cache) struct answer_cache *again = NULL;
+		buf_init(&out, 0);
+		assert_int_equal(answer_cache_new(&cache, NULL), 0);
+		assert_int_equal(answer_cache_put(cache, 5, may[i], "why", 3, NULL), 0);
+		assert_int_equal(answer_cache_encode(cache, &out, NULL), 0);
+		assert_int_equal(answer_cache_decode(&again, buf_bytes(&out), out.len, NULL), 0);
+		assert_int_equal(answer_cache_get(again, 5, &d), 0);
+		assert_int_equal(d.status, may[i]);
+		assert_int_equal(d.len, 3);
+		buf_deinit(&out);
+	}
+}
+
 static void test_round_trip(void **state)
 {
 	AUTO(answer_cache) struct answer_cache *cache = filled(40, 140);
@@ -159,9 +183,10 @@ static void test_malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_window),     cmocka_unit_test(test_order),
-		cmocka_unit_test(test_trim),       cmocka_unit_test(test_form),
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_window),    cmocka_unit_test(test_order),
+		cmocka_unit_test(test_trim),      cmocka_unit_test(test_form),
+		cmocka_unit_test(test_statuses),  cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_malformed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

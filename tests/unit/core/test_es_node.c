@@ -431,6 +431,28 @@ static void test_wrong_epoch(void **state)
 	stop(&w);
 }
 
+/* What is no request for the service has a number all the same, and is not judged twice. */
+static void test_refused(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	es_node_refused(w.node, 0, S, 1, 1, "no newline");
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	assert_int_equal(last(&w)->data.status, WIRE_E_PROTOCOL);
+	assert_int_equal(last(&w)->data.len, 10);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(last(&w)->data.status, WIRE_E_PROTOCOL);
+	assert_int_equal(last(&w)->data.len, 10);
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 2);
+	assert_string_equal(es_node_service(w.node, S + 1), "");
+	stop(&w);
+}
+
 /* R1: a broken connection to the container leaves doubt, and no second try */
 static void test_in_doubt(void **state)
 {
@@ -963,6 +985,7 @@ int main(void)
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_beyond_the_window),
 		cmocka_unit_test(test_wrong_epoch),
+		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_in_doubt),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_container_dies),
