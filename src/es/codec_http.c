@@ -57,6 +57,8 @@ static int on_headers(llhttp_t *parser)
 		h->refusal = "neither HTTP/1.0 nor HTTP/1.1";
 	else if (request)
 		h->refusal = refused_request(parser);
+	else if (status < 100)
+		h->refusal = "its status is no number of three digits";
 	else if (status == HTTP_STATUS_SWITCHING_PROTOCOLS)
 		h->refusal = "it switches to another protocol";
 	if (h->refusal)
@@ -226,9 +228,12 @@ static enum codec_result http_answer(struct codec_exchange *x, const uint8_t *by
 	size_t at = 0;
 
 	while (r == CODEC_MORE && at < len) {
+		size_t before = x->seen + at - h->begun;
 		size_t used = 0;
 
-		r = feed(x, bytes + at, len - at, x->seen + at - h->begun, &used);
+		if (before == 0 && (bytes[at] == '\r' || bytes[at] == '\n'))
+			return codec_refuse(x, CODEC_BROKEN, "it begins with an empty line");
+		r = feed(x, bytes + at, len - at, before, &used);
 		if (r != CODEC_DONE)
 			return r;
 		at += used;

@@ -299,6 +299,9 @@ static const struct answer answers[] = {
 	  CODEC_BROKEN },
 	{ &codec_http, GET, BYTES("GET / HTTP/1.1\r\n\r\n"), CODEC_BROKEN },
 	{ &codec_http, GET, BYTES("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), CODEC_BROKEN },
+	{ &codec_http, GET, BYTES("HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"), CODEC_BROKEN },
+	{ &codec_http, GET, BYTES("\r\nHTTP/1.1 204 No\r\n\r\n"), CODEC_BROKEN },
+	{ &codec_http, GET, BYTES(CONTINUE "\r\nHTTP/1.1 204 No\r\n\r\n"), CODEC_BROKEN },
 	{ &codec_http, GET, BYTES("rubbish"), CODEC_BROKEN },
 };
 
