@@ -106,7 +106,7 @@ static const struct request requests[] = {
 	GOOD(codec_http, "HEAD /a?b HTTP/1.1\r\nHost:a\r\nX-A:  b c \r\n\r\n"),
 	GOOD(codec_http, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na\nb\rc"),
 	GOOD(codec_http, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-			 "3\r\nabc\r\n1;x=y\r\nd\r\n0\r\n\r\n"),
+			 "3\r\nabc\r\n1;x=y\r\n9\r\n0\r\n\r\n"),
 	GOOD(codec_http, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 			 "0\r\nX-Trailer: 1\r\n\r\n"),
 	GOOD(codec_http, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
