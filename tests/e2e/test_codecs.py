@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services that know nothing of Baton, one for each codec, move under load: there and back"""
+
+import base64
+import itertools
+import queue
+import subprocess
+import threading
+
+import bed
+from baton_lab import Lab, ROOT
+from codec_service import State
+
+IN_FLIGHT = 4
+CODECS = ("line", "resp", "http", "udp")
+WRONG = {  # what never reaches a service
+    "line": (b"no newline", b"one\ntwo\n"),
+    "resp": (b"*1\r\n$4\r\nPI", b"SUBSCRIBE a\r\n"),
+    "http": (b"GET / HTTP/1.1\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "udp": (b"x" * 65508,),
+}
+OK, PROTOCOL_ERROR = 0, 8  # enum wire_status
+
+
+class CodecLab(Lab):
+    """A lab whose edge servers offer one more service for each codec"""
+
+    def _es_conf(self, i):
+        text = base64.b64encode((ROOT / "tests/e2e/codec_service.py").read_bytes()).decode()
+        return super()._es_conf(i) + "".join(
+            f'service "{codec}" {{ image = "{self.image}"  port = 7000  codec = "{codec}"\n'
+            f'    command = {{ "python3", "-c", '
+            f'"import base64,sys;sys.argv=[\'\',\'{codec}\'];exec(base64.b64decode(\'{text}\'))" '
+            f'}} }}\n' for codec in CODECS)
+
+
+class Device:
+    """tests/e2e/device, and what it says"""
+
+    def __init__(self, test, service):
+        self.test = test
+        lab = test.lab
+        self.log_path = lab.dir / "logs" / f"device-{service}.log"
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [ROOT / "lab/lab", "exec", "laptop", lab.build / "tests/e2e/device", "--config",
+                 lab.conf("USER"), "--service", service], env=lab.env, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self.lines = queue.Queue()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.split())
+        self.lines.put(None)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def running(self):
+        return self.process.poll() is None
+
+    def tell(self, *words):
+        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.flush()
+
+    def hear(self, kind):
+        """The next line of this kind, which must be the next answer, too"""
+        while True:
+            line = self.lines.get(timeout=60)
+            if line is None or line[0] == "lost":
+                self.test.fail(f"the device said {line}\n{self.log()}")
+            if line[0] == kind:
+                return line[1:]
+
+    def ask(self, payload):
+        self.tell("request", payload.hex())
+
+    def answer(self):
+        """(number, status, bytes) of the next answer"""
+        number, status, *text = self.hear("answer")
+        return int(number), int(status), bytes.fromhex(text[0]) if text else b""
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+        self.reader.join(timeout=10)
+        self.process.stdout.close()
+
+
+def framed(codec, n):
+    """(request as it goes, what the service hashes) number n"""
+    if codec == "line":
+        return (line := b"request %d\n" % n), line
+    if codec == "udp":
+        return (text := b"request %d" % n), text
+    if codec == "resp":
+        word = b"%d" % n
+        return b"*2\r\n$4\r\nPUSH\r\n$%d\r\n%s\r\n" % (len(word), word), b"PUSH " + word
+    body = b"request %d" % n
+    return b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (n, len(body),
+                                                                            body), body
+
+
+class Codecs(bed.BedTest):
+    EDGES = 2
+    RATE_MB_S = 20
+
+    @classmethod
+    def bring_up(cls):
+        cls.lab = CodecLab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S)
+        bed.BedTest.up = cls.lab
+        cls.lab.__enter__()
+        cls.clean = True
+
+    def assert_answer(self, codec, state, executed, answer):
+        """The answer of a service that was never moved"""
+        number, status, text = answer
+        expected = state.execute(executed)
+        self.assertEqual(status, OK, (number, text))
+        if codec == "line":
+            expected += b"\n"
+        if codec == "resp":
+            expected = b"*2\r\n*2\r\n:%d\r\n$-1\r\n$%d\r\n%s\r\n" % (state.count, len(expected),
+                                                                 expected)
+        if codec == "http":
+            head, _, text = text.partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.1 200 OK\r\n"), head)
+            expected = b"%x\r\n%s\r\n0\r\n\r\n" % (len(expected), expected)
+        self.assertEqual(text, expected, f"answer {number}")
+
+    def load(self, device, codec, state, numbers, until):
+        """Requests, IN_FLIGHT at a time, until @until() says that it is enough, and 20 more"""
+        waiting = []
+        left = None
+        while left != 0 or waiting:
+            while left != 0 and len(waiting) < IN_FLIGHT:
+                payload, executed = framed(codec, next(numbers))
+                device.ask(payload)
+                waiting.append(executed)
+                if left is None and until():
+                    left = 20
+                left = left and left - 1
+            self.assert_answer(codec, state, waiting.pop(0), device.answer())
+
+    def there_and_back(self, codec):
+        """R1, R8: every answer is that of a service that never moved; nothing wrong gets in"""
+        device = Device(self, codec)
+        self.users = []  # baton-mud has no part in it
+        self.addCleanup(device.process.kill)
+        state, numbers = State(), itertools.count(1)
+        device.tell("move", "AP-1")
+        device.hear("associated")
+        self.load(device, codec, state, numbers, lambda: True)
+        for wrong in WRONG[codec]:
+            device.ask(wrong)
+            _, status, reason = device.answer()
+            self.assertEqual(status, PROTOCOL_ERROR)
+            self.assertIn(b"request refused by codec " + codec.encode(), reason)
+        for there, edge in (("AP-2", "EdgeServer-2"), ("AP-1", "EdgeServer-1")):
+            device.tell("move", there)
+            self.load(device, codec, state, numbers,
+                      lambda e=edge: self.events.find("MIGRATION DONE", e))
+            self.wait_event("SWITCH COMPLETE", there)
+        self.assertEqual(self.events.find("MIGRATION FAILED"), [])
+        self.load(device, codec, state, numbers, lambda: True)
+        device.end()
+        self.assert_nothing_left()
+
+    def test_line(self):
+        """Lines"""
+        self.there_and_back("line")
+
+    def test_resp(self):
+        """Redis' protocol"""
+        self.there_and_back("resp")
+
+    def test_http(self):
+        """Python's http.server, keep-alive, chunked answers"""
+        self.there_and_back("http")
+
+    def test_udp(self):
+        """Datagrams"""
+        self.there_and_back("udp")
