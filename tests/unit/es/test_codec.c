@@ -190,8 +190,8 @@ struct answer {
 	const char *bytes;
 	size_t len;
 	enum codec_result result;
-	size_t from;
-	size_t end;
+	unsigned int from;
+	unsigned int end;
 	bool closed; /* the service then closes the connection */
 	bool single; /* the connection is of no use afterwards */
 };
@@ -341,8 +341,9 @@ static void test_requests(void **state)
 			continue;
 		assert_true(r == -EPROTO || r == -EMSGSIZE);
 		assert_non_null(strstr(err.text, q->codec->name));
-		if (!strstr(err.text, q->refusal))
-			fail_msg("%s: wanted \"%s\": %s", q->bytes, q->refusal, err.text);
+		const char *reason = q->refusal ? q->refusal : "";
+		if (!strstr(err.text, reason))
+			fail_msg("%s: wanted \"%s\": %s", q->bytes, reason, err.text);
 	}
 }
 
