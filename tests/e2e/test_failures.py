@@ -103,7 +103,7 @@ class Link(FailureTest):
 
     def test_cut_for_5_s(self):
         """R10: the WAN is cut in the middle of sending; requests wait, none is lost"""
-        user = self.user("--requests", 360, "--interval-ms", 50, "--move", "20:AP-2")
+        user = self.user("--requests", 700, "--interval-ms", 50, "--move", "20:AP-2")
         session = user.session()
         self.wait_event("T1", "EdgeServer-1", session)
         self.lab.link("down")
