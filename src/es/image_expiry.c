@@ -31,7 +31,7 @@ struct image_expiry {
 	const char *dir;
 	const char *docker_socket;
 	uint64_t age_ms;
-	time_t began;
+	struct timespec began;
 	bool working;
 	bool timer_closed;
 	void (*closed)(void *ctx);
@@ -60,8 +60,13 @@ static int directory_prepare(const char *path, struct err *err)
 	return r;
 }
 
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
 /** ahead_remove() - Remove layers that waited for their image when a predecessor crashed */
-static void ahead_remove(const char *root, time_t began)
+static void ahead_remove(const char *root, const struct timespec *began)
 {
 	DIR *dir = opendir(root);
 	const struct dirent *entry;
@@ -70,7 +75,7 @@ static void ahead_remove(const char *root, time_t began)
 	while (dir && (entry = readdir(dir)))
 		if (strncmp(entry->d_name, IMAGE_AHEAD, strlen(IMAGE_AHEAD)) == 0 &&
 		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_ctim.tv_sec < began)
+		    is_before(&st.st_ctim, began))
 			(void)layer_tree_remove(dirfd(dir), entry->d_name, NULL);
 	if (dir)
 		(void)closedir(dir);
@@ -86,7 +91,7 @@ static void look(uv_work_t *work)
 		return;
 	(void)image_arrival_expire(ie->dir, ie->age_ms, engine);
 	if (docker_engine_info(engine, &info, NULL) == 0)
-		ahead_remove(json_text(info, "DockerRootDir", NULL), ie->began);
+		ahead_remove(json_text(info, "DockerRootDir", NULL), &ie->began);
 	json_decref(info);
 }
 
@@ -142,7 +147,7 @@ int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir
 	ie->dir = dir;
 	ie->docker_socket = docker_socket;
 	ie->age_ms = age_ms;
-	ie->began = time(NULL);
+	(void)clock_gettime(CLOCK_REALTIME, &ie->began);
 	ie->timer.data = ie;
 	ie->work.data = ie;
 	every = every < LOOK_MS_MIN ? LOOK_MS_MIN : every > LOOK_MS_MAX ? LOOK_MS_MAX : every;

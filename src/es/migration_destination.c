@@ -324,7 +324,7 @@ void destination_prepare_undo(struct migration *m)
 }
 
 /**
- * ahead_place() - Where the layer lies until the cut
+ * ahead_place() - Make the directory where the layer lies until the cut
  *
  * On the file system of CT-y's own layer, so that a file that is still the same is moved, not copied.
  * Beside it, if there is a CT-y; it goes with the container then. If its image is still to come, in
@@ -335,11 +335,15 @@ static int ahead_place(struct migration *m, struct err *err)
 	const char *slash = strrchr(m->upper, '/');
 	int n = slash ? snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
 				 (int)(slash - m->upper), m->upper)
-		      : snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "%016" PRIx64,
-				 m->docker_root, m->session);
+		      : snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "XXXXXX",
+				 m->docker_root);
 
 	if (n >= (int)sizeof(m->ahead))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
+	/* A name of its own: what a crash or an attempt still ending has left is not in the way. */
+	if (slash ? mkdir(m->ahead, 0700) < 0 : !mkdtemp(m->ahead))
+		return err_set(err, -errno, "create %s", m->ahead);
+	m->ahead_made = true;
 	return 0;
 }
 
@@ -351,9 +355,6 @@ int destination_ahead(struct migration *m, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (mkdir(m->ahead, 0700) < 0)
-		return err_set(err, -errno, "create %s", m->ahead);
-	m->ahead_made = true;
 	auto_close int ahead = open(m->ahead, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (ahead < 0)
 		return err_set(err, -errno, "open %s", m->ahead);

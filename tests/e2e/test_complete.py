@@ -122,6 +122,30 @@ class NoImage(CompleteTest):
         self.assertEqual(list((self.lab.dir / "pc1" / "images").glob("*")), [])
         self.assert_nothing_left()
 
+    def test_destination_killed(self):
+        """R8, R10: baton-es dies while the image comes: what came is used, what waited is removed"""
+        user = self.user("--requests", 620, "--interval-ms", 50, "--move", "20:AP-2")
+        session = user.session()
+        self.wait_event("LAYER AHEAD", "EdgeServer-1", session)
+        self.wait(self.arrived_bytes, "the image to begin to arrive")
+        waiting = self.waiting()
+        self.assertEqual(len(waiting), 1)
+        self.crash("EdgeServer-2")
+        self.lab.start("EdgeServer-2")
+        self.wait(lambda: not waiting[0].exists(), "the layer of the dead program to be removed")
+        self.wait_moved(session, "EdgeServer-2")
+        self.assertTrue(user.running(), "the user was gone before the container had moved")
+        self.assert_good(user)
+        sent = self.fields("IMAGE", session)
+        self.assertGreater(sent["layers_here"] + sent["bytes_here"], 0)
+        self.assertEqual(self.waiting() + self.arrivals(), [])
+        self.assertEqual(self.image("pc2"), self.image("pc1"))
+        self.assert_nothing_left()
+
+    def waiting(self):
+        """Layers of containers that wait for their image at pc2"""
+        return list((self.lab.dir / "pc2" / "data").glob("baton-ahead-*"))
+
     def test_corrupted_on_disk(self):
         """R10: what lies on disk is verified, too: a layer that rotted is told, and comes anew"""
         user = self.user("--requests", 900, "--interval-ms", 50, "--move", "20:AP-2")
