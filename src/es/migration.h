@@ -361,20 +361,6 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 /** destination_pull() - Pull the image; if that fails and we may, have the source send it instead */
 int destination_pull(struct migration *m, struct err *err);
 
-/**
- * destination_tell_until() - Wait for a thread, and tell the source meanwhile that we are still at it
- * @m:		Migration
- * @lock:	held; guards @ended
- * @changed:	signalled when @ended is set
- * @ended:	the thread is done
- * @tell:	whether the source still listens
- * @err:	Filled in on failure; it is waited for in any case
- *
- * Return: 0, or negative error code
- */
-int destination_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
-			   const bool *ended, bool tell, struct err *err);
-
 /** destination_make() - Create CT-y and find out where its files go */
 int destination_make(struct migration *m, const char *image, struct err *err);
 
@@ -414,6 +400,21 @@ void migration_cut_taken(struct migration *m, bool taken, const char *reason);
 
 /** migration_ask_offer() - Have the loop call offered(), wait. Return: 0 accepted, -EPERM, negative */
 int migration_ask_offer(struct migration *m, struct err *err);
+
+/**
+ * migration_tell_until() - Wait for a thread, and tell the other side meanwhile that we are still at it
+ * @m:		Migration
+ * @lock:	held; guards @ended
+ * @changed:	signalled when @ended is set
+ * @ended:	the thread is done
+ * @tell:	called every two seconds without the lock; NULL: nobody listens
+ * @err:	Filled in on failure of @tell; the thread is waited for in any case
+ *
+ * Return: 0, or negative error code
+ */
+int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
+			 const bool *ended, int (*tell)(struct migration *m, struct err *err),
+			 struct err *err);
 
 /** migration_rest() - Sleep, unless cancelled. Return: 0, or -ECANCELED */
 int migration_rest(struct migration *m, int ms, struct err *err);

@@ -32,6 +32,8 @@
 #include "net/crypto.h"
 #include "net/tls_stream.h"
 
+#define TELL_S 2
+
 /*
  * Table 1 of the paper, T1 to T5. T6 to T8 are the access points' (core/).
  *
@@ -200,6 +202,27 @@ int migration_ask_offer(struct migration *m, struct err *err)
 	if (err)
 		err->code = -EPERM;
 	return -EPERM;
+}
+
+int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
+			 const bool *ended, int (*tell)(struct migration *m, struct err *err),
+			 struct err *err)
+{
+	int r = 0;
+
+	while (!*ended) {
+		struct timespec until;
+		bool now;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += TELL_S;
+		now = pthread_cond_timedwait(changed, lock, &until) == ETIMEDOUT && !*ended;
+		(void)pthread_mutex_unlock(lock);
+		if (now && tell && r == 0)
+			r = tell(m, err);
+		(void)pthread_mutex_lock(lock);
+	}
+	return r;
 }
 
 int migration_rest(struct migration *m, int ms, struct err *err)

@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
@@ -23,14 +22,7 @@
 #include "es/process.h"
 #include "net/tls_stream.h"
 
-#define TELL_S     2   /* while the engine works, the other side hears from us so often */
 #define IMAGES_MAX 256 /* images looked at for layers that need not come */
-
-/** image_layers() - Number of the image's layers */
-static size_t image_layers(const struct migration *m)
-{
-	return json_array_size(json_at(m->plan, "image", "layers", NULL));
-}
 
 /* --- source ------------------------------------------------------------------------------------ */
 
@@ -43,7 +35,7 @@ static ssize_t save_read(void *ctx, const void **bytes, struct err *err)
 static int departure_make(struct migration *m, struct docker_engine *engine, struct err *err)
 {
 	const struct image_rules rules = { .id = json_text(m->plan, "image", "id", NULL),
-					   .layers = image_layers(m),
+					   .layers = migration_plan_layers(m->plan),
 					   .max_bytes = m->mc->config.max_bytes };
 	int r;
 
@@ -111,26 +103,20 @@ int source_image_begin(struct migration *m, struct err *err)
 	return 0;
 }
 
+static int say_nothing(struct migration *m, struct err *err)
+{
+	return transfer_send_nothing(m->stream, &m->header, err);
+}
+
 /** saving_end() - Wait for the thread; the destination would take our silence for the end */
 static int saving_end(struct migration *m, bool tell, struct err *err)
 {
 	struct image_saving *is = TAKE_PTR(m->saving);
-	int r = 0;
+	int r;
 
 	(void)pthread_mutex_lock(&is->lock);
-	while (!is->ended) {
-		struct timespec until;
-		bool now;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += TELL_S;
-		now = pthread_cond_timedwait(&is->changed, &is->lock, &until) == ETIMEDOUT &&
-		      !is->ended;
-		(void)pthread_mutex_unlock(&is->lock);
-		if (now && tell && r == 0)
-			r = transfer_send_nothing(m->stream, &m->header, err);
-		(void)pthread_mutex_lock(&is->lock);
-	}
+	r = migration_tell_until(m, &is->lock, &is->changed, &is->ended, tell ? say_nothing : NULL,
+				 err);
 	(void)pthread_mutex_unlock(&is->lock);
 	(void)pthread_join(is->thread, NULL);
 	if (r == 0 && is->r < 0) {
@@ -151,8 +137,9 @@ static int departure_send(void *ctx, archive_sink sink, void *sink_ctx, struct e
 	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return err_set(err, -errno, "open %s", m->departure);
-	return image_departure_send(dirfd, m->layers_here, m->bytes_here, image_layers(m), sink,
-				    sink_ctx, &m->image_bytes, err);
+	return image_departure_send(dirfd, m->layers_here, m->bytes_here,
+				    migration_plan_layers(m->plan), sink, sink_ctx, &m->image_bytes,
+				    err);
 }
 
 /** image_send() - Send what is missing of the image */
@@ -179,8 +166,8 @@ static int image_send(struct migration *m, struct err *err)
 			     "kind=image sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
 			     " layers_sent=%zu layers_here=%zu bytes_here=%" PRIu64
 			     " save_us=%" PRIu64,
-			     sent, m->image_bytes, image_layers(m) - m->layers_here, m->layers_here,
-			     m->bytes_here, saved - began);
+			     sent, m->image_bytes, migration_plan_layers(m->plan) - m->layers_here,
+			     m->layers_here, m->bytes_here, saved - began);
 	return 0;
 }
 
@@ -423,7 +410,8 @@ static int loading_end(struct image_loading *il, bool tell, struct err *err)
 	(void)pthread_mutex_lock(&il->lock);
 	il->last = true;
 	(void)pthread_cond_broadcast(&il->changed);
-	r = destination_tell_until(il->m, &il->lock, &il->changed, &il->ended, tell, err);
+	r = migration_tell_until(il->m, &il->lock, &il->changed, &il->ended,
+				 tell ? destination_accept : NULL, err);
 	(void)pthread_mutex_unlock(&il->lock);
 	(void)pthread_join(il->thread, NULL);
 	if (r == 0 && il->r < 0) {
@@ -468,7 +456,9 @@ static int image_load(struct migration *m, struct err *err)
 		*err = why;
 		r = ended;
 	}
-	if (r == 0 && m->layers_here == image_layers(m)) /* its layers were those of other images */
+	if (r == 0 &&
+	    m->layers_here ==
+		    migration_plan_layers(m->plan)) /* its layers were those of other images */
 		r = image_arrival_load(m->arrival, m->engine, m->layers_here, m->layers_here, NULL,
 				       err);
 	(void)pthread_mutex_destroy(&il.lock);

@@ -286,6 +286,11 @@ int migration_plan_fits_image(const json_t *plan, const json_t *image, struct er
 	return -EPERM;
 }
 
+size_t migration_plan_layers(const json_t *plan)
+{
+	return json_array_size(json_at(plan, "image", "layers", NULL));
+}
+
 size_t migration_plan_layers_here(const json_t *plan, const json_t *image)
 {
 	const json_t *theirs = json_at(plan, "image", "layers", NULL);

@@ -73,6 +73,9 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 /** migration_plan_fits_image() - Has an image the same layers? Return: 0, or -EPERM with the reason */
 int migration_plan_fits_image(const json_t *plan, const json_t *image, struct err *err);
 
+/** migration_plan_layers() - Number of the image's layers */
+size_t migration_plan_layers(const json_t *plan);
+
 /** migration_plan_layers_here() - How many of the plan's layers an image shares, from the lowest on */
 size_t migration_plan_layers_here(const json_t *plan, const json_t *image);
 

@@ -9,23 +9,15 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "es/docker_engine.h"
 #include "es/migration.h"
+#include "es/migration_plan.h"
 #include "es/process.h"
 #include "es/registry.h"
 #include "net/tls_stream.h"
 
-#define TELL_S 2 /* while the engine works, the source hears from us so often */
-
 /* --- choosing ---------------------------------------------------------------------------------- */
-
-/** image_layers() - Number of the image's layers */
-static size_t image_layers(const struct migration *m)
-{
-	return json_array_size(json_at(m->plan, "image", "layers", NULL));
-}
 
 /** registry_allowed() - Whether images may be pulled from a host */
 static bool registry_allowed(const struct migration *m, const char *host)
@@ -75,8 +67,8 @@ static bool registry_costs(struct migration *m, const struct registry_image *ri,
 	struct registry_answer answer;
 
 	costs->registry_rate = image_rates_ask(&m->mc->rates, ri->host, monotonic_us());
-	if (registry_ask(&answer, ri, image_layers(m), m->layers_here, !costs->registry_rate,
-			 m->cancel_fd, err) < 0)
+	if (registry_ask(&answer, ri, migration_plan_layers(m->plan), m->layers_here,
+			 !costs->registry_rate, m->cancel_fd, err) < 0)
 		return false;
 	costs->registry_bytes = answer.bytes;
 	if (answer.rate) {
@@ -189,7 +181,7 @@ static int image_pull(struct migration *m, struct err *err)
 	if (r)
 		return err_set(err, -r, "start a thread");
 	(void)pthread_mutex_lock(&ip.lock);
-	r = destination_tell_until(m, &ip.lock, &ip.changed, &ip.ended, true, err);
+	r = migration_tell_until(m, &ip.lock, &ip.changed, &ip.ended, destination_accept, err);
 	(void)pthread_mutex_unlock(&ip.lock);
 	(void)pthread_join(ip.thread, NULL);
 	(void)pthread_mutex_destroy(&ip.lock);
@@ -218,24 +210,4 @@ int destination_pull(struct migration *m, struct err *err)
 	m->expected_us = 0;
 	migration_stage_done(m, "IMAGE WAY", "from=source reason=%.160s", why.text);
 	return destination_accept(m, err);
-}
-
-int destination_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
-			   const bool *ended, bool tell, struct err *err)
-{
-	int r = 0;
-
-	while (!*ended) {
-		struct timespec until;
-		bool now;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += TELL_S;
-		now = pthread_cond_timedwait(changed, lock, &until) == ETIMEDOUT && !*ended;
-		(void)pthread_mutex_unlock(lock);
-		if (now && tell && r == 0)
-			r = destination_accept(m, err);
-		(void)pthread_mutex_lock(lock);
-	}
-	return r;
 }

@@ -148,7 +148,7 @@ static int probe_send(struct migration *m, size_t bytes, struct err *err)
 
 int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 {
-	size_t layers = json_array_size(json_at(m->plan, "image", "layers", NULL));
+	size_t layers = migration_plan_layers(m->plan);
 	struct wire_message answer;
 	json_t *json;
 	json_int_t here;
