@@ -14,10 +14,11 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SRC=${1:-$HERE/src}
 
 # folder -> folders it may include, besides itself; report speaks to LogRepo, so it stands on net
-PROGRAM="base wire core net conf report"
+PROGRAM="base wire codec core net conf report"
 declare -A MAY=(
 	[base]=""
 	[wire]="base"
+	[codec]="base wire"
 	[core]="base wire"
 	[net]="base wire"
 	[conf]="base wire"
@@ -37,14 +38,14 @@ declare -A DOOR=(
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
 	['zstd']='es/transfer\.c'
-	['llhttp']='es/codec_http\.c'
+	['llhttp']='codec/http\.c'
 	['confuse\.h']='conf/conf\.c'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.
-PURE='core wire'
+PURE='core wire codec'
 IMPURE='sys/socket\.h|sys/epoll\.h|netinet/.*|arpa/inet\.h|unistd\.h|fcntl\.h|pthread\.h|time\.h|sys/time\.h|signal\.h|sys/stat\.h|uv\.h|base/log\.h'
 
 status=0

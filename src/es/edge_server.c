@@ -15,7 +15,7 @@
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "es/ap_links.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "es/es_inquiry.h"
 #include "es/gateway.h"
 #include "es/session_store.h"

@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "wire/message.h"
 
 #define READ_SIZE   65536

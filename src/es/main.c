@@ -20,7 +20,7 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/policy.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "es/edge_server.h"
 #include "net/link.h"
 #include "net/tls.h"

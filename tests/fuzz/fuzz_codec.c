@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

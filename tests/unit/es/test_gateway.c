@@ -16,7 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "es/gateway.h"
 #include "wire/message.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "es/codec.h"
+#include "codec/codec.h"
 
 /*
  * Codec line - a message is everything up to and with a newline, both ways

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 
 #define LENGTH_MAX (8u << 20)
 

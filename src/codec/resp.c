@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "base/auto.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "wire/message.h"
 
 /*

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "wire/message.h"
 
 /*

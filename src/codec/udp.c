@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/codec.h"
+#include "codec/codec.h"
 
 /*
  * Codec udp - a message is one datagram, both ways; an empty one is a message, too

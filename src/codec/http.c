@@ -2,7 +2,7 @@
 #include <llhttp.h>
 #include <string.h>
 
-#include "es/codec.h"
+#include "codec/codec.h"
 
 /*
  * Codec http - HTTP/1.0 and 1.1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/codec.h"
+#include "codec/codec.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "es/codec.h"
+#include "codec/codec.h"
 
 #define ROUNDS    50000
 #define DEPTH     6 /* hiredis ends at 7 */

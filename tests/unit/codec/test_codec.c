@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
-#include "es/codec.h"
+#include "codec/codec.h"
 #include "wire/message.h"
 
 #define BYTES(text) (text), sizeof(text) - 1
