@@ -13,7 +13,7 @@
 #include "net/link.h"
 
 /* What one session can have under way (WIRE_WINDOW requests of full size), and some more. */
-#define QUEUE_BYTES ((size_t)(WIRE_WINDOW + 8) * WIRE_PAYLOAD_MAX)
+#define QUEUE_BYTES (WIRE_WINDOW_BYTES + (size_t)8 * WIRE_PAYLOAD_MAX)
 
 struct edge_links {
 	struct uv_loop_s *loop;

@@ -72,3 +72,13 @@ void buf_consume(struct buf *b, size_t len)
 	b->head += len;
 	b->len -= len;
 }
+
+void buf_remove(struct buf *b, size_t at, size_t len)
+{
+	uint8_t *bytes = buf_bytes(b);
+
+	if (!len)
+		return;
+	memmove(bytes + at, bytes + at + len, b->len - at - len);
+	b->len -= len;
+}

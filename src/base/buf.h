@@ -56,6 +56,9 @@ int buf_append(struct buf *b, const void *data, size_t len, struct err *err);
 /** buf_consume() - Forget the first @len bytes, at most all there are */
 void buf_consume(struct buf *b, size_t len);
 
+/** buf_remove() - Forget @len bytes that begin at byte @at; both must lie within the buffer */
+void buf_remove(struct buf *b, size_t at, size_t len);
+
 /** buf_bytes() - First held byte; valid until the buffer is changed. Return: never NULL if @len > 0 */
 static inline uint8_t *buf_bytes(const struct buf *b)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "wire/message.h"
 
@@ -38,13 +39,20 @@ const struct codec *codec_find(const char *name)
 	return NULL;
 }
 
-int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec, struct err *err)
+struct codec_comparison codec_comparison_default(void)
+{
+	return (struct codec_comparison){ .ignored = " date age expires " };
+}
+
+int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec,
+		       const struct codec_comparison *comparison, struct err *err)
 {
 	struct codec_exchange *x = calloc(1, sizeof(*x) + codec->state_size);
 
 	if (!x)
 		return err_set(err, -ENOMEM, "codec %s", codec->name);
 	x->codec = codec;
+	x->comparison = comparison ? *comparison : codec_comparison_default();
 	codec_exchange_reset(x);
 	*ret = x;
 	return 0;
@@ -63,6 +71,7 @@ static void start(struct codec_exchange *x, bool answering)
 	x->seen = 0;
 	x->from = 0;
 	x->end = 0;
+	x->digest = DIGEST_START;
 	if (x->codec->start)
 		x->codec->start(x);
 }
@@ -71,6 +80,9 @@ void codec_exchange_reset(struct codec_exchange *x)
 {
 	memset(x->state, 0, x->codec->state_size);
 	x->keep = true;
+	x->own = false;
+	x->first = false;
+	x->effect = CODEC_EFFECT_NONE;
 	x->reason[0] = '\0';
 	start(x, false);
 }
@@ -165,4 +177,15 @@ enum codec_result codec_answer_closed(struct codec_exchange *x)
 		x->result = codec_refuse(x, CODEC_BROKEN,
 					 "the connection ended after %zu bytes of it", x->seen);
 	return x->result;
+}
+
+uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, size_t len)
+{
+	uint64_t digest = x->digest;
+
+	if (x->comparison.none)
+		return 0;
+	if (!x->codec->digests)
+		digest = digest_add(digest, bytes, len) ^ ((uint64_t)len << 32);
+	return digest ? digest : 1;
 }

@@ -32,6 +32,18 @@ struct err;
 #define CODEC_HTTP_HEAD    (64u << 10) /* bytes of an HTTP message before its body */
 #define CODEC_HTTP_INTERIM 16          /* answers 1xx before the real one */
 #define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
+#define CODEC_IGNORED_SIZE 256
+
+/**
+ * struct codec_comparison - What of a service's answers must be equal in both containers (R5)
+ * @none:	nothing
+ * @ignored:	http: headers that may differ, in small letters, each with a space before and behind
+ *		(" date age "); see also codec_comparison_default()
+ */
+struct codec_comparison {
+	bool none;
+	char ignored[CODEC_IGNORED_SIZE];
+};
 
 /** enum codec_result - What is known after a piece */
 enum codec_result {
@@ -39,6 +51,15 @@ enum codec_result {
 	CODEC_DONE,     /* it is complete, see @from and @end of struct codec_exchange */
 	CODEC_BROKEN,   /* this is no message; @reason says why */
 	CODEC_TOO_LONG, /* a limit is passed, @reason says which */
+};
+
+/** enum codec_effect - What a request does to the state of its connection */
+enum codec_effect {
+	CODEC_EFFECT_NONE,
+	CODEC_EFFECT_SETS,   /* something that the same request sets again; the latest counts */
+	CODEC_EFFECT_OPENS,  /* a transaction: what follows is kept on the connection */
+	CODEC_EFFECT_CLOSES, /* it */
+	CODEC_EFFECT_RESETS, /* all of it */
 };
 
 /**
@@ -51,6 +72,14 @@ enum codec_result {
  *		(a length, an interim answer) is not for the user
  * @end:	where the message ends, once it is complete
  * @keep:	the connection may carry another request after this answer
+ * @own:	the request came by a connection of the user's own, and what it leaves there comes
+ *		again with the next (codec_connection); set it after codec_exchange_reset()
+ * @first:	a request ends with the first message (resp: one command, not a pipeline); likewise
+ * @effect:	of the request, if @own is set
+ * @subject:	with CODEC_EFFECT_SETS: what it sets, a number of the codec's own
+ * @comparison:	copied
+ * @digest:	of what is compared of the answer, once it is complete; codecs that know better than
+ *		to compare all bytes add to it
  * @reason:	why the message is refused; or, if the codec knows, what it still waits for
  * @state:	the codec's own, @state_size bytes of it
  */
@@ -62,6 +91,12 @@ struct codec_exchange {
 	size_t from;
 	size_t end;
 	bool keep;
+	bool own;
+	bool first;
+	enum codec_effect effect;
+	int subject;
+	struct codec_comparison comparison;
+	uint64_t digest;
 	char reason[CODEC_REASON_SIZE];
 	max_align_t state[];
 };
@@ -73,6 +108,7 @@ struct codec_exchange {
  * @prefix:	bytes in front of a payload that the user does not see, see codec_prefix()
  * @idle_ms:	an idle connection is not used again after this; 0: always
  * @state_size:	bytes of state
+ * @digests:	the codec computes @digest of an exchange; else it is of all bytes
  * @start:	a message begins; @answering says which. The state is all zero before a request
  * @request:	reads a piece of a request
  * @answer:	reads a piece of an answer
@@ -87,6 +123,7 @@ struct codec {
 	size_t prefix;
 	uint32_t idle_ms;
 	size_t state_size;
+	bool digests;
 	void (*start)(struct codec_exchange *x);
 	enum codec_result (*request)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
 	enum codec_result (*answer)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
@@ -105,15 +142,20 @@ extern const struct codec codec_unknown;
 /** codec_find() - Codec by its name in the catalogue. Return: NULL if there is none */
 const struct codec *codec_find(const char *name);
 
+/** codec_comparison_default() - All is compared, but headers that tell the time. Return: by value */
+struct codec_comparison codec_comparison_default(void);
+
 /**
  * codec_exchange_new() - Create an exchange, ready for a request
  * @ret:	Set on success only; the caller owns it, see codec_exchange_free()
  * @codec:	Codec, borrowed
+ * @comparison:	What is compared, copied; NULL: the default
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
  */
-int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec, struct err *err);
+int codec_exchange_new(struct codec_exchange **ret, const struct codec *codec,
+		       const struct codec_comparison *comparison, struct err *err);
 
 /** codec_exchange_free() - Release it; @x may be NULL. Return: NULL, always */
 struct codec_exchange *codec_exchange_free(struct codec_exchange *x);
@@ -167,6 +209,16 @@ enum codec_result codec_answer(struct codec_exchange *x, const void *bytes, size
 
 /** codec_answer_closed() - The service closed the connection. Return: CODEC_DONE or CODEC_BROKEN */
 enum codec_result codec_answer_closed(struct codec_exchange *x);
+
+/**
+ * codec_answer_digest() - Digest of what is compared of an answer that is complete
+ * @x:		Exchange
+ * @bytes:	The answer as the user gets it: from @from to @end
+ * @len:	Its length
+ *
+ * Return: the digest; 0 if nothing is to be compared
+ */
+uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, size_t len);
 
 /** codec_refuse() - For codecs: say why a message is refused. Return: @result */
 enum codec_result codec_refuse(struct codec_exchange *x, enum codec_result result, const char *fmt,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <llhttp.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "codec/codec.h"
 
 /*
@@ -10,6 +12,9 @@
  * llhttp finds the ends; only this file knows it. It is strict, and where versions of it were too
  * kind to requests made to be read in two ways, struct head is not: lines end with CRLF and nothing
  * else, are not folded, and the first one is not empty. Both look at the same bytes.
+ *
+ * Of an answer, status, headers and body are compared, the body as it is without its chunks. Headers
+ * that say how it travels are not, nor those that the service's catalogue entry names.
  *
  * Not for the user: interim answers (1xx). When they come depends on how the request's bytes were
  * cut into packets, which would make equal containers answer differently.
@@ -24,7 +29,10 @@ struct head {
 	size_t name; /* bytes of the header's name; less than @column once the colon has come */
 };
 
+#define NAME_MAX_COMPARED 64 /* longer names of headers are in no list */
+
 struct http {
+	struct codec_exchange *exchange;
 	llhttp_t parser;
 	const char *refusal; /* of ours */
 	struct head head;
@@ -33,6 +41,9 @@ struct http {
 	bool headers;      /* are complete */
 	bool whole;
 	bool keep;
+	char name[NAME_MAX_COMPARED + 3]; /* of a header, between two spaces, in small letters */
+	size_t name_length;
+	bool compared; /* the header that is being read */
 	size_t interim;
 	size_t begun; /* where the answer that is being read begins */
 };
@@ -63,6 +74,7 @@ static int on_headers(llhttp_t *parser)
 		h->refusal = "it switches to another protocol";
 	if (h->refusal)
 		return -1;
+	h->exchange->digest = digest_add(h->exchange->digest, &status, sizeof(status));
 	if (request) {
 		h->head_only = parser->method == HTTP_HEAD;
 		return 0;
@@ -70,6 +82,57 @@ static int on_headers(llhttp_t *parser)
 	/* 1: without a body, whatever its headers say */
 	return h->head_only || status / 100 == 1 || status == HTTP_STATUS_NO_CONTENT ||
 	       status == HTTP_STATUS_NOT_MODIFIED;
+}
+
+static int on_field(llhttp_t *parser, const char *at, size_t len)
+{
+	struct http *h = parser->data;
+
+	for (size_t i = 0; i < len; i++) {
+		if (h->name_length < NAME_MAX_COMPARED)
+			h->name[1 + h->name_length] = (char)tolower((unsigned char)at[i]);
+		h->name_length++;
+	}
+	return 0;
+}
+
+/* How an answer travels is between the service and us: both containers mean the same by it. */
+static const char travelling[] = " connection keep-alive transfer-encoding content-length trailer ";
+
+static int on_field_end(llhttp_t *parser)
+{
+	struct http *h = parser->data;
+	struct codec_exchange *x = h->exchange;
+	size_t length = h->name_length;
+
+	h->compared = true;
+	h->name_length = 0;
+	if (length > NAME_MAX_COMPARED)
+		return 0;
+	h->name[0] = ' ';
+	h->name[1 + length] = ' ';
+	h->name[2 + length] = '\0';
+	h->compared = !strstr(travelling, h->name) && !strstr(x->comparison.ignored, h->name);
+	if (h->compared)
+		x->digest = digest_add(x->digest, h->name, length + 2);
+	return 0;
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t len)
+{
+	struct http *h = parser->data;
+
+	if (h->compared)
+		h->exchange->digest = digest_add(h->exchange->digest, at, len);
+	return 0;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t len)
+{
+	struct http *h = parser->data;
+
+	h->exchange->digest = digest_add(h->exchange->digest, at, len);
+	return 0;
 }
 
 static int on_message(llhttp_t *parser)
@@ -82,7 +145,11 @@ static int on_message(llhttp_t *parser)
 }
 
 static const llhttp_settings_t settings = {
+	.on_header_field = on_field,
+	.on_header_field_complete = on_field_end,
+	.on_header_value = on_value,
 	.on_headers_complete = on_headers,
+	.on_body = on_body,
 	.on_message_complete = on_message,
 };
 
@@ -92,12 +159,15 @@ static void begin(struct http *h, llhttp_type_t type)
 	h->parser.data = h;
 	h->headers = false;
 	h->whole = false;
+	h->name_length = 0;
+	h->exchange->digest = DIGEST_START;
 }
 
 static void http_start(struct codec_exchange *x)
 {
 	struct http *h = (struct http *)x->state;
 
+	h->exchange = x;
 	if (x->answering)
 		h->keep_request = h->keep;
 	h->interim = 0;
@@ -260,6 +330,7 @@ const struct codec codec_http = {
 	/* less than what common servers wait before they close one: its end must not meet a request */
 	.idle_ms = 1000,
 	.state_size = sizeof(struct http),
+	.digests = true,
 	.start = http_start,
 	.request = http_request,
 	.answer = http_answer,

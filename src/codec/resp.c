@@ -13,29 +13,52 @@
  * command; there is one answer to each, and together they are the answer. The service reads
  * commands as Redis does, only stricter: whatever Redis would skip or guess is refused.
  *
- * Commands whose answers do not come one to a command, and those that leave something on the
- * connection (which ends at a cut, the container lives on), are refused by name.
+ * Refused by name are commands whose answers do not come one to a command, those that wait for
+ * another (requests of a session run one at a time, so it would wait for ever), and those that leave
+ * something on the connection, which ends at a cut while the container lives on. Of the latter,
+ * some are taken from a user's own connection: what they leave can be made again (codec_connection).
  */
 
 #define WORD_SIZE   16 /* longer words are no names in the table */
 #define NUMBER_SIZE 20 /* of 64 bits in decimal, with a sign */
 #define WORDS       2  /* of a command that are looked at */
 
+/* what a command does to its connection; 0: nothing */
+enum effect {
+	STREAMS = 1, /* its answers do not come one to a command */
+	WAITS,
+	LEAVES, /* something that cannot be made again */
+	THIRD,  /* answers of another version of the protocol */
+	SETS,   /* something that the same command sets again; the latest of each counts */
+};
+
 static const struct {
 	const char *word[WORDS]; /* the second may be NULL: any */
-	const char *reason;
-} refused[] = {
-#define STREAM "its answers do not come one to a command"
-#define STATE  "what it leaves on the connection is lost when the container moves"
-	{ { "SUBSCRIBE" }, STREAM },    { { "PSUBSCRIBE" }, STREAM },
-	{ { "SSUBSCRIBE" }, STREAM },   { { "UNSUBSCRIBE" }, STREAM },
-	{ { "PUNSUBSCRIBE" }, STREAM }, { { "SUNSUBSCRIBE" }, STREAM },
-	{ { "MONITOR" }, STREAM },      { { "SYNC" }, STREAM },
-	{ { "PSYNC" }, STREAM },        { { "CLIENT", "REPLY" }, STREAM },
-	{ { "SHUTDOWN" }, STREAM },     { { "SELECT" }, STATE },
-	{ { "AUTH" }, STATE },          { { "HELLO" }, STATE },
-	{ { "WATCH" }, STATE },         { { "CLIENT", "TRACKING" }, STATE },
-	{ { "READONLY" }, STATE },      { { "ASKING" }, STATE },
+	enum effect effect;
+} special[] = {
+	{ { "SUBSCRIBE" }, STREAMS },    { { "PSUBSCRIBE" }, STREAMS },
+	{ { "SSUBSCRIBE" }, STREAMS },   { { "UNSUBSCRIBE" }, STREAMS },
+	{ { "PUNSUBSCRIBE" }, STREAMS }, { { "SUNSUBSCRIBE" }, STREAMS },
+	{ { "MONITOR" }, STREAMS },      { { "SYNC" }, STREAMS },
+	{ { "PSYNC" }, STREAMS },        { { "CLIENT", "REPLY" }, STREAMS },
+	{ { "SHUTDOWN" }, STREAMS },     { { "BLPOP" }, WAITS },
+	{ { "BRPOP" }, WAITS },          { { "BRPOPLPUSH" }, WAITS },
+	{ { "BLMOVE" }, WAITS },         { { "BLMPOP" }, WAITS },
+	{ { "BZPOPMIN" }, WAITS },       { { "BZPOPMAX" }, WAITS },
+	{ { "BZMPOP" }, WAITS },         { { "WAIT" }, WAITS },
+	{ { "WAITAOF" }, WAITS },        { { "XREAD", "BLOCK" }, WAITS },
+	{ { "WATCH" }, LEAVES },         { { "CLIENT", "TRACKING" }, LEAVES },
+	{ { "READONLY" }, LEAVES },      { { "ASKING" }, LEAVES },
+	{ { "HELLO", "3" }, THIRD },     { { "HELLO" }, SETS },
+	{ { "SELECT" }, SETS },          { { "AUTH" }, SETS },
+};
+
+static const char *const reasons[] = {
+	[STREAMS] = "its answers do not come one to a command",
+	[WAITS] = "it may wait for another request, and they run one at a time",
+	[LEAVES] = "what it leaves on the connection is lost when the container moves",
+	[THIRD] = "answers of RESP3 are not known to this codec",
+	[SETS] = "what it leaves on the connection is lost when the container moves",
 };
 
 enum step {
@@ -145,23 +168,35 @@ static enum codec_result end_command(struct codec_exchange *x)
 {
 	struct resp *p = (struct resp *)x->state;
 
-	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-		const char *second = refused[i].word[1];
+	for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
+		const char *second = special[i].word[1];
 
-		if (word_is(p, 0, refused[i].word[0]) && (!second || word_is(p, 1, second)))
-			return codec_refuse(x, CODEC_BROKEN, "command %s%s%s: %s",
-					    refused[i].word[0], second ? " " : "",
-					    second ? second : "", refused[i].reason);
+		if (!word_is(p, 0, special[i].word[0]) || (second && !word_is(p, 1, second)))
+			continue;
+		if (x->own && special[i].effect == SETS) {
+			x->effect = CODEC_EFFECT_SETS;
+			x->subject = (int)i;
+			break;
+		}
+		return codec_refuse(x, CODEC_BROKEN, "command %s%s%s: %s", special[i].word[0],
+				    second ? " " : "", second ? second : "",
+				    reasons[special[i].effect]);
 	}
-	if (word_is(p, 0, "MULTI"))
+	if (word_is(p, 0, "MULTI")) {
 		p->open = true;
-	else if (word_is(p, 0, "EXEC") || word_is(p, 0, "DISCARD") || word_is(p, 0, "RESET"))
+		x->effect = CODEC_EFFECT_OPENS;
+	} else if (word_is(p, 0, "EXEC") || word_is(p, 0, "DISCARD")) {
 		p->open = false;
+		x->effect = CODEC_EFFECT_CLOSES;
+	} else if (word_is(p, 0, "RESET")) {
+		p->open = false;
+		x->effect = CODEC_EFFECT_RESETS;
+	}
 	p->commands++;
 	p->step = AT_START;
 	p->at_word = 0;
 	memset(p->length, 0, sizeof(p->length));
-	if (!p->open)
+	if (!p->open || x->own)
 		return CODEC_DONE;
 	/* one that goes on in another request could fall apart at a cut */
 	return codec_refuse(x, CODEC_MORE, "MULTI without EXEC or DISCARD in the same request");
@@ -275,10 +310,16 @@ static enum codec_result resp_request(struct codec_exchange *x, const uint8_t *b
 {
 	enum codec_result r = x->result;
 
+	if (r == CODEC_DONE && x->first)
+		return r;
 	for (size_t i = 0; i < len; i++) {
 		r = take_request(x, bytes[i]);
 		if (r == CODEC_BROKEN || r == CODEC_TOO_LONG)
 			return r;
+		if (r == CODEC_DONE && x->first) {
+			x->end = x->seen + i + 1;
+			return r;
+		}
 	}
 	x->end = x->seen + len;
 	return r;

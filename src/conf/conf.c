@@ -2,6 +2,7 @@
 #include "conf/conf.h"
 
 #include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -81,6 +82,7 @@ static const struct setting settings[] = {
 	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
 	{ "service", ES, ES,
 	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = \"replay\"] "
+	  "[compare = \"answers|none\"] [compare_ignore = {}] "
 	  "[method = \"auto|complete|partial\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
@@ -376,15 +378,35 @@ static int on_registries(cfg_t *cfg, cfg_opt_t *opt)
 	return on_top_level(cfg, opt) < 0 ? -1 : on_list(cfg, opt);
 }
 
-static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
+static int on_service_compare(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = last_string(opt);
 
-	if (on_top_level(cfg, opt) < 0)
-		return -1;
 	if (word_index(comparisons, ARRAY_SIZE(comparisons), s) >= 0)
 		return 0;
 	return mistake(cfg, "compare = \"%.80s\": want \"answers\" or \"none\"", s);
+}
+
+static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return on_top_level(cfg, opt) < 0 ? -1 : on_service_compare(cfg, opt);
+}
+
+static int on_compare_ignore(cfg_t *cfg, cfg_opt_t *opt)
+{
+	size_t length = 2;
+
+	for (unsigned int i = 0; i < cfg_opt_size(opt); i++) {
+		const char *s = cfg_opt_getnstr(opt, i);
+
+		if (!s || !*s || strpbrk(s, " \t:"))
+			return mistake(cfg, "compare_ignore \"%.80s\": want the name of a header",
+				       s ? s : "");
+		length += 1 + strlen(s);
+	}
+	if (length > CONF_IGNORE_SIZE)
+		return mistake(cfg, "compare_ignore: at most %d characters", CONF_IGNORE_SIZE - 2);
+	return 0;
 }
 
 static int on_list(cfg_t *cfg, cfg_opt_t *opt)
@@ -572,6 +594,23 @@ static void copy_radio(struct conf_radio *to, cfg_t *cfg)
 			radio ? cfg_getfloat(radio, radio_table[i].name) : radio_table[i].standard;
 }
 
+/* A header is looked for in it with the spaces around it, in small letters. */
+static void copy_ignored(char to[CONF_IGNORE_SIZE], cfg_t *from)
+{
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < cfg_size(from, "compare_ignore"); i++) {
+		const char *name = cfg_getnstr(from, "compare_ignore", i);
+
+		to[at++] = ' ';
+		for (; *name; name++)
+			to[at++] = (char)tolower((unsigned char)*name);
+	}
+	if (at)
+		to[at++] = ' ';
+	to[at] = '\0';
+}
+
 static int copy_services(struct conf *c, cfg_t *cfg)
 {
 	unsigned int n = cfg_size(cfg, "service");
@@ -593,6 +632,9 @@ static int copy_services(struct conf *c, cfg_t *cfg)
 						       cfg_getstr(from, "codec"));
 		s->method = (enum conf_method)word_index(methods, ARRAY_SIZE(methods),
 							 cfg_getstr(from, "method"));
+		s->compare = word_index(comparisons, ARRAY_SIZE(comparisons),
+					cfg_getstr(from, "compare")) == 1;
+		copy_ignored(s->compare_ignore, from);
 		r = copy_string(&s->image, cfg_getstr(from, "image"));
 		if (r == 0)
 			r = copy_list(&s->env, from, "env");
@@ -814,6 +856,8 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	(void)cfg_set_validate_func(cfg, "service|port", on_port);
 	(void)cfg_set_validate_func(cfg, "service|codec", on_codec);
 	(void)cfg_set_validate_func(cfg, "service|sync", on_sync);
+	(void)cfg_set_validate_func(cfg, "service|compare", on_service_compare);
+	(void)cfg_set_validate_func(cfg, "service|compare_ignore", on_compare_ignore);
 	(void)cfg_set_validate_func(cfg, "service|method", on_method);
 	(void)cfg_set_validate_func(cfg, "profile", on_profile);
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
@@ -895,6 +939,8 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_INT("port", 0, CFGF_NONE),
 		CFG_STR("codec", "frame", CFGF_NONE),
 		CFG_STR("sync", "replay", CFGF_NONE),
+		CFG_STR("compare", "answers", CFGF_NONE),
+		CFG_STR_LIST("compare_ignore", NULL, CFGF_NONE),
 		CFG_STR("method", "auto", CFGF_NONE),
 		CFG_INT("memory_mb", 0, CFGF_NONE),
 		CFG_INT("cpu_millis", 0, CFGF_NONE),

@@ -82,6 +82,8 @@ struct conf_radio {
 	double dwell_ms;
 };
 
+#define CONF_IGNORE_SIZE 256 /* of a list of headers, as text */
+
 /** enum conf_codec - Where a message of a service ends */
 enum conf_codec {
 	CONF_CODEC_FRAME, /* 4-byte big-endian length, then payload, over TCP */
@@ -117,6 +119,9 @@ enum conf_profile {
  * @port:		Port in the container
  * @codec:		See enum conf_codec
  * @sync:		See enum conf_sync
+ * @compare:		Both containers must answer alike before one takes over (R5)
+ * @compare_ignore:	HTTP headers that may differ, in small letters, a space before and behind
+ *			each; empty: the codec's own list
  * @method:		See enum conf_method
  * @memory_bytes:	Limit, 0: none
  * @cpu_millis:		Limit in thousandths of a CPU, 0: none
@@ -130,6 +135,8 @@ struct conf_service {
 	uint16_t port;
 	enum conf_codec codec;
 	enum conf_sync sync;
+	bool compare;
+	char compare_ignore[CONF_IGNORE_SIZE];
 	enum conf_method method;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;

@@ -9,10 +9,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-#define HEADER_SIZE 16
+#define HEADER_SIZE 24
 
 struct answer {
 	uint64_t number;
+	uint64_t digest;
 	enum wire_status status;
 	uint8_t *bytes; /* owned */
 	size_t len;
@@ -23,6 +24,7 @@ struct answer_cache {
 	struct answer answer[WIRE_WINDOW];
 	size_t first;
 	size_t count;
+	size_t bytes;
 };
 
 static struct answer *answer_at(const struct answer_cache *cache, size_t i)
@@ -49,33 +51,45 @@ struct answer_cache *answer_cache_free(struct answer_cache *cache)
 	return NULL;
 }
 
-int answer_cache_put(struct answer_cache *cache, uint64_t number, enum wire_status status,
-		     const void *bytes, size_t len, struct err *err)
+int answer_cache_put(struct answer_cache *cache, const struct wire_data *answer, struct err *err)
 {
-	if (cache->count && answer_at(cache, cache->count - 1)->number >= number)
+	size_t len = answer->len;
+
+	if (cache->count && answer_at(cache, cache->count - 1)->number >= answer->number)
 		return err_set(err, -EINVAL, "answer %llu stored out of order",
-			       (unsigned long long)number);
+			       (unsigned long long)answer->number);
 	uint8_t *copy = malloc(len ? len : 1);
 	if (!copy)
 		return err_set(err, -ENOMEM, "store an answer of %zu bytes", len);
 	if (len)
-		memcpy(copy, bytes, len);
-	if (number > WIRE_WINDOW)
-		answer_cache_trim(cache, number - WIRE_WINDOW);
-	*answer_at(cache, cache->count++) = (struct answer){ number, status, copy, len };
+		memcpy(copy, answer->bytes, len);
+	if (answer->number > WIRE_WINDOW)
+		answer_cache_trim(cache, answer->number - WIRE_WINDOW);
+	*answer_at(cache, cache->count++) = (struct answer){ .number = answer->number,
+							     .digest = answer->digest,
+							     .status = answer->status,
+							     .bytes = copy,
+							     .len = len };
+	cache->bytes += len;
 	return 0;
 }
 
 int answer_cache_get(const struct answer_cache *cache, uint64_t number, struct wire_data *ret)
 {
+	/* numbers come without gaps nearly always, so the first guess nearly always holds */
+	uint64_t first = cache->count ? answer_at(cache, 0)->number : 0;
+	size_t guess = number >= first && number - first < cache->count ? number - first : 0;
+
 	for (size_t i = 0; i < cache->count; i++) {
-		const struct answer *a = answer_at(cache, i);
+		const struct answer *a = answer_at(cache, (guess + i) % cache->count);
 
 		if (a->number != number)
 			continue;
-		*ret = (struct wire_data){
-			.number = number, .status = a->status, .bytes = a->bytes, .len = a->len
-		};
+		*ret = (struct wire_data){ .number = number,
+					   .digest = a->digest,
+					   .status = a->status,
+					   .bytes = a->bytes,
+					   .len = a->len };
 		return 0;
 	}
 	return ANSWER_CACHE_E_ABSENT;
@@ -84,6 +98,7 @@ int answer_cache_get(const struct answer_cache *cache, uint64_t number, struct w
 void answer_cache_trim(struct answer_cache *cache, uint64_t ack)
 {
 	while (cache->count && answer_at(cache, 0)->number <= ack) {
+		cache->bytes -= answer_at(cache, 0)->len;
 		free(answer_at(cache, 0)->bytes);
 		cache->first = (cache->first + 1) % WIRE_WINDOW;
 		cache->count--;
@@ -93,6 +108,11 @@ void answer_cache_trim(struct answer_cache *cache, uint64_t ack)
 size_t answer_cache_count(const struct answer_cache *cache)
 {
 	return cache->count;
+}
+
+size_t answer_cache_bytes(const struct answer_cache *cache)
+{
+	return cache->bytes;
 }
 
 uint64_t answer_cache_highest(const struct answer_cache *cache)
@@ -109,8 +129,9 @@ int answer_cache_encode(const struct answer_cache *cache, struct buf *out, struc
 		uint8_t header[HEADER_SIZE];
 
 		put_be64(header, a->number);
-		put_be32(header + 8, (uint32_t)a->status);
-		put_be32(header + 12, (uint32_t)a->len);
+		put_be64(header + 8, a->digest);
+		put_be32(header + 16, (uint32_t)a->status);
+		put_be32(header + 20, (uint32_t)a->len);
 		r = buf_append(out, header, sizeof(header), err);
 		if (r == 0)
 			r = buf_append(out, a->bytes, a->len, err);
@@ -132,23 +153,25 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 	while (len) {
 		if (len < HEADER_SIZE)
 			return err_set(err, -EPROTO, "answer cache ends inside a header");
-		uint64_t number = get_be64(at);
-		uint32_t status = get_be32(at + 8);
-		uint32_t size = get_be32(at + 12);
+		const struct wire_data answer = { .number = get_be64(at),
+						  .digest = get_be64(at + 8),
+						  .status = get_be32(at + 16),
+						  .bytes = at + HEADER_SIZE,
+						  .len = get_be32(at + 20) };
 
-		if (size > WIRE_PAYLOAD_MAX || size > len - HEADER_SIZE)
-			return err_set(err, -EPROTO, "answer cache: answer of %u bytes, limit %u",
-				       size, WIRE_PAYLOAD_MAX);
-		if (!number)
+		if (answer.len > WIRE_PAYLOAD_MAX || answer.len > len - HEADER_SIZE)
+			return err_set(err, -EPROTO, "answer cache: answer of %zu bytes, limit %u",
+				       answer.len, WIRE_PAYLOAD_MAX);
+		if (!answer.number)
 			return err_set(err, -EPROTO, "answer cache: number 0");
-		if (status != WIRE_OK && status != WIRE_E_IN_DOUBT && status != WIRE_E_PROTOCOL)
-			return err_set(err, -EPROTO, "answer cache: status %u", status);
-		r = answer_cache_put(cache, number, (enum wire_status)status, at + HEADER_SIZE,
-				     size, err);
+		if (answer.status != WIRE_OK && answer.status != WIRE_E_IN_DOUBT &&
+		    answer.status != WIRE_E_PROTOCOL)
+			return err_set(err, -EPROTO, "answer cache: status %u", answer.status);
+		r = answer_cache_put(cache, &answer, err);
 		if (r < 0)
 			return r == -EINVAL ? err_wrap(err, -EPROTO, "answer cache") : r;
-		at += HEADER_SIZE + size;
-		len -= HEADER_SIZE + size;
+		at += HEADER_SIZE + answer.len;
+		len -= HEADER_SIZE + answer.len;
 	}
 	*ret = TAKE_PTR(cache);
 	return 0;

@@ -10,7 +10,7 @@
  * travels with the session (R2), in this form, all numbers big-endian:
  *
  *   for each answer, lowest number first:
- *   u64 number, u32 status, u32 length, then length bytes
+ *   u64 number, u64 digest, u32 status, u32 length, then length bytes
  */
 
 #include <stddef.h>
@@ -39,10 +39,8 @@ AUTO_DEFINE(answer_cache)
 /**
  * answer_cache_put() - Store the answer of the request executed last
  * @cache:	Cache
- * @number:	Higher than every number stored before
- * @status:	WIRE_OK, WIRE_E_IN_DOUBT or WIRE_E_PROTOCOL
- * @bytes:	Answer, copied
- * @len:	Length of @bytes, at most WIRE_PAYLOAD_MAX
+ * @answer:	Number, higher than every one stored before, status (WIRE_OK, WIRE_E_IN_DOUBT or
+ *		WIRE_E_PROTOCOL), digest, and bytes, which are copied
  * @err:	Filled in on failure
  *
  * Answers that are WIRE_WINDOW numbers older are forgotten: their MUD has them, or it could not have
@@ -50,14 +48,13 @@ AUTO_DEFINE(answer_cache)
  *
  * Return: 0, -EINVAL for a number that is not higher, or -ENOMEM
  */
-int answer_cache_put(struct answer_cache *cache, uint64_t number, enum wire_status status,
-		     const void *bytes, size_t len, struct err *err);
+int answer_cache_put(struct answer_cache *cache, const struct wire_data *answer, struct err *err);
 
 /**
  * answer_cache_get() - Look an answer up
  * @cache:	Cache
  * @number:	Number of the request
- * @ret:	Number, status and bytes (borrowed until the cache is changed), set on success only
+ * @ret:	Number, status, digest and bytes (borrowed until the cache is changed), set on success only
  *
  * Return: 0, or ANSWER_CACHE_E_ABSENT
  */
@@ -68,6 +65,9 @@ void answer_cache_trim(struct answer_cache *cache, uint64_t ack);
 
 /** answer_cache_count() - Answers held, at most WIRE_WINDOW */
 size_t answer_cache_count(const struct answer_cache *cache);
+
+/** answer_cache_bytes() - Bytes of the answers held */
+size_t answer_cache_bytes(const struct answer_cache *cache);
 
 /** answer_cache_highest() - Number of the newest answer held, 0 if none is */
 uint64_t answer_cache_highest(const struct answer_cache *cache);

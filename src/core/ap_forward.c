@@ -17,10 +17,29 @@ static void send_copy(struct ap_session *s, const struct ap_edge *e, const struc
 	struct wire_message m = ap_session_command(s, WIRE_REQUEST);
 
 	m.epoch = e->epoch;
-	m.data = (struct wire_data){
-		.number = c->number, .ack = c->ack, .bytes = c->bytes, .len = c->len
-	};
+	m.data = (struct wire_data){ .number = c->number,
+				     .ack = c->ack,
+				     .preamble = c->preamble,
+				     .connection = c->connection,
+				     .bytes = c->bytes,
+				     .len = c->len };
 	ap_session_tell(s, e, &m);
+}
+
+/* What is under way to an edge server has a limit in bytes too (R9). */
+static bool fits_under_way(struct ap_session *s, const struct ap_edge *e,
+			   const struct replay_copy *next)
+{
+	size_t bytes = next->len;
+
+	if (e->fed - e->answered < WIRE_WINDOW_BYTES / WIRE_PAYLOAD_MAX)
+		return true;
+	for (uint64_t n = e->answered + 1; n <= e->fed; n++) {
+		const struct replay_copy *c = replay_buffer_find(s->copies, n);
+
+		bytes += c ? c->len : 0;
+	}
+	return bytes <= WIRE_WINDOW_BYTES;
 }
 
 static void feed_edge(struct ap_session *s, struct ap_edge *e, uint64_t through)
@@ -34,7 +53,7 @@ static void feed_edge(struct ap_session *s, struct ap_edge *e, uint64_t through)
 	while (e->fed < through && e->fed < e->answered + WIRE_WINDOW) {
 		struct replay_copy *c = replay_buffer_find(s->copies, e->fed + 1);
 
-		if (!c)
+		if (!c || !fits_under_way(s, e, c))
 			return;
 		send_copy(s, e, c);
 		e->fed++;
@@ -210,6 +229,8 @@ static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
 	if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY] ||
 	    c->digest[REPLAY_SOURCE] == c->digest[REPLAY_COPY] || !s->node->policy.compare)
 		return true;
+	if (!c->digest[REPLAY_SOURCE] || !c->digest[REPLAY_COPY])
+		return true; /* the service's answers are not to be compared */
 	ap_handoff_diverged(s, now, c->number, c->in_doubt);
 	return false;
 }
@@ -231,7 +252,7 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 
 		c->has_digest[side] = true;
 		c->in_doubt |= m->data.status == WIRE_E_IN_DOUBT;
-		c->digest[side] = replay_digest(&m->data);
+		c->digest[side] = m->data.digest;
 		if (!compare(s, now, c)) {
 			/* the attempt was dropped: what belongs to it is no more */
 			c = replay_buffer_find(s->copies, m->data.number);
@@ -257,6 +278,7 @@ void ap_forward_release(struct ap_session *s, struct ap_edge *e)
 
 	for (; n <= e->answered && (c = replay_buffer_find(s->copies, n)); n++) {
 		struct wire_data answer = { .number = n,
+					    .digest = c->answer_digest,
 					    .status = c->answer_status,
 					    .bytes = c->answer,
 					    .len = c->answer_len };

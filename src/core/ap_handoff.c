@@ -14,8 +14,9 @@
 #include "core/ap_session.h"
 #include "core/replay_buffer.h"
 
-#define DIVERGENCES_MAX 3 /* a doubt at the source may look like one; three do not */
-#define FINDING_ROUNDS  3 /* authority may move while we ask: one round alone can miss it */
+#define DIVERGENCES_MAX 3  /* a doubt at the source may look like one; three do not */
+#define CLOSE_BEHIND    16 /* requests that a copy may lack when the source is fenced */
+#define FINDING_ROUNDS  3  /* authority may move while we ask: one round alone can miss it */
 
 static bool gone(const struct ap_edge *e)
 {
@@ -452,7 +453,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 		return;
 	}
 	bool caught_up =
-		dest->answered >= source->answered && dest->answered + WIRE_WINDOW / 4 >= highest;
+		dest->answered >= source->answered && dest->answered + CLOSE_BEHIND >= highest;
 	if (caught_up || gone(source) || replay_buffer_half_full(s->copies) ||
 	    now >= s->since + s->node->policy.catch_up_ms)
 		start_fencing(s, now);

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "core/answer_cache.h"
+#include "core/replay_buffer.h"
 #include "core/es_session.h"
 
 int es_node_new(struct es_node **ret, const char *name, const struct policy *policy, proof_fn proof,
@@ -436,7 +437,9 @@ static void settle_doubt(struct es_session *s)
 	if (!s->record.started)
 		return;
 	es_session_say(s, "IN DOUBT", s->record.started, "the program restarted while it ran");
-	if (answer_cache_put(s->cache, s->record.started, WIRE_E_IN_DOUBT, NULL, 0, NULL) != 0)
+	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
+	answer.digest = replay_digest(&answer);
+	if (answer_cache_put(s->cache, &answer, NULL) != 0)
 		es_session_say(s, "ANSWER NOT KEPT", s->record.started, "in doubt");
 	s->record.executed = s->record.started;
 	s->record.started = 0;

@@ -110,8 +110,8 @@ struct es_node_ops {
 	bool (*service_known)(void *ctx, const char *service);
 	void (*create_container)(void *ctx, uint64_t session, uint32_t epoch, const char *service);
 	void (*remove_container)(void *ctx, uint64_t session, uint32_t epoch);
-	void (*execute)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
-			const void *bytes, size_t len);
+	void (*execute)(void *ctx, uint64_t session, uint32_t epoch,
+			const struct wire_data *request);
 	void (*migrate)(void *ctx, const struct es_migration_order *order);
 	void (*take_cut)(void *ctx, uint64_t session, uint64_t number,
 			 const struct answer_cache *cache);
@@ -197,12 +197,10 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
  * @now:	Time, milliseconds
  * @session:	Session
  * @epoch:	Epoch given to execute
- * @number:	Number given to execute
- * @bytes:	Answer, borrowed
- * @len:	Its length
+ * @answer:	Number given to execute, status WIRE_OK, bytes, borrowed, and their digest (R5)
  */
 void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		      uint64_t number, const void *bytes, size_t len);
+		      const struct wire_data *answer);
 
 /**
  * es_node_in_doubt() - The connection broke while the container had request @number

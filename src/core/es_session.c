@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/state_table.h"
 #include "core/answer_cache.h"
+#include "core/replay_buffer.h"
 
 #define MAY(state) STATE_BIT(WIRE_ES_##state)
 
@@ -157,6 +158,7 @@ void es_session_clear_pending(struct es_session *s)
 		s->pending[i] = (struct es_pending){ 0 };
 	}
 	s->pending_count = 0;
+	s->pending_bytes = 0;
 }
 
 void es_session_drop_container(struct es_session *s)
@@ -213,6 +215,19 @@ static void take_cut(struct es_session *s)
 	s->node->ops->take_cut(s->node->ctx, s->record.session, s->record.executed, s->cache);
 }
 
+static void execute(struct es_session *s, const struct es_pending *p)
+{
+	const struct wire_data request = { .number = p->number,
+					   .preamble = p->preamble,
+					   .connection = p->connection,
+					   .bytes = p->bytes,
+					   .len = p->len };
+
+	s->record.started = p->number;
+	es_session_persist(s, ES_PERSIST_STARTED);
+	s->node->ops->execute(s->node->ctx, s->record.session, s->record.container_epoch, &request);
+}
+
 void es_session_pump(struct es_session *s, uint64_t now)
 {
 	uint64_t next = s->record.executed + 1;
@@ -227,10 +242,9 @@ void es_session_pump(struct es_session *s, uint64_t now)
 		return;
 	}
 	if (p->number == next && !(s->fencing && next > s->fence_after)) {
-		s->record.started = next;
-		es_session_persist(s, ES_PERSIST_STARTED);
-		s->node->ops->execute(s->node->ctx, s->record.session, s->record.container_epoch,
-				      next, p->bytes, p->len);
+		if (answer_cache_bytes(s->cache) + WIRE_PAYLOAD_MAX > WIRE_WINDOW_BYTES)
+			return; /* the MUD confirms answers with its next request, or the same again */
+		execute(s, p);
 		return;
 	}
 	/* whatever FENCE allowed and is not here will be executed by CT-y alone */
@@ -255,7 +269,7 @@ static void keep_request(struct es_session *s, const struct wire_data *d)
 {
 	struct es_pending *p = &s->pending[d->number % WIRE_WINDOW];
 
-	if (p->number == d->number)
+	if (p->number == d->number || s->pending_bytes + d->len > WIRE_WINDOW_BYTES)
 		return;
 	uint8_t *bytes = malloc(d->len ? d->len : 1);
 	if (!bytes) {
@@ -268,7 +282,12 @@ static void keep_request(struct es_session *s, const struct wire_data *d)
 		memcpy(bytes, d->bytes, d->len);
 	free(p->bytes);
 	s->pending_count += p->number == 0;
-	*p = (struct es_pending){ d->number, bytes, d->len };
+	s->pending_bytes += d->len - p->len;
+	*p = (struct es_pending){ .number = d->number,
+				  .preamble = d->preamble,
+				  .connection = d->connection,
+				  .bytes = bytes,
+				  .len = d->len };
 }
 
 static void on_request(struct es_session *s, uint64_t now, const struct wire_message *m)
@@ -304,11 +323,11 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
 	s->record.started = 0;
 	s->record.executed = answer->number;
+	s->pending_bytes -= p->len;
 	free(p->bytes);
 	*p = (struct es_pending){ 0 };
 	s->pending_count--;
-	if (answer_cache_put(s->cache, answer->number, answer->status, answer->bytes, answer->len,
-			     NULL) != 0)
+	if (answer_cache_put(s->cache, answer, NULL) != 0)
 		es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes", answer->len);
 	es_session_persist(s, ES_PERSIST_ANSWER);
 	send_answer(s, answer);
@@ -316,11 +335,9 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 }
 
 void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		      uint64_t number, const void *bytes, size_t len)
+		      const struct wire_data *answer)
 {
-	struct wire_data answer = { .number = number, .bytes = bytes, .len = len };
-
-	finish(node, now, session, epoch, &answer);
+	finish(node, now, session, epoch, answer);
 }
 
 void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
@@ -328,6 +345,7 @@ void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint
 {
 	struct wire_data answer = { .number = number, .status = WIRE_E_IN_DOUBT };
 
+	answer.digest = replay_digest(&answer);
 	finish(node, now, session, epoch, &answer);
 }
 
@@ -341,6 +359,7 @@ void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint3
 		.len = strlen(reason),
 	};
 
+	answer.digest = replay_digest(&answer);
 	finish(node, now, session, epoch, &answer);
 }
 

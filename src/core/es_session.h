@@ -11,6 +11,8 @@
 /** struct es_pending - A request waiting for its turn; number n has slot n % WIRE_WINDOW */
 struct es_pending {
 	uint64_t number; /* 0: the slot is free */
+	uint32_t preamble;
+	uint32_t connection;
 	uint8_t *bytes;
 	size_t len;
 };
@@ -27,6 +29,7 @@ struct es_pending {
  * @cache:		answers the MUD may still want
  * @pending:		requests not yet executed
  * @pending_count:	how many
+ * @pending_bytes:	and their size
  * @held:		nothing is executed: a cut is wanted or being taken
  * @cutting:		take_cut was called, its end is awaited
  * @held_since:		when @held began
@@ -49,6 +52,7 @@ struct es_session {
 	struct answer_cache *cache;
 	struct es_pending pending[WIRE_WINDOW];
 	size_t pending_count;
+	size_t pending_bytes;
 	bool held;
 	bool cutting;
 	uint64_t held_since;

@@ -13,6 +13,8 @@
 /* a request on its way; the slot of number n is n % WIRE_WINDOW */
 struct outstanding {
 	uint64_t number; /* 0: the slot is free */
+	uint32_t connection;
+	uint32_t preamble;
 	uint8_t *bytes;
 	size_t len;
 	bool answered; /* but one before it is not */
@@ -33,6 +35,7 @@ struct mud_session {
 	struct outstanding slot[WIRE_WINDOW];
 	uint64_t next;
 	uint64_t ack; /* every answer up to this number is here */
+	size_t bytes; /* of the requests after it */
 	uint64_t retry_at;
 	struct policy policy;
 	proof_fn proof;
@@ -143,9 +146,12 @@ static void send_request(struct mud_session *s, const struct outstanding *o)
 {
 	struct wire_message m = message(s, WIRE_REQUEST);
 
-	m.data = (struct wire_data){
-		.number = o->number, .ack = s->ack, .bytes = o->bytes, .len = o->len
-	};
+	m.data = (struct wire_data){ .number = o->number,
+				     .ack = s->ack,
+				     .preamble = o->preamble,
+				     .connection = o->connection,
+				     .bytes = o->bytes,
+				     .len = o->len };
 	s->ops->to_ap(s->ctx, s->ap, &m);
 }
 
@@ -227,24 +233,32 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap)
 	set_retry(s, now);
 }
 
-int mud_session_request(struct mud_session *s, uint64_t now, const void *bytes, size_t len,
+int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err)
 {
 	struct outstanding *o = &s->slot[s->next % WIRE_WINDOW];
 
 	if (s->state == MUD_LOST)
 		return MUD_SESSION_E_LOST;
-	if (len > WIRE_PAYLOAD_MAX)
-		return err_set(err, -EINVAL, "request of %zu bytes: the limit is %u", len,
+	if (d->len > WIRE_PAYLOAD_MAX)
+		return err_set(err, -EINVAL, "request of %zu bytes: the limit is %u", d->len,
 			       WIRE_PAYLOAD_MAX);
-	if (s->next - s->ack > WIRE_WINDOW)
+	if (d->preamble > d->len || d->preamble > WIRE_PREAMBLE_MAX)
+		return err_set(err, -EINVAL, "preamble of %u bytes: the limit is %u", d->preamble,
+			       WIRE_PREAMBLE_MAX);
+	if (s->next - s->ack > WIRE_WINDOW || s->bytes + d->len > WIRE_WINDOW_BYTES)
 		return MUD_SESSION_E_FULL;
-	uint8_t *copy = malloc(len ? len : 1);
+	uint8_t *copy = malloc(d->len ? d->len : 1);
 	if (!copy)
-		return err_set(err, -ENOMEM, "keep a request of %zu bytes", len);
-	if (len)
-		memcpy(copy, bytes, len);
-	*o = (struct outstanding){ .number = s->next, .bytes = copy, .len = len };
+		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
+	if (d->len)
+		memcpy(copy, d->bytes, d->len);
+	*o = (struct outstanding){ .number = s->next,
+				   .connection = d->connection,
+				   .preamble = d->preamble,
+				   .bytes = copy,
+				   .len = d->len };
+	s->bytes += d->len;
 	*number = s->next++;
 	say(s, "SVCQ", *number, "ap=%s", s->ap);
 	if (s->up && (s->state == MUD_ASSOCIATED || s->state == MUD_REASSOCIATING))
@@ -265,6 +279,7 @@ static void on_answer(struct mud_session *s, uint64_t now, const struct wire_dat
 	       s->slot[(s->ack + 1) % WIRE_WINDOW].answered) {
 		struct outstanding *done = &s->slot[++s->ack % WIRE_WINDOW];
 
+		s->bytes -= done->len;
 		free(done->bytes);
 		*done = (struct outstanding){ 0 };
 	}

@@ -25,7 +25,8 @@ struct mud_session;
 
 /** enum mud_session_e - Positive results */
 enum mud_session_e {
-	MUD_SESSION_E_FULL = 1, /* WIRE_WINDOW requests are unanswered: wait for an answer */
+	MUD_SESSION_E_FULL = 1, /* WIRE_WINDOW requests, or WIRE_WINDOW_BYTES of them, are
+				 * unanswered: wait for an answer */
 	MUD_SESSION_E_LOST,     /* the session is lost, see the lost operation */
 };
 
@@ -92,14 +93,13 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap);
  * mud_session_request() - Send a request
  * @s:		Session
  * @now:	Time, milliseconds
- * @bytes:	Payload, copied
- * @len:	Its length, at most WIRE_PAYLOAD_MAX
+ * @d:		Its bytes, copied, connection and preamble; the rest is not looked at
  * @number:	Set to its number on success
  * @err:	Filled in on failure
  *
  * Return: 0, MUD_SESSION_E_FULL, MUD_SESSION_E_LOST, -EINVAL for a length, or -ENOMEM
  */
-int mud_session_request(struct mud_session *s, uint64_t now, const void *bytes, size_t len,
+int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err);
 
 /** mud_session_message() - A message came from access point @ap */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/err.h"
 
 /* a ring of @size slots that grows to @count_max; the copy of number n is at n - @floor - 1 */
@@ -92,7 +93,12 @@ int replay_buffer_push(struct replay_buffer *rb, const struct wire_data *d, stru
 		rb->floor = d->number - 1;
 	}
 	*copy_at(rb, rb->count++) = (struct replay_copy){
-		.number = d->number, .ack = d->ack, .bytes = bytes, .len = d->len
+		.number = d->number,
+		.ack = d->ack,
+		.preamble = d->preamble,
+		.connection = d->connection,
+		.bytes = bytes,
+		.len = d->len,
 	};
 	rb->bytes += d->len;
 	return 0;
@@ -119,6 +125,7 @@ int replay_buffer_withhold(struct replay_buffer *rb, struct replay_copy *copy,
 	copy->answer = bytes;
 	copy->answer_len = answer->len;
 	copy->answer_status = answer->status;
+	copy->answer_digest = answer->digest;
 	rb->bytes += answer->len;
 	return 0;
 }
@@ -179,10 +186,9 @@ size_t replay_buffer_bytes(const struct replay_buffer *rb)
 
 uint64_t replay_digest(const struct wire_data *answer)
 {
-	uint64_t h = 14695981039346656037ull;
+	uint8_t status = (uint8_t)answer->status;
+	uint64_t h = digest_add(DIGEST_START, &status, 1);
 
-	h = (h ^ (uint64_t)answer->status) * 1099511628211ull;
-	for (size_t i = 0; i < answer->len; i++)
-		h = (h ^ answer->bytes[i]) * 1099511628211ull;
-	return h ^ ((uint64_t)answer->len << 32);
+	h = digest_add(h, answer->bytes, answer->len) ^ ((uint64_t)answer->len << 32);
+	return h ? h : 1;
 }

@@ -41,19 +41,22 @@ enum replay_side {
  * struct replay_copy - One kept request
  * @number:	of the request
  * @ack:	as the MUD sent it
+ * @preamble, @connection: likewise
  * @bytes:	payload, owned by the buffer
  * @len:	its length
  * @delivered:	an answer to it has gone to the MUD
  * @has_digest:	per side: its answer was seen
- * @digest:	per side: digest of that answer, see replay_digest()
+ * @digest:	per side: digest of that answer, 0 if it is not to be compared
  * @in_doubt:	CT-x could not say whether it executed the request
  * @answer:	answer withheld from the MUD, owned by the buffer; NULL if none is
  * @answer_len:	its length
- * @answer_status: its status
+ * @answer_status, @answer_digest: its status and digest
  */
 struct replay_copy {
 	uint64_t number;
 	uint64_t ack;
+	uint32_t preamble;
+	uint32_t connection;
 	uint8_t *bytes;
 	size_t len;
 	bool delivered;
@@ -63,6 +66,7 @@ struct replay_copy {
 	uint8_t *answer;
 	size_t answer_len;
 	enum wire_status answer_status;
+	uint64_t answer_digest;
 };
 
 /**
@@ -136,11 +140,11 @@ bool replay_buffer_half_full(const struct replay_buffer *rb);
 size_t replay_buffer_bytes(const struct replay_buffer *rb);
 
 /**
- * replay_digest() - Digest of an answer for the comparison of R5
+ * replay_digest() - Digest of an answer that is compared as it is (R5): status, bytes and length
  *
- * FNV-1a over status and bytes, mixed with the length. It finds accidents, not attacks: a service
- * that answers two requests with a collision deceives only its own user.
+ * It finds accidents, not attacks: a service that answers two requests with a collision deceives
+ * only its own user.
  *
- * Return: the digest
+ * Return: the digest, never 0
  */
 uint64_t replay_digest(const struct wire_data *answer);

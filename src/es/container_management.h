@@ -15,10 +15,10 @@
 
 #include <uv.h>
 
+#include "codec/codec.h"
 #include "base/auto.h"
 #include "base/text.h"
 
-struct codec;
 struct err;
 struct container_management;
 
@@ -56,6 +56,7 @@ enum migration_method {
  * @env:		NULL-terminated list of NAME=VALUE; may be NULL
  * @port:		the service listens on
  * @codec:		how it speaks, for the gateway; borrowed
+ * @comparison:	what of its answers is compared
  * @udp:		it is an UDP port: nothing to wait for after the start
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
@@ -71,6 +72,7 @@ struct container_service {
 	const char *const *env;
 	uint16_t port;
 	const struct codec *codec;
+	struct codec_comparison comparison;
 	bool udp;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;

@@ -71,7 +71,7 @@ struct operation {
 	struct edge_server *es;
 	uint64_t session;
 	uint32_t epoch;
-	const struct codec *codec;
+	char service[NAME_SIZE];
 };
 
 static uint64_t now(const struct edge_server *es)
@@ -124,11 +124,14 @@ static const struct container_service *service_of(const struct edge_server *es, 
 }
 
 /* A session may be older than the catalogue: its container lives on, but is not spoken to. */
-static const struct codec *codec_of(const struct edge_server *es, const char *name)
+static int open_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch,
+			    const char *name, const struct container_address *where,
+			    struct err *err)
 {
 	const struct container_service *service = service_of(es, name);
 
-	return service ? service->codec : &codec_unknown;
+	return gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
+			   service ? &service->comparison : NULL, where, err);
 }
 
 static bool service_known(void *ctx, const char *service)
@@ -142,7 +145,7 @@ static void on_created(void *ctx, const struct container_address *where, const c
 	struct edge_server *es = op->es;
 	struct err err = { 0 };
 
-	if (where && gateway_add(es->gateway, op->session, op->epoch, op->codec, where, &err) < 0)
+	if (where && open_to_requests(es, op->session, op->epoch, op->service, where, &err) < 0)
 		reason = err.text;
 	if (reason)
 		log_error("session %016" PRIx64 ": no container: %s", op->session, reason);
@@ -157,7 +160,7 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 	struct err err = { .text = "out of memory" };
 
 	if (op)
-		op->codec = codec_of(es, service);
+		(void)name_set(op->service, service, NULL);
 	if (op && container_management_create(es->containers, session, epoch,
 					      service_of(es, service), on_created, op, &err) == 0)
 		return;
@@ -191,12 +194,11 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	tell_later(es, LATER_REMOVED, session, epoch, "");
 }
 
-static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
-		    size_t len)
+static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct edge_server *es = ctx;
 
-	gateway_execute(es->gateway, session, epoch, number, bytes, len);
+	gateway_execute(es->gateway, session, epoch, request);
 }
 
 /* --- operations of the node: migrations -------------------------------------------------------- */
@@ -369,12 +371,11 @@ static void on_wake(uv_async_t *wake)
 
 /* --- the gateway tells ------------------------------------------------------------------------- */
 
-static void on_answered(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
-			const void *bytes, size_t len)
+static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *answer)
 {
 	struct edge_server *es = ctx;
 
-	es_node_executed(es->node, now(es), session, epoch, number, bytes, len);
+	es_node_executed(es->node, now(es), session, epoch, answer);
 }
 
 static void on_refused(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
@@ -475,11 +476,11 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 {
 	struct edge_server *es = ctx;
 	uint32_t epoch = es_node_arriving_epoch(es->node, session);
-	const struct codec *codec = codec_of(es, es_node_service(es->node, session));
+	const char *service = es_node_service(es->node, session);
 	struct err err = { 0 };
 
 	(void)transfer_id;
-	if (epoch && gateway_add(es->gateway, session, epoch, codec, where, &err) < 0)
+	if (epoch && open_to_requests(es, session, epoch, service, where, &err) < 0)
 		log_error("session %016" PRIx64 ": %s", session, err.text);
 	if (es_node_arrived(es->node, now(es), session, cut, &err) < 0)
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
@@ -630,9 +631,8 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 
 		if (f->session != record->session || f->epoch != record->container_epoch)
 			continue;
-		alive = f->running &&
-			gateway_add(a->es->gateway, f->session, f->epoch,
-				    codec_of(a->es, record->service), &f->where, &err) == 0;
+		alive = f->running && open_to_requests(a->es, f->session, f->epoch, record->service,
+						       &f->where, &err) == 0;
 		a->kept[i] = true;
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)

@@ -31,10 +31,13 @@ struct connection {
 	};
 	uv_connect_t connect;
 	uv_write_t write;
+	struct list link; /* in its door's list */
 	struct door *door;
+	uint32_t number; /* of the user's connection that it serves */
 	struct buf in;
 	struct buf out; /* the request being written */
 	bool up;
+	bool made; /* like the user's: its preamble, if any, was answered */
 	bool writing;
 	uint64_t idle_since;
 };
@@ -47,11 +50,16 @@ struct door {
 	uint32_t epoch;
 	struct container_address where;
 	struct sockaddr_storage address;
-	struct connection *connection;
+	struct list connections;
+	size_t connection_count;
+	struct connection *connection; /* the one that serves the request */
 	struct codec_exchange *exchange;
 	uv_timer_t retry; /* owned by the door; see door_free() */
 	uint64_t number;  /* request the container has, 0 if none */
+	uint32_t user;    /* the user's connection that it came by */
+	struct buf preamble;
 	struct buf request;
+	bool preparing;  /* the preamble is in the container, the request is not */
 	bool checked;    /* it is one for this service */
 	bool written;    /* at least a byte of it may have reached the container */
 	bool incomplete; /* there was no memory to keep it whole */
@@ -94,15 +102,29 @@ static void on_connection_closed(uv_handle_t *handle)
 	free(c);
 }
 
-static void hang_up(struct door *d)
+static void connection_close(struct connection *c)
 {
-	struct connection *c = d->connection;
+	struct door *d = c->door;
 
-	if (!c)
-		return;
-	d->connection = NULL;
+	list_remove(&c->link);
+	d->connection_count--;
+	if (d->connection == c)
+		d->connection = NULL;
 	c->door = NULL;
 	uv_close(&c->handle, on_connection_closed);
+}
+
+/* The one that serves the request, or served the last one */
+static void hang_up(struct door *d)
+{
+	if (d->connection)
+		connection_close(d->connection);
+}
+
+static void hang_up_all(struct door *d)
+{
+	list_for_each_safe(at, next, &d->connections)
+		connection_close(list_entry(at, struct connection, link));
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -176,8 +198,10 @@ static void take_answer(struct door *d)
 	struct gateway *g = d->gateway;
 	struct connection *c = d->connection;
 	const struct codec_exchange *x = d->exchange;
-	uint64_t number = d->number;
-	struct buf answer = c->in;
+	struct buf bytes = c->in;
+	struct wire_data answer = { .number = d->number,
+				    .bytes = buf_bytes(&bytes) + x->from,
+				    .len = x->end - x->from };
 
 	buf_init(&c->in, c->in.limit);
 	c->idle_since = uv_now(g->loop);
@@ -187,9 +211,32 @@ static void take_answer(struct door *d)
 	d->number = 0;
 	d->failing_since = 0;
 	(void)uv_timer_stop(&d->retry);
-	g->ops->answered(g->ctx, d->session, d->epoch, number, buf_bytes(&answer) + x->from,
-			 x->end - x->from);
-	buf_deinit(&answer);
+	answer.digest = codec_answer_digest(x, answer.bytes, answer.len);
+	g->ops->answered(g->ctx, d->session, d->epoch, &answer);
+	buf_deinit(&bytes);
+}
+
+/* The connection is like the user's now: what it took is of no interest to anybody. */
+static void take_preparation(struct door *d)
+{
+	struct connection *c = d->connection;
+	bool keep = d->exchange->keep;
+
+	buf_consume(&c->in, c->in.len);
+	(void)uv_timer_stop(&d->retry);
+	d->preparing = false;
+	c->made = true;
+	if (!keep)
+		hang_up(d);
+	door_try(d);
+}
+
+static void take(struct door *d)
+{
+	if (d->preparing)
+		take_preparation(d);
+	else
+		take_answer(d);
 }
 
 /* The last @len bytes of c->in are new. */
@@ -204,7 +251,7 @@ static void read_answer(struct door *d, size_t len)
 	if (r == CODEC_MORE)
 		return;
 	if (r == CODEC_DONE && x->end == in->len) {
-		take_answer(d);
+		take(d);
 		return;
 	}
 	(void)snprintf(reason, sizeof(reason), "its answer is none of codec %s: %s", x->codec->name,
@@ -212,9 +259,20 @@ static void read_answer(struct door *d, size_t len)
 	doubt(d, reason);
 }
 
-static bool nobody_asked(const struct door *d)
+static bool nobody_asked(const struct connection *c)
 {
-	return !d->number || !d->written;
+	const struct door *d = c->door;
+
+	return c != d->connection || !d->number || (!d->written && !d->preparing);
+}
+
+/* What happens to a connection that serves no request now concerns nobody. */
+static void broke(struct connection *c, const char *what, int code)
+{
+	if (c == c->door->connection)
+		connection_failed(c->door, what, code);
+	else
+		connection_close(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
@@ -225,17 +283,17 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	(void)buf;
 	if (!d || nread == 0)
 		return;
-	if (nread == UV_EOF && !nobody_asked(d) && codec_answer_closed(d->exchange) == CODEC_DONE) {
-		take_answer(d);
+	if (nread == UV_EOF && !nobody_asked(c) && codec_answer_closed(d->exchange) == CODEC_DONE) {
+		take(d);
 		return;
 	}
 	if (nread < 0) {
-		connection_failed(d, "read from", (int)nread);
+		broke(c, "read from", (int)nread);
 		return;
 	}
 	c->in.len += (size_t)nread;
-	if (nobody_asked(d))
-		connection_failed(d, "unasked answer from", UV_EPROTO);
+	if (nobody_asked(c))
+		broke(c, "unasked answer from", UV_EPROTO);
 	else
 		read_answer(d, (size_t)nread);
 }
@@ -246,7 +304,7 @@ static void on_written(uv_write_t *write, int status)
 
 	c->writing = false;
 	if (c->door && status < 0)
-		connection_failed(c->door, "write to", status);
+		broke(c, "write to", status);
 }
 
 /* --- datagrams --------------------------------------------------------------------------------- */
@@ -270,15 +328,15 @@ static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 	(void)flags; /* READ_SIZE: none is cut short */
 	if (!d || (nread == 0 && !from))
 		return;
-	if (nread == UV_ECONNREFUSED)
+	if (nread == UV_ECONNREFUSED && c == d->connection)
 		d->written = false; /* nothing listens: it is still ours */
 	if (nread < 0) {
-		connection_failed(d, "send to", (int)nread);
+		broke(c, "send to", (int)nread);
 		return;
 	}
 	c->in.len += (size_t)nread;
-	if (nobody_asked(d))
-		connection_failed(d, "unasked answer from", UV_EPROTO);
+	if (nobody_asked(c))
+		broke(c, "unasked answer from", UV_EPROTO);
 	else
 		read_answer(d, (size_t)nread);
 }
@@ -312,22 +370,46 @@ static int datagrams_open(struct door *d, struct connection *c)
 
 /* --- streams ----------------------------------------------------------------------------------- */
 
-static void write_request(struct door *d)
+static int write_bytes(struct connection *c, const struct buf *bytes)
 {
-	struct connection *c = d->connection;
+	int r;
 
 	buf_consume(&c->out, c->out.len);
-	if (buf_append(&c->out, buf_bytes(&d->request), d->request.len, NULL) < 0) {
-		connection_failed(d, "write to", UV_ENOMEM);
-		return;
-	}
+	if (buf_append(&c->out, buf_bytes(bytes), bytes->len, NULL) < 0)
+		return UV_ENOMEM;
 	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&c->out), (unsigned int)c->out.len);
 	c->write.data = c;
 	c->writing = true;
-	d->written = true;
-	int r = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
+	r = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
+	c->writing = r == 0;
+	return r;
+}
+
+/* The exchange reads @bytes as a request. Return: whether they are one, whole */
+static bool begin_exchange(struct door *d, const struct buf *bytes, struct err *err)
+{
+	codec_exchange_reset(d->exchange);
+	d->exchange->own = d->user != 0;
+	return codec_request_whole(d->exchange, buf_bytes(bytes), bytes->len, err) == 0;
+}
+
+/* A connection that was opened for the request is made like the user's first. */
+static void write_request(struct door *d)
+{
+	struct connection *c = d->connection;
+	struct buf *bytes = c->made ? &d->request : &d->preamble;
+	int r;
+
+	/* both were found good before, and reading them again finds the same */
+	if (!begin_exchange(d, bytes, NULL)) {
+		connection_failed(d, "write to", UV_EPROTO);
+		return;
+	}
+	d->preparing = !c->made;
+	d->written = c->made;
+	r = write_bytes(c, bytes);
 	if (r < 0) {
-		c->writing = false;
+		d->preparing = false;
 		d->written = false;
 		connection_failed(d, "write to", r);
 	}
@@ -343,12 +425,12 @@ static void on_connected(uv_connect_t *connect, int status)
 	if (status == 0)
 		status = uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
 	if (status < 0) {
-		connection_failed(d, "connect to", status);
+		broke(c, "connect to", status);
 		return;
 	}
 	c->up = true;
 	(void)uv_tcp_nodelay(&c->tcp, 1);
-	if (d->number)
+	if (d->number && c == d->connection)
 		write_request(d);
 }
 
@@ -369,8 +451,12 @@ static int connection_open(struct door *d)
 	c->handle.data = c;
 	c->connect.data = c;
 	c->door = d;
+	c->number = d->user;
+	c->made = d->preamble.len == 0;
 	buf_init(&c->in, MESSAGE_MAX + READ_SIZE);
 	buf_init(&c->out, MESSAGE_MAX);
+	list_append(&d->connections, &c->link);
+	d->connection_count++;
 	d->connection = c;
 	if (datagram)
 		return datagrams_open(d, c);
@@ -387,14 +473,32 @@ static bool check(struct door *d)
 
 	if (d->checked)
 		return true;
-	codec_exchange_reset(d->exchange);
-	d->checked =
-		codec_request_whole(d->exchange, buf_bytes(&d->request), d->request.len, &err) == 0;
+	d->checked = (!d->preamble.len || begin_exchange(d, &d->preamble, &err)) &&
+		     begin_exchange(d, &d->request, &err);
 	if (d->checked)
 		return true;
 	d->number = 0;
 	g->ops->refused(g->ctx, d->session, d->epoch, number, err.text);
 	return false;
+}
+
+/* The connection for the request, if it is there; of too many the one that was idle longest goes. */
+static void choose_connection(struct door *d)
+{
+	struct connection *oldest = NULL;
+
+	d->connection = NULL;
+	list_for_each_safe(at, next, &d->connections)
+	{
+		struct connection *c = list_entry(at, struct connection, link);
+
+		if (c->number == d->user)
+			d->connection = c;
+		else if (!oldest || c->idle_since < oldest->idle_since)
+			oldest = c;
+	}
+	if (!d->connection && oldest && d->connection_count >= GATEWAY_CONNECTIONS)
+		connection_close(oldest);
 }
 
 static bool stale(const struct door *d)
@@ -417,6 +521,7 @@ static void door_try(struct door *d)
 	}
 	if (!check(d))
 		return;
+	choose_connection(d);
 	if (stale(d))
 		hang_up(d);
 	if (d->connection && d->connection->up) {
@@ -450,22 +555,25 @@ static struct door *find(const struct gateway *g, uint64_t session, uint32_t epo
 static void door_delete(struct door *d)
 {
 	codec_exchange_free(d->exchange);
+	buf_deinit(&d->preamble);
 	buf_deinit(&d->request);
 	free(d);
 }
 
 int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
-		const struct container_address *where, struct err *err)
+		const struct codec_comparison *comparison, const struct container_address *where,
+		struct err *err)
 {
 	if (find(g, session, epoch))
 		return err_set(err, -EEXIST, "container %s", where->id);
 	struct door *d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(err, -ENOMEM, "container %s", where->id);
-	if (codec_exchange_new(&d->exchange, codec, err) < 0) {
+	if (codec_exchange_new(&d->exchange, codec, comparison, err) < 0) {
 		door_delete(d);
 		return err_wrap(err, -ENOMEM, "container %s", where->id);
 	}
+	list_init(&d->connections);
 	d->gateway = g;
 	d->session = session;
 	d->epoch = epoch;
@@ -478,6 +586,7 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 	}
 	(void)uv_timer_init(g->loop, &d->retry); /* cannot fail */
 	d->retry.data = d;
+	buf_init(&d->preamble, WIRE_PREAMBLE_MAX);
 	buf_init(&d->request, MESSAGE_MAX);
 	list_append(&g->doors, &d->link);
 	return 0;
@@ -490,7 +599,7 @@ static void on_door_closed(uv_handle_t *handle)
 
 static void door_free(struct door *d)
 {
-	hang_up(d);
+	hang_up_all(d);
 	list_remove(&d->link);
 	uv_close((uv_handle_t *)&d->retry, on_door_closed);
 }
@@ -531,21 +640,27 @@ uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char 
 	return 0;
 }
 
-void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch, uint64_t number,
-		     const void *bytes, size_t len)
+void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
+		     const struct wire_data *request)
 {
 	struct door *d = find(g, session, epoch);
+	const uint8_t *bytes = request->bytes + request->preamble;
+	size_t len = request->len - request->preamble;
 	uint8_t prefix[CODEC_PREFIX_MAX];
 
 	if (!d)
 		return; /* its death was told, or will be */
 	size_t prefix_len = codec_prefix(d->exchange->codec, prefix, len);
+	buf_consume(&d->preamble, d->preamble.len);
 	buf_consume(&d->request, d->request.len);
-	d->number = number;
+	d->number = request->number;
+	d->user = request->connection;
+	d->preparing = false;
 	d->checked = false;
 	d->written = false;
 	d->failing_since = 0;
-	d->incomplete = buf_append(&d->request, prefix, prefix_len, NULL) < 0 ||
+	d->incomplete = buf_append(&d->preamble, request->bytes, request->preamble, NULL) < 0 ||
+			buf_append(&d->request, prefix, prefix_len, NULL) < 0 ||
 			buf_append(&d->request, bytes, len, NULL) < 0;
 	/* from the loop, so that nothing comes back from inside this call */
 	(void)uv_timer_start(&d->retry, on_retry, 0, 0);
@@ -558,6 +673,6 @@ void gateway_hang_up(struct gateway *g, uint64_t session)
 		struct door *d = list_entry(at, struct door, link);
 
 		if (d->session == session && !d->number)
-			hang_up(d);
+			hang_up_all(d);
 	}
 }

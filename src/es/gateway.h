@@ -4,9 +4,11 @@
 /*
  * Gateway - delivers requests into containers and reads their answers
  *
- * One connection to each container, one request at a time on it: the order of execution is the
- * order of replay. The service's codec (es/codec.h) says where messages end. At a cut the gateway
- * closes the connection (design, section 4); the next request opens another.
+ * One request at a time to each container: the order of execution is the order of replay. The
+ * service's codec (codec/codec.h) says where messages end. Each of a user's connections has one of
+ * its own into the container; if it had to be opened, it is first made like the user's (the request's
+ * preamble). At a cut the gateway closes all of them (design, section 4); the next requests open
+ * others. Beyond GATEWAY_CONNECTIONS the one that was idle longest is closed.
  *
  *	a request is none of its codec's	refused, the container does not see it
  *	a connection cannot be made		tried again, the request is still ours
@@ -30,24 +32,27 @@
 #include "es/container_management.h"
 
 struct codec;
+struct codec_comparison;
+struct wire_data;
 struct err;
 struct gateway; /* opaque */
 
-#define GATEWAY_CONNECT_MS 10000
-#define GATEWAY_RETRY_MS   50
-#define GATEWAY_DOUBT_MS   1500 /* an engine tells of a death sooner */
-#define GATEWAY_SILENCE_MS 5000 /* codec udp: from the request to its answer */
+#define GATEWAY_CONNECTIONS 64 /* into one container */
+#define GATEWAY_CONNECT_MS  10000
+#define GATEWAY_RETRY_MS    50
+#define GATEWAY_DOUBT_MS    1500 /* an engine tells of a death sooner */
+#define GATEWAY_SILENCE_MS  5000 /* codec udp: from the request to its answer */
 
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
- * @answered:	the container answered request @number; bytes are borrowed for the call
+ * @answered:	the container answered: number, bytes, borrowed for the call, and their digest (R5)
  * @refused:	it was no request for this service, and never reached the container
  * @in_doubt:	the connection broke while the container had it, @reason says how
  * @dead:	the container cannot be reached any more, @reason says why
  */
 struct gateway_ops {
-	void (*answered)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
-			 const void *bytes, size_t len);
+	void (*answered)(void *ctx, uint64_t session, uint32_t epoch,
+			 const struct wire_data *answer);
 	void (*refused)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
 			const char *reason);
 	void (*in_doubt)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
@@ -68,13 +73,15 @@ void gateway_close(struct gateway *g);
  * @session:	Session
  * @epoch:	Epoch in which its container was made
  * @codec:	How its service speaks, borrowed
+ * @comparison:	What of its answers is compared, copied; NULL: the codec's default
  * @where:	Address, copied
  * @err:	Filled in on failure
  *
  * Return: 0, -EEXIST, -EINVAL for an address, or -ENOMEM
  */
 int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
-		const struct container_address *where, struct err *err);
+		const struct codec_comparison *comparison, const struct container_address *where,
+		struct err *err);
 
 /** gateway_remove() - Forget a container; a request it has is dropped without a word */
 void gateway_remove(struct gateway *g, uint64_t session, uint32_t epoch);
@@ -90,14 +97,12 @@ uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char 
  * gateway_execute() - Hand a request to a container
  * @g:		Gateway
  * @session, @epoch: The container; it has no other request now
- * @number:	Comes back with the answer
- * @bytes:	Request, copied
- * @len:	Its length, at most WIRE_PAYLOAD_MAX
+ * @request:	Its number comes back with the answer; bytes, preamble and connection; copied
  *
  * Failure is told by the operations, later: never from inside this call.
  */
-void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch, uint64_t number,
-		     const void *bytes, size_t len);
+void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
+		     const struct wire_data *request);
 
 /** gateway_hang_up() - Close connections into containers of a session that have no request now */
 void gateway_hang_up(struct gateway *g, uint64_t session);

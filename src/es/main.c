@@ -120,6 +120,16 @@ static enum migration_method method_of(enum conf_method method)
 					       : METHOD_AUTO;
 }
 
+static struct codec_comparison comparison_of(const struct conf_service *from)
+{
+	struct codec_comparison c = codec_comparison_default();
+
+	c.none = !from->compare;
+	if (from->compare_ignore[0])
+		(void)snprintf(c.ignored, sizeof(c.ignored), "%s", from->compare_ignore);
+	return c;
+}
+
 static void fill_services(struct program *p)
 {
 	const struct conf *c = p->conf;
@@ -135,6 +145,7 @@ static void fill_services(struct program *p)
 			.env = (const char *const *)from->env,
 			.port = from->port,
 			.codec = codec,
+			.comparison = comparison_of(from),
 			.udp = codec->datagram,
 			.memory_bytes = from->memory_bytes,
 			.cpu_millis = from->cpu_millis,

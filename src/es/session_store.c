@@ -18,11 +18,12 @@
 #include "base/list.h"
 #include "core/answer_cache.h"
 
-#define MAGIC      "BATONSS1"
-#define MAGIC_SIZE 8
-#define ENTRY_SIZE 16
-#define FILE_MAX   (128u << 20) /* a journal at its limit and one full answer cache */
-#define FILE_NAME  32
+#define MAGIC       "BATONSS2"
+#define MAGIC_SIZE  8
+#define ENTRY_SIZE  16
+#define FILE_MAX    (128u << 20) /* a journal at its limit and one full answer cache */
+#define ANSWER_HEAD 20           /* number, digest, status */
+#define FILE_NAME   32
 
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
 
@@ -262,7 +263,7 @@ static int append_started(struct journal *j, const struct es_record *record, str
 static int append_answer(struct journal *j, const struct es_record *record,
 			 const struct answer_cache *cache, struct err *err)
 {
-	uint8_t head[12];
+	uint8_t head[ANSWER_HEAD];
 	struct wire_data answer = { .status = WIRE_OK };
 	struct buf body;
 	int r;
@@ -270,7 +271,8 @@ static int append_answer(struct journal *j, const struct es_record *record,
 	/* an answer that did not fit into memory is not there; that it was executed counts */
 	(void)answer_cache_get(cache, record->executed, &answer);
 	put_be64(head, record->executed);
-	put_be32(head + 8, (uint32_t)answer.status);
+	put_be64(head + 8, answer.digest);
+	put_be32(head + 16, (uint32_t)answer.status);
 	buf_init(&body, 0);
 	r = buf_append(&body, head, sizeof(head), err);
 	if (r == 0)
@@ -327,10 +329,15 @@ static int take_all(struct reading *rd, const uint8_t *body, size_t len, struct 
 
 static int take_answer(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
 {
-	rd->record.executed = get_be64(body);
+	const struct wire_data answer = { .number = get_be64(body),
+					  .digest = get_be64(body + 8),
+					  .status = get_be32(body + 16),
+					  .bytes = body + ANSWER_HEAD,
+					  .len = len - ANSWER_HEAD };
+
+	rd->record.executed = answer.number;
 	rd->record.started = 0;
-	return answer_cache_put(rd->cache, rd->record.executed,
-				(enum wire_status)get_be32(body + 8), body + 12, len - 12, err);
+	return answer_cache_put(rd->cache, &answer, err);
 }
 
 static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, size_t len,
@@ -344,7 +351,7 @@ static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, si
 		rd->record.started = get_be64(body);
 		return 0;
 	}
-	if (kind == KIND_ANSWER && len >= 12)
+	if (kind == KIND_ANSWER && len >= ANSWER_HEAD)
 		return take_answer(rd, body, len, err);
 	return err_set(err, -EPROTO, "an entry of unknown kind");
 }

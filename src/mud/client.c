@@ -32,7 +32,7 @@
 #define FLUSH_MS 5 /* how often a closing client looks whether its bytes have left */
 
 /* The queue can hold all unanswered requests of full size, so it is full only of repetitions */
-#define QUEUE_BYTES ((size_t)(WIRE_WINDOW + 8) * WIRE_PAYLOAD_MAX)
+#define QUEUE_BYTES (WIRE_WINDOW_BYTES + (size_t)8 * WIRE_PAYLOAD_MAX)
 
 /* struct place - An access point */
 struct place {
@@ -330,7 +330,9 @@ int client_move(struct client *c, const char *ap, struct err *err)
 int client_request(struct client *c, const void *bytes, size_t len, client_done_fn done, void *ctx,
 		   uint64_t *number, struct err *err)
 {
-	int r = mud_session_request(c->session, uv_now(c->loop), bytes, len, number, err);
+	const struct wire_data request = { .bytes = bytes, .len = len };
+
+	int r = mud_session_request(c->session, uv_now(c->loop), &request, number, err);
 
 	set_timer(c);
 	if (r == MUD_SESSION_E_FULL)

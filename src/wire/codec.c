@@ -16,9 +16,9 @@ struct data_header {
 	uint32_t association;
 	uint32_t epoch;
 	uint64_t number;
-	uint64_t ack;
-	uint32_t status;
-	uint32_t reserved;
+	uint64_t ack_or_digest;
+	uint32_t status_or_preamble;
+	uint32_t connection;
 } __attribute__((packed));
 
 static_assert(sizeof(struct data_header) == WIRE_DATA_HEADER_SIZE, "documented in baton.proto");
@@ -184,6 +184,8 @@ static void check_data(struct check *c, const struct wire_message *m)
 	want_number(c, "number", m->data.number);
 	want_status(c, m->data.status);
 	want_at_most(c, "length", m->data.len, WIRE_PAYLOAD_MAX);
+	want_at_most(c, "preamble", m->data.preamble, m->data.len);
+	want_at_most(c, "preamble", m->data.preamble, WIRE_PREAMBLE_MAX);
 }
 
 static void check_body(struct check *c, const struct wire_message *m)
@@ -326,15 +328,19 @@ static int encode_data(const struct wire_message *m, enum wire_kind kind, struct
 	case WIRE_KIND_REQUEST:
 	case WIRE_KIND_ANSWER:
 		h.number = htobe64(m->data.number);
-		if (kind == WIRE_KIND_REQUEST)
-			h.ack = htobe64(m->data.ack);
-		else
-			h.status = htobe32(m->data.status);
+		if (kind == WIRE_KIND_REQUEST) {
+			h.ack_or_digest = htobe64(m->data.ack);
+			h.status_or_preamble = htobe32(m->data.preamble);
+			h.connection = htobe32(m->data.connection);
+		} else {
+			h.ack_or_digest = htobe64(m->data.digest);
+			h.status_or_preamble = htobe32(m->data.status);
+		}
 		bytes = m->data.bytes;
 		len = m->data.len;
 		break;
 	case WIRE_KIND_CHUNK:
-		h.status = htobe32(m->text.status);
+		h.status_or_preamble = htobe32(m->text.status);
 		bytes = m->text.bytes;
 		len = m->text.len;
 		break;
@@ -428,23 +434,35 @@ static int decode_data(enum wire_kind kind, const uint8_t *content, size_t len,
 	memcpy(&h, content, sizeof(h));
 	const uint8_t *bytes = content + sizeof(h);
 	uint64_t number = be64toh(h.number);
-	uint64_t ack = be64toh(h.ack);
-	enum wire_status status = be32toh(h.status);
+	uint64_t ack_or_digest = be64toh(h.ack_or_digest);
+	uint32_t status_or_preamble = be32toh(h.status_or_preamble);
 	len -= sizeof(h);
 	m->session = be64toh(h.session);
 	m->association = be32toh(h.association);
 	m->epoch = be32toh(h.epoch);
 	switch (kind) {
 	case WIRE_KIND_REQUEST:
+		m->type = WIRE_REQUEST;
+		m->data = (struct wire_data){ .number = number,
+					      .ack = ack_or_digest,
+					      .preamble = status_or_preamble,
+					      .connection = be32toh(h.connection),
+					      .bytes = bytes,
+					      .len = len };
+		break;
 	case WIRE_KIND_ANSWER:
-		m->type = kind == WIRE_KIND_REQUEST ? WIRE_REQUEST : WIRE_ANSWER;
-		m->data = (struct wire_data){
-			.number = number, .ack = ack, .status = status, .bytes = bytes, .len = len
-		};
+		m->type = WIRE_ANSWER;
+		m->data = (struct wire_data){ .number = number,
+					      .digest = ack_or_digest,
+					      .status = status_or_preamble,
+					      .bytes = bytes,
+					      .len = len };
 		break;
 	case WIRE_KIND_CHUNK:
 		m->type = WIRE_TRANSFER_CHUNK;
-		m->text = (struct wire_text){ .status = status, .bytes = bytes, .len = len };
+		m->text = (struct wire_text){ .status = status_or_preamble,
+					      .bytes = bytes,
+					      .len = len };
 		break;
 	case WIRE_KIND_CUT:
 	case WIRE_KIND_CONTROL:
@@ -454,9 +472,9 @@ static int decode_data(enum wire_kind kind, const uint8_t *content, size_t len,
 	}
 	/* fields that have no meaning here are kept free for a later version */
 	bool number_used = kind != WIRE_KIND_CHUNK;
-	bool status_used = kind == WIRE_KIND_ANSWER || kind == WIRE_KIND_CHUNK;
-	if (h.reserved || (ack && kind != WIRE_KIND_REQUEST) || (number && !number_used) ||
-	    (status && !status_used))
+	bool data = kind == WIRE_KIND_REQUEST || kind == WIRE_KIND_ANSWER;
+	if ((h.connection && kind != WIRE_KIND_REQUEST) || (ack_or_digest && !data) ||
+	    (number && !number_used) || (status_or_preamble && kind == WIRE_KIND_CUT))
 		return err_set(err, -EPROTO, "%s: an unused header field is not 0",
 			       wire_type_name(m->type));
 	return 0;

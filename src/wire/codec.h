@@ -21,9 +21,9 @@ struct err;
 
 #define WIRE_FRAME_PREFIX     5 /* length and kind */
 #define WIRE_DATA_HEADER_SIZE 40
-#define WIRE_CONTROL_MAX      (2u << 20)                               /* bytes of an envelope */
-#define WIRE_CUT_MAX          (WIRE_WINDOW * (WIRE_PAYLOAD_MAX + 128)) /* bytes of an answer cache */
-#define WIRE_LINK_FRAME_MAX   (WIRE_FRAME_PREFIX + WIRE_CONTROL_MAX)   /* largest one on a link */
+#define WIRE_CONTROL_MAX      (2u << 20)                              /* bytes of an envelope */
+#define WIRE_CUT_MAX          (WIRE_WINDOW_BYTES + WIRE_WINDOW * 64u) /* bytes of an answer cache */
+#define WIRE_LINK_FRAME_MAX   (WIRE_FRAME_PREFIX + WIRE_CONTROL_MAX)  /* largest one on a link */
 #define WIRE_SCRATCH_MAX      (6u << 20) /* memory that decoding one message may take */
 
 /** enum wire_kind - Second field of a frame; the values are on the wire and never change */

@@ -28,10 +28,13 @@
 #define WIRE_EDGES_MAX   4          /* edge servers a MUD remembers for its session */
 #define WIRE_PAYLOAD_MAX (1u << 20) /* bytes of one request or answer */
 #define WIRE_TEXT_MAX    (1u << 20) /* bytes of an operator's answer or a batch of events */
-#define WIRE_WINDOW      64         /* requests a MUD may have unanswered (R9) */
-#define WIRE_EVENTS_MAX  256        /* events in one EVENTS message */
-#define WIRE_VERSION     1
-#define WIRE_COMPAT      1 /* oldest version this one can talk to */
+#define WIRE_WINDOW      1024       /* requests a MUD may have unanswered (R9) ... */
+#define WIRE_WINDOW_BYTES                                                                          \
+	(64u << 20) /* ... and bytes of them, or of answers it has not confirmed */
+#define WIRE_PREAMBLE_MAX (64u << 10) /* bytes that bring a connection where it was */
+#define WIRE_EVENTS_MAX   256         /* events in one EVENTS message */
+#define WIRE_VERSION      1
+#define WIRE_COMPAT       1 /* oldest version this one can talk to */
 
 /**
  * enum wire_type - Kinds of messages; the values are on the wire and never change
@@ -271,15 +274,22 @@ struct wire_es_status {
  * struct wire_data - One request or answer of the service
  * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
  * @ack:	requests: every answer up to this number has reached the MUD
+ * @digest:	answers: of what is compared of it (R5); 0 if nothing is
  * @status:	answers: WIRE_OK; WIRE_E_IN_DOUBT without bytes; WIRE_E_PROTOCOL if the request was
  *		none of the service's codec, with a text that says why
+ * @preamble:	requests: so many of the first bytes bring a new connection where the user's is;
+ *		they are for a connection that had to be opened and nothing for others
+ * @connection:	requests: which of the user's connections it came by; 0: it has none of its own
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
  */
 struct wire_data {
 	uint64_t number;
 	uint64_t ack;
+	uint64_t digest;
 	enum wire_status status;
+	uint32_t preamble;
+	uint32_t connection;
 	const uint8_t *bytes;
 	size_t len;
 };

@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t answer_len = size - 2 - request_len;
 	size_t cut = 1 + want % 7;
 
-	require(codec_exchange_new(&made, codec_find(CODEC), NULL) == 0);
+	require(codec_exchange_new(&made, codec_find(CODEC), NULL, NULL) == 0);
 	AUTO(codec_exchange) struct codec_exchange *x = made;
 	fuzz_request(x, request, request_len, request_len > cut ? request_len / 2 : 1);
 	fuzz_answer(x, request, request_len, answer, answer_len,

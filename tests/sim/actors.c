@@ -279,12 +279,13 @@ static void mud_sends(struct world *w, void *arg)
 	struct context *c = arg;
 	struct mud *m = &w->mud[c->index];
 	uint8_t payload[8];
+	const struct wire_data request = { .bytes = payload, .len = sizeof(payload) };
 	uint64_t number;
 
 	if (m->lost || m->sent >= m->goal)
 		return;
 	put_be64(payload, m->sent + 1);
-	int r = mud_session_request(m->logic, w->now, payload, sizeof(payload), &number, NULL);
+	int r = mud_session_request(m->logic, w->now, &request, &number, NULL);
 	if (r == 0)
 		m->sent++;
 	if (r == 0 && number != m->sent)

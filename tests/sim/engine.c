@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "core/answer_cache.h"
+#include "core/replay_buffer.h"
 #include "world.h"
 
 /* an operation's context is the edge; the world is found through it */
@@ -198,14 +199,15 @@ static void executed(struct world *w, void *arg)
 	put_be64(answer + 8, c->state.count);
 	put_be64(answer + 16, c->state.chain);
 	put_be64(answer + 24, c->state.lines);
+	struct wire_data d = { .number = j->number, .bytes = answer, .len = sizeof(answer) };
+	d.digest = replay_digest(&d);
 	if (daemon_of(w, j))
-		es_node_executed(w->edge[j->edge].es, w->now, j->session, j->epoch, j->number,
-				 answer, sizeof(answer));
+		es_node_executed(w->edge[j->edge].es, w->now, j->session, j->epoch, &d);
 }
 
-static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
-		    size_t len)
+static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
+	uint64_t number = request->number;
 	struct here h = here(ctx);
 	struct container *c = engine_find(h.world, h.edge, session, epoch);
 
@@ -214,7 +216,7 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number
 	if (c->frozen || c->running)
 		violated(h.world, "request %llu handed to a container that is %s",
 			 (unsigned long long)number, c->frozen ? "being cut" : "busy");
-	if (len != 8 || get_be64(bytes) != number)
+	if (request->len != 8 || get_be64(request->bytes) != number)
 		violated(h.world, "request %llu has the payload of another",
 			 (unsigned long long)number);
 	c->running = number;

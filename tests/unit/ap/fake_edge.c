@@ -11,6 +11,7 @@
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "core/policy.h"
+#include "core/replay_buffer.h"
 #include "net/crypto.h"
 #include "net/link.h"
 #include "net/tls.h"
@@ -126,8 +127,9 @@ static void execute(struct fake_edge *e, const struct job *j)
 	int n = snprintf(answer, sizeof(answer),
 			 "{\"seq\":%llu,\"executed\":%llu,\"chain\":\"%s\"}", seq,
 			 (unsigned long long)c->executed, chain);
-	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, j->number, answer,
-			 (size_t)n);
+	struct wire_data d = { .number = j->number, .bytes = (uint8_t *)answer, .len = (size_t)n };
+	d.digest = replay_digest(&d);
+	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, &d);
 }
 
 /* ---- migration ---- */
@@ -254,15 +256,14 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	queue(ctx, (struct job){ .kind = JOB_REMOVED, .session = session, .epoch = epoch });
 }
 
-static void hand_in(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
-		    size_t len)
+static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct job j = { .kind = JOB_EXECUTE,
 			 .session = session,
 			 .epoch = epoch,
-			 .number = number,
-			 .bytes = strndup(bytes, len),
-			 .len = len };
+			 .number = request->number,
+			 .bytes = strndup((const char *)request->bytes, request->len),
+			 .len = request->len };
 
 	queue(ctx, j);
 }

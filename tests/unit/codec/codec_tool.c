@@ -54,7 +54,7 @@ int main(void)
 		struct codec_exchange *x = NULL;
 
 		if (getchar() != '\n' || !codec || request_len > LENGTH_MAX ||
-		    answer_len > LENGTH_MAX || codec_exchange_new(&x, codec, NULL) < 0)
+		    answer_len > LENGTH_MAX || codec_exchange_new(&x, codec, NULL, NULL) < 0)
 			return EXIT_FAILURE;
 		void *request = read_bytes(request_len);
 		void *answer = read_bytes(answer_len);

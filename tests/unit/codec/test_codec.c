@@ -309,7 +309,7 @@ static struct codec_exchange *exchange(const struct codec *codec)
 {
 	struct codec_exchange *x = NULL;
 
-	assert_int_equal(codec_exchange_new(&x, codec, NULL), 0);
+	assert_int_equal(codec_exchange_new(&x, codec, NULL, NULL), 0);
 	return x;
 }
 

@@ -128,7 +128,7 @@ static enum codec_result by_codec(const struct text *t, unsigned int count, size
 {
 	struct codec_exchange *made = NULL;
 
-	assert_int_equal(codec_exchange_new(&made, &codec_resp, NULL), 0);
+	assert_int_equal(codec_exchange_new(&made, &codec_resp, NULL, NULL), 0);
 	AUTO(codec_exchange) struct codec_exchange *x = made;
 	for (unsigned int i = 0; i < count; i++)
 		assert_int_equal(codec_request(x, "PING\r\n", 6), CODEC_DONE);

@@ -14,7 +14,7 @@
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 
-#define LOG_MAX 512
+#define LOG_MAX (WIRE_WINDOW + 512)
 #define S       77 /* the session */
 
 /* what the node asked of the world */
@@ -67,16 +67,13 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	w->removed_epoch = epoch;
 }
 
-static void execute(void *ctx, uint64_t session, uint32_t epoch, uint64_t number, const void *bytes,
-		    size_t len)
+static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct world *w = ctx;
 
 	(void)session;
 	(void)epoch;
-	(void)bytes;
-	(void)len;
-	w->executing[w->executing_count++] = number;
+	w->executing[w->executing_count++] = request->number;
 	w->started_when_executed = w->record.started;
 }
 
@@ -192,7 +189,11 @@ static void request(struct world *w, uint32_t epoch, uint64_t number, uint64_t a
 
 static void executed(struct world *w, uint32_t epoch, uint64_t number)
 {
-	es_node_executed(w->node, 0, S, epoch, number, "a", 1);
+	const struct wire_data answer = {
+		.number = number, .digest = 1, .bytes = (const uint8_t *)"a", .len = 1
+	};
+
+	es_node_executed(w->node, 0, S, epoch, &answer);
 }
 
 static void attach(struct world *w, const char *ap, uint32_t association, uint8_t secret)
@@ -754,7 +755,8 @@ static bool offer(struct world *w, const char *from, uint32_t association, uint3
 
 static void standby(struct world *w)
 {
-	static const uint8_t cache[] = { 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 'a' };
+	static const uint8_t cache[] = { 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0,  0,
+					 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 'a' };
 	struct wire_cut cut = { .number = 5, .cache = cache, .cache_len = sizeof(cache) };
 	const char *reason;
 

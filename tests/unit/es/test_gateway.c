@@ -164,18 +164,18 @@ static void on_connection(uv_stream_t *s, int status)
 	b->connections++;
 }
 
-static void on_answered(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
-			const void *bytes, size_t len)
+static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *answer)
 {
 	struct bed *b = ctx;
+	size_t len = answer->len;
 
 	assert_int_equal(session, SESSION);
 	assert_int_equal(epoch, EPOCH);
 	assert_true(len < sizeof(b->answer));
-	memcpy(b->answer, bytes, len);
+	memcpy(b->answer, answer->bytes, len);
 	b->answer[len] = '\0';
 	b->answer_len = len;
-	b->answered = number;
+	b->answered = answer->number;
 }
 
 static void on_refused(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
@@ -256,7 +256,7 @@ static int begin_with(void **state, const struct codec *codec, enum manner manne
 	else
 		serve_at(b, 0);
 	if (gateway_new(&b->gateway, &b->loop, &ops, b, &err) < 0 ||
-	    gateway_add(b->gateway, SESSION, EPOCH, codec, &b->where, &err) < 0)
+	    gateway_add(b->gateway, SESSION, EPOCH, codec, NULL, &b->where, &err) < 0)
 		return -1;
 	*state = b;
 	return 0;
@@ -314,9 +314,16 @@ static void run_until_told(struct bed *b)
 		assert_int_not_equal(uv_run(&b->loop, UV_RUN_ONCE), 0);
 }
 
+static void execute(struct bed *b, uint64_t number, const void *bytes, size_t len)
+{
+	const struct wire_data request = { .number = number, .bytes = bytes, .len = len };
+
+	gateway_execute(b->gateway, SESSION, EPOCH, &request);
+}
+
 static void ask(struct bed *b, uint64_t number, const char *text)
 {
-	gateway_execute(b->gateway, SESSION, EPOCH, number, text, strlen(text));
+	execute(b, number, text, strlen(text));
 	/* never from inside the call */
 	assert_int_equal(b->answered == number || b->doubtful == number || b->refused == number ||
 				 b->dead[0],
@@ -390,7 +397,7 @@ static void test_tried_again(void **state)
 	int port = b->where.port;
 
 	uv_close((uv_handle_t *)&b->listener, NULL);
-	gateway_execute(b->gateway, SESSION, EPOCH, 1, "one", 3);
+	execute(b, 1, "one", 3);
 	for (int i = 0; i < 5; i++)
 		(void)uv_run(&b->loop, UV_RUN_ONCE);
 	serve_at(b, port);
@@ -404,12 +411,12 @@ static void test_forgotten(void **state)
 
 	assert_non_null(gateway_find(b->gateway, SESSION, EPOCH));
 	assert_int_equal(gateway_epoch_of(b->gateway, SESSION, "container"), EPOCH);
-	gateway_execute(b->gateway, SESSION, EPOCH, 1, "one", 3);
+	execute(b, 1, "one", 3);
 	gateway_remove(b->gateway, SESSION, EPOCH);
 	assert_null(gateway_find(b->gateway, SESSION, EPOCH));
 	assert_int_equal(gateway_epoch_of(b->gateway, SESSION, "container"), 0);
 	/* to nobody: dropped, its death was told before */
-	gateway_execute(b->gateway, SESSION, EPOCH, 2, "two", 3);
+	execute(b, 2, "two", 3);
 	for (int i = 0; i < 3; i++)
 		(void)uv_run(&b->loop, UV_RUN_NOWAIT);
 	assert_int_equal(b->answered, 0);
@@ -421,9 +428,10 @@ static void test_bad_address(void **state)
 	struct container_address bad = { .ip = "nowhere", .port = 1 };
 	struct err err;
 
-	assert_int_equal(gateway_add(b->gateway, 8, 1, &codec_line, &bad, &err), -EINVAL);
-	assert_int_equal(gateway_add(b->gateway, SESSION, EPOCH, &codec_line, &b->where, &err),
-			 -EEXIST);
+	assert_int_equal(gateway_add(b->gateway, 8, 1, &codec_line, NULL, &bad, &err), -EINVAL);
+	assert_int_equal(
+		gateway_add(b->gateway, SESSION, EPOCH, &codec_line, NULL, &b->where, &err),
+		-EEXIST);
 }
 
 /* --- the other codecs -------------------------------------------------------------------------- */
@@ -619,7 +627,7 @@ static void test_udp_not_yet(void **state)
 	struct bed *b = *state;
 
 	b->script = &one;
-	gateway_execute(b->gateway, SESSION, EPOCH, 1, "one", 3);
+	execute(b, 1, "one", 3);
 	for (int i = 0; i < 5; i++)
 		(void)uv_run(&b->loop, UV_RUN_ONCE);
 	datagrams_at(b, b->where.port);
@@ -649,7 +657,7 @@ static void test_udp_too_long(void **state)
 	static const char bytes[CODEC_DATAGRAM_MAX + 1];
 	struct bed *b = *state;
 
-	gateway_execute(b->gateway, SESSION, EPOCH, 1, bytes, sizeof(bytes));
+	execute(b, 1, bytes, sizeof(bytes));
 	(void)uv_run(&b->loop, UV_RUN_DEFAULT); /* nothing else is open: it ends by itself */
 	assert_int_equal(b->refused, 1);
 	assert_non_null(strstr(b->reason, "65508 bytes do not fit"));

@@ -108,6 +108,13 @@ static struct found read_back(void)
 	return f;
 }
 
+static const struct wire_data answer7 = {
+	.number = 7, .digest = 70, .bytes = (const uint8_t *)"seven", .len = 5
+};
+static const struct wire_data answer8 = {
+	.number = 8, .digest = 80, .bytes = (const uint8_t *)"eight", .len = 5
+};
+
 /* A record, a request that is done, one that was started: as es_node persists them */
 static void write_three(void)
 {
@@ -118,13 +125,13 @@ static void write_three(void)
 	AUTO(answer_cache) struct answer_cache *cache = NULL;
 	assert_int_equal(session_store_open(&st, dir, &err), 0);
 	assert_int_equal(answer_cache_new(&cache, &err), 0);
-	assert_int_equal(answer_cache_put(cache, 7, WIRE_OK, "seven", 5, &err), 0);
+	assert_int_equal(answer_cache_put(cache, &answer7, &err), 0);
 	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_ALL, &err), 0);
 	r.started = 8;
 	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_STARTED, &err), 0);
 	r.started = 0;
 	r.executed = 8;
-	assert_int_equal(answer_cache_put(cache, 8, WIRE_OK, "eight", 5, &err), 0);
+	assert_int_equal(answer_cache_put(cache, &answer8, &err), 0);
 	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_ANSWER, &err), 0);
 	r.started = 9;
 	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_STARTED, &err), 0);
