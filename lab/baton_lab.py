@@ -9,6 +9,7 @@ their network and their Docker engines.
              baton-ap AP-<i>               7100 access points and operators, 7101 devices
     logrepo  baton-logrepo LogRepo         7300
     registry docker-registry               5000, only if asked for
+    user<k>  what a test runs there        only if asked for, see users()
     laptop   baton-mud USER
 
 baton-es runs as root inside its engine's namespaces; baton-ap and baton-logrepo run without any
@@ -37,7 +38,14 @@ class LabError(Exception):
 def address(host):
     """Address of a lab host, as the header of lab/lab lays down."""
     fixed = {"logrepo": 101, "laptop": 102, "registry": 103}
+    if host.startswith("user"):
+        return f"10.80.0.{10 + int(host[4:])}"
     return f"10.77.0.{fixed[host] if host in fixed else int(host[2:])}"
+
+
+def user_mac(user):
+    """MAC address of a user, as lab/lab lays down."""
+    return f"02:ba:70:00:01:{int(user[4:]):02x}"
 
 
 class Lab:
@@ -111,6 +119,30 @@ class Lab:
 
     def link(self, *args):
         self.lab("link", *args)
+
+    def users(self, count):
+        """Have ordinary users user1 to user<count>, plugged into AP-1 at first."""
+        self.lab("users", count)
+
+    def move_user(self, user, to):
+        """Plug a user into another access point ("AP-2"), or pull the cable out ("away")."""
+        self.lab("move", user, to)
+
+    def exec(self, host, *args, **how):
+        """Start a command on a host; the caller waits for it."""
+        return subprocess.Popen([HERE / "lab", "exec", host, *map(str, args)], env=self.env, **how)
+
+    def stations(self, *args):
+        """Run a command of lab/stations: 802.1X at access points and users."""
+        done = subprocess.run([HERE / "stations", *map(str, args)], env=self.env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        if done.returncode:
+            raise LabError(f"stations {' '.join(map(str, args))}: {done.stderr}{done.stdout}")
+        return done.stdout
+
+    def hostapd_socket(self, host):
+        """Path of hostapd's control interface on a host."""
+        return self.dir / host / "hostapd" / "users"
 
     def docker(self, host, *args, check=True):
         return self.lab("docker", host, *args, check=check)

@@ -28,7 +28,10 @@ BUILD_PACKAGES=(
 	libjansson-dev libprotobuf-c-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev make
 	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
-RUN_PACKAGES=(docker-registry docker.io gnuplot-nox iproute2 iptables mmdebstrap procps tini)
+RUN_PACKAGES=(
+	docker-registry docker.io gnuplot-nox hostapd iproute2 iptables mmdebstrap procps tini
+	wpasupplicant
+)
 
 # With these the ways of moving a container that Baton is compared with are run (lab/peer).
 EXPERIMENT_PACKAGES=(openssh-client openssh-server podman)
