@@ -196,7 +196,10 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			       "checkpoint",   "--leave-running", "--file-locks",
 			       "--image-path", c->images,         "--work-path",
 			       c->dir,         config->container, NULL };
-	const char *env[] = { path_env, conf_env, socket_env, NULL };
+	/* CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times. */
+	const char *env[] = { path_env, conf_env, socket_env,
+			      "TAR_OPTIONS=--format=posix --xattrs --xattrs-include=* --acls",
+			      NULL };
 	return process_start(&c->runc, argv, env, log, err);
 }
 

@@ -10,14 +10,14 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "es/container_config.h"
+#include "es/container_mounts.h"
 #include "es/docker_engine.h"
 
 #define FINDINGS_MAX     32
 #define CAP_SYS_RESOURCE 24
 
-/** add() - Append a finding; its text is given by a format */
-__attribute__((format(printf, 3, 4))) static void add(json_t *findings, const char *remedy,
-						      const char *format, ...)
+void container_finding(json_t *findings, const char *remedy, const char *format, ...)
 {
 	char what[512];
 	va_list ap;
@@ -36,75 +36,32 @@ static bool shared_mode(const char *mode)
 	return !strcmp(mode, "host") || !strncmp(mode, "container:", 10);
 }
 
-/** check_mount() - Judge one mount, of which @source is the host's side */
-static void check_mount(json_t *findings, const char *source, const char *target)
-{
-	if (!source || !target)
-		add(findings, "name what it mounts", "it mounts what cannot be told");
-	else if (strstr(source, "docker.sock"))
-		add(findings, "do not give the engine's socket to a service that moves",
-		    "it holds the Docker socket of its host (%s)", source);
-	else
-		add(findings, "keep the files in the container's own layer",
-		    "it mounts %s at %s, which does not move with it", source, target);
-}
-
-/** check_mounts() - Mounts, in each of the forms in which they are configured */
-static void check_mounts(json_t *findings, const json_t *config, const json_t *host)
-{
-	const char *key;
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(host, "Binds"), i, item)
-	{
-		const char *bind = json_string_value(item);
-		char source[512] = "?";
-		char target[512] = "?";
-
-		if (bind)
-			(void)sscanf(bind, "%511[^:]:%511[^:]", source, target);
-		check_mount(findings, source, target);
-	}
-	json_array_foreach(json_object_get(host, "Mounts"), i, item)
-	{
-		if (strcmp(json_text(item, "Type", NULL), "tmpfs") != 0)
-			check_mount(findings, json_text(item, "Source", NULL),
-				    json_text(item, "Target", NULL));
-	}
-	json_object_foreach(json_object_get(config, "Volumes"), key, item)
-	{
-		check_mount(findings, "a volume", key);
-	}
-	json_array_foreach(json_object_get(host, "VolumesFrom"), i, item)
-	{
-		check_mount(findings, "volumes of another container", json_string_value(item));
-	}
-}
-
-void container_check_config(json_t *findings, const json_t *config, const json_t *host)
+void container_check_config(json_t *findings, const json_t *config, const json_t *host,
+			    const char *const *shared)
 {
 	static const char *const modes[] = { "NetworkMode", "PidMode", "IpcMode", "UTSMode" };
 
 	if (json_is_true(json_object_get(config, "Tty")))
-		add(findings, "start it without -t", "it has a terminal (tty)");
+		container_finding(findings, "start it without -t", "it has a terminal (tty)");
 	if (json_is_true(json_object_get(host, "Privileged")))
-		add(findings, "give it the capabilities that it needs one by one",
-		    "it is privileged");
+		container_finding(findings, "give it the capabilities that it needs one by one",
+				  "it is privileged");
 	if (json_is_true(json_object_get(host, "AutoRemove")))
-		add(findings, "start it without --rm",
-		    "it removes itself when it ends, before its end can be looked at");
+		container_finding(
+			findings, "start it without --rm",
+			"it removes itself when it ends, before its end can be looked at");
 	if (json_array_size(json_object_get(host, "Devices")) ||
 	    json_array_size(json_object_get(host, "DeviceRequests")))
-		add(findings, "start it without --device", "it uses devices of its host");
+		container_finding(findings, "start it without --device",
+				  "it uses devices of its host");
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		const char *mode = json_text(host, modes[i], NULL);
 
 		if (shared_mode(mode))
-			add(findings, "give it namespaces of its own", "its %s is %s", modes[i],
-			    mode);
+			container_finding(findings, "give it namespaces of its own", "its %s is %s",
+					  modes[i], mode);
 	}
-	check_mounts(findings, config, host);
+	container_mounts_check(findings, config, host, shared);
 }
 
 size_t container_pids(pid_t *pids, size_t max, pid_t init)
@@ -169,16 +126,18 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name)
 			continue;
 		link[n] = '\0';
 		if (!strcmp(link, "anon_inode:[io_uring]"))
-			add(findings,
-			    "switch io_uring off in it, or deny io_uring_setup by a seccomp "
-			    "profile",
-			    "process %d (%s) uses io_uring", (int)pid, name);
+			container_finding(
+				findings,
+				"switch io_uring off in it, or deny io_uring_setup by a seccomp "
+				"profile",
+				"process %d (%s) uses io_uring", (int)pid, name);
 		else if ((!strcmp(link, "anon_inode:inotify") ||
 			  !strcmp(link, "anon_inode:[fanotify]")) &&
 			 watches(pid, entry->d_name, root.st_dev))
-			add(findings, "switch off the watching of files, or watch only a tmpfs",
-			    "process %d (%s) watches files of the container layer (%s)", (int)pid,
-			    name, link + 11);
+			container_finding(
+				findings, "switch off the watching of files, or watch only a tmpfs",
+				"process %d (%s) watches files of the container layer (%s)",
+				(int)pid, name, link + 11);
 	}
 	if (dir)
 		(void)closedir(dir);
@@ -217,17 +176,34 @@ static void check_process(json_t *findings, pid_t pid, bool may_set_limits)
 	check_descriptors(findings, pid, name);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
 	if (!may_set_limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
-		add(findings,
-		    "run the service as root in the container, or baton-es with CAP_SYS_RESOURCE",
-		    "process %d (%s) runs as user %llu, and this host's root lacks "
-		    "CAP_SYS_RESOURCE, which CRIU then needs",
-		    (int)pid, name, uid);
+		container_finding(findings,
+				  "run the service as root in the container, or baton-es with "
+				  "CAP_SYS_RESOURCE",
+				  "process %d (%s) runs as user %llu, and this host's root lacks "
+				  "CAP_SYS_RESOURCE, which CRIU then needs",
+				  (int)pid, name, uid);
 }
 
-int container_check(json_t **findings, const json_t *inspect, struct err *err)
+/** check_own() - Judge the configuration that its copy elsewhere would get, and the volumes here */
+static int check_own(json_t *findings, struct docker_engine *engine, const json_t *inspect,
+		     const char *const *shared, struct err *err)
+{
+	json_t *config = NULL;
+	int r = container_config_clone(&config, inspect, err);
+
+	if (r < 0)
+		return r;
+	container_check_config(findings, config, json_object_get(config, "HostConfig"), shared);
+	json_decref(config);
+	return container_mounts_check_volumes(findings, engine, inspect, err);
+}
+
+int container_check(json_t **findings, struct docker_engine *engine, const json_t *inspect,
+		    const char *const *shared, struct err *err)
 {
 	unsigned long long capabilities = ~0ULL;
 	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+	int r;
 
 	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
 	json_t *list = json_array();
@@ -235,14 +211,17 @@ int container_check(json_t **findings, const json_t *inspect, struct err *err)
 		json_decref(list);
 		return err_set(err, -ENOMEM, "check a container");
 	}
-	container_check_config(list, json_object_get(inspect, "Config"),
-			       json_object_get(inspect, "HostConfig"));
+	r = check_own(list, engine, inspect, shared, err);
+	if (r < 0) {
+		json_decref(list);
+		return r;
+	}
 	if (json_object_size(json_at(inspect, "NetworkSettings", "Networks", NULL)) > 1)
-		add(list, "leave it in one network", "it is in several networks");
+		container_finding(list, "leave it in one network", "it is in several networks");
 	if (!json_is_true(json_at(inspect, "State", "Running", NULL)) ||
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
-		add(list, "start or unpause it", "it is not running (%s)",
-		    json_text(inspect, "State", "Status", NULL));
+		container_finding(list, "start or unpause it", "it is not running (%s)",
+				  json_text(inspect, "State", "Status", NULL));
 	(void)status_number("self", "CapEff:", 16, &capabilities);
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	for (size_t i = 0; i < count; i++)

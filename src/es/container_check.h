@@ -16,6 +16,7 @@
 
 #include <jansson.h>
 
+struct docker_engine;
 struct err;
 
 #define CONTAINER_PIDS_MAX 4096
@@ -23,20 +24,29 @@ struct err;
 /**
  * container_check() - Look at a container: its configuration and its processes
  * @findings:	Set on success only, a new reference to an array, empty if it can be moved
+ * @engine:	Asked about its volumes
  * @inspect:	What the engine says about it
+ * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int container_check(json_t **findings, const json_t *inspect, struct err *err);
+int container_check(json_t **findings, struct docker_engine *engine, const json_t *inspect,
+		    const char *const *shared, struct err *err);
 
 /**
  * container_check_config() - Look at a configuration alone, also one another host sends
  * @findings:	Array to which findings are appended
  * @config:	What the engine calls Config
  * @host:	and HostConfig
+ * @shared:	as for container_check()
  */
-void container_check_config(json_t *findings, const json_t *config, const json_t *host);
+void container_check_config(json_t *findings, const json_t *config, const json_t *host,
+			    const char *const *shared);
+
+/** container_finding() - Append a finding; what was found is given by a format */
+__attribute__((format(printf, 3, 4))) void container_finding(json_t *findings, const char *remedy,
+							     const char *format, ...);
 
 /** container_check_refusal() - All findings in one line. Return: 0 if there are none, else -EPERM */
 int container_check_refusal(const json_t *findings, struct err *err);

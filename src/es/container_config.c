@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "es/container_mounts.h"
 #include "es/docker_engine.h"
 #include "es/process.h"
 
@@ -100,6 +101,10 @@ int container_config_clone(json_t **ret, const json_t *inspect, struct err *err)
 	(void)json_object_del(host_config, "ContainerIDFile");
 	/* It would be taken for an attached terminal's and must be absent in what is created. */
 	(void)json_object_del(host_config, "ConsoleSize");
+	if (container_mounts_clone(config, inspect) < 0) {
+		json_decref(config);
+		return err_set(err, -ENOMEM, "copy of a configuration");
+	}
 	*ret = config;
 	return 0;
 }

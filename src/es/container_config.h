@@ -36,7 +36,8 @@ int container_config_for_service(json_t **ret, const struct container_service *s
  * @err:	Filled in on failure
  *
  * Left out: what belongs to the one engine (ContainerIDFile, addresses, MAC, network ids) and what
- * concerns the attached client (Attach*, StdinOnce). Networks are carried by name.
+ * concerns the attached client (Attach*, StdinOnce). Networks are carried by name. Volumes become
+ * volumes of its own (container_mounts.h).
  *
  * Return: 0, or negative error code
  */

@@ -305,14 +305,35 @@ static int list_check(int r, json_t **ret, struct err *err)
 	return err_set(err, -EPROTO, "docker list: the answer is no list");
 }
 
-int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret, struct err *err)
+/** list_by() - List containers, running or not, by a filter */
+static int list_by(struct docker_engine *de, const char *filter, const char *value, json_t **ret,
+		   struct err *err)
 {
-	char filter[256];
+	json_t *json = json_pack("{s:[s]}", filter, value);
+	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
-	(void)snprintf(filter, sizeof(filter), "{\"label\":[\"%s\"]}", label);
-	int r = request_on(de, "list", "GET", "/containers/json?all=1&filters=", filter, "", NULL,
+	json_decref(json);
+	if (!text)
+		return err_set(err, -ENOMEM, "docker list");
+	int r = request_on(de, "list", "GET", "/containers/json?all=1&filters=", text, "", NULL,
 			   ret, err);
 	return list_check(r, ret, err);
+}
+
+int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret, struct err *err)
+{
+	return list_by(de, "label", label, ret, err);
+}
+
+int docker_engine_volume(struct docker_engine *de, const char *name, json_t **ret, struct err *err)
+{
+	return request_on(de, "volume inspect", "GET", "/volumes/", name, "", NULL, ret, err);
+}
+
+int docker_engine_volume_users(struct docker_engine *de, const char *name, json_t **ret,
+			       struct err *err)
+{
+	return list_by(de, "volume", name, ret, err);
 }
 
 int docker_engine_images(struct docker_engine *de, json_t **ret, struct err *err)

@@ -142,6 +142,13 @@ AUTO_DEFINE(docker_stream)
  */
 int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret, struct err *err);
 
+/** docker_engine_volume() - Inspect a volume by name; otherwise as docker_engine_inspect() */
+int docker_engine_volume(struct docker_engine *de, const char *name, json_t **ret, struct err *err);
+
+/** docker_engine_volume_users() - List the containers that have a volume; as docker_engine_list() */
+int docker_engine_volume_users(struct docker_engine *de, const char *name, json_t **ret,
+			       struct err *err);
+
 /**
  * docker_engine_create() - Create a container
  * @de:		Client
@@ -160,7 +167,10 @@ int docker_engine_create(struct docker_engine *de, const char *name, const json_
 /** docker_engine_start() - Start a container. Return: 0, or negative error code */
 int docker_engine_start(struct docker_engine *de, const char *id, struct err *err);
 
-/** docker_engine_remove() - Kill and remove a container. Return: 0 (also if gone), or negative */
+/** docker_engine_remove() - Kill and remove a container, with its volumes that have no name
+ *
+ * Return: 0 (also if gone), or negative error code
+ */
 int docker_engine_remove(struct docker_engine *de, const char *id, struct err *err);
 
 /**

@@ -3,21 +3,18 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <search.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <time.h>
 
 #include "base/err.h"
+#include "es/file_copy.h"
 #include "es/layer_node.h"
 #include "es/process.h"
 
-#define FILES_MAX    1000000
-#define DEPTH_MAX    256
-#define TICK_NS      20000000 /* twice the coarsest timer tick (HZ=100) */
-#define COPY_AT_ONCE (1u << 20)
+#define FILES_MAX 1000000
+#define DEPTH_MAX 256
+#define TICK_NS   20000000 /* twice the coarsest timer tick (HZ=100) */
 
 /**
  * struct record - What the copy has of one file
@@ -42,6 +39,7 @@ struct inode {
 
 /**
  * struct layer_staging - A copy
+ * @at:		where the tree is mounted in the container, "" for the layer itself
  * @records:	tsearch() tree of struct record by path
  * @inodes:	tsearch() tree of struct inode, for one update
  * @pass:	number of the update
@@ -51,6 +49,7 @@ struct layer_staging {
 	int upper;
 	int stage;
 	char *dir;
+	char *at;
 	uint64_t max_bytes;
 	void *records;
 	void *inodes;
@@ -112,7 +111,7 @@ static struct record *record_get(struct layer_staging *ls, const char *path)
 }
 
 int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
-		      uint64_t max_bytes, struct err *err)
+		      const char *at, uint64_t max_bytes, struct err *err)
 {
 	AUTO(layer_staging) struct layer_staging *ls = calloc(1, sizeof(*ls));
 	if (!ls)
@@ -121,12 +120,13 @@ int layer_staging_new(struct layer_staging **ret, const char *upper, const char 
 	ls->max_bytes = max_bytes;
 	ls->upper = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ls->upper < 0)
-		return err_set(err, -errno, "open the container layer %s", upper);
+		return err_set(err, -errno, "open %s", upper);
 	if (mkdir(dir, 0700) < 0)
 		return err_set(err, -errno, "create %s", dir);
 	ls->dir = strdup(dir);
+	ls->at = strdup(at);
 	ls->stage = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (!ls->dir || ls->stage < 0)
+	if (!ls->dir || !ls->at || ls->stage < 0)
 		return err_set(err, -errno, "open %s", dir);
 	*ret = TAKE_PTR(ls);
 	return 0;
@@ -145,6 +145,7 @@ struct layer_staging *layer_staging_free(struct layer_staging *ls)
 	if (ls->dir)
 		(void)layer_tree_remove(AT_FDCWD, ls->dir, NULL);
 	free(ls->dir);
+	free(ls->at);
 	free(ls);
 	return NULL;
 }
@@ -156,9 +157,12 @@ int layer_staging_fd(const struct layer_staging *ls)
 
 void layer_staging_dirty(struct layer_staging *ls, const char *path)
 {
-	struct record key = { .path = (char *)(uintptr_t)(*path == '/' ? path + 1 : path) };
-	struct record **found = tfind(&key, &ls->records, record_compare);
+	size_t len = strlen(ls->at);
 
+	if (strncmp(path, ls->at, len) != 0 || path[len] != '/')
+		return; /* of another tree */
+	struct record key = { .path = (char *)(uintptr_t)(path + len + 1) };
+	struct record **found = tfind(&key, &ls->records, record_compare);
 	if (found)
 		(*found)->dirty = true;
 }
@@ -183,68 +187,6 @@ void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid)
 	}
 }
 
-/* --- bytes ---------------------------------------------------------------------------------- */
-
-/** range_copy() - Copy one range of data by whatever the file systems can do together */
-static int range_copy(int from, int to, off_t at, off_t end)
-{
-	bool by_range = true;
-
-	while (at < end) {
-		off_t in = at;
-		off_t out = at;
-		size_t want = end - at > COPY_AT_ONCE ? COPY_AT_ONCE : (size_t)(end - at);
-		ssize_t n = by_range ? copy_file_range(from, &in, to, &out, want, 0) : -1;
-
-		if (n < 0 || !by_range) {
-			by_range = false;
-			if (lseek(to, at, SEEK_SET) < 0)
-				return -errno;
-			in = at;
-			n = sendfile(to, from, &in, want);
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return 0; /* it has become shorter: it will be copied again */
-		at += n;
-	}
-	return 0;
-}
-
-/** data_copy() - Copy a file's bytes, leaving its holes holes */
-static int data_copy(struct layer_staging *ls, int from, int to, off_t size)
-{
-	off_t at = 0;
-
-	if (ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (ftruncate(to, size) < 0)
-		return -errno;
-	while (at < size) {
-		off_t data = lseek(from, at, SEEK_DATA);
-		off_t hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
-		int r;
-
-		if (data < 0 && errno == ENXIO)
-			return 0; /* a hole to the end */
-		if (data < 0 || hole < 0)
-			return -errno;
-		if (hole > size)
-			hole = size;
-		if (cancelled(ls->cancel_fd) && !ls->frozen)
-			return -ECANCELED;
-		r = data < hole ? range_copy(from, to, data, hole) : 0;
-		if (r < 0)
-			return r;
-		ls->stats->copied_bytes += (uint64_t)(hole - data);
-		at = hole > data ? hole : size;
-	}
-	return 0;
-}
-
 /** regular_copy() - Fill the new file @name of the copy */
 static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
 			struct err *err)
@@ -260,7 +202,8 @@ static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, cons
 		return err_set(err, -errno, "copy %s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, -ENOENT, "%s is being replaced", name);
-	int r = data_copy(ls, from, to, st.st_size);
+	int r = file_copy_data(from, to, st.st_size, ls->frozen ? -1 : ls->cancel_fd,
+			       &ls->stats->copied_bytes);
 	return r < 0 ? err_set(err, r, "copy %s", name) : 0;
 }
 
@@ -448,8 +391,8 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	record->pass = ls->pass;
 	ls->stats->files++;
 	if (ls->stats->bytes > ls->max_bytes || ls->stats->files > FILES_MAX)
-		return err_set(err, -EFBIG, "the container layer has more than %llu bytes",
-			       (unsigned long long)ls->max_bytes);
+		return err_set(err, -EFBIG, "it has more than %llu bytes or %d files",
+			       (unsigned long long)ls->max_bytes, FILES_MAX);
 	return 0;
 }
 
@@ -592,5 +535,7 @@ int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 	if (r == 0)
 		r = root_update(ls, err);
 	ls->stats = NULL;
-	return r < 0 ? err_wrap(err, r, "copy the container layer") : 0;
+	return r < 0 ? err_wrap(err, r, "copy the %s%s", *ls->at ? "volume at " : "container layer",
+				ls->at)
+		     : 0;
 }

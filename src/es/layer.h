@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Container layer - a copy of the writable layer that is exact at one instant (T3, R2)
+ * Container layer - a copy of the writable layer, or of a volume, that is exact at one instant (T3, R2)
  *
  * The copy is made ahead while the service runs, and brought up to date any number of times; the
  * last time while its tasks are frozen, when only what changed since has to be copied. That is what
@@ -35,15 +35,16 @@ struct layer_stats {
 /**
  * layer_staging_new() - Prepare to copy a layer
  * @ret:	Set on success only; the caller owns it, see layer_staging_free()
- * @upper:	UpperDir of the container
+ * @upper:	UpperDir of the container, or directory of the volume
  * @dir:	Directory of the copy: made here (0700), removed by layer_staging_free()
+ * @at:		Where the container has the volume, an absolute path; "" for the layer itself
  * @max_bytes:	Most bytes the copy may have
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
 int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
-		      uint64_t max_bytes, struct err *err);
+		      const char *at, uint64_t max_bytes, struct err *err);
 
 /** layer_staging_free() - Remove the copy. @ls may be NULL. Return: NULL, always */
 struct layer_staging *layer_staging_free(struct layer_staging *ls);
@@ -65,7 +66,7 @@ AUTO_DEFINE(layer_staging)
 int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 			 struct layer_stats *stats, struct err *err);
 
-/** layer_staging_dirty() - Have a file (path from the container's root) copied again next time */
+/** layer_staging_dirty() - Have a file (absolute path in the container) copied again next time */
 void layer_staging_dirty(struct layer_staging *ls, const char *path);
 
 /**

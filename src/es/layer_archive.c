@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "es/file_copy.h"
 #include "es/layer_node.h"
 #include "es/process.h"
 
@@ -576,6 +577,20 @@ static int hard_link(struct reader *in, const char *target, struct archive_root 
 	return 0;
 }
 
+/** same_copy() - Copy a file from another file system, where volumes may lie */
+static int same_copy(int from_dir, const char *from_name, off_t size, int dirfd, const char *name,
+		     struct err *err)
+{
+	uint64_t copied = 0;
+
+	auto_close int from = openat(from_dir, from_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int to =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = from < 0 || to < 0 ? -errno : file_copy_data(from, to, size, -1, &copied);
+
+	return r < 0 ? err_set(err, r, "put %s in its place", name) : 0;
+}
+
 /**
  * same_take() - Move a file here from where an earlier stream put it
  * @root:	Tree
@@ -604,9 +619,11 @@ static int same_take(const struct archive_root *root, const char *path, uint64_t
 	if (fstatat(from, last, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size != size)
 		return err_set(err, -EPROTO, "%s is not the file that came before", path);
-	if (renameat(from, last, dirfd, name) < 0)
+	if (renameat(from, last, dirfd, name) == 0)
+		return 0;
+	if (errno != EXDEV)
 		return err_set(err, -errno, "put %s in its place", path);
-	return 0;
+	return same_copy(from, last, st.st_size, dirfd, name, err);
 }
 
 /** same_size() - Size of the file that an entry refers to. Return: false if it refers to none */

@@ -26,6 +26,7 @@
 #include "es/layer.h"
 #include "es/layer_archive.h"
 #include "es/migration_controller.h"
+#include "es/migration_trees.h"
 #include "es/transfer.h"
 #include "net/address.h"
 
@@ -81,8 +82,9 @@ enum migration_question {
  * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
- * The rest belongs to the thread. At the source: @source, @layer to @cut_made. At the destination:
- * @fd, @offer (its plan is owned), @peer, @id to @where.
+ * The rest belongs to the thread. @trees: the container's layer and volumes; @layer_stats: of all of
+ * them. At the source: @source, @layer_stats to @cut_made. At the destination: @fd, @offer (its plan
+ * is owned), @peer, @id to @where.
  */
 struct migration {
 	struct list link;
@@ -121,7 +123,7 @@ struct migration {
 	char work[MIGRATION_DIR_MAX];
 
 	struct migration_source source;
-	struct layer_staging *layer;
+	struct migration_trees trees;
 	struct layer_stats layer_stats;
 	struct archive_sent *sent;
 	struct checkpoint *checkpoint;
@@ -138,7 +140,6 @@ struct migration {
 	char id[CONTAINER_ID_SIZE];
 	char committed[80]; /* the paper's way: id of the image made of CT-x, "" if there is none */
 	char docker_root[PATH_MAX];
-	char upper[PATH_MAX];
 	char ahead[PATH_MAX];
 	struct image_arrival *arrival;
 	bool ahead_made;
@@ -290,7 +291,7 @@ int source_look(struct migration *m, json_t **image, struct err *err);
 /** source_work() - Make the work directory */
 int source_work(struct migration *m, struct err *err);
 
-/** source_layer() - Copy the layer as it is now into the work directory; the service runs */
+/** source_layer() - Copy layer and volumes as they are now into the work directory; the service runs */
 int source_layer(struct migration *m, struct err *err);
 
 /** source_plan() - Say what comes, and how: @memory and @layer bytes beside the image */

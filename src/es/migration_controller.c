@@ -326,6 +326,7 @@ static void migration_free(struct migration *m)
 	(void)docker_engine_free(m->engine);
 	json_decref(m->inspect);
 	json_decref(m->plan);
+	migration_trees_deinit(&m->trees);
 	free(m->cache);
 	free(m->offer_plan);
 	crypto_wipe(m->source.secret, sizeof(m->source.secret));
@@ -793,7 +794,8 @@ static void check_work(uv_work_t *work)
 	if (r > 0)
 		r = err_set(&check->err, -ENOENT, "container %s", check->container);
 	if (r == 0)
-		r = container_check(&findings, inspect, &check->err);
+		r = container_check(&findings, engine, inspect, check->mc->config.shared,
+				    &check->err);
 	if (r == 0) {
 		json_t *report = json_pack("{s:s, s:b, s:O}", "container", check->container, "ok",
 					   json_array_size(findings) == 0, "findings", findings);

@@ -90,6 +90,8 @@ const char *migration_method_name(enum migration_method method);
  * @restore_ms:		the destination may need this long to restore; 0: 120000
  * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
+ * @shared:		directories that are the same on all edge servers: containers may mount them, and
+ *			what is in them; NULL-terminated, NULL: none
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
  */
@@ -113,6 +115,7 @@ struct migration_config {
 	uint32_t restore_ms;
 	int compression;
 	enum migration_profile profile;
+	const char *const *shared;
 	const char *const *registries;
 	bool test_late_snapshot;
 };

@@ -179,7 +179,7 @@ int destination_make(struct migration *m, const char *image, struct err *err)
 		r = r > 0 ? err_set(err, -ENOENT, "the new container") : r;
 	}
 	if (r == 0)
-		r = migration_upper(m->upper, m->inspect, err);
+		r = migration_trees_place(&m->trees, m->inspect, err);
 	if (r == 0)
 		r = staged_make(m, err);
 	return r;
@@ -202,8 +202,11 @@ int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
 	json_t *info = NULL;
-	int r = migration_plan_parse(&m->plan, m->offer.offer.plan, m->offer.offer.plan_len, err);
+	int r = migration_plan_parse(&m->plan, m->offer.offer.plan, m->offer.offer.plan_len,
+				     m->mc->config.shared, err);
 
+	if (r == 0)
+		r = migration_trees_expect(&m->trees, m->plan, err);
 	if (r == 0)
 		r = profile_check(m, err);
 	if (r == 0)
@@ -327,14 +330,16 @@ void destination_prepare_undo(struct migration *m)
  * ahead_place() - Make the directory where the layer lies until the cut
  *
  * On the file system of CT-y's own layer, so that a file that is still the same is moved, not copied.
+ * Volumes usually lie there, too; if not, their files are copied.
  * Beside it, if there is a CT-y; it goes with the container then. If its image is still to come, in
  * the engine's directory; what a crash leaves there image_expiry.c removes.
  */
 static int ahead_place(struct migration *m, struct err *err)
 {
-	const char *slash = strrchr(m->upper, '/');
+	const char *upper = m->trees.tree[0].path;
+	const char *slash = strrchr(upper, '/');
 	int n = slash ? snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
-				 (int)(slash - m->upper), m->upper)
+				 (int)(slash - upper), upper)
 		      : snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "XXXXXX",
 				 m->docker_root);
 
@@ -351,16 +356,16 @@ static int ahead_place(struct migration *m, struct err *err)
  * the same is only named. */
 int destination_ahead(struct migration *m, struct err *err)
 {
+	struct migration_roots roots = { .count = 0 };
 	int r = ahead_place(m, err);
 
-	if (r < 0)
-		return r;
-	auto_close int ahead = open(m->ahead, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (ahead < 0)
-		return err_set(err, -errno, "open %s", m->ahead);
-	struct archive_root root = { .name = "layer", .dirfd = ahead, .ahead = -1 };
-	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, &root, 1,
-				m->mc->config.max_bytes, err);
+	if (r == 0)
+		r = migration_trees_open(&m->trees, &roots, m->ahead, true, err);
+	if (r == 0)
+		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots.root,
+				     roots.count, m->mc->config.max_bytes, err);
+	migration_roots_close(&roots);
+	return r;
 }
 
 void destination_ahead_undo(struct migration *m)
@@ -394,24 +399,25 @@ int destination_cut(struct migration *m, struct err *err)
 
 int destination_receive(struct migration *m, struct err *err)
 {
+	struct archive_root roots[1 + MIGRATION_TREES_MAX];
+	struct migration_roots files = { .count = 0 };
 	char path[PATH_MAX + 16];
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/images", m->work);
 	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_close int upper = open(m->upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_close int ahead = open(m->ahead, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (images < 0 || upper < 0 || ahead < 0)
-		return err_set(err, -errno, "open %s",
-			       images < 0  ? path
-			       : upper < 0 ? m->upper
-					   : m->ahead);
-	struct archive_root roots[] = {
-		{ .name = "memory", .dirfd = images, .plain = true, .ahead = -1 },
-		{ .name = "layer", .dirfd = upper, .ahead = ahead },
+	if (images < 0)
+		return err_set(err, -errno, "open %s", path);
+	roots[0] = (struct archive_root){
+		.name = "memory", .dirfd = images, .plain = true, .ahead = -1
 	};
-	r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots, ARRAY_SIZE(roots),
-			     m->mc->config.max_bytes, err);
+	r = migration_trees_open(&m->trees, &files, m->ahead, false, err);
+	if (r == 0) {
+		memcpy(roots + 1, files.root, files.count * sizeof(*files.root));
+		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots, 1 + files.count,
+				     m->mc->config.max_bytes, err);
+	}
+	migration_roots_close(&files);
 	m->received_us = monotonic_us();
 	if (r == 0)
 		destination_ahead_undo(m);

@@ -103,8 +103,12 @@ static int plan_make(struct migration *m, struct err *err)
 {
 	json_t *image = NULL;
 	uint64_t memory;
+	size_t first = 0;
 	int r = source_look(m, &image, err);
 
+	if (r == 0 && container_mounts_volume(m->inspect, &first))
+		r = err_set(err, -EOPNOTSUPP,
+			    "move volumes the paper's way: it has none (set profile = \"baton\")");
 	if (r == 0) {
 		memory = cgroup_memory(
 			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));
@@ -273,7 +277,7 @@ int paper_source_send_files(struct migration *m, struct err *err)
 	if (complete(m) && image < 0)
 		return image;
 	tree.root = complete(m) ? "image" : "layer";
-	tree.dirfd = complete(m) ? image : layer_staging_fd(m->layer);
+	tree.dirfd = complete(m) ? image : layer_staging_fd(m->trees.tree[0].staging);
 	return source_trees(m, TRANSFER_FILE_BY_FILE, &tree, 1, err);
 }
 
@@ -429,12 +433,12 @@ static int files_place(struct migration *m, struct err *err)
 		return err_set(err, -errno, "put the checkpoint to %s", to);
 	if (complete(m))
 		return 0;
-	r = migration_upper(m->upper, m->inspect, err);
+	r = migration_upper(to, m->inspect, err);
 	if (r < 0)
 		return r;
 	if (snprintf(from, sizeof(from), "%s/layer", m->work) >= (int)sizeof(from) ||
-	    rename(from, m->upper) < 0)
-		return err_set(err, -errno, "put the layer to %s", m->upper);
+	    rename(from, to) < 0)
+		return err_set(err, -errno, "put the layer to %s", to);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 #include "es/docker_engine.h"
 #include "es/process.h"
 
-#define PLAN_VERSION 2
+#define PLAN_VERSION 3
 #define TOOL_MS      10000
 #define LAYERS_MAX   256
 #define TAGS_MAX     16
@@ -128,7 +128,32 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
 	return 0;
 }
 
-int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err *err)
+/** volumes_are_asked_for() - Whether the configuration asks for a volume at each of the paths, and no other */
+static bool volumes_are_asked_for(const json_t *volumes, const json_t *host_config)
+{
+	size_t asked = 0;
+	json_t *path;
+	json_t *item;
+	size_t i;
+	size_t j;
+
+	json_array_foreach(json_object_get(host_config, "Mounts"), i, item)
+	{
+		bool listed = strcmp(json_text(item, "Type", NULL), "volume") != 0;
+
+		asked += !listed;
+		json_array_foreach(volumes, j, path)
+		{
+			listed = listed || json_equal(path, json_object_get(item, "Target"));
+		}
+		if (!listed)
+			return false;
+	}
+	return asked == json_array_size(volumes);
+}
+
+int migration_plan_parse(json_t **ret, const void *text, size_t len, const char *const *shared,
+			 struct err *err)
 {
 	json_error_t why;
 	int version;
@@ -142,6 +167,7 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 	json_t *layers;
 	json_t *tags;
 	json_t *digests;
+	json_t *volumes = NULL;
 	int r = 0;
 
 	if (len > MIGRATION_PLAN_MAX)
@@ -153,12 +179,12 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 		    plan, &why, 0,
 		    "{s:i, s:{s:o}, s:{s:s, s:s, s:s, s:o, s:o, s:o, s:I}, s:{s:s, s:s, s:s, "
 		    "s:s, s:s}, s:i, "
-		    "s:{s:I, s:I}}",
+		    "s:{s:I, s:I}, s?o}",
 		    "version", &version, "config", "HostConfig", &host_config, "image", "id", &name,
 		    "name", &name, "architecture", &name, "layers", &layers, "tags", &tags,
 		    "digests", &digests, "size", &size, "host", "architecture", &name, "kernel",
 		    &name, "criu", &name, "runc", &name, "cpu", &name, "port", &port, "bytes",
-		    "memory", &memory, "layer", &layer) < 0)
+		    "memory", &memory, "layer", &layer, "volumes", &volumes) < 0)
 		r = err_set(err, -EPROTO, "the plan is not one: %s", why.text);
 	else if (version != PLAN_VERSION)
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
@@ -168,10 +194,13 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err 
 		 json_array_size(tags) > TAGS_MAX || !json_is_array(digests) ||
 		 json_array_size(digests) > TAGS_MAX)
 		r = err_set(err, -EPROTO, "the plan has a value that cannot be");
+	else if ((volumes && !json_is_array(volumes)) ||
+		 !volumes_are_asked_for(volumes, host_config))
+		r = err_set(err, -EPROTO, "the plan's volumes are not those of its configuration");
 	config = json_object_get(plan, "config");
 	json_t *findings = json_array();
 	if (r == 0) {
-		container_check_config(findings, config, host_config);
+		container_check_config(findings, config, host_config, shared);
 		r = container_check_refusal(findings, err);
 	}
 	json_decref(findings);

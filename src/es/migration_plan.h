@@ -5,7 +5,7 @@
  * Migration plan - what a destination must know and have before the cut; JSON in TRANSFER OFFER
  *
  *     {
- *       "version": 2,
+ *       "version": 3,
  *       "config": { body of Docker's "create container" },
  *       "image": { "id": "sha256:...", "name": "service:1", "architecture": "amd64",
  *                  "layers": ["sha256:...", ...], "tags": ["service:1", ...], "size": 70000000,
@@ -14,7 +14,9 @@
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
  *                 "runc": "1.1.5", "cpu": "fpu vme ..." },
  *       "port": 7000,
- *       "bytes": { "memory": 33554432, "layer": 20971520 }      as measured before the cut
+ *       "volumes": ["/data", ...],               their paths in the container
+ *       "bytes": { "memory": 33554432, "layer": 20971520 }      as measured before the cut, the layer
+ *                                                               with the volumes
  *     }
  */
 
@@ -59,13 +61,15 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
  * @ret:	Set on success only, a new reference
  * @text:	JSON
  * @len:	Its length
+ * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  * @err:	Filled in on failure
  *
  * Every member has the right type then, and the configuration is one we would take.
  *
  * Return: 0, -EPROTO, or -EPERM
  */
-int migration_plan_parse(json_t **ret, const void *text, size_t len, struct err *err);
+int migration_plan_parse(json_t **ret, const void *text, size_t len, const char *const *shared,
+			 struct err *err);
 
 /** migration_plan_fits_host() - Could this host restore it? Return: 0, or -EPERM with the reason */
 int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err *err);

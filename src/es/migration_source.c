@@ -33,7 +33,7 @@ int source_look(struct migration *m, json_t **image, struct err *err)
 	if (r > 0)
 		return err_set(err, -ENOENT, "container %s", m->source.container);
 	if (r == 0)
-		r = container_check(&findings, m->inspect, err);
+		r = container_check(&findings, m->engine, m->inspect, m->mc->config.shared, err);
 	if (r == 0)
 		r = container_check_refusal(findings, err);
 	json_decref(findings);
@@ -43,7 +43,7 @@ int source_look(struct migration *m, json_t **image, struct err *err)
 	return r > 0 ? err_set(err, -ENOENT, "image of container %s", m->source.container) : r;
 }
 
-/** layer_ahead() - Bring the copy of the layer up to date while the service runs */
+/** layer_ahead() - Bring the copies of layer and volumes up to date while the service runs */
 static int layer_ahead(struct migration *m, struct err *err)
 {
 	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
@@ -53,8 +53,8 @@ static int layer_ahead(struct migration *m, struct err *err)
 		return err_set(err, -ENOMEM, "copy the layer");
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
 	for (size_t i = 0; i < count; i++)
-		layer_staging_dirty_mapped(m->layer, pids[i]);
-	return layer_staging_update(m->layer, false, m->cancel_fd, &m->layer_stats, err);
+		migration_trees_dirty_mapped(&m->trees, pids[i]);
+	return migration_trees_update(&m->trees, false, m->cancel_fd, &m->layer_stats, err);
 }
 
 int source_work(struct migration *m, struct err *err)
@@ -70,14 +70,10 @@ int source_work(struct migration *m, struct err *err)
 
 int source_layer(struct migration *m, struct err *err)
 {
-	char upper[PATH_MAX];
-	int r = migration_upper(upper, m->inspect, err);
+	int r = migration_trees_find(&m->trees, m->inspect, err);
 
-	auto_free char *dir = NULL;
-	if (r == 0 && asprintf(&dir, "%s/layer", m->work) < 0)
-		r = err_set(err, -ENOMEM, "copy the layer");
 	if (r == 0)
-		r = layer_staging_new(&m->layer, upper, dir, m->mc->config.max_bytes, err);
+		r = migration_trees_stage(&m->trees, m->work, m->mc->config.max_bytes, err);
 	return r < 0 ? r : layer_ahead(m, err);
 }
 
@@ -192,6 +188,10 @@ int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint6
 	int r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->source.port,
 				    memory, layer, err);
 
+	if (r == 0 && m->trees.count)
+		r = json_object_set_new(m->plan, "volumes", migration_trees_volumes(&m->trees)) < 0
+			    ? err_set(err, -ENOMEM, "plan a migration")
+			    : 0;
 	if (r == 0 && (json_object_set_new(m->plan, "profile", json_string(profile)) < 0 ||
 		       json_object_set_new(m->plan, "method", json_string(method)) < 0))
 		r = err_set(err, -ENOMEM, "plan a migration");
@@ -260,8 +260,7 @@ int source_prepare(struct migration *m, struct err *err)
 
 void source_prepare_undo(struct migration *m)
 {
-	(void)layer_staging_free(m->layer);
-	m->layer = NULL;
+	migration_trees_deinit(&m->trees);
 	m->sent = archive_sent_free(m->sent);
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
@@ -296,7 +295,9 @@ int source_flush(struct migration *m, struct err *err)
 
 int source_ahead(struct migration *m, struct err *err)
 {
-	struct transfer_tree tree = { .root = "layer", .dirfd = layer_staging_fd(m->layer) };
+	struct transfer_tree trees[MIGRATION_TREES_MAX];
+	size_t count = migration_trees_outgoing(&m->trees, trees);
+	uint64_t sent = 0;
 	int r = archive_sent_new(&m->sent, err);
 
 	/* The engine needs a while until the first byte of an image comes: the link is ours meanwhile. */
@@ -304,13 +305,16 @@ int source_ahead(struct migration *m, struct err *err)
 		r = source_image_begin(m, err);
 	if (r < 0)
 		return r;
-	r = source_trees(m, TRANSFER_STREAM, &tree, 1, err);
+	r = source_trees(m, TRANSFER_STREAM, trees, count, err);
 	if (r == 0)
 		r = source_flush(m, err);
+	for (size_t i = 0; i < count; i++)
+		sent += trees[i].sent;
 	if (r == 0)
 		migration_stage_done(m, "LAYER AHEAD",
-				     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64,
-				     tree.sent, m->layer_stats.bytes);
+				     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
+				     " volumes=%zu",
+				     sent, m->layer_stats.bytes, count - 1);
 	return r;
 }
 
@@ -364,7 +368,7 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 	struct migration *m = ctx;
 
 	(void)last; /* the second time there is little left to do: what CRIU itself has made */
-	return layer_staging_update(m->layer, true, m->cancel_fd, &m->layer_stats, err);
+	return migration_trees_update(&m->trees, true, m->cancel_fd, &m->layer_stats, err);
 }
 
 int source_drain(struct migration *m, struct err *err)
@@ -416,16 +420,27 @@ void source_cut_undo(struct migration *m)
 	m->checkpoint = NULL;
 }
 
-/* The last byte of a tree is on its way: T2 or T4 is done. */
-static void tree_sent(void *ctx, const struct transfer_tree *tree)
+/* The last byte of the memory is on its way. */
+static void memory_sent(void *ctx, const struct transfer_tree *tree)
 {
 	struct migration *m = ctx;
-	bool memory = !strcmp(tree->root, "memory");
 
-	migration_stage_done(m, memory ? "T2" : "T4",
-			     "kind=%s sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=%zu",
-			     tree->root, tree->sent, memory ? m->cut.bytes : m->layer_stats.bytes,
-			     memory ? m->cache_len : (size_t)0);
+	migration_stage_done(
+		m, "T2", "kind=memory sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=%zu",
+		tree->sent, m->cut.bytes, m->cache_len);
+}
+
+/* The last byte of all is. Called by transfer_send() with the last tree; @sent of the others is set. */
+static void files_sent(void *ctx, const struct transfer_tree *last)
+{
+	struct migration *m = ctx;
+	uint64_t sent = 0;
+
+	for (size_t i = 0; i < m->trees.count; i++)
+		sent += (last - i)->sent;
+	migration_stage_done(m, "T4",
+			     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=0",
+			     sent, m->layer_stats.bytes);
 }
 
 int source_tell_cut(struct migration *m, struct err *err)
@@ -441,22 +456,22 @@ int source_tell_cut(struct migration *m, struct err *err)
 
 int source_send(struct migration *m, struct err *err)
 {
+	size_t count;
 	int r;
 
 	auto_close int images =
 		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images < 0)
 		return err_set(err, -errno, "open the checkpoint");
-	struct transfer_tree trees[] = {
-		{ .root = "memory", .dirfd = images, .done = tree_sent, .ctx = m },
-		{ .root = "layer",
-		  .dirfd = layer_staging_fd(m->layer),
-		  .done = tree_sent,
-		  .ctx = m },
+	struct transfer_tree trees[1 + MIGRATION_TREES_MAX] = {
+		{ .root = "memory", .dirfd = images, .done = memory_sent, .ctx = m },
 	};
+	count = 1 + migration_trees_outgoing(&m->trees, trees + 1);
+	trees[count - 1].done = files_sent;
+	trees[count - 1].ctx = m;
 	r = source_tell_cut(m, err);
 	if (r == 0)
-		r = source_trees(m, TRANSFER_STREAM, trees, ARRAY_SIZE(trees), err);
+		r = source_trees(m, TRANSFER_STREAM, trees, count, err);
 	return r;
 }
 

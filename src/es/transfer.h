@@ -27,7 +27,7 @@ struct err;
 struct tls_stream;
 
 #define TRANSFER_PIECE         (256u << 10)
-#define TRANSFER_TREES_MAX     4
+#define TRANSFER_TREES_MAX     24
 #define TRANSFER_LEVEL_DEFAULT 3
 
 /** enum transfer_way - How trees go over a link */

@@ -115,7 +115,9 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	    snprintf(conf, sizeof(conf), "%s/criu.conf", dir) >= PATH_MAX)
 		return complain(argc, argv, "path too long", dir);
 	auto_free const char **args = runtime_restore_argv(call, argc, argv, RUNC, images, work);
-	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0)
+	/* Read by the tar that CRIU has unpack what was on a tmpfs, see es/checkpoint.c. */
+	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0 ||
+	    setenv("TAR_OPTIONS", "--xattrs --xattrs-include=* --acls", 1) < 0)
 		return complain(argc, argv, "out of memory", dir);
 	path_extend();
 	child = fork();

@@ -10,7 +10,7 @@
  *     cut-es pki PKI                       make the certificates of ES-1 and ES-2
  *
  * Options: late (snapshot after the thaw), cancel=EVENT (cancel when that stage is done), delay=N
- * (say N times that the session does not drain), runtime=NAME, refuse, stay (destination: go on
+ * (say N times that the session does not drain), runtime=NAME, refuse, shared=DIRECTORY, stay (destination: go on
  * after the first transfer). BATON_HOOK names baton-cut-hook, BATON_EPOCH the session's epoch.
  * Everything that happens is printed, one line each.
  */
@@ -158,6 +158,7 @@ int main(int argc, char **argv)
 {
 	struct side s = { .loop = { 0 } };
 	struct err err = { 0 };
+	const char *shared[2] = { NULL, NULL };
 	char file[3][512];
 	bool check = argc > 1 && !strcmp(argv[1], "check");
 	int fixed;
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
 		.staged_dir = "/run/baton/staged",
 		.prefix = "/opt/baton",
 		.cut_hook = getenv("BATON_HOOK"),
+		.shared = shared,
 	};
 	for (int i = fixed; i < argc; i++) {
 		if (!strcmp(argv[i], "late"))
@@ -197,6 +199,8 @@ int main(int argc, char **argv)
 			s.refuse = true;
 		else if (!strncmp(argv[i], "runtime=", 8))
 			config.runtime = argv[i] + 8;
+		else if (!strncmp(argv[i], "shared=", 7))
+			shared[0] = argv[i] + 7;
 		else if (!strncmp(argv[i], "cancel=", 7))
 			s.cancel = argv[i] + 7;
 		else if (!strncmp(argv[i], "delay=", 6))

@@ -223,7 +223,7 @@ static void test_round_trip(void **state)
 
 	(void)state;
 	nasty_tree();
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
 	update(ls, true, &stats);
 	expect_same("upper", "stage");
 	expect_copy("stage");
@@ -268,7 +268,7 @@ static void test_update(void **state)
 
 	(void)state;
 	nasty_tree();
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
 	update(ls, false, &stats);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		shell(changes[i]);
@@ -304,7 +304,7 @@ static void test_ahead(void **state)
 	shell("head -c 300000 /dev/urandom >upper/big && ln upper/big upper/big2");
 	/* a file changed less than a timer tick ago is copied again in any case */
 	shell("touch -d '2001-01-01' upper/big; sleep 0.1");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
 	update(ls, false, &stats);
 	for (size_t i = 0; i <= ARRAY_SIZE(changes); i++) {
 		shell("rm -rf ahead out && mkdir ahead out");
@@ -340,15 +340,59 @@ static void test_ahead(void **state)
 	layer_staging_free(ls);
 }
 
-/* A page that is dirty can be written again without any time changing. */
-static void test_mapped(void **state)
+/* Volumes may lie on another file system than what came ahead: then it is copied, with its holes. */
+static void test_ahead_elsewhere(void **state)
+{
+	char elsewhere[] = "/dev/shm/baton-layer-XXXXXX";
+	struct archive_sent *sent = NULL;
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct buf stream;
+	struct err err;
+	struct stat st;
+	struct stat here;
+
+	(void)state;
+	assert_non_null(mkdtemp(elsewhere));
+	assert_int_equal(stat(elsewhere, &st), 0);
+	assert_int_equal(stat(".", &here), 0);
+	if (st.st_dev == here.st_dev) {
+		(void)rmdir(elsewhere);
+		skip();
+	}
+	shell("rm -rf upper out && mkdir upper out && head -c 300000 /dev/urandom >upper/big &&"
+	      "truncate -s 5M upper/big && ln upper/big upper/big2 && chmod 4751 upper/big &&"
+	      "touch -d '2001-01-01' upper/big; sleep 0.1");
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	assert_int_equal(archive_sent_new(&sent, &err), 0);
+	update(ls, false, &stats);
+	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	assert_int_equal(unpack(&stream, elsewhere, false, LIMIT, &err), 0);
+	buf_deinit(&stream);
+	update(ls, true, &stats);
+	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	assert_true(stream.len < 100000);
+	auto_close int out = open("out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_close int ahead = open(elsewhere, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct archive_root root = { .name = "layer", .dirfd = out, .ahead = ahead };
+	assert_int_equal(archive_extract(give, &stream, &root, 1, LIMIT, &err), 0);
+	expect_same("upper", "out");
+	assert_int_equal(stat("out/big", &st), 0);
+	assert_true(st.st_blocks * 512 < 1 << 20);
+	buf_deinit(&stream);
+	archive_sent_free(sent);
+	layer_staging_free(ls);
+	assert_int_equal(layer_tree_remove(AT_FDCWD, elsewhere, NULL), 0);
+}
+
+/** mapped() - The layer (@at "") or a volume, and a file of it by its path in the container */
+static void mapped(const char *at, const char *path)
 {
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
 	struct err err;
 	char got[8] = "";
 
-	(void)state;
 	shell("rm -rf upper && mkdir upper");
 	put("upper/map", "before");
 	auto_close int fd = open("upper/map", O_RDWR | O_CLOEXEC);
@@ -356,10 +400,10 @@ static void test_mapped(void **state)
 	assert_ptr_not_equal(map, MAP_FAILED);
 	map[0] = 'B';
 	shell("sleep 0.1");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", LIMIT, &err), 0);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", at, LIMIT, &err), 0);
 	update(ls, false, &stats);
 	layer_staging_dirty_mapped(ls, getpid()); /* names another root: no match is no failure */
-	layer_staging_dirty(ls, "/map");
+	layer_staging_dirty(ls, path);
 	memcpy(map, "AFTER ", 6);
 	update(ls, true, &stats);
 	auto_close int copy = open("stage/map", O_RDONLY | O_CLOEXEC);
@@ -367,6 +411,14 @@ static void test_mapped(void **state)
 	assert_string_equal(got, "AFTER ");
 	(void)munmap(map, 4096);
 	layer_staging_free(ls);
+}
+
+/* A page that is dirty can be written again without any time changing. */
+static void test_mapped(void **state)
+{
+	(void)state;
+	mapped("", "/map");
+	mapped("/volume", "/volume/map");
 }
 
 static void test_limits(void **state)
@@ -378,7 +430,7 @@ static void test_limits(void **state)
 
 	(void)state;
 	shell("rm -rf upper && mkdir upper && head -c 300000 /dev/urandom >upper/big");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", 100000, &err), 0);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", 100000, &err), 0);
 	assert_int_equal(layer_staging_update(ls, false, -1, &stats, &err), -EFBIG);
 	layer_staging_free(ls);
 	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -477,9 +529,13 @@ static void test_evil(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_update),
-		cmocka_unit_test(test_ahead),      cmocka_unit_test(test_mapped),
-		cmocka_unit_test(test_limits),     cmocka_unit_test(test_evil),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_ahead),
+		cmocka_unit_test(test_mapped),
+		cmocka_unit_test(test_ahead_elsewhere),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_evil),
 	};
 
 	if (geteuid() != 0) {

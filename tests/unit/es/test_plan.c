@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "es/container_check.h"
 #include "es/container_config.h"
+#include "es/container_mounts.h"
 #include "es/docker_engine.h"
 #include "es/migration_plan.h"
 
@@ -133,7 +134,7 @@ static json_t *plan_new(void)
 static int parse(const json_t *plan, json_t **ret, struct err *err)
 {
 	char *text = json_dumps(plan, 0);
-	int r = migration_plan_parse(ret, text, strlen(text), err);
+	int r = migration_plan_parse(ret, text, strlen(text), NULL, err);
 
 	free(text);
 	return r;
@@ -161,9 +162,109 @@ static void test_plan(void **state)
 	json_object_set_new(plan, "port", json_integer(7000));
 	json_object_del(json_object_get(plan, "host"), "cpu");
 	assert_int_equal(parse(plan, &back, &err), -EPROTO);
-	assert_int_equal(migration_plan_parse(&back, "[1", 2, &err), -EPROTO);
-	assert_int_equal(migration_plan_parse(&back, "{}", MIGRATION_PLAN_MAX + 1, &err), -EPROTO);
+	assert_int_equal(migration_plan_parse(&back, "[1", 2, NULL, &err), -EPROTO);
+	assert_int_equal(migration_plan_parse(&back, "{}", MIGRATION_PLAN_MAX + 1, NULL, &err),
+			 -EPROTO);
 	json_decref(plan);
+}
+
+/** with_volumes() - The container with a volume of each way to ask for one, and a shared directory */
+static json_t *with_volumes(void)
+{
+	json_t *inspect = load(inspect_text);
+	json_t *host = json_object_get(inspect, "HostConfig");
+
+	json_object_set_new(host, "Binds", load("[\"data:/a\", \"/srv/s:/s:ro\"]"));
+	json_object_set_new(host, "Mounts",
+			    load("[{\"Type\":\"volume\",\"Source\":\"x\",\"Target\":\"/b\","
+				 "\"VolumeOptions\":{\"Labels\":{\"l\":\"v\"}}},"
+				 "{\"Type\":\"tmpfs\",\"Target\":\"/t2\"}]"));
+	json_object_set_new(json_object_get(inspect, "Config"), "Volumes", load("{\"/c\":{}}"));
+	json_object_set_new(
+		inspect, "Mounts",
+		load("[{\"Type\":\"volume\",\"Name\":\"data\",\"Source\":\"/v/data/_data\","
+		     "\"Destination\":\"/a\",\"RW\":true},"
+		     "{\"Type\":\"bind\",\"Source\":\"/srv/s\",\"Destination\":\"/s\"},"
+		     "{\"Type\":\"volume\",\"Name\":\"x\",\"Destination\":\"/b\",\"RW\":true},"
+		     "{\"Type\":\"volume\",\"Name\":\"0f\",\"Destination\":\"/c\",\"RW\":true}]"));
+	return inspect;
+}
+
+/* However they were asked for, they are asked for again without a name; the rest stays. */
+static void test_clone_volumes(void **state)
+{
+	json_t *want = load("[{\"Type\":\"tmpfs\",\"Target\":\"/t2\"},"
+			    "{\"Type\":\"volume\",\"Target\":\"/a\","
+			    "\"VolumeOptions\":{\"NoCopy\":true}},"
+			    "{\"Type\":\"volume\",\"Target\":\"/b\","
+			    "\"VolumeOptions\":{\"NoCopy\":true,\"Labels\":{\"l\":\"v\"}}},"
+			    "{\"Type\":\"volume\",\"Target\":\"/c\","
+			    "\"VolumeOptions\":{\"NoCopy\":true}}]");
+	json_t *binds = load("[\"/srv/s:/s:ro\"]");
+	json_t *inspect = with_volumes();
+	json_t *config = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(container_config_clone(&config, inspect, &err), 0);
+	assert_true(json_equal(json_at(config, "HostConfig", "Mounts", NULL), want));
+	assert_true(json_equal(json_at(config, "HostConfig", "Binds", NULL), binds));
+	json_decref(config);
+	json_decref(inspect);
+	json_decref(binds);
+	json_decref(want);
+}
+
+/** volumes() - Parse a plan of which "volumes" and HostConfig's Mounts are as given */
+static void volumes(const char *paths, const char *mounts, int want, const char *reason)
+{
+	json_t *plan = plan_new();
+	json_t *back = NULL;
+	struct err err = { 0 };
+
+	json_object_set_new(plan, "volumes", load(paths));
+	json_object_set_new(json_at(plan, "config", "HostConfig", NULL), "Mounts", load(mounts));
+	assert_int_equal(parse(plan, &back, &err), want);
+	assert_non_null(strstr(want ? err.text : reason, reason));
+	json_decref(back);
+	json_decref(plan);
+}
+
+static void test_plan_volumes(void **state)
+{
+	static const char ours[] = "the plan's volumes are not those";
+	static const char own[] = "is asked for by name or by driver";
+
+	(void)state;
+	volumes("[\"/a\"]", "[{\"Type\":\"volume\",\"Target\":\"/a\"}]", 0, "");
+	volumes("[]", "[{\"Type\":\"tmpfs\",\"Target\":\"/a\"}]", 0, "");
+	volumes("[]", "[{\"Type\":\"volume\",\"Target\":\"/a\"}]", -EPROTO, ours);
+	volumes("[\"/a\"]", "[]", -EPROTO, ours);
+	volumes("[\"/b\"]", "[{\"Type\":\"volume\",\"Target\":\"/a\"}]", -EPROTO, ours);
+	volumes("[1]", "[{\"Type\":\"volume\",\"Target\":\"/a\"}]", -EPROTO, ours);
+	volumes("{}", "[]", -EPROTO, ours);
+	volumes("[\"/a\"]", "[{\"Type\":\"volume\",\"Source\":\"x\",\"Target\":\"/a\"}]", -EPERM,
+		own);
+	volumes("[\"/a\"]",
+		"[{\"Type\":\"volume\",\"Target\":\"/a\",\"VolumeOptions\":{\"DriverConfig\":"
+		"{\"Options\":{\"type\":\"nfs\"}}}}]",
+		-EPERM, own);
+}
+
+/* A declared directory, and what is in it, and nothing that only looks so. */
+static void test_shared(void **state)
+{
+	static const char *const shared[] = { "/srv/maps", NULL };
+
+	(void)state;
+	assert_true(container_mounts_shared(shared, "/srv/maps"));
+	assert_true(container_mounts_shared(shared, "/srv/maps/eu"));
+	assert_false(container_mounts_shared(shared, "/srv/mapsx"));
+	assert_false(container_mounts_shared(shared, "/srv"));
+	assert_false(container_mounts_shared(shared, "/srv/maps/../secret"));
+	assert_false(container_mounts_shared(shared, "/srv/maps/.."));
+	assert_false(container_mounts_shared(shared, "srv/maps"));
+	assert_false(container_mounts_shared(NULL, "/srv/maps"));
 }
 
 /* A source cannot make us create what we would not let leave. */
@@ -272,9 +373,11 @@ static void test_layers_here(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clone), cmocka_unit_test(test_service),
-		cmocka_unit_test(test_plan),  cmocka_unit_test(test_plan_refused),
-		cmocka_unit_test(test_fits),  cmocka_unit_test(test_layers_here),
+		cmocka_unit_test(test_clone),         cmocka_unit_test(test_service),
+		cmocka_unit_test(test_plan),          cmocka_unit_test(test_plan_refused),
+		cmocka_unit_test(test_fits),          cmocka_unit_test(test_layers_here),
+		cmocka_unit_test(test_clone_volumes), cmocka_unit_test(test_plan_volumes),
+		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Container mounts - what a container has beside its layer, and what becomes of it when it moves
+ *
+ *     volume      moves: its files are captured at the same instant as the layer (R2). The container
+ *                 at the destination gets one of its own, without a name, that goes when it goes
+ *     tmpfs       moves: it is memory, and CRIU carries it
+ *     bind mount  stays: refused, unless it lies in a directory that the operator has declared to be
+ *                 the same on all edge servers (`shared`)
+ *
+ * Docker has several ways to ask for each (Binds, Mounts, Tmpfs, Volumes); "Mounts" of what it says
+ * about a container is what came of them.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <jansson.h>
+
+struct docker_engine;
+struct err;
+
+#define CONTAINER_VOLUMES_MAX 16
+#define CONTAINER_PATH_MAX    512 /* of a path in a container, with its NUL */
+
+/**
+ * container_mounts_clone() - In a copy of a configuration, ask for volumes of its own
+ * @config:	Copy of what @inspect says, changed in place
+ * @inspect:	What the engine says about the container
+ *
+ * Whatever way they were asked for, they become empty volumes without a name: none of the other
+ * containers there can have them, and the engine removes them with the container.
+ *
+ * Return: 0, or -ENOMEM
+ */
+int container_mounts_clone(json_t *config, const json_t *inspect);
+
+/**
+ * container_mounts_check() - Judge the mounts of a configuration that is to be used on this host
+ * @findings:	Array to which findings are appended
+ * @config:	What the engine calls Config
+ * @host:	and HostConfig, after container_mounts_clone()
+ * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
+ */
+void container_mounts_check(json_t *findings, const json_t *config, const json_t *host,
+			    const char *const *shared);
+
+/**
+ * container_mounts_check_volumes() - Judge the volumes that a container has on this host
+ * @findings:	Array to which findings are appended
+ * @engine:	Asked about each
+ * @inspect:	What it says about the container
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int container_mounts_check_volumes(json_t *findings, struct docker_engine *engine,
+				   const json_t *inspect, struct err *err);
+
+/**
+ * container_mounts_volume() - The next volume of a container, in the engine's order
+ * @inspect:	What the engine says about the container
+ * @index:	Begin with 0; moved on
+ *
+ * Return: an object with Destination (in the container), Source (on the host) and Name, borrowed;
+ * NULL after the last one
+ */
+const json_t *container_mounts_volume(const json_t *inspect, size_t *index);
+
+/** container_mounts_shared() - Whether a path is one of the @shared directories, or in one of them */
+bool container_mounts_shared(const char *const *shared, const char *path);
