@@ -52,7 +52,7 @@ class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
-                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
+                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto", sync="replay",
                  base="small", registry=None):
         self.name = name
         self.base = base  # what the service's image is built on: see service/build-image.sh
@@ -71,6 +71,7 @@ class Lab:
         self.image_on = image_on or self.hosts()
         self.profile = profile  # of all edge servers: "baton", or "paper" to compare with
         self.method = method  # of the service: "auto", "complete", "partial"
+        self.sync = sync  # of the service: "auto", "replay", "hold"
         self.env = {**os.environ, "BATON_LAB": name, "BATON_BUILD": str(self.build),
                     "BATON_LAB_RTT_MS": str(rtt_ms), "BATON_LAB_RATE_MB_S": str(rate_mb_s)}
         self.env.pop("BATON_LAB_DIR", None)
@@ -271,8 +272,8 @@ class Lab:
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'
-                '    codec = "frame"\n    sync = "replay"\n    memory_mb = 256\n'
-                f'    method = "{self.method}"\n'
+                '    codec = "frame"\n    memory_mb = 256\n'
+                f'    sync = "{self.sync}"\n    method = "{self.method}"\n'
                 + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
                 + self._limits(self.limits["es"]))
 

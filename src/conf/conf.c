@@ -81,7 +81,8 @@ static const struct setting settings[] = {
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
 	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
 	{ "service", ES, ES,
-	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = \"replay\"] "
+	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = "
+	  "\"auto|replay|hold\"] "
 	  "[compare = \"answers|none\"] [compare_ignore = {}] "
 	  "[method = \"auto|complete|partial\"] "
 	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
@@ -305,18 +306,14 @@ static int on_start(cfg_t *cfg, cfg_opt_t *opt)
 	return want_range(cfg, opt, 100, START_MS_MAX, "ms");
 }
 
-static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
-{
-	const char *s = last_string(opt);
-
-	if (strcmp(s, "replay") == 0)
-		return 0;
-	return mistake(cfg, "sync = \"%.80s\": want \"replay\"", s);
-}
-
 static const char *const codecs[CONF_CODECS] = {
 	[CONF_CODEC_FRAME] = "frame", [CONF_CODEC_LINE] = "line", [CONF_CODEC_RESP] = "resp",
 	[CONF_CODEC_HTTP] = "http",   [CONF_CODEC_UDP] = "udp",
+};
+static const char *const syncs[] = {
+	[CONF_SYNC_AUTO] = "auto",
+	[CONF_SYNC_REPLAY] = "replay",
+	[CONF_SYNC_HOLD] = "hold",
 };
 static const char *const methods[] = {
 	[CONF_METHOD_AUTO] = "auto",
@@ -337,6 +334,15 @@ static int word_index(const char *const *words, size_t count, const char *word)
 			return (int)i;
 	}
 	return -1;
+}
+
+static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = last_string(opt);
+
+	if (word_index(syncs, ARRAY_SIZE(syncs), s) >= 0)
+		return 0;
+	return mistake(cfg, "sync = \"%.80s\": want \"auto\", \"replay\" or \"hold\"", s);
 }
 
 static int on_codec(cfg_t *cfg, cfg_opt_t *opt)
@@ -632,6 +638,8 @@ static int copy_services(struct conf *c, cfg_t *cfg)
 						       cfg_getstr(from, "codec"));
 		s->method = (enum conf_method)word_index(methods, ARRAY_SIZE(methods),
 							 cfg_getstr(from, "method"));
+		s->sync = (enum conf_sync)word_index(syncs, ARRAY_SIZE(syncs),
+						     cfg_getstr(from, "sync"));
 		s->compare = word_index(comparisons, ARRAY_SIZE(comparisons),
 					cfg_getstr(from, "compare")) == 1;
 		copy_ignored(s->compare_ignore, from);
@@ -938,7 +946,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("image", NULL, CFGF_NONE),
 		CFG_INT("port", 0, CFGF_NONE),
 		CFG_STR("codec", "frame", CFGF_NONE),
-		CFG_STR("sync", "replay", CFGF_NONE),
+		CFG_STR("sync", "auto", CFGF_NONE),
 		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR_LIST("compare_ignore", NULL, CFGF_NONE),
 		CFG_STR("method", "auto", CFGF_NONE),

@@ -96,7 +96,9 @@ enum conf_codec {
 
 /** enum conf_sync - How a moved container catches up (R6) */
 enum conf_sync {
+	CONF_SYNC_AUTO,   /* replay, and after a copy that answered otherwise hold */
 	CONF_SYNC_REPLAY, /* it executes copies of the requests */
+	CONF_SYNC_HOLD,   /* nothing executes between its cut and its restore */
 };
 
 /** enum conf_method - What goes beside a container (the paper's C-Migr and P-Migr) */

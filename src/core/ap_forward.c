@@ -69,10 +69,12 @@ void ap_forward_feed(struct ap_session *s)
 	switch (s->state) {
 	case AP_SERVING:
 	case AP_TRACING:
-		feed_edge(s, source, highest);
+		if (!ap_session_holds(s))
+			feed_edge(s, source, highest);
 		break;
 	case AP_REPLAYING:
-		feed_edge(s, source, highest);
+		if (!ap_session_holds(s))
+			feed_edge(s, source, highest);
 		feed_edge(s, dest, highest);
 		break;
 	case AP_FENCING:

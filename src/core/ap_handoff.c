@@ -38,6 +38,7 @@ static void send_migrate(struct ap_session *s)
 	memcpy(m.migrate.to_es, s->node->home, NAME_SIZE);
 	memcpy(m.migrate.ap, s->node->name, NAME_SIZE);
 	memcpy(m.migrate.proof, s->proof, WIRE_PROOF_SIZE);
+	m.migrate.hold = s->divergences > 0;
 	ap_session_tell(s, ap_session_source(s), &m);
 }
 
@@ -79,6 +80,7 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 		return;
 	s->dest = index;
 	s->next_attempt = 0;
+	s->hold_next = false;
 	s->edge[index] = (struct ap_edge){ 0 };
 	memcpy(s->edge[index].name, s->node->home, NAME_SIZE);
 	ap_session_move(s, AP_TRACING, now);
@@ -138,6 +140,8 @@ static uint64_t backoff(const struct ap_session *s)
 	const struct policy *p = &s->node->policy;
 	uint64_t pause = p->backoff_ms;
 
+	if (s->hold_next)
+		return 1; /* R6: it cannot differ again, so there is nothing to wait for */
 	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
 		pause *= 2;
 	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
@@ -147,6 +151,7 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 {
 	struct ap_edge *e = &s->edge[index];
 	bool at_home = name_equal(e->name, s->node->home);
+	s->copy_inactive = false;
 	char from[NAME_SIZE] = "";
 
 	if (e->heard)
@@ -265,9 +270,24 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 
 /* --- failing, going back ----------------------------------------------------------------------- */
 
+/*
+ * The source holds since the cut of this attempt (R6). Only we could give authority to the copy of
+ * that cut, and have not: so CT-x may have it back without waiting for word from the destination.
+ */
+static void release_hold(struct ap_session *s, uint64_t now, const char *why)
+{
+	send_plain(s, ap_session_dest(s), WIRE_ABORT);
+	s->copy_inactive = true;
+	go_back(s, now, why);
+}
+
 /* Before FENCE: CT-x never stopped serving, so the attempt is simply dropped (R10). */
 static void drop_attempt(struct ap_session *s, uint64_t now, const char *why)
 {
+	if (ap_session_holds(s)) {
+		release_hold(s, now, why);
+		return;
+	}
 	send_plain(s, ap_session_dest(s), WIRE_ABORT);
 	send_plain(s, ap_session_source(s), WIRE_ABORT);
 	s->attempts++;
@@ -301,6 +321,8 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 			ap_handoff_adopt(s, now, i);
 			return;
 		}
+		if (s->copy_inactive)
+			continue;
 		if (!e->heard || e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
 			return; /* not surely inactive: wait (R4) */
 	}
@@ -357,6 +379,7 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 		return; /* after the switch it can only be said, and it was */
 	s->divergences += !in_doubt;
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
+	s->hold_next = !in_doubt && !s->diverged;
 	if (replaying)
 		drop_attempt(s, now, "the copy is not in sync");
 	else
@@ -381,6 +404,8 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 		       (unsigned long long)(replay_buffer_highest(s->copies) -
 					    replay_buffer_floor(s->copies)));
 	ap_forward_feed(s);
+	if (ap_session_holds(s)) /* every millisecond from here on is one that somebody waits */
+		ap_handoff_progress(s, now);
 }
 
 /* The edge server we took for the one with authority says that it has none: look again. */
@@ -389,6 +414,8 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 	const struct ap_edge *source = ap_session_source(s);
 
 	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
+		return false;
+	if (ap_session_holds(s))
 		return false;
 	ap_session_move(s, AP_FINDING, now);
 	s->rounds = 0;
@@ -421,6 +448,10 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 			send_plain(s, dest, WIRE_ABORT); /* of an older attempt */
 		return;
 	}
+	if (ap_session_holds(s) && source->migration == WIRE_MIGRATION_NONE && not_coming(dest)) {
+		release_hold(s, now, "the copy died");
+		return;
+	}
 	if (source->heard && source->cut_association == s->association)
 		replay_buffer_drop_through(s->copies, source->cut);
 	if (gone(source) && not_coming(dest))
@@ -440,6 +471,8 @@ static void start_fencing(struct ap_session *s, uint64_t now)
 	ap_forward_feed(s);
 }
 
+static void fencing_progress(struct ap_session *s, uint64_t now);
+
 static void replaying_progress(struct ap_session *s, uint64_t now)
 {
 	struct ap_edge *source = ap_session_source(s);
@@ -450,6 +483,11 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 		return;
 	if (not_coming(dest)) {
 		drop_attempt(s, now, "the copy died");
+		return;
+	}
+	if (ap_session_holds(s)) { /* nothing is left to compare, and nothing to wait for */
+		start_fencing(s, now);
+		fencing_progress(s, now);
 		return;
 	}
 	bool caught_up =
@@ -495,6 +533,10 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
+	if (not_coming(dest) && ap_session_holds(s)) {
+		release_hold(s, now, "the copy died");
+		return;
+	}
 	if (not_coming(dest)) {
 		go_back(s, now, "the copy died");
 		return;

@@ -290,6 +290,8 @@ void ap_mud_leave(struct ap_session *s, uint64_t now)
 	switch (s->state) {
 	case AP_TRACING:
 	case AP_REPLAYING:
+		if (ap_session_holds(s))
+			break; /* fenced by its cut already: as below */
 		m = ap_session_command(s, WIRE_ABORT);
 		ap_session_tell(s, ap_session_dest(s), &m);
 		hand_over(s, now, ap_session_source(s));

@@ -19,8 +19,10 @@ static const struct state_row rows[] = {
 	[AP_MOVING] = { "moving", MAY(FINDING) | MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
 	[AP_FINDING] = { "finding", MAY(SERVING) | MAY(TRACING) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_SERVING] = { "serving", MAY(TRACING) | MAY(FINDING) | MAY(ENDED) },
-	[AP_TRACING] = { "tracing", MAY(REPLAYING) | MAY(SERVING) | MAY(FINDING) | MAY(ENDED) },
-	[AP_REPLAYING] = { "replaying", MAY(FENCING) | MAY(SERVING) | MAY(FINDING) | MAY(ENDED) },
+	[AP_TRACING] = { "tracing", MAY(REPLAYING) | MAY(SERVING) | MAY(FINDING) | MAY(GOING_BACK) |
+					    MAY(ENDED) },
+	[AP_REPLAYING] = { "replaying", MAY(FENCING) | MAY(SERVING) | MAY(FINDING) |
+						MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_FENCING] = { "fencing", MAY(ACTIVATING) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_ACTIVATING] = { "activating", MAY(GRACE) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_GRACE] = { "grace", MAY(RETIRING) | MAY(GOING_BACK) | MAY(ENDED) },
@@ -173,6 +175,14 @@ struct ap_edge *ap_session_dest(struct ap_session *s)
 	return s->dest < 0 ? NULL : &s->edge[s->dest];
 }
 
+bool ap_session_holds(const struct ap_session *s)
+{
+	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
+
+	return source && source->heard && source->state == WIRE_ES_FENCED && source->holding &&
+	       source->cut_association == s->association;
+}
+
 struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type)
 {
 	return (struct wire_message){ .type = type,
@@ -293,6 +303,7 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->cut = w->cut;
 	e->cut_association = w->cut_association;
 	e->migration = w->migration;
+	e->holding = w->holding;
 	memcpy(e->peer, w->peer, NAME_SIZE);
 	if (w->state == WIRE_ES_NONE)
 		return;

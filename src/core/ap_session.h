@@ -25,6 +25,7 @@ struct replay_buffer;
  * @fed:	requests up to this number were sent to it
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
+ * @holding:	as in struct wire_es_status
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
  *		access point that should have said it (R3)
  */
@@ -37,6 +38,7 @@ struct ap_edge {
 	uint64_t cut;
 	uint32_t cut_association;
 	enum wire_migration migration;
+	bool holding;
 	char peer[NAME_SIZE];
 	uint64_t fed;
 	uint64_t answered;
@@ -74,6 +76,9 @@ struct ap_edge {
  * @next_retry:		when commands without an answer are repeated
  * @divergences:	times a CT-y answered otherwise than CT-x (R5)
  * @diverged:		too often: a migration is not tried again here
+ * @hold_next:		the next attempt holds, and follows at once
+ * @copy_inactive:	in GOING_BACK: ACTIVATE was never sent to the copy of this cut, so it cannot be
+ *			active, wherever it is
  * @rounds:		how often all edge servers were asked in FINDING
  * @attempts:		migrations that failed in a row
  * @next_attempt:	when to try again
@@ -110,6 +115,8 @@ struct ap_session {
 	uint64_t next_retry;
 	uint32_t divergences;
 	bool diverged;
+	bool hold_next;
+	bool copy_inactive;
 	uint32_t rounds;
 	uint32_t attempts;
 	uint64_t next_attempt;
@@ -157,6 +164,9 @@ struct ap_edge *ap_session_source(struct ap_session *s);
 
 /** ap_session_dest() - The edge server the container moves to. Return: borrowed, or NULL */
 struct ap_edge *ap_session_dest(struct ap_session *s);
+
+/** ap_session_holds() - Whether the source was fenced by the cut of the running attempt (R6, hold) */
+bool ap_session_holds(const struct ap_session *s);
 
 /** ap_session_command() - Start a message about the session. Return: it, by value */
 struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type);

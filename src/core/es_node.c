@@ -252,7 +252,11 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 		s->cut = s->record.executed;
 		s->cut_association = s->record.association;
 		s->migration = WIRE_MIGRATION_SENDING;
+		if (s->hold)
+			es_session_hold(s);
 		es_session_notify(s, WIRE_CUT);
+	} else if (taken && s->hold) {
+		s->node->ops->resume_container(s->node->ctx, session, s->record.container_epoch);
 	}
 	es_session_pump(s, now);
 }
@@ -277,7 +281,7 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 		char to[NAME_SIZE];
 
 		memcpy(to, s->then_to, NAME_SIZE);
-		es_session_migrate(s, to);
+		es_session_migrate(s, to, s->then_hold);
 	} else if (reason) {
 		es_session_notify(s, cancelled ? WIRE_ABORTED : WIRE_FAILED);
 	}
@@ -302,6 +306,7 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 		if (s->record.epoch >= m->epoch)
 			return "this edge server knows a later epoch";
 		es_session_drop_container(s);
+		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
 		es_session_persist(s, ES_PERSIST_ALL);
 		return "the older container of this session is still being removed";

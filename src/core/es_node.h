@@ -72,12 +72,14 @@ enum es_persist {
  * @to_es:	destination
  * @association, @epoch: of the session now; the copy gets epoch + 1
  * @container_epoch: names the container, see struct es_record
+ * @hold:	the container stays frozen after its cut, until resume_container or remove_container
  */
 struct es_migration_order {
 	uint64_t session;
 	uint32_t association;
 	uint32_t epoch;
 	uint32_t container_epoch;
+	bool hold;
 	char to_es[NAME_SIZE];
 	char ap[NAME_SIZE];
 	char mud[NAME_SIZE];
@@ -93,8 +95,11 @@ struct es_migration_order {
  *
  * @to_ap:		send to an access point, if it is connected; else drop
  * @service_known:	whether this edge server offers the service
+ * @hold:		whether a migration of the service holds (R6); @diverged: the copy of an earlier
+ *			one answered otherwise
  * @create_container:	make and start CT-x(m); es_node_created() follows
  * @remove_container:	stop and remove; es_node_removed() follows. May name one that is not there
+ * @resume_container:	thaw it, after a cut that held; harmless if it is not frozen
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
  * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
@@ -108,8 +113,10 @@ struct es_migration_order {
 struct es_node_ops {
 	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
 	bool (*service_known)(void *ctx, const char *service);
+	bool (*hold)(void *ctx, const char *service, bool diverged);
 	void (*create_container)(void *ctx, uint64_t session, uint32_t epoch, const char *service);
 	void (*remove_container)(void *ctx, uint64_t session, uint32_t epoch);
+	void (*resume_container)(void *ctx, uint64_t session, uint32_t epoch);
 	void (*execute)(void *ctx, uint64_t session, uint32_t epoch,
 			const struct wire_data *request);
 	void (*migrate)(void *ctx, const struct es_migration_order *order);

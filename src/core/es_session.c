@@ -113,6 +113,7 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 			.cut = s->cut,
 			.cut_association = s->cut_association,
 			.migration = s->migration,
+			.holding = s->holding,
 		},
 	};
 
@@ -207,6 +208,17 @@ static void become_fenced(struct es_session *s)
 	es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "FENCED", s->record.executed, "epoch=%u", s->record.epoch);
 	es_session_notify(s, WIRE_FENCED);
+}
+
+void es_session_hold(struct es_session *s)
+{
+	s->holding = true;
+	s->fencing = false;
+	es_session_clear_pending(s);
+	es_session_move(s, WIRE_ES_FENCED);
+	es_session_persist(s, ES_PERSIST_ALL);
+	es_session_say(s, "HELD", s->record.executed, "epoch=%u until CT-y is there",
+		       s->record.epoch);
 }
 
 static void take_cut(struct es_session *s)
@@ -425,13 +437,14 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 	es_session_send(s, ap, WIRE_STATUS);
 }
 
-void es_session_migrate(struct es_session *s, const char *to_es)
+void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 {
 	struct es_migration_order order = {
 		.session = s->record.session,
 		.association = s->record.association,
 		.epoch = s->record.epoch,
 		.container_epoch = s->record.container_epoch,
+		.hold = hold,
 	};
 
 	(void)name_set(order.to_es, to_es, NULL);
@@ -442,13 +455,14 @@ void es_session_migrate(struct es_session *s, const char *to_es)
 	(void)name_set(s->record.peer, to_es, NULL);
 	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
 	s->migration = WIRE_MIGRATION_PREPARING;
+	s->hold = hold;
 	s->cancelled = false;
 	s->then_to[0] = '\0';
 	s->cut_association = 0;
 	s->reason[0] = '\0';
 	es_session_persist(s, ES_PERSIST_ALL);
-	es_session_say(s, "MIGRATION START", s->record.executed, "to=%s epoch=%u", to_es,
-		       s->record.epoch);
+	es_session_say(s, "MIGRATION START", s->record.executed, "to=%s epoch=%u sync=%s", to_es,
+		       s->record.epoch, hold ? "hold" : "replay");
 	s->node->ops->migrate(s->node->ctx, &order);
 }
 
@@ -456,6 +470,7 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 		       const struct wire_message *m)
 {
 	const struct wire_migrate *w = &m->migrate;
+	bool hold = s->node->ops->hold(s->node->ctx, s->record.service, w->hold);
 
 	if (!admit(s, m->association, w->ap, w->proof)) {
 		refuse(s, from_ap, m, WIRE_E_NOT_ALLOWED, "the user did not prove to be there");
@@ -468,10 +483,11 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	} else if (name_equal(w->to_es, s->node->name)) {
 		es_session_cancel(s, "the user came back");
 	} else if (s->migration == WIRE_MIGRATION_NONE) {
-		es_session_migrate(s, w->to_es);
-	} else if (s->cancelled || !name_equal(w->to_es, s->record.peer)) {
+		es_session_migrate(s, w->to_es, hold);
+	} else if (s->cancelled || s->hold != hold || !name_equal(w->to_es, s->record.peer)) {
 		es_session_cancel(s, "the user moved on");
 		memcpy(s->then_to, w->to_es, NAME_SIZE);
+		s->then_hold = hold;
 	}
 	es_session_send(s, from_ap, WIRE_STATUS);
 }
@@ -493,6 +509,16 @@ static void on_fence(struct es_session *s, uint64_t now, const struct wire_messa
 	es_session_pump(s, now);
 }
 
+/* Authority is back here, so what was frozen for the cut goes on (R10). */
+static void end_hold(struct es_session *s)
+{
+	if (!s->holding)
+		return;
+	s->holding = false;
+	es_session_cancel(s, "the access point went back");
+	s->node->ops->resume_container(s->node->ctx, s->record.session, s->record.container_epoch);
+}
+
 static void on_unfence(struct es_session *s, const struct wire_message *m)
 {
 	uint32_t new_epoch = m->unfence.new_epoch;
@@ -501,6 +527,7 @@ static void on_unfence(struct es_session *s, const struct wire_message *m)
 		/* the container keeps the name of the epoch it was made in; only authority moved */
 		es_session_move(s, WIRE_ES_ACTIVE);
 		s->record.epoch = new_epoch;
+		end_hold(s);
 		es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "UNFENCED", s->record.executed, "epoch=%u", new_epoch);
 	}
@@ -529,6 +556,7 @@ static void on_retire(struct es_session *s)
 	if (s->record.state == WIRE_ES_FENCED || s->record.state == WIRE_ES_LOST) {
 		if (s->record.state == WIRE_ES_FENCED)
 			es_session_drop_container(s);
+		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
 		es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "RETIRED", s->record.executed, "epoch=%u to=%s", s->record.epoch,

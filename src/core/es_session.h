@@ -37,7 +37,10 @@ struct es_pending {
  * @fence_after:	highest number that may still execute
  * @migration:		what the source is doing
  * @migration_ap:	access point that keeps the copies of the running migration
+ * @hold:		the running migration holds (R6): after its cut nothing executes here
+ * @holding:		that cut was taken: FENCED by it, the container still frozen
  * @then_to:		destination to start for once the cancelled migration has ended; or empty
+ * @then_hold:		with which @hold
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
  * @removing:		a container is being removed; made in epoch @removing_epoch
@@ -60,7 +63,10 @@ struct es_session {
 	uint64_t fence_after;
 	enum wire_migration migration;
 	char migration_ap[NAME_SIZE];
+	bool hold;
+	bool holding;
 	char then_to[NAME_SIZE];
+	bool then_hold;
 	bool cancelled;
 	uint64_t cut;
 	uint32_t cut_association;
@@ -127,8 +133,16 @@ void es_session_cancel(struct es_session *s, const char *reason);
 /** es_session_clear_pending() - Forget all requests not yet executed */
 void es_session_clear_pending(struct es_session *s);
 
-/** es_session_migrate() - Start moving the session to edge server @to_es */
-void es_session_migrate(struct es_session *s, const char *to_es);
+/** es_session_migrate() - Start moving the session to edge server @to_es, see @hold of struct es_session */
+void es_session_migrate(struct es_session *s, const char *to_es, bool hold);
+
+/**
+ * es_session_hold() - A migration that holds has taken its cut: fenced from here on (R4, R6)
+ *
+ * The container stays frozen. Who gets authority is the access point's to say: ACTIVATE there or
+ * UNFENCE here.
+ */
+void es_session_hold(struct es_session *s);
 
 /** es_session_say() - Report an event of the session */
 void es_session_say(struct es_session *s, const char *kind, uint64_t number, const char *fmt, ...)

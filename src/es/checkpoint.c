@@ -38,6 +38,7 @@ struct checkpoint {
 	int listener;
 	int parked;
 	int cancel_fd;
+	bool hold;
 	bool late;
 	bool begun;
 	bool freezing;
@@ -215,6 +216,7 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 	c->listener = -EBADF;
 	c->parked = -EBADF;
 	c->cancel_fd = config->cancel_fd;
+	c->hold = config->hold;
 	c->late = config->late;
 	r = cgroup_freezer_find(&c->freezer, config->pid, err);
 	if (r < 0)
@@ -266,6 +268,14 @@ static void thaw(struct checkpoint *c)
 	(void)cgroup_thaw(&c->freezer, NULL);
 }
 
+/** hold() - CRIU has left them as it found them: frozen */
+static int hold(struct checkpoint *c, struct err *err)
+{
+	if (cgroup_frozen(&c->freezer))
+		return 0;
+	return err_set(err, -EPROTO, "the tasks are not frozen after the dump");
+}
+
 /** dump() - Answer the hooks until runc has ended */
 static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 		struct checkpoint_result *result, uint64_t began, struct err *err)
@@ -297,7 +307,8 @@ static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 			hook_answer(c, !failed);
 		} else if (!strcmp(name, "network-unlock")) {
 			hook_answer(c, true);
-			thaw(c);
+			if (!c->hold)
+				thaw(c);
 			result->freeze_us = monotonic_us() - began;
 		} else {
 			hook_answer(c, !failed);
@@ -343,7 +354,10 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 		c->begun = true;
 		hook_answer(c, true);
 		r = dump(c, frozen, ctx, result, began, err);
-		(void)cgroup_thaw(&c->freezer, NULL);
+		if (r == 0 && c->hold)
+			r = hold(c, err);
+		if (r < 0 || !c->hold)
+			(void)cgroup_thaw(&c->freezer, NULL);
 		c->freezing = false;
 		result->dump_us = monotonic_us() - began;
 		if (!result->freeze_us)

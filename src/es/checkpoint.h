@@ -12,7 +12,7 @@
  *                          need not poll for it
  *                          hook network-lock ............. CRIU dumps; we run frozen(first)
  *                          hook post-dump ................ CRIU waits; we run frozen(last)
- *                          hook network-unlock ........... CRIU lets go, we thaw
+ *                          hook network-unlock ........... CRIU lets go, we thaw, or hold (R6)
  *
  * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
  * a failing layer copy or a cancellation ends a dump that has begun. CRIU is never killed between
@@ -37,6 +37,7 @@ struct checkpoint;
  * @cut_hook:	path of baton-cut-hook
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
+ * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
  * @late:	TEST ONLY: call frozen() after the thaw
  */
 struct checkpoint_config {
@@ -47,6 +48,7 @@ struct checkpoint_config {
 	const char *cut_hook;
 	const char *dir;
 	int cancel_fd;
+	bool hold;
 	bool late;
 };
 
@@ -80,7 +82,7 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 		     struct err *err);
 
 /**
- * checkpoint_cut() - Freeze, dump, thaw
+ * checkpoint_cut() - Freeze, dump, thaw (unless it holds)
  * @c:		From checkpoint_begin(), once
  * @frozen:	Called in the calling thread
  * @ctx:	Handed to it

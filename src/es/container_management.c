@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "es/cgroup.h"
 #include "es/container_config.h"
 #include "es/docker_engine.h"
 #include "es/loop_queue.h"
@@ -213,8 +214,41 @@ int container_management_create(struct container_management *cm, uint64_t sessio
 	return operation_start(op, err);
 }
 
+/** thaw() - Let the tasks of a container run, if it has any */
+static int thaw(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	struct cgroup_freezer freezer;
+	json_t *inspect = NULL;
+	int r = docker_engine_inspect(de, op->name, &inspect, err);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+	json_decref(inspect);
+	if (pid <= 0)
+		return 0;
+	r = cgroup_freezer_find(&freezer, pid, err);
+	if (r == 0 && cgroup_frozen(&freezer))
+		r = cgroup_thaw(&freezer, err);
+	return r;
+}
+
+int container_management_resume(struct container_management *cm, const char *id, struct err *err)
+{
+	struct operation *op = operation_new(cm, thaw, NULL, err);
+
+	if (!op)
+		return -ENOMEM;
+	(void)snprintf(op->name, sizeof(op->name), "%s", id);
+	return operation_start(op, err);
+}
+
 static int remove_run(struct operation *op, struct docker_engine *de, struct err *err)
 {
+	struct err ignored;
+
+	/* What is frozen cannot end, not even by SIGKILL: the engine would wait for it. */
+	(void)thaw(op, de, &ignored);
 	return docker_engine_remove(de, op->name, err);
 }
 

@@ -48,6 +48,13 @@ enum migration_method {
 	METHOD_PARTIAL,  /* the image is there, or comes from a registry; never from the source */
 };
 
+/** enum container_sync - How a container that moves catches up (R6) */
+enum container_sync {
+	SYNC_AUTO,   /* replay, and after a copy that answered otherwise hold */
+	SYNC_REPLAY, /* it executes copies of the requests */
+	SYNC_HOLD,   /* nothing executes between its cut and its restore */
+};
+
 /**
  * struct container_service - How the containers of a service are made
  * @name:		of the service
@@ -61,6 +68,7 @@ enum migration_method {
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
  * @start_ms:		how long it may take until the port answers; 0: 30000
+ * @sync:		how a copy catches up (R6)
  * @method:		what goes with them when they move
  *
  * Strings are copied by the calls that take the structure.
@@ -77,6 +85,7 @@ struct container_service {
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;
 	uint32_t start_ms;
+	enum container_sync sync;
 	enum migration_method method;
 };
 
@@ -182,6 +191,16 @@ int container_management_create(struct container_management *cm, uint64_t sessio
  */
 int container_management_remove(struct container_management *cm, const char *id,
 				container_done_cb done, void *ctx, struct err *err);
+
+/**
+ * container_management_resume() - Thaw a container that was held after its cut (R6)
+ * @cm:		Container management
+ * @id:		Id or name; one that is gone, or not frozen, stays as it is
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_resume(struct container_management *cm, const char *id, struct err *err);
 
 /**
  * container_management_list() - Find all of our containers, running or not

@@ -194,6 +194,28 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	tell_later(es, LATER_REMOVED, session, epoch, "");
 }
 
+static bool hold(void *ctx, const char *name, bool diverged)
+{
+	const struct edge_server *es = ctx;
+	const struct container_service *service = service_of(es, name);
+
+	/* the paper's way has no cut that could hold */
+	if (!service || es->setup.migration->profile == PROFILE_PAPER)
+		return false;
+	return service->sync == SYNC_HOLD || (service->sync == SYNC_AUTO && diverged);
+}
+
+static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+	char name[CONTAINER_ID_SIZE];
+	struct err err = { 0 };
+
+	container_name(name, session, epoch);
+	if (container_management_resume(es->containers, name, &err) < 0)
+		log_error("session %016" PRIx64 ": not thawed: %s", session, err.text);
+}
+
 static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct edge_server *es = ctx;
@@ -237,6 +259,7 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	memcpy(source.to_es, order->to_es, NAME_SIZE);
 	source.port = service->port;
 	source.method = service->method;
+	source.hold = order->hold;
 	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
 	int r = migration_controller_start(es->migrations, order->session, &source, err);
 	crypto_wipe(source.secret, sizeof(source.secret));
@@ -321,6 +344,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 static const struct es_node_ops node_ops = {
 	.to_ap = to_ap,
 	.service_known = service_known,
+	.hold = hold,
+	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = execute,
@@ -634,6 +659,8 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		alive = f->running && open_to_requests(a->es, f->session, f->epoch, record->service,
 						       &f->where, &err) == 0;
 		a->kept[i] = true;
+		if (alive) /* we may have been killed while it was held */
+			(void)container_management_resume(a->es->containers, f->where.id, NULL);
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
 		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);

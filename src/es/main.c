@@ -130,6 +130,13 @@ static struct codec_comparison comparison_of(const struct conf_service *from)
 	return c;
 }
 
+static enum container_sync sync_of(enum conf_sync sync)
+{
+	return sync == CONF_SYNC_HOLD     ? SYNC_HOLD
+	       : sync == CONF_SYNC_REPLAY ? SYNC_REPLAY
+					  : SYNC_AUTO;
+}
+
 static void fill_services(struct program *p)
 {
 	const struct conf *c = p->conf;
@@ -150,6 +157,7 @@ static void fill_services(struct program *p)
 			.memory_bytes = from->memory_bytes,
 			.cpu_millis = from->cpu_millis,
 			.start_ms = from->start_ms,
+			.sync = sync_of(from->sync),
 			.method = method_of(from->method),
 		};
 		memcpy(to->name, from->name, NAME_SIZE);

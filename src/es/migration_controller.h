@@ -127,6 +127,7 @@ struct migration_config {
  * @mud, @ap, @secret, @association, @epoch:	of the session now; copied into the offer
  * @port:	port the service listens on in the container
  * @method:	what goes beside the container
+ * @hold:	the container stays frozen after a good cut (R6)
  * @to_es:	name of the destination; its certificate must carry it
  * @to_address:	"HOST:PORT" of its transfer listener
  */
@@ -140,6 +141,7 @@ struct migration_source {
 	uint32_t epoch;
 	uint16_t port;
 	enum migration_method method;
+	bool hold;
 	char to_es[NAME_SIZE];
 	char to_address[MIGRATION_ADDRESS_SIZE];
 };

@@ -357,6 +357,7 @@ static int checkpoint_prepare(struct migration *m, struct err *err)
 		.cut_hook = m->mc->config.cut_hook,
 		.dir = dir,
 		.cancel_fd = m->cancel_fd,
+		.hold = m->source.hold,
 		.late = m->mc->config.test_late_snapshot,
 	};
 	return checkpoint_begin(&m->checkpoint, &config, err);

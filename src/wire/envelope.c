@@ -281,6 +281,8 @@ static int encode_order(Baton__Wire__Envelope *e, const struct wire_message *m, 
 		b.to_es = name_of(m->migrate.to_es);
 		b.ap = name_of(m->migrate.ap);
 		b.proof = bytes_of(m->migrate.proof, WIRE_PROOF_SIZE);
+		b.has_hold = m->migrate.hold;
+		b.hold = m->migrate.hold;
 		return APPEND(e, migrate, MIGRATE, b);
 	}
 	case WIRE_FENCE: {
@@ -316,6 +318,8 @@ static int encode_es_status(Baton__Wire__Envelope *e, const struct wire_es_statu
 	b.secret = bytes_of(s->secret, sizeof(s->secret));
 	b.status = s->status;
 	b.reason = text_of(s->reason, sizeof(s->reason), scratch);
+	b.has_holding = s->holding;
+	b.holding = s->holding;
 	return APPEND(e, es_status, ES_STATUS, b);
 }
 
@@ -556,6 +560,7 @@ static void read_es_status(struct reader *rd, struct wire_es_status *to,
 	to->cut = b->cut;
 	to->cut_association = b->cut_association;
 	to->migration = b->migration;
+	to->holding = b->has_holding && b->holding;
 	to->status = b->status;
 	read_name(rd, "peer", to->peer, &b->peer);
 	read_name(rd, "mud", to->mud, &b->mud);
@@ -727,6 +732,7 @@ static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct 
 		read_name(rd, "to_es", m->migrate.to_es, &e->migrate->to_es);
 		read_name(rd, "ap", m->migrate.ap, &e->migrate->ap);
 		read_fixed(rd, "proof", m->migrate.proof, WIRE_PROOF_SIZE, &e->migrate->proof);
+		m->migrate.hold = e->migrate->has_hold && e->migrate->hold;
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_FENCE:
 		m->fence.after = e->fence->after;

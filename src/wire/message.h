@@ -231,6 +231,7 @@ struct wire_migrate {
 	char to_es[NAME_SIZE];
 	char ap[NAME_SIZE]; /* access point that keeps the copies */
 	uint8_t proof[WIRE_PROOF_SIZE];
+	bool hold; /* a copy answered otherwise: hold if the service permits it (R6) */
 };
 
 /** struct wire_fence - Stop executing in this epoch */
@@ -250,6 +251,7 @@ struct wire_unfence {
  * @cut:		number of the last cut, if @cut_association is not 0
  * @cut_association:	association under which the cut was taken or restored
  * @migration:		what the source is doing
+ * @holding:		FENCED by its own cut (R6, hold): until UNFENCE nothing executes there
  * @peer:		source: where to or whither gone; destination: where from; may be empty
  * @mud, @service:	of the session
  * @secret:		of the session, sent only to the access point that proved itself
@@ -262,6 +264,7 @@ struct wire_es_status {
 	uint64_t cut;
 	uint32_t cut_association;
 	enum wire_migration migration;
+	bool holding;
 	char peer[NAME_SIZE];
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];

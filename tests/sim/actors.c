@@ -300,7 +300,7 @@ static void start_mud(struct world *w, int index)
 	(void)snprintf(m->name, sizeof(m->name), "USER-%d", index + 1);
 	m->at = (int)roll(w, w->plan.edges);
 	mud_contexts[index] = (struct context){ w, index };
-	if (mud_session_new(&m->logic, m->name, "offload", &w->policy, proof_model, &mud_ops,
+	if (mud_session_new(&m->logic, m->name, m->service, &w->policy, proof_model, &mud_ops,
 			    &mud_contexts[index], NULL) < 0)
 		abort();
 	mud_session_move(m->logic, w->now, w->edge[m->at].ap_name);

@@ -122,7 +122,23 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 static bool service_known(void *ctx, const char *service)
 {
 	(void)ctx;
-	return strcmp(service, "offload") == 0;
+	return strcmp(service, "replay") == 0 || strcmp(service, "hold") == 0 ||
+	       strcmp(service, "auto") == 0;
+}
+
+static bool hold(void *ctx, const char *service, bool diverged)
+{
+	(void)ctx;
+	return strcmp(service, "hold") == 0 || (strcmp(service, "auto") == 0 && diverged);
+}
+
+static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct here h = here(ctx);
+	struct container *c = engine_find(h.world, h.edge, session, epoch);
+
+	if (c)
+		c->frozen = false;
 }
 
 static void created(struct world *w, void *arg)
@@ -417,7 +433,13 @@ static void cut_ended(struct world *w, void *arg)
 
 	if (t->step != STEP_CUT)
 		return;
-	thaw(w, t);
+	/* one that holds stays frozen, until whoever told to cut says otherwise */
+	if (t->order.hold && good && source_of(w, t)) {
+		t->frozen = false;
+		w->held++;
+	} else {
+		thaw(w, t);
+	}
 	if (!source_of(w, t))
 		return;
 	t->step = STEP_SEND;
@@ -668,6 +690,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 const struct es_node_ops engine_ops = {
 	.to_ap = to_ap,
 	.service_known = service_known,
+	.hold = hold,
+	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = execute,
@@ -696,6 +720,7 @@ void engine_daemon_died(struct world *w, int edge)
 		if (c->present && c->running && chance(w, 500))
 			c->state = state_after(c->state, c->session, c->running);
 		c->running = 0;
+		c->frozen = false; /* the daemon that comes back thaws what it finds */
 	}
 }
 

@@ -12,6 +12,9 @@
 
 #include "world.h"
 
+/* R6: most catch up by replay */
+static const char *const services[] = { "replay", "hold", "replay", "auto" };
+
 void faults_plan(struct world *w)
 {
 	struct plan *p = &w->plan;
@@ -51,6 +54,7 @@ void faults_plan(struct world *w)
 		w->mud[i].goal = 60 + roll(w, REQUESTS_MAX - 60);
 		w->mud[i].interval = 2 + roll(w, 50);
 		w->mud[i].diverges = chance(w, 60);
+		w->mud[i].service = services[(w->seed + i) % ARRAY_SIZE(services)];
 	}
 }
 

@@ -170,6 +170,7 @@ struct edge {
  */
 struct mud {
 	char name[NAME_SIZE];
+	const char *service; /* named after its sync (R6) */
 	uint64_t session;
 	struct mud_session *logic;
 	int at;
@@ -219,6 +220,7 @@ struct world {
 	uint64_t events;
 	uint64_t migrations;
 	uint64_t went_back;
+	uint64_t held;
 	bool harder; /* containers die in the grace time, too, and the session must outlive that */
 	bool trace;
 	bool failed;

@@ -256,6 +256,14 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	queue(ctx, (struct job){ .kind = JOB_REMOVED, .session = session, .epoch = epoch });
 }
 
+static bool hold(void *ctx, const char *service, bool diverged)
+{
+	(void)ctx;
+	(void)service;
+	(void)diverged;
+	return false;
+}
+
 static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct job j = { .kind = JOB_EXECUTE,
@@ -336,6 +344,7 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 static const struct es_node_ops node_ops = {
 	.to_ap = to_ap,
 	.service_known = service_known,
+	.hold = hold,
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = hand_in,

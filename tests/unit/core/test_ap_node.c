@@ -481,6 +481,87 @@ static void test_divergence(void **state)
 	stop(&w);
 }
 
+static unsigned int held_migrations(const struct world *w)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < w->count; i++)
+		count += w->sent[i].type == WIRE_MIGRATE && w->sent[i].migrate.hold;
+	return count;
+}
+
+/* R6: after a difference the next attempt holds, and follows at once */
+static void test_hold_after_a_difference(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	assert_int_equal(held_migrations(&w), 0);
+	answer_as(&w, "ES-2", 2, 3, "another answer");
+	w.now += 1;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_int_equal(held_migrations(&w), 1);
+	stop(&w);
+}
+
+/* CT-x holds since its cut at 2; requests 3 and 4 are here only */
+static void held(struct world *w)
+{
+	struct wire_message m = message(WIRE_CUT, 2);
+
+	tracing_with(w, policy_default());
+	for (uint64_t n = 1; n <= 4; n++)
+		request(w, n, n < 3 ? n - 1 : 2);
+	answer(w, "ES-1", 1, 1);
+	answer(w, "ES-1", 1, 2);
+	m.epoch = 1;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_FENCED,
+					       .executed = 2,
+					       .cut = 2,
+					       .cut_association = 2,
+					       .migration = WIRE_MIGRATION_SENDING,
+					       .holding = true };
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	ap_node_es_message(w->node, w->now, "ES-1", &m);
+	assert_state(w, AP_TRACING);
+}
+
+/* R6: nothing is left to compare, so CT-y gets authority as soon as it is there */
+static void test_hold(void **state)
+{
+	struct world w;
+
+	(void)state;
+	held(&w);
+	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 2, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 1);
+	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 2);
+	stop(&w);
+}
+
+/* R10: CT-y never was there, and could not be active: CT-x has it back without waiting for ES-2 */
+static void test_hold_fails(void **state)
+{
+	struct wire_message m = message(WIRE_FAILED, 2);
+	struct world w;
+
+	(void)state;
+	held(&w);
+	m.epoch = 1;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_FENCED,
+					       .executed = 2,
+					       .cut = 2,
+					       .cut_association = 2,
+					       .holding = true };
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_state(&w, AP_GOING_BACK);
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 1);
+	stop(&w);
+}
+
 /* a service may say that its answers are not to be compared */
 static void test_not_compared(void **state)
 {
@@ -804,6 +885,9 @@ int main(void)
 		cmocka_unit_test(test_late_stop),
 		cmocka_unit_test(test_divergence),
 		cmocka_unit_test(test_not_compared),
+		cmocka_unit_test(test_hold_after_a_difference),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_hold_fails),
 		cmocka_unit_test(test_sync_is_not_assumed),
 		cmocka_unit_test(test_copy_dies_while_replaying),
 		cmocka_unit_test(test_migration_fails),

@@ -24,7 +24,8 @@ struct world {
 	size_t sent_count;
 	uint64_t executing[LOG_MAX];
 	size_t executing_count;
-	unsigned int created, removed, migrations, cuts, delayed, cancelled, forgotten;
+	unsigned int created, removed, migrations, cuts, delayed, cancelled, forgotten, resumed;
+	bool holds;
 	uint32_t removed_epoch;
 	struct es_migration_order order;
 	uint64_t cut_number;
@@ -65,6 +66,24 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	(void)session;
 	w->removed++;
 	w->removed_epoch = epoch;
+}
+
+/* R6: as the test says; a service that begins to differ */
+static bool hold(void *ctx, const char *service, bool diverged)
+{
+	const struct world *w = ctx;
+
+	(void)service;
+	return w->holds || diverged;
+}
+
+static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct world *w = ctx;
+
+	(void)session;
+	(void)epoch;
+	w->resumed++;
 }
 
 static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
@@ -138,6 +157,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, con
 static const struct es_node_ops ops = {
 	.to_ap = to_ap,
 	.service_known = service_known,
+	.hold = hold,
+	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = execute,
@@ -696,6 +717,98 @@ static void test_drain_limit(void **state)
 	stop(&w);
 }
 
+/* A migration that holds, after its cut at 1 */
+static void holding(struct world *w)
+{
+	active(w);
+	w->holds = true;
+	order_migration(w, "ES-2", "AP-1", 1);
+	assert_true(w->order.hold);
+	request(w, 1, 1, 0);
+	executed(w, 1, 1);
+	es_node_cut_wanted(w->node, 0, S);
+	request(w, 1, 2, 0);
+	es_node_cut_taken(w->node, 0, S, true);
+	assert_int_equal(last(w)->type, WIRE_CUT);
+	assert_int_equal(last(w)->es_status.state, WIRE_ES_FENCED);
+	assert_true(last(w)->es_status.holding);
+	assert_int_equal(w->record.state, WIRE_ES_FENCED);
+	assert_int_equal(w->executing_count, 1);
+}
+
+/* R4, R6: nothing executes after a cut that holds; if CT-y takes over, CT-x is never resumed */
+static void test_hold(void **state)
+{
+	struct world w;
+
+	(void)state;
+	holding(&w);
+	es_node_source_finished(w.node, 0, S, NULL);
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 1);
+	say(&w, "AP-1", message(WIRE_RETIRE, 1, 1));
+	assert_int_equal(w.removed, 1);
+	assert_int_equal(w.resumed, 0);
+	stop(&w);
+}
+
+/* R10: ES-y failed while requests were held: CT-x goes on where it was */
+static void test_hold_fails(void **state)
+{
+	struct wire_message m = message(WIRE_UNFENCE, 1, 1);
+	struct world w;
+
+	(void)state;
+	holding(&w);
+	es_node_source_finished(w.node, 0, S, "ES-2 is gone");
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_true(last(&w)->es_status.holding);
+	m.unfence.new_epoch = 2;
+	say(&w, "AP-1", m);
+	assert_int_equal(last(&w)->type, WIRE_UNFENCED);
+	assert_int_equal(w.resumed, 1);
+	request(&w, 2, 2, 0);
+	assert_int_equal(w.executing_count, 2);
+	stop(&w);
+}
+
+/* R8: while the cut that would hold was taken, the user moved on */
+static void test_hold_is_cancelled(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	w.holds = true;
+	order_migration(&w, "ES-2", "AP-1", 1);
+	es_node_cut_wanted(w.node, 0, S);
+	say(&w, "AP-1", message(WIRE_ABORT, 1, 1));
+	es_node_cut_taken(w.node, 0, S, true);
+	assert_int_equal(w.resumed, 1);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.executing_count, 1);
+	stop(&w);
+}
+
+/* R6: an access point that saw a copy answer otherwise asks for a migration that holds */
+static void test_hold_after_a_difference(void **state)
+{
+	struct wire_message m = message(WIRE_MIGRATE, 1, 1);
+	struct world w;
+	uint8_t secret = 42;
+
+	(void)state;
+	active(&w);
+	(void)snprintf(m.migrate.to_es, NAME_SIZE, "ES-2");
+	(void)snprintf(m.migrate.ap, NAME_SIZE, "AP-1");
+	proof(m.migrate.proof, &secret, S, 1, "AP-1");
+	m.migrate.hold = true;
+	say(&w, "AP-1", m);
+	assert_int_equal(w.migrations, 1);
+	assert_true(w.order.hold);
+	stop(&w);
+}
+
 /* R10: a migration that fails leaves the service */
 static void test_migration_fails(void **state)
 {
@@ -998,6 +1111,10 @@ int main(void)
 		cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_drain_limit),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_hold_fails),
+		cmocka_unit_test(test_hold_is_cancelled),
+		cmocka_unit_test(test_hold_after_a_difference),
 		cmocka_unit_test(test_migration_fails),
 		cmocka_unit_test(test_moves_on),
 		cmocka_unit_test(test_offers_refused),
