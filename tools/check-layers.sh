@@ -39,7 +39,7 @@ declare -A DOOR=(
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
 	['zstd']='es/transfer\.c'
 	['llhttp']='codec/http\.c'
-	['confuse\.h']='conf/conf\.c'
+	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
 )

@@ -36,7 +36,7 @@ struct err;
 #define CONF_PEERS_MAX    256
 #define CONF_METRES_MAX   1000000
 #define CONF_SERVICES_MAX 64
-#define CONF_LIST_MAX     256 /* entries of env, command and ap */
+#define CONF_LIST_MAX     256 /* entries of a list */
 
 /** struct conf_pki - Files of our identity */
 struct conf_pki {
@@ -130,6 +130,7 @@ enum conf_profile {
  * @start_ms:		Time until its port answers
  * @env:		NULL-terminated NAME=VALUE list, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
+ * @file:		Where it stands
  */
 struct conf_service {
 	char name[NAME_SIZE];
@@ -145,6 +146,7 @@ struct conf_service {
 	uint32_t start_ms;
 	char **env;
 	char **command;
+	char *file;
 };
 
 /** struct conf_docker - Where the engine of an edge server is */

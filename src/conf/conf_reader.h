@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Configuration reader - what the parts of the configuration need of libconfuse
+ *
+ * For conf.c and conf_service.c only; nobody else knows libconfuse.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <confuse.h>
+
+#include "base/text.h"
+#include "conf/conf.h"
+
+struct err;
+
+/**
+ * struct conf_reading - What the callbacks need: libconfuse has no room for an argument of ours
+ * @role:	of the program
+ * @path:	of the file being read
+ * @err:	filled in with the first mistake
+ * @failed:	there was one
+ *
+ * Set for the time of conf_load() only.
+ */
+struct conf_reading {
+	enum wire_role role;
+	const char *path;
+	struct err *err;
+	bool failed;
+};
+
+extern struct conf_reading conf_reading;
+
+/** conf_mistake() - Record the first mistake, with the place libconfuse is at. Return: -1, as its callbacks want */
+int conf_mistake(cfg_t *cfg, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** conf_wrong() - Record a mistake that has no line of its own. Return: -EINVAL */
+int conf_wrong(const char *path, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** conf_last_string() - The value just read. Return: "" if there is none */
+const char *conf_last_string(cfg_opt_t *opt);
+
+/** conf_want_name() - Callback: all values are names */
+int conf_want_name(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_want_range() - The value just read is from @min to @max. Return: 0 or -1, as callbacks want */
+int conf_want_range(cfg_t *cfg, cfg_opt_t *opt, int64_t min, int64_t max, const char *unit);
+
+/** conf_want_list() - Callback: a list is not too long */
+int conf_want_list(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_word_index() - Index of a word in a list. Return: -1 if it is not there */
+int conf_word_index(const char *const *words, size_t count, const char *word);
+
+/** conf_copy_string() - Copy a string, NULL as NULL. Return: 0, or -ENOMEM */
+int conf_copy_string(char **to, const char *from);
+
+/** conf_copy_name() - Copy a name that was checked when it was read */
+void conf_copy_name(char to[NAME_SIZE], const char *from);
+
+/** conf_copy_list() - Copy a list of strings, NULL-terminated; an empty one is NULL. Return: 0, or -ENOMEM */
+int conf_copy_list(char ***to, cfg_t *cfg, const char *name);
+
+/** conf_free_list() - Release what conf_copy_list() made */
+void conf_free_list(char **list);
+
+/** conf_want_comparison() - Callback: how answers are compared */
+int conf_want_comparison(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_compares() - Whether the "compare" of a section, or of the top level, is "answers" */
+bool conf_compares(cfg_t *cfg);
+
+/** conf_service_section() - The settings of a service, for CFG_SEC() */
+cfg_opt_t *conf_service_section(void);
+
+/** conf_service_watch() - Have all settings of services checked while they are read */
+void conf_service_watch(cfg_t *cfg);
+
+/** conf_want_service() - Callback: the end of a service's section */
+int conf_want_service(cfg_t *cfg, cfg_opt_t *opt);
+
+/**
+ * conf_services_add() - Move services over from what was read
+ * @list:	Grows; conf_services_free() is owed, also after a failure
+ * @count:	Number of services in it
+ * @cfg:	What was read
+ * @path:	Where from
+ *
+ * Return: 0, or -ENOMEM
+ */
+int conf_services_add(struct conf_service **list, size_t *count, cfg_t *cfg, const char *path);
+
+/** conf_services_free() - Release a list of services */
+void conf_services_free(struct conf_service *list, size_t count);
+
+/** conf_read_text() - Read a whole file of sane size. Return: 0, @text for the caller to free, or negative */
+int conf_read_text(const char *path, char **text);
+
+/** conf_prepare() - Make a text fit for libconfuse. Return: 0, or -EINVAL with the line of what is not closed */
+int conf_prepare(const char *path, char *text);
