@@ -79,7 +79,13 @@ static const struct setting settings[] = {
 	  "\"auto|replay|hold\"] "
 	  "[compare = \"answers|none\"] [compare_ignore = {}] "
 	  "[method = \"auto|complete|partial\"] "
-	  "[memory_mb =] [cpu_millis =] [start_timeout_ms =] [env = {}] [command = {}] }" },
+	  "[memory_mb =] [cpu_millis =] [pids =] [start_timeout_ms =] [env = {}] [command = {}] "
+	  "[volumes = {\"NAME:/PATH\"}] [tmpfs = {\"/PATH[:OPTIONS]\"}] "
+	  "[binds = {\"/PATH:/PATH[:ro]\"}] "
+	  "[publish = {\"[[IP:]HOST_PORT:]PORT[/tcp|udp]\"}] }" },
+	{ "shared", ES, 0,
+	  "{\"PATH\", ...}: directories that are the same on all edge servers; binds may be "
+	  "there" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
 	{ "registries", ES, 0, "{\"HOST:PORT\", ...}: images may be pulled from there" },
 	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
@@ -244,6 +250,18 @@ static int on_registries(cfg_t *cfg, cfg_opt_t *opt)
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_list(cfg, opt);
 }
 
+static int on_shared(cfg_t *cfg, cfg_opt_t *opt)
+{
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	for (unsigned int i = 0; i < cfg_opt_size(opt); i++) {
+		if (!conf_is_path(cfg_opt_getnstr(opt, i)))
+			return conf_mistake(cfg, "shared \"%.80s\": want " CONF_PATH_WANTED,
+					    cfg_opt_getnstr(opt, i));
+	}
+	return conf_want_list(cfg, opt);
+}
+
 static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_comparison(cfg, opt);
@@ -314,6 +332,37 @@ static int check_peers(const char *path, const struct conf *c)
 
 		if (!ap || ap->role != WIRE_ROLE_AP)
 			return conf_wrong(path, "ap \"%s\" is no peer with role \"ap\"", c->ap[i]);
+	}
+	return 0;
+}
+
+/* Whether a bind's source is a shared directory, or in one */
+static bool is_shared(const struct conf *c, const char *bind)
+{
+	size_t source = strcspn(bind, ":");
+
+	for (size_t i = 0; c->shared && c->shared[i]; i++) {
+		size_t len = strlen(c->shared[i]);
+
+		if (len <= source && !strncmp(bind, c->shared[i], len) &&
+		    (bind[len] == '/' || bind[len] == ':'))
+			return true;
+	}
+	return false;
+}
+
+static int check_binds(const struct conf *c)
+{
+	for (size_t i = 0; i < c->services; i++) {
+		const struct conf_service *s = &c->service[i];
+
+		for (size_t k = 0; s->binds && s->binds[k]; k++) {
+			if (!is_shared(c, s->binds[k]))
+				return conf_wrong(s->file,
+						  "service \"%s\": bind \"%.200s\" is in no "
+						  "directory of shared = {...}; it would not move",
+						  s->name, s->binds[k]);
+		}
 	}
 	return 0;
 }
@@ -412,6 +461,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	c->profile = (enum conf_profile)conf_word_index(profiles, ARRAY_SIZE(profiles),
 							cfg_getstr(cfg, "profile"));
 	r = conf_copy_list(&c->registries, cfg, "registries");
+	if (r == 0)
+		r = conf_copy_list(&c->shared, cfg, "shared");
 	c->compare = conf_compares(cfg);
 	if (r == 0)
 		r = conf_copy_string(&c->listen, cfg_getstr(cfg, "listen"));
@@ -499,6 +550,7 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	conf_service_watch(cfg);
 	(void)cfg_set_validate_func(cfg, "profile", on_profile);
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
+	(void)cfg_set_validate_func(cfg, "shared", on_shared);
 	(void)cfg_set_validate_func(cfg, "compare", on_compare);
 
 	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS)
@@ -514,6 +566,8 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	if (r < 0)
 		return err_set(conf_reading.err, r, "read configuration %s", path);
 	r = check_peers(path, c);
+	if (r == 0)
+		r = check_binds(c);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -589,6 +643,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 			CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
 		CFG_STR_LIST("registries", NULL, CFGF_NONE),
+		CFG_STR_LIST("shared", NULL, CFGF_NONE),
 		CFG_STR("profile", "baton", CFGF_NONE),
 		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
@@ -634,6 +689,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->checkpoint_dir);
 	free(c->image_dir);
 	conf_free_list(c->registries);
+	conf_free_list(c->shared);
 	free(c->events);
 	free(c);
 	return NULL;

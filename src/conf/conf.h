@@ -36,6 +36,7 @@ struct err;
 #define CONF_PEERS_MAX    256
 #define CONF_METRES_MAX   1000000
 #define CONF_SERVICES_MAX 64
+#define CONF_VOLUMES_MAX  16  /* of a service */
 #define CONF_LIST_MAX     256 /* entries of a list */
 
 /** struct conf_pki - Files of our identity */
@@ -127,7 +128,12 @@ enum conf_profile {
  * @method:		See enum conf_method
  * @memory_bytes:	Limit, 0: none
  * @cpu_millis:		Limit in thousandths of a CPU, 0: none
+ * @pids:		Limit of processes and threads, 0: none
  * @start_ms:		Time until its port answers
+ * @volumes:		NULL-terminated list of NAME:/PATH, or NULL: each session gets its own
+ * @tmpfs:		NULL-terminated list of /PATH[:OPTIONS], or NULL
+ * @binds:		NULL-terminated list of /PATH:/PATH[:ro], or NULL; in directories of @shared
+ * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp], or NULL
  * @env:		NULL-terminated NAME=VALUE list, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
  * @file:		Where it stands
@@ -143,7 +149,12 @@ struct conf_service {
 	enum conf_method method;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;
+	uint32_t pids;
 	uint32_t start_ms;
+	char **volumes;
+	char **tmpfs;
+	char **binds;
+	char **publish;
 	char **env;
 	char **command;
 	char *file;
@@ -172,6 +183,8 @@ struct conf_docker {
  * @service, @services:	es: services it offers
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
+ * @shared:		es: NULL-terminated list of directories that are the same on all edge servers,
+ *			or NULL
  * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		es: what must survive a restart
@@ -199,6 +212,7 @@ struct conf {
 	size_t services;
 	struct conf_docker docker;
 	enum conf_profile profile;
+	char **shared;
 	char **registries;
 	bool compare;
 	char *state_dir;

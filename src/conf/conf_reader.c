@@ -80,6 +80,15 @@ int conf_word_index(const char *const *words, size_t count, const char *word)
 	return -1;
 }
 
+bool conf_is_path(const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	return len > 1 && text[0] == '/' && text[len - 1] != '/' && !strchr(text, ':') &&
+	       !strstr(text, "//") && !strstr(text, "/../") &&
+	       (len < 3 || strcmp(text + len - 3, "/..") != 0);
+}
+
 int conf_want_list(cfg_t *cfg, cfg_opt_t *opt)
 {
 	if (cfg_opt_size(opt) > CONF_LIST_MAX)

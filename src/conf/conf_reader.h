@@ -51,6 +51,11 @@ int conf_want_name(cfg_t *cfg, cfg_opt_t *opt);
 /** conf_want_range() - The value just read is from @min to @max. Return: 0 or -1, as callbacks want */
 int conf_want_range(cfg_t *cfg, cfg_opt_t *opt, int64_t min, int64_t max, const char *unit);
 
+#define CONF_PATH_WANTED "an absolute path without .. and :, no slash at its end"
+
+/** conf_is_path() - Whether a text is a CONF_PATH_WANTED */
+bool conf_is_path(const char *text);
+
 /** conf_want_list() - Callback: a list is not too long */
 int conf_want_list(cfg_t *cfg, cfg_opt_t *opt);
 

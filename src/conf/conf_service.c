@@ -14,6 +14,7 @@
 #define START_MS_MAX     3600000
 #define MEMORY_MB_MAX    (16L << 20)
 #define CPU_MILLIS_MAX   1000000
+#define PIDS_MAX         (4 << 20)
 
 static const char *const codecs[CONF_CODECS] = {
 	[CONF_CODEC_FRAME] = "frame", [CONF_CODEC_LINE] = "line", [CONF_CODEC_RESP] = "resp",
@@ -123,6 +124,143 @@ static int on_env(cfg_t *cfg, cfg_opt_t *opt)
 	return conf_want_list(cfg, opt);
 }
 
+/* Cuts @text at its first colon. Return: what is behind it, or NULL if there is none */
+static char *split(char *text)
+{
+	char *colon = strchr(text, ':');
+
+	if (colon)
+		*colon++ = '\0';
+	return colon;
+}
+
+/* Entries of the lists of mounts: @entry may be changed. Return: whether it is one */
+static bool is_volume(char *entry)
+{
+	const char *target = split(entry);
+
+	return target && name_valid(entry) && conf_is_path(target);
+}
+
+static bool is_tmpfs(char *entry)
+{
+	const char *options = split(entry);
+
+	return conf_is_path(entry) && (!options || *options);
+}
+
+static bool is_bind(char *entry)
+{
+	char *target = split(entry);
+	const char *mode = target ? split(target) : NULL;
+
+	return target && conf_is_path(entry) && conf_is_path(target) &&
+	       (!mode || !strcmp(mode, "ro") || !strcmp(mode, "rw"));
+}
+
+static bool is_port(const char *text)
+{
+	char *end;
+	long port = strtol(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && !*end && port > 0 && port <= UINT16_MAX;
+}
+
+static bool is_publish(char *entry)
+{
+	char *slash = strchr(entry, '/');
+	char *colon;
+
+	if (slash && strcmp(slash, "/tcp") != 0 && strcmp(slash, "/udp") != 0)
+		return false;
+	if (slash)
+		*slash = '\0';
+	colon = strrchr(entry, ':');
+	if (!is_port(colon ? colon + 1 : entry))
+		return false;
+	if (!colon)
+		return true;
+	*colon = '\0';
+	colon = strrchr(entry, ':');
+	if (!is_port(colon ? colon + 1 : entry))
+		return false;
+	/* Which address it is the engine checks. */
+	return !colon || (colon > entry && entry + strspn(entry, "0123456789.") == colon);
+}
+
+static int want_entries(cfg_t *cfg, cfg_opt_t *opt, bool (*is_one)(char *), const char *want)
+{
+	for (unsigned int i = 0; i < cfg_opt_size(opt); i++) {
+		const char *s = cfg_opt_getnstr(opt, i);
+
+		auto_free char *copy = s ? strdup(s) : NULL;
+		if (!copy || !is_one(copy))
+			return conf_mistake(cfg, "%s entry \"%.80s\": want %s", opt->name,
+					    s ? s : "", want);
+	}
+	return conf_want_list(cfg, opt);
+}
+
+static int on_volumes(cfg_t *cfg, cfg_opt_t *opt)
+{
+	if (cfg_opt_size(opt) > CONF_VOLUMES_MAX)
+		return conf_mistake(cfg, "volumes: at most %d can move with a container",
+				    CONF_VOLUMES_MAX);
+	return want_entries(cfg, opt, is_volume, "\"NAME:/PATH\"");
+}
+
+static int on_tmpfs(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return want_entries(cfg, opt, is_tmpfs, "\"/PATH\" or \"/PATH:OPTIONS\"");
+}
+
+static int on_binds(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return want_entries(cfg, opt, is_bind, "\"/PATH:/PATH\", with \":ro\" or not");
+}
+
+static int on_publish(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return want_entries(cfg, opt, is_publish,
+			    "\"PORT\", \"HOST_PORT:PORT\" or \"IP:HOST_PORT:PORT\", with \"/tcp\" "
+			    "or \"/udp\" or not");
+}
+
+static int on_pids(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return conf_want_range(cfg, opt, 1, PIDS_MAX, "processes and threads");
+}
+
+/* The path in the container of an entry of a list of mounts, up to its end or a colon */
+static const char *target_of(const char *list, const char *entry)
+{
+	return strcmp(list, "tmpfs") == 0 ? entry : strchr(entry, ':') + 1;
+}
+
+/* Whether two mounts of a service are at the same place. Return: 0 or -1, as callbacks want */
+static int want_other_targets(cfg_t *cfg, cfg_t *service)
+{
+	static const char *const lists[] = { "volumes", "tmpfs", "binds" };
+	const char *seen[3 * CONF_LIST_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (unsigned int k = 0; k < cfg_size(service, lists[i]); k++) {
+			const char *target = target_of(lists[i], cfg_getnstr(service, lists[i], k));
+			size_t len = strcspn(target, ":");
+
+			for (size_t j = 0; j < count; j++) {
+				if (strcspn(seen[j], ":") == len && !strncmp(seen[j], target, len))
+					return conf_mistake(cfg,
+							    "service \"%s\": two mounts at %.*s",
+							    cfg_title(service), (int)len, target);
+			}
+			seen[count++] = target;
+		}
+	}
+	return 0;
+}
+
 int conf_want_service(cfg_t *cfg, cfg_opt_t *opt)
 {
 	cfg_t *service = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
@@ -135,7 +273,7 @@ int conf_want_service(cfg_t *cfg, cfg_opt_t *opt)
 	if (!cfg_getstr(service, "image") || !cfg_getstr(service, "image")[0] ||
 	    !cfg_getint(service, "port"))
 		return conf_mistake(cfg, "service \"%s\": needs image and port", title);
-	return 0;
+	return want_other_targets(cfg, service);
 }
 
 static cfg_opt_t section[] = {
@@ -148,6 +286,11 @@ static cfg_opt_t section[] = {
 	CFG_STR("method", "auto", CFGF_NONE),
 	CFG_INT("memory_mb", 0, CFGF_NONE),
 	CFG_INT("cpu_millis", 0, CFGF_NONE),
+	CFG_INT("pids", 0, CFGF_NONE),
+	CFG_STR_LIST("volumes", NULL, CFGF_NONE),
+	CFG_STR_LIST("tmpfs", NULL, CFGF_NONE),
+	CFG_STR_LIST("binds", NULL, CFGF_NONE),
+	CFG_STR_LIST("publish", NULL, CFGF_NONE),
 	CFG_INT("start_timeout_ms", START_MS_DEFAULT, CFGF_NONE),
 	CFG_STR_LIST("env", NULL, CFGF_NONE),
 	CFG_STR_LIST("command", NULL, CFGF_NONE),
@@ -173,6 +316,11 @@ void conf_service_watch(cfg_t *cfg)
 		{ "service|method", on_method },
 		{ "service|memory_mb", on_memory },
 		{ "service|cpu_millis", on_cpu },
+		{ "service|pids", on_pids },
+		{ "service|volumes", on_volumes },
+		{ "service|tmpfs", on_tmpfs },
+		{ "service|binds", on_binds },
+		{ "service|publish", on_publish },
 		{ "service|start_timeout_ms", on_start },
 		{ "service|env", on_env },
 		{ "service|command", conf_want_list },
@@ -210,6 +358,10 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 		const char *name;
 		size_t offset;
 	} lists[] = {
+		{ "volumes", offsetof(struct conf_service, volumes) },
+		{ "tmpfs", offsetof(struct conf_service, tmpfs) },
+		{ "binds", offsetof(struct conf_service, binds) },
+		{ "publish", offsetof(struct conf_service, publish) },
 		{ "env", offsetof(struct conf_service, env) },
 		{ "command", offsetof(struct conf_service, command) },
 	};
@@ -219,6 +371,7 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 	s->port = (uint16_t)cfg_getint(from, "port");
 	s->memory_bytes = (uint64_t)cfg_getint(from, "memory_mb") << 20;
 	s->cpu_millis = (uint32_t)cfg_getint(from, "cpu_millis");
+	s->pids = (uint32_t)cfg_getint(from, "pids");
 	s->start_ms = (uint32_t)cfg_getint(from, "start_timeout_ms");
 	s->codec = (enum conf_codec)conf_word_index(codecs, ARRAY_SIZE(codecs),
 						    cfg_getstr(from, "codec"));
@@ -266,6 +419,10 @@ void conf_services_free(struct conf_service *list, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		free(list[i].image);
 		free(list[i].file);
+		conf_free_list(list[i].volumes);
+		conf_free_list(list[i].tmpfs);
+		conf_free_list(list[i].binds);
+		conf_free_list(list[i].publish);
 		conf_free_list(list[i].env);
 		conf_free_list(list[i].command);
 	}

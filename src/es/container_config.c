@@ -33,6 +33,48 @@ static json_t *strings_json(const char *const *list)
 	return array;
 }
 
+/** port_publish() - Publish a port, given as [[IP:]HOST_PORT:]PORT[/tcp|udp]. Return: 0 or negative */
+static int port_publish(json_t *exposed, json_t *bindings, const char *entry)
+{
+	const char *slash = strchr(entry, '/');
+	char port[32];
+
+	auto_free char *host = strndup(entry, strcspn(entry, "/"));
+	if (!host)
+		return -ENOMEM;
+	char *inside = strrchr(host, ':');
+	(void)snprintf(port, sizeof(port), "%s%s", inside ? inside + 1 : host,
+		       slash ? slash : "/tcp");
+	if (inside)
+		*inside = '\0';
+	const char *outside = inside ? host : ""; /* "": the engine takes any that is free */
+	char *colon = strrchr(host, ':');
+	const char *ip = "";
+	if (inside && colon) {
+		*colon = '\0';
+		ip = host;
+		outside = colon + 1;
+	}
+	if (!json_object_get(bindings, port) &&
+	    json_object_set_new(bindings, port, json_array()) < 0)
+		return -ENOMEM;
+	return json_object_set_new(exposed, port, json_object()) |
+	       json_array_append_new(json_object_get(bindings, port),
+				     json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", outside));
+}
+
+/** ports_publish() - Publish ports of a configuration. Return: 0, or negative */
+static int ports_publish(json_t *config, const char *const *publish)
+{
+	json_t *bindings = json_object();
+	int r = json_object_set_new(json_object_get(config, "HostConfig"), "PortBindings",
+				    bindings);
+
+	for (; r == 0 && publish && *publish; publish++)
+		r = port_publish(json_object_get(config, "ExposedPorts"), bindings, *publish);
+	return r;
+}
+
 int container_config_for_service(json_t **ret, const struct container_service *service,
 				 const char *runtime, struct err *err)
 {
@@ -42,15 +84,22 @@ int container_config_for_service(json_t **ret, const struct container_service *s
 	(void)snprintf(port, sizeof(port), "%u/%s", service->port, service->udp ? "udp" : "tcp");
 	/* Docker's own init would be the container's first process and is not ours to need. */
 	json_t *config = json_pack_ex(
-		&why, 0, "{s:s, s:o, s:o, s:{s:{}}, s:{}, s:{s:s, s:I, s:I, s:{s:s}}}", "Image",
-		service->image, "Cmd", strings_json(service->command), "Env",
+		&why, 0, "{s:s, s:o, s:o, s:{s:{}}, s:{}, s:{s:s, s:I, s:I, s:I, s:{s:s}}}",
+		"Image", service->image, "Cmd", strings_json(service->command), "Env",
 		strings_json(service->env), "ExposedPorts", port, "Labels", "HostConfig", "Runtime",
 		runtime, "Memory", (json_int_t)service->memory_bytes, "NanoCpus",
-		(json_int_t)service->cpu_millis * 1000000, "RestartPolicy", "Name", "no");
+		(json_int_t)service->cpu_millis * 1000000, "PidsLimit", (json_int_t)service->pids,
+		"RestartPolicy", "Name", "no");
 	if (!config)
 		return err_set(err, -EINVAL,
 			       "service %s: its settings cannot be told to docker: %s",
 			       service->name, why.text);
+	if (container_mounts_for_service(json_object_get(config, "HostConfig"), service) < 0 ||
+	    ports_publish(config, service->publish) < 0) {
+		json_decref(config);
+		return err_set(err, -EINVAL, "service %s: its mounts or ports make no sense",
+			       service->name);
+	}
 	*ret = config;
 	return 0;
 }

@@ -67,6 +67,12 @@ enum container_sync {
  * @udp:		it is an UDP port: nothing to wait for after the start
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
+ * @pids:		limit of processes and threads; 0: none
+ * @volumes:		NULL-terminated list of NAME:/PATH, a volume of its own for each container, labelled
+ *			baton.volume=NAME; may be NULL
+ * @tmpfs:		NULL-terminated list of /PATH[:OPTIONS]; may be NULL
+ * @binds:		NULL-terminated list of /PATH:/PATH[:ro]; may be NULL
+ * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp]; may be NULL
  * @start_ms:		how long it may take until the port answers; 0: 30000
  * @sync:		how a copy catches up (R6)
  * @method:		what goes with them when they move
@@ -84,6 +90,11 @@ struct container_service {
 	bool udp;
 	uint64_t memory_bytes;
 	uint32_t cpu_millis;
+	uint32_t pids;
+	const char *const *volumes;
+	const char *const *tmpfs;
+	const char *const *binds;
+	const char *const *publish;
 	uint32_t start_ms;
 	enum container_sync sync;
 	enum migration_method method;

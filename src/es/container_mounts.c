@@ -9,6 +9,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/container_check.h"
+#include "es/container_management.h"
 #include "es/docker_engine.h"
 
 #define SHARED_REMEDY                                                                              \
@@ -25,6 +26,44 @@ const json_t *container_mounts_volume(const json_t *inspect, size_t *index)
 			return mount;
 	}
 	return NULL;
+}
+
+/* --- asking for them --------------------------------------------------------------------------- */
+
+/** volume_first() - Ask for a volume of its own, which gets what the image has at its path */
+static json_t *volume_first(const char *entry)
+{
+	const char *target = strchr(entry, ':');
+
+	return target ? json_pack("{s:s, s:s, s:{s:{s:s%}}}", "Type", "volume", "Target",
+				  target + 1, "VolumeOptions", "Labels", "baton.volume", entry,
+				  (size_t)(target - entry))
+		      : NULL;
+}
+
+int container_mounts_for_service(json_t *host, const struct container_service *service)
+{
+	json_t *mounts = json_array();
+	json_t *tmpfs = json_object();
+	json_t *binds = json_array();
+	int r = 0;
+
+	for (const char *const *at = service->volumes; at && *at; at++)
+		r |= json_array_append_new(mounts, volume_first(*at));
+	for (const char *const *at = service->binds; at && *at; at++)
+		r |= json_array_append_new(binds, json_string(*at));
+	for (const char *const *at = service->tmpfs; at && *at; at++) {
+		const char *options = strchr(*at, ':');
+
+		auto_free char *path = strndup(*at, strcspn(*at, ":"));
+		r |= path ? json_object_set_new(tmpfs, path,
+						json_string(options ? options + 1 : ""))
+			  : -1;
+	}
+	r |= json_object_set_new(host, "Mounts", mounts);
+	r |= json_object_set_new(host, "Tmpfs", tmpfs);
+	r |= json_object_set_new(host, "Binds", binds);
+	return r ? -EINVAL : 0;
 }
 
 /* --- what becomes of them ---------------------------------------------------------------------- */

@@ -19,11 +19,21 @@
 
 #include <jansson.h>
 
+struct container_service;
 struct docker_engine;
 struct err;
 
 #define CONTAINER_VOLUMES_MAX 16
 #define CONTAINER_PATH_MAX    512 /* of a path in a container, with its NUL */
+
+/**
+ * container_mounts_for_service() - Ask for the mounts of a session's first container
+ * @host:	HostConfig, changed in place
+ * @service:	Says which
+ *
+ * Return: 0, -EINVAL if an entry makes no sense, or -ENOMEM
+ */
+int container_mounts_for_service(json_t *host, const struct container_service *service);
 
 /**
  * container_mounts_clone() - In a copy of a configuration, ask for volumes of its own

@@ -4,6 +4,7 @@
  * baton-es - edge server: read the configuration, build the objects, run the loop
  */
 
+#include <assert.h>
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
@@ -21,12 +22,15 @@
 #include "conf/options.h"
 #include "core/policy.h"
 #include "codec/codec.h"
+#include "es/container_mounts.h"
 #include "es/edge_server.h"
 #include "net/link.h"
 #include "net/tls.h"
 #include "report/log_reporter.h"
 
 #define HOOK_PROGRAM "baton-cut-hook"
+
+static_assert(CONF_VOLUMES_MAX <= CONTAINER_VOLUMES_MAX, "what can be asked for can move");
 
 /* struct program - All that lives while the loop runs */
 struct program {
@@ -156,6 +160,11 @@ static void fill_services(struct program *p)
 			.udp = codec->datagram,
 			.memory_bytes = from->memory_bytes,
 			.cpu_millis = from->cpu_millis,
+			.pids = from->pids,
+			.volumes = (const char *const *)from->volumes,
+			.tmpfs = (const char *const *)from->tmpfs,
+			.binds = (const char *const *)from->binds,
+			.publish = (const char *const *)from->publish,
 			.start_ms = from->start_ms,
 			.sync = sync_of(from->sync),
 			.method = method_of(from->method),
@@ -203,6 +212,7 @@ static void fill_configs(struct program *p)
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
 		.restore_ms = (uint32_t)c->limit[CONF_RESTORE_MS],
+		.shared = (const char *const *)c->shared,
 		.registries = (const char *const *)c->registries,
 		.profile = c->profile == CONF_PROFILE_PAPER ? PROFILE_PAPER : PROFILE_BATON,
 	};

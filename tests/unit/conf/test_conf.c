@@ -47,7 +47,13 @@ static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "  memory_mb = 64\n"
 			      "  env = { \"TZ=UTC\", \"A=b=c\" }\n"
 			      "  command = { \"python3\", \"/app.py\" }\n"
+			      "  pids = 50\n"
+			      "  volumes = { \"data:/data\", \"logs:/var/log\" }\n"
+			      "  tmpfs = { \"/run:size=16m,mode=0700\" }\n"
+			      "  binds = { \"/srv/maps/eu:/maps:ro\" }\n"
+			      "  publish = { \"8080:80/udp\", \"9001\", \"192.0.2.1:53:53\" }\n"
 			      "}\n"
+			      "shared = { \"/srv/maps\" }\n"
 			      "peer \"EdgeServer-2\" { role = \"es\" address = \"192.0.2.2:7200\" "
 			      "transfer = \"192.0.2.2:7201\" }\n";
 
@@ -121,6 +127,12 @@ static void test_es(void **state)
 	assert_string_equal(s->env[1], "A=b=c");
 	assert_null(s->env[2]);
 	assert_string_equal(s->command[0], "python3");
+	assert_int_equal(s->pids, 50);
+	assert_string_equal(s->volumes[1], "logs:/var/log");
+	assert_string_equal(s->tmpfs[0], "/run:size=16m,mode=0700");
+	assert_string_equal(s->binds[0], "/srv/maps/eu:/maps:ro");
+	assert_string_equal(s->publish[2], "192.0.2.1:53:53");
+	assert_string_equal(c->shared[0], "/srv/maps");
 	assert_null(conf_service_find(c, "other"));
 	assert_int_equal(c->limit[CONF_GRACE_MS], 2000);
 	assert_null(c->logrepo_address);
@@ -204,6 +216,25 @@ static const struct bad bad[] = {
 	  "profile is no setting of role" },
 	{ ap_conf, WIRE_ROLE_AP, "\"none\"", "\"some\"", "compare = \"some\": want" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
+	{ es_conf, WIRE_ROLE_ES, "data:/data", "/data", ":19: volumes entry \"/data\": want" },
+	{ es_conf, WIRE_ROLE_ES, "data:/data", "a/b:/data", "volumes entry" },
+	{ es_conf, WIRE_ROLE_ES, "data:/data", "data:data", "volumes entry" },
+	{ es_conf, WIRE_ROLE_ES, "data:/data", "data:/data:ro", "volumes entry" },
+	{ es_conf, WIRE_ROLE_ES, "data:/data", "data:/run", "two mounts at /run" },
+	{ es_conf, WIRE_ROLE_ES, "/run:size", "run:size", ":20: tmpfs entry" },
+	{ es_conf, WIRE_ROLE_ES, "/srv/maps/eu:/maps:ro", "/srv/maps/eu", ":21: binds entry" },
+	{ es_conf, WIRE_ROLE_ES, ":/maps:ro", ":/maps:rx", "binds entry" },
+	{ es_conf, WIRE_ROLE_ES, "/srv/maps/eu", "/srv/maps/../etc", "binds entry" },
+	{ es_conf, WIRE_ROLE_ES, "/srv/maps/eu", "/srv/mapsx",
+	  "bind \"/srv/mapsx:/maps:ro\" is in no directory of shared" },
+	{ es_conf, WIRE_ROLE_ES, "shared = { \"/srv/maps\" }\n", "",
+	  "is in no directory of shared" },
+	{ es_conf, WIRE_ROLE_ES, "{ \"/srv/maps\" }", "{ \"/srv/maps/\" }", ":24: shared \"/srv" },
+	{ es_conf, WIRE_ROLE_ES, "8080:80/udp", "8080:80/sctp", ":22: publish entry" },
+	{ es_conf, WIRE_ROLE_ES, "8080:80/udp", "8080:", "publish entry" },
+	{ es_conf, WIRE_ROLE_ES, "8080:80/udp", "0:80", "publish entry" },
+	{ es_conf, WIRE_ROLE_ES, "8080:80/udp", "::80:80", "publish entry" },
+	{ es_conf, WIRE_ROLE_ES, "pids = 50", "pids = 0", ":18: pids = 0: want 1 to" },
 	{ es_conf, WIRE_ROLE_ES, "state_dir = \"state\"", "", "state_dir is missing" },
 	{ es_conf, WIRE_ROLE_ES, "exec_root = \"/run/runc\"", "", "exec_root in section docker" },
 	{ es_conf, WIRE_ROLE_ES, "service \"chain\"", "service \"a/b\"", "title must be a name" },

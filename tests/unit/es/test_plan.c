@@ -92,6 +92,43 @@ static void test_clone(void **state)
 	json_decref(inspect);
 }
 
+/** test_service_belongings() - Mounts, limits and ports of a service are asked for as Docker wants them */
+static void test_service_belongings(void)
+{
+	static const char *const volumes[] = { "data:/data", NULL };
+	static const char *const tmpfs[] = { "/run:size=1m", "/t", NULL };
+	static const char *const binds[] = { "/srv:/s:ro", NULL };
+	static const char *const publish[] = { "8080:80/udp", "9001", "192.0.2.1:53:9001", NULL };
+	const struct container_service service = { .name = "svc",
+						   .image = "svc:1",
+						   .port = 53,
+						   .pids = 9,
+						   .volumes = volumes,
+						   .tmpfs = tmpfs,
+						   .binds = binds,
+						   .publish = publish };
+	json_t *want =
+		load("{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/data\",\"VolumeOptions\":"
+		     "{\"Labels\":{\"baton.volume\":\"data\"}}}],"
+		     "\"Tmpfs\":{\"/run\":\"size=1m\",\"/t\":\"\"},\"Binds\":[\"/srv:/s:ro\"],"
+		     "\"PortBindings\":{\"80/udp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}],"
+		     "\"9001/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"\"},"
+		     "{\"HostIp\":\"192.0.2.1\",\"HostPort\":\"53\"}]},\"PidsLimit\":9}");
+	json_t *config = NULL;
+	const char *key;
+	json_t *value;
+	struct err err;
+
+	assert_int_equal(container_config_for_service(&config, &service, "baton", &err), 0);
+	json_object_foreach(want, key, value)
+	{
+		assert_true(json_equal(value, json_at(config, "HostConfig", key, NULL)));
+	}
+	assert_int_equal(json_object_size(json_object_get(config, "ExposedPorts")), 3);
+	json_decref(config);
+	json_decref(want);
+}
+
 static void test_service(void **state)
 {
 	static const char *const env[] = { "A=b", NULL };
@@ -112,6 +149,7 @@ static void test_service(void **state)
 			 500000000);
 	assert_true(json_is_null(json_object_get(config, "Cmd")));
 	json_decref(config);
+	test_service_belongings();
 	service.image = NULL;
 	assert_int_equal(container_config_for_service(&config, &service, "baton", &err), -EINVAL);
 }
