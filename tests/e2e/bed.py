@@ -133,6 +133,7 @@ class BedTest(unittest.TestCase):
     RATE_MB_S = 10
     PROFILE = "baton"
     METHOD = "auto"
+    SYNC = "replay"
     REGISTRY = None  # round-trip time and rate of its links, if there is to be one
     IMAGE_ON = None  # hosts that have the service's image; None: all
     maxDiff = 2000
@@ -144,7 +145,8 @@ class BedTest(unittest.TestCase):
     def bring_up(cls):
         cls.lab = Lab(LAB_NAME, cls.EDGES, limits=cls.LIMITS, service_env=list(cls.ENV),
                       rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S, image_on=cls.IMAGE_ON,
-                      profile=cls.PROFILE, method=cls.METHOD, registry=cls.REGISTRY)
+                      profile=cls.PROFILE, method=cls.METHOD, sync=cls.SYNC,
+                      registry=cls.REGISTRY)
         BedTest.up = cls.lab
         cls.lab.__enter__()
         cls.clean = True
