@@ -27,6 +27,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
+EXAMPLES = ROOT / "examples"
 NOBODY = 65534
 SERVICE = "offload"
 
@@ -52,9 +53,10 @@ class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
-                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto", sync="replay",
-                 base="small", registry=None):
+                 service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
+                 sync="replay", base="small", registry=None, examples=()):
         self.name = name
+        self.examples = list(examples)  # folders of examples/ whose services there are, too
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
         # the usual ones; load_service() puts the image there
@@ -158,17 +160,31 @@ class Lab:
         return made.stdout.strip().splitlines()[-1]
 
     def load_service(self):
-        """Load the service's image where it is to be (image_on)."""
-        tar = self.build_service()
-        loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, self.image],
+        """Load the service's image, and those of the examples, where they are to be (image_on)."""
+        self.load_image(self.build_service(), self.image)
+        for example in self.examples:
+            self.load_image(self.build_example(example), f"baton/{example}")
+        if self.registry:
+            self.push_service(self.image_on[0])
+
+    def build_example(self, example):
+        """Build an example's image if need be; return the path of its tar."""
+        made = subprocess.run([HERE / "build-image", EXAMPLES / example, f"baton/{example}"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              check=False)
+        if made.returncode:
+            raise LabError(f"image of {example}: {made.stderr}")
+        return made.stdout.strip().splitlines()[-1]
+
+    def load_image(self, tar, name):
+        """Load an image into the engines that are to have images."""
+        loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, name],
                                   env=self.env, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True) for host in self.image_on]
         for load in loads:
             _, errors = load.communicate()
             if load.returncode:
-                raise LabError(f"load the service's image: {errors}")
-        if self.registry:
-            self.push_service(self.image_on[0])
+                raise LabError(f"load image {name}: {errors}")
 
     def push_service(self, host="pc1"):
         """Put the service's image from a host that has it into the registry."""
@@ -275,6 +291,7 @@ class Lab:
                 '    codec = "frame"\n    memory_mb = 256\n'
                 f'    sync = "{self.sync}"\n    method = "{self.method}"\n'
                 + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
+                + "".join((EXAMPLES / e / f"{e}.conf").read_text() for e in self.examples)
                 + self._limits(self.limits["es"]))
 
     def _logrepo_conf(self):

@@ -16,6 +16,8 @@
 #                 Debian, fetching tools, source control, compilers and development packages, ...;
 #                 909 MB. Takes some minutes, once; later builds 3 s
 #
+#   --base-only   print the directory of the base's layers instead, <number>-<name>.tar each
+#
 # Environment:
 #   BATON_CACHE   where bases and images are kept (default ${XDG_CACHE_HOME:-/var/cache}/baton);
 #                 the name of each has a hash of what it was made from
@@ -237,10 +239,11 @@ build_base() {
 }
 
 main() {
-	local base=small suite key image
+	local base=small suite key image base_only=
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--base) base=${2:?--base wants a name} && shift 2 ;;
+		--base-only) base_only=1 && shift ;;
 		--grow) # called by mmdebstrap, see build_paper
 			grow_root "$2" "$3"
 			exit 0
@@ -267,6 +270,13 @@ main() {
 	# Two builds at once would do the work twice; the second waits and finds it done.
 	exec 9>"$CACHE/lock"
 	flock 9
+	if [ -n "$base_only" ]; then
+		WORK=$(mktemp -d)
+		trap 'rm -rf "$WORK" "$base_dir.new"' EXIT
+		[ -d "$base_dir" ] || build_base "$base" "$suite" "$base_dir"
+		printf '%s\n' "$base_dir"
+		return
+	fi
 	if [ ! -s "$image" ]; then
 		[ "$(id -u)" -eq 0 ] || die "must run as root: it makes a Debian root file system"
 		WORK=$(mktemp -d)
