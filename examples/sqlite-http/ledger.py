@@ -85,7 +85,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main():
     Handler.database = sqlite3.connect(sys.argv[1], check_same_thread=False)
-    Handler.database.executescript("PRAGMA synchronous = FULL;" + SCHEMA)
+    # With its usual journal SQLite refuses to write after a move, see README.md.
+    Handler.database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
     server = http.server.ThreadingHTTPServer(("", 8000), Handler)
     server.daemon_threads = True
     server.serve_forever()

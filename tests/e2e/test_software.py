@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Software that knows nothing of Baton moves to and fro under load: the folders of examples/
+
+BATON_HOPS says how often each moves (2 if it is not set). A client that checks every answer (load.py) is at
+it all the time, and in the end compares all that the service holds with what it may hold (R1, R2).
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import bed
+from baton_lab import Lab
+from device import OK, Device
+
+HOPS = int(os.environ.get("BATON_HOPS", "2"))
+EXAMPLES = ("redis", "nginx", "python-http", "sqlite-http", "udp")
+LOAD = {  # connections, rounds a second of each, words in a round
+    "redis": (4, 20, 5), "nginx": (2, 4, 1), "python-http": (4, 5, 2), "sqlite-http": (4, 5, 2),
+    "udp": (4, 10, 2),
+}
+
+
+class Bridge:
+    """Connections of an ordinary client, carried by one session of the emulated device
+
+    It stands in for an access point's listener. Where messages end it knows only as far as load.py needs
+    it, which sends one request, waits, and puts no body into chunks.
+    """
+
+    def __init__(self, device, datagrams):
+        self.device = device
+        self.datagrams = datagrams
+        self.waiting = []  # how to answer the requests that are on their way
+        self.lock = threading.Lock()
+        kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
+        self.sock = socket.socket(socket.AF_INET, kind)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.threads = [threading.Thread(target=t, daemon=True) for t in
+                        (self.take_datagrams if datagrams else self.accept, self.answer)]
+        for thread in self.threads:
+            thread.start()
+
+    def ask(self, data, answer):
+        with self.lock:
+            self.waiting.append(answer)
+            self.device.ask(data)
+
+    def take_datagrams(self):
+        while True:
+            data, peer = self.sock.recvfrom(65536)
+            self.ask(data, lambda text, p=peer: self.sock.sendto(text, p))
+
+    def accept(self):
+        self.sock.listen()
+        while True:
+            connection, _ = self.sock.accept()
+            threading.Thread(target=self.take_bytes, args=(connection,), daemon=True).start()
+
+    def take_bytes(self, connection):
+        with connection:
+            request = b""
+            while data := connection.recv(1 << 20):
+                request += data
+                if self.whole(request):
+                    self.ask(request, connection.sendall)
+                    request = b""
+
+    def whole(self, request):
+        """Whether the body of an HTTP request is there; all else comes in one piece"""
+        head, end, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        return not end or not length or len(body) >= int(length[1])
+
+    def answer(self):
+        while line := self.device.lines.get():
+            kind, *words = line
+            if kind != "answer":
+                continue
+            _, status, *text = words
+            with self.lock:
+                answer = self.waiting.pop(0)
+            if int(status) != OK:
+                print(f"status {status}: {bytes.fromhex(text[0])}", file=sys.stderr)
+            answer(bytes.fromhex(text[0]))
+
+
+class Software(bed.BedTest):
+    EDGES = 2
+    RATE_MB_S = 20
+
+    @classmethod
+    def bring_up(cls):
+        cls.lab = Lab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S,
+                      examples=EXAMPLES)
+        bed.BedTest.up = cls.lab
+        cls.lab.__enter__()
+        cls.clean = True
+
+    def report(self, client, command):
+        """Tell the client something; return what it reports"""
+        client.stdin.write(command + "\n")
+        client.stdin.flush()
+        line = client.stdout.readline()
+        if not line:
+            self.fail(f"load.py ended with status {client.wait()}")
+        report = json.loads(line)
+        self.assertEqual(report["wrong"], [])
+        return report
+
+    def more_answers(self, client, rounds=2):
+        """Wait until each connection has got so many answers more"""
+        before = self.report(client, "report")["answered"]
+        self.wait(lambda: all(now >= then + rounds for now, then in
+                              zip(self.report(client, "report")["answered"], before, strict=True)),
+                  "more answers")
+
+    def hops(self, example):
+        device = Device(self, example)
+        self.addCleanup(device.process.kill)
+        device.tell("move", "AP-1")
+        device.hear("associated")
+        bridge = Bridge(device, example == "udp")
+        connections, rounds, batch = LOAD[example]
+        client = subprocess.Popen(
+            [sys.executable, bed.HERE / "load.py", example, "127.0.0.1", str(bridge.port),
+             "--connections", str(connections), "--rounds-per-second", str(rounds), "--batch",
+             str(batch)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(client.kill)
+        self.more_answers(client)
+        for hop in range(1, HOPS + 1):
+            there = hop % 2 + 1
+            device.tell("move", f"AP-{there}")
+            self.wait_event("SWITCH COMPLETE", f"AP-{there}", count=(hop + 1) // 2, seconds=60)
+            self.more_answers(client)
+        self.assertEqual(self.events.find("MIGRATION FAILED"), [])
+        report = self.report(client, "stop")
+        self.assertEqual(client.wait(), 0)
+        print(json.dumps(report), file=sys.stderr)
+        device.end()
+        self.assert_nothing_left()
+
+    def test_redis(self):
+        self.hops("redis")
+
+    def test_nginx(self):
+        self.hops("nginx")
+
+    def test_python_http(self):
+        self.hops("python-http")
+
+    def test_sqlite_http(self):
+        self.hops("sqlite-http")
+
+    def test_udp(self):
+        self.hops("udp")
