@@ -126,6 +126,7 @@ struct migration {
 	struct migration_trees trees;
 	struct layer_stats layer_stats;
 	struct archive_sent *sent;
+	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
 	bool work_made;
@@ -227,6 +228,42 @@ void source_image_undo(struct migration *m);
 
 /** source_ahead() - Send the layer as it is while the service runs (before the cut) */
 int source_ahead(struct migration *m, struct err *err);
+
+/** source_memory() - If it holds: take a checkpoint while the service runs, send its memory */
+int source_memory(struct migration *m, struct err *err);
+
+/** source_memory_undo() - Release that checkpoint, if there is one */
+void source_memory_undo(struct migration *m);
+
+/** destination_memory() - Keep it for what will still be the same at the cut */
+int destination_memory(struct migration *m, struct err *err);
+
+/**
+ * source_memory_delta() - Find the pages that the destination does not have
+ * @m:		Migration whose memory went ahead
+ * @images:	Directory of the checkpoint taken at the cut
+ * @delta:	Set on success: directory to send instead; the caller closes it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int source_memory_delta(struct migration *m, int images, int *delta, struct err *err);
+
+/** destination_memory_whole() - Put the checkpoint in @images together again, if its memory went ahead */
+int destination_memory_whole(struct migration *m, int images, struct err *err);
+
+/**
+ * source_checkpoint() - Start CRIU; it waits before it touches anything
+ * @m:		Migration
+ * @name:	Of the directory for it, below the work directory
+ * @hold:	The container stays frozen after it (R6)
+ * @ret:	Set on success only; the caller owns it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int source_checkpoint(struct migration *m, const char *name, bool hold, struct checkpoint **ret,
+		      struct err *err);
 
 /** source_cut() - T1: hold, drain, freeze, dump, snapshot the layer, thaw (R2) */
 int source_cut(struct migration *m, struct err *err);

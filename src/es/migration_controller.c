@@ -47,6 +47,8 @@ static const struct migration_stage stages[] = {
 	{ "ahead", source_ahead, destination_ahead, source_image_undo, destination_ahead_undo },
 	/* C-Migr: the image's layers missing there       load them, create CT-y; else nothing */
 	{ "image", source_image, destination_image, source_image_undo, NULL },
+	/* if it holds (R6): memory as it is             keep it for what will still be the same */
+	{ "memory", source_memory, destination_memory, source_memory_undo, NULL },
 	/* T1 memory, T3 files, at one instant (R2)       learn its number */
 	{ "cut", source_cut, destination_cut, source_cut_undo, NULL },
 	/* T2, T4                                         write and verify while it comes */

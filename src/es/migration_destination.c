@@ -214,9 +214,11 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	bytes = json_object_get(m->plan, "bytes");
-	r = migration_space(m->mc->config.staged_dir,
-			    (uint64_t)json_integer_value(json_object_get(bytes, "memory")),
-			    "memory", err);
+	/* what goes ahead of a cut that holds lies beside it */
+	uint64_t memory = (uint64_t)json_integer_value(json_object_get(bytes, "memory"));
+	if (json_is_true(json_object_get(m->plan, "hold")))
+		memory *= 2;
+	r = migration_space(m->mc->config.staged_dir, memory, "memory", err);
 	if (r == 0)
 		r = docker_engine_info(m->engine, &info, err);
 	if (r == 0)
@@ -418,6 +420,8 @@ int destination_receive(struct migration *m, struct err *err)
 				     m->mc->config.max_bytes, err);
 	}
 	migration_roots_close(&files);
+	if (r == 0)
+		r = destination_memory_whole(m, images, err);
 	m->received_us = monotonic_us();
 	if (r == 0)
 		destination_ahead_undo(m);

@@ -193,7 +193,8 @@ int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint6
 			    ? err_set(err, -ENOMEM, "plan a migration")
 			    : 0;
 	if (r == 0 && (json_object_set_new(m->plan, "profile", json_string(profile)) < 0 ||
-		       json_object_set_new(m->plan, "method", json_string(method)) < 0))
+		       json_object_set_new(m->plan, "method", json_string(method)) < 0 ||
+		       json_object_set_new(m->plan, "hold", json_boolean(m->source.hold)) < 0))
 		r = err_set(err, -ENOMEM, "plan a migration");
 	return r;
 }
@@ -338,14 +339,14 @@ static int runc_root_find(struct migration *m, char to[PATH_MAX], struct err *er
 		       m->mc->config.docker_exec_root);
 }
 
-/** checkpoint_prepare() - Start CRIU; it waits before it touches anything */
-static int checkpoint_prepare(struct migration *m, struct err *err)
+int source_checkpoint(struct migration *m, const char *name, bool hold, struct checkpoint **ret,
+		      struct err *err)
 {
 	char runc_root[PATH_MAX];
 	int r = runc_root_find(m, runc_root, err);
 
 	auto_free char *dir = NULL;
-	if (r == 0 && asprintf(&dir, "%s/checkpoint", m->work) < 0)
+	if (r == 0 && asprintf(&dir, "%s/%s", m->work, name) < 0)
 		r = err_set(err, -ENOMEM, "checkpoint");
 	if (r < 0)
 		return r;
@@ -357,10 +358,10 @@ static int checkpoint_prepare(struct migration *m, struct err *err)
 		.cut_hook = m->mc->config.cut_hook,
 		.dir = dir,
 		.cancel_fd = m->cancel_fd,
-		.hold = m->source.hold,
+		.hold = hold,
 		.late = m->mc->config.test_late_snapshot,
 	};
-	return checkpoint_begin(&m->checkpoint, &config, err);
+	return checkpoint_begin(ret, &config, err);
 }
 
 /* T3, inside T1: the tasks are frozen. */
@@ -391,7 +392,7 @@ int source_drain(struct migration *m, struct err *err)
 int source_cut(struct migration *m, struct err *err)
 {
 	struct layer_stats ahead;
-	int r = checkpoint_prepare(m, err);
+	int r = source_checkpoint(m, "checkpoint", m->source.hold, &m->checkpoint, err);
 
 	if (r == 0)
 		r = layer_ahead(m, err);
@@ -464,8 +465,17 @@ int source_send(struct migration *m, struct err *err)
 		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images < 0)
 		return err_set(err, -errno, "open the checkpoint");
+	auto_close int delta = -EBADF;
+	if (m->earlier) {
+		r = source_memory_delta(m, images, &delta, err);
+		if (r < 0)
+			return r;
+	}
 	struct transfer_tree trees[1 + MIGRATION_TREES_MAX] = {
-		{ .root = "memory", .dirfd = images, .done = memory_sent, .ctx = m },
+		{ .root = "memory",
+		  .dirfd = delta < 0 ? images : delta,
+		  .done = memory_sent,
+		  .ctx = m },
 	};
 	count = 1 + migration_trees_outgoing(&m->trees, trees + 1);
 	trees[count - 1].done = files_sent;

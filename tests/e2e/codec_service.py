@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stateful service in a few lines for each codec: codec_service.py CODEC
+"""A stateful service in a few lines for each codec: codec_service.py CODEC (or "moody")
 
 It knows nothing of Baton. Each answer tells how many requests were executed, and a hash chain over
 all of them, which one that is lost, doubled or reordered would change. test_codecs.py puts the text
@@ -8,6 +8,7 @@ into the catalogue as `command`, and executes the same requests itself to know t
 
 import hashlib
 import http.server
+import os
 import socket
 import socketserver
 import sys
@@ -56,6 +57,13 @@ def main(codec, state):
             for line in self.rfile:
                 self.wfile.write(state.execute(line) + b"\n")
 
+    class Moody(socketserver.StreamRequestHandler):
+        """No copy of it will ever answer alike"""
+
+        def handle(self):
+            for line in self.rfile:
+                self.wfile.write(state.execute(line) + b" " + os.urandom(8).hex().encode() + b"\n")
+
     class Resp(socketserver.StreamRequestHandler):
         def handle(self):
             while words := resp_command(self.rfile):
@@ -63,9 +71,6 @@ def main(codec, state):
 
     class Http(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-
-        def date_time_string(self, timestamp=None):
-            return "Sun, 22 Nov 2026 16:00:00 GMT"  # answers must not depend on time
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -84,7 +89,7 @@ def main(codec, state):
         while True:
             data, peer = sock.recvfrom(65536)
             sock.sendto(state.execute(data), peer)
-    handler = {"line": Line, "resp": Resp, "http": Http}[codec]
+    handler = {"line": Line, "moody": Moody, "resp": Resp, "http": Http}[codec]
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     socketserver.ThreadingTCPServer.daemon_threads = True
     socketserver.ThreadingTCPServer(("", PORT), handler).serve_forever()

@@ -25,15 +25,15 @@ class CodecLab(Lab):
     def _es_conf(self, i):
         text = base64.b64encode((ROOT / "tests/e2e/codec_service.py").read_bytes()).decode()
         return super()._es_conf(i) + "".join(
-            f'service "{codec}" {{ image = "{self.image}"  port = 7000  codec = "{codec}"\n'
+            f'service "{name}" {{ image = "{self.image}"  port = 7000  codec = "{codec}"\n'
             f'    command = {{ "python3", "-c", '
-            f'"import base64,sys;sys.argv=[\'\',\'{codec}\'];exec(base64.b64decode(\'{text}\'))" '
-            f'}} }}\n' for codec in CODECS)
+            f'"import base64,sys;sys.argv=[\'\',\'{name}\'];exec(base64.b64decode(\'{text}\'))" '
+            f'}} }}\n' for name, codec in ((*zip(CODECS, CODECS), ("moody", "line"))))
 
 
 def framed(codec, n):
     """(request as it goes, what the service hashes) number n"""
-    if codec == "line":
+    if codec in ("line", "moody"):
         return (line := b"request %d\n" % n), line
     if codec == "udp":
         return (text := b"request %d" % n), text
@@ -63,6 +63,8 @@ class Codecs(bed.BedTest):
         self.assertEqual(status, OK, (number, text))
         if codec == "line":
             expected += b"\n"
+        if codec == "moody":
+            expected += text[-18:]  # a space, what it felt like, and a newline
         if codec == "resp":
             expected = b"*2\r\n*2\r\n:%d\r\n$-1\r\n$%d\r\n%s\r\n" % (state.count, len(expected),
                                                                  expected)
@@ -107,6 +109,25 @@ class Codecs(bed.BedTest):
             self.wait_event("SWITCH COMPLETE", there)
         self.assertEqual(self.events.find("MIGRATION FAILED"), [])
         self.load(device, codec, state, numbers, lambda: True)
+        device.end()
+        self.assert_nothing_left()
+
+    def test_sync_auto(self):
+        """R5, R6: answers that no copy could repeat: the first attempt differs, the next one holds"""
+        device = Device(self, "moody")
+        self.users = []
+        self.addCleanup(device.process.kill)
+        state, numbers = State(), itertools.count(1)
+        device.tell("move", "AP-1")
+        device.hear("associated")
+        self.load(device, "moody", state, numbers, lambda: True)
+        device.tell("move", "AP-2")
+        self.load(device, "moody", state, numbers,
+                  lambda: self.events.find("MIGRATION DONE", "EdgeServer-2"))
+        self.wait_event("SWITCH COMPLETE", "AP-2")
+        self.assertEqual(len(self.events.find("DIVERGED", "AP-2")), 1)
+        self.assertEqual(len(self.events.find("HELD", "EdgeServer-1")), 1)
+        self.load(device, "moody", state, numbers, lambda: True)
         device.end()
         self.assert_nothing_left()
 
