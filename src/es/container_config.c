@@ -256,6 +256,40 @@ static int port_try(const struct container_address *where, int timeout_ms, int c
 	return 0;
 }
 
+/** udp_bound_in() - Whether a table of the kernel's UDP sockets has one with port @port */
+static bool udp_bound_in(pid_t pid, const char *table, uint16_t port)
+{
+	char path[64];
+	char line[256];
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, table);
+	auto_fclose FILE *f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		const char *colon = strchr(line, ':'); /* "  12: 00000000:1B58 ..." */
+
+		colon = colon ? strchr(colon + 1, ':') : NULL;
+		found = colon && strtoul(colon + 1, NULL, 16) == port;
+	}
+	return found;
+}
+
+int container_udp_wait(pid_t pid, uint16_t port, uint32_t timeout_ms, int cancel_fd,
+		       struct err *err)
+{
+	uint64_t end = monotonic_us() + (uint64_t)timeout_ms * 1000;
+	struct pollfd rest = { .fd = cancel_fd, .events = POLLIN };
+
+	while (!udp_bound_in(pid, "udp", port) && !udp_bound_in(pid, "udp6", port)) {
+		if (monotonic_us() >= end)
+			return err_set(err, -ETIMEDOUT, "nothing listens on UDP port %u for %u ms",
+				       port, timeout_ms);
+		if (poll(&rest, 1, PORT_RETRY_MS) > 0)
+			return err_set(err, -ECANCELED, "wait for UDP port %u", port);
+	}
+	return 0;
+}
+
 int container_port_wait(const struct container_address *where, uint32_t timeout_ms, int cancel_fd,
 			struct err *err)
 {

@@ -162,10 +162,12 @@ static int created_start(struct operation *op, struct docker_engine *de, const c
 	if (r < 0)
 		return r;
 	container_address_from(&op->where, inspect, op->where.port);
+	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
 	json_decref(inspect);
-	if (op->udp)
-		return 0;
-	r = container_port_wait(&op->where, op->start_ms, op->cm->cancel_fd, err);
+	if (op->udp && pid > 0) /* else it has ended, which is told */
+		r = container_udp_wait(pid, op->where.port, op->start_ms, op->cm->cancel_fd, err);
+	else if (!op->udp)
+		r = container_port_wait(&op->where, op->start_ms, op->cm->cancel_fd, err);
 	return r < 0 ? err_wrap(err, r, "the service in %s does not answer", op->name) : 0;
 }
 

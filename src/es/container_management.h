@@ -64,7 +64,7 @@ enum container_sync {
  * @port:		the service listens on
  * @codec:		how it speaks, for the gateway; borrowed
  * @comparison:	what of its answers is compared
- * @udp:		it is an UDP port: nothing to wait for after the start
+ * @udp:		it is an UDP port
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
  * @pids:		limit of processes and threads; 0: none
