@@ -87,7 +87,7 @@ def main():
     Handler.database = sqlite3.connect(sys.argv[1], check_same_thread=False)
     # With its usual journal SQLite refuses to write after a move, see README.md.
     Handler.database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
-    server = http.server.ThreadingHTTPServer(("", 8000), Handler)
+    server = http.server.ThreadingHTTPServer(("", 8001), Handler)
     server.daemon_threads = True
     server.serve_forever()
 

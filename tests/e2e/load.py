@@ -4,14 +4,15 @@
 
     load.py KIND HOST PORT [--connections N] [--rounds-per-second N] [--batch N]
 
-KIND: redis, python-http, sqlite-http, udp, tcp, nginx. Each connection appends words of its own to a list of its
-own in the service, a batch at a time, and reconnects when its connection ends. It then knows that what
-was answered has happened, and that of the rest a beginning may have; it reads the list to learn which,
-and goes on from there. So nothing may be lost, doubled or reordered, whenever connections end. (nginx
-has no state: there every body, range and header is compared with the file.)
+KIND: redis, python-http, sqlite-http, udp, tcp, nginx. Each connection appends words of its own to a list of
+its own in the service, a batch at a time, and reconnects when its connection ends. It then knows that
+what was answered has happened, and that of the rest a beginning may have; it reads the list to learn
+which, and goes on from there. So nothing may be lost, doubled or reordered, whenever connections end.
+(nginx has no state: there every body, range and header is compared with the file.)
 
-Commands on standard input: "report" prints a line of JSON, "stop" reads everything once more, compares
-and reports. Exit status 1 if anything was wrong; the report says what.
+Commands on standard input: "report" prints a line of JSON, in it the longest round since the last report;
+"stop" reads everything once more, compares and reports. Exit status 1 if anything was wrong; the report
+says what.
 
 It knows nothing of Baton, and needs Python's standard library only. An end of a connection that nobody
 announces (a user who moved) is found by TCP keep-alive probes, as any client with idle connections should.
@@ -430,7 +431,7 @@ class Worker(threading.Thread):
         self.name_in_service = f"c{number}"
         self.ledger = Ledger()
         self.sent = self.answered = self.connections = self.uncertain = 0
-        self.longest_s = 0
+        self.longest_s = self.lately_s = 0  # of a round, since the beginning and the last report
         self.ends = []
         self.wrong = None
 
@@ -482,6 +483,7 @@ class Worker(threading.Thread):
             self.answered += 1
         took = time.monotonic() - began
         self.longest_s = max(self.longest_s, took)
+        self.lately_s = max(self.lately_s, took)
         self.load.stopping.wait(max(0, self.load.period_s - took))
 
     def at_end(self):
@@ -525,11 +527,12 @@ class Load:
                 "uncertain": sum(w.uncertain for w in workers),
                 "connections": [w.connections for w in workers],
                 "ends": [w.ends[-5:] for w in workers],
-                "longest_ms": round(1000 * max(w.longest_s for w in workers), 1)}
+                "longest_ms": round(1000 * max(w.longest_s for w in workers), 1),
+                "lately_ms": round(1000 * max(w.lately_s for w in workers), 1)}
 
-    def reset_longest(self):
+    def forget_lately(self):
         for worker in self.workers:
-            worker.longest_s = 0
+            worker.lately_s = 0
 
 
 def main():
@@ -547,7 +550,7 @@ def main():
         if line.strip() == "stop":
             break
         print(json.dumps(load.report()), flush=True)
-        load.reset_longest()
+        load.forget_lately()
     load.stopping.set()
     for worker in load.workers:
         worker.join()
