@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "es/container_config.h"
 #include "es/container_mounts.h"
+#include "es/container_sqlite.h"
 #include "es/docker_engine.h"
 
 #define FINDINGS_MAX     32
@@ -226,6 +227,7 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	for (size_t i = 0; i < count; i++)
 		check_process(list, pids[i], capabilities >> CAP_SYS_RESOURCE & 1);
+	container_sqlite_check(list, pids, count);
 	*findings = list;
 	return 0;
 }
