@@ -29,8 +29,8 @@ BUILD_PACKAGES=(
 	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
 RUN_PACKAGES=(
-	docker-registry docker.io gnuplot-nox hostapd iproute2 iptables mmdebstrap procps tini
-	wpasupplicant
+	curl docker-registry docker.io gnuplot-nox hostapd iproute2 iptables mmdebstrap
+	netcat-openbsd procps redis-tools tini wpasupplicant
 )
 
 # With these the ways of moving a container that Baton is compared with are run (lab/peer).
