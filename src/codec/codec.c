@@ -82,6 +82,9 @@ void codec_exchange_reset(struct codec_exchange *x)
 	x->keep = true;
 	x->own = false;
 	x->first = false;
+	x->bounded = false;
+	x->note = 0;
+	x->prompt = NULL;
 	x->effect = CODEC_EFFECT_NONE;
 	x->reason[0] = '\0';
 	start(x, false);
@@ -188,4 +191,26 @@ uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, 
 	if (!x->codec->digests)
 		digest = digest_add(digest, bytes, len) ^ ((uint64_t)len << 32);
 	return digest ? digest : 1;
+}
+
+bool codec_answer_last(const struct codec *c, int note, const void *bytes, size_t len)
+{
+	return c->last && c->last(note, bytes, len);
+}
+
+size_t codec_refusal(const struct codec *c, char *to, size_t size, enum codec_refusal why,
+		     const char *reason)
+{
+	char line[CODEC_REASON_SIZE];
+	int n;
+
+	if (!c->refusal)
+		return 0;
+	(void)snprintf(line, sizeof(line), "%s", reason);
+	for (char *at = line; *at; at++) { /* what came from elsewhere must not end a line */
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = ' ';
+	}
+	n = c->refusal(to, size, why, line);
+	return n < 0 || (size_t)n >= size ? 0 : (size_t)n;
 }

@@ -33,6 +33,7 @@ struct err;
 #define CODEC_HTTP_INTERIM 16          /* answers 1xx before the real one */
 #define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
 #define CODEC_IGNORED_SIZE 256
+#define CODEC_REFUSAL_SIZE 1024
 
 /**
  * struct codec_comparison - What of a service's answers must be equal in both containers (R5)
@@ -51,6 +52,14 @@ enum codec_result {
 	CODEC_DONE,     /* it is complete, see @from and @end of struct codec_exchange */
 	CODEC_BROKEN,   /* this is no message; @reason says why */
 	CODEC_TOO_LONG, /* a limit is passed, @reason says which */
+};
+
+/** enum codec_refusal - Why a user gets no answer of its service to a request */
+enum codec_refusal {
+	CODEC_REFUSAL_BROKEN,   /* it is none of the codec */
+	CODEC_REFUSAL_TOO_LONG, /* it passes a limit */
+	CODEC_REFUSAL_DOUBT,    /* it may have been executed, or not: nobody knows */
+	CODEC_REFUSAL_AWAY,     /* the service is out of reach; nothing was executed */
 };
 
 /** enum codec_effect - What a request does to the state of its connection */
@@ -75,6 +84,9 @@ enum codec_effect {
  * @own:	the request came by a connection of the user's own, and what it leaves there comes
  *		again with the next (codec_connection); set it after codec_exchange_reset()
  * @first:	a request ends with the first message (resp: one command, not a pipeline); likewise
+ * @bounded:	a request that is refused ends at @end all the same: the next one can be read
+ * @note:	the codec's own, left by the request: what codec_answer_last() must know of it
+ * @prompt:	of a request that goes on: what its user waits for before it sends the rest; or NULL
  * @effect:	of the request, if @own is set
  * @subject:	with CODEC_EFFECT_SETS: what it sets, a number of the codec's own
  * @comparison:	copied
@@ -93,6 +105,9 @@ struct codec_exchange {
 	bool keep;
 	bool own;
 	bool first;
+	bool bounded;
+	int note;
+	const char *prompt;
 	enum codec_effect effect;
 	int subject;
 	struct codec_comparison comparison;
@@ -113,6 +128,9 @@ struct codec_exchange {
  * @request:	reads a piece of a request
  * @answer:	reads a piece of an answer
  * @closed:	the service closed the connection after @seen bytes; NULL: always too early
+ * @last:	see codec_answer_last(); NULL: never
+ * @refusal:	see codec_refusal(); NULL: the protocol has no words for it
+ * @refusal_ends: nothing comes after a refusal
  *
  * The functions set @end (and @from) of the exchange if they return CODEC_DONE, and @reason if they
  * refuse. After CODEC_DONE, @request may be called again: a pipeline goes on.
@@ -128,6 +146,9 @@ struct codec {
 	enum codec_result (*request)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
 	enum codec_result (*answer)(struct codec_exchange *x, const uint8_t *bytes, size_t len);
 	enum codec_result (*closed)(struct codec_exchange *x);
+	bool (*last)(int note, const uint8_t *bytes, size_t len);
+	int (*refusal)(char *to, size_t size, enum codec_refusal why, const char *reason);
+	bool refusal_ends;
 };
 
 extern const struct codec codec_frame;
@@ -219,6 +240,27 @@ enum codec_result codec_answer_closed(struct codec_exchange *x);
  * Return: the digest; 0 if nothing is to be compared
  */
 uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, size_t len);
+
+/**
+ * codec_answer_last() - Whether the user's connection ends after an answer, as its service wants it
+ * @c:		Codec
+ * @note:	Left by the request, see struct codec_exchange
+ * @bytes, @len: The answer, whole
+ */
+bool codec_answer_last(const struct codec *c, int note, const void *bytes, size_t len);
+
+/**
+ * codec_refusal() - Say in the user's own protocol that a request gets no answer of the service
+ * @c:		Codec
+ * @to:		Filled with the bytes for the user, without a NUL
+ * @size:	Room there, at least CODEC_REFUSAL_SIZE
+ * @why:	See enum codec_refusal
+ * @reason:	One line for a person, cut if need be
+ *
+ * Return: bytes written; 0: the protocol has no words for it, and the connection must end
+ */
+size_t codec_refusal(const struct codec *c, char *to, size_t size, enum codec_refusal why,
+		     const char *reason);
 
 /** codec_refuse() - For codecs: say why a message is refused. Return: @result */
 enum codec_result codec_refuse(struct codec_exchange *x, enum codec_result result, const char *fmt,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <llhttp.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/digest.h"
 #include "codec/codec.h"
@@ -31,6 +33,12 @@ struct head {
 
 #define NAME_MAX_COMPARED 64 /* longer names of headers are in no list */
 
+/* what an answer's reader must know of the request, see codec_answer_last() */
+#define NOTE_HEAD   1
+#define NOTE_CLOSES 2
+
+static const char continue_value[] = "100-continue";
+
 struct http {
 	struct codec_exchange *exchange;
 	llhttp_t parser;
@@ -45,7 +53,9 @@ struct http {
 	size_t name_length;
 	bool compared; /* the header that is being read */
 	size_t interim;
-	size_t begun; /* where the answer that is being read begins */
+	size_t begun;    /* where the answer that is being read begins */
+	bool expect;     /* the request's header that is being read */
+	size_t expected; /* bytes of its value that are as they should be */
 };
 
 static const char *refused_request(const llhttp_t *parser)
@@ -77,6 +87,11 @@ static int on_headers(llhttp_t *parser)
 	h->exchange->digest = digest_add(h->exchange->digest, &status, sizeof(status));
 	if (request) {
 		h->head_only = parser->method == HTTP_HEAD;
+		h->exchange->note = h->head_only ? NOTE_HEAD : 0;
+		if (!llhttp_should_keep_alive(parser))
+			h->exchange->note |= NOTE_CLOSES;
+		if (h->expected == strlen(continue_value) && parser->http_minor == 1)
+			h->exchange->prompt = "HTTP/1.1 100 Continue\r\n\r\n";
 		return 0;
 	}
 	/* 1: without a body, whatever its headers say */
@@ -106,12 +121,14 @@ static int on_field_end(llhttp_t *parser)
 	size_t length = h->name_length;
 
 	h->compared = true;
+	h->expect = false;
 	h->name_length = 0;
 	if (length > NAME_MAX_COMPARED)
 		return 0;
 	h->name[0] = ' ';
 	h->name[1 + length] = ' ';
 	h->name[2 + length] = '\0';
+	h->expect = strcmp(h->name, " expect ") == 0;
 	h->compared = !strstr(travelling, h->name) && !strstr(x->comparison.ignored, h->name);
 	if (h->compared)
 		x->digest = digest_add(x->digest, h->name, length + 2);
@@ -124,6 +141,9 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
 
 	if (h->compared)
 		h->exchange->digest = digest_add(h->exchange->digest, at, len);
+	if (h->expect && h->expected + len <= strlen(continue_value) &&
+	    strncasecmp(continue_value + h->expected, at, len) == 0)
+		h->expected += len;
 	return 0;
 }
 
@@ -160,6 +180,7 @@ static void begin(struct http *h, llhttp_type_t type)
 	h->headers = false;
 	h->whole = false;
 	h->name_length = 0;
+	h->expected = 0;
 	h->exchange->digest = DIGEST_START;
 }
 
@@ -269,6 +290,8 @@ static enum codec_result http_request(struct codec_exchange *x, const uint8_t *b
 		return codec_refuse(x, CODEC_BROKEN, "the end of its headers is not clear");
 	if (r == CODEC_DONE)
 		x->end = x->seen + used;
+	if (r != CODEC_MORE)
+		x->prompt = NULL; /* nobody waits */
 	return r;
 }
 
@@ -325,6 +348,51 @@ static enum codec_result http_closed(struct codec_exchange *x)
 	return codec_refuse(x, CODEC_BROKEN, "the connection ended after %zu bytes of it", x->seen);
 }
 
+struct last {
+	bool head; /* the request is HEAD */
+	bool last;
+};
+
+/* Only the headers are read: they say how the answer ends. */
+static int on_last_headers(llhttp_t *parser)
+{
+	struct last *l = parser->data;
+
+	if (l->head)
+		parser->flags |= F_SKIPBODY;
+	l->last = !llhttp_should_keep_alive(parser);
+	return HPE_PAUSED;
+}
+
+static bool http_last(int note, const uint8_t *bytes, size_t len)
+{
+	static const llhttp_settings_t headers = { .on_headers_complete = on_last_headers };
+	struct last l = { .head = note & NOTE_HEAD, .last = true };
+	llhttp_t parser;
+
+	if (note & NOTE_CLOSES)
+		return true;
+	llhttp_init(&parser, HTTP_RESPONSE, &headers);
+	parser.data = &l;
+	(void)llhttp_execute(&parser, (const char *)bytes, len);
+	return l.last;
+}
+
+static int http_refusal(char *to, size_t size, enum codec_refusal why, const char *reason)
+{
+	static const char *const status[] = {
+		[CODEC_REFUSAL_BROKEN] = "400 Bad Request",
+		[CODEC_REFUSAL_TOO_LONG] = "413 Payload Too Large",
+		[CODEC_REFUSAL_DOUBT] = "502 Bad Gateway",
+		[CODEC_REFUSAL_AWAY] = "503 Service Unavailable",
+	};
+
+	return snprintf(to, size,
+			"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+			"Connection: close\r\n\r\n%s\n",
+			status[why], strlen(reason) + 1, reason);
+}
+
 const struct codec codec_http = {
 	.name = "http",
 	/* less than what common servers wait before they close one: its end must not meet a request */
@@ -335,4 +403,7 @@ const struct codec codec_http = {
 	.request = http_request,
 	.answer = http_answer,
 	.closed = http_closed,
+	.last = http_last,
+	.refusal = http_refusal,
+	.refusal_ends = true,
 };

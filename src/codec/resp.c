@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -60,6 +61,8 @@ static const char *const reasons[] = {
 	[THIRD] = "answers of RESP3 are not known to this codec",
 	[SETS] = "what it leaves on the connection is lost when the container moves",
 };
+
+#define NOTE_QUIT 1
 
 enum step {
 	AT_START,   /* of a command, or of a value */
@@ -178,6 +181,7 @@ static enum codec_result end_command(struct codec_exchange *x)
 			x->subject = (int)i;
 			break;
 		}
+		x->bounded = x->first;
 		return codec_refuse(x, CODEC_BROKEN, "command %s%s%s: %s", special[i].word[0],
 				    second ? " " : "", second ? second : "",
 				    reasons[special[i].effect]);
@@ -191,6 +195,9 @@ static enum codec_result end_command(struct codec_exchange *x)
 	} else if (word_is(p, 0, "RESET")) {
 		p->open = false;
 		x->effect = CODEC_EFFECT_RESETS;
+	} else if (word_is(p, 0, "QUIT")) {
+		x->note = NOTE_QUIT;
+		x->keep = false; /* the service ends the connection after its answer */
 	}
 	p->commands++;
 	p->step = AT_START;
@@ -314,6 +321,8 @@ static enum codec_result resp_request(struct codec_exchange *x, const uint8_t *b
 		return r;
 	for (size_t i = 0; i < len; i++) {
 		r = take_request(x, bytes[i]);
+		if (x->bounded)
+			x->end = x->seen + i + 1;
 		if (r == CODEC_BROKEN || r == CODEC_TOO_LONG)
 			return r;
 		if (r == CODEC_DONE && x->first) {
@@ -440,10 +449,34 @@ static void resp_start(struct codec_exchange *x)
 	p->depth = 0;
 }
 
+static bool resp_last(int note, const uint8_t *bytes, size_t len)
+{
+	(void)bytes;
+	(void)len;
+	return note == NOTE_QUIT;
+}
+
+static int resp_refusal(char *to, size_t size, enum codec_refusal why, const char *reason)
+{
+	static const char hello[] = "command HELLO";
+	static const char *const words[] = {
+		[CODEC_REFUSAL_BROKEN] = "ERR",
+		[CODEC_REFUSAL_TOO_LONG] = "ERR",
+		[CODEC_REFUSAL_DOUBT] = "ERR outcome in doubt:",
+		[CODEC_REFUSAL_AWAY] = "LOADING", /* clients try again after this one */
+	};
+	/* at this word clients go on with RESP2 */
+	bool version = strncmp(reason, hello, strlen(hello)) == 0;
+
+	return snprintf(to, size, "-%s %s\r\n", version ? "NOPROTO" : words[why], reason);
+}
+
 const struct codec codec_resp = {
 	.name = "resp",
 	.state_size = sizeof(struct resp),
 	.start = resp_start,
 	.request = resp_request,
 	.answer = resp_answer,
+	.last = resp_last,
+	.refusal = resp_refusal,
 };

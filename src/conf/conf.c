@@ -86,12 +86,18 @@ static const struct setting settings[] = {
 	{ "shared", ES, 0,
 	  "{\"PATH\", ...}: directories that are the same on all edge servers; binds may be "
 	  "there" },
+	{ "listener", AP, 0,
+	  "\"NAME\" { listen = \"IP:PORT\" [service = \"NAME\"] "
+	  "[codec = \"frame|line|resp|http|udp\"] }: a service for ordinary users" },
+	{ "stations", AP, 0,
+	  "\"traffic\": who sends something is a user; or \"hostapd:/PATH\", its control socket: "
+	  "only its stations are" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
 	{ "registries", ES, 0, "{\"HOST:PORT\", ...}: images may be pulled from there" },
 	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
 	{ "compare", AP, 0,
 	  "\"answers\": both containers must answer alike before one takes over; or \"none\"" },
-	{ "state_dir", ES, ES, "\"PATH\": what must survive a restart" },
+	{ "state_dir", AP | ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "image_dir", ES, 0, "\"PATH\": images on their way, on disk (images in state_dir)" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
@@ -150,7 +156,7 @@ static int on_top_level(cfg_t *cfg, cfg_opt_t *opt)
 		return conf_mistake(cfg,
 				    "%s is no setting of role \"%s\" (--help lists all settings)",
 				    opt->name, wire_role_name(conf_reading.role));
-	if (strstr(opt->name, "listen"))
+	if (strstr(opt->name, "listen") && opt->type == CFGT_STR)
 		return want_address(cfg, opt);
 	if (strcmp(opt->name, "name") == 0 || strcmp(opt->name, "es") == 0 ||
 	    strcmp(opt->name, "uses") == 0)
@@ -270,6 +276,37 @@ static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
 static int on_service(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_service(cfg, opt);
+}
+
+/* End of a listener section */
+static int on_listener(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *listener = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	const char *title = cfg_title(listener);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (cfg_opt_size(opt) > CONF_LISTENERS_MAX)
+		return conf_mistake(cfg, "at most %d listeners", CONF_LISTENERS_MAX);
+	if (!name_valid(title))
+		return conf_mistake(cfg, "listener \"%.80s\": its title must be a name", title);
+	if (!cfg_getstr(listener, "listen"))
+		return conf_mistake(cfg, "listener \"%s\": needs listen = \"IP:PORT\"", title);
+	return 0;
+}
+
+static const char hostapd[] = "hostapd:";
+
+static int on_stations(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = conf_last_string(opt);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (strcmp(s, "traffic") == 0 ||
+	    (strncmp(s, hostapd, strlen(hostapd)) == 0 && s[strlen(hostapd)] == '/'))
+		return 0;
+	return conf_mistake(cfg, "stations = \"%.80s\": want \"traffic\" or \"hostapd:/PATH\"", s);
 }
 
 /* ---- checks of the whole ---- */
@@ -416,6 +453,30 @@ static void copy_radio(struct conf_radio *to, cfg_t *cfg)
 }
 
 /* A header is looked for in it with the spaces around it, in small letters. */
+static int copy_listeners(struct conf *c, cfg_t *cfg)
+{
+	const char *stations = cfg_getstr(cfg, "stations");
+	unsigned int n = cfg_size(cfg, "listener");
+	int r = 0;
+
+	c->listener = calloc(n ? n : 1, sizeof(*c->listener));
+	if (!c->listener)
+		return -ENOMEM;
+	for (; r == 0 && c->listeners < n; c->listeners++) {
+		struct conf_listener *l = &c->listener[c->listeners];
+		cfg_t *from = cfg_getnsec(cfg, "listener", (unsigned int)c->listeners);
+		const char *service = cfg_getstr(from, "service");
+
+		conf_copy_name(l->name, cfg_title(from));
+		conf_copy_name(l->service, service ? service : l->name);
+		l->codec = conf_codec_index(cfg_getstr(from, "codec"));
+		r = conf_copy_string(&l->listen, cfg_getstr(from, "listen"));
+	}
+	if (r == 0 && strncmp(stations, hostapd, strlen(hostapd)) == 0)
+		r = conf_copy_string(&c->stations, stations + strlen(hostapd));
+	return r;
+}
+
 static int copy_sections(struct conf *c, cfg_t *cfg, const char *path)
 {
 	int r = 0;
@@ -485,6 +546,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 		r = copy_peers(c, cfg);
 	if (r == 0)
 		r = conf_services_add(&c->service, &c->services, cfg, path);
+	if (r == 0)
+		r = copy_listeners(c, cfg);
 	copy_radio(&c->radio, cfg);
 	if (r == 0)
 		r = copy_sections(c, cfg, path);
@@ -548,6 +611,11 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	}
 	(void)cfg_set_validate_func(cfg, "service", on_service);
 	conf_service_watch(cfg);
+	(void)cfg_set_validate_func(cfg, "listener", on_listener);
+	(void)cfg_set_validate_func(cfg, "listener|listen", want_address);
+	(void)cfg_set_validate_func(cfg, "listener|service", conf_want_name);
+	(void)cfg_set_validate_func(cfg, "listener|codec", conf_want_codec);
+	(void)cfg_set_validate_func(cfg, "stations", on_stations);
 	(void)cfg_set_validate_func(cfg, "profile", on_profile);
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "shared", on_shared);
@@ -621,6 +689,12 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_FLOAT("y", 0, CFGF_NODEFAULT),
 		CFG_END(),
 	};
+	cfg_opt_t listener[] = {
+		CFG_STR("listen", NULL, CFGF_NONE),
+		CFG_STR("service", NULL, CFGF_NONE),
+		CFG_STR("codec", "frame", CFGF_NONE),
+		CFG_END(),
+	};
 	cfg_opt_t docker[] = {
 		CFG_STR("socket", NULL, CFGF_NONE),
 		CFG_STR("exec_root", NULL, CFGF_NONE),
@@ -641,6 +715,8 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", conf_service_section(),
 			CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_STR("stations", "traffic", CFGF_NONE),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
 		CFG_STR_LIST("registries", NULL, CFGF_NONE),
 		CFG_STR_LIST("shared", NULL, CFGF_NONE),
@@ -672,6 +748,10 @@ struct conf *conf_free(struct conf *c)
 		free(c->peer[i].address);
 		free(c->peer[i].transfer);
 	}
+	for (size_t i = 0; i < c->listeners; i++)
+		free(c->listener[i].listen);
+	free(c->listener);
+	free(c->stations);
 	free(c->peer);
 	conf_services_free(c->service, c->services);
 	free(c->ap);

@@ -18,6 +18,7 @@
  *     peer "EdgeServer-1" { role = "es"  address = "192.0.2.1:7200" }
  *     peer "EdgeServer-2" { role = "es"  address = "192.0.2.2:7200" }
  *     peer "AP-2" { role = "ap"  address = "192.0.2.2:7100"  es = "EdgeServer-2" }
+ *     listener "cache" { listen = "10.80.0.1:6379"  service = "cache"  codec = "resp" }
  *     limits { grace_ms = 3000 }
  */
 
@@ -33,11 +34,12 @@
 
 struct err;
 
-#define CONF_PEERS_MAX    256
-#define CONF_METRES_MAX   1000000
-#define CONF_SERVICES_MAX 64
-#define CONF_VOLUMES_MAX  16  /* of a service */
-#define CONF_LIST_MAX     256 /* entries of a list */
+#define CONF_PEERS_MAX     256
+#define CONF_METRES_MAX    1000000
+#define CONF_SERVICES_MAX  64
+#define CONF_VOLUMES_MAX   16 /* of a service */
+#define CONF_LISTENERS_MAX 64
+#define CONF_LIST_MAX      256 /* entries of a list */
 
 /** struct conf_pki - Files of our identity */
 struct conf_pki {
@@ -160,6 +162,20 @@ struct conf_service {
 	char *file;
 };
 
+/**
+ * struct conf_listener - Where an access point's ordinary users find a service
+ * @name:	Of the listener, for people
+ * @listen:	"IP:PORT" on the users' side
+ * @service:	As in the catalogue of the edge servers
+ * @codec:	Likewise
+ */
+struct conf_listener {
+	char name[NAME_SIZE];
+	char *listen;
+	char service[NAME_SIZE];
+	enum conf_codec codec;
+};
+
 /** struct conf_docker - Where the engine of an edge server is */
 struct conf_docker {
 	char *socket;
@@ -181,13 +197,15 @@ struct conf_docker {
  * @logrepo_name, @logrepo_address: Event log repository; empty and NULL: none
  * @peer, @peers:	Other programs
  * @service, @services:	es: services it offers
+ * @listener, @listeners: ap: for ordinary users
+ * @stations:		ap: hostapd's control socket; NULL: users are known by their traffic alone
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
  * @shared:		es: NULL-terminated list of directories that are the same on all edge servers,
  *			or NULL
  * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
- * @state_dir:		es: what must survive a restart
+ * @state_dir:		ap, es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @image_dir:		es: images on their way, on disk; by default "images" in @state_dir
  * @events:		logrepo: file of the event log
@@ -210,6 +228,9 @@ struct conf {
 	size_t peers;
 	struct conf_service *service;
 	size_t services;
+	struct conf_listener *listener;
+	size_t listeners;
+	char *stations;
 	struct conf_docker docker;
 	enum conf_profile profile;
 	char **shared;

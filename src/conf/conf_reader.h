@@ -80,6 +80,12 @@ int conf_want_comparison(cfg_t *cfg, cfg_opt_t *opt);
 /** conf_compares() - Whether the "compare" of a section, or of the top level, is "answers" */
 bool conf_compares(cfg_t *cfg);
 
+/** conf_want_codec() - Callback: the name of a codec */
+int conf_want_codec(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_codec_index() - Codec with a name that was checked when it was read */
+enum conf_codec conf_codec_index(const char *name);
+
 /** conf_service_section() - The settings of a service, for CFG_SEC() */
 cfg_opt_t *conf_service_section(void);
 

@@ -61,7 +61,7 @@ static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 	return conf_mistake(cfg, "sync = \"%.80s\": want \"auto\", \"replay\" or \"hold\"", s);
 }
 
-static int on_codec(cfg_t *cfg, cfg_opt_t *opt)
+int conf_want_codec(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = conf_last_string(opt);
 
@@ -309,7 +309,7 @@ void conf_service_watch(cfg_t *cfg)
 		cfg_validate_callback_t on;
 	} checks[] = {
 		{ "service|port", on_port },
-		{ "service|codec", on_codec },
+		{ "service|codec", conf_want_codec },
 		{ "service|sync", on_sync },
 		{ "service|compare", conf_want_comparison },
 		{ "service|compare_ignore", on_compare_ignore },
@@ -373,8 +373,7 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 	s->cpu_millis = (uint32_t)cfg_getint(from, "cpu_millis");
 	s->pids = (uint32_t)cfg_getint(from, "pids");
 	s->start_ms = (uint32_t)cfg_getint(from, "start_timeout_ms");
-	s->codec = (enum conf_codec)conf_word_index(codecs, ARRAY_SIZE(codecs),
-						    cfg_getstr(from, "codec"));
+	s->codec = conf_codec_index(cfg_getstr(from, "codec"));
 	s->sync =
 		(enum conf_sync)conf_word_index(syncs, ARRAY_SIZE(syncs), cfg_getstr(from, "sync"));
 	s->method = (enum conf_method)conf_word_index(methods, ARRAY_SIZE(methods),
@@ -427,6 +426,11 @@ void conf_services_free(struct conf_service *list, size_t count)
 		conf_free_list(list[i].command);
 	}
 	free(list);
+}
+
+enum conf_codec conf_codec_index(const char *name)
+{
+	return (enum conf_codec)conf_word_index(codecs, ARRAY_SIZE(codecs), name);
 }
 
 const char *conf_codec_name(enum conf_codec codec)

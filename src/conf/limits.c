@@ -54,6 +54,15 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 				    "size at which the event log begins a new file" },
 	[CONF_EVENT_FILES] = { "event_files", 8, 1, 10000, "",
 			       "files of the event log; the oldest is removed" },
+	[CONF_USERS_MAX] = { "users_max", 1024, 1, 1000000, "",
+			     "users known by their address; others are refused" },
+	[CONF_USER_CONNECTIONS_MAX] = { "user_connections_max", 64, 1, 65536, "",
+					"connections of such a user to a service; then the one "
+					"that is idle longest is closed" },
+	[CONF_CLIENT_CONNECTIONS_MAX] = { "client_connections_max", 4096, 1, 1000000, "",
+					  "connections of all of them; more are closed" },
+	[CONF_USER_IDLE_MS] = { "user_idle_ms", 600000, 1000, 86400000, "ms",
+				"such a user that is silent so long has left" },
 };
 
 const struct conf_limit *conf_limit_find(const char *name)
@@ -70,7 +79,7 @@ void conf_limit_print(FILE *to)
 	for (int i = 0; i < CONF_LIMITS; i++) {
 		const struct conf_limit *l = &conf_limit_table[i];
 
-		(void)fprintf(to, "  %-17s %9lld %-5s %s (%lld to %lld)\n", l->name,
+		(void)fprintf(to, "  %-22s %9lld %-5s %s (%lld to %lld)\n", l->name,
 			      (long long)l->standard, l->unit, l->help, (long long)l->min,
 			      (long long)l->max);
 	}

@@ -233,6 +233,11 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap)
 	set_retry(s, now);
 }
 
+bool mud_session_takes(const struct mud_session *s, size_t len)
+{
+	return s->next - s->ack <= WIRE_WINDOW && s->bytes + len <= WIRE_WINDOW_BYTES;
+}
+
 int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err)
 {
@@ -246,7 +251,7 @@ int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_d
 	if (d->preamble > d->len || d->preamble > WIRE_PREAMBLE_MAX)
 		return err_set(err, -EINVAL, "preamble of %u bytes: the limit is %u", d->preamble,
 			       WIRE_PREAMBLE_MAX);
-	if (s->next - s->ack > WIRE_WINDOW || s->bytes + d->len > WIRE_WINDOW_BYTES)
+	if (!mud_session_takes(s, d->len))
 		return MUD_SESSION_E_FULL;
 	uint8_t *copy = malloc(d->len ? d->len : 1);
 	if (!copy)

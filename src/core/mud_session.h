@@ -102,6 +102,9 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap);
 int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err);
 
+/** mud_session_takes() - Whether a request of @len bytes would not find the session full */
+bool mud_session_takes(const struct mud_session *s, size_t len);
+
 /** mud_session_message() - A message came from access point @ap */
 void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
 			 const struct wire_message *m);
