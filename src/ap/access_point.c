@@ -11,6 +11,7 @@
 #include "ap/inquiry.h"
 #include "ap/link_rules.h"
 #include "ap/mud_links.h"
+#include "ap/users.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -24,8 +25,8 @@
  * DOC: one turn of the event loop
  *
  * Messages and timers call into the node; the node's operations only queue on links. Once a turn,
- * before the loop waits again, @prepare tells the node of MUD links that went meanwhile, and sets
- * @timer to the node's deadline. So the node is never entered from its own operations, and the
+ * before the loop waits again, @prepare tells the node of MUD links that went meanwhile, hands on what
+ * the node said to ordinary users (who are in this process, and may answer at once), and sets @timer to the node's deadline. So the node is never entered from its own operations, and the
  * deadline, for which all sessions are looked at, is computed once however many messages came.
  */
 
@@ -37,6 +38,7 @@ struct access_point {
 	struct mud_links *muds;
 	struct edge_links *edges;
 	struct handoff_links *aps;
+	struct users *users;
 	struct listener *listener;
 	struct listener *station_listener;
 	struct log_reporter *reporter;
@@ -51,7 +53,10 @@ static void to_mud(void *ctx, uint64_t link, const struct wire_message *m)
 {
 	struct access_point *ap = ctx;
 
-	mud_links_send(ap->muds, link, m);
+	if (link & USERS_LINK)
+		users_deliver(ap->users, link, m);
+	else
+		mud_links_send(ap->muds, link, m);
 }
 
 static void to_es(void *ctx, const char *es, const struct wire_message *m)
@@ -124,6 +129,7 @@ static void on_inquiry(struct access_point *ap, struct link *l, const struct wir
 		.muds = ap->muds,
 		.edges = ap->edges,
 		.aps = ap->aps,
+		.users = ap->users,
 	};
 
 	if (m->type == WIRE_INQUIRY)
@@ -186,6 +192,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	uint64_t now = uv_now(ap->loop);
 
 	mud_links_settle(ap->muds);
+	users_settle(ap->users);
 	uint64_t deadline = ap_node_deadline(ap->node);
 	if (deadline == UINT64_MAX)
 		(void)uv_timer_stop(&ap->timer);
@@ -209,6 +216,7 @@ void access_point_close(struct access_point *ap)
 		return;
 	listener_close(ap->listener);
 	listener_close(ap->station_listener);
+	users_close(ap->users);
 	ap->edges = edge_links_free(ap->edges);
 	ap->aps = handoff_links_free(ap->aps);
 	ap->muds = mud_links_free(ap->muds);
@@ -236,6 +244,24 @@ static int check_names(const struct access_point_setup *setup, struct err *err)
 	}
 	return err_set(err, -EINVAL, "the home edge server %s is not among the edge servers",
 		       setup->home);
+}
+
+static int start_users(struct access_point *ap, const struct access_point_setup *setup,
+		       struct err *err)
+{
+	const struct users_setup users = {
+		.loop = setup->loop,
+		.ap = ap->name,
+		.policy = setup->policy,
+		.proof = prove,
+		.node = ap->node,
+		.reporter = setup->reporter,
+		.service = setup->service,
+		.services = setup->services,
+		.limits = setup->users,
+	};
+
+	return users_new(&ap->users, &users, err);
 }
 
 static int start(struct access_point *ap, const struct access_point_setup *setup, struct err *err)
@@ -267,6 +293,8 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 	if (r == 0)
 		r = listener_new(&ap->station_listener, &links, setup->station_listen,
 				 LINK_ROLE(WIRE_ROLE_MUD), err);
+	if (r == 0)
+		r = start_users(ap, setup, err);
 	if (r < 0)
 		return r;
 	(void)uv_timer_init(setup->loop, &ap->timer); /* neither can fail */
@@ -308,4 +336,9 @@ uint16_t access_point_port(const struct access_point *ap)
 uint16_t access_point_station_port(const struct access_point *ap)
 {
 	return listener_port(ap->station_listener);
+}
+
+uint16_t access_point_service_port(const struct access_point *ap, const char *service)
+{
+	return users_port(ap->users, service);
 }

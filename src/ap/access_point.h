@@ -14,11 +14,13 @@
  *	AP  --+-> listener -----------> packet forwarder -> access points   handoff_links.c
  *	baton-+   handoff_links.c       replay buffer
  *	          inquiry.c                             --> events          report/
+ *	curl ---> users.c                                                   (ordinary clients)
  */
 
 #include <stdint.h>
 
 #include "ap/neighbours.h"
+#include "ap/users.h"
 #include "net/link.h"
 
 struct access_point; /* opaque */
@@ -39,6 +41,8 @@ struct uv_loop_s;
  * @aps:	All other access points
  * @policy:	Limits and waits; copied
  * @limits:	Limits of each link
+ * @service, @services: What ordinary users find here, see users.h; borrowed for the call
+ * @users:	Limits of ordinary users
  * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL
  */
 struct access_point_setup {
@@ -51,6 +55,9 @@ struct access_point_setup {
 	struct ap_neighbours aps;
 	const struct policy *policy;
 	struct link_limits limits;
+	const struct users_service *service;
+	size_t services;
+	struct users_limits users;
 	struct log_reporter *reporter;
 };
 
@@ -70,6 +77,9 @@ uint16_t access_point_port(const struct access_point *ap);
 
 /** access_point_station_port() - Port for MUDs, useful if @station_listen said 0 */
 uint16_t access_point_station_port(const struct access_point *ap);
+
+/** access_point_service_port() - Port where ordinary users find a service. Return: 0 if nowhere */
+uint16_t access_point_service_port(const struct access_point *ap, const char *service);
 
 /**
  * access_point_close() - Close all links and release

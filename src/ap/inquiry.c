@@ -10,6 +10,7 @@
 #include "ap/edge_links.h"
 #include "ap/handoff_links.h"
 #include "ap/mud_links.h"
+#include "ap/users.h"
 #include "base/auto.h"
 #include "core/ap_node.h"
 #include "net/link.h"
@@ -48,10 +49,11 @@ static json_t *status(const struct inquiry_view *v)
 	ap_node_each(v->node, count_session, &sessions);
 	edge_links_each(v->edges, add_neighbour, edges);
 	handoff_links_each(v->aps, add_neighbour, aps);
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "node", v->name, "role", "ap",
-			 "home", v->home, "sessions", sessions, "muds",
-			 (json_int_t)mud_links_count(v->muds), "edge_servers", edges,
-			 "access_points", aps);
+	return json_pack(
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name, "role", "ap",
+		"home", v->home, "sessions", sessions, "muds", (json_int_t)mud_links_count(v->muds),
+		"users", (json_int_t)users_count(v->users), "datagrams_dropped",
+		(json_int_t)users_dropped(v->users), "edge_servers", edges, "access_points", aps);
 }
 
 static json_t *sessions(const struct inquiry_view *v)
@@ -60,6 +62,26 @@ static json_t *sessions(const struct inquiry_view *v)
 
 	ap_node_each(v->node, add_session, all);
 	return json_pack("{s:s, s:s, s:o}", "node", v->name, "role", "ap", "sessions", all);
+}
+
+static void add_user(void *ctx, const struct users_view *u)
+{
+	char number[17];
+
+	(void)snprintf(number, sizeof(number), "%016" PRIx64, u->session);
+	(void)json_array_append_new(ctx, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "user",
+						   u->user, "address", u->address, "service",
+						   u->service, "session", number, "state", u->state,
+						   "connections", (json_int_t)u->connections,
+						   "unanswered", (json_int_t)u->unanswered));
+}
+
+static json_t *users(const struct inquiry_view *v)
+{
+	json_t *all = json_array();
+
+	users_each(v->users, add_user, all);
+	return json_pack("{s:s, s:s, s:o}", "node", v->name, "role", "ap", "users", all);
 }
 
 static bool asks_for(const struct wire_text *t, const char *what)
@@ -88,8 +110,11 @@ void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct w
 		json = status(v);
 	else if (asks_for(&m->text, "sessions"))
 		json = sessions(v);
+	else if (asks_for(&m->text, "users"))
+		json = users(v);
 	else {
-		reply(l, m, WIRE_E_PROTOCOL, "an access point knows \"status\" and \"sessions\"");
+		reply(l, m, WIRE_E_PROTOCOL,
+		      "an access point knows \"status\", \"sessions\" and \"users\"");
 		return;
 	}
 	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;

@@ -4,10 +4,13 @@
 /*
  * Inquiry - what an operator can ask an access point, answered with JSON
  *
- *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N,
- *			 "edge_servers": {name: up}, "access_points": {name: up}}
+ *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N, "users": N,
+ *			 "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up}}
  *	"sessions"	{"node", "role": "ap", "sessions": [{"session", "mud", "service", "state",
  *			 "association", "source", "dest", "floor", "highest", "copies_bytes"}]}
+ *
+ *	"users"		{"node", "role": "ap", "users": [{"user", "address", "service", "session", "state",
+ *			 "connections": N, "unanswered": N}]}
  *
  * A session's number is 16 hexadecimal digits, for JSON numbers end at 2^53; "source" is the edge
  * server with authority, "dest" the one the container moves to; either may be "".
@@ -20,6 +23,7 @@ struct edge_links;
 struct handoff_links;
 struct link;
 struct mud_links;
+struct users;
 
 /** struct inquiry_view - What there is to ask about; all borrowed */
 struct inquiry_view {
@@ -29,6 +33,7 @@ struct inquiry_view {
 	const struct mud_links *muds;
 	const struct edge_links *edges;
 	const struct handoff_links *aps;
+	const struct users *users;
 };
 
 /** inquiry_answer() - Answer @m, an INQUIRY that came by @l */

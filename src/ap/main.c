@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "codec/codec.h"
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/policy.h"
@@ -67,6 +68,18 @@ static struct ap_neighbours neighbours_of(const struct conf *c, enum wire_role r
 	return (struct ap_neighbours){ to, n };
 }
 
+/* What ordinary users find. @to has room for all listeners */
+static size_t services_of(const struct conf *c, struct users_service *to)
+{
+	for (size_t i = 0; i < c->listeners; i++)
+		to[i] = (struct users_service){
+			.listen = c->listener[i].listen,
+			.service = c->listener[i].service,
+			.codec = codec_find(conf_codec_name(c->listener[i].codec)),
+		};
+	return c->listeners;
+}
+
 static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
 {
 	(void)ctx;
@@ -87,6 +100,7 @@ static void on_signal(uv_signal_t *handle, int number)
 static int start(struct program *p, const struct conf *c, struct err *err)
 {
 	struct ap_neighbour edges[CONF_PEERS_MAX], aps[CONF_PEERS_MAX];
+	struct users_service services[CONF_LISTENERS_MAX];
 	const struct policy policy = policy_of(c);
 	int r;
 
@@ -120,6 +134,14 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
 			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
 			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.service = services,
+		.services = services_of(c, services),
+		.users = { .users_max = (uint32_t)c->limit[CONF_USERS_MAX],
+			   .user_connections_max = (uint32_t)c->limit[CONF_USER_CONNECTIONS_MAX],
+			   .client_connections_max =
+				   (uint32_t)c->limit[CONF_CLIENT_CONNECTIONS_MAX],
+			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
+			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
 		.reporter = p->reporter,
 	};
 	r = access_point_new(&p->ap, &setup, err);

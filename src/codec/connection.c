@@ -171,3 +171,8 @@ void codec_connection_answered(struct codec_connection *c, uint64_t number, cons
 		return;
 	}
 }
+
+bool codec_connection_open(const struct codec_connection *c)
+{
+	return c->open;
+}

@@ -17,6 +17,7 @@
  * Pure, like the codecs. Without effects (see enum codec_effect) a connection stays empty.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,3 +62,6 @@ int codec_connection_sent(struct codec_connection *c, const struct codec_exchang
 /** codec_connection_answered() - The answer to request @number; one that failed has no effect */
 void codec_connection_answered(struct codec_connection *c, uint64_t number, const void *bytes,
 			       size_t len);
+
+/** codec_connection_open() - Whether a transaction is open: what comes is kept on the connection */
+bool codec_connection_open(const struct codec_connection *c);

@@ -57,7 +57,7 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_USERS_MAX] = { "users_max", 1024, 1, 1000000, "",
 			     "users known by their address; others are refused" },
 	[CONF_USER_CONNECTIONS_MAX] = { "user_connections_max", 64, 1, 65536, "",
-					"connections of such a user to a service; then the one "
+					"connections of such a user; then the one "
 					"that is idle longest is closed" },
 	[CONF_CLIENT_CONNECTIONS_MAX] = { "client_connections_max", 4096, 1, 1000000, "",
 					  "connections of all of them; more are closed" },

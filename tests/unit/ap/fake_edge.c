@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "codec/codec.h"
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "core/policy.h"
@@ -37,6 +38,7 @@ struct job {
 	uint64_t number;
 	char *bytes;
 	size_t len;
+	size_t preamble;
 };
 
 struct container {
@@ -112,21 +114,44 @@ static void digest(uint8_t *out, const void *a, size_t a_len, const void *b, siz
 	crypto_sha256_free(sha);
 }
 
+/* What a service named as a codec answers. Return: length, 0 for other services */
+static int answer_in_codec(char *to, size_t size, const char *service, const struct container *c,
+			   const struct job *j)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "%llu %zu %zu", (unsigned long long)c->executed,
+			 j->preamble, j->len - j->preamble);
+
+	if (strcmp(service, "line") == 0)
+		return snprintf(to, size, "%s\n", text);
+	if (strcmp(service, "resp") == 0)
+		return snprintf(to, size, "+%s\r\n", text);
+	if (strcmp(service, "http") == 0)
+		return snprintf(to, size, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n,
+				text);
+	if (strcmp(service, "udp") == 0 || strcmp(service, "frame") == 0)
+		return snprintf(to, size, "%s", text);
+	return 0;
+}
+
 static void execute(struct fake_edge *e, const struct job *j)
 {
 	char chain[2 * CRYPTO_SHA256_SIZE + 1], answer[256];
 	struct container *c = find(e, j->session, j->epoch);
+	const char *service = es_node_service(e->node, j->session);
 	unsigned long long seq = 0;
 
 	if (!c)
 		return;
 	c->executed++;
+	int n = answer_in_codec(answer, sizeof(answer), service, c, j);
 	digest(c->chain, c->chain, sizeof(c->chain), j->bytes, j->len);
 	hex_encode(chain, c->chain, sizeof(c->chain));
 	(void)sscanf(j->bytes, "{\"seq\":%llu", &seq);
-	int n = snprintf(answer, sizeof(answer),
-			 "{\"seq\":%llu,\"executed\":%llu,\"chain\":\"%s\"}", seq,
-			 (unsigned long long)c->executed, chain);
+	if (!n)
+		n = snprintf(answer, sizeof(answer),
+			     "{\"seq\":%llu,\"executed\":%llu,\"chain\":\"%s\"}", seq,
+			     (unsigned long long)c->executed, chain);
 	struct wire_data d = { .number = j->number, .bytes = (uint8_t *)answer, .len = (size_t)n };
 	d.digest = replay_digest(&d);
 	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, &d);
@@ -242,7 +267,7 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 static bool service_known(void *ctx, const char *service)
 {
 	(void)ctx;
-	return strcmp(service, "offload") == 0;
+	return strcmp(service, "offload") == 0 || codec_find(service);
 }
 
 static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
@@ -270,8 +295,14 @@ static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 			 .session = session,
 			 .epoch = epoch,
 			 .number = request->number,
-			 .bytes = strndup((const char *)request->bytes, request->len),
-			 .len = request->len };
+			 .bytes = malloc(request->len + 1),
+			 .len = request->len,
+			 .preamble = request->preamble };
+
+	if (!j.bytes)
+		give_up("memory");
+	memcpy(j.bytes, request->bytes, request->len);
+	j.bytes[request->len] = '\0';
 
 	queue(ctx, j);
 }

@@ -4,7 +4,9 @@
 /*
  * Fake edge server - the real session logic and real links around a container that is a hash chain
  *
- * Containers answer as service/offload.py does as far as the answer checker looks. Several fake
+ * Containers of service "offload" answer as service/offload.py does as far as the answer checker looks.
+ * Those of services named as a codec answer in it "EXECUTED PREAMBLE LENGTH": how many requests they
+ * have executed, and how long this one's preamble and its own bytes are. Several fake
  * edge servers of one program find one another by name and pass containers on in no time.
  */
 

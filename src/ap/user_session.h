@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * User session - an ordinary user's use of one service
+ *
+ * Ordinary clients (curl, redis-cli, a browser) know nothing of sessions, so the access point plays
+ * the mobile device for them: it holds the device's half of the session (core/mud_session), joined to
+ * its own node in process. All the rest - copies, proofs, moving - is as for any device.
+ *
+ *	connections, datagrams --> user_session --> core/mud_session --> core/ap_node
+ *	           answers     <--      "       <--        "         <-- queue of users.c
+ *
+ * A session begins with the first request. If it is lost, those who wait are told, and after a pause
+ * (policy.backoff_ms) the next request begins another.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/text.h"
+#include "core/policy.h"
+#include "wire/message.h"
+
+struct ap_node;
+struct err;
+struct log_reporter;
+struct user_session; /* opaque */
+struct uv_loop_s;
+
+/** enum user_session_e - Positive results */
+enum user_session_e {
+	USER_SESSION_E_WAIT = 1, /* no room now, see user_session_wait() */
+	USER_SESSION_E_AWAY,     /* the service is out of reach, see user_session_reason() */
+};
+
+/**
+ * struct user_session_setup - What all sessions of an access point have in common; all borrowed
+ * @loop:	Event loop
+ * @ap:		Name of the access point
+ * @policy:	Limits and waits
+ * @proof:	How proofs are computed
+ * @node:	The access point's node
+ * @reporter:	Where events go; may be NULL
+ */
+struct user_session_setup {
+	struct uv_loop_s *loop;
+	const char *ap;
+	const struct policy *policy;
+	proof_fn proof;
+	struct ap_node *node;
+	struct log_reporter *reporter;
+};
+
+/**
+ * struct user_waiter - Who gets the answer to a request
+ * @answered:	Called once, never from inside user_session_request(). The status is that of struct
+ *		wire_data; WIRE_E_BUSY: it was not executed, for the service is out of reach
+ * @ctx:	Its first argument
+ * @port:	codec udp: where the answer goes to, at the user's address
+ */
+struct user_waiter {
+	void (*answered)(void *ctx, struct user_session *us, uint16_t port,
+			 const struct wire_data *answer);
+	void *ctx;
+	uint16_t port;
+};
+
+/**
+ * struct user_hold - One that waits for room; list_init() @link at first
+ * @link:	In the session's list
+ * @resume:	Called when there may be room again; it is out of the list then
+ * @ctx:	Its argument
+ */
+struct user_hold {
+	struct list link;
+	void (*resume)(void *ctx);
+	void *ctx;
+};
+
+/**
+ * user_session_new() - Create a session that has not begun
+ * @ret:	Set on success only; the caller owns it, see user_session_close()
+ * @setup:	See struct user_session_setup; borrowed until user_session_close()
+ * @user:	Name of the user towards the edge servers
+ * @service:	Name of the service
+ * @link:	Number that the node knows it by, of nobody else
+ * @owner:	See user_session_owner()
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int user_session_new(struct user_session **ret, const struct user_session_setup *setup,
+		     const char *user, const char *service, uint64_t link, void *owner,
+		     struct err *err);
+
+/** user_session_owner() - What was given to user_session_new() */
+void *user_session_owner(const struct user_session *us);
+
+/**
+ * user_session_hold() - Begin nothing and send nothing new (@held), or go on
+ *
+ * While it is not known whether another access point has the user's session.
+ */
+void user_session_hold(struct user_session *us, bool held);
+
+/**
+ * user_session_room() - Whether a request would be taken
+ * @us:		Session
+ * @len:	Bytes of the request and its preamble
+ *
+ * Return: 0, USER_SESSION_E_WAIT or USER_SESSION_E_AWAY
+ */
+int user_session_room(struct user_session *us, size_t len);
+
+/** user_session_reason() - Why the service is out of reach. Return: borrowed, one line */
+const char *user_session_reason(const struct user_session *us);
+
+/** user_session_wait() - Call @hold when there is room again; list_remove() its link to leave */
+void user_session_wait(struct user_session *us, struct user_hold *hold);
+
+/**
+ * user_session_request() - Send a request; user_session_room() has just said that there is room
+ * @us:		Session
+ * @d:		As for mud_session_request()
+ * @waiter:	Who gets the answer; copied
+ * @number:	Set to its number on success
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int user_session_request(struct user_session *us, const struct wire_data *d,
+			 const struct user_waiter *waiter, uint64_t *number, struct err *err);
+
+/** user_session_forget() - Nobody waits for the answer to request @number any more */
+void user_session_forget(struct user_session *us, uint64_t number);
+
+/** user_session_message() - The node says something to the user; not from inside the node */
+void user_session_message(struct user_session *us, const struct wire_message *m);
+
+/** user_session_end() - The user has left for good: tell the edge servers, begin nothing new */
+void user_session_end(struct user_session *us);
+
+/** user_session_unanswered() - Requests without an answer */
+size_t user_session_unanswered(const struct user_session *us);
+
+/** user_session_number() - Number of the session; 0 before it has begun */
+uint64_t user_session_number(const struct user_session *us);
+
+/** user_session_service() - Name of its service. Return: borrowed */
+const char *user_session_service(const struct user_session *us);
+
+/** user_session_link() - Number that the node knows it by */
+uint64_t user_session_link(const struct user_session *us);
+
+/** user_session_state() - "associated" and so on, for people. Return: a constant */
+const char *user_session_state(const struct user_session *us);
+
+/**
+ * user_session_close() - Forget it: the node is told that the user's link is gone, the edge servers are
+ * not told anything. Nobody who waits hears of it. Its memory goes when the event loop has closed its
+ * handles
+ */
+void user_session_close(struct user_session *us);

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ap/users.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "ap/user.h"
+#include "ap/user_connection.h"
+#include "ap/user_listener.h"
+#include "ap/user_session.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "core/ap_node.h"
+
+#define BUCKETS      256u
+#define SCRATCH_SIZE 65536
+#define SWEEP_MS     500
+#define TURN_MAX     4096 /* messages handed on before the loop looks at its sockets again */
+
+static const struct users_limits standard = {
+	.users_max = 1024,
+	.user_connections_max = 64,
+	.client_connections_max = 4096,
+	.idle_ms = 600000,
+	.dead_ms = 10000,
+};
+
+/* struct user_entry - A user's session, where it is found by user and by link */
+struct user_entry {
+	struct list of_user;
+	struct list of_link;
+	struct user *user;
+	struct user_session *session;
+};
+
+/* struct said - What the node said, until users_settle() */
+struct said {
+	struct list item;
+	uint64_t link;
+	struct wire_message message;
+	uint8_t bytes[];
+};
+
+struct users {
+	struct user_session_setup session;
+	struct policy policy;
+	char ap[NAME_SIZE];
+	struct users_limits limits;
+	struct list bucket[BUCKETS]; /* of struct user */
+	struct list links[BUCKETS];  /* of struct user_entry */
+	uint64_t last_link;
+	size_t count;
+	size_t connections;
+	struct list said;
+	struct user_listener *listener[USERS_SERVICES_MAX];
+	size_t listeners;
+	uv_timer_t sweep;
+	uv_idle_t more; /* keeps the loop from waiting while something is queued */
+	int handles;
+	char scratch[SCRATCH_SIZE];
+};
+
+/* ---- what the modules of users need ---- */
+
+char *users_scratch(struct users *u, size_t *size)
+{
+	*size = sizeof(u->scratch);
+	return u->scratch;
+}
+
+void users_heard(struct user *user)
+{
+	user->heard = uv_now(user->users->session.loop);
+}
+
+void users_connection_closed(struct users *u)
+{
+	u->connections--;
+}
+
+/* ---- users by address ---- */
+
+/* The address alone; IPv4 within IPv6 is IPv4. Return: 0, or -EAFNOSUPPORT */
+static int normalise(struct sockaddr_storage *to, const struct sockaddr *from)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)to;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
+
+	memset(to, 0, sizeof(*to));
+	if (from->sa_family == AF_INET) {
+		in->sin_addr = ((const struct sockaddr_in *)(const void *)from)->sin_addr;
+		in->sin_family = AF_INET;
+		return 0;
+	}
+	if (from->sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)from;
+	if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+		memcpy(&in->sin_addr, &six->sin6_addr.s6_addr[12], sizeof(in->sin_addr));
+		in->sin_family = AF_INET;
+		return 0;
+	}
+	in6->sin6_addr = six->sin6_addr;
+	in6->sin6_scope_id = six->sin6_scope_id;
+	in6->sin6_family = AF_INET6;
+	return 0;
+}
+
+static void format(char text[INET6_ADDRSTRLEN], const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET)
+		(void)inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, text,
+				INET6_ADDRSTRLEN);
+	else
+		(void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)a)->sin6_addr, text,
+				INET6_ADDRSTRLEN);
+}
+
+static struct list *bucket_of(struct users *u, const struct sockaddr_storage *a)
+{
+	return &u->bucket[digest_add(DIGEST_START, a, sizeof(*a)) % BUCKETS];
+}
+
+static struct user *find_user(struct users *u, const struct sockaddr_storage *a)
+{
+	list_for_each_safe(at, next, bucket_of(u, a))
+	{
+		struct user *user = list_entry(at, struct user, link);
+
+		if (memcmp(&user->address, a, sizeof(*a)) == 0)
+			return user;
+	}
+	return NULL;
+}
+
+static int add_user(struct users *u, struct user **ret, const struct sockaddr_storage *a,
+		    struct err *err)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	format(text, a);
+	if (u->count >= u->limits.users_max)
+		return err_set(err, -EAGAIN, "user %s: limit of %u users (users_max)", text,
+			       u->limits.users_max);
+	struct user *user = calloc(1, sizeof(*user));
+	if (!user)
+		return err_set(err, -ENOMEM, "user %s", text);
+	user->users = u;
+	user->address = *a;
+	list_init(&user->sessions);
+	list_init(&user->connections);
+	(void)snprintf(user->name, sizeof(user->name), "user-%s", text);
+	for (char *c = user->name; *c; c++) {
+		if (*c == ':') /* no letter of a name */
+			*c = '-';
+	}
+	users_heard(user);
+	list_append(bucket_of(u, a), &user->link);
+	u->count++;
+	log_info("%s is here", user->name);
+	*ret = user;
+	return 0;
+}
+
+static struct user_entry *find_session(const struct user *user, const char *service)
+{
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
+	{
+		struct user_entry *e = list_entry(at, struct user_entry, of_user);
+
+		if (name_equal(user_session_service(e->session), service))
+			return e;
+	}
+	return NULL;
+}
+
+static int add_session(struct user *user, struct user_entry **ret, const char *service,
+		       struct err *err)
+{
+	struct users *u = user->users;
+	struct user_entry *e = calloc(1, sizeof(*e));
+	uint64_t link = USERS_LINK | ++u->last_link;
+
+	if (!e)
+		return err_set(err, -ENOMEM, "session of %s", user->name);
+	int r = user_session_new(&e->session, &u->session, user->name, service, link, user, err);
+	if (r < 0) {
+		free(e);
+		return r;
+	}
+	e->user = user;
+	list_append(&user->sessions, &e->of_user);
+	list_append(&u->links[link % BUCKETS], &e->of_link);
+	*ret = e;
+	return 0;
+}
+
+static void remove_session(struct user_entry *e)
+{
+	list_remove(&e->of_user);
+	list_remove(&e->of_link);
+	user_session_close(e->session);
+	free(e);
+}
+
+static void end_connections(struct user *user)
+{
+	list_for_each_safe(at, next, &user->connections)
+		user_connection_close(user_connection_of(at), true);
+}
+
+static void remove_user(struct user *user)
+{
+	end_connections(user);
+	list_for_each_safe(at, next, &user->sessions)
+		remove_session(list_entry(at, struct user_entry, of_user));
+	list_remove(&user->link);
+	user->users->count--;
+	free(user);
+}
+
+/* ---- admission ---- */
+
+/* One more connection of @user. Return: 0, or -EAGAIN */
+static int make_room(struct user *user, struct err *err)
+{
+	const struct users *u = user->users;
+
+	if (user->connection_count >= u->limits.user_connections_max) {
+		list_for_each_safe(at, next, &user->connections)
+		{
+			struct user_connection *c = user_connection_of(at);
+
+			if (!user_connection_idle(c))
+				continue;
+			user_connection_close(c, false);
+			break;
+		}
+	}
+	if (user->connection_count >= u->limits.user_connections_max)
+		return err_set(err, -EAGAIN, "%s: limit of %u connections (user_connections_max)",
+			       user->name, u->limits.user_connections_max);
+	if (u->connections >= u->limits.client_connections_max)
+		return err_set(err, -EAGAIN, "limit of %u connections (client_connections_max)",
+			       u->limits.client_connections_max);
+	return 0;
+}
+
+int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
+		struct user_session **ret, struct err *err)
+{
+	struct sockaddr_storage a;
+	int r = normalise(&a, from);
+
+	if (r < 0)
+		return err_set(err, r, "a user's address");
+	struct user *user = find_user(u, &a);
+	if (!user)
+		r = add_user(u, &user, &a, err);
+	if (r == 0 && connection)
+		r = make_room(user, err);
+	if (r < 0)
+		return r;
+	struct user_entry *e = find_session(user, service);
+	if (!e)
+		r = add_session(user, &e, service, err);
+	if (r < 0)
+		return r;
+	users_heard(user);
+	if (connection)
+		u->connections++;
+	*ret = e->session;
+	return 0;
+}
+
+/* ---- from the node ---- */
+
+static struct user_entry *find_link(struct users *u, uint64_t link)
+{
+	list_for_each_safe(at, next, &u->links[link % BUCKETS])
+	{
+		struct user_entry *e = list_entry(at, struct user_entry, of_link);
+
+		if (user_session_link(e->session) == link)
+			return e;
+	}
+	return NULL;
+}
+
+void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
+{
+	size_t len = m->type == WIRE_ANSWER ? m->data.len : 0;
+	struct said *s = malloc(sizeof(*s) + len);
+
+	if (!s) {
+		/* as if it had been lost on the way: the session asks again */
+		log_error("message for a user dropped: out of memory");
+		return;
+	}
+	s->link = link;
+	s->message = *m;
+	if (len)
+		memcpy(s->bytes, m->data.bytes, len);
+	if (m->type == WIRE_ANSWER)
+		s->message.data.bytes = s->bytes;
+	list_append(&u->said, &s->item);
+}
+
+static void on_more(uv_idle_t *more)
+{
+	(void)more; /* users_settle() comes by itself, before the loop waits */
+}
+
+void users_settle(struct users *u)
+{
+	for (int i = 0; i < TURN_MAX && !list_empty(&u->said); i++) {
+		struct said *s = list_first(&u->said, struct said, item);
+		struct user_entry *e = find_link(u, s->link);
+
+		list_remove(&s->item);
+		if (e)
+			user_session_message(e->session, &s->message);
+		free(s);
+	}
+	if (list_empty(&u->said))
+		(void)uv_idle_stop(&u->more);
+	else
+		(void)uv_idle_start(&u->more, on_more);
+}
+
+/* ---- time ---- */
+
+static void leave(struct user *user)
+{
+	log_info("%s has left: silent for %llu ms", user->name,
+		 (unsigned long long)user->users->limits.idle_ms);
+	list_for_each_safe(at, next, &user->sessions)
+		user_session_end(list_entry(at, struct user_entry, of_user)->session);
+	remove_user(user);
+}
+
+static size_t unanswered(const struct user *user)
+{
+	size_t n = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions) n +=
+		user_session_unanswered(list_entry(at, struct user_entry, of_user)->session);
+	return n;
+}
+
+static void sweep_user(struct user *user, uint64_t now)
+{
+	list_for_each_safe(at, next, &user->connections)
+		user_connection_tick(user_connection_of(at), now);
+	if (now >= user->heard + user->users->limits.idle_ms && !unanswered(user))
+		leave(user);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+	struct users *u = timer->data;
+	uint64_t now = uv_now(u->session.loop);
+
+	for (size_t i = 0; i < BUCKETS; i++) {
+		list_for_each_safe(at, next, &u->bucket[i])
+			sweep_user(list_entry(at, struct user, link), now);
+	}
+}
+
+/* ---- life ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct users *u = handle->data;
+
+	if (--u->handles == 0)
+		free(u);
+}
+
+void users_close(struct users *u)
+{
+	if (!u)
+		return;
+	for (size_t i = 0; i < u->listeners; i++)
+		user_listener_close(u->listener[i]);
+	for (size_t i = 0; i < BUCKETS; i++) {
+		list_for_each_safe(at, next, &u->bucket[i])
+			remove_user(list_entry(at, struct user, link));
+	}
+	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
+	uv_close((uv_handle_t *)&u->sweep, on_closed);
+	uv_close((uv_handle_t *)&u->more, on_closed);
+}
+
+static struct users_limits with_defaults(struct users_limits l)
+{
+	l.users_max = l.users_max ? l.users_max : standard.users_max;
+	l.user_connections_max =
+		l.user_connections_max ? l.user_connections_max : standard.user_connections_max;
+	l.client_connections_max = l.client_connections_max ? l.client_connections_max
+							    : standard.client_connections_max;
+	l.idle_ms = l.idle_ms ? l.idle_ms : standard.idle_ms;
+	l.dead_ms = l.dead_ms ? l.dead_ms : standard.dead_ms;
+	return l;
+}
+
+static int listen_all(struct users *u, const struct users_setup *setup, struct err *err)
+{
+	const struct user_listener_setup listener = {
+		.loop = setup->loop,
+		.users = u,
+		.dead_ms = u->limits.dead_ms,
+	};
+
+	if (setup->services > USERS_SERVICES_MAX)
+		return err_set(err, -EINVAL, "%zu listeners, the limit is %d", setup->services,
+			       USERS_SERVICES_MAX);
+	for (; u->listeners < setup->services; u->listeners++) {
+		int r = user_listener_new(&u->listener[u->listeners], &listener,
+					  &setup->service[u->listeners], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int users_new(struct users **ret, const struct users_setup *setup, struct err *err)
+{
+	struct users *u = calloc(1, sizeof(*u));
+	int r;
+
+	if (!u)
+		return err_set(err, -ENOMEM, "users");
+	u->policy = *setup->policy;
+	u->limits = with_defaults(setup->limits);
+	(void)snprintf(u->ap, sizeof(u->ap), "%s", setup->ap);
+	u->session = (struct user_session_setup){
+		.loop = setup->loop,
+		.ap = u->ap,
+		.policy = &u->policy,
+		.proof = setup->proof,
+		.node = setup->node,
+		.reporter = setup->reporter,
+	};
+	list_init(&u->said);
+	for (size_t i = 0; i < BUCKETS; i++) {
+		list_init(&u->bucket[i]);
+		list_init(&u->links[i]);
+	}
+	(void)uv_timer_init(setup->loop, &u->sweep); /* neither can fail */
+	(void)uv_idle_init(setup->loop, &u->more);
+	u->sweep.data = u;
+	u->more.data = u;
+	u->handles = 2;
+	r = listen_all(u, setup, err);
+	if (r < 0) {
+		users_close(u);
+		return r;
+	}
+	(void)uv_timer_start(&u->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+	*ret = u;
+	return 0;
+}
+
+/* ---- what there is to know ---- */
+
+uint16_t users_port(const struct users *u, const char *service)
+{
+	for (size_t i = 0; i < u->listeners; i++) {
+		if (name_equal(user_listener_service(u->listener[i]), service))
+			return user_listener_port(u->listener[i]);
+	}
+	return 0;
+}
+
+size_t users_count(const struct users *u)
+{
+	return u->count;
+}
+
+uint64_t users_dropped(const struct users *u)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < u->listeners; i++)
+		n += user_listener_dropped(u->listener[i]);
+	return n;
+}
+
+static size_t connections_of(const struct user *user, const struct user_session *us)
+{
+	size_t n = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->connections) n +=
+		user_connection_session(user_connection_of(at)) == us;
+	return n;
+}
+
+static void view_user(const struct user *user, void (*fn)(void *ctx, const struct users_view *view),
+		      void *ctx)
+{
+	char address[INET6_ADDRSTRLEN];
+
+	format(address, &user->address);
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
+	{
+		const struct user_session *us = list_entry(at, struct user_entry, of_user)->session;
+		const struct users_view view = {
+			.user = user->name,
+			.address = address,
+			.service = user_session_service(us),
+			.state = user_session_state(us),
+			.session = user_session_number(us),
+			.connections = connections_of(user, us),
+			.unanswered = user_session_unanswered(us),
+		};
+
+		fn(ctx, &view);
+	}
+}
+
+void users_each(const struct users *u, void (*fn)(void *ctx, const struct users_view *view),
+		void *ctx)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		list_for_each_safe(at, next, (struct list *)(uintptr_t)&u->bucket[i])
+			view_user(list_entry(at, struct user, link), fn, ctx);
+	}
+}

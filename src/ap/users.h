@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Users - the ordinary users of an access point, and the listeners where they find services
+ *
+ *	user_listener.c    takes connections and datagrams
+ *	users.c            whose they are: one user for each source address
+ *	user_connection.c  requests out of a connection, answers into it
+ *	user_session.c     the device's half of the session, one for each user and service
+ *
+ * A user is associated by its first packet. It has left when it has been silent for idle_ms: then its
+ * connections end and the edge servers are told.
+ *
+ * Limits (R9): users, connections of all and of each. A user that opens too many loses the one that is
+ * idle longest; if none is idle, or there are too many in all, the new one is refused.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/policy.h"
+#include "wire/message.h"
+
+struct ap_node;
+struct codec;
+struct err;
+struct log_reporter;
+struct sockaddr;
+struct user_session;
+struct users; /* opaque */
+struct uv_loop_s;
+
+/** USERS_LINK - Numbers of links from here on are ours, see struct ap_node_ops */
+#define USERS_LINK (1ull << 63)
+
+#define USERS_SERVICES_MAX 64
+
+/**
+ * struct users_service - A service that ordinary users find at an access point
+ * @listen:	"IP:PORT"
+ * @service:	Its name at the edge servers
+ * @codec:	How it speaks
+ */
+struct users_service {
+	const char *listen;
+	const char *service;
+	const struct codec *codec;
+};
+
+/** struct users_limits - All zero means the defaults of conf/limits.c */
+struct users_limits {
+	uint32_t users_max;
+	uint32_t user_connections_max;
+	uint32_t client_connections_max;
+	uint64_t idle_ms;
+	uint32_t dead_ms;
+};
+
+/**
+ * struct users_setup - What is needed; copied, what it points to is borrowed until users_close()
+ * @loop:	Event loop
+ * @ap:		Name of the access point
+ * @policy:	Limits and waits of sessions
+ * @proof:	How proofs are computed
+ * @node:	The access point's node, which gets what users say
+ * @reporter:	Where events go; may be NULL
+ * @service:	Services, borrowed for the call
+ * @services:	How many, at most USERS_SERVICES_MAX
+ * @limits:	See struct users_limits
+ */
+struct users_setup {
+	struct uv_loop_s *loop;
+	const char *ap;
+	const struct policy *policy;
+	proof_fn proof;
+	struct ap_node *node;
+	struct log_reporter *reporter;
+	const struct users_service *service;
+	size_t services;
+	struct users_limits limits;
+};
+
+/**
+ * users_new() - Listen for ordinary users
+ * @ret:	Set on success only; the caller owns it, see users_close()
+ * @setup:	See struct users_setup
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int users_new(struct users **ret, const struct users_setup *setup, struct err *err);
+
+/**
+ * users_admit() - Whose is what comes from an address
+ * @u:		Users
+ * @from:	Its source
+ * @service:	Which it is for
+ * @connection:	It is a connection: make room for one more
+ * @ret:	Set to the user's session on success; its owner is the struct user
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EAGAIN at a limit, or another negative error code
+ */
+int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
+		struct user_session **ret, struct err *err);
+
+/** users_deliver() - The node says @m to the user's link @link: queued for users_settle() */
+void users_deliver(struct users *u, uint64_t link, const struct wire_message *m);
+
+/** users_settle() - Hand on what was queued; once a turn of the loop, not from inside the node */
+void users_settle(struct users *u);
+
+/** users_port() - Port of the listener of a service. Return: 0 if there is none */
+uint16_t users_port(const struct users *u, const char *service);
+
+/**
+ * struct users_view - A user's session as shown to operators and tests; strings are borrowed
+ * @address:	Of the user
+ */
+struct users_view {
+	const char *user;
+	const char *address;
+	const char *service;
+	const char *state;
+	uint64_t session;
+	size_t connections;
+	size_t unanswered;
+};
+
+/** users_each() - Call @fn for each session of each user */
+void users_each(const struct users *u, void (*fn)(void *ctx, const struct users_view *view),
+		void *ctx);
+
+/** users_count() - Users that are known */
+size_t users_count(const struct users *u);
+
+/** users_dropped() - Datagrams that found no room or no answer */
+uint64_t users_dropped(const struct users *u);
+
+/**
+ * users_close() - End all connections, tell nobody, release
+ * @u:		Users, may be NULL; not to be used again. The node is not used any more when this
+ *		returns; the memory goes when the event loop has closed its handles
+ */
+void users_close(struct users *u);

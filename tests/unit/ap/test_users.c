@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "ap/access_point.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "codec/codec.h"
+#include "core/policy.h"
+#include "fake_edge.h"
+#include "test_pki.h"
+#include "wire/message.h"
+
+/*
+ * Ordinary clients at two access points, each with an edge server. Users are addresses of 127.0.0.0/8:
+ * a client that binds to 127.0.0.11 is the user 127.0.0.11.
+ */
+
+#define LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
+#define AP_COUNT 2
+
+static struct test_pki pki;
+static struct tls_context *ap_tls[AP_COUNT], *es_tls[AP_COUNT];
+static uv_loop_t loop;
+static bool late;
+static struct fake_edge *edge[AP_COUNT];
+static struct access_point *ap[AP_COUNT];
+
+static void on_limit(uv_timer_t *t)
+{
+	(void)t;
+	late = true;
+}
+
+/* Runs the loop until @condition; fails the test if that takes too long */
+#define wait_until(condition)                                                                      \
+	do {                                                                                       \
+		uv_timer_t limit_;                                                                 \
+		late = false;                                                                      \
+		uv_timer_init(&loop, &limit_);                                                     \
+		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
+		while (!(condition) && !late)                                                      \
+			uv_run(&loop, UV_RUN_ONCE);                                                \
+		uv_close((uv_handle_t *)&limit_, NULL);                                            \
+		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
+		if (late)                                                                          \
+			fail_msg("never came: %s", #condition);                                    \
+	} while (0)
+
+/* ---- an ordinary client ---- */
+
+struct client {
+	union {
+		uv_handle_t handle;
+		uv_tcp_t tcp;
+		uv_udp_t udp;
+	};
+	uv_connect_t connect;
+	char *got;
+	size_t len;
+	int datagrams;
+	bool up;
+	int end; /* UV_EOF, or how the connection broke; 0 while it lives */
+};
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)handle;
+	*buf = uv_buf_init(malloc(suggested), (unsigned int)suggested);
+}
+
+static void keep(struct client *c, ssize_t nread, const uv_buf_t *buf)
+{
+	if (nread > 0) {
+		c->got = realloc(c->got, c->len + (size_t)nread + 1);
+		assert_non_null(c->got);
+		memcpy(c->got + c->len, buf->base, (size_t)nread);
+		c->len += (size_t)nread;
+		c->got[c->len] = '\0';
+	}
+	free(buf->base);
+}
+
+static void on_read(uv_stream_t *s, ssize_t nread, const uv_buf_t *buf)
+{
+	struct client *c = s->data;
+
+	if (nread < 0)
+		c->end = (int)nread;
+	keep(c, nread, buf);
+}
+
+static void on_datagram(uv_udp_t *s, ssize_t nread, const uv_buf_t *buf,
+			const struct sockaddr *from, unsigned int flags)
+{
+	struct client *c = s->data;
+
+	(void)flags;
+	c->datagrams += from != NULL;
+	keep(c, nread, buf);
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+	struct client *c = connect->data;
+
+	if (status < 0) {
+		c->end = status;
+		return;
+	}
+	c->up = true;
+	assert_int_equal(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), 0);
+}
+
+static struct sockaddr_in at(const char *ip, uint16_t port)
+{
+	struct sockaddr_in a = { 0 };
+
+	assert_int_equal(uv_ip4_addr(ip, port, &a), 0);
+	return a;
+}
+
+/* A client at the user's address @ip uses @service at access point @index */
+static void client_open(struct client *c, const char *ip, int index, const char *service)
+{
+	struct sockaddr_in from = at(ip, 0);
+	struct sockaddr_in to = at("127.0.0.1", access_point_service_port(ap[index], service));
+
+	*c = (struct client){ 0 };
+	assert_true(to.sin_port);
+	if (strcmp(service, "udp") == 0) {
+		assert_int_equal(uv_udp_init(&loop, &c->udp), 0);
+		c->handle.data = c;
+		assert_int_equal(uv_udp_bind(&c->udp, (struct sockaddr *)&from, 0), 0);
+		assert_int_equal(uv_udp_connect(&c->udp, (struct sockaddr *)&to), 0);
+		assert_int_equal(uv_udp_recv_start(&c->udp, on_alloc, on_datagram), 0);
+		return;
+	}
+	assert_int_equal(uv_tcp_init(&loop, &c->tcp), 0);
+	c->handle.data = c;
+	c->connect.data = c;
+	assert_int_equal(uv_tcp_bind(&c->tcp, (struct sockaddr *)&from, 0), 0);
+	assert_int_equal(uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&to, on_connected),
+			 0);
+	wait_until(c->up || c->end);
+}
+
+static void client_write(struct client *c, const void *bytes, size_t len)
+{
+	const char *at = bytes;
+
+	while (len && !c->end) {
+		uv_buf_t buf = uv_buf_init((char *)(uintptr_t)at, (unsigned int)len);
+		int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+
+		if (n == UV_EAGAIN) {
+			uv_run(&loop, UV_RUN_ONCE);
+			continue;
+		}
+		if (n < 0)
+			return; /* the other side has enough; on_read() tells */
+		at += n;
+		len -= (size_t)n;
+	}
+}
+
+static void client_say(struct client *c, const char *text)
+{
+	client_write(c, text, strlen(text));
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+	(void)status;
+	free(req);
+}
+
+static void client_say_no_more(struct client *c)
+{
+	uv_shutdown_t *req = malloc(sizeof(*req));
+
+	assert_non_null(req);
+	assert_int_equal(uv_shutdown(req, (uv_stream_t *)&c->tcp, on_shutdown), 0);
+}
+
+static void client_send(struct client *c, const char *datagram)
+{
+	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)datagram, (unsigned int)strlen(datagram));
+
+	assert_int_equal(uv_udp_try_send(&c->udp, &buf, 1, NULL), (int)strlen(datagram));
+}
+
+static void client_forget(struct client *c)
+{
+	c->len = 0;
+	if (c->got)
+		c->got[0] = '\0';
+}
+
+static void client_close(struct client *c)
+{
+	uv_close(&c->handle, NULL);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	free(c->got);
+	c->got = NULL;
+}
+
+/* Waits for exactly @text */
+#define expect(c, text)                                                                            \
+	do {                                                                                       \
+		wait_until((c)->len >= strlen(text) || (c)->end);                                  \
+		if (!(c)->got || strcmp((c)->got, text) != 0)                                      \
+			fail_msg("got \"%s\", want \"%s\"", (c)->got ? (c)->got : "", text);       \
+		client_forget(c);                                                                  \
+	} while (0)
+
+/* ---- fixture ---- */
+
+static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
+static struct users_limits limits;
+
+static void start_access_point(int index)
+{
+	struct policy policy = policy_default();
+	static char names[AP_COUNT][NAME_SIZE] = { "EdgeServer-1", "EdgeServer-2" };
+	struct ap_neighbour edges[AP_COUNT];
+	struct users_service service[ARRAY_SIZE(services) + 1];
+	char address[32] = "";
+	struct err err = { 0 };
+
+	policy.retry_ms = 100;
+	policy.grace_ms = 50;
+	policy.backoff_ms = 100;
+	for (int i = 0; i < AP_COUNT; i++)
+		edges[i] = (struct ap_neighbour){ names[i], fake_edge_address(edge[i]) };
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
+		service[i] = (struct users_service){ "127.0.0.1:0", services[i],
+						     codec_find(services[i]) };
+	service[ARRAY_SIZE(services)] =
+		(struct users_service){ "127.0.0.1:0", "nonesuch", &codec_http };
+	if (ap[!index])
+		(void)snprintf(address, sizeof(address), "127.0.0.1:%u",
+			       access_point_port(ap[!index]));
+	const struct ap_neighbour other = { index ? "AP-1" : "AP-2", address };
+	const struct access_point_setup setup = {
+		.loop = &loop,
+		.tls = ap_tls[index],
+		.home = names[index],
+		.listen = "127.0.0.1:0",
+		.station_listen = "127.0.0.1:0",
+		.edges = { edges, AP_COUNT },
+		.aps = { &other, address[0] ? 1 : 0 },
+		.policy = &policy,
+		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
+		.service = service,
+		.services = ARRAY_SIZE(service),
+		.users = limits,
+	};
+	if (access_point_new(&ap[index], &setup, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	assert_int_equal(uv_loop_init(&loop), 0);
+	for (int i = 0; i < AP_COUNT; i++)
+		edge[i] = fake_edge_new(&loop, es_tls[i]);
+	start_access_point(0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	for (int i = 0; i < AP_COUNT; i++) {
+		access_point_close(TAKE_PTR(ap[i]));
+		fake_edge_close(edge[i]);
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	limits = (struct users_limits){ 0 };
+	return 0;
+}
+
+/* ---- tests: one access point ---- */
+
+static void test_each_codec(void **state)
+{
+	struct client line, resp, http, frame, udp;
+
+	(void)state;
+	client_open(&line, "127.0.0.11", 0, "line");
+	client_say(&line, "hello\n");
+	expect(&line, "1 0 6\n");
+	client_say(&line, "hello\nhello,");
+	expect(&line, "2 0 6\n");
+	client_say(&line, " world\n");
+	expect(&line, "3 0 13\n");
+	client_open(&resp, "127.0.0.11", 0, "resp");
+	client_say(&resp, "PING\r\n*1\r\n$4\r\nPING\r\n");
+	expect(&resp, "+1 0 6\r\n+2 0 14\r\n");
+	client_open(&http, "127.0.0.11", 0, "http");
+	client_say(&http, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect(&http, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n1 0 27");
+	client_open(&frame, "127.0.0.11", 0, "frame");
+	client_write(&frame, "\0\0\0\3abc\0\0\0\0", 11);
+	wait_until(frame.len == 18);
+	assert_memory_equal(frame.got,
+			    "\0\0\0\005"
+			    "1 0 3\0\0\0\005"
+			    "2 0 0",
+			    18);
+	client_open(&udp, "127.0.0.11", 0, "udp");
+	client_send(&udp, "hello");
+	expect(&udp, "1 0 5");
+	client_close(&line);
+	client_close(&resp);
+	client_close(&http);
+	client_close(&frame);
+	client_close(&udp);
+}
+
+/* Each address is a user of its own, with a container of its own; its connections share it */
+static void test_users_are_addresses(void **state)
+{
+	struct client a, b, other;
+
+	(void)state;
+	client_open(&a, "127.0.0.11", 0, "line");
+	client_open(&b, "127.0.0.11", 0, "line");
+	client_open(&other, "127.0.0.12", 0, "line");
+	client_say(&a, "x\n");
+	expect(&a, "1 0 2\n");
+	client_say(&b, "x\n");
+	expect(&b, "2 0 2\n");
+	client_say(&other, "x\n");
+	expect(&other, "1 0 2\n");
+	client_close(&a);
+	client_close(&b);
+	client_close(&other);
+}
+
+/* What a connection was told comes again with its next request, and not with another connection's */
+static void test_state_of_connections(void **state)
+{
+	struct client a, b;
+
+	(void)state;
+	client_open(&a, "127.0.0.11", 0, "resp");
+	client_open(&b, "127.0.0.11", 0, "resp");
+	client_say(&a, "SELECT 1\r\n");
+	expect(&a, "+1 0 10\r\n");
+	client_say(&a, "PING\r\n");
+	expect(&a, "+2 10 6\r\n");
+	client_say(&b, "PING\r\n");
+	expect(&b, "+3 0 6\r\n");
+	client_say(&b, "MULTI\r\n");
+	expect(&b, "+4 0 7\r\n");
+	client_say(&b, "INCR a\r\n");
+	expect(&b, "+5 7 8\r\n");
+	client_say(&b, "EXEC\r\n");
+	expect(&b, "+6 15 6\r\n");
+	client_say(&b, "PING\r\n");
+	expect(&b, "+7 0 6\r\n");
+	client_close(&a);
+	client_close(&b);
+}
+
+/* Refusals come in the client's own protocol, in their turn */
+static void test_refusals(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "resp");
+	client_say(&c, "PING\r\nSUBSCRIBE x\r\nPING\r\nHELLO 3\r\n");
+	expect(&c, "+1 0 6\r\n"
+		   "-ERR command SUBSCRIBE: its answers do not come one to a command\r\n"
+		   "+2 0 6\r\n"
+		   "-NOPROTO command HELLO 3: answers of RESP3 are not known to this codec\r\n");
+	client_say(&c, "MULTI\r\nSUBSCRIBE x\r\nPING\r\n");
+	wait_until(c.end);
+	assert_int_equal(c.end, UV_EOF);
+	assert_string_equal(c.got, "+3 0 7\r\n-ERR command SUBSCRIBE: its answers do not come one "
+				   "to a command\r\n");
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 0, "resp");
+	client_say(&c, "QUIT\r\nPING\r\n");
+	wait_until(c.end);
+	assert_string_equal(c.got, "+4 0 6\r\n");
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 0, "http");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n\n");
+	wait_until(c.end);
+	assert_int_equal(c.end, UV_EOF);
+	assert_non_null(strstr(c.got, "1 0 18HTTP/1.1 400 Bad Request\r\n"));
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 0, "frame");
+	client_write(&c, "\1\0\0\0", 4);
+	wait_until(c.end);
+	assert_int_equal(c.len, 0);
+	client_close(&c);
+}
+
+/* A body beyond the limit is refused while its client still sends; it gets to see the refusal */
+static void test_body_too_long(void **state)
+{
+	static char piece[65536];
+	struct client c;
+	char head[96];
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "http");
+	(void)snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nContent-Length: %u\r\n\r\n",
+		       2 * WIRE_PAYLOAD_MAX);
+	client_say(&c, head);
+	for (size_t sent = 0; sent < 2 * WIRE_PAYLOAD_MAX; sent += sizeof(piece))
+		client_write(&c, piece, sizeof(piece));
+	client_say_no_more(&c);
+	wait_until(c.end);
+	assert_int_equal(c.end, UV_EOF);
+	assert_non_null(strstr(c.got, "413 Payload Too Large"));
+	client_close(&c);
+}
+
+static void test_large_bodies(void **state)
+{
+	static char piece[1000];
+	struct client c;
+	char head[96];
+
+	(void)state;
+	memset(piece, 'x', sizeof(piece));
+	client_open(&c, "127.0.0.11", 0, "http");
+	for (int i = 0; i < 3; i++) {
+		int n = snprintf(head, sizeof(head),
+				 "POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n");
+
+		client_say(&c, head);
+		for (int k = 0; k < 1000; k++)
+			client_write(&c, piece, sizeof(piece));
+		(void)snprintf(head, sizeof(head),
+			       "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n%d 0 10000%d", i + 1,
+			       n);
+		expect(&c, head);
+	}
+	client_close(&c);
+}
+
+/* The access point says "100 Continue", after the answers that come before */
+static void test_continue(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "http");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\n"
+		       "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+	expect(&c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n1 0 18"
+		   "HTTP/1.1 100 Continue\r\n\r\n");
+	client_say(&c, "abc");
+	expect(&c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n2 0 62");
+	client_say(&c, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+	wait_until(c.end);
+	assert_int_equal(c.end, UV_EOF);
+	assert_non_null(strstr(c.got, "\r\n\r\n3 0 37"));
+	client_close(&c);
+}
+
+/* More requests than may be unanswered, in one go, by a client that then says no more */
+static void test_pipeline(void **state)
+{
+	enum { COUNT = 3000 };
+	struct client c;
+	char want[32];
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	for (int i = 0; i < COUNT; i++)
+		client_say(&c, "x\n");
+	client_say_no_more(&c);
+	wait_until(c.end);
+	assert_int_equal(c.end, UV_EOF);
+	const char *at = c.got;
+	for (int i = 1; i <= COUNT; i++) {
+		int n = snprintf(want, sizeof(want), "%d 0 2\n", i);
+
+		assert_memory_equal(at, want, (size_t)n);
+		at += n;
+	}
+	assert_ptr_equal(at, c.got + c.len);
+	client_close(&c);
+}
+
+/* A request that came whole is executed though its client is gone; half a one is not */
+static void test_client_goes(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\nhalf");
+	client_close(&c);
+	wait_until(fake_edge_executed(edge[0]) == 1);
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "2 0 2\n");
+	client_close(&c);
+}
+
+static void test_service_unknown_to_the_edge(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "nonesuch");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\n");
+	wait_until(c.end);
+	assert_non_null(strstr(c.got, "HTTP/1.1 503 Service Unavailable\r\n"));
+	client_close(&c);
+}
+
+static void test_limit_of_connections(void **state)
+{
+	struct client c[4];
+
+	(void)state;
+	client_open(&c[0], "127.0.0.11", 0, "line");
+	client_open(&c[1], "127.0.0.11", 0, "line");
+	client_say(&c[0], "x\n");
+	expect(&c[0], "1 0 2\n");
+	client_say(&c[1], "half");
+	/* of the user's two the one that waits for nothing makes room */
+	client_open(&c[2], "127.0.0.11", 0, "line");
+	wait_until(c[0].end);
+	client_say(&c[2], "x\n");
+	expect(&c[2], "2 0 2\n");
+	client_say(&c[1], "\n");
+	expect(&c[1], "3 0 5\n");
+	client_open(&c[3], "127.0.0.12", 0, "line");
+	client_say(&c[3], "x\n");
+	wait_until(c[3].end); /* the limit of all */
+	for (int i = 0; i < 4; i++)
+		client_close(&c[i]);
+}
+
+static int set_up_with_limits(void **state)
+{
+	limits = (struct users_limits){ .user_connections_max = 2, .client_connections_max = 2 };
+	return set_up(state);
+}
+
+static void test_silent_user_leaves(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	assert_int_equal(fake_edge_state(edge[0]), WIRE_ES_ACTIVE);
+	wait_until(c.end);
+	wait_until(fake_edge_state(edge[0]) == WIRE_ES_NONE);
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+}
+
+static int set_up_impatient(void **state)
+{
+	limits = (struct users_limits){ .idle_ms = 200 };
+	return set_up(state);
+}
+
+/* The link to the edge server breaks: requests wait, and nobody notices but by the time it takes */
+static void test_edge_link_breaks(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "resp");
+	client_say(&c, "PING\r\n");
+	expect(&c, "+1 0 6\r\n");
+	fake_edge_hang_up(edge[0]);
+	client_say(&c, "PING\r\nPING\r\n");
+	expect(&c, "+2 0 6\r\n+3 0 6\r\n");
+	client_close(&c);
+}
+
+static int make_certificates(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	test_pki_new(&pki);
+	ap_tls[0] = test_pki_tls(&pki, "AP-1", WIRE_ROLE_AP);
+	ap_tls[1] = test_pki_tls(&pki, "AP-2", WIRE_ROLE_AP);
+	es_tls[0] = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
+	es_tls[1] = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
+	return 0;
+}
+
+static int remove_certificates(void **state)
+{
+	(void)state;
+	for (int i = 0; i < AP_COUNT; i++) {
+		tls_context_free(ap_tls[i]);
+		tls_context_free(es_tls[i]);
+	}
+	test_pki_remove(&pki);
+	return 0;
+}
+
+#define with_access_point(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with_access_point(test_each_codec),
+		with_access_point(test_users_are_addresses),
+		with_access_point(test_state_of_connections),
+		with_access_point(test_refusals),
+		with_access_point(test_body_too_long),
+		with_access_point(test_large_bodies),
+		with_access_point(test_continue),
+		with_access_point(test_pipeline),
+		with_access_point(test_client_goes),
+		with_access_point(test_service_unknown_to_the_edge),
+		cmocka_unit_test_setup_teardown(test_limit_of_connections, set_up_with_limits,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_silent_user_leaves, set_up_impatient,
+						tear_down),
+		with_access_point(test_edge_link_breaks),
+	};
+
+	return cmocka_run_group_tests_name("ap/users", tests, make_certificates,
+					   remove_certificates);
+}
