@@ -600,8 +600,10 @@ static void read_or_not(struct user_connection *c)
 
 static void pump(struct user_connection *c)
 {
-	while (may_take(c) && next_request(c))
-		continue;
+	bool more = true;
+
+	while (more && may_take(c))
+		more = next_request(c);
 	if (c->closing)
 		return;
 	if (!c->in.len && c->in.capacity > SMALL)

@@ -20,7 +20,8 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_sessions, &command_events, &command_check, &command_pki,
+	&command_status, &command_sessions, &command_users,
+	&command_events, &command_check,    &command_pki,
 };
 
 #define EXIT_FAILED 2

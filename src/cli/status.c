@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton status, sessions, check - ask nodes how things stand
+ * baton status, sessions, users, associate, check - ask nodes how things stand
  */
 
 #include <errno.h>
@@ -120,12 +120,25 @@ static int ask_node(const struct nodes *n, const struct node *node, const char *
 	return inquiry_ask(q, text, ret, err);
 }
 
-static void print_session_list(const struct node *node, json_t *answer)
+/* What to ask, whom, and whether the answer has a list of that name to be shown line by line */
+struct question {
+	const char *text;
+	unsigned int roles;
+	bool list;
+};
+
+#define ROLE(role) (1u << (role))
+
+static const struct question status_question = { "status", ~0u, false };
+static const struct question sessions_question = { "sessions", ~ROLE(WIRE_ROLE_LOGREPO), true };
+static const struct question users_question = { "users", ROLE(WIRE_ROLE_AP), true };
+
+static void print_list(const struct node *node, json_t *list)
 {
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "sessions"), i, s)
+	json_array_foreach(list, i, s)
 	{
 		(void)printf("%-16s", node->name);
 		print_fields(s);
@@ -133,15 +146,15 @@ static void print_session_list(const struct node *node, json_t *answer)
 }
 
 static void print_answer(const struct ask *a, const struct node *node, json_t *answer,
-			 bool sessions)
+			 const struct question *q)
 {
 	if (a->json) {
 		char *text = json_dumps(answer, JSON_COMPACT);
 
 		(void)printf("%s\n", text ? text : "null");
 		free(text);
-	} else if (sessions) {
-		print_session_list(node, answer);
+	} else if (q->list) {
+		print_list(node, json_object_get(answer, q->text));
 	} else {
 		(void)printf("%-16s %-8s up  ", node->name, wire_role_name(node->role));
 		print_fields(answer);
@@ -149,7 +162,8 @@ static void print_answer(const struct ask *a, const struct node *node, json_t *a
 }
 
 /* Asks every node, or the one named; a node that does not answer makes the exit status 1 */
-static int ask_all(const char *config, int argc, char **argv, bool sessions, struct err *err)
+static int ask_all(const char *config, int argc, char **argv, const struct question *q,
+		   struct err *err)
 {
 	struct nodes *loaded = NULL;
 	struct ask a = { 0 };
@@ -173,15 +187,15 @@ static int ask_all(const char *config, int argc, char **argv, bool sessions, str
 
 		if (a.node && strcmp(a.node, node->name) != 0)
 			continue;
-		if (sessions && node->role == WIRE_ROLE_LOGREPO)
+		if (!(q->roles & ROLE(node->role)))
 			continue;
-		if (ask_node(n, node, sessions ? "sessions" : "status", &answer, &why) == 0) {
-			print_answer(&a, node, answer, sessions);
+		if (ask_node(n, node, q->text, &answer, &why) == 0) {
+			print_answer(&a, node, answer, q);
 			json_decref(answer);
 			continue;
 		}
 		status = 1;
-		if (!sessions && !a.json)
+		if (!q->list && !a.json)
 			(void)printf("%-16s %-8s down\n", node->name, wire_role_name(node->role));
 		(void)fflush(stdout);
 		(void)fprintf(stderr, "baton: %s: %s\n", node->name, why.text);
@@ -191,12 +205,17 @@ static int ask_all(const char *config, int argc, char **argv, bool sessions, str
 
 static int run_status(const char *config, int argc, char **argv, struct err *err)
 {
-	return ask_all(config, argc, argv, false, err);
+	return ask_all(config, argc, argv, &status_question, err);
 }
 
 static int run_sessions(const char *config, int argc, char **argv, struct err *err)
 {
-	return ask_all(config, argc, argv, true, err);
+	return ask_all(config, argc, argv, &sessions_question, err);
+}
+
+static int run_users(const char *config, int argc, char **argv, struct err *err)
+{
+	return ask_all(config, argc, argv, &users_question, err);
 }
 
 /* One line for each finding. Return: exit status */
@@ -285,6 +304,14 @@ const struct command command_sessions = {
 	.summary = "all sessions, as access points and edge servers see them",
 	.help = "Exit status 1 if a node does not answer.\n",
 	.run = run_sessions,
+};
+
+const struct command command_users = {
+	.name = "users",
+	.arguments = "[--node NAME] [--json]",
+	.summary = "ordinary users of access points, with their services and connections",
+	.help = "Exit status 1 if a node does not answer.\n",
+	.run = run_users,
 };
 
 const struct command command_check = {

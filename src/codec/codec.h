@@ -246,6 +246,8 @@ uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, 
  * @c:		Codec
  * @note:	Left by the request, see struct codec_exchange
  * @bytes, @len: The answer, whole
+ *
+ * Return: whether it does
  */
 bool codec_answer_last(const struct codec *c, int note, const void *bytes, size_t len);
 

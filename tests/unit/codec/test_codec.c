@@ -557,6 +557,92 @@ static void test_unknown(void **state)
 	assert_int_equal(codec_request_whole(x, "", 0, &err), -EPROTO);
 }
 
+/* --- what listeners for ordinary clients ask ---------------------------------------------------- */
+
+static int note_of(const struct codec *codec, const char *request)
+{
+	AUTO(codec_exchange) struct codec_exchange *x = NULL;
+
+	assert_int_equal(codec_exchange_new(&x, codec, NULL, NULL), 0);
+	assert_int_equal(codec_request(x, request, strlen(request)), CODEC_DONE);
+	return x->note;
+}
+
+static void test_last(void **state)
+{
+	static const struct {
+		const struct codec *codec;
+		const char *request;
+		const char *answer;
+		bool last;
+	} cases[] = {
+		{ &codec_line, "x\n", "y\n", false },
+		{ &codec_resp, "PING\r\n", "+OK\r\n", false },
+		{ &codec_resp, "QUIT\r\n", "+OK\r\n", true },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n",
+		  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", false },
+		{ &codec_http, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+		  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", true },
+		{ &codec_http, "GET / HTTP/1.0\r\n\r\n",
+		  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", true },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n",
+		  "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", true },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nx", true },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\nx", true },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 304 Not Modified\r\n\r\n",
+		  false },
+		{ &codec_http, "HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", false },
+		{ &codec_http, "GET / HTTP/1.1\r\n\r\n",
+		  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int note = note_of(cases[i].codec, cases[i].request);
+
+		if (codec_answer_last(cases[i].codec, note, cases[i].answer,
+				      strlen(cases[i].answer)) != cases[i].last)
+			fail_msg("%s %s", cases[i].request, cases[i].answer);
+	}
+}
+
+static void test_refusal_texts(void **state)
+{
+	char text[CODEC_REFUSAL_SIZE + 1] = "";
+
+	(void)state;
+	assert_int_equal(
+		codec_refusal(&codec_line, text, CODEC_REFUSAL_SIZE, CODEC_REFUSAL_BROKEN, "why"),
+		0);
+	size_t n = codec_refusal(&codec_resp, text, CODEC_REFUSAL_SIZE, CODEC_REFUSAL_BROKEN,
+				 "two\r\nlines");
+	assert_int_equal(n, strlen(text));
+	assert_string_equal(text,
+			    "-ERR two  lines\r\n"); /* what comes from elsewhere ends no line */
+	n = codec_refusal(&codec_http, text, CODEC_REFUSAL_SIZE, CODEC_REFUSAL_DOUBT, "why");
+	assert_int_equal(n, strlen(text));
+	assert_non_null(strstr(text, "HTTP/1.1 502 "));
+	assert_non_null(strstr(text, "Content-Length: 4\r\n"));
+}
+
+/* A client says that it waits before its body, however its bytes are cut */
+static void test_prompt(void **state)
+{
+	static const char head[] = "PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 1"
+				   "\r\n\r\n";
+	AUTO(codec_exchange) struct codec_exchange *x = NULL;
+
+	(void)state;
+	assert_int_equal(codec_exchange_new(&x, &codec_http, NULL, NULL), 0);
+	for (size_t i = 0; i + 1 < sizeof(head); i++) {
+		assert_null(x->prompt);
+		assert_int_equal(codec_request(x, head + i, 1), CODEC_MORE);
+	}
+	assert_string_equal(x->prompt, "HTTP/1.1 100 Continue\r\n\r\n");
+	assert_int_equal(codec_request(x, "x", 1), CODEC_DONE);
+	assert_null(x->prompt);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -565,7 +651,8 @@ int main(void)
 		cmocka_unit_test(test_longest_datagram), cmocka_unit_test(test_deepest_array),
 		cmocka_unit_test(test_longest_head),     cmocka_unit_test(test_interim_answers),
 		cmocka_unit_test(test_longest_body),     cmocka_unit_test(test_names),
-		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_unknown),          cmocka_unit_test(test_last),
+		cmocka_unit_test(test_refusal_texts),    cmocka_unit_test(test_prompt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
