@@ -38,6 +38,7 @@ declare -A DOOR=(
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
 	['zstd']='es/transfer\.c'
+	['xxhash']='es/(session_store|memory_delta)\.c'
 	['llhttp']='codec/http\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
