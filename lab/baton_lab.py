@@ -382,6 +382,11 @@ class Lab:
                 pids.append(int(entry))
         return pids
 
+    def tell(self, name, how):
+        """Send a signal to a program that runs on."""
+        for pid in self._pids(name):
+            os.kill(pid, how)
+
     def kill(self, name, how=signal.SIGKILL):
         """Send a signal to a program and wait until it has ended; return its status."""
         process = self.programs.pop(name, None)

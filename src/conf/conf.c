@@ -74,7 +74,7 @@ static const struct setting settings[] = {
 	{ "peer", MUD | AP | ES | OPERATOR, 0,
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
 	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
-	{ "service", ES, ES,
+	{ "service", ES, 0,
 	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = "
 	  "\"auto|replay|hold\"] "
 	  "[compare = \"answers|none\"] [compare_ignore = {}] "
@@ -83,6 +83,8 @@ static const struct setting settings[] = {
 	  "[volumes = {\"NAME:/PATH\"}] [tmpfs = {\"/PATH[:OPTIONS]\"}] "
 	  "[binds = {\"/PATH:/PATH[:ro]\"}] "
 	  "[publish = {\"[[IP:]HOST_PORT:]PORT[/tcp|udp]\"}] }" },
+	{ "catalogue", ES, 0,
+	  "\"PATH\": directory of more services, a file NAME.conf for each; read again on SIGHUP" },
 	{ "shared", ES, 0,
 	  "{\"PATH\", ...}: directories that are the same on all edge servers; binds may be "
 	  "there" },
@@ -103,16 +105,6 @@ static const struct setting settings[] = {
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
 	{ "limits", EVERY_ROLE, 0, "{ NAME = VALUE ... }: see below" },
 };
-
-/* libconfuse's own complaints: syntax, unknown settings, wrong types */
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
-{
-	char text[ERR_TEXT_MAX];
-
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	(void)conf_mistake(cfg, "%s (--help lists all settings)", text);
-}
 
 /* ---- checks at the time of reading ---- */
 
@@ -521,7 +513,9 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	conf_copy_name(c->uses, cfg_getstr(cfg, "uses"));
 	c->profile = (enum conf_profile)conf_word_index(profiles, ARRAY_SIZE(profiles),
 							cfg_getstr(cfg, "profile"));
-	r = conf_copy_list(&c->registries, cfg, "registries");
+	r = conf_copy_string(&c->path, path);
+	if (r == 0)
+		r = conf_copy_list(&c->registries, cfg, "registries");
 	if (r == 0)
 		r = conf_copy_list(&c->shared, cfg, "shared");
 	c->compare = conf_compares(cfg);
@@ -542,6 +536,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 		r = -ENOMEM;
 	if (r == 0)
 		r = copy_path(&c->events, cfg_getstr(cfg, "events"), path);
+	if (r == 0)
+		r = copy_path(&c->catalogue, cfg_getstr(cfg, "catalogue"), path);
 	if (r == 0)
 		r = copy_peers(c, cfg);
 	if (r == 0)
@@ -581,11 +577,8 @@ static int check_whole(const char *path, cfg_t *cfg)
 	return r;
 }
 
-/* Sets all checks, parses, and moves the values over */
-static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **ret)
+static void watch(cfg_t *cfg)
 {
-	int r;
-
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		(void)cfg_set_validate_func(cfg, settings[i].name, on_top_level);
 	for (int i = 0; i < CONF_LIMITS; i++) {
@@ -620,10 +613,13 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "shared", on_shared);
 	(void)cfg_set_validate_func(cfg, "compare", on_compare);
+}
 
-	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS)
-		return conf_reading.failed ? -EINVAL : conf_wrong(path, "syntax error");
-	r = check_whole(path, cfg);
+/* Checks the whole, and moves the values over */
+static int finish(const char *path, cfg_t *cfg, struct conf **ret)
+{
+	int r = check_whole(path, cfg);
+
 	if (r < 0)
 		return r;
 	AUTO(conf) struct conf *c = calloc(1, sizeof(*c));
@@ -633,7 +629,13 @@ static int parse(const char *path, const char *text, cfg_t *cfg, struct conf **r
 	r = copy_all(c, cfg, path);
 	if (r < 0)
 		return err_set(conf_reading.err, r, "read configuration %s", path);
-	r = check_peers(path, c);
+	if (c->catalogue)
+		r = conf_catalogue_read(c->catalogue, &c->service, &c->services);
+	if (r == 0 && c->role == WIRE_ROLE_ES && !c->services && !c->catalogue)
+		r = conf_wrong(path, "service is missing: service %s; or catalogue %s",
+			       setting_find("service")->help, setting_find("catalogue")->help);
+	if (r == 0)
+		r = check_peers(path, c);
 	if (r == 0)
 		r = check_binds(c);
 	if (r < 0)
@@ -646,21 +648,11 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 {
 	cfg_opt_t limits[CONF_LIMITS + 1];
 	cfg_opt_t radio[ARRAY_SIZE(radio_table) + 1];
-	char *bytes = NULL;
+	cfg_t *cfg = NULL;
 	int r;
 
 	conf_reading.role = role;
-	conf_reading.path = path;
 	conf_reading.err = err;
-	conf_reading.failed = false;
-	r = conf_read_text(path, &bytes);
-	if (r < 0)
-		return r;
-	auto_free char *text = bytes;
-	r = conf_prepare(path, text);
-	if (r < 0)
-		return r;
-
 	for (int i = 0; i < CONF_LIMITS; i++)
 		limits[i] = (cfg_opt_t)CFG_INT(conf_limit_table[i].name,
 					       (long)conf_limit_table[i].standard, CFGF_NONE);
@@ -726,16 +718,16 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
 		CFG_STR("image_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),
+		CFG_STR("catalogue", NULL, CFGF_NONE),
 		CFG_SEC("limits", limits, CFGF_NODEFAULT),
 		CFG_END(),
 	};
 
-	cfg_t *cfg = cfg_init(options, CFGF_NONE);
-	if (!cfg)
-		return err_set(err, -ENOMEM, "read configuration %s", path);
-	(void)cfg_set_error_function(cfg, on_error);
-	r = parse(path, text, cfg, ret);
-	cfg_free(cfg);
+	r = conf_parse(path, options, watch, &cfg);
+	if (r == 0) {
+		r = finish(path, cfg, ret);
+		cfg_free(cfg);
+	}
 	conf_reading.err = NULL;
 	return r;
 }
@@ -755,6 +747,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->peer);
 	conf_services_free(c->service, c->services);
 	free(c->ap);
+	free(c->path);
 	free(c->listen);
 	free(c->station_listen);
 	free(c->transfer_listen);
@@ -771,6 +764,7 @@ struct conf *conf_free(struct conf *c)
 	conf_free_list(c->registries);
 	conf_free_list(c->shared);
 	free(c->events);
+	free(c->catalogue);
 	free(c);
 	return NULL;
 }

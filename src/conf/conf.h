@@ -20,6 +20,9 @@
  *     peer "AP-2" { role = "ap"  address = "192.0.2.2:7100"  es = "EdgeServer-2" }
  *     listener "cache" { listen = "10.80.0.1:6379"  service = "cache"  codec = "resp" }
  *     limits { grace_ms = 3000 }
+ *
+ * The services of an edge server may have a file each, in the directory that its setting "catalogue"
+ * names: NAME.conf, with one section "service" and nothing else. Other files there are passed over.
  */
 
 #include <stdbool.h>
@@ -186,6 +189,7 @@ struct conf_docker {
 /**
  * struct conf - A checked configuration; strings that are not set are NULL or empty
  * @role:		Role it was loaded for
+ * @path:		File it was loaded from
  * @name:		Name of this program's node; its certificate must say the same
  * @listen:		"IP:PORT" for other programs (ap, es, logrepo)
  * @station_listen:	ap: for MUDs
@@ -199,6 +203,7 @@ struct conf_docker {
  * @service, @services:	es: services it offers
  * @listener, @listeners: ap: for ordinary users
  * @stations:		ap: hostapd's control socket; NULL: users are known by their traffic alone
+ * @catalogue:		es: directory whose services are in @service, too; or NULL
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
  * @shared:		es: NULL-terminated list of directories that are the same on all edge servers,
@@ -214,6 +219,7 @@ struct conf_docker {
  */
 struct conf {
 	enum wire_role role;
+	char *path;
 	char name[NAME_SIZE];
 	char *listen;
 	char *station_listen;
@@ -231,6 +237,7 @@ struct conf {
 	struct conf_listener *listener;
 	size_t listeners;
 	char *stations;
+	char *catalogue;
 	struct conf_docker docker;
 	enum conf_profile profile;
 	char **shared;

@@ -144,7 +144,7 @@ static bool ends_word(char c)
  * end of the file as the end of any section, so half a file could pass for a whole one: open
  * sections are counted.
  */
-int conf_prepare(const char *path, char *text)
+static int prepare(const char *path, char *text)
 {
 	char before = '\n';
 	char quote = '\0';
@@ -190,7 +190,8 @@ int conf_prepare(const char *path, char *text)
 	return 0;
 }
 
-int conf_read_text(const char *path, char **text)
+/* Reads a whole file of sane size. Return: 0, @text for the caller to free, or negative */
+static int read_text(const char *path, char **text)
 {
 	struct stat st;
 
@@ -208,5 +209,42 @@ int conf_read_text(const char *path, char **text)
 	if (memchr(bytes, '\0', len))
 		return conf_wrong(path, "is no text");
 	*text = TAKE_PTR(bytes);
+	return 0;
+}
+
+/* libconfuse's own complaints: syntax, unknown settings, wrong types */
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+	char text[ERR_TEXT_MAX];
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)conf_mistake(cfg, "%s (--help lists all settings)", text);
+}
+
+int conf_parse(const char *path, cfg_opt_t *options, void (*watch)(cfg_t *cfg), cfg_t **ret)
+{
+	char *bytes = NULL;
+	int r;
+
+	conf_reading.path = path;
+	conf_reading.failed = false;
+	r = read_text(path, &bytes);
+	if (r < 0)
+		return r;
+	auto_free char *text = bytes;
+	r = prepare(path, text);
+	if (r < 0)
+		return r;
+	cfg_t *cfg = cfg_init(options, CFGF_NONE);
+	if (!cfg)
+		return err_set(conf_reading.err, -ENOMEM, "read configuration %s", path);
+	(void)cfg_set_error_function(cfg, on_error);
+	watch(cfg);
+	if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
+		cfg_free(cfg);
+		return conf_reading.failed ? -EINVAL : conf_wrong(path, "syntax error");
+	}
+	*ret = cfg;
 	return 0;
 }

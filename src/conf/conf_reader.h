@@ -109,8 +109,22 @@ int conf_services_add(struct conf_service **list, size_t *count, cfg_t *cfg, con
 /** conf_services_free() - Release a list of services */
 void conf_services_free(struct conf_service *list, size_t count);
 
-/** conf_read_text() - Read a whole file of sane size. Return: 0, @text for the caller to free, or negative */
-int conf_read_text(const char *path, char **text);
+/**
+ * conf_catalogue_read() - Add the services of a catalogue's files
+ * @dir:	Directory
+ * @list, @count: as for conf_services_add()
+ *
+ * Return: 0, or negative error code
+ */
+int conf_catalogue_read(const char *dir, struct conf_service **list, size_t *count);
 
-/** conf_prepare() - Make a text fit for libconfuse. Return: 0, or -EINVAL with the line of what is not closed */
-int conf_prepare(const char *path, char *text);
+/**
+ * conf_parse() - Read a file
+ * @path:	File; errors name it
+ * @options:	What may be in it
+ * @watch:	Sets callbacks
+ * @ret:	Set on success only, to be released by cfg_free()
+ *
+ * Return: 0, or negative error code
+ */
+int conf_parse(const char *path, cfg_opt_t *options, void (*watch)(cfg_t *cfg), cfg_t **ret);

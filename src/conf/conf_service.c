@@ -2,7 +2,9 @@
 #include "conf/conf_reader.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -411,6 +413,77 @@ int conf_services_add(struct conf_service **list, size_t *count, cfg_t *cfg, con
 			return r;
 	}
 	return 0;
+}
+
+/* --- a directory of services --- */
+
+static void watch_service(cfg_t *cfg)
+{
+	(void)cfg_set_validate_func(cfg, "service", conf_want_service);
+	conf_service_watch(cfg);
+}
+
+/* Whether a file of the directory is one of a service, not hidden, not what an editor left */
+static int is_service_file(const struct dirent *entry)
+{
+	const char *dot = strrchr(entry->d_name, '.');
+
+	return entry->d_name[0] != '.' && dot && strcmp(dot, ".conf") == 0;
+}
+
+/* Whether the last service has a name of its own */
+static int want_own_name(const struct conf_service *list, size_t count)
+{
+	const struct conf_service *last = &list[count - 1];
+
+	for (size_t i = 0; i + 1 < count; i++) {
+		if (name_equal(list[i].name, last->name))
+			return conf_wrong(last->file, "service \"%s\" is in %s, too", last->name,
+					  list[i].file);
+	}
+	if (count > CONF_SERVICES_MAX)
+		return conf_wrong(last->file, "at most %d services", CONF_SERVICES_MAX);
+	return 0;
+}
+
+static int catalogue_file(const char *path, struct conf_service **list, size_t *count)
+{
+	cfg_opt_t options[] = {
+		CFG_SEC("service", section, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_END(),
+	};
+	cfg_t *cfg = NULL;
+	int r = conf_parse(path, options, watch_service, &cfg);
+
+	if (r < 0)
+		return r;
+	if (cfg_size(cfg, "service") != 1)
+		r = conf_wrong(path, "holds %u services: want one, service \"NAME\" { ... }",
+			       cfg_size(cfg, "service"));
+	if (r == 0 && conf_services_add(list, count, cfg, path) < 0)
+		r = err_set(conf_reading.err, -ENOMEM, "read configuration %s", path);
+	cfg_free(cfg);
+	return r < 0 ? r : want_own_name(*list, *count);
+}
+
+int conf_catalogue_read(const char *dir, struct conf_service **list, size_t *count)
+{
+	struct dirent **entry = NULL;
+	int n = scandir(dir, &entry, is_service_file, alphasort);
+	int r = n < 0 ? err_set(conf_reading.err, -errno, "read the catalogue %s", dir) : 0;
+
+	for (int i = 0; i < n; i++) {
+		char *path = NULL;
+
+		if (r == 0 && asprintf(&path, "%s/%s", dir, entry[i]->d_name) < 0)
+			r = err_set(conf_reading.err, -ENOMEM, "read the catalogue %s", dir);
+		if (r == 0)
+			r = catalogue_file(path, list, count);
+		free(path);
+		free(entry[i]);
+	}
+	free(entry);
+	return r;
 }
 
 void conf_services_free(struct conf_service *list, size_t count)

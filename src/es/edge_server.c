@@ -18,6 +18,7 @@
 #include "codec/codec.h"
 #include "es/es_inquiry.h"
 #include "es/gateway.h"
+#include "es/service_catalogue.h"
 #include "es/session_store.h"
 #include "net/crypto.h"
 #include "net/tls.h"
@@ -51,6 +52,7 @@ struct edge_server {
 	struct listener *listener;
 	struct gateway *gateway;
 	struct session_store *store;
+	struct service_catalogue *catalogue;
 	struct container_management *containers;
 	struct migration_controller *migrations;
 	struct list later;
@@ -116,11 +118,7 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 
 static const struct container_service *service_of(const struct edge_server *es, const char *name)
 {
-	for (size_t i = 0; i < es->setup.services; i++) {
-		if (name_equal(es->setup.service[i].name, name))
-			return &es->setup.service[i];
-	}
-	return NULL;
+	return service_catalogue_find(es->catalogue, name);
 }
 
 /* A session may be older than the catalogue: its container lives on, but is not spoken to. */
@@ -136,7 +134,9 @@ static int open_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 
 static bool service_known(void *ctx, const char *service)
 {
-	return service_of(ctx, service) != NULL;
+	const struct edge_server *es = ctx;
+
+	return service_catalogue_offers(es->catalogue, service);
 }
 
 static void on_created(void *ctx, const struct container_address *where, const char *reason)
@@ -257,7 +257,8 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	memcpy(source.ap, order->ap, NAME_SIZE);
 	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
 	memcpy(source.to_es, order->to_es, NAME_SIZE);
-	source.port = service->port;
+	/* The container's: what a service changed to since is that of new containers. */
+	source.port = where->port;
 	source.method = service->method;
 	source.hold = order->hold;
 	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
@@ -763,6 +764,7 @@ static void close_all(struct edge_server *es)
 	}
 	es->node = es_node_free(es->node);
 	es->store = session_store_free(es->store);
+	es->catalogue = service_catalogue_free(es->catalogue);
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
 	uv_close((uv_handle_t *)&es->wake, on_handle_closed);
@@ -783,12 +785,22 @@ void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *
 	es->end_by = now(es) + es->drain_ms;
 }
 
+int edge_server_offer(struct edge_server *es, const struct container_service *service,
+		      size_t services, struct err *err)
+{
+	return service_catalogue_offer(es->catalogue, service, services, err);
+}
+
 static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;
 	int r;
 
-	r = es_node_new(&es->node, setup->name, setup->policy, prove, &node_ops, es, err);
+	r = service_catalogue_new(&es->catalogue, err);
+	if (r == 0)
+		r = edge_server_offer(es, setup->service, setup->services, err);
+	if (r == 0)
+		r = es_node_new(&es->node, setup->name, setup->policy, prove, &node_ops, es, err);
 	if (r == 0)
 		r = ap_links_new(&es->aps, err);
 	if (r == 0)

@@ -33,7 +33,7 @@ struct edge_neighbour {
 /**
  * struct edge_server_setup - What an edge server needs; all of it must outlive the edge server
  * @listen:	"IP:PORT" for access points and operators
- * @service, @services: the catalogue
+ * @service, @services: the catalogue to begin with; needed for edge_server_new() only
  * @edge, @edges: other edge servers
  * @state_dir:	for the session store
  * @failed:	called once if the edge server cannot start its work after all; stop then
@@ -70,6 +70,19 @@ struct edge_server_setup {
  */
 int edge_server_new(struct edge_server **ret, const struct edge_server_setup *setup,
 		    struct err *err);
+
+/**
+ * edge_server_offer() - Offer these services from now on, and no others
+ * @es:		Edge server
+ * @service, @services: the catalogue, copied
+ * @err:	Filled in on failure, when all is as it was
+ *
+ * Sessions go on with the containers they have, and move with them.
+ *
+ * Return: 0, or negative error code
+ */
+int edge_server_offer(struct edge_server *es, const struct container_service *service,
+		      size_t services, struct err *err);
 
 /**
  * edge_server_close() - Stop: migrations are undone, containers run on

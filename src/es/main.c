@@ -37,6 +37,7 @@ struct program {
 	uv_loop_t loop;
 	uv_signal_t term;
 	uv_signal_t interrupt;
+	uv_signal_t reload;
 	struct tls_context *tls;
 	struct log_reporter *reporter;
 	struct edge_server *es;
@@ -88,6 +89,7 @@ static void on_stopped(void *ctx)
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
+	uv_close((uv_handle_t *)&p->reload, NULL);
 }
 
 static void stop(struct program *p)
@@ -141,10 +143,8 @@ static enum container_sync sync_of(enum conf_sync sync)
 					  : SYNC_AUTO;
 }
 
-static void fill_services(struct program *p)
+static void fill_services(struct program *p, const struct conf *c)
 {
-	const struct conf *c = p->conf;
-
 	for (size_t i = 0; i < c->services; i++) {
 		const struct conf_service *from = &c->service[i];
 		struct container_service *to = &p->service[i];
@@ -171,6 +171,26 @@ static void fill_services(struct program *p)
 		};
 		memcpy(to->name, from->name, NAME_SIZE);
 	}
+}
+
+/* The services are read again, with all their files; all else is as it was when we started. */
+static void on_reload(uv_signal_t *handle, int number)
+{
+	struct program *p = handle->data;
+	struct conf *loaded = NULL;
+	struct err err = { 0 };
+	int r = conf_load(p->conf->path, WIRE_ROLE_ES, &loaded, &err);
+
+	(void)number;
+	AUTO(conf) struct conf *c = loaded;
+	if (r == 0 && p->es) {
+		fill_services(p, c);
+		r = edge_server_offer(p->es, p->service, c->services, &err);
+	}
+	if (r < 0)
+		log_error("the catalogue stays as it was: %s", err.text);
+	else
+		log_info("catalogue read again: %zu services are offered", c->services);
 }
 
 static size_t fill_edges(struct program *p)
@@ -244,7 +264,7 @@ static int start(struct program *p, struct err *err)
 	r = log_reporter_new(&p->reporter, &report, err);
 	if (r < 0)
 		return r;
-	fill_services(p);
+	fill_services(p, c);
 	fill_configs(p);
 	const struct edge_server_setup setup = {
 		.loop = &p->loop,
@@ -272,11 +292,15 @@ static int start(struct program *p, struct err *err)
 		return r;
 	(void)uv_signal_init(&p->loop, &p->term);
 	(void)uv_signal_init(&p->loop, &p->interrupt);
+	(void)uv_signal_init(&p->loop, &p->reload);
 	p->term.data = p;
 	p->interrupt.data = p;
+	p->reload.data = p;
 	r = uv_signal_start(&p->term, on_signal, SIGTERM);
 	if (r == 0)
 		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	if (r == 0)
+		r = uv_signal_start(&p->reload, on_reload, SIGHUP);
 	return r < 0 ? err_set(err, r, "watch for signals") : 0;
 }
 

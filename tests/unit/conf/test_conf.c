@@ -167,6 +167,75 @@ static void test_places_and_radio(void **state)
 	assert_true(c->radio.transmit_dbm == 20 && c->radio.hysteresis_db == 6);
 }
 
+/** put() - Write a file of a catalogue */
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	auto_fclose FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+}
+
+/** load_with() - Load es_conf, or a text that replaces it, with the directory as its catalogue */
+static int load_with(const char *dir, const char *base, struct conf **ret, struct err *err)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text), "%scatalogue = \"%s\"\n", base, dir);
+	return load(text, strlen(text), WIRE_ROLE_ES, ret, err);
+}
+
+#define SERVICE "{ image = \"i\" port = 80 }\n"
+
+static void test_catalogue(void **state)
+{
+	static const struct {
+		const char *name;
+		const char *text;
+		const char *words;
+	} wrong[] = {
+		{ "c.conf", "service \"c\" {\n  image = \"i\"\n  port = 0\n}\n",
+		  "c.conf:3: port = 0" },
+		{ "c.conf", "service \"c\" {\n  image = \"i\"\n", "c.conf:1: what is opened" },
+		{ "c.conf", "name = \"x\"\n", "c.conf:1: no such option 'name'" },
+		{ "c.conf", "# nothing yet\n", "c.conf: holds 0 services: want one" },
+		{ "c.conf", "service \"c\" " SERVICE "service \"d\" " SERVICE, "holds 2 services" },
+		{ "c.conf", "service \"b\" " SERVICE, "c.conf: service \"b\" is in " },
+		{ "c.conf", "service \"chain\" " SERVICE, "c.conf: service \"chain\" is in " },
+		{ "c.conf", "service \"c\" { image = \"i\" port = 80 binds = {\"/e:/e\"} }\n",
+		  "c.conf: service \"c\": bind \"/e:/e\" is in no" },
+	};
+	char dir[] = "/tmp/baton-test-catalogue-XXXXXX";
+	char command[128];
+	struct conf *c = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	put(dir, "b.conf", "service \"b\" " SERVICE);
+	put(dir, "a.conf", "service \"first\" " SERVICE);
+	put(dir, "notes.txt", "what?");
+	put(dir, ".hidden.conf", "what?");
+	put(dir, "b.conf~", "what?");
+	assert_int_equal(load_with(dir, es_conf, &c, &err), 0);
+	assert_int_equal(c->services, 3);
+	assert_string_equal(conf_service_find(c, "first")->image, "i");
+	assert_non_null(strstr(conf_service_find(c, "b")->file, "/b.conf"));
+	conf_free(TAKE_PTR(c));
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		put(dir, wrong[i].name, wrong[i].text);
+		assert_int_equal(load_with(dir, es_conf, &c, &err), -EINVAL);
+		if (!strstr(err.text, wrong[i].words))
+			fail_msg("\"%s\" lacks \"%s\"", err.text, wrong[i].words);
+	}
+	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(load_with(dir, es_conf, &c, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "read the catalogue /tmp/"));
+}
+
 /* A good file with one piece replaced, and what the error must say */
 struct bad {
 	const char *base;
@@ -380,11 +449,11 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ap),      cmocka_unit_test(test_es),
-		cmocka_unit_test(test_mud),     cmocka_unit_test(test_places_and_radio),
-		cmocka_unit_test(test_bad),     cmocka_unit_test(test_rubbish),
-		cmocka_unit_test(test_no_file), cmocka_unit_test(test_options),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_ap),        cmocka_unit_test(test_es),
+		cmocka_unit_test(test_mud),       cmocka_unit_test(test_places_and_radio),
+		cmocka_unit_test(test_catalogue), cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_rubbish),   cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_options),   cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
