@@ -177,6 +177,9 @@ struct migration_controller {
 	void *closed_ctx;
 };
 
+/** migration_controller_close_step() - Release the controller if it closes and nothing of it is left running */
+void migration_controller_close_step(struct migration_controller *mc);
+
 /* The actions of the stages, see the table in migration_controller.c: 0, or negative error code. */
 
 /* The paper's way, see migration_paper.c. */

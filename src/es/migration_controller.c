@@ -21,7 +21,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "es/container_check.h"
 #include "es/docker_engine.h"
 #include "es/image_expiry.h"
 #include "es/layer_node.h"
@@ -116,8 +115,6 @@ struct note {
 	char event[32];
 	char text[ERR_TEXT_MAX];
 };
-
-static void close_step(struct migration_controller *mc);
 
 /* --- a migration's thread ---------------------------------------------------------------------- */
 
@@ -405,7 +402,7 @@ static void migration_ended(struct migration *m)
 		mc->ops->connection_failed(mc->ctx, m->from, reason);
 	migration_free(m);
 	if (mc->closing)
-		close_step(mc);
+		migration_controller_close_step(mc);
 }
 
 /* A thread's note, on the loop. */
@@ -727,8 +724,8 @@ static void queue_closed(void *ctx)
 		closed(closed_ctx);
 }
 
-/** close_step() - The queue goes last, when no thread can post to it any more */
-static void close_step(struct migration_controller *mc)
+/** migration_controller_close_step() - The queue goes last, when no thread can post to it any more */
+void migration_controller_close_step(struct migration_controller *mc)
 {
 	/* Once: a callback that closes us is followed by another call of this. */
 	if (mc->closing && mc->queue && !mc->polling && !mc->expiring && !mc->checks &&
@@ -741,7 +738,7 @@ static void listening_closed(uv_handle_t *handle)
 	struct migration_controller *mc = handle->data;
 
 	mc->polling = false;
-	close_step(mc);
+	migration_controller_close_step(mc);
 }
 
 static void expiry_closed(void *ctx)
@@ -749,7 +746,7 @@ static void expiry_closed(void *ctx)
 	struct migration_controller *mc = ctx;
 
 	mc->expiring = false;
-	close_step(mc);
+	migration_controller_close_step(mc);
 }
 
 void migration_controller_close(struct migration_controller *mc, void (*closed)(void *ctx),
@@ -766,83 +763,5 @@ void migration_controller_close(struct migration_controller *mc, void (*closed)(
 	if (mc->polling)
 		uv_close((uv_handle_t *)&mc->listening, listening_closed);
 	else
-		close_step(mc);
-}
-
-/* --- baton check ----------------------------------------------------------------------------------- */
-
-/** struct check - A container being looked at on a worker thread */
-struct check {
-	uv_work_t work;
-	struct migration_controller *mc;
-	char container[CONTAINER_ID_SIZE];
-	void (*done)(void *ctx, const char *json, const char *reason);
-	void *ctx;
-	char *json;
-	int result;
-	struct err err;
-};
-
-static void check_work(uv_work_t *work)
-{
-	struct check *check = container_of(work, struct check, work);
-	AUTO(docker_engine) struct docker_engine *engine = NULL;
-	json_t *inspect = NULL;
-	json_t *findings = NULL;
-	int r = docker_engine_new(&engine, check->mc->config.docker_socket, -1, &check->err);
-
-	if (r == 0)
-		r = docker_engine_inspect(engine, check->container, &inspect, &check->err);
-	if (r > 0)
-		r = err_set(&check->err, -ENOENT, "container %s", check->container);
-	if (r == 0)
-		r = container_check(&findings, engine, inspect, check->mc->config.shared,
-				    &check->err);
-	if (r == 0) {
-		json_t *report = json_pack("{s:s, s:b, s:O}", "container", check->container, "ok",
-					   json_array_size(findings) == 0, "findings", findings);
-
-		check->json = json_dumps(report, JSON_COMPACT);
-		json_decref(report);
-	}
-	json_decref(findings);
-	json_decref(inspect);
-	check->result = r;
-}
-
-static void check_done(uv_work_t *work, int status)
-{
-	struct check *check = container_of(work, struct check, work);
-	struct migration_controller *mc = check->mc;
-
-	mc->checks--;
-	if (!mc->closing)
-		check->done(check->ctx, check->json,
-			    status < 0 || check->result < 0 ? check->err.text : NULL);
-	free(check->json);
-	free(check);
-	if (mc->closing)
-		close_step(mc);
-}
-
-int migration_controller_check(struct migration_controller *mc, const char *container,
-			       void (*done)(void *ctx, const char *json, const char *reason),
-			       void *ctx, struct err *err)
-{
-	struct check *check = mc->closing ? NULL : calloc(1, sizeof(*check));
-	int r;
-
-	if (!check)
-		return err_set(err, -ENOMEM, "check a container");
-	check->mc = mc;
-	check->done = done;
-	check->ctx = ctx;
-	(void)snprintf(check->container, sizeof(check->container), "%s", container);
-	r = uv_queue_work(mc->loop, &check->work, check_work, check_done);
-	if (r < 0) {
-		free(check);
-		return err_set(err, r, "check a container");
-	}
-	mc->checks++;
-	return 0;
+		migration_controller_close_step(mc);
 }
