@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 #include "base/auto.h"
@@ -17,6 +19,7 @@
 
 #define FINDINGS_MAX     32
 #define CAP_SYS_RESOURCE 24
+#define TMPFS_LARGE      (4u << 20)
 
 void container_finding(json_t *findings, const char *remedy, const char *format, ...)
 {
@@ -108,6 +111,23 @@ static bool watches(pid_t pid, const char *fd, dev_t device)
 	return false;
 }
 
+/** harmless_device() - Whether a path below /dev can be open in a container that moves */
+static bool harmless_device(const char *path)
+{
+	static const char *const names[] = { "null",    "zero",    "full", "random",
+					     "urandom", "console", "fd",   "tty" };
+	const char *name = path + 5;
+
+	/* A tmpfs, and terminals, which are judged by themselves. */
+	if (!strncmp(name, "shm/", 4) || !strncmp(name, "pts/", 4) || !strncmp(name, "mqueue/", 7))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
 /** check_descriptors() - Look for what CRIU cannot dump among a process's open files */
 static void check_descriptors(json_t *findings, pid_t pid, const char *name)
 {
@@ -126,7 +146,11 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name)
 		if (n < 0)
 			continue;
 		link[n] = '\0';
-		if (!strcmp(link, "anon_inode:[io_uring]"))
+		if (!strncmp(link, "/dev/", 5) && !harmless_device(link))
+			container_finding(findings, "have it work without that device",
+					  "process %d (%s) has the device %s open", (int)pid, name,
+					  link);
+		else if (!strcmp(link, "anon_inode:[io_uring]"))
 			container_finding(
 				findings,
 				"switch io_uring off in it, or deny io_uring_setup by a seccomp "
@@ -161,22 +185,37 @@ static bool status_number(const char *pid, const char *key, int base, unsigned l
 	return false;
 }
 
-/** check_process() - Judge one process */
-static void check_process(json_t *findings, pid_t pid, bool may_set_limits)
+/** process_name() - What the kernel calls a process */
+static void process_name(char to[64], pid_t pid)
 {
-	char name[64] = "?";
 	char path[64];
-	char number[16];
-	unsigned long long uid = 0;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	auto_close int comm = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = comm < 0 ? 0 : read(comm, name, sizeof(name) - 1);
-	if (n > 0)
-		name[n - 1] = '\0';
+	ssize_t n = comm < 0 ? 0 : read(comm, to, 63);
+	(void)snprintf(to, 64, "%.*s", n > 0 ? (int)n - 1 : 1, n > 0 ? to : "?");
+}
+
+/** may_set_limits() - Whether CRIU can give processes of other users their limits back here */
+static bool may_set_limits(void)
+{
+	unsigned long long capabilities = ~0ULL;
+
+	(void)status_number("self", "CapEff:", 16, &capabilities);
+	return capabilities >> CAP_SYS_RESOURCE & 1;
+}
+
+/** check_process() - Judge one process */
+static void check_process(json_t *findings, pid_t pid, bool limits)
+{
+	char name[64];
+	char number[16];
+	unsigned long long uid = 0;
+
+	process_name(name, pid);
 	check_descriptors(findings, pid, name);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
-	if (!may_set_limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
+	if (!limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
 		container_finding(findings,
 				  "run the service as root in the container, or baton-es with "
 				  "CAP_SYS_RESOURCE",
@@ -202,7 +241,6 @@ static int check_own(json_t *findings, struct docker_engine *engine, const json_
 int container_check(json_t **findings, struct docker_engine *engine, const json_t *inspect,
 		    const char *const *shared, struct err *err)
 {
-	unsigned long long capabilities = ~0ULL;
 	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
 	int r;
 
@@ -223,13 +261,118 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
 		container_finding(list, "start or unpause it", "it is not running (%s)",
 				  json_text(inspect, "State", "Status", NULL));
-	(void)status_number("self", "CapEff:", 16, &capabilities);
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	for (size_t i = 0; i < count; i++)
-		check_process(list, pids[i], capabilities >> CAP_SYS_RESOURCE & 1);
+		check_process(list, pids[i], may_set_limits());
 	container_sqlite_check(list, pids, count);
 	*findings = list;
 	return 0;
+}
+
+/* --- what should be known ---------------------------------------------------------------------- */
+
+/** entered() - Whether a process came into the container from outside: its parent is no process there */
+static bool entered(const pid_t *pids, size_t count, pid_t pid, pid_t init)
+{
+	unsigned long long parent = 0;
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%d", (int)pid);
+	if (pid == init || !status_number(number, "PPid:", 10, &parent))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if ((unsigned long long)pids[i] == parent)
+			return false;
+	}
+	return true;
+}
+
+/** tmpfs_measure() - Bytes on the tmpfs mounts of a container that CRIU has to carry */
+static uint64_t tmpfs_measure(pid_t init)
+{
+	char path[PATH_MAX];
+	char at[PATH_MAX];
+	char type[64];
+	struct statvfs fs;
+	uint64_t bytes = 0;
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/mounts", (int)init);
+	auto_fclose FILE *mounts = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		if (sscanf(line, "%*s %4095s %63s", at, type) == 2 && !strcmp(type, "tmpfs") &&
+		    snprintf(path, sizeof(path), "/proc/%d/root%s", (int)init, at) <
+			    (int)sizeof(path) &&
+		    statvfs(path, &fs) == 0)
+			bytes += (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	}
+	return bytes;
+}
+
+int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
+{
+	pid_t init = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+
+	if (!pids)
+		return -ENOMEM;
+	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
+	for (size_t i = 0; i < count; i++) {
+		char name[64];
+
+		if (!entered(pids, count, pids[i], init))
+			continue;
+		process_name(name, pids[i]);
+		container_finding(notes, "have the service start what it needs",
+				  "process %d (%s) was started by docker exec and stays behind",
+				  (int)pids[i], name);
+	}
+	*tmpfs = count ? tmpfs_measure(init) : 0;
+	if (*tmpfs > TMPFS_LARGE)
+		container_finding(notes, "put what is large on a volume",
+				  "it stands still while its tmpfs mounts, %llu MB, are packed",
+				  (unsigned long long)*tmpfs >> 20);
+	return 0;
+}
+
+void container_check_image(json_t *findings, json_t *notes, const json_t *image,
+			   const char *machine)
+{
+	const char *architecture = json_text(image, "Architecture", NULL);
+	const char *user = json_text(image, "Config", "User", NULL);
+	const json_t *volumes = json_at(image, "Config", "Volumes", NULL);
+	const char *path;
+	json_t *value;
+
+	if (*architecture && strcmp(architecture, machine) != 0)
+		container_finding(findings, "use an image made for this machine",
+				  "it is for %s, and this host is %s", architecture, machine);
+	if (*user && strcmp(user, "0") != 0 && strcmp(user, "root") != 0 &&
+	    strncmp(user, "0:", 2) != 0 && strncmp(user, "root:", 5) != 0 && !may_set_limits())
+		container_finding(findings,
+				  "run the service as root in the container, or baton-es with "
+				  "CAP_SYS_RESOURCE",
+				  "it runs as user %s, and this host's root lacks "
+				  "CAP_SYS_RESOURCE, which CRIU then needs",
+				  user);
+	if (json_object_size(volumes) > CONTAINER_VOLUMES_MAX)
+		container_finding(findings, "put several into one",
+				  "it declares %zu volumes, and at most %d can move",
+				  json_object_size(volumes), CONTAINER_VOLUMES_MAX);
+	json_object_foreach((json_t *)(uintptr_t)volumes, path, value)
+	{
+		container_finding(notes, "none needed: each container gets its own, and it moves",
+				  "it declares a volume at %s", path);
+	}
+	if (!json_object_size(json_at(image, "Config", "ExposedPorts", NULL)))
+		container_finding(notes, "tell the service's port in the catalogue",
+				  "it says of no port that it listens there");
+	if (json_at(image, "Config", "Healthcheck", NULL) &&
+	    !json_is_null(json_at(image, "Config", "Healthcheck", NULL)))
+		container_finding(notes, "none needed",
+				  "its health check is not part of the service: one that runs at "
+				  "the cut stays behind");
 }
 
 int container_check_refusal(const json_t *findings, struct err *err)

@@ -48,6 +48,26 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 __attribute__((format(printf, 3, 4))) void container_finding(json_t *findings, const char *remedy,
 							     const char *format, ...);
 
+/**
+ * container_check_notes() - What does not keep a container from moving, but should be known
+ * @notes:	Array to which they are appended, as findings are
+ * @inspect:	What the engine says about it
+ * @tmpfs:	Set to the bytes on its tmpfs mounts
+ *
+ * Return: 0, or -ENOMEM
+ */
+int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs);
+
+/**
+ * container_check_image() - Could containers of an image be moved, as far as it tells?
+ * @findings:	Array to which obstacles are appended
+ * @notes:	and what should be known
+ * @image:	What the engine says about the image
+ * @machine:	Architecture of this host, as images call it
+ */
+void container_check_image(json_t *findings, json_t *notes, const json_t *image,
+			   const char *machine);
+
 /** container_check_refusal() - All findings in one line. Return: 0 if there are none, else -EPERM */
 int container_check_refusal(const json_t *findings, struct err *err);
 

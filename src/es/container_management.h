@@ -84,20 +84,20 @@ struct container_service {
 	const char *image;
 	const char *const *command;
 	const char *const *env;
-	uint16_t port;
-	const struct codec *codec;
-	struct codec_comparison comparison;
-	bool udp;
-	uint64_t memory_bytes;
-	uint32_t cpu_millis;
-	uint32_t pids;
 	const char *const *volumes;
 	const char *const *tmpfs;
 	const char *const *binds;
 	const char *const *publish;
+	const struct codec *codec;
+	uint64_t memory_bytes;
+	uint32_t cpu_millis;
+	uint32_t pids;
 	uint32_t start_ms;
 	enum container_sync sync;
 	enum migration_method method;
+	uint16_t port;
+	bool udp;
+	struct codec_comparison comparison;
 };
 
 /** struct container_found - One of our containers, as container_management_list() sees it */

@@ -14,7 +14,10 @@
 #include "es/migration_controller.h"
 #include "net/link.h"
 
-#define CONTAINER_NAME_MAX 128
+#define CHECK          "check "
+#define FITS           "fits "
+#define CHECK_TEXT_MAX 320
+#define LINK_MAX       1000000000000
 
 /* a check under way; the link's data points to it, and it is told when the link goes */
 struct check {
@@ -123,7 +126,7 @@ static void on_checked(void *ctx, const char *json, const char *reason)
 }
 
 static void start_check(const struct es_inquiry *q, struct link *l, uint64_t session,
-			const char *container)
+			const char *name, const struct migration_link *over)
 {
 	struct err err = { .text = "out of memory" };
 
@@ -135,7 +138,7 @@ static void start_check(const struct es_inquiry *q, struct link *l, uint64_t ses
 	if (c) {
 		*c = (struct check){ l, session };
 		link_set_data(l, c);
-		if (migration_controller_check(q->migrations, container, on_checked, c, &err) == 0)
+		if (migration_controller_check(q->migrations, name, over, on_checked, c, &err) == 0)
 			return;
 		link_set_data(l, NULL);
 		free(c);
@@ -156,23 +159,55 @@ static bool asks_for(const struct wire_text *t, const char *what)
 	return t->len == strlen(what) && memcmp(t->bytes, what, t->len) == 0;
 }
 
+/* "check NAME [RATE RTT_US]" */
+static void check_asked(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
+{
+	char text[CHECK_TEXT_MAX];
+	char name[MIGRATION_CHECK_NAME_SIZE] = "";
+	struct migration_link over = { .rate = 0 };
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)m->text.len, (const char *)m->text.bytes);
+	if (m->text.len >= sizeof(text) ||
+	    sscanf(text, "check %255s %" SCNu64 " %" SCNu64, name, &over.rate, &over.rtt_us) < 1 ||
+	    over.rate > LINK_MAX || over.rtt_us > LINK_MAX)
+		reply(l, m->session, WIRE_E_PROTOCOL, "check: want NAME, or NAME RATE RTT_US");
+	else
+		start_check(q, l, m->session, name, &over);
+}
+
+/* "fits JSON": what another edge server says about its host */
+static void fits_asked(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
+{
+	size_t skip = strlen(FITS);
+	char *answer = NULL;
+	struct err err = { 0 };
+
+	if (migration_controller_fits(q->migrations, (const char *)m->text.bytes + skip,
+				      m->text.len - skip, &answer, &err) < 0)
+		reply(l, m->session, WIRE_E_PROTOCOL, err.text);
+	else
+		reply(l, m->session, WIRE_OK, answer);
+	free(answer);
+}
+
+static bool begins(const struct wire_message *m, const char *with)
+{
+	return m->text.len > strlen(with) && memcmp(m->text.bytes, with, strlen(with)) == 0;
+}
+
 void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
 {
-	static const char check[] = "check ";
-	size_t skip = sizeof(check) - 1;
-	char container[CONTAINER_NAME_MAX];
-
 	if (asks_for(&m->text, "status")) {
 		reply_json(l, m->session, status(q));
 	} else if (asks_for(&m->text, "sessions")) {
 		reply_json(l, m->session, sessions(q));
-	} else if (m->text.len > skip && m->text.len - skip < sizeof(container) &&
-		   memcmp(m->text.bytes, check, skip) == 0) {
-		(void)snprintf(container, sizeof(container), "%.*s", (int)(m->text.len - skip),
-			       (const char *)m->text.bytes + skip);
-		start_check(q, l, m->session, container);
+	} else if (begins(m, CHECK)) {
+		check_asked(q, l, m);
+	} else if (begins(m, FITS)) {
+		fits_asked(q, l, m);
 	} else {
 		reply(l, m->session, WIRE_E_PROTOCOL,
-		      "an edge server knows \"status\", \"sessions\" and \"check CONTAINER\"");
+		      "an edge server knows \"status\", \"sessions\", \"check NAME\" and \"fits "
+		      "HOST\"");
 	}
 }

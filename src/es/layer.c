@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <search.h>
 #include <string.h>
 #include <time.h>
@@ -59,6 +60,14 @@ struct layer_staging {
 	int cancel_fd;
 	struct layer_stats *stats;
 };
+
+/** bytes_of() - Bytes of a regular file, holes not counted */
+static uint64_t bytes_of(const struct stat *st)
+{
+	uint64_t blocks = (uint64_t)st->st_blocks * 512;
+
+	return blocks < (uint64_t)st->st_size ? blocks : (uint64_t)st->st_size;
+}
 
 static int record_compare(const void *a, const void *b)
 {
@@ -153,6 +162,24 @@ struct layer_staging *layer_staging_free(struct layer_staging *ls)
 int layer_staging_fd(const struct layer_staging *ls)
 {
 	return ls->stage;
+}
+
+uint64_t layer_measure(const char *path)
+{
+	char *const paths[] = { (char *)(uintptr_t)path, NULL };
+	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+	uint64_t bytes = 0;
+	const FTSENT *entry;
+
+	while (tree && (entry = fts_read(tree))) {
+		const struct stat *st = entry->fts_statp;
+
+		if (entry->fts_info == FTS_F && S_ISREG(st->st_mode))
+			bytes += bytes_of(st);
+	}
+	if (tree)
+		(void)fts_close(tree);
+	return bytes;
 }
 
 void layer_staging_dirty(struct layer_staging *ls, const char *path)
@@ -312,9 +339,7 @@ static int file_update(struct layer_staging *ls, int from_dir, int to_dir, const
 		ls->stats->copied_files++;
 	}
 	if (!first && S_ISREG(st->st_mode))
-		ls->stats->bytes += (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size
-					    ? (uint64_t)st->st_blocks * 512
-					    : (uint64_t)st->st_size;
+		ls->stats->bytes += bytes_of(st);
 	return r;
 }
 

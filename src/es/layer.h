@@ -46,6 +46,9 @@ struct layer_stats {
 int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
 		      const char *at, uint64_t max_bytes, struct err *err);
 
+/** layer_measure() - Bytes of the regular files below a directory, holes not counted; 0 if it cannot be read */
+uint64_t layer_measure(const char *path);
+
 /** layer_staging_free() - Remove the copy. @ls may be NULL. Return: NULL, always */
 struct layer_staging *layer_staging_free(struct layer_staging *ls);
 

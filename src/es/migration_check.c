@@ -1,52 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Migration check - what `baton check` says about a container: on a worker thread, for it asks the engine
+ * Migration check - what `baton check` says about a container or an image
+ *
+ * On a worker thread, for it asks the engine and measures files. What it finds of a container is what
+ * source_look() finds before a migration: the same function looks.
  */
 
 #include <string.h>
 
+#include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/docker_engine.h"
 #include "es/migration.h"
+#include "es/migration_plan.h"
+#include "es/migration_predict.h"
 
-/** struct check - A container being looked at on a worker thread */
+#define RATE_USUAL 10000000
+
+/** struct check - A container or image being looked at on a worker thread */
 struct check {
 	uv_work_t work;
 	struct migration_controller *mc;
-	char container[CONTAINER_ID_SIZE];
+	char name[MIGRATION_CHECK_NAME_SIZE];
 	void (*done)(void *ctx, const char *json, const char *reason);
 	void *ctx;
 	char *json;
 	int result;
 	struct err err;
+
+	struct docker_engine *engine;
+	json_t *inspect; /* of the container, NULL if it is an image */
+	json_t *image;
+	json_t *findings;
+	json_t *notes;
+	uint64_t layer;
+	uint64_t volumes;
+	struct migration_sizes sizes;
 };
+
+/** look() - Find what it is */
+static int look(struct check *check)
+{
+	struct err *err = &check->err;
+	int r = docker_engine_new(&check->engine, check->mc->config.docker_socket, -1, err);
+
+	if (r == 0)
+		r = docker_engine_inspect(check->engine, check->name, &check->inspect, err);
+	if (r < 0)
+		return r;
+	r = docker_engine_image(check->engine,
+				check->inspect ? json_text(check->inspect, "Image", NULL)
+					       : check->name,
+				&check->image, err);
+	return r > 0 ? err_set(err, -ENOENT, "container or image %s", check->name) : r;
+}
+
+/** container_measure() - What of a container would have to go */
+static int container_measure(struct check *check)
+{
+	struct migration_trees trees = { .count = 0 };
+	pid_t pid = (pid_t)json_integer_value(json_at(check->inspect, "State", "Pid", NULL));
+	uint64_t memory = cgroup_memory(pid);
+	uint64_t tmpfs = check->sizes.tmpfs;
+	int r = migration_trees_find(&trees, check->inspect, &check->err);
+
+	for (size_t i = 0; r == 0 && i < trees.count; i++)
+		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
+	migration_trees_deinit(&trees);
+	/* What is on a tmpfs counts as memory of the group. */
+	check->sizes.memory = memory > tmpfs ? memory - tmpfs : 0;
+	check->sizes.files = check->layer + check->volumes;
+	return r;
+}
+
+/** engine_check() - Judge the engine. Return: 0 with its version, a new reference; or negative */
+static int engine_check(struct check *check, json_t **version)
+{
+	json_t *info = NULL;
+	int r = docker_engine_info(check->engine, &info, &check->err);
+
+	if (r < 0)
+		return r;
+	*version = json_string(json_text(info, "ServerVersion", NULL));
+	if (strcmp(json_text(info, "Driver", NULL), "overlay2") != 0)
+		container_finding(check->findings,
+				  "have the engine keep images with overlay2 (\"storage-driver\")",
+				  "the engine keeps images with %s",
+				  json_text(info, "Driver", NULL));
+	json_decref(info);
+	return 0;
+}
+
+/** report_make() - Put all that was found together */
+static int report_make(struct check *check)
+{
+	const struct migration_sizes *s = &check->sizes;
+	json_t *docker = NULL;
+	json_t *host = json_deep_copy(check->mc->host);
+	int r = engine_check(check, &docker);
+	json_error_t why;
+
+	if (r < 0) {
+		json_decref(host);
+		return r;
+	}
+	(void)json_object_set_new(host, "docker", docker);
+	(void)json_object_set_new(host, "image",
+				  json_string(json_text(check->image, "Architecture", NULL)));
+	json_t *report = json_pack_ex(
+		&why, 0,
+		"{s:s, s:s, s:b, s:O, s:O, s:o, s:{s:I, s:I, s:I, s:I, s:I}, "
+		"s:{s:I, s:I, s:I, s:I, s:I}}",
+		"name", check->name, "kind", check->inspect ? "container" : "image", "ok",
+		json_array_size(check->findings) == 0, "findings", check->findings, "notes",
+		check->notes, "host", host, "bytes", "memory", (json_int_t)s->memory, "tmpfs",
+		(json_int_t)s->tmpfs, "layer", (json_int_t)check->layer, "volumes",
+		(json_int_t)check->volumes, "image", (json_int_t)s->image, "predicted", "rate",
+		(json_int_t)s->rate, "rtt_us", (json_int_t)s->rtt_us, "freeze_us",
+		(json_int_t)migration_predict_freeze(s), "total_us",
+		(json_int_t)migration_predict_total(s, false), "total_with_image_us",
+		(json_int_t)migration_predict_total(s, true));
+	check->json = report ? json_dumps(report, JSON_COMPACT) : NULL;
+	json_decref(report);
+	return check->json ? 0 : err_set(&check->err, -ENOMEM, "check %s", check->name);
+}
+
+/** container_look() - Judge a container, and measure it */
+static int container_look(struct check *check)
+{
+	int r = container_check(&check->findings, check->engine, check->inspect,
+				check->mc->config.shared, &check->err);
+
+	if (r == 0 && container_check_notes(check->notes, check->inspect, &check->sizes.tmpfs) < 0)
+		r = err_set(&check->err, -ENOMEM, "check %s", check->name);
+	return r < 0 ? r : container_measure(check);
+}
 
 static void check_work(uv_work_t *work)
 {
 	struct check *check = container_of(work, struct check, work);
-	AUTO(docker_engine) struct docker_engine *engine = NULL;
-	json_t *inspect = NULL;
-	json_t *findings = NULL;
-	int r = docker_engine_new(&engine, check->mc->config.docker_socket, -1, &check->err);
+	const char *machine = json_text(check->mc->host, "architecture", NULL);
+	int r = look(check);
 
-	if (r == 0)
-		r = docker_engine_inspect(engine, check->container, &inspect, &check->err);
-	if (r > 0)
-		r = err_set(&check->err, -ENOENT, "container %s", check->container);
-	if (r == 0)
-		r = container_check(&findings, engine, inspect, check->mc->config.shared,
-				    &check->err);
+	check->notes = json_array();
 	if (r == 0) {
-		json_t *report = json_pack("{s:s, s:b, s:O}", "container", check->container, "ok",
-					   json_array_size(findings) == 0, "findings", findings);
-
-		check->json = json_dumps(report, JSON_COMPACT);
-		json_decref(report);
+		check->sizes.image =
+			(uint64_t)json_integer_value(json_object_get(check->image, "Size"));
+		check->findings = check->inspect ? NULL : json_array();
+		if (check->inspect)
+			r = container_look(check);
+		else
+			container_check_image(check->findings, check->notes, check->image,
+					      migration_image_architecture(machine));
 	}
-	json_decref(findings);
-	json_decref(inspect);
+	if (r == 0)
+		r = report_make(check);
 	check->result = r;
+	json_decref(check->findings);
+	json_decref(check->notes);
+	json_decref(check->inspect);
+	json_decref(check->image);
+	check->engine = docker_engine_free(check->engine);
 }
 
 static void check_done(uv_work_t *work, int status)
@@ -64,7 +179,8 @@ static void check_done(uv_work_t *work, int status)
 		migration_controller_close_step(mc);
 }
 
-int migration_controller_check(struct migration_controller *mc, const char *container,
+int migration_controller_check(struct migration_controller *mc, const char *name,
+			       const struct migration_link *link,
 			       void (*done)(void *ctx, const char *json, const char *reason),
 			       void *ctx, struct err *err)
 {
@@ -72,16 +188,40 @@ int migration_controller_check(struct migration_controller *mc, const char *cont
 	int r;
 
 	if (!check)
-		return err_set(err, -ENOMEM, "check a container");
+		return err_set(err, -ENOMEM, "check %s", name);
 	check->mc = mc;
 	check->done = done;
 	check->ctx = ctx;
-	(void)snprintf(check->container, sizeof(check->container), "%s", container);
+	check->sizes.rate = link->rate ? link->rate : RATE_USUAL;
+	check->sizes.rtt_us = link->rtt_us;
+	(void)snprintf(check->name, sizeof(check->name), "%s", name);
 	r = uv_queue_work(mc->loop, &check->work, check_work, check_done);
 	if (r < 0) {
 		free(check);
-		return err_set(err, r, "check a container");
+		return err_set(err, r, "check %s", name);
 	}
 	mc->checks++;
 	return 0;
+}
+
+int migration_controller_fits(struct migration_controller *mc, const char *host, size_t len,
+			      char **ret, struct err *err)
+{
+	json_t *theirs = json_loadb(host, len, JSON_REJECT_DUPLICATES, NULL);
+	struct err why = { 0 };
+
+	if (!json_is_object(theirs)) {
+		json_decref(theirs);
+		return err_set(err, -EINVAL, "this describes no host");
+	}
+	json_t *plan = json_pack("{s:o, s:{s:s}}", "host", theirs, "image", "architecture",
+				 json_text(theirs, "image", NULL));
+	json_t *findings = json_array();
+	if (migration_plan_fits_host(plan, mc->host, &why) < 0)
+		container_finding(findings, "have both edge servers alike in this", "%s", why.text);
+	json_decref(plan);
+	json_t *answer = json_pack("{s:o}", "findings", findings);
+	*ret = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	json_decref(answer);
+	return *ret ? 0 : err_set(err, -ENOMEM, "compare hosts");
 }

@@ -54,7 +54,8 @@ struct err;
 struct tls_context; /* net/tls.h */
 struct migration_controller;
 
-#define MIGRATION_ADDRESS_SIZE 128
+#define MIGRATION_ADDRESS_SIZE    128
+#define MIGRATION_CHECK_NAME_SIZE 256 /* of a container or an image, with its NUL */
 
 /** enum migration_profile - Which way migrations go; both edge servers must have the same */
 enum migration_profile {
@@ -279,18 +280,46 @@ void migration_controller_accept(struct migration_controller *mc, uint64_t trans
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
 				 const char *reason);
 
+/** struct migration_link - A link over which a container might go; all zero: one of 10 MB/s, no delay */
+struct migration_link {
+	uint64_t rate;   /* bytes per second */
+	uint64_t rtt_us; /* round-trip time */
+};
+
 /**
- * migration_controller_check() - Whether CRIU could dump a container, as JSON for `baton check`
+ * migration_controller_check() - Could a container be moved, or those of an image? For `baton check`
  * @mc:		Controller
- * @container:	Id or name
- * @done:	Called on the loop; @json is borrowed for the call:
- *		{"container": ..., "ok": bool, "findings": [{"what": ..., "remedy": ...}]}, or NULL
- *		with @reason set if the container could not be looked at
+ * @name:	Id or name of a container, or of an image if there is no such container
+ * @link:	for the prediction
+ * @done:	Called on the loop; @json is borrowed for the call, or NULL with @reason set if it
+ *		could not be looked at:
+ *
+ *     { "name": ..., "kind": "container" or "image", "ok": bool,
+ *       "findings": [{ "what": ..., "remedy": ... }],    what keeps it from moving
+ *       "notes": [{ "what": ..., "remedy": ... }],       what should be known
+ *       "host": { as in the plan, and "docker", "architecture" of the image as "image" },
+ *       "bytes": { "memory", "tmpfs", "layer", "volumes", "image" },
+ *       "predicted": { "rate", "rtt_us", "freeze_us", "total_us", "total_with_image_us" } }
+ *
  * @ctx:	Handed to @done
  * @err:	Filled in on failure, when @done will not be called
  *
  * Return: 0, or negative error code
  */
-int migration_controller_check(struct migration_controller *mc, const char *container,
+int migration_controller_check(struct migration_controller *mc, const char *name,
+			       const struct migration_link *link,
 			       void (*done)(void *ctx, const char *json, const char *reason),
 			       void *ctx, struct err *err);
+
+/**
+ * migration_controller_fits() - Could what runs on another host go on here?
+ * @mc:		Controller
+ * @host:	"host" of what migration_controller_check() says there, JSON text
+ * @len:	Its length
+ * @ret:	Set on success only, to be freed: {"findings": [...]}, empty if it could
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_controller_fits(struct migration_controller *mc, const char *host, size_t len,
+			      char **ret, struct err *err);

@@ -256,8 +256,7 @@ static bool word_missing(const char *list, const char *in, char to[64])
 	return false;
 }
 
-/** image_architecture() - How images call the architecture of a machine */
-static const char *image_architecture(const char *machine)
+const char *migration_image_architecture(const char *machine)
 {
 	static const char *const names[][2] = { { "x86_64", "amd64" }, { "aarch64", "arm64" } };
 
@@ -284,8 +283,9 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 		return refuse("the architecture", json_text(theirs, "architecture", NULL), machine,
 			      err);
 	/* Emulated elsewhere, its processes would not be those that were frozen. Imported ones tell none. */
-	if (*image && strcmp(image, image_architecture(machine)) != 0)
-		return refuse("the image's architecture", image, image_architecture(machine), err);
+	if (*image && strcmp(image, migration_image_architecture(machine)) != 0)
+		return refuse("the image's architecture", image,
+			      migration_image_architecture(machine), err);
 	/* An older kernel may lack what the processes use; an older CRIU cannot read the images. */
 	if (version_number(kernel) > version_number(our_kernel))
 		return refuse("the kernel", kernel, our_kernel, err);

@@ -74,6 +74,9 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 /** migration_plan_fits_host() - Could this host restore it? Return: 0, or -EPERM with the reason */
 int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err *err);
 
+/** migration_image_architecture() - How images call the architecture of a machine, "x86_64" ... */
+const char *migration_image_architecture(const char *machine);
+
 /** migration_plan_fits_image() - Has an image the same layers? Return: 0, or -EPERM with the reason */
 int migration_plan_fits_image(const json_t *plan, const json_t *image, struct err *err);
 

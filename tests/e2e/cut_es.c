@@ -220,7 +220,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	printf("ready\n");
-	if (check && migration_controller_check(s.mc, argv[3], checked, &s, &err) < 0)
+	const struct migration_link link = { .rate = 10000000 };
+	if (check && migration_controller_check(s.mc, argv[3], &link, checked, &s, &err) < 0)
 		printf("error %s\n", err.text);
 	if (s.source) {
 		char pid[16];
