@@ -47,5 +47,8 @@ int command_options(int argc, char **argv, const char *const *names,
 		    int (*flag)(void *ctx, const char *name, const char *value, struct err *err),
 		    void *ctx, struct err *err);
 
+/** command_print_safe() - Print what a node says: it may say what it likes, and a terminal must not obey it */
+void command_print_safe(const char *text);
+
 /** command_no_more() - Complain if arguments are left. Return: 0, or -EINVAL */
 int command_no_more(int argc, char **argv, int at, struct err *err);

@@ -78,6 +78,12 @@ int command_options(int argc, char **argv, const char *const *names,
 	return optind;
 }
 
+void command_print_safe(const char *text)
+{
+	for (; *text; text++)
+		(void)putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
 int command_no_more(int argc, char **argv, int at, struct err *err)
 {
 	if (at >= argc)

@@ -91,3 +91,15 @@ int nodes_connect(const struct nodes *n, const struct node *node, struct inquiry
 {
 	return inquiry_open(ret, n->tls, node->name, node->role, node->address, err);
 }
+
+int nodes_ask(const struct nodes *n, const struct node *node, const char *text, json_t **ret,
+	      struct err *err)
+{
+	struct inquiry *opened = NULL;
+	int r = nodes_connect(n, node, &opened, err);
+
+	if (r < 0)
+		return r;
+	AUTO(inquiry) struct inquiry *q = opened;
+	return inquiry_ask(q, text, ret, err);
+}

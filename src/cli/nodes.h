@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include "base/auto.h"
 #include "wire/message.h"
 
@@ -52,3 +54,7 @@ const struct node *nodes_logrepo(const struct nodes *n);
 /** nodes_connect() - Connect to one. Return: as inquiry_open() */
 int nodes_connect(const struct nodes *n, const struct node *node, struct inquiry **ret,
 		  struct err *err);
+
+/** nodes_ask() - Connect, ask once, disconnect; otherwise as inquiry_ask() */
+int nodes_ask(const struct nodes *n, const struct node *node, const char *text, json_t **ret,
+	      struct err *err);

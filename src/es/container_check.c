@@ -193,7 +193,10 @@ static void process_name(char to[64], pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	auto_close int comm = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = comm < 0 ? 0 : read(comm, to, 63);
-	(void)snprintf(to, 64, "%.*s", n > 0 ? (int)n - 1 : 1, n > 0 ? to : "?");
+	if (n > 1)
+		to[n - 1] = '\0'; /* the newline */
+	else
+		(void)snprintf(to, 64, "?");
 }
 
 /** may_set_limits() - Whether CRIU can give processes of other users their limits back here */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input of every sort: one clear line, nothing half-done, and the service of others goes on"""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,7 @@ ROLES = {"USER": 1, "AP-2": 2, "EdgeServer-2": 3, "operator": 5}  # enum wire_ro
 # Who may connect to which port; each of them misbehaves after its HELLO.
 PORTS = (("AP-1", 7100, "operator"), ("AP-1", 7101, "USER"), ("EdgeServer-1", 7200, "operator"),
          ("LogRepo", 7300, "USER"))
+FACT = r"[\w:/.-]+: (note|host|size|time): "  # what `baton check` says beside its verdict
 ADDRESS = {"AP-1": "10.77.0.1", "EdgeServer-1": "10.77.0.1", "LogRepo": "10.77.0.101"}
 
 RING = """
@@ -176,7 +178,7 @@ class BadConfiguration(bed.BedTest):
                 ("tty", ["-t"], None, "has a terminal.*start it without -t"),
                 ("socket", ["-v", "/run/docker.sock:/run/docker.sock"], None, "docker.sock"),
                 ("bind", ["-v", "/tmp:/mnt"], None,
-                 "mounts /tmp at /mnt, which does not move.*keep the files in the container"),
+                 "mounts /tmp at /mnt, which does not move.*keep the files in a volume"),
                 ("io_uring", ["--security-opt", "seccomp=unconfined"],
                  ["python3", "-c", RING], "python3.* uses io_uring.*switch io_uring off"),
                 ("other-user", [], ["-u", "1000", "sleep", "3600"],
@@ -191,10 +193,45 @@ class BadConfiguration(bed.BedTest):
                 if process:
                     self.start_in(name, process)
                 said = self.lab.baton("check", name, "--node", "EdgeServer-1", check=False)
+                verdict = [line for line in said.splitlines() if not re.match(FACT, line)]
+                self.assertEqual(len(verdict), 1, said)
                 if words:
-                    self.assertRegex(said, words)
-                    self.assertEqual(len(said.splitlines()), 1, said)
+                    self.assertRegex(verdict[0], words)
                 else:
-                    self.assertEqual(said, "good: can be moved\n")
+                    self.assertEqual(verdict[0], "good: can be moved")
         self.assertFalse(re.search("can be moved", self.lab.baton(
             "check", "no-such", "--node", "EdgeServer-1", check=False)))
+
+    def test_check_tells_more(self):
+        """Versions, sizes, time, what docker exec has started; of an image, too; and the other host"""
+        ask = ("--node", "EdgeServer-1", "--to", "EdgeServer-2", "--rate-mb-s", "10", "--rtt-ms", "200",
+               "--json")
+        self.lab.docker("pc1", "run", "-d", "--runtime", "baton", "--name", "large", "-v", "/data",
+                        "--tmpfs", "/t", "baton/offload:small")
+        self.addCleanup(self.lab.docker, "pc1", "rm", "-fv", "large", check=False)
+        self.lab.docker("pc1", "exec", "-d", "large", "sleep", "3600")
+        self.lab.docker("pc1", "exec", "large", "sh", "-c",
+                        "head -c 10M /dev/urandom >/t/x; head -c 5M /dev/urandom >/data/x; "
+                        "head -c 3M /dev/urandom >/x")
+        self.wait(lambda: "sleep" in self.lab.docker("pc1", "top", "large"), "sleep")
+        said = json.loads(self.lab.baton("check", "large", *ask))
+        self.assertTrue(said["ok"], said)
+        self.assertEqual(said["kind"], "container")
+        sizes = said["bytes"]
+        self.assertGreaterEqual(sizes["tmpfs"], 10 << 20)
+        self.assertGreaterEqual(sizes["volumes"], 5 << 20)
+        self.assertGreaterEqual(sizes["layer"], 3 << 20)
+        self.assertGreater(sizes["image"], 50e6)
+        self.assertGreater(sizes["memory"], 1e6)
+        notes = " ".join(note["what"] for note in said["notes"])
+        self.assertRegex(notes, r"process \d+ \(sleep\) was started by docker exec")
+        self.assertRegex(notes, r"its tmpfs mounts, 1\d MB, are packed")
+        for key in ("kernel", "criu", "runc", "docker"):
+            self.assertRegex(said["host"][key], r"^\d+\.\d+")
+        time = said["predicted"]
+        self.assertEqual((time["rate"], time["rtt_us"]), (10000000, 200000))
+        self.assertGreater(time["total_with_image_us"], time["total_us"] + 1000000)
+        self.assertGreater(time["freeze_us"], 400000)
+        image = json.loads(self.lab.baton("check", "baton/offload:small", *ask))
+        self.assertEqual((image["kind"], image["ok"], image["findings"]), ("image", True, []))
+        self.assertEqual(image["bytes"]["image"], sizes["image"])

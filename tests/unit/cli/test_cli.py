@@ -124,7 +124,7 @@ class Cli(unittest.TestCase):
         self.fails("want 90s", "events", "--since", "yesterday")
         self.fails('session "xyz" is no number', "events", "--session", "xyz")
         self.fails("knows no node", "status", "--node", "X")
-        self.fails("which container?", "check")
+        self.fails("which container, or image?", "check")
         self.fails("--node NAME", "check", "abc")
         self.fails("knows no edge server", "check", "abc", "--node", "LogRepo")
         self.fails("--force replaces it", "pki", "init", "--dir", self.pki)
