@@ -163,14 +163,26 @@ int cgroup_freeze(const struct cgroup_freezer *f, int timeout_ms, struct err *er
 
 uint64_t cgroup_memory(pid_t pid)
 {
+	/* What files have cached is not among it: it does not go. */
+	static const char *const wanted[][2] = { { "total_rss", "total_shmem" },
+						 { "anon", "shmem" } };
 	char group[PATH_MAX];
 	char file[PATH_MAX + 32];
-	char text[64];
+	char key[64];
+	unsigned long long value;
+	uint64_t bytes = 0;
+	size_t size = 0;
 	bool v2;
 
 	if (group_find(group, pid, "memory", &v2) < 0)
 		return 0;
-	(void)snprintf(file, sizeof(file), "%s/%s", group,
-		       v2 ? "memory.current" : "memory.usage_in_bytes");
-	return file_read(file, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+	(void)snprintf(file, sizeof(file), "%s/memory.stat", group);
+	auto_fclose FILE *stat = fopen(file, "re");
+	auto_free char *line = NULL;
+	while (stat && getline(&line, &size, stat) > 0) {
+		if (sscanf(line, "%63s %llu", key, &value) == 2 &&
+		    (!strcmp(key, wanted[v2][0]) || !strcmp(key, wanted[v2][1])))
+			bytes += value;
+	}
+	return bytes;
 }

@@ -51,5 +51,5 @@ int cgroup_thaw(const struct cgroup_freezer *f, struct err *err);
 /** cgroup_frozen() - Whether they are frozen, all of them */
 bool cgroup_frozen(const struct cgroup_freezer *f);
 
-/** cgroup_memory() - Bytes of memory the group of a process uses; 0 if that cannot be told */
+/** cgroup_memory() - Bytes of memory of a process's group, files on tmpfs among them; 0 if that cannot be told */
 uint64_t cgroup_memory(pid_t pid);

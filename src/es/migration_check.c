@@ -68,7 +68,7 @@ static int container_measure(struct check *check)
 	for (size_t i = 0; r == 0 && i < trees.count; i++)
 		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
 	migration_trees_deinit(&trees);
-	/* What is on a tmpfs counts as memory of the group. */
+	/* What is on a tmpfs is in there, too. */
 	check->sizes.memory = memory > tmpfs ? memory - tmpfs : 0;
 	check->sizes.files = check->layer + check->volumes;
 	return r;
