@@ -22,21 +22,22 @@ class BelongingsLab(Lab):
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def offer(self, i, name, image=None):
+    def offer(self, i, name, more=""):
         """Write a service's file: one that has one of everything"""
         program = json.dumps((ROOT / "tests/e2e/belongings.py").read_text())
         (self.catalogue(i) / f"{name}.conf").write_text(
             f'service "{name}" {{\n'
-            f'    image = "{image or self.image}"  port = 7000  codec = "frame"  compare = "none"\n'
+            f'    image = "{self.image}"  port = 7000  codec = "frame"  compare = "none"\n'
             f'    command = {{ "python3", "-c", {program} }}\n'
             '    volumes = { "data:/volume", "more:/more" }\n'
             '    tmpfs = { "/tmpfs:size=16m,mode=0711" }\n'
             f'    binds = {{ "{SHARED}/maps:/maps:ro" }}\n'
             f'    publish = {{ "{PORT}:7000" }}\n'
-            '    memory_mb = 300  cpu_millis = 900  pids = 77\n}\n')
+            f'    memory_mb = 300  cpu_millis = 900  pids = 77  {more}\n}}\n')
 
     def _es_conf(self, i):
         self.offer(i, "belongings")
+        self.offer(i, "held", 'sync = "hold"')
         subprocess.run([ROOT / "lab/lab", "exec-engine", f"pc{i}", "sh", "-c",
                         f"mkdir -p {SHARED}/maps && echo pc{i} >{SHARED}/maps/where"],
                        env=self.env, check=True)
@@ -97,7 +98,14 @@ class Belongings(bed.BedTest):
 
     def test_all_of_it_moves(self):
         """R1, R2: volumes, tmpfs, a shared directory, limits and a published port"""
-        device = self.device()
+        self.there_and_back("belongings")
+
+    def test_all_of_it_moves_held(self):
+        """The same while requests are held (R6)"""
+        self.there_and_back("held")
+
+    def there_and_back(self, service):
+        device = self.device(service)
         self.check(device)
         self.assertEqual(len(self.volumes("pc1")), 2)
         for number, (there, here, host, old) in enumerate(
@@ -155,7 +163,7 @@ class Belongings(bed.BedTest):
         bad.unlink()
         (files / "belongings.conf").unlink()
         # The port that both publish is free once the first one has moved.
-        self.reload("catalogue read again: 2 services are offered")
+        self.reload("catalogue read again: 3 services are offered")
         self.check(device)
         self.refused("belongings")
         device.tell("move", "AP-2")
@@ -170,5 +178,5 @@ class Belongings(bed.BedTest):
         another.end()
         (files / "new.conf").unlink()
         self.lab.offer(1, "belongings")
-        self.reload("catalogue read again: 2 services are offered")
+        self.reload("catalogue read again: 3 services are offered")
         self.assert_nothing_left()
