@@ -22,12 +22,14 @@
  * @path:	relative to the layer's root
  * @st:		of the original when it was copied
  * @dirty:	copy again at the next update, whatever it looks like
+ * @named:	and at all of them up to the next frozen one, see layer_staging_dirty()
  * @pass:	update that saw it last
  */
 struct record {
 	char *path;
 	struct stat st;
 	bool dirty;
+	bool named;
 	uint64_t pass;
 };
 
@@ -191,7 +193,7 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path)
 	struct record key = { .path = (char *)(uintptr_t)(path + len + 1) };
 	struct record **found = tfind(&key, &ls->records, record_compare);
 	if (found)
-		(*found)->dirty = true;
+		(*found)->dirty = (*found)->named = true;
 }
 
 void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid)
@@ -412,7 +414,8 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 		return r;
 	record->st = st;
 	/* Between two updates that are both frozen nothing can change at all. */
-	record->dirty = !ls->frozen && may_change_unseen(ls, &st);
+	record->named = !ls->frozen && record->named;
+	record->dirty = !ls->frozen && (record->named || may_change_unseen(ls, &st));
 	record->pass = ls->pass;
 	ls->stats->files++;
 	if (ls->stats->bytes > ls->max_bytes || ls->stats->files > FILES_MAX)

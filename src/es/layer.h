@@ -69,7 +69,13 @@ AUTO_DEFINE(layer_staging)
 int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 			 struct layer_stats *stats, struct err *err);
 
-/** layer_staging_dirty() - Have a file (absolute path in the container) copied again next time */
+/**
+ * layer_staging_dirty() - Have a file of the copy copied again, whatever it looks like
+ * @ls:		Copy
+ * @path:	Absolute path in the container
+ *
+ * By all updates up to the next frozen one.
+ */
 void layer_staging_dirty(struct layer_staging *ls, const char *path);
 
 /**
@@ -77,7 +83,8 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path);
  * @ls:		Copy
  * @pid:	Process of the container
  *
- * Call it for all of them before each update but the last. A process that is gone is no failure.
+ * Call it for all of them after each update but the last: only then all files are known that may be
+ * mapped. A process that is gone is no failure.
  */
 void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid);
 

@@ -47,14 +47,19 @@ int source_look(struct migration *m, json_t **image, struct err *err)
 static int layer_ahead(struct migration *m, struct err *err)
 {
 	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
-	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+	int r;
 
+	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
 	if (!pids)
 		return err_set(err, -ENOMEM, "copy the layer");
+	r = migration_trees_update(&m->trees, false, m->cancel_fd, &m->layer_stats, err);
+	if (r < 0)
+		return r;
+	/* Afterwards: what is mapped from now on changes its time when it is first written to. */
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
 	for (size_t i = 0; i < count; i++)
 		migration_trees_dirty_mapped(&m->trees, pids[i]);
-	return migration_trees_update(&m->trees, false, m->cancel_fd, &m->layer_stats, err);
+	return 0;
 }
 
 int source_work(struct migration *m, struct err *err)

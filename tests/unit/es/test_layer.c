@@ -404,6 +404,7 @@ static void mapped(const char *at, const char *path)
 	update(ls, false, &stats);
 	layer_staging_dirty_mapped(ls, getpid()); /* names another root: no match is no failure */
 	layer_staging_dirty(ls, path);
+	update(ls, false, &stats); /* what it has named stays so until all is frozen */
 	memcpy(map, "AFTER ", 6);
 	update(ls, true, &stats);
 	auto_close int copy = open("stage/map", O_RDONLY | O_CLOEXEC);
