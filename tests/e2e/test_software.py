@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Software that knows nothing of Baton moves to and fro under load: the folders of examples/
 
-BATON_HOPS says how often each moves (2 if it is not set). A client that checks every answer (load.py) is at
-it all the time, and in the end compares all that the service holds with what it may hold (R1, R2).
+A user of all of them at once moves ten times (or BATON_HOPS), and so do they. Clients that check every answer
+(load.py) are at it all the time, and in the end compare all that a service holds with what it may hold
+(R1, R2). BATON_EXAMPLES="redis udp" leaves the others out.
 """
 
 import json
@@ -17,8 +18,8 @@ import bed
 from baton_lab import Lab
 from device import OK, Device
 
-HOPS = int(os.environ.get("BATON_HOPS", "2"))
-EXAMPLES = ("redis", "nginx", "python-http", "sqlite-http", "udp")
+HOPS = int(os.environ.get("BATON_HOPS", "10"))
+EXAMPLES = os.environ.get("BATON_EXAMPLES", "redis nginx python-http sqlite-http udp").split()
 LOAD = {  # connections, rounds a second of each, words in a round
     "redis": (4, 20, 5), "nginx": (2, 4, 1), "python-http": (4, 5, 2), "sqlite-http": (4, 5, 2),
     "udp": (4, 10, 2),
@@ -93,11 +94,12 @@ class Bridge:
 class Software(bed.BedTest):
     EDGES = 2
     RATE_MB_S = 20
+    LIMITS = {"es": {"migrations_max": 8}}  # all at once
 
     @classmethod
     def bring_up(cls):
         cls.lab = Lab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S,
-                      examples=EXAMPLES)
+                      examples=EXAMPLES, limits=cls.LIMITS)
         bed.BedTest.up = cls.lab
         cls.lab.__enter__()
         cls.clean = True
@@ -120,7 +122,8 @@ class Software(bed.BedTest):
                               zip(self.report(client, "report")["answered"], before, strict=True)),
                   "more answers")
 
-    def hops(self, example):
+    def start(self, example):
+        """Put an example under load; return (device, client)"""
         device = Device(self, example)
         self.addCleanup(device.process.kill)
         device.tell("move", "AP-1")
@@ -131,31 +134,31 @@ class Software(bed.BedTest):
             [sys.executable, bed.HERE / "load.py", example, "127.0.0.1", str(bridge.port),
              "--connections", str(connections), "--rounds-per-second", str(rounds), "--batch",
              str(batch)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(client.stdout.close)
+        self.addCleanup(client.stdin.close)
+        self.addCleanup(client.wait)
         self.addCleanup(client.kill)
-        self.more_answers(client)
-        for hop in range(1, HOPS + 1):
-            there = hop % 2 + 1
-            device.tell("move", f"AP-{there}")
-            self.wait_event("SWITCH COMPLETE", f"AP-{there}", count=(hop + 1) // 2, seconds=60)
+        return device, client
+
+    def test_hops(self):
+        """To and fro, without a fault"""
+        parts = [self.start(example) for example in EXAMPLES]
+        for _, client in parts:
             self.more_answers(client)
+        for hop in range(1, HOPS + 1):
+            there = f"AP-{hop % 2 + 1}"
+            for device, _ in parts:
+                device.tell("move", there)
+            self.wait_event("SWITCH COMPLETE", there, count=len(parts) * ((hop + 1) // 2),
+                            seconds=60)
+            for _, client in parts:
+                self.more_answers(client)
         self.assertEqual(self.events.find("MIGRATION FAILED"), [])
-        report = self.report(client, "stop")
-        self.assertEqual(client.wait(), 0)
-        print(json.dumps(report), file=sys.stderr)
-        device.end()
+        created = {e["session"]: e["detail"] for e in self.events.find("CONTAINER CREATED")}
+        self.assertEqual([(created[e["session"]], e) for e in self.events.find("DIVERGED")], [])
+        for device, client in parts:
+            report = self.report(client, "stop")
+            self.assertEqual(client.wait(), 0)
+            print(json.dumps(report), file=sys.stderr)
+            device.end()
         self.assert_nothing_left()
-
-    def test_redis(self):
-        self.hops("redis")
-
-    def test_nginx(self):
-        self.hops("nginx")
-
-    def test_python_http(self):
-        self.hops("python-http")
-
-    def test_sqlite_http(self):
-        self.hops("sqlite-http")
-
-    def test_udp(self):
-        self.hops("udp")
