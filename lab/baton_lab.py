@@ -19,6 +19,7 @@ capability, and as another user where the tree can be read by others.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ ROOT = HERE.parent
 EXAMPLES = ROOT / "examples"
 NOBODY = 65534
 SERVICE = "offload"
+GATEWAY = "10.80.0.1"  # of users, at every access point
 
 
 class LabError(Exception):
@@ -176,6 +178,21 @@ class Lab:
             raise LabError(f"image of {example}: {made.stderr}")
         return made.stdout.strip().splitlines()[-1]
 
+    @staticmethod
+    def example_setting(example, name):
+        """A setting of an example's catalogue entry."""
+        text = (EXAMPLES / example / f"{example}.conf").read_text()
+        return re.search(rf'^ *{name} = "?([^"\n]*)"?$', text, re.M)[1]
+
+    def example_port(self, example):
+        """Where users find an example: at the port that it has in its container."""
+        return int(self.example_setting(example, "port"))
+
+    def _listeners(self):
+        return "".join(
+            f'listener "{e}" {{ listen = "{GATEWAY}:{self.example_port(e)}"  service = "{e}"  '
+            f'codec = "{self.example_setting(e, "codec")}" }}\n' for e in self.examples)
+
     def load_image(self, tar, name):
         """Load an image into the engines that are to have images."""
         loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, name],
@@ -275,7 +292,7 @@ class Lab:
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
-                + self._limits(self.limits["ap"]))
+                + self._listeners() + self._limits(self.limits["ap"]))
 
     def _es_conf(self, i):
         here = address(f"pc{i}")

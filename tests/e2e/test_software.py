@@ -15,7 +15,8 @@ import sys
 import threading
 
 import bed
-from baton_lab import Lab
+from baton_lab import EXAMPLES as FOLDER
+from baton_lab import GATEWAY, Lab
 from device import OK, Device
 
 HOPS = int(os.environ.get("BATON_HOPS", "10"))
@@ -94,7 +95,8 @@ class Bridge:
 class Software(bed.BedTest):
     EDGES = 2
     RATE_MB_S = 20
-    LIMITS = {"es": {"migrations_max": 8}}  # all at once
+    LIMITS = {"es": {"migrations_max": 8},  # all at once
+              "ap": {"user_idle_ms": 3000}}
 
     @classmethod
     def bring_up(cls):
@@ -102,6 +104,7 @@ class Software(bed.BedTest):
                       examples=EXAMPLES, limits=cls.LIMITS)
         bed.BedTest.up = cls.lab
         cls.lab.__enter__()
+        cls.lab.users(1)
         cls.clean = True
 
     def report(self, client, command):
@@ -157,8 +160,47 @@ class Software(bed.BedTest):
         created = {e["session"]: e["detail"] for e in self.events.find("CONTAINER CREATED")}
         self.assertEqual([(created[e["session"]], e) for e in self.events.find("DIVERGED")], [])
         for device, client in parts:
-            report = self.report(client, "stop")
+            self.report(client, "stop")
             self.assertEqual(client.wait(), 0)
-            print(json.dumps(report), file=sys.stderr)
             device.end()
+        self.assert_nothing_left()
+
+    def test_commands(self):
+        """What the pages of the examples tell people to type does what it should"""
+        self.lab.move_user("user1", "AP-1")
+        for example in EXAMPLES:
+            page = (FOLDER / example / "README.md").read_text()
+            commands = re.findall(r"^    (?!docker build)(.*ACCESS-POINT.*)$", page, re.M)
+            self.assertTrue(commands, example)
+            for command in commands:
+                with self.subTest(command):
+                    done = self.lab.exec("user1", "bash", "-ec",
+                                         command.replace("ACCESS-POINT", GATEWAY),
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                    out, errors = done.communicate(timeout=30)
+                    self.assertEqual(done.returncode, 0, errors)
+                    self.assertTrue(out)
+        self.assert_nothing_left()
+
+    def test_ordinary_clients(self):
+        """Several connections of an ordinary user to each service"""
+        self.lab.move_user("user1", "AP-1")
+        clients = []
+        for example in EXAMPLES:
+            connections, rounds, batch = LOAD[example]
+            client = self.lab.exec(
+                "user1", sys.executable, bed.HERE / "load.py", example, GATEWAY,
+                self.lab.example_port(example), "--connections", connections,
+                "--rounds-per-second", rounds, "--batch", batch, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE)
+            self.addCleanup(client.stdout.close)
+            self.addCleanup(client.stdin.close)
+            self.addCleanup(client.wait)
+            self.addCleanup(client.kill)
+            clients.append(client)
+        for client in clients:
+            self.more_answers(client, 20)
+        for client in clients:
+            self.report(client, "stop")
+            self.assertEqual(client.wait(), 0)
         self.assert_nothing_left()
