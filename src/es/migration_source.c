@@ -373,9 +373,12 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 static int layer_frozen(void *ctx, bool last, struct err *err)
 {
 	struct migration *m = ctx;
+	uint64_t copied = last ? m->layer_stats.copied_bytes : 0;
+	/* the second time there is little left to do: what CRIU itself has made */
+	int r = migration_trees_update(&m->trees, true, m->cancel_fd, &m->layer_stats, err);
 
-	(void)last; /* the second time there is little left to do: what CRIU itself has made */
-	return migration_trees_update(&m->trees, true, m->cancel_fd, &m->layer_stats, err);
+	m->layer_stats.copied_bytes += copied;
+	return r;
 }
 
 int source_drain(struct migration *m, struct err *err)
