@@ -96,7 +96,7 @@ class Software(bed.BedTest):
     EDGES = 2
     RATE_MB_S = 20
     LIMITS = {"es": {"migrations_max": 8},  # all at once
-              "ap": {"user_idle_ms": 3000}}
+              "ap": {"user_idle_ms": 8000}}
 
     @classmethod
     def bring_up(cls):
