@@ -33,7 +33,8 @@ static void on_up(void *ctx, struct link *l)
 
 static bool may_say(enum wire_type type)
 {
-	return type == WIRE_ANSWER || (type >= WIRE_STATUS && type <= WIRE_REFUSED);
+	return type == WIRE_ANSWER || type == WIRE_STREAM ||
+	       (type >= WIRE_STATUS && type <= WIRE_REFUSED);
 }
 
 static void on_message(void *ctx, struct link *l, const struct wire_message *m)

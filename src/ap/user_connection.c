@@ -10,6 +10,7 @@
 #include "ap/user_session.h"
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/codec.h"
@@ -17,10 +18,11 @@
 #include "net/tcp.h"
 #include "wire/message.h"
 
-#define IN_MAX      (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX + 2 * 65536)
-#define SMALL       4096 /* buffers beyond it are not kept while empty */
-#define KEEPALIVE_S 60
-#define DISCARD_MAX (4u << 20) /* bytes of a client that goes on after its last answer */
+#define STREAM_WINDOW (512u << 10) /* codec tcp: bytes under way, each way */
+#define IN_MAX        (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX + 2 * 65536)
+#define SMALL         4096 /* buffers beyond it are not kept while empty */
+#define KEEPALIVE_S   60
+#define DISCARD_MAX   (4u << 20) /* bytes of a client that goes on after its last answer */
 
 /* a request's place in the order of answers */
 struct pending {
@@ -63,6 +65,14 @@ struct user_connection {
 	uint64_t linger_since;
 	size_t discarded;
 	bool closing;
+
+	/* codec tcp */
+	bool opened;        /* the service has been told of it */
+	bool said_end;      /* and of its end */
+	uint64_t sent;      /* bytes of the client's */
+	uint64_t taken;     /* of them, by the service */
+	uint64_t offset;    /* bytes of the service's */
+	uint64_t confirmed; /* of them, what it was told that the client has */
 };
 
 static void pump(struct user_connection *c);
@@ -89,6 +99,72 @@ static void on_closed(uv_handle_t *handle)
 	connection_free(handle->data);
 }
 
+/* ---- codec tcp ---- */
+
+/* Return: false if there is no room for it now */
+static bool stream_request(struct user_connection *c, uint8_t kind, const uint8_t *bytes,
+			   size_t len)
+{
+	const struct user_waiter nobody = { 0 };
+	uint64_t number;
+	struct err err;
+
+	if (user_session_room(c->session, 1 + len) != 0)
+		return false;
+	auto_free uint8_t *all = malloc(1 + len);
+	if (!all)
+		return false;
+	all[0] = kind;
+	if (len)
+		memcpy(all + 1, bytes, len);
+	const struct wire_data d = { .connection = c->number, .bytes = all, .len = 1 + len };
+	return user_session_request(c->session, &d, &nobody, &number, &err) == 0;
+}
+
+/* The service goes on to send when it knows that the client has taken what came before. */
+static void stream_confirm(struct user_connection *c)
+{
+	uint64_t has = c->offset - c->out.len - c->writing.len;
+	uint8_t bytes[8];
+
+	if (!c->opened || has - c->confirmed < STREAM_WINDOW / 4)
+		return;
+	put_be64(bytes, has);
+	if (stream_request(c, CODEC_STREAM_WINDOW, bytes, sizeof(bytes)))
+		c->confirmed = has;
+}
+
+/* The next piece of what the client has sent. Return: false if nothing more can be done now */
+static bool stream_next(struct user_connection *c)
+{
+	size_t len = c->in.len < CODEC_STREAM_CHUNK ? c->in.len : CODEC_STREAM_CHUNK;
+	bool sent;
+
+	if (!c->opened) {
+		len = 0;
+		sent = stream_request(c, CODEC_STREAM_OPEN, NULL, 0);
+		c->opened = sent;
+	} else if (len && c->sent - c->taken < STREAM_WINDOW) {
+		sent = stream_request(c, CODEC_STREAM_DATA, buf_bytes(&c->in), len);
+	} else if (!len && c->eof && !c->said_end) {
+		sent = stream_request(c, CODEC_STREAM_END, NULL, 0);
+		c->said_end = sent;
+	} else {
+		return false; /* user_connection_stream(), or the client, goes on */
+	}
+	if (!sent && user_session_room(c->session, len + 1) == USER_SESSION_E_WAIT) {
+		user_session_wait(c->session, &c->hold);
+		return false;
+	}
+	if (!sent) { /* the service is out of reach, and there are no words for it */
+		user_connection_close(c, true);
+		return false;
+	}
+	c->sent += len;
+	buf_consume(&c->in, len);
+	return true;
+}
+
 static void drop_pending(struct user_connection *c, struct pending *p)
 {
 	if (p->number && !p->answered)
@@ -109,6 +185,8 @@ void user_connection_close(struct user_connection *c, bool reset)
 {
 	if (c->closing)
 		return;
+	if (c->opened && c->session) /* without room the service has to find out by itself */
+		(void)stream_request(c, CODEC_STREAM_RESET, NULL, 0);
 	c->closing = true;
 	drop_all_pending(c);
 	list_remove(&c->hold.link);
@@ -190,6 +268,11 @@ struct user_session *user_connection_session(const struct user_connection *c)
 	return c->session;
 }
 
+uint32_t user_connection_number(const struct user_connection *c)
+{
+	return c->number;
+}
+
 bool user_connection_idle(const struct user_connection *c)
 {
 	return list_empty(&c->pending) && !c->in.len && !c->is_writing;
@@ -216,7 +299,8 @@ static void on_shutdown(uv_shutdown_t *shutdown, int status)
 /* All that is due has been written: end the connection, if it was to end. */
 static void end_if_due(struct user_connection *c)
 {
-	bool nothing_left = c->eof && !c->whole && c->fed == c->in.len && list_empty(&c->pending);
+	bool nothing_left = !c->codec->stream && c->eof && !c->whole && c->fed == c->in.len &&
+			    list_empty(&c->pending);
 
 	if (c->closing || c->is_writing || c->shutdown.data || !(c->finished || nothing_left))
 		return;
@@ -242,6 +326,7 @@ static void on_written(uv_write_t *write, int status)
 	if (c->writing.capacity > SMALL)
 		buf_deinit(&c->writing);
 	write_out(c);
+	stream_confirm(c);
 	if (!c->closing)
 		pump(c); /* it may have waited for the client to take this */
 }
@@ -496,6 +581,8 @@ static bool submit(struct user_connection *c)
 
 static bool may_take(const struct user_connection *c)
 {
+	if (c->codec->stream)
+		return !c->closing && !c->ended && c->in.len <= CODEC_STREAM_CHUNK;
 	return !c->closing && !c->ended && c->pending_count < USER_CONNECTION_PIPELINE &&
 	       c->out.len + c->writing.len < USER_CONNECTION_OUT;
 }
@@ -505,6 +592,8 @@ static bool next_request(struct user_connection *c)
 {
 	struct codec_exchange *x = c->exchange;
 
+	if (c->codec->stream)
+		return stream_next(c);
 	if (c->whole)
 		return submit(c);
 	if (c->fed == c->in.len)
@@ -619,6 +708,33 @@ void user_connection_start(struct user_connection *c, struct user *user, struct 
 	list_append(&user->connections, &c->link);
 	user->connection_count++;
 	pump(c);
+}
+
+void user_connection_stream(struct user_connection *c, const struct wire_stream *stream)
+{
+	bool whole = stream->offset == c->offset && stream->connection;
+
+	if (c->closing || c->finished || !c->codec->stream)
+		return;
+	if (!whole || (stream->ended && stream->len)) {
+		/* the container moved, or a link broke: what is missing does not come any more */
+		c->opened = c->opened && !stream->ended;
+		user_connection_close(c, true);
+		return;
+	}
+	if (stream->taken > c->taken && stream->taken <= c->sent)
+		c->taken = stream->taken;
+	c->offset += stream->len;
+	if (!say(c, stream->bytes, stream->len))
+		return;
+	if (stream->ended) {
+		c->opened = false;
+		finish(c);
+	}
+	write_out(c);
+	stream_confirm(c);
+	if (!c->closing)
+		pump(c);
 }
 
 void user_connection_tick(struct user_connection *c, uint64_t now)

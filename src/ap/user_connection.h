@@ -17,6 +17,10 @@
  * client that takes nothing for dead_ms, or a request of which nothing more comes, ends with the
  * kernel's timeout or the user's.
  *
+ * With codec tcp there are no answers: what the client sends goes to the service in pieces, each a
+ * request (enum codec_stream), and what the service sends comes by itself (struct wire_stream). Each side
+ * has STREAM_WINDOW bytes under way at most. If any of it is lost, the connection ends.
+ *
  * What the service does not answer is refused in the client's own protocol (codec_refusal()), or, if
  * that has no words for it, by the end of the connection.
  */
@@ -32,6 +36,7 @@ struct sockaddr_storage;
 struct user;
 struct user_connection; /* opaque */
 struct user_session;
+struct wire_stream;
 struct uv_loop_s;
 struct uv_stream_s;
 
@@ -77,6 +82,12 @@ struct user_connection *user_connection_of(struct list *link);
 
 /** user_connection_session() - Its session. Return: NULL if it is closing */
 struct user_session *user_connection_session(const struct user_connection *c);
+
+/** user_connection_number() - As given to user_connection_accept() */
+uint32_t user_connection_number(const struct user_connection *c);
+
+/** user_connection_stream() - Codec tcp: the service sends by itself, or has ended the connection */
+void user_connection_stream(struct user_connection *c, const struct wire_stream *stream);
 
 /** user_connection_idle() - Whether it waits for nothing */
 bool user_connection_idle(const struct user_connection *c);

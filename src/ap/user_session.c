@@ -26,6 +26,7 @@
 /* what the device's half said during a call */
 struct news {
 	const struct wire_data *answer;
+	const struct wire_stream *stream;
 	bool lost;
 };
 
@@ -70,6 +71,11 @@ static void on_answer(void *ctx, const struct wire_data *answer)
 	((struct user_session *)ctx)->news.answer = answer;
 }
 
+static void on_stream(void *ctx, const struct wire_stream *stream)
+{
+	((struct user_session *)ctx)->news.stream = stream;
+}
+
 static uint64_t new_number(void *ctx)
 {
 	uint64_t number = 0;
@@ -107,6 +113,7 @@ static void on_event(void *ctx, uint64_t session, const char *kind, uint64_t num
 static const struct mud_session_ops ops = {
 	.to_ap = to_ap,
 	.answer = on_answer,
+	.stream = on_stream,
 	.number = new_number,
 	.lost = on_lost,
 	.event = on_event,
@@ -315,6 +322,8 @@ void user_session_message(struct user_session *us, const struct wire_message *m)
 	us->associated |= mud_session_state(us->mud) == MUD_ASSOCIATED;
 	if (news.answer)
 		tell(us, news.answer);
+	if (news.stream)
+		us->setup->stream(us, news.stream);
 	if (news.lost)
 		tell_lost(us);
 	resume(us);

@@ -44,6 +44,7 @@ enum user_session_e {
  * @proof:	How proofs are computed
  * @node:	The access point's node
  * @reporter:	Where events go; may be NULL
+ * @stream:	The service sends by itself, see struct wire_stream; bytes are borrowed
  */
 struct user_session_setup {
 	struct uv_loop_s *loop;
@@ -52,6 +53,7 @@ struct user_session_setup {
 	proof_fn proof;
 	struct ap_node *node;
 	struct log_reporter *reporter;
+	void (*stream)(struct user_session *us, const struct wire_stream *stream);
 };
 
 /**

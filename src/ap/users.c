@@ -293,9 +293,25 @@ static struct user_entry *find_link(struct users *u, uint64_t link)
 	return NULL;
 }
 
+/* What the service says by itself on connection @stream->connection, or of all of them (0) */
+static void on_stream(struct user_session *us, const struct wire_stream *stream)
+{
+	struct user *user = user_session_owner(us);
+
+	list_for_each_safe(at, next, &user->connections)
+	{
+		struct user_connection *c = user_connection_of(at);
+
+		if (user_connection_session(c) == us &&
+		    (!stream->connection || user_connection_number(c) == stream->connection))
+			user_connection_stream(c, stream);
+	}
+}
+
 void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 {
-	size_t len = m->type == WIRE_ANSWER ? m->data.len : 0;
+	bool stream = m->type == WIRE_STREAM;
+	size_t len = m->type == WIRE_ANSWER ? m->data.len : stream ? m->stream.len : 0;
 	struct said *s = malloc(sizeof(*s) + len);
 
 	if (!s) {
@@ -306,9 +322,11 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 	s->link = link;
 	s->message = *m;
 	if (len)
-		memcpy(s->bytes, m->data.bytes, len);
+		memcpy(s->bytes, stream ? m->stream.bytes : m->data.bytes, len);
 	if (m->type == WIRE_ANSWER)
 		s->message.data.bytes = s->bytes;
+	else if (stream)
+		s->message.stream.bytes = s->bytes;
 	list_append(&u->said, &s->item);
 }
 
@@ -448,6 +466,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		.proof = setup->proof,
 		.node = setup->node,
 		.reporter = setup->reporter,
+		.stream = on_stream,
 	};
 	list_init(&u->said);
 	for (size_t i = 0; i < BUCKETS; i++) {

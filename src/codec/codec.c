@@ -13,7 +13,7 @@
 #include "wire/message.h"
 
 static const struct codec *const codecs[] = {
-	&codec_frame, &codec_line, &codec_resp, &codec_http, &codec_udp,
+	&codec_frame, &codec_line, &codec_resp, &codec_http, &codec_udp, &codec_tcp,
 };
 
 static enum codec_result refuse_all(struct codec_exchange *x, const uint8_t *bytes, size_t len)

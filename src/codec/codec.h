@@ -31,6 +31,7 @@ struct err;
 #define CODEC_DATAGRAM_MAX 65507       /* bytes of an UDP datagram over IPv4 */
 #define CODEC_HTTP_HEAD    (64u << 10) /* bytes of an HTTP message before its body */
 #define CODEC_HTTP_INTERIM 16          /* answers 1xx before the real one */
+#define CODEC_STREAM_CHUNK (64u << 10) /* codec tcp: bytes of the user's in one request */
 #define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
 #define CODEC_IGNORED_SIZE 256
 #define CODEC_REFUSAL_SIZE 1024
@@ -117,9 +118,24 @@ struct codec_exchange {
 };
 
 /**
+ * enum codec_stream - First byte of a request of codec tcp: what happens to the user's connection
+ *
+ * Such requests are numbered like any other, so none is lost or done twice; their answers are empty.
+ * What the service sends comes by itself (struct wire_stream).
+ */
+enum codec_stream {
+	CODEC_STREAM_OPEN = 'O',   /* the user connects */
+	CODEC_STREAM_DATA = 'D',   /* bytes follow */
+	CODEC_STREAM_END = 'E',    /* nothing more comes from the user */
+	CODEC_STREAM_RESET = 'R',  /* nor does it take anything */
+	CODEC_STREAM_WINDOW = 'W', /* it has taken so many bytes in all: u64, big-endian */
+};
+
+/**
  * struct codec - One way of telling where messages end; a constant in the file of its name
  * @name:	in the service catalogue
  * @datagram:	messages are UDP datagrams
+ * @stream:	opaque bytes both ways, see enum codec_stream
  * @prefix:	bytes in front of a payload that the user does not see, see codec_prefix()
  * @idle_ms:	an idle connection is not used again after this; 0: always
  * @state_size:	bytes of state
@@ -138,6 +154,7 @@ struct codec_exchange {
 struct codec {
 	const char *name;
 	bool datagram;
+	bool stream;
 	size_t prefix;
 	uint32_t idle_ms;
 	size_t state_size;
@@ -155,6 +172,7 @@ extern const struct codec codec_frame;
 extern const struct codec codec_line;
 extern const struct codec codec_resp;
 extern const struct codec codec_http;
+extern const struct codec codec_tcp;
 extern const struct codec codec_udp;
 
 /* Of services that are not in the catalogue any more: refuses every request */

@@ -75,7 +75,7 @@ static const struct setting settings[] = {
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
 	{ "radio", MUD, 0, "{ NAME = VALUE ... }: what the device hears, see below" },
 	{ "service", ES, 0,
-	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp\"] [sync = "
+	  "\"NAME\" { image = port = [codec = \"frame|line|resp|http|udp|tcp\"] [sync = "
 	  "\"auto|replay|hold\"] "
 	  "[compare = \"answers|none\"] [compare_ignore = {}] "
 	  "[method = \"auto|complete|partial\"] "
@@ -90,7 +90,7 @@ static const struct setting settings[] = {
 	  "there" },
 	{ "listener", AP, 0,
 	  "\"NAME\" { listen = \"IP:PORT\" [service = \"NAME\"] "
-	  "[codec = \"frame|line|resp|http|udp\"] }: a service for ordinary users" },
+	  "[codec = \"frame|line|resp|http|udp|tcp\"] }: a service for ordinary users" },
 	{ "stations", AP, 0,
 	  "\"traffic\": who sends something is a user; or \"hostapd:/PATH\", its control socket: "
 	  "only its stations are" },

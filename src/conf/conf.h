@@ -97,6 +97,7 @@ enum conf_codec {
 	CONF_CODEC_RESP,  /* Redis */
 	CONF_CODEC_HTTP,  /* HTTP/1.1 */
 	CONF_CODEC_UDP,   /* a datagram */
+	CONF_CODEC_TCP,   /* opaque bytes; moves by holding */
 	CONF_CODECS,
 };
 

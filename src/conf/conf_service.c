@@ -20,7 +20,7 @@
 
 static const char *const codecs[CONF_CODECS] = {
 	[CONF_CODEC_FRAME] = "frame", [CONF_CODEC_LINE] = "line", [CONF_CODEC_RESP] = "resp",
-	[CONF_CODEC_HTTP] = "http",   [CONF_CODEC_UDP] = "udp",
+	[CONF_CODEC_HTTP] = "http",   [CONF_CODEC_UDP] = "udp",   [CONF_CODEC_TCP] = "tcp",
 };
 static const char *const syncs[] = {
 	[CONF_SYNC_AUTO] = "auto",
@@ -70,8 +70,8 @@ int conf_want_codec(cfg_t *cfg, cfg_opt_t *opt)
 	if (conf_word_index(codecs, ARRAY_SIZE(codecs), s) >= 0)
 		return 0;
 	return conf_mistake(cfg,
-			    "codec = \"%.80s\": want \"frame\", \"line\", \"resp\", \"http\" "
-			    "or \"udp\"",
+			    "codec = \"%.80s\": want \"frame\", \"line\", \"resp\", \"http\", "
+			    "\"tcp\" or \"udp\"",
 			    s);
 }
 
@@ -275,6 +275,12 @@ int conf_want_service(cfg_t *cfg, cfg_opt_t *opt)
 	if (!cfg_getstr(service, "image") || !cfg_getstr(service, "image")[0] ||
 	    !cfg_getint(service, "port"))
 		return conf_mistake(cfg, "service \"%s\": needs image and port", title);
+	if (strcmp(cfg_getstr(service, "codec"), codecs[CONF_CODEC_TCP]) == 0 &&
+	    strcmp(cfg_getstr(service, "sync"), syncs[CONF_SYNC_REPLAY]) == 0)
+		return conf_mistake(cfg,
+				    "service \"%s\": codec \"tcp\" cannot be replayed: want sync "
+				    "= \"hold\" or \"auto\"",
+				    title);
 	return want_other_targets(cfg, service);
 }
 

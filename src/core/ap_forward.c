@@ -73,15 +73,22 @@ void ap_forward_feed(struct ap_session *s)
 			feed_edge(s, source, highest);
 		break;
 	case AP_REPLAYING:
-		if (!ap_session_holds(s))
-			feed_edge(s, source, highest);
+		if (ap_session_holds(s))
+			break;
+		feed_edge(s, source, highest);
 		feed_edge(s, dest, highest);
 		break;
 	case AP_FENCING:
+		if (ap_session_holds(s))
+			break;
 		feed_edge(s, source, s->fence_after);
 		feed_edge(s, dest, highest);
 		break;
 	case AP_ACTIVATING:
+		/* R6: nothing is compared, so a copy that is not active yet need not say anything */
+		if (!ap_session_holds(s))
+			feed_edge(s, dest, highest);
+		break;
 	case AP_GRACE:
 	case AP_RETIRING:
 		feed_edge(s, dest, highest);
@@ -271,6 +278,33 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	if (s->state == AP_SERVING && s->move_association)
 		ap_mud_leave(s, now);
 	ap_handoff_progress(s, now);
+}
+
+void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m)
+{
+	struct wire_message to_user = {
+		.type = WIRE_STREAM,
+		.session = s->session,
+		.association = s->mud_association,
+		.stream = m->stream,
+	};
+
+	s->streams = true;
+	if (s->mud_link && e == answering_edge(s) && m->epoch == e->epoch)
+		s->node->ops->to_mud(s->node->ctx, s->mud_link, &to_user);
+}
+
+void ap_forward_broken(struct ap_session *s, const struct ap_edge *e)
+{
+	struct wire_message to_user = {
+		.type = WIRE_STREAM,
+		.session = s->session,
+		.association = s->mud_association,
+		.stream = { .ended = true },
+	};
+
+	if (s->streams && s->mud_link && e == answering_edge(s))
+		s->node->ops->to_mud(s->node->ctx, s->mud_link, &to_user);
 }
 
 void ap_forward_release(struct ap_session *s, struct ap_edge *e)

@@ -344,6 +344,8 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 		return;
 	if (m->type == WIRE_ANSWER) {
 		ap_forward_answer(s, now, e, m);
+	} else if (m->type == WIRE_STREAM) {
+		ap_forward_stream(s, e, m);
 	} else if (m->type == WIRE_REFUSED) {
 		on_refused(s, now, m);
 	} else if (m->association == s->association) {
@@ -365,6 +367,7 @@ void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 			if (!name_equal(e->name, es))
 				continue;
 			e->fed = e->answered;
+			ap_forward_broken(s, e);
 			if (s->state == AP_ASSOCIATING || s->state == AP_MOVING)
 				s->next_retry = now;
 			else

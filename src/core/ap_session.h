@@ -69,6 +69,7 @@ struct ap_edge {
  * @source:		the one with authority (index into @edge), -1 while unknown
  * @dest:		the one the container moves to, -1 if none
  * @copies:		the replay buffer
+ * @streams:		the service has sent by itself, so links that break matter to it
  * @acked:		the MUD has all answers up to this number, so whoever serves it must know them
  * @fence_after:	what FENCE said
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
@@ -108,6 +109,7 @@ struct ap_session {
 	int source;
 	int dest;
 	struct replay_buffer *copies;
+	bool streams;
 	uint64_t acked;
 	uint64_t fence_after;
 	uint64_t fenced_at;
@@ -219,6 +221,12 @@ void ap_forward_feed(struct ap_session *s);
 
 /** ap_forward_sync() - @e said how far it is: ask again for answers that got lost */
 void ap_forward_sync(struct ap_session *s, struct ap_edge *e);
+
+/** ap_forward_stream() - The service at @e sends by itself (codec tcp): on to the user, at once */
+void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m);
+
+/** ap_forward_broken() - The link to @e broke: what it carried of streams is lost, and the user told */
+void ap_forward_broken(struct ap_session *s, const struct ap_edge *e);
 
 /** ap_forward_release() - CT-y has authority: deliver what was withheld */
 void ap_forward_release(struct ap_session *s, struct ap_edge *e);

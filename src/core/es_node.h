@@ -210,6 +210,16 @@ void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint
 		      const struct wire_data *answer);
 
 /**
+ * es_node_stream() - The container sends by itself, on one of the user's connections (codec tcp)
+ *
+ * Nothing of it is kept: if the session has no authority here, or no access point listens, it is gone,
+ * and whoever has the connection sees that by the next one's offset. A copy is not asked anything before
+ * it has authority (R6, hold: the only way such services move), so it has nothing to say.
+ */
+void es_node_stream(struct es_node *node, uint64_t session, uint32_t epoch,
+		    const struct wire_stream *stream);
+
+/**
  * es_node_in_doubt() - The connection broke while the container had request @number
  *
  * It may have been executed, so it is not executed again: its answer is WIRE_E_IN_DOUBT (R1).

@@ -352,6 +352,23 @@ void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint
 	finish(node, now, session, epoch, answer);
 }
 
+void es_node_stream(struct es_node *node, uint64_t session, uint32_t epoch,
+		    const struct wire_stream *stream)
+{
+	struct es_session *s = es_session_find(node, session);
+
+	if (!s || s->record.container_epoch != epoch || s->record.state != WIRE_ES_ACTIVE)
+		return;
+	struct wire_message m = {
+		.type = WIRE_STREAM,
+		.session = session,
+		.association = s->record.association,
+		.epoch = s->record.epoch,
+		.stream = *stream,
+	};
+	node->ops->to_ap(node->ctx, s->record.ap, &m);
+}
+
 void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		      uint64_t number)
 {

@@ -346,6 +346,10 @@ void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
 	case WIRE_ANSWER:
 		on_answer(s, now, &m->data);
 		break;
+	case WIRE_STREAM:
+		if (s->ops->stream)
+			s->ops->stream(s->ctx, &m->stream);
+		break;
 	case WIRE_ASSOCIATION_RESPONSE:
 	case WIRE_REASSOCIATION_RESPONSE:
 		on_response(s, now, m);

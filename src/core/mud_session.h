@@ -44,6 +44,7 @@ enum mud_state {
  * struct mud_session_ops - What the session asks of the world; pointers are borrowed for the call
  * @to_ap:	send to the access point, if its link is up; else drop
  * @answer:	an answer is here, each number once; status as in struct wire_data
+ * @stream:	the service sends by itself (codec tcp); NULL: it is of no interest
  * @number:	a fresh random session number, not 0: the device left before anybody answered, so the
  *		old number may belong to a session that is being made somewhere behind it
  * @lost:	the session is gone and why; nothing can be sent any more
@@ -52,6 +53,7 @@ enum mud_state {
 struct mud_session_ops {
 	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
 	void (*answer)(void *ctx, const struct wire_data *answer);
+	void (*stream)(void *ctx, const struct wire_stream *stream);
 	uint64_t (*number)(void *ctx);
 	void (*lost)(void *ctx, enum wire_status status, const char *reason);
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,

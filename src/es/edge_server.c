@@ -202,7 +202,9 @@ static bool hold(void *ctx, const char *name, bool diverged)
 	/* the paper's way has no cut that could hold */
 	if (!service || es->setup.migration->profile == PROFILE_PAPER)
 		return false;
-	return service->sync == SYNC_HOLD || (service->sync == SYNC_AUTO && diverged);
+	/* opaque bytes can be neither replayed nor compared */
+	return service->codec->stream || service->sync == SYNC_HOLD ||
+	       (service->sync == SYNC_AUTO && diverged);
 }
 
 static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
@@ -404,6 +406,13 @@ static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struc
 	es_node_executed(es->node, now(es), session, epoch, answer);
 }
 
+static void on_stream(void *ctx, uint64_t session, uint32_t epoch, const struct wire_stream *stream)
+{
+	struct edge_server *es = ctx;
+
+	es_node_stream(es->node, session, epoch, stream);
+}
+
 static void on_refused(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
 		       const char *reason)
 {
@@ -433,6 +442,7 @@ static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *rea
 
 static const struct gateway_ops gateway_ops = {
 	.answered = on_answered,
+	.stream = on_stream,
 	.refused = on_refused,
 	.in_doubt = on_in_doubt,
 	.dead = on_dead,

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "codec/codec.h"
+#include "es/streams.h"
 #include "wire/message.h"
 
 #define READ_SIZE   65536
@@ -54,9 +55,10 @@ struct door {
 	size_t connection_count;
 	struct connection *connection; /* the one that serves the request */
 	struct codec_exchange *exchange;
-	uv_timer_t retry; /* owned by the door; see door_free() */
-	uint64_t number;  /* request the container has, 0 if none */
-	uint32_t user;    /* the user's connection that it came by */
+	struct streams *streams; /* codec tcp: instead of connections */
+	uv_timer_t retry;        /* owned by the door; see door_free() */
+	uint64_t number;         /* request the container has, 0 if none */
+	uint32_t user;           /* the user's connection that it came by */
 	struct buf preamble;
 	struct buf request;
 	bool preparing;  /* the preamble is in the container, the request is not */
@@ -509,6 +511,20 @@ static bool stale(const struct door *d)
 	return c && c->up && limit && uv_now(d->gateway->loop) - c->idle_since > limit;
 }
 
+/* Codec tcp: done as soon as it is begun, so that no connection waits for another. */
+static void stream_try(struct door *d)
+{
+	struct gateway *g = d->gateway;
+	struct wire_data answer = { .number = d->number, .bytes = (const uint8_t *)"" };
+	struct err err;
+
+	d->number = 0;
+	if (streams_take(d->streams, d->user, buf_bytes(&d->request), d->request.len, &err) < 0)
+		g->ops->refused(g->ctx, d->session, d->epoch, answer.number, err.text);
+	else
+		g->ops->answered(g->ctx, d->session, d->epoch, &answer);
+}
+
 static void door_try(struct door *d)
 {
 	struct gateway *g = d->gateway;
@@ -517,6 +533,10 @@ static void door_try(struct door *d)
 	if (d->incomplete) {
 		d->number = 0;
 		g->ops->dead(g->ctx, d->session, d->epoch, "out of memory for a request");
+		return;
+	}
+	if (d->streams) {
+		stream_try(d);
 		return;
 	}
 	if (!check(d))
@@ -560,6 +580,13 @@ static void door_delete(struct door *d)
 	free(d);
 }
 
+static void on_stream(void *ctx, const struct wire_stream *stream)
+{
+	struct door *d = ctx;
+
+	d->gateway->ops->stream(d->gateway->ctx, d->session, d->epoch, stream);
+}
+
 int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
 		const struct codec_comparison *comparison, const struct container_address *where,
 		struct err *err)
@@ -584,6 +611,11 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 		return err_set(err, -EINVAL, "container %s has the address \"%s\"", where->id,
 			       where->ip);
 	}
+	if (codec->stream && streams_new(&d->streams, g->loop, (struct sockaddr *)&d->address,
+					 on_stream, d, err) < 0) {
+		door_delete(d);
+		return err_wrap(err, -ENOMEM, "container %s", where->id);
+	}
 	(void)uv_timer_init(g->loop, &d->retry); /* cannot fail */
 	d->retry.data = d;
 	buf_init(&d->preamble, WIRE_PREAMBLE_MAX);
@@ -600,6 +632,7 @@ static void on_door_closed(uv_handle_t *handle)
 static void door_free(struct door *d)
 {
 	hang_up_all(d);
+	streams_close(d->streams);
 	list_remove(&d->link);
 	uv_close((uv_handle_t *)&d->retry, on_door_closed);
 }
@@ -672,7 +705,10 @@ void gateway_hang_up(struct gateway *g, uint64_t session)
 	{
 		struct door *d = list_entry(at, struct door, link);
 
-		if (d->session == session && !d->number)
-			hang_up_all(d);
+		if (d->session != session || d->number)
+			continue;
+		hang_up_all(d);
+		if (d->streams)
+			streams_end(d->streams);
 	}
 }

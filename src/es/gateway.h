@@ -19,6 +19,8 @@
  *	an answer is none of its codec's	likewise in doubt; the connection is closed
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
  *
+ * With codec tcp nothing of this applies: es/streams.h.
+ *
  * With codec udp a datagram takes the place of the connection. It is sent once: within a host none
  * is lost. That nothing listens (ICMP) is like a connection that cannot be made; no answer for
  * GATEWAY_SILENCE_MS is doubt, and what comes later goes to a closed port.
@@ -34,6 +36,7 @@
 struct codec;
 struct codec_comparison;
 struct wire_data;
+struct wire_stream;
 struct err;
 struct gateway; /* opaque */
 
@@ -46,6 +49,7 @@ struct gateway; /* opaque */
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
  * @answered:	the container answered: number, bytes, borrowed for the call, and their digest (R5)
+ * @stream:	the container sends by itself (codec tcp); bytes are borrowed
  * @refused:	it was no request for this service, and never reached the container
  * @in_doubt:	the connection broke while the container had it, @reason says how
  * @dead:	the container cannot be reached any more, @reason says why
@@ -53,6 +57,8 @@ struct gateway; /* opaque */
 struct gateway_ops {
 	void (*answered)(void *ctx, uint64_t session, uint32_t epoch,
 			 const struct wire_data *answer);
+	void (*stream)(void *ctx, uint64_t session, uint32_t epoch,
+		       const struct wire_stream *stream);
 	void (*refused)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
 			const char *reason);
 	void (*in_doubt)(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,

@@ -37,6 +37,7 @@ static size_t content_max(uint8_t kind)
 	case WIRE_KIND_REQUEST:
 	case WIRE_KIND_ANSWER:
 	case WIRE_KIND_CHUNK:
+	case WIRE_KIND_STREAM:
 		return WIRE_DATA_HEADER_SIZE + WIRE_PAYLOAD_MAX;
 	case WIRE_KIND_CUT:
 		return WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX;
@@ -52,6 +53,8 @@ static enum wire_kind kind_of(enum wire_type type)
 		return WIRE_KIND_REQUEST;
 	case WIRE_ANSWER:
 		return WIRE_KIND_ANSWER;
+	case WIRE_STREAM:
+		return WIRE_KIND_STREAM;
 	case WIRE_TRANSFER_CHUNK:
 		return WIRE_KIND_CHUNK;
 	case WIRE_TRANSFER_CUT:
@@ -181,6 +184,12 @@ static void check_data(struct check *c, const struct wire_message *m)
 		want_at_most(c, "length", m->text.len, WIRE_PAYLOAD_MAX);
 		return;
 	}
+	if (m->type == WIRE_STREAM) {
+		want_at_most(c, "length", m->stream.len, WIRE_PAYLOAD_MAX);
+		if (!m->stream.connection && (!m->stream.ended || m->stream.len))
+			broken(c, "connection", "is 0, and not the end of all");
+		return;
+	}
 	want_number(c, "number", m->data.number);
 	want_status(c, m->data.status);
 	want_at_most(c, "length", m->data.len, WIRE_PAYLOAD_MAX);
@@ -273,6 +282,7 @@ static void check_body(struct check *c, const struct wire_message *m)
 		break;
 	case WIRE_REQUEST:
 	case WIRE_ANSWER:
+	case WIRE_STREAM:
 	case WIRE_TRANSFER_CHUNK:
 	case WIRE_TRANSFER_CUT:
 		check_data(c, m);
@@ -338,6 +348,14 @@ static int encode_data(const struct wire_message *m, enum wire_kind kind, struct
 		}
 		bytes = m->data.bytes;
 		len = m->data.len;
+		break;
+	case WIRE_KIND_STREAM:
+		h.number = htobe64(m->stream.offset);
+		h.ack_or_digest = htobe64(m->stream.taken);
+		h.status_or_preamble = htobe32(m->stream.ended);
+		h.connection = htobe32(m->stream.connection);
+		bytes = m->stream.bytes;
+		len = m->stream.len;
 		break;
 	case WIRE_KIND_CHUNK:
 		h.status_or_preamble = htobe32(m->text.status);
@@ -458,6 +476,15 @@ static int decode_data(enum wire_kind kind, const uint8_t *content, size_t len,
 					      .bytes = bytes,
 					      .len = len };
 		break;
+	case WIRE_KIND_STREAM:
+		m->type = WIRE_STREAM;
+		m->stream = (struct wire_stream){ .connection = be32toh(h.connection),
+						  .offset = number,
+						  .taken = ack_or_digest,
+						  .ended = status_or_preamble == 1,
+						  .bytes = bytes,
+						  .len = len };
+		break;
 	case WIRE_KIND_CHUNK:
 		m->type = WIRE_TRANSFER_CHUNK;
 		m->text = (struct wire_text){ .status = status_or_preamble,
@@ -472,8 +499,10 @@ static int decode_data(enum wire_kind kind, const uint8_t *content, size_t len,
 	}
 	/* fields that have no meaning here are kept free for a later version */
 	bool number_used = kind != WIRE_KIND_CHUNK;
-	bool data = kind == WIRE_KIND_REQUEST || kind == WIRE_KIND_ANSWER;
-	if ((h.connection && kind != WIRE_KIND_REQUEST) || (ack_or_digest && !data) ||
+	bool stream = kind == WIRE_KIND_STREAM;
+	bool data = kind == WIRE_KIND_REQUEST || kind == WIRE_KIND_ANSWER || stream;
+	if ((h.connection && kind != WIRE_KIND_REQUEST && !stream) ||
+	    (stream && status_or_preamble > 1) || (ack_or_digest && !data) ||
 	    (number && !number_used) || (status_or_preamble && kind == WIRE_KIND_CUT))
 		return err_set(err, -EPROTO, "%s: an unused header field is not 0",
 			       wire_type_name(m->type));

@@ -33,6 +33,7 @@ enum wire_kind {
 	WIRE_KIND_ANSWER,
 	WIRE_KIND_CHUNK, /* this one and CUT: migration connections only */
 	WIRE_KIND_CUT,
+	WIRE_KIND_STREAM,
 };
 
 /**

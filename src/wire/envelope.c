@@ -436,6 +436,7 @@ static int encode_body(Baton__Wire__Envelope *e, const struct wire_message *m,
 		return envelope_append(e, out, err);
 	case WIRE_REQUEST:
 	case WIRE_ANSWER:
+	case WIRE_STREAM:
 	case WIRE_TRANSFER_CHUNK:
 	case WIRE_TRANSFER_CUT:
 		break;

@@ -70,6 +70,8 @@ const char *wire_type_name(enum wire_type type)
 		return "REQUEST";
 	case WIRE_ANSWER:
 		return "ANSWER";
+	case WIRE_STREAM:
+		return "STREAM";
 	case WIRE_EVENTS:
 		return "EVENTS";
 	case WIRE_CLOCK_PROBE:

@@ -87,6 +87,7 @@ enum wire_type {
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,
 	WIRE_ANSWER,
+	WIRE_STREAM, /* struct wire_stream: what a service says by itself (codec tcp) */
 
 	/* to the event log repository, and clocks */
 	WIRE_EVENTS = 110,
@@ -297,6 +298,27 @@ struct wire_data {
 	size_t len;
 };
 
+/**
+ * struct wire_stream - What a service of codec tcp sends on one of the user's connections
+ * @connection:	which; 0: all of them, with @ended
+ * @offset:	bytes that were sent on it before these
+ * @taken:	bytes of the user's that the service has been given on it
+ * @ended:	nothing follows, in either direction. With another @offset than what came the
+ *		connection did not end, but broke
+ * @bytes:	borrowed; may be none
+ * @len:	their number, at most WIRE_PAYLOAD_MAX
+ *
+ * Not numbered and not kept: whoever misses one knows by @offset, and ends the connection.
+ */
+struct wire_stream {
+	uint32_t connection;
+	uint64_t offset;
+	uint64_t taken;
+	bool ended;
+	const uint8_t *bytes;
+	size_t len;
+};
+
 /** struct wire_event - One line of the event log (paper, Figure 5) */
 struct wire_event {
 	uint64_t time_us; /* UTC, microseconds since 1970, by the clock of the node */
@@ -382,6 +404,7 @@ struct wire_message {
 		struct wire_unfence unfence;
 		struct wire_es_status es_status;
 		struct wire_data data;
+		struct wire_stream stream;
 		struct wire_events events;
 		struct wire_clock clock;
 		struct wire_text text;

@@ -277,7 +277,8 @@ static const struct bad bad[] = {
 	{ es_conf, WIRE_ROLE_ES, "\"replay\"", "\"pray\"",
 	  "want \"auto\", \"replay\" or \"hold\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"resp\"", "\"smtp\"",
-	  ":14: codec = \"smtp\": want \"frame\", \"line\", \"resp\", \"http\" or \"udp\"" },
+	  ":14: codec = \"smtp\": want \"frame\", \"line\", \"resp\", \"http\", \"tcp\" or "
+	  "\"udp\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"complete\"", "\"whole\"",
 	  ":13: method = \"whole\": want \"auto\", \"complete\" or \"partial\"" },
 	{ es_conf, WIRE_ROLE_ES, "\"paper\"", "\"fast\"", "profile = \"fast\": want" },

@@ -537,6 +537,8 @@ static void test_hold(void **state)
 	held(&w);
 	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 2, 2);
 	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 1);
+	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 0);
+	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 2, 2);
 	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 2);
 	stop(&w);
 }

@@ -68,7 +68,13 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, con
 	(void)detail;
 }
 
-static const struct mud_session_ops ops = { to_ap, answer, number, lost, event };
+static const struct mud_session_ops ops = {
+	.to_ap = to_ap,
+	.answer = answer,
+	.number = number,
+	.lost = lost,
+	.event = event,
+};
 
 /* as much of a proof as the tests need: who, where, when */
 static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,

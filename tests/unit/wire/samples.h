@@ -43,6 +43,7 @@ static const enum wire_type sample_types[] = {
 	WIRE_REFUSED,
 	WIRE_REQUEST,
 	WIRE_ANSWER,
+	WIRE_STREAM,
 	WIRE_EVENTS,
 	WIRE_CLOCK_PROBE,
 	WIRE_CLOCK_REPLY,
@@ -169,6 +170,14 @@ static inline struct wire_message sample_message(enum wire_type type)
 		break;
 	case WIRE_ANSWER:
 		m.data = (struct wire_data){ .number = 51, .status = WIRE_E_IN_DOUBT };
+		break;
+	case WIRE_STREAM:
+		m.stream = (struct wire_stream){ .connection = 7,
+						 .offset = 1u << 20,
+						 .taken = 5,
+						 .ended = true,
+						 .bytes = bytes,
+						 .len = sizeof(bytes) };
 		break;
 	case WIRE_EVENTS:
 		m.events = (struct wire_events){ .dropped = 3,

@@ -29,6 +29,11 @@ static void assert_message_equal(const struct wire_message *a, const struct wire
 			assert_memory_equal(x.data.bytes, y.data.bytes, x.data.len);
 		y.data.bytes = x.data.bytes;
 		break;
+	case WIRE_STREAM:
+		assert_int_equal(x.stream.len, y.stream.len);
+		assert_memory_equal(x.stream.bytes, y.stream.bytes, x.stream.len);
+		y.stream.bytes = x.stream.bytes;
+		break;
 	case WIRE_EVENTS:
 		assert_int_equal(x.events.count, y.events.count);
 		assert_memory_equal(x.events.event, y.events.event,
@@ -118,7 +123,7 @@ static void test_truncated(void **state)
 
 		/* the payload of these has no inner length, so it may end anywhere */
 		bool open_end = sent.type == WIRE_REQUEST || sent.type == WIRE_TRANSFER_CHUNK ||
-				sent.type == WIRE_TRANSFER_CUT;
+				sent.type == WIRE_TRANSFER_CUT || sent.type == WIRE_STREAM;
 		buf_init(&b, 0);
 		assert_int_equal(wire_encode(&sent, &b, &err), 0);
 		for (size_t len = WIRE_FRAME_PREFIX; len < b.len; len++) {
@@ -190,7 +195,7 @@ static void test_malformed(void **state)
 {
 	(void)state;
 	REFUSED("\0\0\0\1\0", "unknown kind 0");
-	REFUSED("\0\0\0\1\x06", "unknown kind 6");
+	REFUSED("\0\0\0\1\x07", "unknown kind 7");
 	REFUSED("\0\0\0\0\1", "without content");
 	REFUSED("\xff\xff\xff\xff\1", "the limit for kind 1 is 2097152");
 	REFUSED("\0\x10\0\x2a\2", "the limit for kind 2 is 1048616");
