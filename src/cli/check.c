@@ -92,6 +92,34 @@ static void print_list(const char *name, const char *kind, const json_t *list)
 	}
 }
 
+/* A list of words, or a dash */
+static void print_words(const json_t *words)
+{
+	json_t *word;
+	size_t i;
+
+	if (!json_array_size(words))
+		(void)putchar('-');
+	json_array_foreach(words, i, word)
+	{
+		(void)printf(i ? " " : "");
+		command_print_safe(json_string_value(word) ? json_string_value(word) : "?");
+	}
+}
+
+static void print_image(const char *name, const json_t *image)
+{
+	(void)printf("%s: image: user ", name);
+	command_print_safe(text_of(image, "user"));
+	(void)printf(", ports ");
+	print_words(json_object_get(image, "ports"));
+	(void)printf(", volumes ");
+	print_words(json_object_get(image, "volumes"));
+	(void)printf(", stop signal ");
+	command_print_safe(text_of(image, "stop_signal"));
+	(void)putchar('\n');
+}
+
 static void print_facts(const char *name, const json_t *answer)
 {
 	static const char *const versions[][2] = { { "kernel", "kernel" },
@@ -102,6 +130,7 @@ static void print_facts(const char *name, const json_t *answer)
 	const json_t *bytes = json_object_get(answer, "bytes");
 	const json_t *time = json_object_get(answer, "predicted");
 
+	print_image(name, json_object_get(answer, "image"));
 	(void)printf("%s: host: ", name);
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
 		(void)printf("%s%s ", i ? ", " : "", versions[i][0]);

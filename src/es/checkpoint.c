@@ -171,6 +171,28 @@ static int hook_wait(struct checkpoint *c, int cancel_fd, int timeout_ms, char n
 	return err_set(err, -ECANCELED, "checkpoint");
 }
 
+/**
+ * path_make() - PATH for CRIU and what it starts
+ * @store:	Program that is to be found as gzip, or NULL
+ *
+ * Return: "PATH=...", to be freed, or NULL
+ */
+static char *path_make(struct checkpoint *c, const char *prefix, const char *store)
+{
+	auto_free char *path = path_in_prefix(prefix);
+	auto_free char *dir = NULL;
+	auto_free char *gzip = NULL;
+	char *longer = NULL;
+
+	if (!path || !store)
+		return TAKE_PTR(path);
+	if (asprintf(&dir, "%s/bin", c->dir) < 0 || asprintf(&gzip, "%s/bin/gzip", c->dir) < 0 ||
+	    mkdir(dir, 0700) < 0 || symlink(store, gzip) < 0 ||
+	    asprintf(&longer, "PATH=%s:%s", dir, path + strlen("PATH=")) < 0)
+		return NULL;
+	return longer;
+}
+
 /** runc_start() - Start the dump */
 static int runc_start(struct checkpoint *c, const struct checkpoint_config *config, struct err *err)
 {
@@ -179,7 +201,7 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 	auto_free char *log = NULL;
 	auto_free char *conf_env = NULL;
 	auto_free char *socket_env = NULL;
-	auto_free char *path_env = path_in_prefix(config->prefix);
+	auto_free char *path_env = path_make(c, config->prefix, config->store);
 	int r;
 
 	if (!path_env || asprintf(&conf, "%s/criu.conf", c->dir) < 0 ||

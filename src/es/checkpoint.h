@@ -35,6 +35,7 @@ struct checkpoint;
  * @runc_root:	runc's state directory of this container
  * @prefix:	@prefix/bin is put first in PATH
  * @cut_hook:	path of baton-cut-hook
+ * @store:	path of baton-store, which tar is to find as gzip; NULL: the real one
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
@@ -46,6 +47,7 @@ struct checkpoint_config {
 	const char *runc_root;
 	const char *prefix;
 	const char *cut_hook;
+	const char *store;
 	const char *dir;
 	int cancel_fd;
 	bool hold;

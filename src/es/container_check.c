@@ -19,7 +19,7 @@
 
 #define FINDINGS_MAX     32
 #define CAP_SYS_RESOURCE 24
-#define TMPFS_LARGE      (4u << 20)
+#define TMPFS_LARGE      (64u << 20)
 
 void container_finding(json_t *findings, const char *remedy, const char *format, ...)
 {

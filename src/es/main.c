@@ -28,7 +28,8 @@
 #include "net/tls.h"
 #include "report/log_reporter.h"
 
-#define HOOK_PROGRAM "baton-cut-hook"
+#define HOOK_PROGRAM  "baton-cut-hook"
+#define STORE_PROGRAM "baton-store"
 
 static_assert(CONF_VOLUMES_MAX <= CONTAINER_VOLUMES_MAX, "what can be asked for can move");
 
@@ -43,6 +44,7 @@ struct program {
 	struct edge_server *es;
 	const struct conf *conf;
 	char hook[PATH_MAX];
+	char store[PATH_MAX];
 	struct container_config containers;
 	struct migration_config migration;
 	struct container_service service[CONF_SERVICES_MAX];
@@ -61,8 +63,8 @@ static struct policy policy_of(const struct conf *c)
 	return p;
 }
 
-/* The hook is installed beside us, and found beside us in a build tree, too. */
-static int find_hook(struct program *p, struct err *err)
+/* Programs of ours are installed beside us, and found beside us in a build tree, too. */
+static int find_program(char to[PATH_MAX], const char *name, struct err *err)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -73,13 +75,12 @@ static int find_hook(struct program *p, struct err *err)
 	self[n] = '\0';
 	char *dir = dirname(self);
 	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		int len =
-			snprintf(p->hook, sizeof(p->hook), "%s/%s%s", dir, beside[i], HOOK_PROGRAM);
+		int len = snprintf(to, PATH_MAX, "%s/%s%s", dir, beside[i], name);
 
-		if (len > 0 && (size_t)len < sizeof(p->hook) && access(p->hook, X_OK) == 0)
+		if (len > 0 && len < PATH_MAX && access(to, X_OK) == 0)
 			return 0;
 	}
-	return err_set(err, -ENOENT, "%s is not beside baton-es in %s", HOOK_PROGRAM, dir);
+	return err_set(err, -ENOENT, "%s is not beside baton-es in %s", name, dir);
 }
 
 static void on_stopped(void *ctx)
@@ -228,6 +229,7 @@ static void fill_configs(struct program *p)
 		.staged_dir = staged ? staged : BATON_STAGED_DIR,
 		.prefix = prefix ? prefix : BATON_PREFIX,
 		.cut_hook = p->hook,
+		.store = p->store,
 		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
@@ -250,7 +252,9 @@ static int start(struct program *p, struct err *err)
 	if (!name_equal(tls_context_name(p->tls), c->name))
 		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
 			       c->name, tls_context_name(p->tls));
-	r = find_hook(p, err);
+	r = find_program(p->hook, HOOK_PROGRAM, err);
+	if (r == 0)
+		r = find_program(p->store, STORE_PROGRAM, err);
 	if (r < 0)
 		return r;
 	const struct log_reporter_setup report = {

@@ -92,6 +92,32 @@ static int engine_check(struct check *check, json_t **version)
 	return 0;
 }
 
+/** keys_of() - The keys of an object, a new reference to an array; empty if it is none */
+static json_t *keys_of(const json_t *object)
+{
+	json_t *keys = json_array();
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	{
+		(void)json_array_append_new(keys, json_string(key));
+	}
+	return keys;
+}
+
+/** image_describe() - What the image says of its containers. Return: a new reference */
+static json_t *image_describe(const json_t *image)
+{
+	const char *user = json_text(image, "Config", "User", NULL);
+	const char *signal = json_text(image, "Config", "StopSignal", NULL);
+
+	return json_pack("{s:s, s:s, s:o, s:o}", "user", *user ? user : "root", "stop_signal",
+			 *signal ? signal : "SIGTERM", "ports",
+			 keys_of(json_at(image, "Config", "ExposedPorts", NULL)), "volumes",
+			 keys_of(json_at(image, "Config", "Volumes", NULL)));
+}
+
 /** report_make() - Put all that was found together */
 static int report_make(struct check *check)
 {
@@ -110,16 +136,16 @@ static int report_make(struct check *check)
 				  json_string(json_text(check->image, "Architecture", NULL)));
 	json_t *report = json_pack_ex(
 		&why, 0,
-		"{s:s, s:s, s:b, s:O, s:O, s:o, s:{s:I, s:I, s:I, s:I, s:I}, "
+		"{s:s, s:s, s:b, s:O, s:O, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I}, "
 		"s:{s:I, s:I, s:I, s:I, s:I}}",
 		"name", check->name, "kind", check->inspect ? "container" : "image", "ok",
 		json_array_size(check->findings) == 0, "findings", check->findings, "notes",
-		check->notes, "host", host, "bytes", "memory", (json_int_t)s->memory, "tmpfs",
-		(json_int_t)s->tmpfs, "layer", (json_int_t)check->layer, "volumes",
-		(json_int_t)check->volumes, "image", (json_int_t)s->image, "predicted", "rate",
-		(json_int_t)s->rate, "rtt_us", (json_int_t)s->rtt_us, "freeze_us",
-		(json_int_t)migration_predict_freeze(s), "total_us",
-		(json_int_t)migration_predict_total(s, false), "total_with_image_us",
+		check->notes, "host", host, "image", image_describe(check->image), "bytes",
+		"memory", (json_int_t)s->memory, "tmpfs", (json_int_t)s->tmpfs, "layer",
+		(json_int_t)check->layer, "volumes", (json_int_t)check->volumes, "image",
+		(json_int_t)s->image, "predicted", "rate", (json_int_t)s->rate, "rtt_us",
+		(json_int_t)s->rtt_us, "freeze_us", (json_int_t)migration_predict_freeze(s),
+		"total_us", (json_int_t)migration_predict_total(s, false), "total_with_image_us",
 		(json_int_t)migration_predict_total(s, true));
 	check->json = report ? json_dumps(report, JSON_COMPACT) : NULL;
 	json_decref(report);

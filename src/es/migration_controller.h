@@ -83,6 +83,7 @@ const char *migration_method_name(enum migration_method method);
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
+ * @store:		path of the program baton-store, or NULL
  * @max_sources:	migrations away from here at a time; 0: 4
  * @max_destinations:	migrations to here at a time; 0: 4
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
@@ -108,6 +109,7 @@ struct migration_config {
 	const char *staged_dir;
 	const char *prefix;
 	const char *cut_hook;
+	const char *store;
 	uint32_t max_sources;
 	uint32_t max_destinations;
 	uint64_t max_bytes;
@@ -298,6 +300,7 @@ struct migration_link {
  *       "findings": [{ "what": ..., "remedy": ... }],    what keeps it from moving
  *       "notes": [{ "what": ..., "remedy": ... }],       what should be known
  *       "host": { as in the plan, and "docker", "architecture" of the image as "image" },
+ *       "image": { "user", "stop_signal", "ports": [...], "volumes": [...] },
  *       "bytes": { "memory", "tmpfs", "layer", "volumes", "image" },
  *       "predicted": { "rate", "rtt_us", "freeze_us", "total_us", "total_with_image_us" } }
  *

@@ -9,7 +9,7 @@
 #define FREEZE_US       80000
 #define RESTORE_US      250000
 #define DUMP_RATE       200000000 /* memory into images, frozen */
-#define TMPFS_RATE      24000000  /* CRIU packs what is on a tmpfs by tar and gzip, frozen */
+#define TMPFS_RATE      250000000 /* CRIU packs what is on a tmpfs by tar, frozen */
 #define RESTORE_RATE    400000000
 #define MEMORY_PERMILLE 360 /* bytes on the wire for bytes of memory */
 #define FILES_PERMILLE  500

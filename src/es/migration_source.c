@@ -361,6 +361,7 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 		.runc_root = runc_root,
 		.prefix = m->mc->config.prefix,
 		.cut_hook = m->mc->config.cut_hook,
+		.store = m->mc->config.store,
 		.dir = dir,
 		.cancel_fd = m->cancel_fd,
 		.hold = hold,
