@@ -146,7 +146,7 @@ static bool stream_next(struct user_connection *c)
 		c->opened = sent;
 	} else if (len && c->sent - c->taken < STREAM_WINDOW) {
 		sent = stream_request(c, CODEC_STREAM_DATA, buf_bytes(&c->in), len);
-	} else if (!len && c->eof && !c->said_end) {
+	} else if (!c->in.len && c->eof && !c->said_end) {
 		sent = stream_request(c, CODEC_STREAM_END, NULL, 0);
 		c->said_end = sent;
 	} else {

@@ -240,7 +240,8 @@ static void ask(struct bed *b, uint32_t connection, const char *preamble, const 
 	static uint64_t number;
 	char bytes[256];
 	int len = snprintf(bytes, sizeof(bytes), "%s%s", preamble, request);
-	const struct wire_data d = { .number = ++number,
+	number++;
+	const struct wire_data d = { .number = number,
 				     .connection = connection,
 				     .preamble = (uint32_t)strlen(preamble),
 				     .bytes = (const uint8_t *)bytes,
