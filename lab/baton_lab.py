@@ -56,9 +56,11 @@ class Lab:
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
-                 sync="replay", base="small", registry=None, examples=()):
+                 sync="replay", base="small", registry=None, examples=(), stations=None):
         self.name = name
-        self.examples = list(examples)  # folders of examples/ whose services there are, too
+        # folders of examples/ whose services there are, too; users find them at 10.80.0.1
+        self.examples = list(examples)
+        self.stations = stations  # "hostapd:SOCKET", with an i in braces for the host's number; or None
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
         # the usual ones; load_service() puts the image there
@@ -285,12 +287,24 @@ class Lab:
             + (f'  es = "EdgeServer-{i}"' if with_es else "") + " }\n"
             for i in range(1, self.edges + 1) if i != but)
 
+    def _listeners(self):
+        """What ordinary users find at each access point: every example, at its own port."""
+        text = ""
+        for example in self.examples:
+            service = (EXAMPLES / example / f"{example}.conf").read_text()
+            port = re.search(r"port = (\d+)", service)[1]
+            codec = re.search(r'codec = "(\w+)"', service)[1]
+            text += f'listener "{example}" {{ listen = "10.80.0.1:{port}"  codec = "{codec}" }}\n'
+        return text
+
     def _ap_conf(self, i):
         here = address(f"pc{i}")
         return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
+                + (f'stations = "{self.stations.format(i=i)}"\n' if self.stations else "")
+                + self._listeners()
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
                 + self._listeners() + self._limits(self.limits["ap"]))
 

@@ -73,6 +73,8 @@ static void to_ap(void *ctx, const char *name, const struct wire_message *m)
 	handoff_links_send(ap->aps, name, m);
 }
 
+static const struct users_ops users_ops = { .to_ap = to_ap };
+
 static void fill_random(void *ctx, void *bytes, size_t len)
 {
 	(void)ctx;
@@ -256,12 +258,18 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 		.proof = prove,
 		.node = ap->node,
 		.reporter = setup->reporter,
+		.ops = &users_ops,
+		.ctx = ap,
+		.aps = setup->aps,
 		.service = setup->service,
 		.services = setup->services,
 		.limits = setup->users,
 	};
 
-	return users_new(&ap->users, &users, err);
+	int r = users_new(&ap->users, &users, err);
+
+	handoff_links_users(ap->aps, ap->users);
+	return r;
 }
 
 static int start(struct access_point *ap, const struct access_point_setup *setup, struct err *err)
@@ -341,4 +349,16 @@ uint16_t access_point_station_port(const struct access_point *ap)
 uint16_t access_point_service_port(const struct access_point *ap, const char *service)
 {
 	return users_port(ap->users, service);
+}
+
+int access_point_associate(struct access_point *ap, const char *address, const char *service,
+			   struct err *err)
+{
+	return users_associate(ap->users, address, service, err);
+}
+
+void access_point_users(const struct access_point *ap,
+			void (*fn)(void *ctx, const struct users_view *view), void *ctx)
+{
+	users_each(ap->users, fn, ctx);
 }

@@ -81,6 +81,14 @@ uint16_t access_point_station_port(const struct access_point *ap);
 /** access_point_service_port() - Port where ordinary users find a service. Return: 0 if nowhere */
 uint16_t access_point_service_port(const struct access_point *ap, const char *service);
 
+/** access_point_associate() - An ordinary user is here; see users_associate() */
+int access_point_associate(struct access_point *ap, const char *address, const char *service,
+			   struct err *err);
+
+/** access_point_users() - Call @fn for each session of each ordinary user */
+void access_point_users(const struct access_point *ap,
+			void (*fn)(void *ctx, const struct users_view *view), void *ctx);
+
 /**
  * access_point_close() - Close all links and release
  * @ap:		Access point, may be NULL; not to be used again. No callback comes any more; its

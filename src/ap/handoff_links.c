@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "ap/link_rules.h"
+#include "ap/users.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@ struct accepted {
 struct handoff_links {
 	struct uv_loop_s *loop;
 	struct ap_node *node;
+	struct users *users;
 	struct list accepted; /* newest last */
 	size_t count;
 	struct peer *peer[];
@@ -108,13 +110,27 @@ static void forget(struct link *l)
 	}
 }
 
+void handoff_links_users(struct handoff_links *hl, struct users *users)
+{
+	hl->users = users;
+}
+
 static bool may_say(enum wire_type type)
 {
 	return type == WIRE_MOVE_NOTIFY || type == WIRE_MOVE_RESPONSE;
 }
 
+static bool concerns_users(enum wire_type type)
+{
+	return type >= WIRE_USER_CLAIM && type <= WIRE_USER_TAKEN;
+}
+
 void handoff_links_message(struct handoff_links *hl, struct link *l, const struct wire_message *m)
 {
+	if (concerns_users(m->type)) {
+		users_message(hl->users, link_peer_name(l), m);
+		return;
+	}
 	if (!may_say(m->type)) {
 		forget(l);
 		link_rules_refuse(l, m);

@@ -23,6 +23,7 @@ struct err;
 struct handoff_links; /* opaque */
 struct link;
 struct link_setup;
+struct users;
 
 /**
  * handoff_links_new() - Begin to connect
@@ -36,6 +37,9 @@ struct link_setup;
  */
 int handoff_links_new(struct handoff_links **ret, const struct link_setup *setup,
 		      struct ap_node *node, const struct ap_neighbours *aps, struct err *err);
+
+/** handoff_links_users() - Who is told what the access points say of ordinary users; borrowed */
+void handoff_links_users(struct handoff_links *hl, struct users *users);
 
 /** handoff_links_accepted() - A link that an access point made came up */
 void handoff_links_accepted(struct handoff_links *hl, struct link *l);

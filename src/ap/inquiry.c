@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ap/inquiry.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,8 +13,11 @@
 #include "ap/mud_links.h"
 #include "ap/users.h"
 #include "base/auto.h"
+#include "base/err.h"
 #include "core/ap_node.h"
 #include "net/link.h"
+
+#define INQUIRY_WORDS 160 /* of an inquiry with arguments */
 
 static void count_session(void *ctx, const struct ap_session_view *s)
 {
@@ -84,6 +88,33 @@ static json_t *users(const struct inquiry_view *v)
 	return json_pack("{s:s, s:s, s:o}", "node", v->name, "role", "ap", "users", all);
 }
 
+static const char associate_words[] = "associate ";
+
+/* "associate ADDRESS [SERVICE]". Return: NULL with @err filled in */
+static json_t *associate(const struct inquiry_view *v, const struct wire_text *t, struct err *err)
+{
+	char words[INQUIRY_WORDS];
+	size_t skip = strlen(associate_words);
+
+	if (t->len - skip >= sizeof(words)) {
+		(void)err_set(err, -EINVAL, "want \"associate ADDRESS [SERVICE]\"");
+		return NULL;
+	}
+	memcpy(words, t->bytes + skip, t->len - skip);
+	words[t->len - skip] = '\0';
+	char *service = strchr(words, ' ');
+	if (service)
+		*service++ = '\0';
+	if (users_associate(v->users, words, service, err) < 0)
+		return NULL;
+	return json_pack("{s:s, s:s, s:s}", "node", v->name, "role", "ap", "associated", words);
+}
+
+static bool begins_with(const struct wire_text *t, const char *what)
+{
+	return t->len >= strlen(what) && memcmp(t->bytes, what, strlen(what)) == 0;
+}
+
 static bool asks_for(const struct wire_text *t, const char *what)
 {
 	return t->len == strlen(what) && memcmp(t->bytes, what, t->len) == 0;
@@ -105,6 +136,7 @@ static void reply(struct link *l, const struct wire_message *m, enum wire_status
 void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct wire_message *m)
 {
 	json_t *json = NULL;
+	struct err err = { 0 };
 
 	if (asks_for(&m->text, "status"))
 		json = status(v);
@@ -112,9 +144,16 @@ void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct w
 		json = sessions(v);
 	else if (asks_for(&m->text, "users"))
 		json = users(v);
+	else if (begins_with(&m->text, associate_words))
+		json = associate(v, &m->text, &err);
 	else {
 		reply(l, m, WIRE_E_PROTOCOL,
-		      "an access point knows \"status\", \"sessions\" and \"users\"");
+		      "an access point knows \"status\", \"sessions\", \"users\" and "
+		      "\"associate\"");
+		return;
+	}
+	if (err.code) {
+		reply(l, m, WIRE_E_FAILED, err.text);
 		return;
 	}
 	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;

@@ -12,6 +12,8 @@
  *	"users"		{"node", "role": "ap", "users": [{"user", "address", "service", "session", "state",
  *			 "connections": N, "unanswered": N}]}
  *
+ *	"associate ADDRESS [SERVICE]"	{"node", "role": "ap", "associated": ADDRESS}: the user is here
+ *
  * A session's number is 16 hexadecimal digits, for JSON numbers end at 2^53; "source" is the edge
  * server with authority, "dest" the one the container moves to; either may be "".
  */
@@ -33,7 +35,7 @@ struct inquiry_view {
 	const struct mud_links *muds;
 	const struct edge_links *edges;
 	const struct handoff_links *aps;
-	const struct users *users;
+	struct users *users;
 };
 
 /** inquiry_answer() - Answer @m, an INQUIRY that came by @l */

@@ -2,43 +2,120 @@
 #pragma once
 
 /*
- * User - an ordinary user, known by its source address
+ * User - an ordinary user, known by its source address, and the table of all
  *
- * Inner header of the modules that serve ordinary users (users.c, user_connection.c,
- * user_listener.c).
+ * Inner header of the modules that serve ordinary users (users.c, user_*.c), not for others.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <uv.h>
 
+#include "ap/user_session.h"
+#include "ap/users.h"
 #include "base/list.h"
 #include "base/text.h"
 
-struct users;
+#define USERS_BUCKETS      256u
+#define USERS_SCRATCH_SIZE 65536
+
+/** enum user_state - Whose the user is */
+enum user_state {
+	USER_HERE,     /* ours */
+	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
+	USER_LEFT,     /* handed over, but the other has not said yet that all arrived */
+};
 
 /**
  * struct user - One user
  * @link:	In a bucket of its table
+ * @claiming:	In the list of those that are CLAIMING
  * @users:	Its table
+ * @state:	See enum user_state
  * @name:	Towards the edge servers: "user-" and the address
- * @address:	Its address, port 0
- * @sessions:	Of its services (struct user_entry of users.c)
+ * @address:	Its address, port 0; family 0 while it was not heard
+ * @sessions:	Of its services (struct user_entry)
  * @connections: Of struct user_connection, the one used latest last
  * @connection_count: How many
  * @heard:	When it was last heard
+ * @claim:	CLAIMING: number of the claim
+ * @since:	When the state was entered
+ * @ask_at:	CLAIMING: when to ask again those who have not answered
+ * @unknown:	CLAIMING: access points that do not know it, by their place in struct users
+ * @peer:	CLAIMING: from where its sessions are coming, or empty; LEFT: to where they went
+ * @importing:	CLAIMING: session whose requests are coming
+ * @imported:	CLAIMING: sessions that came
+ * @giving:	HERE: held, for it is about to be handed over
  */
 struct user {
 	struct list link;
+	struct list claiming;
 	struct users *users;
+	enum user_state state;
 	char name[NAME_SIZE];
 	struct sockaddr_storage address;
 	struct list sessions;
 	struct list connections;
 	size_t connection_count;
 	uint64_t heard;
+	uint64_t claim;
+	uint64_t since;
+	uint64_t ask_at;
+	uint64_t unknown[USERS_APS_MAX / 64];
+	char peer[NAME_SIZE];
+	struct user_session *importing;
+	uint32_t imported;
+	bool giving;
 };
+
+/** struct user_entry - A user's session, where it is found by user and by link */
+struct user_entry {
+	struct list of_user;
+	struct list of_link;
+	struct user *user;
+	struct user_session *session;
+};
+
+struct user_listener;
+
+/**
+ * struct users - See users.h
+ * @session:	What all sessions have in common; points to @policy and @ap
+ * @ops, @ctx:	See struct users_setup
+ * @bucket:	Of struct user, by name
+ * @links:	Of struct user_entry, by number
+ * @said:	What the node said, until users_settle()
+ * @claims:	Of struct user, by @claiming
+ * @other:	Names of the other access points
+ */
+struct users {
+	struct user_session_setup session;
+	struct policy policy;
+	char ap[NAME_SIZE];
+	struct users_limits limits;
+	const struct users_ops *ops;
+	void *ctx;
+	struct list bucket[USERS_BUCKETS];
+	struct list links[USERS_BUCKETS];
+	uint64_t last_link;
+	size_t count;
+	size_t connections;
+	struct list said;
+	struct list claims;
+	char other[USERS_APS_MAX][NAME_SIZE];
+	size_t others;
+	struct user_listener *listener[USERS_SERVICES_MAX];
+	size_t listeners;
+	uv_timer_t sweep;
+	uv_timer_t ask; /* runs while there are claims */
+	uv_idle_t more; /* keeps the loop from waiting while something is queued */
+	int handles;
+	char scratch[USERS_SCRATCH_SIZE];
+};
+
+/* users.c */
 
 /** users_scratch() - Room for one read of @size bytes; good until the next call */
 char *users_scratch(struct users *u, size_t *size);
@@ -48,3 +125,35 @@ void users_heard(struct user *user);
 
 /** users_connection_closed() - One connection of all is gone */
 void users_connection_closed(struct users *u);
+
+/** users_find() - User by name. Return: NULL if it is not known */
+struct user *users_find(struct users *u, const char *name);
+
+/** users_session() - The user's session of a service, made if need be. Return: 0, or -ENOMEM */
+int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err);
+
+/** users_listener() - The listener of a service. Return: NULL if there is none */
+struct user_listener *users_listener(const struct users *u, const char *service);
+
+/** users_end_connections() - Reset all connections of a user */
+void users_end_connections(struct user *user);
+
+/** users_remove() - Forget a user; the edge servers are not told */
+void users_remove(struct user *user);
+
+/* user_handover.c */
+
+/** user_handover_claim() - The user has turned up here: ask for its sessions, hold them meanwhile */
+void user_handover_claim(struct user *user);
+
+/** user_handover_keep() - The user that was about to be handed over is here: go on */
+void user_handover_keep(struct user *user);
+
+/** user_handover_forget() - The user is about to be forgotten */
+void user_handover_forget(struct user *user);
+
+/** user_handover_message() - What access point @ap says of a user */
+void user_handover_message(struct users *u, const char *ap, const struct wire_message *m);
+
+/** user_handover_tick() - Ask again, give up waiting */
+void user_handover_tick(struct users *u);

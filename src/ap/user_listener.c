@@ -112,20 +112,25 @@ static void on_answered(void *ctx, struct user_session *us, uint16_t port,
 {
 	struct user_listener *ul = ctx;
 	const struct user *user = user_session_owner(us);
-	struct sockaddr_storage to = user->address;
+	struct sockaddr_storage to = user->address; /* it was heard: the address is known */
 	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)answer->bytes, (unsigned int)answer->len);
 
 	set_port(&to, port);
-	if (answer->status != WIRE_OK ||
+	if (answer->status != WIRE_OK || !to.ss_family ||
 	    uv_udp_try_send(&ul->udp, &buf, 1, (struct sockaddr *)&to) < 0)
 		ul->dropped++;
+}
+
+struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port)
+{
+	return (struct user_waiter){ .answered = on_answered, .ctx = ul, .port = port };
 }
 
 /* Return: 0, or negative: it is dropped */
 static int take_datagram(struct user_listener *ul, const struct sockaddr *from, const void *bytes,
 			 size_t len, struct err *err)
 {
-	const struct user_waiter waiter = { on_answered, ul, port_of(from) };
+	const struct user_waiter waiter = user_listener_waiter(ul, port_of(from));
 	const struct wire_data d = { .bytes = bytes, .len = len };
 	struct user_session *us;
 	uint64_t number;

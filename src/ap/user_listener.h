@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "ap/user_session.h"
 #include "ap/users.h"
 
 struct user_listener; /* opaque */
@@ -38,6 +39,9 @@ struct user_listener_setup {
  */
 int user_listener_new(struct user_listener **ret, const struct user_listener_setup *setup,
 		      const struct users_service *service, struct err *err);
+
+/** user_listener_waiter() - Who answers a datagram that came from port @port of its user */
+struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port);
 
 /** user_listener_port() - Port it listens on, useful if the address said 0 */
 uint16_t user_listener_port(const struct user_listener *ul);

@@ -48,6 +48,8 @@ struct user_session {
 	bool associated;         /* once: a request may have been executed */
 	bool held;
 	bool ended;
+	bool wanted;
+	bool fresh;        /* imported, and not associated here yet */
 	uint64_t again_at; /* after a loss */
 	char reason[WIRE_REASON_SIZE];
 	struct news news;
@@ -129,8 +131,6 @@ static void set_timer(struct user_session *us)
 	uint64_t now = uv_now(us->setup->loop);
 	uint64_t at = us->mud ? mud_session_deadline(us->mud) : UINT64_MAX;
 
-	if (!us->mud && !list_empty(&us->holds))
-		at = us->again_at;
 	if (at >= us->timer_at)
 		return;
 	us->timer_at = at;
@@ -173,18 +173,31 @@ int user_session_new(struct user_session **ret, const struct user_session_setup 
 	return 0;
 }
 
-static int begin(struct user_session *us, struct err *err)
+static int create(struct user_session *us, struct err *err)
+{
+	const struct user_session_setup *setup = us->setup;
+
+	return mud_session_new(&us->mud, us->user, us->service, setup->policy, setup->proof, &ops,
+			       us, err);
+}
+
+static void associate(struct user_session *us)
 {
 	const struct user_session_setup *setup = us->setup;
 	uint64_t now = uv_now(setup->loop);
-	int r = mud_session_new(&us->mud, us->user, us->service, setup->policy, setup->proof, &ops,
-				us, err);
+
+	mud_session_move(us->mud, now, setup->ap);
+	mud_session_up(us->mud, now, setup->ap);
+}
+
+static int begin(struct user_session *us, struct err *err)
+{
+	int r = create(us, err);
 
 	if (r < 0)
 		return r;
 	us->associated = false;
-	mud_session_move(us->mud, now, setup->ap);
-	mud_session_up(us->mud, now, setup->ap);
+	associate(us);
 	return 0;
 }
 
@@ -233,9 +246,26 @@ static void resume(struct user_session *us)
 	}
 }
 
+/* If it fails now, the next request tries again. */
+static void begin_if_wanted(struct user_session *us)
+{
+	if (!us->wanted || us->held || us->ended || us->mud)
+		return;
+	us->wanted = false;
+	(void)begin(us, NULL);
+}
+
+void user_session_want(struct user_session *us)
+{
+	us->wanted = true;
+	begin_if_wanted(us);
+	set_timer(us);
+}
+
 void user_session_hold(struct user_session *us, bool held)
 {
 	us->held = held;
+	begin_if_wanted(us);
 	resume(us);
 	set_timer(us);
 }
@@ -276,6 +306,104 @@ int user_session_request(struct user_session *us, const struct wire_data *d,
 	if (r == 0)
 		us->waiting[*number % WIRE_WINDOW] = (struct waiting){ *number, *waiter };
 	return r;
+}
+
+/* ---- from access point to access point ---- */
+
+bool user_session_export(const struct user_session *us, struct mud_context *to)
+{
+	return us->mud && !us->ended && mud_session_export(us->mud, to);
+}
+
+struct each {
+	const struct user_session *us;
+	void (*fn)(void *ctx, const struct wire_data *d, uint16_t port, bool answered);
+	void *ctx;
+	size_t bytes;
+};
+
+static void on_each(void *ctx, const struct wire_data *d, bool answered)
+{
+	const struct each *e = ctx;
+	const struct waiting *w = &e->us->waiting[d->number % WIRE_WINDOW];
+
+	e->fn(e->ctx, d, w->number == d->number ? w->who.port : 0, answered);
+}
+
+void user_session_each(const struct user_session *us,
+		       void (*fn)(void *ctx, const struct wire_data *d, uint16_t port,
+				  bool answered),
+		       void *ctx)
+{
+	struct each e = { .us = us, .fn = fn, .ctx = ctx };
+
+	if (us->mud)
+		mud_session_each(us->mud, on_each, &e);
+}
+
+static void add_bytes(void *ctx, const struct wire_data *d, bool answered)
+{
+	(void)answered;
+	((struct each *)ctx)->bytes += d->len;
+}
+
+size_t user_session_bytes(const struct user_session *us)
+{
+	struct each e = { 0 };
+
+	if (us->mud)
+		mud_session_each(us->mud, add_bytes, &e);
+	return e.bytes;
+}
+
+bool user_session_resuming(const struct user_session *us)
+{
+	struct mud_context c;
+
+	return us->mud && mud_session_export(us->mud, &c) && !c.next;
+}
+
+int user_session_import(struct user_session *us, const struct mud_context *from, struct err *err)
+{
+	int r;
+
+	if (us->mud)
+		ap_node_mud_gone(us->setup->node, uv_now(us->setup->loop), us->link);
+	us->mud = mud_session_free(us->mud);
+	memset(us->waiting, 0, sizeof(us->waiting));
+	r = create(us, err);
+	if (r == 0)
+		r = mud_session_import(us->mud, from, err);
+	if (r < 0)
+		us->mud = mud_session_free(us->mud);
+	us->associated = true;
+	us->ended = false;
+	us->fresh = r == 0;
+	return r;
+}
+
+int user_session_import_request(struct user_session *us, const struct wire_data *d, bool answered,
+				const struct user_waiter *waiter, struct err *err)
+{
+	int r = mud_session_import_request(us->mud, d, answered, err);
+
+	if (r == 0 && !answered)
+		us->waiting[d->number % WIRE_WINDOW] = (struct waiting){ d->number, *waiter };
+	return r;
+}
+
+bool user_session_whole(const struct user_session *us)
+{
+	return !us->mud || mud_session_whole(us->mud);
+}
+
+void user_session_go_on(struct user_session *us)
+{
+	if (!us->mud || !us->fresh)
+		return;
+	us->fresh = false;
+	associate(us);
+	set_timer(us);
 }
 
 void user_session_forget(struct user_session *us, uint64_t number)

@@ -27,6 +27,7 @@
 struct ap_node;
 struct err;
 struct log_reporter;
+struct mud_context;
 struct user_session; /* opaque */
 struct uv_loop_s;
 
@@ -108,6 +109,9 @@ void *user_session_owner(const struct user_session *us);
  */
 void user_session_hold(struct user_session *us, bool held);
 
+/** user_session_want() - Begin as soon as it may, without a request */
+void user_session_want(struct user_session *us);
+
 /**
  * user_session_room() - Whether a request would be taken
  * @us:		Session
@@ -135,6 +139,49 @@ void user_session_wait(struct user_session *us, struct user_hold *hold);
  */
 int user_session_request(struct user_session *us, const struct wire_data *d,
 			 const struct user_waiter *waiter, uint64_t *number, struct err *err);
+
+/**
+ * user_session_export() - Where the session stands, for another access point
+ *
+ * Return: false if it has not begun, or no edge server has confirmed it yet
+ */
+bool user_session_export(const struct user_session *us, struct mud_context *to);
+
+/**
+ * user_session_each() - Call @fn for each request of the context; see mud_session_each()
+ *
+ * @port is that of its struct user_waiter.
+ */
+void user_session_each(const struct user_session *us,
+		       void (*fn)(void *ctx, const struct wire_data *d, uint16_t port,
+				  bool answered),
+		       void *ctx);
+
+/** user_session_bytes() - Bytes of these requests */
+size_t user_session_bytes(const struct user_session *us);
+
+/** user_session_resuming() - Whether the edge server has yet to tell where its numbers stand */
+bool user_session_resuming(const struct user_session *us);
+
+/**
+ * user_session_import() - Take over a session from another holder, instead of what was here
+ * @us:		Session, held
+ * @from:	Context; its requests follow, then user_session_go_on()
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int user_session_import(struct user_session *us, const struct mud_context *from, struct err *err);
+
+/** user_session_import_request() - As mud_session_import_request(); @waiter may be all zero */
+int user_session_import_request(struct user_session *us, const struct wire_data *d, bool answered,
+				const struct user_waiter *waiter, struct err *err);
+
+/** user_session_whole() - Whether nothing is missing of what is being imported */
+bool user_session_whole(const struct user_session *us);
+
+/** user_session_go_on() - Associate here with what was imported; does nothing for other sessions */
+void user_session_go_on(struct user_session *us);
 
 /** user_session_forget() - Nobody waits for the answer to request @number any more */
 void user_session_forget(struct user_session *us, uint64_t number);

@@ -18,10 +18,9 @@
 #include "base/log.h"
 #include "core/ap_node.h"
 
-#define BUCKETS      256u
-#define SCRATCH_SIZE 65536
-#define SWEEP_MS     500
-#define TURN_MAX     4096 /* messages handed on before the loop looks at its sockets again */
+#define SWEEP_MS 500
+#define TURN_MAX 4096 /* messages handed on before the loop looks at its sockets again */
+#define LEFT_MAX 10   /* times move_ms that the copy of what was handed over is kept */
 
 static const struct users_limits standard = {
 	.users_max = 1024,
@@ -31,39 +30,12 @@ static const struct users_limits standard = {
 	.dead_ms = 10000,
 };
 
-/* struct user_entry - A user's session, where it is found by user and by link */
-struct user_entry {
-	struct list of_user;
-	struct list of_link;
-	struct user *user;
-	struct user_session *session;
-};
-
 /* struct said - What the node said, until users_settle() */
 struct said {
 	struct list item;
 	uint64_t link;
 	struct wire_message message;
 	uint8_t bytes[];
-};
-
-struct users {
-	struct user_session_setup session;
-	struct policy policy;
-	char ap[NAME_SIZE];
-	struct users_limits limits;
-	struct list bucket[BUCKETS]; /* of struct user */
-	struct list links[BUCKETS];  /* of struct user_entry */
-	uint64_t last_link;
-	size_t count;
-	size_t connections;
-	struct list said;
-	struct user_listener *listener[USERS_SERVICES_MAX];
-	size_t listeners;
-	uv_timer_t sweep;
-	uv_idle_t more; /* keeps the loop from waiting while something is queued */
-	int handles;
-	char scratch[SCRATCH_SIZE];
 };
 
 /* ---- what the modules of users need ---- */
@@ -122,48 +94,56 @@ static void format(char text[INET6_ADDRSTRLEN], const struct sockaddr_storage *a
 				INET6_ADDRSTRLEN);
 }
 
-static struct list *bucket_of(struct users *u, const struct sockaddr_storage *a)
+static struct list *bucket_of(struct users *u, const char *name)
 {
-	return &u->bucket[digest_add(DIGEST_START, a, sizeof(*a)) % BUCKETS];
+	return &u->bucket[digest_add(DIGEST_START, name, strlen(name)) % USERS_BUCKETS];
 }
 
-static struct user *find_user(struct users *u, const struct sockaddr_storage *a)
+/* A name as other nodes want it: 1 to 63 of a few characters */
+static void name_of(char name[NAME_SIZE], const struct sockaddr_storage *a)
 {
-	list_for_each_safe(at, next, bucket_of(u, a))
+	char text[INET6_ADDRSTRLEN];
+
+	format(text, a);
+	(void)snprintf(name, NAME_SIZE, "user-%s", text);
+	for (char *c = name; *c; c++) {
+		if (*c == ':')
+			*c = '-';
+	}
+}
+
+struct user *users_find(struct users *u, const char *name)
+{
+	list_for_each_safe(at, next, bucket_of(u, name))
 	{
 		struct user *user = list_entry(at, struct user, link);
 
-		if (memcmp(&user->address, a, sizeof(*a)) == 0)
+		if (name_equal(user->name, name))
 			return user;
 	}
 	return NULL;
 }
 
-static int add_user(struct users *u, struct user **ret, const struct sockaddr_storage *a,
-		    struct err *err)
+static int add_user(struct users *u, struct user **ret, const char *name,
+		    const struct sockaddr_storage *a, struct err *err)
 {
-	char text[INET6_ADDRSTRLEN];
-
-	format(text, a);
 	if (u->count >= u->limits.users_max)
-		return err_set(err, -EAGAIN, "user %s: limit of %u users (users_max)", text,
+		return err_set(err, -EAGAIN, "%s: limit of %u users (users_max)", name,
 			       u->limits.users_max);
 	struct user *user = calloc(1, sizeof(*user));
 	if (!user)
-		return err_set(err, -ENOMEM, "user %s", text);
+		return err_set(err, -ENOMEM, "%s", name);
 	user->users = u;
 	user->address = *a;
+	(void)snprintf(user->name, sizeof(user->name), "%s", name);
 	list_init(&user->sessions);
 	list_init(&user->connections);
-	(void)snprintf(user->name, sizeof(user->name), "user-%s", text);
-	for (char *c = user->name; *c; c++) {
-		if (*c == ':') /* no letter of a name */
-			*c = '-';
-	}
-	users_heard(user);
-	list_append(bucket_of(u, a), &user->link);
+	list_init(&user->claiming);
+	list_append(bucket_of(u, name), &user->link);
 	u->count++;
 	log_info("%s is here", user->name);
+	users_heard(user);
+	user_handover_claim(user);
 	*ret = user;
 	return 0;
 }
@@ -180,13 +160,17 @@ static struct user_entry *find_session(const struct user *user, const char *serv
 	return NULL;
 }
 
-static int add_session(struct user *user, struct user_entry **ret, const char *service,
-		       struct err *err)
+int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err)
 {
 	struct users *u = user->users;
-	struct user_entry *e = calloc(1, sizeof(*e));
+	struct user_entry *e = find_session(user, service);
 	uint64_t link = USERS_LINK | ++u->last_link;
 
+	if (e) {
+		*ret = e;
+		return 0;
+	}
+	e = calloc(1, sizeof(*e));
 	if (!e)
 		return err_set(err, -ENOMEM, "session of %s", user->name);
 	int r = user_session_new(&e->session, &u->session, user->name, service, link, user, err);
@@ -196,7 +180,8 @@ static int add_session(struct user *user, struct user_entry **ret, const char *s
 	}
 	e->user = user;
 	list_append(&user->sessions, &e->of_user);
-	list_append(&u->links[link % BUCKETS], &e->of_link);
+	list_append(&u->links[link % USERS_BUCKETS], &e->of_link);
+	user_session_hold(e->session, user->state != USER_HERE);
 	*ret = e;
 	return 0;
 }
@@ -209,15 +194,16 @@ static void remove_session(struct user_entry *e)
 	free(e);
 }
 
-static void end_connections(struct user *user)
+void users_end_connections(struct user *user)
 {
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_close(user_connection_of(at), true);
 }
 
-static void remove_user(struct user *user)
+void users_remove(struct user *user)
 {
-	end_connections(user);
+	user_handover_forget(user);
+	users_end_connections(user);
 	list_for_each_safe(at, next, &user->sessions)
 		remove_session(list_entry(at, struct user_entry, of_user));
 	list_remove(&user->link);
@@ -252,38 +238,78 @@ static int make_room(struct user *user, struct err *err)
 	return 0;
 }
 
+/* The user at an address is here: it has sent something, or somebody says so. */
+static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a,
+		  struct err *err)
+{
+	char name[NAME_SIZE];
+
+	name_of(name, a);
+	struct user *user = users_find(u, name);
+	if (!user)
+		return add_user(u, ret, name, a, err);
+	users_heard(user);
+	if (user->state == USER_LEFT)
+		user_handover_claim(user);
+	if (user->giving) /* it was about to be handed over, but is here */
+		user_handover_keep(user);
+	*ret = user;
+	return 0;
+}
+
 int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
 		struct user_session **ret, struct err *err)
 {
 	struct sockaddr_storage a;
+	struct user *user = NULL;
+	struct user_entry *e = NULL;
 	int r = normalise(&a, from);
 
 	if (r < 0)
 		return err_set(err, r, "a user's address");
-	struct user *user = find_user(u, &a);
-	if (!user)
-		r = add_user(u, &user, &a, err);
+	r = arrive(u, &user, &a, err);
 	if (r == 0 && connection)
 		r = make_room(user, err);
-	if (r < 0)
+	if (r == 0)
+		r = users_session(user, &e, service, err);
+	if (r < 0 || !e)
 		return r;
-	struct user_entry *e = find_session(user, service);
-	if (!e)
-		r = add_session(user, &e, service, err);
-	if (r < 0)
-		return r;
-	users_heard(user);
 	if (connection)
 		u->connections++;
 	*ret = e->session;
 	return 0;
 }
 
+int users_associate(struct users *u, const char *address, const char *service, struct err *err)
+{
+	struct sockaddr_storage a = { 0 };
+	struct sockaddr_in *in = (struct sockaddr_in *)&a;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a;
+	struct user *user = NULL;
+	struct user_entry *e = NULL;
+
+	if (inet_pton(AF_INET, address, &in->sin_addr) == 1)
+		a.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1)
+		a.ss_family = AF_INET6;
+	else
+		return err_set(err, -EINVAL, "\"%.80s\" is no address", address);
+	if (service && !users_listener(u, service))
+		return err_set(err, -EINVAL, "there is no listener for service \"%.63s\" here",
+			       service);
+	int r = arrive(u, &user, &a, err);
+	if (r == 0 && service)
+		r = users_session(user, &e, service, err);
+	if (r == 0 && e)
+		user_session_want(e->session);
+	return r;
+}
+
 /* ---- from the node ---- */
 
 static struct user_entry *find_link(struct users *u, uint64_t link)
 {
-	list_for_each_safe(at, next, &u->links[link % BUCKETS])
+	list_for_each_safe(at, next, &u->links[link % USERS_BUCKETS])
 	{
 		struct user_entry *e = list_entry(at, struct user_entry, of_link);
 
@@ -352,6 +378,11 @@ void users_settle(struct users *u)
 		(void)uv_idle_start(&u->more, on_more);
 }
 
+void users_message(struct users *u, const char *ap, const struct wire_message *m)
+{
+	user_handover_message(u, ap, m);
+}
+
 /* ---- time ---- */
 
 static void leave(struct user *user)
@@ -360,7 +391,7 @@ static void leave(struct user *user)
 		 (unsigned long long)user->users->limits.idle_ms);
 	list_for_each_safe(at, next, &user->sessions)
 		user_session_end(list_entry(at, struct user_entry, of_user)->session);
-	remove_user(user);
+	users_remove(user);
 }
 
 static size_t unanswered(const struct user *user)
@@ -376,7 +407,11 @@ static void sweep_user(struct user *user, uint64_t now)
 {
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_tick(user_connection_of(at), now);
-	if (now >= user->heard + user->users->limits.idle_ms && !unanswered(user))
+	const struct users *u = user->users;
+	if (user->state == USER_LEFT && now >= user->since + LEFT_MAX * u->policy.move_ms)
+		users_remove(user); /* the sessions live on elsewhere */
+	else if (user->state == USER_HERE && now >= user->heard + u->limits.idle_ms &&
+		 !unanswered(user))
 		leave(user);
 }
 
@@ -385,7 +420,7 @@ static void on_sweep(uv_timer_t *timer)
 	struct users *u = timer->data;
 	uint64_t now = uv_now(u->session.loop);
 
-	for (size_t i = 0; i < BUCKETS; i++) {
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_for_each_safe(at, next, &u->bucket[i])
 			sweep_user(list_entry(at, struct user, link), now);
 	}
@@ -407,12 +442,13 @@ void users_close(struct users *u)
 		return;
 	for (size_t i = 0; i < u->listeners; i++)
 		user_listener_close(u->listener[i]);
-	for (size_t i = 0; i < BUCKETS; i++) {
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_for_each_safe(at, next, &u->bucket[i])
-			remove_user(list_entry(at, struct user, link));
+			users_remove(list_entry(at, struct user, link));
 	}
 	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
 	uv_close((uv_handle_t *)&u->sweep, on_closed);
+	uv_close((uv_handle_t *)&u->ask, on_closed);
 	uv_close((uv_handle_t *)&u->more, on_closed);
 }
 
@@ -468,16 +504,23 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		.reporter = setup->reporter,
 		.stream = on_stream,
 	};
+	u->ops = setup->ops;
+	u->ctx = setup->ctx;
+	for (; u->others < setup->aps.count && u->others < USERS_APS_MAX; u->others++)
+		(void)snprintf(u->other[u->others], NAME_SIZE, "%s", setup->aps.at[u->others].name);
 	list_init(&u->said);
-	for (size_t i = 0; i < BUCKETS; i++) {
+	list_init(&u->claims);
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_init(&u->bucket[i]);
 		list_init(&u->links[i]);
 	}
-	(void)uv_timer_init(setup->loop, &u->sweep); /* neither can fail */
+	(void)uv_timer_init(setup->loop, &u->sweep); /* none can fail */
+	(void)uv_timer_init(setup->loop, &u->ask);
 	(void)uv_idle_init(setup->loop, &u->more);
 	u->sweep.data = u;
+	u->ask.data = u;
 	u->more.data = u;
-	u->handles = 2;
+	u->handles = 3;
 	r = listen_all(u, setup, err);
 	if (r < 0) {
 		users_close(u);
@@ -490,13 +533,20 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 
 /* ---- what there is to know ---- */
 
-uint16_t users_port(const struct users *u, const char *service)
+struct user_listener *users_listener(const struct users *u, const char *service)
 {
 	for (size_t i = 0; i < u->listeners; i++) {
 		if (name_equal(user_listener_service(u->listener[i]), service))
-			return user_listener_port(u->listener[i]);
+			return u->listener[i];
 	}
-	return 0;
+	return NULL;
+}
+
+uint16_t users_port(const struct users *u, const char *service)
+{
+	const struct user_listener *ul = users_listener(u, service);
+
+	return ul ? user_listener_port(ul) : 0;
 }
 
 size_t users_count(const struct users *u)
@@ -548,7 +598,7 @@ static void view_user(const struct user *user, void (*fn)(void *ctx, const struc
 void users_each(const struct users *u, void (*fn)(void *ctx, const struct users_view *view),
 		void *ctx)
 {
-	for (size_t i = 0; i < BUCKETS; i++) {
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_for_each_safe(at, next, (struct list *)(uintptr_t)&u->bucket[i])
 			view_user(list_entry(at, struct user, link), fn, ctx);
 	}

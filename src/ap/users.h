@@ -8,8 +8,9 @@
  *	users.c            whose they are: one user for each source address
  *	user_connection.c  requests out of a connection, answers into it
  *	user_session.c     the device's half of the session, one for each user and service
+ *	user_handover.c    sessions follow the user from access point to access point
  *
- * A user is associated by its first packet. It has left when it has been silent for idle_ms: then its
+ * A user is associated by its first packet, or by users_associate(). It has left when it has been silent for idle_ms: then its
  * connections end and the edge servers are told.
  *
  * Limits (R9): users, connections of all and of each. A user that opens too many loses the one that is
@@ -20,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ap/neighbours.h"
 #include "core/policy.h"
 #include "wire/message.h"
 
@@ -35,7 +37,8 @@ struct uv_loop_s;
 /** USERS_LINK - Numbers of links from here on are ours, see struct ap_node_ops */
 #define USERS_LINK (1ull << 63)
 
-#define USERS_SERVICES_MAX 64
+#define USERS_SERVICES_MAX WIRE_USER_SESSIONS_MAX
+#define USERS_APS_MAX      256
 
 /**
  * struct users_service - A service that ordinary users find at an access point
@@ -59,6 +62,14 @@ struct users_limits {
 };
 
 /**
+ * struct users_ops - What is asked of the access point
+ * @to_ap:	send to another access point, if it is connected; else drop
+ */
+struct users_ops {
+	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
+};
+
+/**
  * struct users_setup - What is needed; copied, what it points to is borrowed until users_close()
  * @loop:	Event loop
  * @ap:		Name of the access point
@@ -66,6 +77,8 @@ struct users_limits {
  * @proof:	How proofs are computed
  * @node:	The access point's node, which gets what users say
  * @reporter:	Where events go; may be NULL
+ * @ops, @ctx:	See struct users_ops; called at any time, must only queue
+ * @aps:	The other access points, at most USERS_APS_MAX
  * @service:	Services, borrowed for the call
  * @services:	How many, at most USERS_SERVICES_MAX
  * @limits:	See struct users_limits
@@ -77,6 +90,9 @@ struct users_setup {
 	proof_fn proof;
 	struct ap_node *node;
 	struct log_reporter *reporter;
+	const struct users_ops *ops;
+	void *ctx;
+	struct ap_neighbours aps;
 	const struct users_service *service;
 	size_t services;
 	struct users_limits limits;
@@ -111,6 +127,20 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 
 /** users_settle() - Hand on what was queued; once a turn of the loop, not from inside the node */
 void users_settle(struct users *u);
+
+/** users_message() - Another access point says something of a user; not from inside the node */
+void users_message(struct users *u, const char *ap, const struct wire_message *m);
+
+/**
+ * users_associate() - A user is here from now on, whether it has sent something or not
+ * @u:		Users
+ * @address:	Of the user, as text
+ * @service:	Service to begin a session with if it has none; NULL: none
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL, -EAGAIN at a limit, or another negative error code
+ */
+int users_associate(struct users *u, const char *address, const char *service, struct err *err);
 
 /** users_port() - Port of the listener of a service. Return: 0 if there is none */
 uint16_t users_port(const struct users *u, const char *service);

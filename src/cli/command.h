@@ -29,6 +29,7 @@ struct command {
 extern const struct command command_status;
 extern const struct command command_sessions;
 extern const struct command command_users;
+extern const struct command command_associate;
 extern const struct command command_events;
 extern const struct command command_check;
 extern const struct command command_pki;

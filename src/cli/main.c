@@ -20,7 +20,7 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_sessions, &command_users,
+	&command_status, &command_sessions, &command_users, &command_associate,
 	&command_events, &command_check,    &command_pki,
 };
 

@@ -41,6 +41,7 @@ static struct wire_edges edges_to_remember(struct ap_session *s)
 
 void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason)
 {
+	const struct ap_edge *source = ap_session_source(s);
 	struct wire_message m = {
 		.type = s->reassociating ? WIRE_REASSOCIATION_RESPONSE : WIRE_ASSOCIATION_RESPONSE,
 		.session = s->session,
@@ -51,6 +52,8 @@ void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *r
 	if (!s->response_due)
 		return;
 	s->response_due = false;
+	if (source && source->heard)
+		m.association_response.received = source->received;
 	(void)snprintf(m.association_response.reason, sizeof(m.association_response.reason), "%s",
 		       reason);
 	if (!s->reassociating && status == WIRE_OK)

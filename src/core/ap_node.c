@@ -300,6 +300,7 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->state = w->state;
 	e->epoch = w->state == WIRE_ES_NONE ? e->epoch : m->epoch;
 	e->executed = w->executed;
+	e->received = w->received;
 	e->cut = w->cut;
 	e->cut_association = w->cut_association;
 	e->migration = w->migration;

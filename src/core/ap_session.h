@@ -35,6 +35,7 @@ struct ap_edge {
 	enum wire_es_state state;
 	uint32_t epoch;
 	uint64_t executed;
+	uint64_t received;
 	uint64_t cut;
 	uint32_t cut_association;
 	enum wire_migration migration;

@@ -100,6 +100,17 @@ static enum wire_es_state visible_state(const struct es_session *s)
 	return s->record.state;
 }
 
+/* Requests up to here will be executed whatever their sender does: all before them are here. */
+static uint64_t received(const struct es_session *s)
+{
+	uint64_t n = s->record.executed;
+
+	while (n - s->record.executed < WIRE_WINDOW &&
+	       s->pending[(n + 1) % WIRE_WINDOW].number == n + 1)
+		n++;
+	return n;
+}
+
 static struct wire_message status_message(const struct es_session *s, enum wire_type type)
 {
 	struct wire_message m = {
@@ -110,6 +121,7 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 		.es_status = {
 			.state = visible_state(s),
 			.executed = s->record.executed,
+			.received = received(s),
 			.cut = s->cut,
 			.cut_association = s->cut_association,
 			.migration = s->migration,
@@ -404,6 +416,26 @@ static bool proof_equal(const uint8_t *a, const uint8_t *b)
 	return difference == 0;
 }
 
+/*
+ * Requests behind a gap: whoever comes now sends them again, and a holder that lost its memory sends
+ * others under their numbers.
+ */
+static void drop_behind_gap(struct es_session *s)
+{
+	uint64_t through = received(s);
+
+	for (size_t i = 0; i < WIRE_WINDOW; i++) {
+		struct es_pending *p = &s->pending[i];
+
+		if (p->number <= through)
+			continue;
+		s->pending_count--;
+		s->pending_bytes -= p->len;
+		free(p->bytes);
+		*p = (struct es_pending){ 0 };
+	}
+}
+
 /**
  * admit() - Whether @ap is where the MUD is, as of its association number @association (R11)
  *
@@ -423,6 +455,7 @@ static bool admit(struct es_session *s, uint32_t association, const char *ap, co
 	if (!proof_equal(expected, proof))
 		return false;
 	s->record.association = association;
+	drop_behind_gap(s);
 	(void)name_set(s->record.ap, ap, NULL);
 	/* whoever asked for the fence was not told FENCED, so nobody relies on it */
 	s->fencing = false;

@@ -34,8 +34,10 @@ struct mud_session {
 	struct wire_edges edges;
 	struct outstanding slot[WIRE_WINDOW];
 	uint64_t next;
-	uint64_t ack; /* every answer up to this number is here */
-	size_t bytes; /* of the requests after it */
+	uint64_t import_next; /* of the context, until all of its requests are here */
+	bool resuming;        /* the edge server has to tell the numbers */
+	uint64_t ack;         /* every answer up to this number is here */
+	size_t bytes;         /* of the requests after it */
 	uint64_t retry_at;
 	struct policy policy;
 	proof_fn proof;
@@ -46,7 +48,7 @@ struct mud_session {
 #define MAY(state) STATE_BIT(MUD_##state)
 
 static const struct state_row rows[] = {
-	[MUD_IDLE] = { "idle", MAY(ASSOCIATING) | MAY(LOST) },
+	[MUD_IDLE] = { "idle", MAY(ASSOCIATING) | MAY(REASSOCIATING) | MAY(LOST) },
 	[MUD_ASSOCIATING] = { "associating", MAY(ASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
 	[MUD_REASSOCIATING] = { "reassociating", MAY(REASSOCIATING) | MAY(ASSOCIATED) | MAY(LOST) },
 	[MUD_ASSOCIATED] = { "associated", MAY(REASSOCIATING) | MAY(LOST) },
@@ -200,7 +202,8 @@ static void begin_association(struct mud_session *s)
 
 void mud_session_move(struct mud_session *s, uint64_t now, const char *ap)
 {
-	if (s->state == MUD_LOST || name_equal(ap, s->ap))
+	/* a session that was imported may be where it is to go: its holder restarted */
+	if (s->state == MUD_LOST || (s->state != MUD_IDLE && name_equal(ap, s->ap)))
 		return;
 	memcpy(s->old_ap, s->ap, NAME_SIZE);
 	memcpy(s->ap, ap, strnlen(ap, NAME_SIZE - 1) + 1);
@@ -235,7 +238,8 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap)
 
 bool mud_session_takes(const struct mud_session *s, size_t len)
 {
-	return s->next - s->ack <= WIRE_WINDOW && s->bytes + len <= WIRE_WINDOW_BYTES;
+	return !s->resuming && s->next - s->ack <= WIRE_WINDOW &&
+	       s->bytes + len <= WIRE_WINDOW_BYTES;
 }
 
 int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
@@ -319,6 +323,11 @@ static void on_response(struct mud_session *s, uint64_t now, const struct wire_m
 		memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
 	s->known = true;
 	s->edges = w->edges;
+	if (s->resuming) {
+		s->resuming = false;
+		s->ack = w->received;
+		s->next = w->received + 1;
+	}
 	go_to(s, MUD_ASSOCIATED);
 	say(s, wire_type_name(m->type), 0, "ap=%s", s->ap);
 	send_unanswered(s);
@@ -377,6 +386,91 @@ void mud_session_end(struct mud_session *s, uint64_t now)
 	say(s, "DISASSOCIATION", 0, "ap=%s", s->ap);
 	go_to(s, MUD_LOST);
 	s->retry_at = UINT64_MAX;
+}
+
+bool mud_session_export(const struct mud_session *s, struct mud_context *to)
+{
+	if (!s->known || s->state == MUD_LOST)
+		return false;
+	*to = (struct mud_context){
+		.session = s->session,
+		.association = s->association,
+		.edges = s->edges,
+		.ack = s->ack,
+		.next = s->resuming ? 0 : s->next,
+	};
+	memcpy(to->secret, s->secret, WIRE_SECRET_SIZE);
+	memcpy(to->ap, s->ap, NAME_SIZE);
+	return true;
+}
+
+void mud_session_each(const struct mud_session *s,
+		      void (*fn)(void *ctx, const struct wire_data *d, bool answered), void *ctx)
+{
+	for (uint64_t n = s->ack + 1; n < s->next; n++) {
+		const struct outstanding *o = &s->slot[n % WIRE_WINDOW];
+		const struct wire_data d = { .number = n,
+					     .connection = o->connection,
+					     .preamble = o->preamble,
+					     .bytes = o->bytes,
+					     .len = o->len };
+
+		fn(ctx, &d, o->answered);
+	}
+}
+
+int mud_session_import(struct mud_session *s, const struct mud_context *from, struct err *err)
+{
+	bool numbers = from->next == 0 ||
+		       (from->next > from->ack && from->next - from->ack <= WIRE_WINDOW + 1);
+
+	if (s->state != MUD_IDLE || !from->session || !from->association || !numbers ||
+	    from->association == UINT32_MAX)
+		return err_set(err, -EINVAL, "context of session %016llx",
+			       (unsigned long long)from->session);
+	s->session = from->session;
+	s->association = from->association;
+	memcpy(s->secret, from->secret, WIRE_SECRET_SIZE);
+	memcpy(s->ap, from->ap, NAME_SIZE);
+	s->edges = from->edges;
+	s->ack = from->next ? from->ack : 0;
+	s->next = s->ack + 1;
+	s->import_next = from->next ? from->next : s->next;
+	s->resuming = from->next == 0;
+	s->known = true;
+	return 0;
+}
+
+int mud_session_import_request(struct mud_session *s, const struct wire_data *d, bool answered,
+			       struct err *err)
+{
+	if (d->number != s->next || s->next >= s->import_next)
+		return err_set(err, -EINVAL, "request %llu where %llu of %llu is due",
+			       (unsigned long long)d->number, (unsigned long long)s->next,
+			       (unsigned long long)s->import_next - 1);
+	if (d->len > WIRE_PAYLOAD_MAX || d->preamble > d->len ||
+	    s->bytes + d->len > WIRE_WINDOW_BYTES)
+		return err_set(err, -EINVAL, "request %llu of %zu bytes",
+			       (unsigned long long)d->number, d->len);
+	uint8_t *copy = malloc(d->len ? d->len : 1);
+	if (!copy)
+		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
+	if (d->len)
+		memcpy(copy, d->bytes, d->len);
+	s->slot[s->next % WIRE_WINDOW] = (struct outstanding){ .number = s->next,
+							       .connection = d->connection,
+							       .preamble = d->preamble,
+							       .bytes = copy,
+							       .len = d->len,
+							       .answered = answered };
+	s->bytes += d->len;
+	s->next++;
+	return 0;
+}
+
+bool mud_session_whole(const struct mud_session *s)
+{
+	return s->next >= s->import_next;
 }
 
 void mud_session_tick(struct mud_session *s, uint64_t now)

@@ -104,7 +104,11 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap);
 int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err);
 
-/** mud_session_takes() - Whether a request of @len bytes would not find the session full */
+/**
+ * mud_session_takes() - Whether a request of @len bytes would be taken
+ *
+ * Return: false if the session is full, or does not know yet which number comes next
+ */
 bool mud_session_takes(const struct mud_session *s, size_t len);
 
 /** mud_session_message() - A message came from access point @ap */
@@ -113,6 +117,59 @@ void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
 
 /** mud_session_end() - Tell the access point that the session is over */
 void mud_session_end(struct mud_session *s, uint64_t now);
+
+/**
+ * struct mud_context - What another holder of the session needs to go on with it
+ * @ap:		Access point where it was
+ * @ack, @next:	Numbers; the requests after @ack follow. @next 0: both are not known (the holder
+ *		restarted), and the edge server tells them
+ */
+struct mud_context {
+	uint64_t session;
+	uint32_t association;
+	uint8_t secret[WIRE_SECRET_SIZE];
+	char ap[NAME_SIZE];
+	struct wire_edges edges;
+	uint64_t ack;
+	uint64_t next;
+};
+
+/** mud_session_export() - Write down where the session stands. Return: false if there is none yet */
+bool mud_session_export(const struct mud_session *s, struct mud_context *to);
+
+/**
+ * mud_session_each() - Call @fn for each request after ack, in order
+ *
+ * @answered: its answer was told already, but not that of one before it; it is kept, for whoever
+ * replays copies needs all of them. @d is borrowed for the call.
+ */
+void mud_session_each(const struct mud_session *s,
+		      void (*fn)(void *ctx, const struct wire_data *d, bool answered), void *ctx);
+
+/**
+ * mud_session_import() - Go on with the session of another holder
+ * @s:		Session in which nothing was done yet
+ * @from:	From mud_session_export(); the requests after its ack follow, then mud_session_move()
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -EINVAL if the context is none
+ */
+int mud_session_import(struct mud_session *s, const struct mud_context *from, struct err *err);
+
+/**
+ * mud_session_import_request() - Add the next request after the context's ack
+ * @s:		Session
+ * @d:		As from mud_session_each(); copied
+ * @answered:	Likewise
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL if it is not the next one, or too long, or one too many, or -ENOMEM
+ */
+int mud_session_import_request(struct mud_session *s, const struct wire_data *d, bool answered,
+			       struct err *err);
+
+/** mud_session_whole() - Whether all requests of the context were added */
+bool mud_session_whole(const struct mud_session *s);
 
 /** mud_session_tick() - Time has passed; call at least every mud_session_deadline() */
 void mud_session_tick(struct mud_session *s, uint64_t now);

@@ -167,10 +167,41 @@ static void check_session(struct check *c, const struct wire_message *m)
 	case WIRE_TRANSFER_CHUNK:
 	case WIRE_TRANSFER_END:
 	case WIRE_TRANSFER_RESULT:
+	case WIRE_USER_CLAIM: /* of all sessions of a user */
+	case WIRE_USER_END:
+	case WIRE_USER_TAKEN:
 		return;
 	default:
 		want_number(c, "session", m->session);
 	}
+}
+
+static void want_user(struct check *c, const char *user, uint64_t claim)
+{
+	want_name(c, "user", user);
+	want_number(c, "claim", claim);
+}
+
+static void want_user_context(struct check *c, const struct wire_message *m)
+{
+	const struct wire_user_context *u = &m->user_context;
+
+	want_user(c, u->user, u->claim);
+	want_number(c, "association", m->association);
+	want_name(c, "service", u->service);
+	want_edges(c, &u->edges);
+	if (u->next <= u->ack || u->next - u->ack > WIRE_WINDOW + 1)
+		broken(c, "next", "is not within the window");
+}
+
+static void want_user_request(struct check *c, const struct wire_user_request *u)
+{
+	want_user(c, u->user, u->claim);
+	want_number(c, "number", u->number);
+	want_at_most(c, "port", u->port, UINT16_MAX);
+	want_at_most(c, "length", u->len, WIRE_PAYLOAD_MAX);
+	want_at_most(c, "preamble", u->preamble, u->len);
+	want_at_most(c, "preamble", u->preamble, WIRE_PREAMBLE_MAX);
 }
 
 static void check_data(struct check *c, const struct wire_message *m)
@@ -236,6 +267,21 @@ static void check_body(struct check *c, const struct wire_message *m)
 		want_text(c, "reason", m->move_response.reason, WIRE_REASON_SIZE);
 		want_name_or_none(c, "service", m->move_response.service);
 		want_name_or_none(c, "authority", m->move_response.authority);
+		break;
+	case WIRE_USER_CLAIM:
+	case WIRE_USER_TAKEN:
+		want_user(c, m->user_claim.user, m->user_claim.claim);
+		break;
+	case WIRE_USER_CONTEXT:
+		want_user_context(c, m);
+		break;
+	case WIRE_USER_REQUEST:
+		want_user_request(c, &m->user_request);
+		break;
+	case WIRE_USER_END:
+		want_user(c, m->user_end.user, m->user_end.claim);
+		want_status(c, m->user_end.status);
+		want_at_most(c, "number of sessions", m->user_end.sessions, WIRE_USER_SESSIONS_MAX);
 		break;
 	case WIRE_CREATE:
 		want_name(c, "mud", m->create.mud);

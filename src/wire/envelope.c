@@ -227,6 +227,8 @@ static int encode_association(Baton__Wire__Envelope *e, const struct wire_messag
 		b.secret = bytes_of(q->secret, sizeof(q->secret));
 		edges_fill(&edges, &room, &q->edges);
 		b.edges = &edges;
+		b.has_received = q->received != 0;
+		b.received = q->received;
 		return APPEND(e, association_response, ASSOCIATION_RESPONSE, b);
 	}
 	}
@@ -253,6 +255,60 @@ static int encode_move(Baton__Wire__Envelope *e, const struct wire_message *m,
 	b.secret = bytes_of(q->secret, sizeof(q->secret));
 	b.authority = name_of(q->authority);
 	return APPEND(e, move_response, MOVE_RESPONSE, b);
+}
+
+static int encode_user(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
+		       struct err *err)
+{
+	switch (m->type) {
+	case WIRE_USER_CONTEXT: {
+		Baton__Wire__UserContext b = BATON__WIRE__USER_CONTEXT__INIT;
+		Baton__Wire__Edges edges = BATON__WIRE__EDGES__INIT;
+		const struct wire_user_context *q = &m->user_context;
+		struct edges_room room;
+
+		b.user = name_of(q->user);
+		b.claim = q->claim;
+		b.service = name_of(q->service);
+		b.secret = bytes_of(q->secret, sizeof(q->secret));
+		edges_fill(&edges, &room, &q->edges);
+		b.edges = &edges;
+		b.ack = q->ack;
+		b.next = q->next;
+		return APPEND(e, user_context, USER_CONTEXT, b);
+	}
+	case WIRE_USER_REQUEST: {
+		Baton__Wire__UserRequest b = BATON__WIRE__USER_REQUEST__INIT;
+		const struct wire_user_request *q = &m->user_request;
+
+		b.user = name_of(q->user);
+		b.claim = q->claim;
+		b.number = q->number;
+		b.connection = q->connection;
+		b.preamble = q->preamble;
+		b.port = q->port;
+		b.answered = q->answered;
+		b.bytes = bytes_of(q->bytes, q->len);
+		return APPEND(e, user_request, USER_REQUEST, b);
+	}
+	case WIRE_USER_END: {
+		Baton__Wire__UserEnd b = BATON__WIRE__USER_END__INIT;
+
+		b.user = name_of(m->user_end.user);
+		b.claim = m->user_end.claim;
+		b.status = m->user_end.status;
+		b.sessions = m->user_end.sessions;
+		return APPEND(e, user_end, USER_END, b);
+	}
+	default: {
+		Baton__Wire__UserClaim b = BATON__WIRE__USER_CLAIM__INIT;
+
+		b.user = name_of(m->user_claim.user);
+		b.claim = m->user_claim.claim;
+		b.silent_ms = m->user_claim.silent_ms;
+		return APPEND(e, user_claim, USER_CLAIM, b);
+	}
+	}
 }
 
 static int encode_order(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
@@ -318,6 +374,8 @@ static int encode_es_status(Baton__Wire__Envelope *e, const struct wire_es_statu
 	b.secret = bytes_of(s->secret, sizeof(s->secret));
 	b.status = s->status;
 	b.reason = text_of(s->reason, sizeof(s->reason), scratch);
+	b.has_received = s->received != 0;
+	b.received = s->received;
 	b.has_holding = s->holding;
 	b.holding = s->holding;
 	return APPEND(e, es_status, ES_STATUS, b);
@@ -375,6 +433,12 @@ static int encode_body(Baton__Wire__Envelope *e, const struct wire_message *m,
 	case WIRE_MOVE_NOTIFY:
 	case WIRE_MOVE_RESPONSE:
 		return encode_move(e, m, scratch, out, err);
+	case WIRE_USER_CLAIM:
+	case WIRE_USER_CONTEXT:
+	case WIRE_USER_REQUEST:
+	case WIRE_USER_END:
+	case WIRE_USER_TAKEN:
+		return encode_user(e, m, out, err);
 	case WIRE_CREATE:
 	case WIRE_ATTACH:
 	case WIRE_MIGRATE:
@@ -561,6 +625,7 @@ static void read_es_status(struct reader *rd, struct wire_es_status *to,
 	to->cut = b->cut;
 	to->cut_association = b->cut_association;
 	to->migration = b->migration;
+	to->received = b->received;
 	to->holding = b->has_holding && b->holding;
 	to->status = b->status;
 	read_name(rd, "peer", to->peer, &b->peer);
@@ -579,6 +644,7 @@ static void read_association_response(struct reader *rd, struct wire_association
 	if (b->has_secret)
 		read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
 	read_edges(rd, &to->edges, b->edges);
+	to->received = b->received;
 }
 
 static void read_reassociation_request(struct reader *rd, struct wire_reassociation_request *to,
@@ -609,6 +675,32 @@ static void read_move_response(struct reader *rd, struct wire_move_response *to,
 	read_name(rd, "service", to->service, &b->service);
 	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
 	read_name(rd, "authority", to->authority, &b->authority);
+}
+
+static void read_user_context(struct reader *rd, struct wire_user_context *to,
+			      const Baton__Wire__UserContext *b)
+{
+	read_name(rd, "user", to->user, &b->user);
+	to->claim = b->claim;
+	read_name(rd, "service", to->service, &b->service);
+	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
+	read_edges(rd, &to->edges, b->edges);
+	to->ack = b->ack;
+	to->next = b->next;
+}
+
+static void read_user_request(struct reader *rd, struct wire_user_request *to,
+			      const Baton__Wire__UserRequest *b)
+{
+	read_name(rd, "user", to->user, &b->user);
+	to->claim = b->claim;
+	to->number = b->number;
+	to->connection = b->connection;
+	to->preamble = b->preamble;
+	to->port = b->port;
+	to->answered = b->answered;
+	to->bytes = b->bytes.data;
+	to->len = b->bytes.len;
 }
 
 static void read_create(struct reader *rd, struct wire_create *to, const Baton__Wire__Create *b)
@@ -651,6 +743,15 @@ static int body_of(uint32_t type)
 		return BATON__WIRE__ENVELOPE__BODY_MOVE_NOTIFY;
 	case WIRE_MOVE_RESPONSE:
 		return BATON__WIRE__ENVELOPE__BODY_MOVE_RESPONSE;
+	case WIRE_USER_CLAIM:
+	case WIRE_USER_TAKEN:
+		return BATON__WIRE__ENVELOPE__BODY_USER_CLAIM;
+	case WIRE_USER_CONTEXT:
+		return BATON__WIRE__ENVELOPE__BODY_USER_CONTEXT;
+	case WIRE_USER_REQUEST:
+		return BATON__WIRE__ENVELOPE__BODY_USER_REQUEST;
+	case WIRE_USER_END:
+		return BATON__WIRE__ENVELOPE__BODY_USER_END;
 	case WIRE_CREATE:
 		return BATON__WIRE__ENVELOPE__BODY_CREATE;
 	case WIRE_ATTACH:
@@ -721,6 +822,23 @@ static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct 
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_MOVE_RESPONSE:
 		read_move_response(rd, &m->move_response, e->move_response);
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_USER_CLAIM:
+		read_name(rd, "user", m->user_claim.user, &e->user_claim->user);
+		m->user_claim.claim = e->user_claim->claim;
+		m->user_claim.silent_ms = e->user_claim->silent_ms;
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_USER_CONTEXT:
+		read_user_context(rd, &m->user_context, e->user_context);
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_USER_REQUEST:
+		read_user_request(rd, &m->user_request, e->user_request);
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_USER_END:
+		read_name(rd, "user", m->user_end.user, &e->user_end->user);
+		m->user_end.claim = e->user_end->claim;
+		m->user_end.status = e->user_end->status;
+		m->user_end.sessions = e->user_end->sessions;
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_CREATE:
 		read_create(rd, &m->create, e->create);

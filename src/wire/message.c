@@ -26,6 +26,16 @@ const char *wire_type_name(enum wire_type type)
 		return "MOVE NOTIFY";
 	case WIRE_MOVE_RESPONSE:
 		return "MOVE RESPONSE";
+	case WIRE_USER_CLAIM:
+		return "USER CLAIM";
+	case WIRE_USER_CONTEXT:
+		return "USER CONTEXT";
+	case WIRE_USER_REQUEST:
+		return "USER REQUEST";
+	case WIRE_USER_END:
+		return "USER END";
+	case WIRE_USER_TAKEN:
+		return "USER TAKEN";
 	case WIRE_CREATE:
 		return "CREATE";
 	case WIRE_ATTACH:

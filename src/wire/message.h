@@ -31,10 +31,11 @@
 #define WIRE_WINDOW      1024       /* requests a MUD may have unanswered (R9) ... */
 #define WIRE_WINDOW_BYTES                                                                          \
 	(64u << 20) /* ... and bytes of them, or of answers it has not confirmed */
-#define WIRE_PREAMBLE_MAX (64u << 10) /* bytes that bring a connection where it was */
-#define WIRE_EVENTS_MAX   256         /* events in one EVENTS message */
-#define WIRE_VERSION      1
-#define WIRE_COMPAT       1 /* oldest version this one can talk to */
+#define WIRE_PREAMBLE_MAX      (64u << 10) /* bytes that bring a connection where it was */
+#define WIRE_USER_SESSIONS_MAX 64          /* sessions of an ordinary user */
+#define WIRE_EVENTS_MAX        256         /* events in one EVENTS message */
+#define WIRE_VERSION           1
+#define WIRE_COMPAT            1 /* oldest version this one can talk to */
 
 /**
  * enum wire_type - Kinds of messages; the values are on the wire and never change
@@ -58,6 +59,11 @@ enum wire_type {
 	/* access point and access point (IAPP) */
 	WIRE_MOVE_NOTIFY = 30,
 	WIRE_MOVE_RESPONSE,
+	WIRE_USER_CLAIM,   /* struct wire_user_claim: an ordinary user is here; who has it? */
+	WIRE_USER_CONTEXT, /* struct wire_user_context: one of its sessions */
+	WIRE_USER_REQUEST, /* struct wire_user_request: a request of it without an answer */
+	WIRE_USER_END,     /* struct wire_user_end: that was all, or why there is nothing */
+	WIRE_USER_TAKEN,   /* struct wire_user_claim: the context is here whole; forget it */
 
 	/* access point to edge server */
 	WIRE_CREATE = 50,
@@ -177,6 +183,7 @@ struct wire_association_response {
 	char reason[WIRE_REASON_SIZE];
 	uint8_t secret[WIRE_SECRET_SIZE]; /* proves later associations; only over TLS */
 	struct wire_edges edges;
+	uint64_t received; /* see struct wire_es_status; 0: not known */
 };
 
 /** struct wire_reassociation_request - A MUD comes from another access point, or back */
@@ -211,6 +218,74 @@ struct wire_move_response {
 	char service[NAME_SIZE];
 	uint8_t secret[WIRE_SECRET_SIZE];
 	char authority[NAME_SIZE]; /* edge server whose container executes */
+};
+
+/**
+ * struct wire_user_claim - An ordinary user, known by its address, has turned up at an access point
+ * @user:	Its name
+ * @claim:	Number of the claim, which the answers repeat; not 0
+ * @silent_ms:	How long ago it was heard there: who heard it last has it
+ */
+struct wire_user_claim {
+	char user[NAME_SIZE];
+	uint64_t claim;
+	uint64_t silent_ms;
+};
+
+/**
+ * struct wire_user_context - The device's half of one session of an ordinary user
+ *
+ * Session and association stand in the message. The secret goes to access points only, whose word
+ * that the user is there takes the place of a device's proof (R11).
+ *
+ * @user, @claim: See struct wire_user_claim
+ * @service:	Of the session
+ * @secret:	Of the session
+ * @edges:	Edge servers where it may live
+ * @ack:	All answers up to this number were delivered
+ * @next:	Number of its next request; those after @ack follow
+ */
+struct wire_user_context {
+	char user[NAME_SIZE];
+	uint64_t claim;
+	char service[NAME_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE];
+	struct wire_edges edges;
+	uint64_t ack;
+	uint64_t next;
+};
+
+/**
+ * struct wire_user_request - A request after the context's ack
+ * @user, @claim: See struct wire_user_claim
+ * @number, @connection, @preamble, @bytes, @len: As in struct wire_data
+ * @port:	codec udp: where the answer is to go to, at the user's address; else 0
+ * @answered:	it was delivered already
+ */
+struct wire_user_request {
+	char user[NAME_SIZE];
+	uint64_t claim;
+	uint64_t number;
+	uint32_t connection;
+	uint32_t preamble;
+	uint32_t port;
+	bool answered;
+	const uint8_t *bytes; /* borrowed */
+	size_t len;
+};
+
+/**
+ * struct wire_user_end - The end of an answer to a claim
+ * @user, @claim: See struct wire_user_claim
+ * @status:	WIRE_OK; WIRE_E_UNKNOWN_SESSION: the user is not known; WIRE_E_NOT_ALLOWED: it was heard
+ *		here later than there; WIRE_E_BUSY: not now
+ * @sessions:	Contexts that came before
+ */
+struct wire_user_end {
+	char user[NAME_SIZE];
+	uint64_t claim;
+	enum wire_status status;
+	uint32_t sessions;
 };
 
 /** struct wire_create - Make the first container of a session */
@@ -249,6 +324,7 @@ struct wire_unfence {
  * struct wire_es_status - How a session stands at the sending edge server
  * @state:		see enum wire_es_state; the epoch is in the message
  * @executed:		highest number executed
+ * @received:		highest number such that it and all before it are here, executed or not
  * @cut:		number of the last cut, if @cut_association is not 0
  * @cut_association:	association under which the cut was taken or restored
  * @migration:		what the source is doing
@@ -262,6 +338,7 @@ struct wire_unfence {
 struct wire_es_status {
 	enum wire_es_state state;
 	uint64_t executed;
+	uint64_t received;
 	uint64_t cut;
 	uint32_t cut_association;
 	enum wire_migration migration;
@@ -397,6 +474,10 @@ struct wire_message {
 		struct wire_refusal refusal;
 		struct wire_move_notify move_notify;
 		struct wire_move_response move_response;
+		struct wire_user_claim user_claim;
+		struct wire_user_context user_context;
+		struct wire_user_request user_request;
+		struct wire_user_end user_end;
 		struct wire_create create;
 		struct wire_attach attach;
 		struct wire_migrate migrate;

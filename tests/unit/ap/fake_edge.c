@@ -28,6 +28,7 @@ enum job_kind {
 	JOB_EXECUTE,
 	JOB_OFFER,
 	JOB_CUT,
+	JOB_CANCEL,
 };
 
 /* What the node asked for: done in the next turn of the loop, for it must not be entered again */
@@ -59,6 +60,9 @@ struct fake_edge {
 	struct container container[CONTAINERS];
 	struct job job[JOBS];
 	size_t first, count;
+	bool paused;
+	struct job parked[CONTAINERS];
+	size_t parked_count;
 	struct es_migration_order order;
 	struct container snapshot;
 	struct buf cache;
@@ -208,7 +212,30 @@ static void cut(struct fake_edge *e)
 	es_node_source_finished(e->node, now, o->session, NULL);
 }
 
+/* The node has dropped a migration, to here or from here */
+static void cancel(struct fake_edge *e, uint64_t session)
+{
+	const struct es_migration_order *o = &e->order;
+	struct fake_edge *to = edge_named(o->to_es);
+	uint64_t now = uv_now(e->loop);
+
+	if (o->session == session) {
+		es_node_source_finished(e->node, now, session, "cancelled");
+		if (to)
+			es_node_arrival_failed(to->node, now, session, "cancelled");
+	}
+	es_node_arrival_failed(e->node, now, session, "cancelled");
+}
+
 /* ---- what the node asks for ---- */
+
+/* An execution that waits until the containers go on; each session has one at a time */
+static void park(struct fake_edge *e, struct job j)
+{
+	if (e->parked_count == CONTAINERS)
+		give_up("too many jobs parked");
+	e->parked[e->parked_count++] = j;
+}
 
 static void on_idle(uv_idle_t *idle)
 {
@@ -232,6 +259,10 @@ static void on_idle(uv_idle_t *idle)
 		es_node_removed(e->node, j.session, j.epoch);
 		break;
 	case JOB_EXECUTE:
+		if (e->paused) {
+			park(e, j);
+			return;
+		}
 		execute(e, &j);
 		break;
 	case JOB_OFFER:
@@ -239,6 +270,9 @@ static void on_idle(uv_idle_t *idle)
 		break;
 	case JOB_CUT:
 		cut(e);
+		break;
+	case JOB_CANCEL:
+		cancel(e, j.session);
 		break;
 	}
 	free(j.bytes);
@@ -342,9 +376,10 @@ static void cut_delayed(void *ctx, uint64_t session, const char *reason)
 
 static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 {
-	(void)ctx;
-	(void)session;
-	(void)reason; /* here migrations are too quick for that */
+	struct job j = { .kind = JOB_CANCEL, .session = session };
+
+	(void)reason;
+	queue(ctx, j);
 }
 
 static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
@@ -513,6 +548,27 @@ uint64_t fake_edge_executed(const struct fake_edge *e)
 	return r.executed;
 }
 
+static void count_active(void *ctx, const struct es_session_view *view)
+{
+	*(size_t *)ctx += view->record.state == WIRE_ES_ACTIVE;
+}
+
+size_t fake_edge_sessions(const struct fake_edge *e)
+{
+	size_t n = 0;
+
+	es_node_each(e->node, count_active, &n);
+	return n;
+}
+
+void fake_edge_pause(struct fake_edge *e, bool paused)
+{
+	e->paused = paused;
+	for (size_t i = 0; !paused && i < e->parked_count; i++)
+		queue(e, e->parked[i]);
+	e->parked_count = paused ? e->parked_count : 0;
+}
+
 void fake_edge_say(struct fake_edge *e, const struct wire_message *m)
 {
 	for (size_t i = 0; i < LINKS; i++) {
@@ -550,6 +606,8 @@ void fake_edge_close(struct fake_edge *e)
 	es_node_free(e->node);
 	for (; e->count; e->count--, e->first = (e->first + 1) % JOBS)
 		free(e->job[e->first].bytes);
+	for (size_t i = 0; i < e->parked_count; i++)
+		free(e->parked[i].bytes);
 	buf_deinit(&e->cache);
 	uv_close((uv_handle_t *)&e->idle, on_closed);
 	uv_close((uv_handle_t *)&e->timer, on_closed);

@@ -11,6 +11,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "wire/message.h"
@@ -30,6 +31,12 @@ enum wire_es_state fake_edge_state(const struct fake_edge *e);
 
 /** fake_edge_executed() - Requests the container of that session has executed */
 uint64_t fake_edge_executed(const struct fake_edge *e);
+
+/** fake_edge_sessions() - How many sessions have their authority here */
+size_t fake_edge_sessions(const struct fake_edge *e);
+
+/** fake_edge_pause() - Have containers execute nothing (@paused), or go on */
+void fake_edge_pause(struct fake_edge *e, bool paused);
 
 /** fake_edge_say() - Send a message to all access points that are connected */
 void fake_edge_say(struct fake_edge *e, const struct wire_message *m);

@@ -227,21 +227,41 @@ static void client_close(struct client *c)
 
 /* ---- fixture ---- */
 
+static uint16_t
+	ap_port[AP_COUNT]; /* for access points; known beforehand, for they name one another */
 static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
 static struct users_limits limits;
+static uint64_t move_ms;
 
-static void start_access_point(int index)
+/* A port that is free now */
+static uint16_t free_port(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 0);
+	int len = sizeof(a);
+	uv_tcp_t tcp;
+
+	assert_int_equal(uv_tcp_init(&loop, &tcp), 0);
+	assert_int_equal(uv_tcp_bind(&tcp, (struct sockaddr *)&a, 0), 0);
+	assert_int_equal(uv_tcp_getsockname(&tcp, (struct sockaddr *)&a, &len), 0);
+	uv_close((uv_handle_t *)&tcp, NULL);
+	uv_run(&loop, UV_RUN_NOWAIT);
+	return ntohs(a.sin_port);
+}
+
+/* Starts an access point that knows the other one if there is to be one (@alone: not) */
+static void start_access_point(int index, bool alone)
 {
 	struct policy policy = policy_default();
 	static char names[AP_COUNT][NAME_SIZE] = { "EdgeServer-1", "EdgeServer-2" };
 	struct ap_neighbour edges[AP_COUNT];
 	struct users_service service[ARRAY_SIZE(services) + 1];
-	char address[32] = "";
+	char listen[32], address[32];
 	struct err err = { 0 };
 
 	policy.retry_ms = 100;
 	policy.grace_ms = 50;
 	policy.backoff_ms = 100;
+	policy.move_ms = move_ms;
 	for (int i = 0; i < AP_COUNT; i++)
 		edges[i] = (struct ap_neighbour){ names[i], fake_edge_address(edge[i]) };
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
@@ -249,18 +269,17 @@ static void start_access_point(int index)
 						     codec_find(services[i]) };
 	service[ARRAY_SIZE(services)] =
 		(struct users_service){ "127.0.0.1:0", "nonesuch", &codec_http };
-	if (ap[!index])
-		(void)snprintf(address, sizeof(address), "127.0.0.1:%u",
-			       access_point_port(ap[!index]));
+	(void)snprintf(listen, sizeof(listen), "127.0.0.1:%u", ap_port[index]);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", ap_port[!index]);
 	const struct ap_neighbour other = { index ? "AP-1" : "AP-2", address };
 	const struct access_point_setup setup = {
 		.loop = &loop,
 		.tls = ap_tls[index],
 		.home = names[index],
-		.listen = "127.0.0.1:0",
+		.listen = listen,
 		.station_listen = "127.0.0.1:0",
 		.edges = { edges, AP_COUNT },
-		.aps = { &other, address[0] ? 1 : 0 },
+		.aps = { &other, alone ? 0 : 1 },
 		.policy = &policy,
 		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
 		.service = service,
@@ -271,13 +290,30 @@ static void start_access_point(int index)
 		fail_msg("%s", err.text);
 }
 
+static void prepare(void)
+{
+	assert_int_equal(uv_loop_init(&loop), 0);
+	move_ms = 60000; /* what a test waits for comes sooner, or not at all */
+	for (int i = 0; i < AP_COUNT; i++) {
+		edge[i] = fake_edge_new(&loop, es_tls[i]);
+		ap_port[i] = free_port();
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
-	assert_int_equal(uv_loop_init(&loop), 0);
+	prepare();
+	start_access_point(0, true);
+	return 0;
+}
+
+static int set_up_two(void **state)
+{
+	(void)state;
+	prepare();
 	for (int i = 0; i < AP_COUNT; i++)
-		edge[i] = fake_edge_new(&loop, es_tls[i]);
-	start_access_point(0);
+		start_access_point(i, false);
 	return 0;
 }
 
@@ -292,6 +328,28 @@ static int tear_down(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 	limits = (struct users_limits){ 0 };
 	return 0;
+}
+
+struct question {
+	const char *service;
+	size_t unanswered;
+};
+
+static void on_view(void *ctx, const struct users_view *view)
+{
+	struct question *q = ctx;
+
+	if (strcmp(view->service, q->service) == 0)
+		q->unanswered += view->unanswered;
+}
+
+/* Requests to a service without an answer, of all users at AP-1 */
+static size_t unanswered(const char *service)
+{
+	struct question q = { .service = service };
+
+	access_point_users(ap[0], on_view, &q);
+	return q.unanswered;
 }
 
 /* ---- tests: one access point ---- */
@@ -601,6 +659,158 @@ static void test_edge_link_breaks(void **state)
 	client_close(&c);
 }
 
+/* ---- tests: two access points ---- */
+
+/* The user turns up elsewhere: its connections here are reset, and it finds its container again */
+static void test_user_moves(void **state)
+{
+	struct client here, there;
+
+	(void)state;
+	client_open(&here, "127.0.0.11", 0, "resp");
+	client_say(&here, "PING\r\n");
+	expect(&here, "+1 0 6\r\n");
+	client_open(&there, "127.0.0.11", 1, "resp");
+	client_say(&there, "PING\r\n");
+	expect(&there, "+2 0 6\r\n");
+	wait_until(here.end);
+	assert_int_equal(here.end, UV_ECONNRESET);
+	client_close(&here);
+	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	client_say(&there, "PING\r\n");
+	expect(&there, "+3 0 6\r\n");
+	assert_int_equal(fake_edge_executed(edge[1]), 3);
+	/* and back, before the other has retired it */
+	client_open(&here, "127.0.0.11", 0, "resp");
+	client_say(&here, "PING\r\n");
+	expect(&here, "+4 0 6\r\n");
+	wait_until(there.end);
+	client_close(&there);
+	wait_until(fake_edge_state(edge[0]) == WIRE_ES_ACTIVE);
+	client_say(&here, "PING\r\n");
+	expect(&here, "+5 0 6\r\n");
+	client_close(&here);
+}
+
+/* Of many requests on their way each is executed once; the answers of those on a connection that ended
+ * are dropped, those to datagrams arrive */
+static void test_user_moves_with_requests(void **state)
+{
+	enum { COUNT = 50 };
+	struct client here, udp, there, again;
+
+	(void)state;
+	client_open(&here, "127.0.0.11", 0, "line");
+	client_say(&here, "x\n");
+	expect(&here, "1 0 2\n");
+	client_open(&udp, "127.0.0.11", 0, "udp");
+	client_send(&udp, "x");
+	expect(&udp, "1 0 1");
+	udp.datagrams = 0;
+	fake_edge_pause(edge[0], true);
+	for (int i = 0; i < COUNT; i++) {
+		client_say(&here, "x\n");
+		client_send(&udp, "x");
+	}
+	wait_until(unanswered("line") == COUNT && unanswered("udp") == COUNT);
+	client_open(&there, "127.0.0.11", 1, "line");
+	client_say(&there, "x\n");
+	wait_until(here.end);
+	assert_int_equal(here.len, 0);
+	client_close(&here);
+	fake_edge_pause(edge[0], false);
+	char want[32];
+	(void)snprintf(want, sizeof(want), "%d 0 2\n", COUNT + 2);
+	expect(&there, want);
+	/* the port is another's business: at the other access point it cannot be this test's socket, whose
+	 * datagrams were sent to the first; that the answers came there is told by the count */
+	client_open(&again, "127.0.0.11", 1, "udp");
+	client_send(&again, "x");
+	(void)snprintf(want, sizeof(want), "%d 0 1", COUNT + 2);
+	expect(&again, want);
+	client_close(&udp);
+	client_close(&again);
+	client_close(&there);
+}
+
+/* A user that nobody knows begins anew at once */
+static void test_new_user(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 1, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+}
+
+/* An access point that does not answer is waited for, but not for ever */
+static void test_other_access_point_is_gone(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+	access_point_close(TAKE_PTR(ap[0]));
+	client_open(&c, "127.0.0.11", 1, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+}
+
+static int set_up_two_hasty(void **state)
+{
+	(void)state;
+	prepare();
+	move_ms = 300;
+	for (int i = 0; i < AP_COUNT; i++)
+		start_access_point(i, false);
+	return 0;
+}
+
+/* Both claim a user that neither knows; the one that heard it last has it, the other finds it there */
+static void test_both_claim(void **state)
+{
+	struct client a, b;
+
+	(void)state;
+	client_open(&a, "127.0.0.11", 0, "line");
+	client_open(&b, "127.0.0.11", 1, "line");
+	client_say(&b, "x\n");
+	expect(&b, "1 0 2\n");
+	wait_until(a.end);
+	client_close(&a);
+	client_close(&b);
+}
+
+/* The operator says where the user is, before it has sent anything there */
+static void test_associate(void **state)
+{
+	struct client c;
+	struct err err = { 0 };
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+	assert_int_equal(access_point_associate(ap[1], "127.0.0.11", NULL, &err), 0);
+	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	client_open(&c, "127.0.0.11", 1, "line");
+	client_say(&c, "x\n");
+	expect(&c, "2 0 2\n");
+	client_close(&c);
+	/* a service it did not use yet: its container is made */
+	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "line", &err), 0);
+	wait_until(fake_edge_sessions(edge[1]) == 2);
+	assert_int_equal(access_point_associate(ap[1], "nobody", NULL, &err), -EINVAL);
+	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "no", &err), -EINVAL);
+}
+
 static int make_certificates(void **state)
 {
 	(void)state;
@@ -624,6 +834,7 @@ static int remove_certificates(void **state)
 	return 0;
 }
 
+#define with_two(test)          cmocka_unit_test_setup_teardown(test, set_up_two, tear_down)
 #define with_access_point(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -644,6 +855,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_silent_user_leaves, set_up_impatient,
 						tear_down),
 		with_access_point(test_edge_link_breaks),
+		with_two(test_user_moves),
+		with_two(test_user_moves_with_requests),
+		with_two(test_new_user),
+		with_two(test_both_claim),
+		with_two(test_associate),
+		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests_name("ap/users", tests, make_certificates,

@@ -375,6 +375,118 @@ static void test_end(void **state)
 	mud_session_free(w.s);
 }
 
+/* --- another holder goes on with the session ---------------------------------------------------- */
+
+static void hand_on(void *ctx, const struct wire_data *d, bool answered)
+{
+	struct world *to = ctx;
+
+	assert_int_equal(mud_session_import_request(to->s, d, answered, NULL), 0);
+}
+
+/* R1, R11: numbers, unanswered requests and the proof go on where the other holder stopped */
+static void test_export(void **state)
+{
+	struct mud_context c;
+	struct world w, other;
+
+	(void)state;
+	start(&w);
+	assert_false(mud_session_export(w.s, &c)); /* there is nothing yet */
+	mud_session_free(w.s);
+	associated(&w);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(request(&w), 0);
+	answers(&w, "AP-1", 1);
+	answers(&w, "AP-1", 3);
+	assert_true(mud_session_export(w.s, &c));
+	assert_int_equal(c.ack, 1);
+	assert_int_equal(c.next, 5);
+	assert_int_equal(c.secret[0], 42);
+	start(&other);
+	assert_int_equal(mud_session_import(other.s, &c, NULL), 0);
+	assert_false(mud_session_whole(other.s));
+	mud_session_each(w.s, hand_on, &other);
+	assert_true(mud_session_whole(other.s));
+	mud_session_free(w.s);
+	mud_session_move(other.s, 0, "AP-2");
+	mud_session_up(other.s, 0, "AP-2");
+	assert_int_equal(other.sent[0].type, WIRE_REASSOCIATION_REQUEST);
+	assert_int_equal(other.sent[0].association, 2);
+	assert_string_equal(other.sent[0].reassociation_request.old_ap, "AP-1");
+	assert_string_equal((char *)other.sent[0].reassociation_request.proof, "42 1000 2 AP-2");
+	assert_int_equal(other.sent_count, 4); /* and requests 2, 3, 4 */
+	responds(&other, "AP-2", WIRE_REASSOCIATION_RESPONSE, 2, WIRE_OK);
+	answers(&other, "AP-2", 2);
+	answers(&other, "AP-2", 3); /* was told by the one before */
+	answers(&other, "AP-2", 4);
+	assert_int_equal(other.answered_count, 2);
+	assert_int_equal(request(&other), 0);
+	assert_int_equal(last(&other)->data.number, 5);
+	mud_session_free(other.s);
+}
+
+static void test_bad_import(void **state)
+{
+	const struct mud_context good = { .session = 7, .association = 1, .ack = 3, .next = 6 };
+	struct wire_data d = { .number = 4 };
+	struct mud_context c;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	c = good;
+	c.session = 0;
+	assert_int_equal(mud_session_import(w.s, &c, NULL), -EINVAL);
+	c = good;
+	c.next = 3;
+	assert_int_equal(mud_session_import(w.s, &c, NULL), -EINVAL);
+	c.next = 3 + WIRE_WINDOW + 2;
+	assert_int_equal(mud_session_import(w.s, &c, NULL), -EINVAL);
+	assert_int_equal(mud_session_import(w.s, &good, NULL), 0);
+	d.number = 5;
+	assert_int_equal(mud_session_import_request(w.s, &d, false, NULL), -EINVAL);
+	d.number = 4;
+	d.len = WIRE_PAYLOAD_MAX + 1;
+	assert_int_equal(mud_session_import_request(w.s, &d, false, NULL), -EINVAL);
+	d.len = 0;
+	assert_int_equal(mud_session_import_request(w.s, &d, false, NULL), 0);
+	d.number = 5;
+	assert_int_equal(mud_session_import_request(w.s, &d, false, NULL), 0);
+	d.number = 6;
+	assert_int_equal(mud_session_import_request(w.s, &d, false, NULL), -EINVAL);
+	mud_session_free(w.s);
+	associated(&w);
+	assert_int_equal(mud_session_import(w.s, &good, NULL), -EINVAL);
+	mud_session_free(w.s);
+}
+
+/* R7: a holder that restarted knows the secret, and the edge server tells it the numbers */
+static void test_resume(void **state)
+{
+	struct mud_context c = { .session = 7, .association = 4, .ap = "AP-1" };
+	struct wire_message m = { .type = WIRE_REASSOCIATION_RESPONSE,
+				  .association = 5,
+				  .association_response = { .received = 90 } };
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(mud_session_import(w.s, &c, NULL), 0);
+	mud_session_move(w.s, 0, "AP-1"); /* the same access point */
+	mud_session_up(w.s, 0, "AP-1");
+	assert_int_equal(last(&w)->type, WIRE_REASSOCIATION_REQUEST);
+	assert_int_equal(last(&w)->association, 5);
+	assert_false(mud_session_takes(w.s, 1));
+	assert_int_equal(request(&w), MUD_SESSION_E_FULL);
+	from_ap(&w, "AP-1", m);
+	assert_true(mud_session_takes(w.s, 1));
+	assert_int_equal(request(&w), 0);
+	assert_int_equal(last(&w)->data.number, 91);
+	assert_int_equal(last(&w)->data.ack, 90);
+	mud_session_free(w.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +495,8 @@ int main(void)
 		cmocka_unit_test(test_retransmission),  cmocka_unit_test(test_move),
 		cmocka_unit_test(test_refusals),        cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_unknown_service), cmocka_unit_test(test_end),
+		cmocka_unit_test(test_export),          cmocka_unit_test(test_bad_import),
+		cmocka_unit_test(test_resume),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,11 @@ static const enum wire_type sample_types[] = {
 	WIRE_REFUSAL,
 	WIRE_MOVE_NOTIFY,
 	WIRE_MOVE_RESPONSE,
+	WIRE_USER_CLAIM,
+	WIRE_USER_CONTEXT,
+	WIRE_USER_REQUEST,
+	WIRE_USER_END,
+	WIRE_USER_TAKEN,
 	WIRE_CREATE,
 	WIRE_ATTACH,
 	WIRE_MIGRATE,
@@ -95,6 +100,7 @@ static inline struct wire_message sample_message(enum wire_type type)
 	case WIRE_REASSOCIATION_RESPONSE:
 		m.association_response.status = WIRE_E_NOT_ALLOWED;
 		strcpy(m.association_response.reason, "proof does not match");
+		m.association_response.received = 54;
 		break;
 	case WIRE_REASSOCIATION_REQUEST:
 		strcpy(m.reassociation_request.mud, "MUD-1");
@@ -120,6 +126,38 @@ static inline struct wire_message sample_message(enum wire_type type)
 		strcpy(m.move_response.service, "chain");
 		strcpy(m.move_response.authority, "EdgeServer-1");
 		memset(m.move_response.secret, 1, WIRE_SECRET_SIZE);
+		break;
+	case WIRE_USER_CLAIM:
+	case WIRE_USER_TAKEN:
+		strcpy(m.user_claim.user, "user-10.80.0.11");
+		m.user_claim.claim = 77;
+		m.user_claim.silent_ms = 12;
+		break;
+	case WIRE_USER_CONTEXT:
+		strcpy(m.user_context.user, "user-10.80.0.11");
+		m.user_context.claim = 77;
+		strcpy(m.user_context.service, "cache");
+		memset(m.user_context.secret, 0x77, WIRE_SECRET_SIZE);
+		sample_edges(&m.user_context.edges);
+		m.user_context.ack = 50;
+		m.user_context.next = 52;
+		break;
+	case WIRE_USER_REQUEST:
+		strcpy(m.user_request.user, "user-10.80.0.11");
+		m.user_request.claim = 77;
+		m.user_request.number = 51;
+		m.user_request.connection = 0xfffffffe;
+		m.user_request.preamble = 4;
+		m.user_request.port = 65535;
+		m.user_request.answered = true;
+		m.user_request.bytes = bytes;
+		m.user_request.len = sizeof(bytes);
+		break;
+	case WIRE_USER_END:
+		strcpy(m.user_end.user, "user-10.80.0.11");
+		m.user_end.claim = 77;
+		m.user_end.status = WIRE_OK;
+		m.user_end.sessions = 1;
 		break;
 	case WIRE_CREATE:
 		strcpy(m.create.mud, "MUD-1");
@@ -153,6 +191,7 @@ static inline struct wire_message sample_message(enum wire_type type)
 	case WIRE_REFUSED:
 		m.es_status.state = WIRE_ES_STANDBY;
 		m.es_status.executed = 50;
+		m.es_status.received = 53;
 		m.es_status.cut = 49;
 		m.es_status.cut_association = 3;
 		m.es_status.migration = WIRE_MIGRATION_SENDING;

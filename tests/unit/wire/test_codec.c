@@ -34,6 +34,11 @@ static void assert_message_equal(const struct wire_message *a, const struct wire
 		assert_memory_equal(x.stream.bytes, y.stream.bytes, x.stream.len);
 		y.stream.bytes = x.stream.bytes;
 		break;
+	case WIRE_USER_REQUEST:
+		assert_int_equal(x.user_request.len, y.user_request.len);
+		assert_memory_equal(x.user_request.bytes, y.user_request.bytes, x.user_request.len);
+		y.user_request.bytes = x.user_request.bytes;
+		break;
 	case WIRE_EVENTS:
 		assert_int_equal(x.events.count, y.events.count);
 		assert_memory_equal(x.events.event, y.events.event,
@@ -249,6 +254,17 @@ static void test_encode_refuses(void **state)
 	assert_string_equal(err.text, "CREATE: mud is not a name");
 	m = sample_message(WIRE_REFUSAL);
 	m.refusal.status = 99;
+	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
+	m = sample_message(WIRE_USER_CLAIM);
+	m.user_claim.claim = 0;
+	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
+	m = sample_message(WIRE_USER_CONTEXT);
+	m.user_context.next = m.user_context.ack;
+	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
+	m.user_context.next = m.user_context.ack + WIRE_WINDOW + 2;
+	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
+	m = sample_message(WIRE_USER_REQUEST);
+	m.user_request.preamble = (uint32_t)m.user_request.len + 1;
 	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
 	m = sample_message(WIRE_HELLO);
 	m.type = 99;
