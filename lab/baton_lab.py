@@ -287,16 +287,6 @@ class Lab:
             + (f'  es = "EdgeServer-{i}"' if with_es else "") + " }\n"
             for i in range(1, self.edges + 1) if i != but)
 
-    def _listeners(self):
-        """What ordinary users find at each access point: every example, at its own port."""
-        text = ""
-        for example in self.examples:
-            service = (EXAMPLES / example / f"{example}.conf").read_text()
-            port = re.search(r"port = (\d+)", service)[1]
-            codec = re.search(r'codec = "(\w+)"', service)[1]
-            text += f'listener "{example}" {{ listen = "10.80.0.1:{port}"  codec = "{codec}" }}\n'
-        return text
-
     def _ap_conf(self, i):
         here = address(f"pc{i}")
         return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
@@ -304,7 +294,6 @@ class Lab:
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
                 + (f'stations = "{self.stations.format(i=i)}"\n' if self.stations else "")
-                + self._listeners()
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
                 + self._listeners() + self._limits(self.limits["ap"]))
 

@@ -237,8 +237,8 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 	struct giving g = { .users = u, .ap = ap, .claim = claim };
 	uint32_t sessions = 0;
 
-	hold_all(user, true); /* nothing is added from now on */
-	users_end_connections(user);
+	users_end_connections(user); /* codec tcp says so to the service: the last requests here */
+	hold_all(user, true);
 	if (bytes_to_give(user) > BYTES_MAX || resuming(user)) {
 		user->giving = user->state == USER_HERE;
 		answer_end(u, ap, claim, WIRE_E_BUSY, 0); /* answers come in, less is left */
