@@ -198,20 +198,30 @@ def migration(events, done, earliest):
         ("fence", "old one executes no more: a WAN round trip", at(t8)),
         ("switch", "T8: the new container has authority", done["t"]),
     ]
+    held = this.last("HELD", source)
+    memory_ahead = this.last("MEMORY AHEAD", source)
+    if held:
+        marks[-3:] = [("switch", "T8: the new container has authority, what was held goes on",
+                       done["t"])]
+    if memory_ahead:
+        marks.insert(1, ("memory ahead", "a first checkpoint, while the service runs",
+                         at(memory_ahead)))
+        ahead = [*ahead, memory_ahead]
     if image:
         marks[1:1] = [("send image", "layers missing there, while the service runs", at(image)),
                       ("load image", "and new container created", at(loaded))]
     elif loaded:
         marks.insert(1, ("pull image", "from a registry, while the service runs", at(loaded)))
     if ahead:
-        marks.insert(1, ("send ahead", "files, while the service runs", at(ahead[-1])))
+        marks.insert(1, ("send ahead", "files, while the service runs", at(ahead[0])))
     if len(starts) > 1:
         marks.insert(0, ("retries", f"{len(starts) - 1} attempts that failed", again["t"]))
     layer = None if committed else t4
     images += [committed] if committed else []
-    early = sum(number(e, "sent_bytes") for e in ahead)
+    early = sum(number(e, "sent_bytes") for e in ahead if e is not memory_ahead)
     after = number(t2, "sent_bytes") + number(t4, "sent_bytes")
-    sent = {"memory": number(t2, "sent_bytes"), "layer": early + number(layer, "sent_bytes"),
+    sent = {"memory": number(t2, "sent_bytes") + number(memory_ahead, "sent_bytes"),
+            "layer": early + number(layer, "sent_bytes"),
             "image": sum(number(e, "sent_bytes") for e in images)}
     moved = (at(t5, restore) or done["t"]) - (at(t1) or done["t"])
     if ahead and prepared:
@@ -228,6 +238,9 @@ def migration(events, done, earliest):
         "migration_s": round(done["t"] - start["t"], 6),
         "trigger_ms": round((start["t"] - handoff["t"]) * 1000, 3) if handoff else None,
         "freeze_ms": number(t1, "freeze_us") / 1000,
+        # sync = "hold": no request was executed between the cut and the switch
+        "held_ms": round(((at(t8) or done["t"]) - t1["t"]) * 1000 + freeze * 1000, 3)
+                   if held and t1 else None,
         "stages_ms": stage_list(start["t"], done["t"], marks),
         "bytes": {**sent, "log": number(t2, "log_bytes") + number(t4, "log_bytes")},
         "bytes_after_cut": after,
@@ -482,6 +495,8 @@ def migration_text(one, style):
     sent, raw = one["bytes"], one["raw_bytes"]
     total = sum(sent.values())
     yield "  " + style.bold("frozen") + f"           {one['freeze_ms']:.1f} ms"
+    if one.get("held_ms"):
+        yield "  " + style.bold("requests held") + f"    {one['held_ms']:.0f} ms"
     yield ("  " + style.bold("sent") + f"             memory {size(raw['memory'])} -> "
            f"{size(sent['memory'])}, layer {size(raw['layer'])} -> {size(sent['layer'])}, "
            f"log {size(sent['log'])}")
