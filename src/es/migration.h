@@ -130,6 +130,9 @@ struct migration {
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
 	bool work_made;
+	bool ahead_made;
+	bool staged;
+	bool good;
 	bool probed;                       /* the destination has measured the link */
 	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */
 	struct image_saving *saving;       /* the engine saves the image, NULL if it does not */
@@ -143,12 +146,8 @@ struct migration {
 	char docker_root[PATH_MAX];
 	char ahead[PATH_MAX];
 	struct image_arrival *arrival;
-	bool ahead_made;
-	bool staged;
 	uint64_t received_us;
 	struct container_address where;
-
-	bool good;
 	struct err err;
 };
 
