@@ -106,7 +106,7 @@ def main():
     taken = sorted(s * 1000 for c in connections for _, s in c.taken)
     slowest = max(((s, due) for c in connections for due, s in c.taken), default=(0, begin))
     print(json.dumps({
-        "sent": sent, "answered": len(taken), "unanswered": sum(len(c.due) for c in connections),
+        "due": sent, "answered": len(taken), "unanswered": sum(len(c.due) for c in connections),
         "broken": sum(c.broken for c in connections),
         "wrong": [w for c in connections for w in c.wrong],
         "ms": {"p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100],
