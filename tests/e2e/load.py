@@ -10,8 +10,8 @@ what was answered has happened, and that of the rest a beginning may have; it re
 which, and goes on from there. So nothing may be lost, doubled or reordered, whenever connections end.
 (nginx has no state: there every body, range and header is compared with the file.)
 
-Commands on standard input: "report" prints a line of JSON, in it the longest round since the last report;
-"stop" reads everything once more, compares and reports. Exit status 1 if anything was wrong; the report
+Commands on standard input: "report" prints a line of JSON, in it the longest round since the last report
+(lately_ms), on the connections that there are now; "stop" reads everything once more, compares and reports. Exit status 1 if anything was wrong; the report
 says what.
 
 It knows nothing of Baton, and needs Python's standard library only. An end of a connection that nobody
@@ -271,7 +271,7 @@ class SqliteHttp(Http):
 class Udp:
     """Datagrams: one that is not answered is an end like that of a connection"""
 
-    ANSWER_S = 6  # longer than the 5 s after which Baton itself gives a datagram up
+    ANSWER_S = 2
 
     def __init__(self, host, port, name):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -431,7 +431,7 @@ class Worker(threading.Thread):
         self.name_in_service = f"c{number}"
         self.ledger = Ledger()
         self.sent = self.answered = self.connections = self.uncertain = 0
-        self.longest_s = self.lately_s = 0  # of a round, since the beginning and the last report
+        self.longest_s = self.lately_s = 0  # of a round, see report()
         self.ends = []
         self.wrong = None
 
@@ -453,6 +453,7 @@ class Worker(threading.Thread):
             if self.connections or self.load.kind == "tcp":
                 self.settle(link)
             self.connections += 1
+            self.lately_s = 0
             while not self.load.stopping.is_set():
                 self.one_round(link)
         except (Ended, OSError) as e:
