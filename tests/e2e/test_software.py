@@ -19,10 +19,10 @@ from baton_lab import EXAMPLES as FOLDER
 from baton_lab import GATEWAY, Lab
 
 HOPS = int(os.environ.get("BATON_HOPS", "10"))
-EXAMPLES = os.environ.get("BATON_EXAMPLES", "redis nginx python-http sqlite-http udp").split()
+EXAMPLES = os.environ.get("BATON_EXAMPLES", "redis nginx python-http sqlite-http udp tcp").split()
 LOAD = {  # connections, rounds a second of each, words in a round
     "redis": (4, 20, 5), "nginx": (2, 4, 1), "python-http": (4, 5, 2), "sqlite-http": (4, 5, 2),
-    "udp": (4, 10, 2),
+    "udp": (4, 10, 2), "tcp": (2, 10, 2),
 }
 
 
@@ -107,7 +107,8 @@ class Software(bed.BedTest):
                 with self.subTest(command):
                     done = self.lab.exec("user1", "bash", "-ec",
                                          command.replace("ACCESS-POINT", GATEWAY),
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                         cwd=FOLDER / example, stdout=subprocess.PIPE,
+                                         stderr=subprocess.PIPE, text=True)
                     out, errors = done.communicate(timeout=30)
                     self.assertEqual(done.returncode, 0, errors)
                     self.assertTrue(out)
