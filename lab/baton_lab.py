@@ -60,7 +60,7 @@ class Lab:
         self.name = name
         # folders of examples/ whose services there are, too; users find them at 10.80.0.1
         self.examples = list(examples)
-        self.stations = stations  # "hostapd:SOCKET", with an i in braces for the host's number; or None
+        self.stations_from = stations  # "hostapd:SOCKET", with an i in braces for the host's number; or None
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
         # the usual ones; load_service() puts the image there
@@ -293,7 +293,7 @@ class Lab:
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
-                + (f'stations = "{self.stations.format(i=i)}"\n' if self.stations else "")
+                + (f'stations = "{self.stations_from.format(i=i)}"\n' if self.stations_from else "")
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
                 + self._listeners() + self._limits(self.limits["ap"]))
 
