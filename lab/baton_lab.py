@@ -243,6 +243,10 @@ class Lab:
         (self.dir / "logs").mkdir()
         for i in range(1, self.edges + 1):
             self._write_conf(f"AP-{i}", self._ap_conf(i))
+            state = self.dir / f"AP-{i}.state"
+            state.mkdir(mode=0o700)
+            if self.as_nobody:
+                os.chown(state, NOBODY, NOBODY)
             self._write_conf(f"EdgeServer-{i}", self._es_conf(i))
         self._write_conf("LogRepo", self._logrepo_conf())
         self._write_conf("USER", self._mud_conf())
@@ -295,6 +299,7 @@ class Lab:
                 + ('compare = "none"\n' if self.profile == "paper" else "")
                 + (f'stations = "{self.stations_from.format(i=i)}"\n' if self.stations_from else "")
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
+                + (f'state_dir = "AP-{i}.state"\n' if self.examples else "")
                 + self._listeners() + self._limits(self.limits["ap"]))
 
     def _es_conf(self, i):

@@ -264,6 +264,7 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 		.service = setup->service,
 		.services = setup->services,
 		.limits = setup->users,
+		.state_dir = setup->state_dir,
 	};
 
 	int r = users_new(&ap->users, &users, err);

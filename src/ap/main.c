@@ -142,6 +142,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 				   (uint32_t)c->limit[CONF_CLIENT_CONNECTIONS_MAX],
 			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
 			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
+		.state_dir = c->state_dir,
 		.reporter = p->reporter,
 	};
 	r = access_point_new(&p->ap, &setup, err);

@@ -25,7 +25,8 @@
 enum user_state {
 	USER_HERE,     /* ours */
 	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
-	USER_LEFT,     /* handed over, but the other has not said yet that all arrived */
+	USER_LEFT,     /* handed over, but the other has not said yet that all arrived; or it was
+			* here before a restart, and has not been heard since */
 };
 
 /**
@@ -45,6 +46,7 @@ enum user_state {
  * @ask_at:	CLAIMING: when to ask again those who have not answered
  * @unknown:	CLAIMING: access points that do not know it, by their place in struct users
  * @peer:	CLAIMING: from where its sessions are coming, or empty; LEFT: to where they went
+ * @saved:	Digest of what is in its record
  * @importing:	CLAIMING: session whose requests are coming
  * @imported:	CLAIMING: sessions that came
  * @giving:	HERE: held, for it is about to be handed over
@@ -65,6 +67,7 @@ struct user {
 	uint64_t ask_at;
 	uint64_t unknown[USERS_APS_MAX / 64];
 	char peer[NAME_SIZE];
+	uint64_t saved;
 	struct user_session *importing;
 	uint32_t imported;
 	bool giving;
@@ -83,6 +86,7 @@ struct user_listener;
 /**
  * struct users - See users.h
  * @session:	What all sessions have in common; points to @policy and @ap
+ * @state_dir:	NULL: nothing is remembered over a restart
  * @ops, @ctx:	See struct users_setup
  * @bucket:	Of struct user, by name
  * @links:	Of struct user_entry, by number
@@ -95,6 +99,7 @@ struct users {
 	struct policy policy;
 	char ap[NAME_SIZE];
 	struct users_limits limits;
+	char *state_dir;
 	const struct users_ops *ops;
 	void *ctx;
 	struct list bucket[USERS_BUCKETS];
@@ -131,6 +136,12 @@ struct user *users_find(struct users *u, const char *name);
 
 /** users_session() - The user's session of a service, made if need be. Return: 0, or -ENOMEM */
 int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err);
+
+/** users_remember() - Make a user known that was here before a restart. Return: 0, or negative */
+int users_remember(struct users *u, struct user **ret, const char *name, struct err *err);
+
+/** users_forget() - Forget a user that is no more of ours, and its record */
+void users_forget(struct user *user);
 
 /** users_listener() - The listener of a service. Return: NULL if there is none */
 struct user_listener *users_listener(const struct users *u, const char *service);

@@ -56,6 +56,18 @@ static void hold_all(struct user *user, bool held)
 		user_session_hold(list_entry(at, struct user_entry, of_user)->session, held);
 }
 
+/* The user is ours, with the sessions that came, or those that it has, or none. */
+static void settle(struct user *user)
+{
+	user->state = USER_HERE;
+	user->since = now_of(user->users);
+	user->importing = NULL;
+	list_remove(&user->claiming);
+	list_for_each_safe(at, next, &user->sessions)
+		user_session_go_on(list_entry(at, struct user_entry, of_user)->session);
+	hold_all(user, false);
+}
+
 /* ---- claiming ---- */
 
 static void ask(struct user *user)
@@ -83,8 +95,10 @@ void user_handover_claim(struct user *user)
 {
 	struct users *u = user->users;
 
-	if (!u->others)
+	if (!u->others) {
+		settle(user);
 		return;
+	}
 	user->state = USER_CLAIMING;
 	user->since = now_of(u);
 	user->peer[0] = '\0';
@@ -112,16 +126,6 @@ void user_handover_keep(struct user *user)
 void user_handover_forget(struct user *user)
 {
 	list_remove(&user->claiming);
-}
-
-/* The user is ours, with the sessions that came, or those that it has, or none. */
-static void settle(struct user *user)
-{
-	user->state = USER_HERE;
-	user->since = now_of(user->users);
-	user->importing = NULL;
-	list_remove(&user->claiming);
-	hold_all(user, false);
 }
 
 void user_handover_tick(struct users *u)
@@ -239,7 +243,7 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 
 	users_end_connections(user); /* codec tcp says so to the service: the last requests here */
 	hold_all(user, true);
-	if (bytes_to_give(user) > BYTES_MAX || resuming(user)) {
+	if (bytes_to_give(user) > BYTES_MAX || (user->state == USER_HERE && resuming(user))) {
 		user->giving = user->state == USER_HERE;
 		answer_end(u, ap, claim, WIRE_E_BUSY, 0); /* answers come in, less is left */
 		return;
@@ -290,7 +294,8 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 		break;
 	case USER_LEFT:
 		/* the one it went to knows better, as long as it may be just about to say so */
-		if (name_equal(user->peer, ap) || now_of(u) >= user->since + 2 * u->policy.move_ms)
+		if (!user->peer[0] || name_equal(user->peer, ap) ||
+		    now_of(u) >= user->since + 2 * u->policy.move_ms)
 			give(user, ap, claim);
 		else
 			answer_end(u, ap, claim, WIRE_E_BUSY, 0);
@@ -303,7 +308,7 @@ static void on_taken(struct users *u, const char *ap, const struct wire_user_cla
 	struct user *user = users_find(u, claim->user);
 
 	if (user && user->state == USER_LEFT && name_equal(user->peer, ap))
-		users_remove(user);
+		users_forget(user);
 }
 
 /* ---- taking ---- */
@@ -401,8 +406,6 @@ static void take(struct user *user, const char *ap, const struct wire_user_end *
 	log_info("%s came from %s with %u sessions", user->name, ap, w->sessions);
 	log_reporter_event(u->session.reporter, "USER TAKEN", 0, 0, "mud=%s from=%s sessions=%u",
 			   user->name, ap, w->sessions);
-	list_for_each_safe(at, next, &user->sessions)
-		user_session_go_on(list_entry(at, struct user_entry, of_user)->session);
 	settle(user);
 }
 
@@ -436,7 +439,7 @@ static void on_end(struct users *u, const char *ap, const struct wire_user_end *
 		break;
 	case WIRE_E_NOT_ALLOWED:
 		log_info("%s is at %s, not here", user->name, ap);
-		users_remove(user);
+		users_forget(user);
 		break;
 	default:
 		break; /* not now: asked again */

@@ -12,11 +12,14 @@
 #include "ap/user_connection.h"
 #include "ap/user_listener.h"
 #include "ap/user_session.h"
+#include "ap/user_store.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "core/ap_node.h"
+#include "core/mud_session.h"
+#include "net/crypto.h"
 
 #define SWEEP_MS 500
 #define TURN_MAX 4096 /* messages handed on before the loop looks at its sockets again */
@@ -124,8 +127,7 @@ struct user *users_find(struct users *u, const char *name)
 	return NULL;
 }
 
-static int add_user(struct users *u, struct user **ret, const char *name,
-		    const struct sockaddr_storage *a, struct err *err)
+static int new_user(struct users *u, struct user **ret, const char *name, struct err *err)
 {
 	if (u->count >= u->limits.users_max)
 		return err_set(err, -EAGAIN, "%s: limit of %u users (users_max)", name,
@@ -134,17 +136,35 @@ static int add_user(struct users *u, struct user **ret, const char *name,
 	if (!user)
 		return err_set(err, -ENOMEM, "%s", name);
 	user->users = u;
-	user->address = *a;
 	(void)snprintf(user->name, sizeof(user->name), "%s", name);
 	list_init(&user->sessions);
 	list_init(&user->connections);
 	list_init(&user->claiming);
 	list_append(bucket_of(u, name), &user->link);
 	u->count++;
-	log_info("%s is here", user->name);
 	users_heard(user);
-	user_handover_claim(user);
 	*ret = user;
+	return 0;
+}
+
+/* It is ours if it is heard here and nobody else has it (user_handover_claim()), or until it is claimed. */
+int users_remember(struct users *u, struct user **ret, const char *name, struct err *err)
+{
+	int r = new_user(u, ret, name, err);
+
+	if (r == 0)
+		(*ret)->state = USER_LEFT;
+	return r;
+}
+
+static int add_user(struct users *u, struct user **ret, const char *name, struct err *err)
+{
+	int r = new_user(u, ret, name, err);
+
+	if (r < 0)
+		return r;
+	log_info("%s is here", name);
+	user_handover_claim(*ret);
 	return 0;
 }
 
@@ -211,6 +231,13 @@ void users_remove(struct user *user)
 	free(user);
 }
 
+void users_forget(struct user *user)
+{
+	if (user->users->state_dir)
+		user_store_remove(user->users->state_dir, user);
+	users_remove(user);
+}
+
 /* ---- admission ---- */
 
 /* One more connection of @user. Return: 0, or -EAGAIN */
@@ -246,8 +273,10 @@ static int arrive(struct users *u, struct user **ret, const struct sockaddr_stor
 
 	name_of(name, a);
 	struct user *user = users_find(u, name);
-	if (!user)
-		return add_user(u, ret, name, a, err);
+	int r = user ? 0 : add_user(u, &user, name, err);
+	if (r < 0 || !user)
+		return r;
+	user->address = *a;
 	users_heard(user);
 	if (user->state == USER_LEFT)
 		user_handover_claim(user);
@@ -356,6 +385,33 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 	list_append(&u->said, &s->item);
 }
 
+/* Writes the user's record if something in it is new */
+static void user_remember(struct user *user)
+{
+	const char *dir = user->users->state_dir;
+	uint64_t digest = DIGEST_START;
+	struct err err;
+
+	if (!dir)
+		return;
+	list_for_each_safe(at, next, &user->sessions)
+	{
+		struct mud_context c = { 0 };
+
+		if (!user_session_export(list_entry(at, struct user_entry, of_user)->session, &c))
+			continue;
+		c.ack = 0;
+		c.next = 0;
+		digest = digest_add(digest, &c, sizeof(c));
+		crypto_wipe(&c, sizeof(c));
+	}
+	if (digest == user->saved)
+		return;
+	user->saved = digest;
+	if (user_store_save(dir, user, &err) < 0)
+		log_error("%s will not be known after a restart: %s", user->name, err.text);
+}
+
 static void on_more(uv_idle_t *more)
 {
 	(void)more; /* users_settle() comes by itself, before the loop waits */
@@ -370,6 +426,8 @@ void users_settle(struct users *u)
 		list_remove(&s->item);
 		if (e)
 			user_session_message(e->session, &s->message);
+		if (e && s->message.type != WIRE_ANSWER)
+			user_remember(e->user);
 		free(s);
 	}
 	if (list_empty(&u->said))
@@ -391,7 +449,7 @@ static void leave(struct user *user)
 		 (unsigned long long)user->users->limits.idle_ms);
 	list_for_each_safe(at, next, &user->sessions)
 		user_session_end(list_entry(at, struct user_entry, of_user)->session);
-	users_remove(user);
+	users_forget(user);
 }
 
 static size_t unanswered(const struct user *user)
@@ -408,8 +466,11 @@ static void sweep_user(struct user *user, uint64_t now)
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_tick(user_connection_of(at), now);
 	const struct users *u = user->users;
-	if (user->state == USER_LEFT && now >= user->since + LEFT_MAX * u->policy.move_ms)
-		users_remove(user); /* the sessions live on elsewhere */
+	if (user->state == USER_LEFT && user->peer[0] &&
+	    now >= user->since + LEFT_MAX * u->policy.move_ms)
+		users_forget(user); /* the sessions live on elsewhere */
+	else if (user->state == USER_LEFT && now >= user->heard + u->limits.idle_ms)
+		users_forget(user); /* it did not come back after a restart */
 	else if (user->state == USER_HERE && now >= user->heard + u->limits.idle_ms &&
 		 !unanswered(user))
 		leave(user);
@@ -432,8 +493,10 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct users *u = handle->data;
 
-	if (--u->handles == 0)
-		free(u);
+	if (--u->handles > 0)
+		return;
+	free(u->state_dir);
+	free(u);
 }
 
 void users_close(struct users *u)
@@ -488,7 +551,7 @@ static int listen_all(struct users *u, const struct users_setup *setup, struct e
 int users_new(struct users **ret, const struct users_setup *setup, struct err *err)
 {
 	struct users *u = calloc(1, sizeof(*u));
-	int r;
+	int r = 0;
 
 	if (!u)
 		return err_set(err, -ENOMEM, "users");
@@ -521,7 +584,13 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->ask.data = u;
 	u->more.data = u;
 	u->handles = 3;
-	r = listen_all(u, setup, err);
+	if (setup->state_dir) {
+		u->state_dir = strdup(setup->state_dir);
+		r = u->state_dir ? user_store_load(u, u->state_dir, err)
+				 : err_set(err, -ENOMEM, "state_dir");
+	}
+	if (r == 0)
+		r = listen_all(u, setup, err);
 	if (r < 0) {
 		users_close(u);
 		return r;

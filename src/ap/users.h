@@ -82,6 +82,7 @@ struct users_ops {
  * @service:	Services, borrowed for the call
  * @services:	How many, at most USERS_SERVICES_MAX
  * @limits:	See struct users_limits
+ * @state_dir:	Where users are remembered over a restart, see user_store.h; NULL: nowhere
  */
 struct users_setup {
 	struct uv_loop_s *loop;
@@ -96,6 +97,7 @@ struct users_setup {
 	const struct users_service *service;
 	size_t services;
 	struct users_limits limits;
+	const char *state_dir;
 };
 
 /**

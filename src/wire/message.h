@@ -243,7 +243,7 @@ struct wire_user_claim {
  * @secret:	Of the session
  * @edges:	Edge servers where it may live
  * @ack:	All answers up to this number were delivered
- * @next:	Number of its next request; those after @ack follow
+ * @next:	Number of its next request; those after @ack follow. Both 0: not known (after a restart)
  */
 struct wire_user_context {
 	char user[NAME_SIZE];

@@ -561,6 +561,19 @@ size_t fake_edge_sessions(const struct fake_edge *e)
 	return n;
 }
 
+static void take_received(void *ctx, const struct es_session_view *view)
+{
+	*(uint64_t *)ctx = view->record.executed + view->queued;
+}
+
+uint64_t fake_edge_received(const struct fake_edge *e)
+{
+	uint64_t n = 0;
+
+	es_node_each(e->node, take_received, &n);
+	return n;
+}
+
 void fake_edge_pause(struct fake_edge *e, bool paused)
 {
 	e->paused = paused;

@@ -35,6 +35,9 @@ uint64_t fake_edge_executed(const struct fake_edge *e);
 /** fake_edge_sessions() - How many sessions have their authority here */
 size_t fake_edge_sessions(const struct fake_edge *e);
 
+/** fake_edge_received() - Requests that its session has, in order, executed or not */
+uint64_t fake_edge_received(const struct fake_edge *e);
+
 /** fake_edge_pause() - Have containers execute nothing (@paused), or go on */
 void fake_edge_pause(struct fake_edge *e, bool paused);
 

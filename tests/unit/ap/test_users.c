@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "ap/access_point.h"
@@ -232,6 +233,7 @@ static uint16_t
 static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
 static struct users_limits limits;
 static uint64_t move_ms;
+static char state_dir[AP_COUNT][64]; /* empty: none */
 
 /* A port that is free now */
 static uint16_t free_port(void)
@@ -285,6 +287,7 @@ static void start_access_point(int index, bool alone)
 		.service = service,
 		.services = ARRAY_SIZE(service),
 		.users = limits,
+		.state_dir = state_dir[index][0] ? state_dir[index] : NULL,
 	};
 	if (access_point_new(&ap[index], &setup, &err) < 0)
 		fail_msg("%s", err.text);
@@ -811,6 +814,112 @@ static void test_associate(void **state)
 	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "no", &err), -EINVAL);
 }
 
+/* ---- tests: restarts ---- */
+
+static int set_up_remembering(void **state)
+{
+	(void)state;
+	prepare();
+	for (int i = 0; i < AP_COUNT; i++) {
+		(void)snprintf(state_dir[i], sizeof(state_dir[i]), "%s", "/tmp/test_users.XXXXXX");
+		assert_non_null(mkdtemp(state_dir[i]));
+		start_access_point(i, false);
+	}
+	return 0;
+}
+
+static int tear_down_remembering(void **state)
+{
+	int r = tear_down(state);
+
+	for (int i = 0; i < AP_COUNT; i++) {
+		assert_int_equal(rmdir(state_dir[i]), 0); /* nobody is remembered for ever */
+		state_dir[i][0] = '\0';
+	}
+	return r;
+}
+
+static void forget_file(int index, const char *name)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", state_dir[index], name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void restart(int index)
+{
+	access_point_close(TAKE_PTR(ap[index]));
+	uv_run(&loop, UV_RUN_NOWAIT);
+	start_access_point(index, false);
+}
+
+/* R7: the user finds its session, and the numbers go on; requests on their way are executed once */
+static void test_restart(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	fake_edge_pause(edge[0], true);
+	client_say(&c, "x\nx\nx\n");
+	wait_until(unanswered("line") == 3);
+	wait_until(fake_edge_received(edge[0]) == 4);
+	restart(0);
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	fake_edge_pause(edge[0], false);
+	expect(&c, "5 0 2\n");
+	/* again, and now the user turns up elsewhere */
+	restart(0);
+	client_close(&c);
+	client_open(&c, "127.0.0.11", 1, "line");
+	client_say(&c, "x\n");
+	expect(&c, "6 0 2\n");
+	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	client_say(&c, "x\n");
+	expect(&c, "7 0 2\n");
+	client_close(&c);
+	forget_file(1, "user-127.0.0.11.json");
+}
+
+/* What stands in the directory and is no record is not taken for one */
+static void test_bad_records(void **state)
+{
+	static const char *const records[] = {
+		"",
+		"{",
+		"[]",
+		"{\"version\": 2, \"user\": \"user-127.0.0.11\", \"sessions\": []}",
+		"{\"version\": 1, \"user\": \"user-127.0.0.12\", \"sessions\": []}",
+		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{}, 1, null]}",
+		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{\"service\": "
+		"\"line\","
+		" \"session\": \"12\", \"secret\": \"00\", \"association\": 1, \"edges\": []}]}",
+	};
+	struct client c;
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", state_dir[0]);
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+		auto_fclose FILE *f = fopen(path, "we");
+
+		assert_non_null(f);
+		assert_true(fputs(records[i], f) >= 0);
+		assert_int_equal(fflush(f), 0);
+		restart(0);
+	}
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	client_close(&c);
+	forget_file(0, "user-127.0.0.11.json");
+}
+
 static int make_certificates(void **state)
 {
 	(void)state;
@@ -860,6 +969,10 @@ int main(void)
 		with_two(test_new_user),
 		with_two(test_both_claim),
 		with_two(test_associate),
+		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
+						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,
 						tear_down),
 	};

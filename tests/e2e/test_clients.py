@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ordinary clients that move: their sessions follow from access point to access point, their containers, too
+
+The user's cable is pulled out of one access point and put into the other. Nothing tells anybody of it but
+the next packet, or the operator (baton associate).
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import bed
+from baton_lab import GATEWAY, Lab
+
+HOPS = int(os.environ.get("BATON_HOPS", "4"))
+EXAMPLES = ("redis", "python-http", "udp")
+LOAD = {"redis": (4, 20, 5), "python-http": (4, 5, 2), "udp": (4, 10, 2)}
+
+# A client with three connections, each with a state of its own; a line on standard input is a step
+STATES = r"""
+import socket, sys
+def connect():
+    c = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=60)
+    c.settimeout(60)
+    return c, c.makefile("rb")
+def ask(c, *lines):
+    c[0].sendall(b"".join(l.encode() + b"\r\n" for l in lines))
+    out = []
+    for _ in lines:
+        line = c[1].readline()
+        assert line, "the connection has ended"
+        if line[:1] == b"*":
+            line += b"".join(c[1].readline() for _ in range(int(line[1:])))
+        out.append(line.decode().replace("\r\n", " ").strip())
+    return out
+for step in sys.stdin:
+    step = step.strip()
+    if step == "open":
+        one, two, multi = connect(), connect(), connect()
+        print(ask(one, "SELECT 1", "SET name one"), ask(two, "SELECT 2", "SET name two"),
+              ask(multi, "MULTI", "INCR many", "INCR many"))
+    elif step == "check":
+        assert ask(one, "GET name")[0].startswith("$3"), "one"
+        assert one[1].readline() == b"one\r\n"
+        assert ask(two, "GET name")[0].startswith("$3"), "two"
+        assert two[1].readline() == b"two\r\n"
+        print("same")
+    elif step == "exec":
+        print(ask(multi, "INCR many", "EXEC"))
+    sys.stdout.flush()
+"""
+
+
+class Clients(bed.BedTest):
+    EDGES = 2
+    RATE_MB_S = 20
+    LIMITS = {"ap": {"user_idle_ms": 8000}}
+
+    @classmethod
+    def bring_up(cls):
+        cls.lab = Lab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S,
+                      examples=EXAMPLES, limits=cls.LIMITS)
+        bed.BedTest.up = cls.lab
+        cls.lab.__enter__()
+        cls.lab.users(2)
+        cls.clean = True
+
+    def setUp(self):
+        super().setUp()
+        for user in ("user1", "user2"):
+            self.lab.move_user(user, "AP-1")
+
+    def start(self, user, *args):
+        client = self.lab.exec(user, sys.executable, *args, text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+        for clean in (client.stdout.close, client.stdin.close, client.wait, client.kill):
+            self.addCleanup(clean)
+        return client
+
+    def load(self, example, user="user1"):
+        connections, rounds, batch = LOAD[example]
+        return self.start(user, bed.HERE / "load.py", example, GATEWAY,
+                          self.lab.example_port(example), "--connections", connections,
+                          "--rounds-per-second", rounds, "--batch", batch)
+
+    def tell(self, client, line):
+        client.stdin.write(line + "\n")
+        client.stdin.flush()
+        answer = client.stdout.readline()
+        self.assertTrue(answer, f"the client has ended at \"{line}\"")
+        return answer.strip()
+
+    def report(self, client, command="report"):
+        report = json.loads(self.tell(client, command))
+        self.assertEqual(report["wrong"], [])
+        return report
+
+    def more_answers(self, client, rounds=3):
+        before = self.report(client)["answered"]
+        self.wait(lambda: all(now >= then + rounds for now, then in
+                              zip(self.report(client)["answered"], before, strict=True)),
+                  "more answers", 60)
+
+    def end(self, *clients):
+        for client in clients:
+            self.report(client, "stop")
+            self.assertEqual(client.wait(), 0)
+
+    def test_hops(self):
+        """R1, R8: each service follows the user to and fro; nothing is lost, doubled or reordered"""
+        clients = [self.load(example) for example in EXAMPLES]
+        for client in clients:
+            self.more_answers(client)
+        for hop in range(1, HOPS + 1):
+            there = f"AP-{hop % 2 + 1}"
+            self.lab.move_user("user1", there)
+            self.wait_event("SWITCH COMPLETE", there, count=len(clients) * ((hop + 1) // 2),
+                            seconds=60)
+            for client in clients:
+                self.more_answers(client)
+        self.assertEqual(len(self.events.find("USER TAKEN")), HOPS)
+        self.assertEqual(len(self.events.find("CONTAINER CREATED")), len(clients))
+        self.assertEqual(self.events.find("MIGRATION FAILED"), [])
+        self.end(*clients)
+        self.assert_nothing_left()
+
+    def test_states_of_connections(self):
+        """SELECT and MULTI on connections that stay while the container moves under them"""
+        first = self.start("user1", "-c", STATES, GATEWAY, self.lab.example_port("redis"))
+        self.tell(first, "open")
+        self.lab.move_user("user1", "AP-2")
+        second = self.start("user1", "-c", STATES, GATEWAY, self.lab.example_port("redis"))
+        self.assertIn("QUEUED", self.tell(second, "open"))
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.assertEqual(self.tell(second, "check"), "same")
+        self.assertIn("*3 :1 :2 :3", self.tell(second, "exec"))
+        self.assertEqual(len(self.events.find("CONTAINER CREATED")), 1)
+        for client in (first, second):
+            client.kill()
+        self.assert_nothing_left()
+
+    def redis(self, *words, user="user1"):
+        """What redis-cli prints; it tries again while its connection fails"""
+        def ask():
+            done = self.lab.exec(user, "redis-cli", "-h", GATEWAY, "-p",
+                                 str(self.lab.example_port("redis")), *words, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            out, _ = done.communicate(timeout=60)
+            return out.strip() if done.returncode == 0 else None
+        return self.wait(ask, "redis-cli", 60)
+
+    def test_operator_moves_a_silent_user(self):
+        """baton associate: the containers follow before the user has said anything there"""
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.assertIn("is at AP-2", self.lab.baton("associate", "10.80.0.11", "--ap", "AP-2"))
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        users = json.loads(self.lab.baton("users", "--node", "AP-2", "--json"))["users"]
+        self.assertEqual([(u["address"], u["service"]) for u in users], [("10.80.0.11", "redis")])
+        self.assertEqual(json.loads(self.lab.baton("users", "--node", "AP-1", "--json"))["users"],
+                         [])
+        with self.assertRaisesRegex(Exception, "is no address"):
+            self.lab.baton("associate", "nobody", "--ap", "AP-2")
+        self.lab.move_user("user1", "AP-2")
+        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.assert_nothing_left()
+
+    def test_access_point_restarts(self):
+        """R7: killed under load; the clients reconnect, and find their sessions again"""
+        clients = [self.load(example) for example in EXAMPLES]
+        for client in clients:
+            self.more_answers(client)
+        for _ in range(2):
+            self.crash("AP-1")
+            self.lab.start("AP-1")
+            for client in clients:
+                self.more_answers(client)
+        self.assertEqual(len(self.events.find("CONTAINER CREATED")), len(clients))
+        self.end(*clients)
+        self.assert_nothing_left()
+
+    def test_access_point_restarts_and_the_user_moves(self):
+        """R7: what a restarted access point remembers goes on to the next one"""
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.crash("AP-1")
+        self.lab.start("AP-1")
+        self.lab.move_user("user1", "AP-2")
+        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.assertEqual(self.redis("INCR", "visits"), "3")
+        self.assertEqual(len(self.events.find("CONTAINER CREATED")), 1)
+        self.assert_nothing_left()
+
+    def test_two_users(self):
+        """R11: one user's move is not the other's"""
+        one, two = self.load("redis", "user1"), self.load("redis", "user2")
+        self.more_answers(one)
+        self.more_answers(two)
+        self.lab.move_user("user1", "AP-2")
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.more_answers(one)
+        self.more_answers(two)
+        self.assertEqual(len(self.events.find("SWITCH COMPLETE")), 1)
+        self.end(one, two)
+        self.assert_nothing_left()
+
+    def test_curl(self):
+        """A client that nobody wrote for this: keep-alive, pipelined by curl, a refusal it can read"""
+        port = self.lab.example_port("python-http")
+        done = self.lab.exec("user1", "curl", "-s", "-o", "/dev/null", "-o", "/dev/null", "-w",
+                             "%{http_code} %{num_connects}\n", f"http://{GATEWAY}:{port}/",
+                             f"http://{GATEWAY}:{port}/", text=True, stdout=subprocess.PIPE)
+        out, _ = done.communicate(timeout=60)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(out.splitlines()), 2)
+        done = self.lab.exec("user1", "curl", "-s", "-i", "-T", "-", "-H", "Expect: 100-continue",
+                             f"http://{GATEWAY}:{port}/", text=True, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+        out, _ = done.communicate("x" * (2 << 20), timeout=60)
+        self.assertIn("413 Payload Too Large", out)
+        self.assert_nothing_left()
