@@ -466,11 +466,11 @@ static void sweep_user(struct user *user, uint64_t now)
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_tick(user_connection_of(at), now);
 	const struct users *u = user->users;
-	if (user->state == USER_LEFT && user->peer[0] &&
-	    now >= user->since + LEFT_MAX * u->policy.move_ms)
-		users_forget(user); /* the sessions live on elsewhere */
-	else if (user->state == USER_LEFT && now >= user->heard + u->limits.idle_ms)
-		users_forget(user); /* it did not come back after a restart */
+	/* what was handed over lives on elsewhere; who did not come back after a restart has left */
+	uint64_t kept_until = user->peer[0] ? user->since + LEFT_MAX * u->policy.move_ms
+					    : user->heard + u->limits.idle_ms;
+	if (user->state == USER_LEFT && now >= kept_until)
+		users_forget(user);
 	else if (user->state == USER_HERE && now >= user->heard + u->limits.idle_ms &&
 		 !unanswered(user))
 		leave(user);

@@ -889,16 +889,18 @@ static void test_restart(void **state)
 /* What stands in the directory and is no record is not taken for one */
 static void test_bad_records(void **state)
 {
-	static const char *const records[] = {
+	static const char short_secret[] =
+		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{\"service\": "
+		"\"line\","
+		" \"session\": \"12\", \"secret\": \"00\", \"association\": 1, \"edges\": []}]}";
+	const char *const records[] = {
 		"",
 		"{",
 		"[]",
 		"{\"version\": 2, \"user\": \"user-127.0.0.11\", \"sessions\": []}",
 		"{\"version\": 1, \"user\": \"user-127.0.0.12\", \"sessions\": []}",
 		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{}, 1, null]}",
-		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{\"service\": "
-		"\"line\","
-		" \"session\": \"12\", \"secret\": \"00\", \"association\": 1, \"edges\": []}]}",
+		short_secret,
 	};
 	struct client c;
 	char path[128];
