@@ -152,6 +152,23 @@ static void repeat_request(struct ap_session *s, const struct wire_data *d)
 		ap_session_tell(s, e, &m);
 }
 
+/*
+ * The MUD has answers, from an access point before this one, to requests that did not fit in here when
+ * it sent all again. It will never send these any more; the container has executed them, so nobody
+ * needs them but a copy that is being made, and there the attempt is dropped for its missing copies.
+ */
+static void pass_over_answered(struct ap_session *s, const struct wire_data *d)
+{
+	const struct ap_edge *e = answering_edge(s);
+	bool gap = replay_buffer_started(s->copies) &&
+		   d->number > replay_buffer_highest(s->copies) + 1;
+
+	if (!gap || d->ack < d->number - 1 || !e || e->executed < d->ack)
+		return;
+	if (s->state == AP_SERVING || s->state == AP_TRACING)
+		replay_buffer_drop_through(s->copies, d->number - 1);
+}
+
 void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d)
 {
 	int r;
@@ -160,6 +177,7 @@ void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_da
 		s->acked = d->ack;
 		ap_forward_settle(s);
 	}
+	pass_over_answered(s, d);
 	r = replay_buffer_push(s->copies, d, NULL);
 	switch (r) {
 	case 0:

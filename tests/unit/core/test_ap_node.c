@@ -764,6 +764,35 @@ static void test_full_buffer(void **state)
 	stop(&w);
 }
 
+/*
+ * A small buffer after a restart: what the device had answers to already did not fit in when it sent all
+ * again, and will not come any more. That gap must not stop what comes behind it.
+ */
+static void test_answered_elsewhere(void **state)
+{
+	struct world w;
+	struct policy policy = policy_default();
+
+	(void)state;
+	policy.copies_max = 8;
+	tracing_with(&w, policy);
+	for (uint64_t n = 1; n <= 8; n++)
+		request(&w, n, 0);
+	request(&w, 13, 12); /* not surely executed there: not taken */
+	assert_int_equal(view(&w).highest, 8);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 1, 12, 0);
+	request(&w, 14, 12); /* 13 is neither here nor answered */
+	assert_int_equal(view(&w).highest, 8);
+	request(&w, 13, 12);
+	assert_int_equal(view(&w).floor, 12);
+	assert_int_equal(view(&w).highest, 13);
+	/* a copy from before the gap cannot be brought in sync: dropped, and tried again */
+	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 5, 5);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
+	stop(&w);
+}
+
 /* --- leaving: R8, R11 -------------------------------------------------------------------------- */
 
 static void move_notify(struct world *w, const char *claimed_by, const char *ap,
@@ -900,6 +929,7 @@ int main(void)
 		cmocka_unit_test(test_finding),
 		cmocka_unit_test(test_old_ap_is_silent),
 		cmocka_unit_test(test_full_buffer),
+		cmocka_unit_test(test_answered_elsewhere),
 		cmocka_unit_test(test_leaving_early),
 		cmocka_unit_test(test_leaving_late),
 		cmocka_unit_test(test_rogue_move),
