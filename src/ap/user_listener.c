@@ -9,6 +9,7 @@
 
 #include "ap/user.h"
 #include "ap/user_connection.h"
+#include "ap/user_datagrams.h"
 #include "ap/user_session.h"
 #include "base/auto.h"
 #include "base/err.h"
@@ -31,7 +32,8 @@ struct user_listener {
 	const struct codec *codec;
 	char service[NAME_SIZE];
 	uint16_t port;
-	uint32_t last_number; /* of a connection */
+	uint32_t last_number;           /* of a connection */
+	struct user_datagrams *waiting; /* codec udp */
 	uint64_t dropped;
 };
 
@@ -42,8 +44,11 @@ static void on_closed(uv_handle_t *handle)
 
 void user_listener_close(struct user_listener *ul)
 {
-	if (ul)
-		uv_close(&ul->handle, on_closed);
+	if (!ul)
+		return;
+	user_datagrams_close(ul->waiting);
+	ul->waiting = NULL;
+	uv_close(&ul->handle, on_closed);
 }
 
 /* ---- connections ---- */
@@ -126,9 +131,9 @@ struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port)
 	return (struct user_waiter){ .answered = on_answered, .ctx = ul, .port = port };
 }
 
-/* Return: 0, or negative: it is dropped */
+/* Return: 0, -EAGAIN if it has to wait, or another negative error code: it is dropped */
 static int take_datagram(struct user_listener *ul, const struct sockaddr *from, const void *bytes,
-			 size_t len, struct err *err)
+			 size_t len, bool fresh, struct err *err)
 {
 	const struct user_waiter waiter = user_listener_waiter(ul, port_of(from));
 	const struct wire_data d = { .bytes = bytes, .len = len };
@@ -138,23 +143,44 @@ static int take_datagram(struct user_listener *ul, const struct sockaddr *from, 
 
 	if (r < 0)
 		return r;
-	users_heard(user_session_owner(us));
-	if (user_session_room(us, len) != 0)
-		return err_set(err, -EAGAIN, "datagram of %s",
-			       ((struct user *)user_session_owner(us))->name);
+	if (fresh)
+		users_heard(user_session_owner(us));
+	r = user_session_room(us, len);
+	if (r != 0)
+		return err_set(err, r == USER_SESSION_E_WAIT ? -EAGAIN : -EHOSTUNREACH,
+			       "datagram of %s", ((struct user *)user_session_owner(us))->name);
 	return user_session_request(us, &d, &waiter, &number, err);
+}
+
+static int take_waiting(void *ctx, const struct sockaddr *from, const void *bytes, size_t len)
+{
+	struct err err;
+
+	return take_datagram(ctx, from, bytes, len, false, &err);
+}
+
+static void datagram(struct user_listener *ul, const struct sockaddr *from, const void *bytes,
+		     size_t len)
+{
+	bool behind = user_datagrams_waiting(ul->waiting);
+	struct err err;
+	int r = behind ? -EAGAIN : take_datagram(ul, from, bytes, len, true, &err);
+
+	if (r == -EAGAIN ? !user_datagrams_add(ul->waiting, from, bytes, len) : r < 0)
+		ul->dropped++;
 }
 
 static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 			const struct sockaddr *from, unsigned int flags)
 {
 	struct user_listener *ul = udp->data;
-	struct err err;
 
 	if (!from || nread < 0)
 		return;
-	if ((flags & UV_UDP_PARTIAL) || take_datagram(ul, from, buf->base, (size_t)nread, &err) < 0)
+	if (flags & UV_UDP_PARTIAL)
 		ul->dropped++;
+	else
+		datagram(ul, from, buf->base, (size_t)nread);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -232,6 +258,11 @@ int user_listener_new(struct user_listener **ret, const struct user_listener_set
 		return err_set(err, r, "listener at %s", service->listen);
 	}
 	ul->handle.data = ul;
+	if (ul->codec->datagram &&
+	    user_datagrams_new(&ul->waiting, setup->loop, take_waiting, ul, err) < 0) {
+		user_listener_close(ul);
+		return -ENOMEM;
+	}
 	r = start(ul, &at);
 	if (r < 0) {
 		user_listener_close(ul);
@@ -253,5 +284,5 @@ const char *user_listener_service(const struct user_listener *ul)
 
 uint64_t user_listener_dropped(const struct user_listener *ul)
 {
-	return ul->dropped;
+	return ul->dropped + (ul->waiting ? user_datagrams_dropped(ul->waiting) : 0);
 }
