@@ -56,11 +56,11 @@ class Lab:
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
-                 sync="replay", base="small", registry=None, examples=(), stations=None):
+                 sync="replay", base="small", registry=None, examples=(), authorised=False):
         self.name = name
         # folders of examples/ whose services there are, too; users find them at 10.80.0.1
         self.examples = list(examples)
-        self.stations_from = stations  # "hostapd:SOCKET", with an i in braces for the host's number; or None
+        self.authorised = authorised  # only stations of hostapd are users: see stations()
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
         # the usual ones; load_service() puts the image there
@@ -297,7 +297,8 @@ class Lab:
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
-                + (f'stations = "{self.stations_from.format(i=i)}"\n' if self.stations_from else "")
+                + (f'stations = "hostapd:{self.hostapd_socket(f"pc{i}")}"\n'
+                   if self.authorised else "")
                 + self._logrepo_peer() + self._es_peers() + self._ap_peers(7100, i)
                 + (f'state_dir = "AP-{i}.state"\n' if self.examples else "")
                 + self._listeners() + self._limits(self.limits["ap"]))

@@ -265,6 +265,7 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 		.services = setup->services,
 		.limits = setup->users,
 		.state_dir = setup->state_dir,
+		.stations = setup->stations,
 	};
 
 	int r = users_new(&ap->users, &users, err);

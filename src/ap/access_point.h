@@ -43,6 +43,7 @@ struct uv_loop_s;
  * @limits:	Limits of each link
  * @service, @services: What ordinary users find here, see users.h; borrowed for the call
  * @users:	Limits of ordinary users
+ * @stations:	hostapd's control socket; NULL: who sends something is a user
  * @state_dir:	Where they are remembered over a restart; NULL: nowhere
  * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL
  */
@@ -60,6 +61,7 @@ struct access_point_setup {
 	size_t services;
 	struct users_limits users;
 	const char *state_dir;
+	const char *stations;
 	struct log_reporter *reporter;
 };
 

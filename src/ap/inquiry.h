@@ -5,7 +5,7 @@
  * Inquiry - what an operator can ask an access point, answered with JSON
  *
  *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N, "users": N,
- *			 "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up}}
+ *			 "stations": N (-1: hostapd is not asked), "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up}}
  *	"sessions"	{"node", "role": "ap", "sessions": [{"session", "mud", "service", "state",
  *			 "association", "source", "dest", "floor", "highest", "copies_bytes"}]}
  *

@@ -143,6 +143,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
 			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
 		.state_dir = c->state_dir,
+		.stations = c->stations,
 		.reporter = p->reporter,
 	};
 	r = access_point_new(&p->ap, &setup, err);

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "ap/station_text.h"
 #include "ap/user_session.h"
 #include "ap/users.h"
 #include "base/list.h"
@@ -40,6 +41,7 @@ enum user_state {
  * @sessions:	Of its services (struct user_entry)
  * @connections: Of struct user_connection, the one used latest last
  * @connection_count: How many
+ * @mac, @mac_at: Its station, and when that was looked up; 0: never
  * @heard:	When it was last heard
  * @claim:	CLAIMING: number of the claim
  * @since:	When the state was entered
@@ -61,6 +63,8 @@ struct user {
 	struct list sessions;
 	struct list connections;
 	size_t connection_count;
+	uint8_t mac[STATION_MAC_SIZE];
+	uint64_t mac_at;
 	uint64_t heard;
 	uint64_t claim;
 	uint64_t since;
@@ -82,11 +86,13 @@ struct user_entry {
 };
 
 struct user_listener;
+struct user_stations;
 
 /**
  * struct users - See users.h
  * @session:	What all sessions have in common; points to @policy and @ap
  * @state_dir:	NULL: nothing is remembered over a restart
+ * @stations:	NULL: who sends something is a user
  * @ops, @ctx:	See struct users_setup
  * @bucket:	Of struct user, by name
  * @links:	Of struct user_entry, by number
@@ -100,6 +106,7 @@ struct users {
 	char ap[NAME_SIZE];
 	struct users_limits limits;
 	char *state_dir;
+	struct user_stations *stations;
 	const struct users_ops *ops;
 	void *ctx;
 	struct list bucket[USERS_BUCKETS];

@@ -25,6 +25,7 @@
 
 #include "ap/user.h"
 #include "ap/user_listener.h"
+#include "ap/user_stations.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -263,6 +264,8 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 		log_info("%s is at %s now", user->name, ap);
 	log_reporter_event(u->session.reporter, "USER HANDED OVER", 0, 0, "mud=%s to=%s",
 			   user->name, ap);
+	if (u->stations && user->state == USER_HERE)
+		user_stations_moved(u->stations, user);
 	user->state = USER_LEFT;
 	user->giving = false;
 	user->since = now_of(u);

@@ -12,6 +12,7 @@
 #include "ap/user_connection.h"
 #include "ap/user_listener.h"
 #include "ap/user_session.h"
+#include "ap/user_stations.h"
 #include "ap/user_store.h"
 #include "base/digest.h"
 #include "base/err.h"
@@ -157,17 +158,6 @@ int users_remember(struct users *u, struct user **ret, const char *name, struct 
 	return r;
 }
 
-static int add_user(struct users *u, struct user **ret, const char *name, struct err *err)
-{
-	int r = new_user(u, ret, name, err);
-
-	if (r < 0)
-		return r;
-	log_info("%s is here", name);
-	user_handover_claim(*ret);
-	return 0;
-}
-
 static struct user_entry *find_session(const struct user *user, const char *service)
 {
 	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
@@ -265,20 +255,31 @@ static int make_room(struct user *user, struct err *err)
 	return 0;
 }
 
-/* The user at an address is here: it has sent something, or somebody says so. */
-static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a,
+/* The user at an address is here; @word: somebody says so, else it has sent something. */
+static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a, bool word,
 		  struct err *err)
 {
 	char name[NAME_SIZE];
+	int r = 0;
 
 	name_of(name, a);
 	struct user *user = users_find(u, name);
-	int r = user ? 0 : add_user(u, &user, name, err);
+	bool known = user;
+	if (!known)
+		r = new_user(u, &user, name, err);
 	if (r < 0 || !user)
 		return r;
 	user->address = *a;
+	if (u->stations && !word)
+		r = user_stations_admit(u->stations, user, err);
+	if (r < 0 && !known)
+		users_remove(user);
+	if (r < 0)
+		return r;
+	if (!known)
+		log_info("%s is here", name);
 	users_heard(user);
-	if (user->state == USER_LEFT)
+	if (!known || user->state == USER_LEFT)
 		user_handover_claim(user);
 	if (user->giving) /* it was about to be handed over, but is here */
 		user_handover_keep(user);
@@ -296,7 +297,7 @@ int users_admit(struct users *u, const struct sockaddr *from, const char *servic
 
 	if (r < 0)
 		return err_set(err, r, "a user's address");
-	r = arrive(u, &user, &a, err);
+	r = arrive(u, &user, &a, false, err);
 	if (r == 0 && connection)
 		r = make_room(user, err);
 	if (r == 0)
@@ -326,7 +327,7 @@ int users_associate(struct users *u, const char *address, const char *service, s
 	if (service && !users_listener(u, service))
 		return err_set(err, -EINVAL, "there is no listener for service \"%.63s\" here",
 			       service);
-	int r = arrive(u, &user, &a, err);
+	int r = arrive(u, &user, &a, true, err);
 	if (r == 0 && service)
 		r = users_session(user, &e, service, err);
 	if (r == 0 && e)
@@ -510,6 +511,8 @@ void users_close(struct users *u)
 			users_remove(list_entry(at, struct user, link));
 	}
 	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
+	user_stations_close(u->stations);
+	u->stations = NULL;
 	uv_close((uv_handle_t *)&u->sweep, on_closed);
 	uv_close((uv_handle_t *)&u->ask, on_closed);
 	uv_close((uv_handle_t *)&u->more, on_closed);
@@ -589,6 +592,8 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		r = u->state_dir ? user_store_load(u, u->state_dir, err)
 				 : err_set(err, -ENOMEM, "state_dir");
 	}
+	if (r == 0 && setup->stations)
+		r = user_stations_new(&u->stations, u, setup->stations, err);
 	if (r == 0)
 		r = listen_all(u, setup, err);
 	if (r < 0) {
@@ -621,6 +626,11 @@ uint16_t users_port(const struct users *u, const char *service)
 size_t users_count(const struct users *u)
 {
 	return u->count;
+}
+
+long users_stations(const struct users *u)
+{
+	return u->stations ? (long)user_stations_count(u->stations) : -1;
 }
 
 uint64_t users_dropped(const struct users *u)

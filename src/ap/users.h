@@ -83,6 +83,7 @@ struct users_ops {
  * @services:	How many, at most USERS_SERVICES_MAX
  * @limits:	See struct users_limits
  * @state_dir:	Where users are remembered over a restart, see user_store.h; NULL: nowhere
+ * @stations:	hostapd's control socket, see user_stations.h; NULL: who sends something is a user
  */
 struct users_setup {
 	struct uv_loop_s *loop;
@@ -98,6 +99,7 @@ struct users_setup {
 	size_t services;
 	struct users_limits limits;
 	const char *state_dir;
+	const char *stations;
 };
 
 /**
@@ -167,6 +169,9 @@ void users_each(const struct users *u, void (*fn)(void *ctx, const struct users_
 
 /** users_count() - Users that are known */
 size_t users_count(const struct users *u);
+
+/** users_stations() - Stations that hostapd has authorised. Return: -1 if it is not asked */
+long users_stations(const struct users *u);
 
 /** users_dropped() - Datagrams that found no room or no answer */
 uint64_t users_dropped(const struct users *u);

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import bed
-from baton_lab import GATEWAY, Lab
+from baton_lab import GATEWAY, NOBODY, Lab, user_mac
 
 HOPS = int(os.environ.get("BATON_HOPS", "4"))
 EXAMPLES = ("redis", "python-http", "udp")
@@ -52,7 +52,9 @@ for step in sys.stdin:
 """
 
 
-class Clients(bed.BedTest):
+class ClientsBed(bed.BedTest):
+    """Users, and what the tests do with them"""
+
     EDGES = 2
     RATE_MB_S = 20
     LIMITS = {"ap": {"user_idle_ms": 8000}}
@@ -107,6 +109,20 @@ class Clients(bed.BedTest):
             self.report(client, "stop")
             self.assertEqual(client.wait(), 0)
 
+    def redis(self, *words, user="user1"):
+        """What redis-cli prints; it tries again while its connection fails"""
+        def ask():
+            done = self.lab.exec(user, "redis-cli", "-h", GATEWAY, "-p",
+                                 str(self.lab.example_port("redis")), *words, text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            out, _ = done.communicate(timeout=60)
+            return out.strip() if done.returncode == 0 else None
+        return self.wait(ask, "redis-cli", 60)
+
+
+class Clients(ClientsBed):
+    """Who sends something is a user"""
+
     def test_hops(self):
         """R1, R8: each service follows the user to and fro; nothing is lost, doubled or reordered"""
         clients = [self.load(example) for example in EXAMPLES]
@@ -139,16 +155,6 @@ class Clients(bed.BedTest):
         for client in (first, second):
             client.kill()
         self.assert_nothing_left()
-
-    def redis(self, *words, user="user1"):
-        """What redis-cli prints; it tries again while its connection fails"""
-        def ask():
-            done = self.lab.exec(user, "redis-cli", "-h", GATEWAY, "-p",
-                                 str(self.lab.example_port("redis")), *words, text=True,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            out, _ = done.communicate(timeout=60)
-            return out.strip() if done.returncode == 0 else None
-        return self.wait(ask, "redis-cli", 60)
 
     def test_operator_moves_a_silent_user(self):
         """baton associate: the containers follow before the user has said anything there"""
@@ -218,4 +224,46 @@ class Clients(bed.BedTest):
                              stdout=subprocess.PIPE)
         out, _ = done.communicate("x" * (2 << 20), timeout=60)
         self.assertIn("413 Payload Too Large", out)
+        self.assert_nothing_left()
+
+
+class Stations(ClientsBed):
+    """Only stations that a real hostapd has authorised are users (its wired driver: no radio needed)"""
+
+    @classmethod
+    def bring_up(cls):
+        cls.lab = Lab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S,
+                      examples=("redis",), limits=cls.LIMITS, authorised=True)
+        bed.BedTest.up = cls.lab
+        cls.lab.__enter__()
+        cls.lab.users(2)
+        for host in ("pc1", "pc2"):
+            cls.lab.stations("hostapd", host, NOBODY if cls.lab.as_nobody else 0)
+        cls.clean = True
+
+    def stations_at(self, ap):
+        return json.loads(self.lab.baton("status", "--node", ap, "--json"))["stations"]
+
+    def test_stations(self):
+        """Authorised, it is served; moved, its session follows; logged off, it is not served"""
+        refused = self.lab.exec("user1", "redis-cli", "-h", GATEWAY, "-p",
+                                str(self.lab.example_port("redis")), "PING", text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        out, _ = refused.communicate(timeout=30)
+        self.assertNotIn("PONG", out)
+        self.lab.stations("supplicant", "user1")
+        self.wait(lambda: self.stations_at("AP-1") == 1, "user1 to be authorised")
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.lab.move_user("user1", "AP-2")
+        self.wait(lambda: self.stations_at("AP-2") == 1, "user1 to be authorised at AP-2")
+        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.wait(lambda: self.stations_at("AP-1") == 0, f"{user_mac('user1')} to be dropped")
+        self.lab.stations("logoff", "user1")
+        self.wait(lambda: self.stations_at("AP-2") == 0, "user1 to be gone")
+        refused = self.lab.exec("user1", "redis-cli", "-h", GATEWAY, "-p",
+                                str(self.lab.example_port("redis")), "PING", text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        out, _ = refused.communicate(timeout=30)
+        self.assertNotIn("PONG", out)
         self.assert_nothing_left()

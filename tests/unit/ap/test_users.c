@@ -20,6 +20,7 @@
 #include "codec/codec.h"
 #include "core/policy.h"
 #include "fake_edge.h"
+#include "net/link.h"
 #include "test_pki.h"
 #include "wire/message.h"
 
@@ -32,7 +33,7 @@
 #define AP_COUNT 2
 
 static struct test_pki pki;
-static struct tls_context *ap_tls[AP_COUNT], *es_tls[AP_COUNT];
+static struct tls_context *ap_tls[AP_COUNT], *es_tls[AP_COUNT], *mud_tls;
 static uv_loop_t loop;
 static bool late;
 static struct fake_edge *edge[AP_COUNT];
@@ -814,6 +815,104 @@ static void test_associate(void **state)
 	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "no", &err), -EINVAL);
 }
 
+/* ---- tests: rogues ---- */
+
+/* One that speaks the protocol by itself */
+struct speaker {
+	struct peer *peer;
+	int up, down, ended;
+	enum wire_status status; /* of the last USER END */
+};
+
+static void on_speaker_up(void *ctx, struct link *l)
+{
+	(void)l;
+	((struct speaker *)ctx)->up++;
+}
+
+static void on_speaker_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct speaker *s = ctx;
+
+	(void)l;
+	if (m->type != WIRE_USER_END)
+		return;
+	s->ended++;
+	s->status = m->user_end.status;
+}
+
+static void on_speaker_down(void *ctx, struct link *l, const char *reason)
+{
+	(void)l;
+	(void)reason;
+	((struct speaker *)ctx)->down++;
+}
+
+static const struct link_ops speaker_ops = {
+	.up = on_speaker_up,
+	.message = on_speaker_message,
+	.down = on_speaker_down,
+};
+
+static void speak(struct speaker *s, struct tls_context *tls, uint16_t port)
+{
+	const struct link_setup setup = { .loop = &loop,
+					  .tls = tls,
+					  .ops = &speaker_ops,
+					  .ctx = s,
+					  .limits = { .retry_max_ms = 50 } };
+	char address[32];
+
+	*s = (struct speaker){ 0 };
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	assert_int_equal(peer_new(&s->peer, &setup, "AP-1", WIRE_ROLE_AP, address, NULL), 0);
+	wait_until(s->up);
+}
+
+static struct wire_message claim(enum wire_type type, uint64_t silent_ms)
+{
+	struct wire_message m = { .type = type,
+				  .user_claim = { .claim = 7, .silent_ms = silent_ms } };
+
+	strcpy(m.user_claim.user, "user-127.0.0.11");
+	return m;
+}
+
+/* R11: only access points may claim, only what was asked for is taken, and who is here stays here */
+static void test_rogue_claim(void **state)
+{
+	struct wire_message m = claim(WIRE_USER_CLAIM, 0);
+	struct speaker device, other;
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	speak(&device, mud_tls, access_point_station_port(ap[0]));
+	assert_int_equal(link_send(peer_link(device.peer), &m), 0);
+	wait_until(device.down);
+	peer_close(device.peer);
+
+	speak(&other, ap_tls[1], access_point_port(ap[0]));
+	m = claim(WIRE_USER_TAKEN, 0); /* nothing was given */
+	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
+	m = (struct wire_message){ .type = WIRE_USER_CONTEXT, .session = 9, .association = 1 };
+	strcpy(m.user_context.user, "user-127.0.0.11");
+	strcpy(m.user_context.service, "line");
+	m.user_context.claim = 7;
+	m.user_context.next = 1;
+	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
+	m = claim(WIRE_USER_CLAIM, 60000); /* heard there a minute ago, here just now */
+	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
+	wait_until(other.ended == 1);
+	assert_int_equal(other.status, WIRE_E_NOT_ALLOWED);
+	client_say(&c, "x\n");
+	expect(&c, "2 0 2\n");
+	peer_close(other.peer);
+	client_close(&c);
+}
+
 /* ---- tests: restarts ---- */
 
 static int set_up_remembering(void **state)
@@ -927,6 +1026,7 @@ static int make_certificates(void **state)
 	(void)state;
 	(void)signal(SIGPIPE, SIG_IGN);
 	test_pki_new(&pki);
+	mud_tls = test_pki_tls(&pki, "USER", WIRE_ROLE_MUD);
 	ap_tls[0] = test_pki_tls(&pki, "AP-1", WIRE_ROLE_AP);
 	ap_tls[1] = test_pki_tls(&pki, "AP-2", WIRE_ROLE_AP);
 	es_tls[0] = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
@@ -941,6 +1041,7 @@ static int remove_certificates(void **state)
 		tls_context_free(ap_tls[i]);
 		tls_context_free(es_tls[i]);
 	}
+	tls_context_free(mud_tls);
 	test_pki_remove(&pki);
 	return 0;
 }
@@ -971,6 +1072,7 @@ int main(void)
 		with_two(test_new_user),
 		with_two(test_both_claim),
 		with_two(test_associate),
+		with_access_point(test_rogue_claim),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Station address - which station has an IP address, as the kernel's neighbour table knows
+ *
+ * Who sends us something is in that table, for the kernel needs the station's address to answer. Reading
+ * it needs no privilege.
+ */
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "ap/station_text.h"
+
+struct err;
+
+/**
+ * station_address_find() - Find the station with an IP address
+ * @mac:	Set on success only
+ * @address:	IPv4 or IPv6; the port does not matter
+ * @err:	Filled in on failure
+ *
+ * Asks the kernel, which answers at once.
+ *
+ * Return: 0, -ENOENT if no neighbour has it, or another negative error code
+ */
+int station_address_find(uint8_t mac[STATION_MAC_SIZE], const struct sockaddr_storage *address,
+			 struct err *err);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * User stations - only stations that hostapd has authorised are users
+ *
+ * With `stations = "hostapd:..."` a packet alone makes nobody a user: its address must be that of a station
+ * (station_address.h) that is connected (station_events.h). When hostapd says that a station has gone, its
+ * connections here end; its sessions stay for user_idle_ms, or until another access point claims it.
+ * When it was claimed, hostapd is told to drop the station here, as IAPP's MOVE does.
+ */
+
+#include <stddef.h>
+
+struct err;
+struct user;
+struct user_stations; /* opaque */
+struct users;
+
+/** user_stations_new() - Begin to listen to hostapd at @path. Return: 0, or negative error code */
+int user_stations_new(struct user_stations **ret, struct users *u, const char *path,
+		      struct err *err);
+
+/**
+ * user_stations_admit() - Whether the user is an authorised station
+ * @s:		Stations
+ * @user:	User, whose address is known
+ * @err:	Filled in on failure
+ *
+ * What the neighbour table said is believed for a second.
+ *
+ * Return: 0, -EACCES, or another negative error code
+ */
+int user_stations_admit(struct user_stations *s, struct user *user, struct err *err);
+
+/** user_stations_moved() - The user is at another access point now */
+void user_stations_moved(struct user_stations *s, const struct user *user);
+
+/** user_stations_count() - Stations that are connected */
+size_t user_stations_count(const struct user_stations *s);
+
+/** user_stations_close() - Listen no more; @s may be NULL */
+void user_stations_close(struct user_stations *s);
