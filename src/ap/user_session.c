@@ -363,14 +363,22 @@ bool user_session_resuming(const struct user_session *us)
 	return us->mud && mud_session_export(us->mud, &c) && !c.next;
 }
 
+/* Whoever waits asks again, or has gone. */
+static void drop(struct user_session *us)
+{
+	ap_node_mud_gone(us->setup->node, uv_now(us->setup->loop), us->link);
+	us->mud = mud_session_free(us->mud);
+	memset(us->waiting, 0, sizeof(us->waiting));
+	us->fresh = false;
+	us->ended = false;
+}
+
 int user_session_import(struct user_session *us, const struct mud_context *from, struct err *err)
 {
 	int r;
 
 	if (us->mud)
-		ap_node_mud_gone(us->setup->node, uv_now(us->setup->loop), us->link);
-	us->mud = mud_session_free(us->mud);
-	memset(us->waiting, 0, sizeof(us->waiting));
+		drop(us);
 	r = create(us, err);
 	if (r == 0)
 		r = mud_session_import(us->mud, from, err);
@@ -399,6 +407,9 @@ bool user_session_whole(const struct user_session *us)
 
 void user_session_go_on(struct user_session *us)
 {
+	/* with requests missing its numbers would go wrong */
+	if (us->mud && (us->ended || (us->fresh && !mud_session_whole(us->mud))))
+		drop(us);
 	if (!us->mud || !us->fresh)
 		return;
 	us->fresh = false;

@@ -180,7 +180,11 @@ int user_session_import_request(struct user_session *us, const struct wire_data 
 /** user_session_whole() - Whether nothing is missing of what is being imported */
 bool user_session_whole(const struct user_session *us);
 
-/** user_session_go_on() - Associate here with what was imported; does nothing for other sessions */
+/**
+ * user_session_go_on() - Associate here with what was imported; does nothing for other sessions
+ *
+ * One of which a part is missing, or that was ended, is dropped: the next request begins another.
+ */
 void user_session_go_on(struct user_session *us);
 
 /** user_session_forget() - Nobody waits for the answer to request @number any more */

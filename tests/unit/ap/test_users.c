@@ -821,6 +821,7 @@ static void test_associate(void **state)
 struct speaker {
 	struct peer *peer;
 	int up, down, ended;
+	uint64_t claim;          /* that came */
 	enum wire_status status; /* of the last USER END */
 };
 
@@ -835,6 +836,8 @@ static void on_speaker_message(void *ctx, struct link *l, const struct wire_mess
 	struct speaker *s = ctx;
 
 	(void)l;
+	if (m->type == WIRE_USER_CLAIM)
+		s->claim = m->user_claim.claim;
 	if (m->type != WIRE_USER_END)
 		return;
 	s->ended++;
@@ -911,6 +914,38 @@ static void test_rogue_claim(void **state)
 	expect(&c, "2 0 2\n");
 	peer_close(other.peer);
 	client_close(&c);
+}
+
+/* The other access point begins to give a user, and falls silent: half of a session is none */
+static void test_half_a_context(void **state)
+{
+	struct wire_message m = { .type = WIRE_USER_CONTEXT, .session = 9, .association = 1 };
+	struct speaker other;
+	struct client c;
+
+	(void)state;
+	speak(&other, ap_tls[1], access_point_port(ap[0]));
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	wait_until(other.claim);
+	strcpy(m.user_context.user, "user-127.0.0.11");
+	strcpy(m.user_context.service, "line");
+	m.user_context.claim = other.claim;
+	m.user_context.ack = 3;
+	m.user_context.next = 6;
+	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
+	expect(&c, "1 0 2\n");
+	peer_close(other.peer);
+	client_close(&c);
+}
+
+static int set_up_one_hasty(void **state)
+{
+	(void)state;
+	prepare();
+	move_ms = 300;
+	start_access_point(0, false);
+	return 0;
 }
 
 /* ---- tests: restarts ---- */
@@ -1073,6 +1108,7 @@ int main(void)
 		with_two(test_both_claim),
 		with_two(test_associate),
 		with_access_point(test_rogue_claim),
+		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
