@@ -415,7 +415,8 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 
 	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
 		return false;
-	if (ap_session_holds(s))
+	/* by a cut that we have asked for it is fenced, and by one of somebody else's it is lost to us */
+	if (s->state != AP_SERVING && ap_session_holds(s))
 		return false;
 	ap_session_move(s, AP_FINDING, now);
 	s->rounds = 0;

@@ -459,6 +459,7 @@ static bool admit(struct es_session *s, uint32_t association, const char *ap, co
 	(void)name_set(s->record.ap, ap, NULL);
 	/* whoever asked for the fence was not told FENCED, so nobody relies on it */
 	s->fencing = false;
+	s->then_to[0] = '\0'; /* where the user was to be, but is not any more */
 	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
 		es_session_persist(s, ES_PERSIST_ALL);
 	if (s->migration != WIRE_MIGRATION_NONE &&

@@ -543,6 +543,31 @@ static void test_hold(void **state)
 	stop(&w);
 }
 
+/* A cut that holds, but that nobody here has asked for: authority is looked for, as after any loss */
+static void test_held_by_another(void **state)
+{
+	struct wire_message m = message(WIRE_CUT, 2);
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	request(&w, 1, 0);
+	answer(&w, "ES-1", 1, 1);
+	status(&w, "ES-1", WIRE_FAILED, WIRE_ES_ACTIVE, 1, 1, 0);
+	assert_state(&w, AP_SERVING);
+	m.epoch = 1;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_FENCED,
+					       .executed = 1,
+					       .cut = 1,
+					       .cut_association = 2,
+					       .migration = WIRE_MIGRATION_SENDING,
+					       .holding = true };
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_state(&w, AP_FINDING);
+	stop(&w);
+}
+
 /* R10: CT-y never was there, and could not be active: CT-x has it back without waiting for ES-2 */
 static void test_hold_fails(void **state)
 {
@@ -919,6 +944,7 @@ int main(void)
 		cmocka_unit_test(test_hold_after_a_difference),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_hold_fails),
+		cmocka_unit_test(test_held_by_another),
 		cmocka_unit_test(test_sync_is_not_assumed),
 		cmocka_unit_test(test_copy_dies_while_replaying),
 		cmocka_unit_test(test_migration_fails),

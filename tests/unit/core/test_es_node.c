@@ -790,6 +790,22 @@ static void test_hold_is_cancelled(void **state)
 	stop(&w);
 }
 
+/* R8: the user went on to where the container is, before the migration that was to follow began */
+static void test_no_migration_of_old(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-2", 2);
+	order_migration(&w, "ES-3", "AP-3", 3); /* waits for the end of the first one */
+	assert_int_equal(w.cancelled, 1);
+	attach(&w, "AP-1", 4, 42);
+	es_node_source_finished(w.node, 0, S, "cancelled");
+	assert_int_equal(w.migrations, 1);
+	stop(&w);
+}
+
 /* R6: an access point that saw a copy answer otherwise asks for a migration that holds */
 static void test_hold_after_a_difference(void **state)
 {
@@ -1114,6 +1130,7 @@ int main(void)
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_hold_fails),
 		cmocka_unit_test(test_hold_is_cancelled),
+		cmocka_unit_test(test_no_migration_of_old),
 		cmocka_unit_test(test_hold_after_a_difference),
 		cmocka_unit_test(test_migration_fails),
 		cmocka_unit_test(test_moves_on),
