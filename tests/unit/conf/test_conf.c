@@ -29,7 +29,10 @@ static const char ap_conf[] =
 	"peer \"EdgeServer-2\" { role = es address = \"192.0.2.2:7200\" }\n"
 	"peer \"AP-2\" { role = \"ap\" address = \"192.0.2.2:7100\" es = \"EdgeServer-2\" }\n"
 	"limits { grace_ms = 3000 }\n"
-	"compare = \"none\"\n";
+	"compare = \"none\"\n"
+	"listener \"cache\" { listen = \"10.80.0.1:6379\" codec = \"resp\" }\n"
+	"listener \"shop\" { listen = \"10.80.0.1:80\" service = \"web\" codec = \"http\" }\n"
+	"stations = \"hostapd:/run/hostapd/wlan0\"\n";
 
 static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "listen = \"192.0.2.1:7200\"\n"
@@ -104,6 +107,13 @@ static void test_ap(void **state)
 	assert_null(p->transfer);
 	assert_null(conf_peer_find(c, "AP-3"));
 	assert_int_equal(c->limit[CONF_GRACE_MS], 3000);
+	assert_int_equal(c->listeners, 2);
+	assert_string_equal(c->listener[0].listen, "10.80.0.1:6379");
+	assert_string_equal(c->listener[0].service, "cache"); /* the listener's name */
+	assert_int_equal(c->listener[0].codec, CONF_CODEC_RESP);
+	assert_string_equal(c->listener[1].service, "web");
+	assert_string_equal(c->stations, "/run/hostapd/wlan0");
+	assert_null(c->state_dir);
 	assert_int_equal(c->limit[CONF_DRAIN_MS], conf_limit_table[CONF_DRAIN_MS].standard);
 }
 
@@ -268,6 +278,13 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "grace_ms", "grace", "no such option 'grace'" },
 	{ ap_conf, WIRE_ROLE_AP, "limits", "events = \"/x\" limits",
 	  "events is no setting of role" },
+	{ ap_conf, WIRE_ROLE_AP, "10.80.0.1:80\"", "10.80.0.1\"",
+	  ":14: listen = \"10.80.0.1\": want \"IP:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "listen = \"10.80.0.1:80\"", "", ":14: listener \"shop\": needs" },
+	{ ap_conf, WIRE_ROLE_AP, "codec = \"http\"", "codec = \"smtp\"", ":14: codec = \"smtp\"" },
+	{ ap_conf, WIRE_ROLE_AP, "\"web\"", "\"a/b\"", ":14: service = \"a/b\"" },
+	{ ap_conf, WIRE_ROLE_AP, "listener \"shop\"", "listener \"a b\"", "title must be a name" },
+	{ ap_conf, WIRE_ROLE_AP, "hostapd:/run", "hostapd:run", ":15: stations = \"hostapd:run" },
 	{ ap_conf, WIRE_ROLE_AP, "limits {", "limits", "" },
 	{ ap_conf, WIRE_ROLE_AP, "3000 }", "3000", "" },
 	{ ap_conf, WIRE_ROLE_AP, "\"AP-2\" {", "\"AP-2 {", "" },
