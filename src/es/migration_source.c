@@ -22,8 +22,9 @@
 #define PROBE_MAX   (4u << 20)
 #define PROBE_PIECE (64u << 10)
 
-#define FLUSH_LEFT    (1u << 20)
-#define FLUSH_LOOK_MS 5
+#define FLUSH_LEFT      (1u << 20)
+#define FLUSH_LEFT_HELD (64u << 10) /* R6: somebody waits for each byte that goes after the cut */
+#define FLUSH_LOOK_MS   5
 
 int source_look(struct migration *m, json_t **image, struct err *err)
 {
@@ -279,6 +280,7 @@ void source_prepare_undo(struct migration *m)
 
 int source_flush(struct migration *m, struct err *err)
 {
+	size_t enough = m->earlier ? FLUSH_LEFT_HELD : FLUSH_LEFT;
 	size_t before = SIZE_MAX;
 	uint64_t moved = monotonic_us();
 	int r = 0;
@@ -286,7 +288,7 @@ int source_flush(struct migration *m, struct err *err)
 	while (r == 0) {
 		size_t unsent = tls_stream_unsent(m->stream);
 
-		if (unsent < FLUSH_LEFT)
+		if (unsent < enough)
 			return 0;
 		if (unsent < before)
 			moved = monotonic_us();
