@@ -63,6 +63,7 @@ struct door {
 	struct buf request;
 	bool preparing;  /* the preamble is in the container, the request is not */
 	bool checked;    /* it is one for this service */
+	bool fresh;      /* the exchange has just read it, and nothing since */
 	bool written;    /* at least a byte of it may have reached the container */
 	bool incomplete; /* there was no memory to keep it whole */
 	uint64_t failing_since;
@@ -402,8 +403,10 @@ static void write_request(struct door *d)
 	struct buf *bytes = c->made ? &d->request : &d->preamble;
 	int r;
 
-	/* both were found good before, and reading them again finds the same */
-	if (!begin_exchange(d, bytes, NULL)) {
+	/* both were found good before: reading them again, if it has to be, finds the same */
+	bool has_read = c->made && d->fresh;
+	d->fresh = false;
+	if (!has_read && !begin_exchange(d, bytes, NULL)) {
 		connection_failed(d, "write to", UV_EPROTO);
 		return;
 	}
@@ -477,6 +480,7 @@ static bool check(struct door *d)
 		return true;
 	d->checked = (!d->preamble.len || begin_exchange(d, &d->preamble, &err)) &&
 		     begin_exchange(d, &d->request, &err);
+	d->fresh = d->checked;
 	if (d->checked)
 		return true;
 	d->number = 0;
