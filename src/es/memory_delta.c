@@ -40,7 +40,7 @@ struct place {
 };
 
 /* the earlier checkpoint: its files by number, and a table of what is in their pages */
-struct base {
+struct memory_base {
 	struct mapped file[MEMORY_DELTA_FILES];
 	struct place *table;
 	uint64_t mask; /* slots - 1 */
@@ -83,7 +83,7 @@ static int number_of(const char *name, const char *ending)
 	return n < MEMORY_DELTA_FILES && strcmp(end, ending) == 0 ? (int)n : -1;
 }
 
-static void base_close(struct base *b)
+static void base_close(struct memory_base *b)
 {
 	for (size_t i = 0; i < MEMORY_DELTA_FILES; i++)
 		unmap(&b->file[i]);
@@ -91,7 +91,7 @@ static void base_close(struct base *b)
 	free(b);
 }
 
-static int base_map(struct base *b, int dir, struct err *err)
+static int base_map(struct memory_base *b, int dir, struct err *err)
 {
 	const struct dirent *entry;
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -111,9 +111,9 @@ static int base_map(struct base *b, int dir, struct err *err)
 	return r;
 }
 
-static int base_open(struct base **ret, int dir, struct err *err)
+static int base_open(struct memory_base **ret, int dir, struct err *err)
 {
-	struct base *b = calloc(1, sizeof(*b));
+	struct memory_base *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
@@ -129,7 +129,7 @@ static int base_open(struct base **ret, int dir, struct err *err)
 
 /* --- making ------------------------------------------------------------------------------------ */
 
-static struct place *slot_of(const struct base *b, uint64_t digest)
+static struct place *slot_of(const struct memory_base *b, uint64_t digest)
 {
 	uint64_t at = digest & b->mask;
 
@@ -139,7 +139,7 @@ static struct place *slot_of(const struct base *b, uint64_t digest)
 }
 
 /* Of pages that are alike the first one counts. */
-static int base_index(struct base *b, struct err *err)
+static int base_index(struct memory_base *b, struct err *err)
 {
 	uint64_t pages = 0;
 	uint64_t slots = 16;
@@ -165,7 +165,7 @@ static int base_index(struct base *b, struct err *err)
 }
 
 /* The same page in the earlier checkpoint. Return: NULL if it has none */
-static const struct place *find(const struct base *b, const uint8_t *page)
+static const struct place *find(const struct memory_base *b, const uint8_t *page)
 {
 	const struct place *p = slot_of(b, XXH3_64bits(page, PAGE));
 
@@ -174,14 +174,15 @@ static const struct place *find(const struct base *b, const uint8_t *page)
 	return p;
 }
 
-static bool base_has(const struct base *b, uint32_t file, uint64_t page, const uint8_t *bytes)
+static bool base_has(const struct memory_base *b, uint32_t file, uint64_t page,
+		     const uint8_t *bytes)
 {
 	return (page + 1) * PAGE <= b->file[file].size &&
 	       memcmp(b->file[file].bytes + page * PAGE, bytes, PAGE) == 0;
 }
 
 /* Pages from @bytes on that follow one another in the earlier checkpoint, too */
-static uint32_t run_same(const struct base *b, const struct place *p, const uint8_t *bytes,
+static uint32_t run_same(const struct memory_base *b, const struct place *p, const uint8_t *bytes,
 			 uint64_t left)
 {
 	uint32_t n = 1;
@@ -204,7 +205,7 @@ static bool write_run(FILE *out, uint32_t count, uint32_t base, uint64_t page, s
 	       (!bytes || fwrite(bytes, PAGE, count, out) == count);
 }
 
-static bool write_pages(FILE *out, const struct base *b, const struct mapped *m,
+static bool write_pages(FILE *out, const struct memory_base *b, const struct mapped *m,
 			struct memory_delta_stats *stats)
 {
 	uint64_t pages = m->size / PAGE;
@@ -230,7 +231,7 @@ static bool write_pages(FILE *out, const struct base *b, const struct mapped *m,
 	return good;
 }
 
-static int make_one(const struct base *b, const struct mapped *m, int delta, int number,
+static int make_one(const struct memory_base *b, const struct mapped *m, int delta, int number,
 		    struct memory_delta_stats *stats, struct err *err)
 {
 	uint8_t head[HEAD_SIZE];
@@ -254,7 +255,7 @@ static int make_one(const struct base *b, const struct mapped *m, int delta, int
 }
 
 /* One file of the checkpoint, of whatever kind */
-static int make_entry(const struct base *b, int images, int delta, const char *name,
+static int make_entry(const struct memory_base *b, int images, int delta, const char *name,
 		      struct memory_delta_stats *stats, struct err *err)
 {
 	int number = number_of(name, ".img");
@@ -274,28 +275,46 @@ static int make_entry(const struct base *b, int images, int delta, const char *n
 	return r;
 }
 
-int memory_delta_make(int base, int images, int delta, struct memory_delta_stats *stats,
-		      struct err *err)
+int memory_base_new(struct memory_base **ret, int dir, struct err *err)
 {
-	const struct dirent *entry;
-	struct base *b;
-	int r = base_open(&b, base, err);
+	struct memory_base *b;
+	int r = base_open(&b, dir, err);
 
-	memset(stats, 0, sizeof(*stats));
 	if (r < 0)
 		return r;
+	r = base_index(b, err);
+	if (r < 0) {
+		base_close(b);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+struct memory_base *memory_base_free(struct memory_base *b)
+{
+	if (b)
+		base_close(b);
+	return NULL;
+}
+
+int memory_delta_make(const struct memory_base *base, int images, int delta,
+		      struct memory_delta_stats *stats, struct err *err)
+{
+	const struct dirent *entry;
 	int copy = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *list = copy < 0 ? NULL : fdopendir(copy);
-	r = list ? base_index(b, err) : err_set(err, -errno, "list the checkpoint");
+	int r = list ? 0 : err_set(err, -errno, "list the checkpoint");
+
+	memset(stats, 0, sizeof(*stats));
 	while (r == 0 && (entry = readdir(list))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = make_entry(b, images, delta, entry->d_name, stats, err);
+			r = make_entry(base, images, delta, entry->d_name, stats, err);
 	}
 	if (list)
 		(void)closedir(list);
 	else if (copy >= 0)
 		close(copy);
-	base_close(b);
 	return r;
 }
 
@@ -313,7 +332,7 @@ static size_t left(const struct reader *rd)
 }
 
 /* The next run of pages. Return: its first byte, or NULL if the delta is no good */
-static const uint8_t *next_run(const struct base *b, struct reader *rd, uint32_t *count)
+static const uint8_t *next_run(const struct memory_base *b, struct reader *rd, uint32_t *count)
 {
 	const uint8_t *bytes;
 
@@ -358,7 +377,7 @@ static int write_all(int fd, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
-static int apply_runs(const struct base *b, struct reader *rd, uint64_t pages, int fd,
+static int apply_runs(const struct memory_base *b, struct reader *rd, uint64_t pages, int fd,
 		      const char *name, struct err *err)
 {
 	XXH3_state_t *digest = XXH3_createState();
@@ -388,8 +407,8 @@ static int apply_runs(const struct base *b, struct reader *rd, uint64_t pages, i
 	return r;
 }
 
-static int apply_one(const struct base *b, int images, const char *name, int number, uint64_t *room,
-		     struct err *err)
+static int apply_one(const struct memory_base *b, int images, const char *name, int number,
+		     uint64_t *room, struct err *err)
 {
 	char pages_name[32];
 	struct mapped m;
@@ -420,7 +439,7 @@ static int apply_one(const struct base *b, int images, const char *name, int num
 
 int memory_delta_apply(int base, int images, uint64_t max_bytes, struct err *err)
 {
-	struct base *b = NULL;
+	struct memory_base *b = NULL;
 	int r = base_open(&b, base, err);
 
 	for (int i = 0; r == 0 && i < (int)MEMORY_DELTA_FILES; i++) {

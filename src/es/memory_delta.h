@@ -21,7 +21,10 @@
 
 #include <stdint.h>
 
+#include "base/auto.h"
+
 struct err;
+struct memory_base; /* opaque */
 
 #define MEMORY_DELTA_PAGE  4096u
 #define MEMORY_DELTA_FILES 1024u /* pages-N.img in one checkpoint */
@@ -33,9 +36,26 @@ struct memory_delta_stats {
 };
 
 /**
+ * memory_base_new() - Learn what is in the pages of an earlier checkpoint
+ * @ret:	Set on success only; the caller owns it, see memory_base_free()
+ * @dir:	Its directory; nothing may change in it as long as @ret lives
+ * @err:	Filled in on failure
+ *
+ * It takes a while: to be done before anybody waits.
+ *
+ * Return: 0, or negative error code
+ */
+int memory_base_new(struct memory_base **ret, int dir, struct err *err);
+
+/** memory_base_free() - Release it; @b may be NULL. Return: NULL, always */
+struct memory_base *memory_base_free(struct memory_base *b);
+
+AUTO_DEFINE(memory_base)
+
+/**
  * memory_delta_make() - Write the delta of a checkpoint
- * @base:	Directory of the earlier checkpoint
- * @images:	Directory of the checkpoint; nothing may change in either meanwhile
+ * @base:	The earlier checkpoint
+ * @images:	Directory of the checkpoint; nothing may change in it meanwhile
  * @delta:	Empty directory on the same file system, where the delta goes; files that are not
  *		pages are linked there
  * @stats:	Filled in on success
@@ -43,8 +63,8 @@ struct memory_delta_stats {
  *
  * Return: 0, or negative error code
  */
-int memory_delta_make(int base, int images, int delta, struct memory_delta_stats *stats,
-		      struct err *err);
+int memory_delta_make(const struct memory_base *base, int images, int delta,
+		      struct memory_delta_stats *stats, struct err *err);
 
 /**
  * memory_delta_apply() - Put the files of pages back in place of their deltas

@@ -33,6 +33,7 @@
 struct docker_engine;
 struct image_arrival;
 struct image_expiry;
+struct memory_base;
 struct image_saving; /* in migration_image.c */
 struct tls_stream;
 struct migration;
@@ -126,6 +127,7 @@ struct migration {
 	struct migration_trees trees;
 	struct layer_stats layer_stats;
 	struct archive_sent *sent;
+	struct memory_base *base;   /* of @earlier */
 	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;

@@ -43,7 +43,8 @@ static int memory_send(struct migration *m, struct transfer_tree *tree, struct e
 	r = transfer_send(m->stream, TRANSFER_STREAM, &m->header, tree, 1, NULL,
 			  m->mc->config.compression, m->cancel_fd, err);
 	source_learn_reason(m, r, err);
-	return r;
+	/* while the link is still busy with it */
+	return r < 0 ? r : memory_base_new(&m->base, images, err);
 }
 
 int source_memory(struct migration *m, struct err *err)
@@ -71,8 +72,8 @@ int source_memory(struct migration *m, struct err *err)
 
 void source_memory_undo(struct migration *m)
 {
-	(void)checkpoint_free(m->earlier);
-	m->earlier = NULL;
+	m->base = memory_base_free(m->base);
+	m->earlier = checkpoint_free(m->earlier);
 }
 
 int source_memory_delta(struct migration *m, int images, int *delta, struct err *err)
@@ -82,15 +83,13 @@ int source_memory_delta(struct migration *m, int images, int *delta, struct err 
 	uint64_t began = monotonic_us();
 	int r;
 
-	auto_close int base =
-		open(checkpoint_images(m->earlier), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)snprintf(path, sizeof(path), "%s/delta", m->work);
-	if (base < 0 || mkdir(path, 0700) < 0)
+	if (mkdir(path, 0700) < 0)
 		return err_set(err, -errno, "create %s", path);
 	auto_close int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to < 0)
 		return err_set(err, -errno, "open %s", path);
-	r = memory_delta_make(base, images, to, &stats, err);
+	r = memory_delta_make(m->base, images, to, &stats, err);
 	if (r < 0)
 		return err_wrap(err, r, "find the pages that changed");
 	migration_stage_done(m, "MEMORY DELTA",

@@ -102,6 +102,14 @@ static void fill(uint8_t *bytes, uint32_t pages, uint32_t first)
 	}
 }
 
+static int make(const struct bed *b, struct memory_delta_stats *stats, struct err *err)
+{
+	AUTO(memory_base) struct memory_base *base = NULL;
+
+	assert_int_equal(memory_base_new(&base, b->base, err), 0);
+	return memory_delta_make(base, b->images, b->delta, stats, err);
+}
+
 /* Pages that changed, came, went, and lie elsewhere than before */
 static void test_round_trip(void **state)
 {
@@ -123,7 +131,7 @@ static void test_round_trip(void **state)
 	put(b->images, "pages-2.img", before, PAGE); /* a process more */
 	put(b->images, "pages-3.img", before, 0);
 	put(b->images, "core-1.img", "core", 4);
-	assert_int_equal(memory_delta_make(b->base, b->images, b->delta, &stats, &err), 0);
+	assert_int_equal(make(b, &stats, &err), 0);
 	assert_int_equal(stats.pages, 601);
 	assert_int_equal(stats.same, 601 - 101);
 	assert_true(size_of(b->delta, "pages-1.delta") < 102 * (off_t)PAGE);
@@ -145,7 +153,7 @@ static void test_not_pages(void **state)
 	struct err err;
 
 	put(b->images, "pages-1.img", "odd", 3);
-	assert_int_equal(memory_delta_make(b->base, b->images, b->delta, &stats, &err), -EPROTO);
+	assert_int_equal(make(b, &stats, &err), -EPROTO);
 	assert_non_null(strstr(err.text, "pages-1.img"));
 }
 
