@@ -1,336 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "users_bed.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
 
-#include "ap/access_point.h"
 #include "base/auto.h"
 #include "base/err.h"
-#include "codec/codec.h"
-#include "core/policy.h"
-#include "fake_edge.h"
 #include "net/link.h"
-#include "test_pki.h"
 #include "wire/message.h"
 
 /*
- * Ordinary clients at two access points, each with an edge server. Users are addresses of 127.0.0.0/8:
- * a client that binds to 127.0.0.11 is the user 127.0.0.11.
+ * Ordinary clients at one access point, or two, each with an edge server: see users_bed.h
  */
 
-#define LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
 #define AP_COUNT 2
-
-static struct test_pki pki;
-static struct tls_context *ap_tls[AP_COUNT], *es_tls[AP_COUNT], *mud_tls;
-static uv_loop_t loop;
-static bool late;
-static struct fake_edge *edge[AP_COUNT];
-static struct access_point *ap[AP_COUNT];
-
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-/* Runs the loop until @condition; fails the test if that takes too long */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
-
-/* ---- an ordinary client ---- */
-
-struct client {
-	union {
-		uv_handle_t handle;
-		uv_tcp_t tcp;
-		uv_udp_t udp;
-	};
-	uv_connect_t connect;
-	char *got;
-	size_t len;
-	int datagrams;
-	bool up;
-	int end; /* UV_EOF, or how the connection broke; 0 while it lives */
-};
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	(void)handle;
-	*buf = uv_buf_init(malloc(suggested), (unsigned int)suggested);
-}
-
-static void keep(struct client *c, ssize_t nread, const uv_buf_t *buf)
-{
-	if (nread > 0) {
-		c->got = realloc(c->got, c->len + (size_t)nread + 1);
-		assert_non_null(c->got);
-		memcpy(c->got + c->len, buf->base, (size_t)nread);
-		c->len += (size_t)nread;
-		c->got[c->len] = '\0';
-	}
-	free(buf->base);
-}
-
-static void on_read(uv_stream_t *s, ssize_t nread, const uv_buf_t *buf)
-{
-	struct client *c = s->data;
-
-	if (nread < 0)
-		c->end = (int)nread;
-	keep(c, nread, buf);
-}
-
-static void on_datagram(uv_udp_t *s, ssize_t nread, const uv_buf_t *buf,
-			const struct sockaddr *from, unsigned int flags)
-{
-	struct client *c = s->data;
-
-	(void)flags;
-	c->datagrams += from != NULL;
-	keep(c, nread, buf);
-}
-
-static void on_connected(uv_connect_t *connect, int status)
-{
-	struct client *c = connect->data;
-
-	if (status < 0) {
-		c->end = status;
-		return;
-	}
-	c->up = true;
-	assert_int_equal(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), 0);
-}
-
-static struct sockaddr_in at(const char *ip, uint16_t port)
-{
-	struct sockaddr_in a = { 0 };
-
-	assert_int_equal(uv_ip4_addr(ip, port, &a), 0);
-	return a;
-}
-
-/* A client at the user's address @ip uses @service at access point @index */
-static void client_open(struct client *c, const char *ip, int index, const char *service)
-{
-	struct sockaddr_in from = at(ip, 0);
-	struct sockaddr_in to = at("127.0.0.1", access_point_service_port(ap[index], service));
-
-	*c = (struct client){ 0 };
-	assert_true(to.sin_port);
-	if (strcmp(service, "udp") == 0) {
-		assert_int_equal(uv_udp_init(&loop, &c->udp), 0);
-		c->handle.data = c;
-		assert_int_equal(uv_udp_bind(&c->udp, (struct sockaddr *)&from, 0), 0);
-		assert_int_equal(uv_udp_connect(&c->udp, (struct sockaddr *)&to), 0);
-		assert_int_equal(uv_udp_recv_start(&c->udp, on_alloc, on_datagram), 0);
-		return;
-	}
-	assert_int_equal(uv_tcp_init(&loop, &c->tcp), 0);
-	c->handle.data = c;
-	c->connect.data = c;
-	assert_int_equal(uv_tcp_bind(&c->tcp, (struct sockaddr *)&from, 0), 0);
-	assert_int_equal(uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&to, on_connected),
-			 0);
-	wait_until(c->up || c->end);
-}
-
-static void client_write(struct client *c, const void *bytes, size_t len)
-{
-	const char *at = bytes;
-
-	while (len && !c->end) {
-		uv_buf_t buf = uv_buf_init((char *)(uintptr_t)at, (unsigned int)len);
-		int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-
-		if (n == UV_EAGAIN) {
-			uv_run(&loop, UV_RUN_ONCE);
-			continue;
-		}
-		if (n < 0)
-			return; /* the other side has enough; on_read() tells */
-		at += n;
-		len -= (size_t)n;
-	}
-}
-
-static void client_say(struct client *c, const char *text)
-{
-	client_write(c, text, strlen(text));
-}
-
-static void on_shutdown(uv_shutdown_t *req, int status)
-{
-	(void)status;
-	free(req);
-}
-
-static void client_say_no_more(struct client *c)
-{
-	uv_shutdown_t *req = malloc(sizeof(*req));
-
-	assert_non_null(req);
-	assert_int_equal(uv_shutdown(req, (uv_stream_t *)&c->tcp, on_shutdown), 0);
-}
-
-static void client_send(struct client *c, const char *datagram)
-{
-	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)datagram, (unsigned int)strlen(datagram));
-
-	assert_int_equal(uv_udp_try_send(&c->udp, &buf, 1, NULL), (int)strlen(datagram));
-}
-
-static void client_forget(struct client *c)
-{
-	c->len = 0;
-	if (c->got)
-		c->got[0] = '\0';
-}
-
-static void client_close(struct client *c)
-{
-	uv_close(&c->handle, NULL);
-	uv_run(&loop, UV_RUN_NOWAIT);
-	free(c->got);
-	c->got = NULL;
-}
-
-/* Waits for exactly @text */
-#define expect(c, text)                                                                            \
-	do {                                                                                       \
-		wait_until((c)->len >= strlen(text) || (c)->end);                                  \
-		if (!(c)->got || strcmp((c)->got, text) != 0)                                      \
-			fail_msg("got \"%s\", want \"%s\"", (c)->got ? (c)->got : "", text);       \
-		client_forget(c);                                                                  \
-	} while (0)
-
-/* ---- fixture ---- */
-
-static uint16_t
-	ap_port[AP_COUNT]; /* for access points; known beforehand, for they name one another */
-static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
-static struct users_limits limits;
-static uint64_t move_ms;
-static char state_dir[AP_COUNT][64]; /* empty: none */
-
-/* A port that is free now */
-static uint16_t free_port(void)
-{
-	struct sockaddr_in a = at("127.0.0.1", 0);
-	int len = sizeof(a);
-	uv_tcp_t tcp;
-
-	assert_int_equal(uv_tcp_init(&loop, &tcp), 0);
-	assert_int_equal(uv_tcp_bind(&tcp, (struct sockaddr *)&a, 0), 0);
-	assert_int_equal(uv_tcp_getsockname(&tcp, (struct sockaddr *)&a, &len), 0);
-	uv_close((uv_handle_t *)&tcp, NULL);
-	uv_run(&loop, UV_RUN_NOWAIT);
-	return ntohs(a.sin_port);
-}
-
-/* Starts an access point that knows the other one if there is to be one (@alone: not) */
-static void start_access_point(int index, bool alone)
-{
-	struct policy policy = policy_default();
-	static char names[AP_COUNT][NAME_SIZE] = { "EdgeServer-1", "EdgeServer-2" };
-	struct ap_neighbour edges[AP_COUNT];
-	struct users_service service[ARRAY_SIZE(services) + 1];
-	char listen[32], address[32];
-	struct err err = { 0 };
-
-	policy.retry_ms = 100;
-	policy.grace_ms = 50;
-	policy.backoff_ms = 100;
-	policy.move_ms = move_ms;
-	for (int i = 0; i < AP_COUNT; i++)
-		edges[i] = (struct ap_neighbour){ names[i], fake_edge_address(edge[i]) };
-	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
-		service[i] = (struct users_service){ "127.0.0.1:0", services[i],
-						     codec_find(services[i]) };
-	service[ARRAY_SIZE(services)] =
-		(struct users_service){ "127.0.0.1:0", "nonesuch", &codec_http };
-	(void)snprintf(listen, sizeof(listen), "127.0.0.1:%u", ap_port[index]);
-	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", ap_port[!index]);
-	const struct ap_neighbour other = { index ? "AP-1" : "AP-2", address };
-	const struct access_point_setup setup = {
-		.loop = &loop,
-		.tls = ap_tls[index],
-		.home = names[index],
-		.listen = listen,
-		.station_listen = "127.0.0.1:0",
-		.edges = { edges, AP_COUNT },
-		.aps = { &other, alone ? 0 : 1 },
-		.policy = &policy,
-		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
-		.service = service,
-		.services = ARRAY_SIZE(service),
-		.users = limits,
-		.state_dir = state_dir[index][0] ? state_dir[index] : NULL,
-	};
-	if (access_point_new(&ap[index], &setup, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void prepare(void)
-{
-	assert_int_equal(uv_loop_init(&loop), 0);
-	move_ms = 60000; /* what a test waits for comes sooner, or not at all */
-	for (int i = 0; i < AP_COUNT; i++) {
-		edge[i] = fake_edge_new(&loop, es_tls[i]);
-		ap_port[i] = free_port();
-	}
-}
 
 static int set_up(void **state)
 {
 	(void)state;
-	prepare();
-	start_access_point(0, true);
+	users_bed_prepare(AP_COUNT);
+	users_bed_start(0, true);
 	return 0;
 }
 
 static int set_up_two(void **state)
 {
 	(void)state;
-	prepare();
-	for (int i = 0; i < AP_COUNT; i++)
-		start_access_point(i, false);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	for (int i = 0; i < AP_COUNT; i++) {
-		access_point_close(TAKE_PTR(ap[i]));
-		fake_edge_close(edge[i]);
-	}
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);
-	limits = (struct users_limits){ 0 };
+	users_bed_prepare(AP_COUNT);
+	users_bed_start_all();
 	return 0;
 }
 
@@ -352,7 +52,7 @@ static size_t unanswered(const char *service)
 {
 	struct question q = { .service = service };
 
-	access_point_users(ap[0], on_view, &q);
+	access_point_users(users_bed.ap[0], on_view, &q);
 	return q.unanswered;
 }
 
@@ -575,7 +275,7 @@ static void test_client_goes(void **state)
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\nhalf");
 	client_close(&c);
-	wait_until(fake_edge_executed(edge[0]) == 1);
+	wait_until(fake_edge_executed(users_bed.edge[0]) == 1);
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	expect(&c, "2 0 2\n");
@@ -620,7 +320,8 @@ static void test_limit_of_connections(void **state)
 
 static int set_up_with_limits(void **state)
 {
-	limits = (struct users_limits){ .user_connections_max = 2, .client_connections_max = 2 };
+	users_bed.limits =
+		(struct users_limits){ .user_connections_max = 2, .client_connections_max = 2 };
 	return set_up(state);
 }
 
@@ -632,9 +333,9 @@ static void test_silent_user_leaves(void **state)
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
-	assert_int_equal(fake_edge_state(edge[0]), WIRE_ES_ACTIVE);
+	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
 	wait_until(c.end);
-	wait_until(fake_edge_state(edge[0]) == WIRE_ES_NONE);
+	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_NONE);
 	client_close(&c);
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
@@ -644,7 +345,7 @@ static void test_silent_user_leaves(void **state)
 
 static int set_up_impatient(void **state)
 {
-	limits = (struct users_limits){ .idle_ms = 200 };
+	users_bed.limits = (struct users_limits){ .idle_ms = 200 };
 	return set_up(state);
 }
 
@@ -657,7 +358,7 @@ static void test_edge_link_breaks(void **state)
 	client_open(&c, "127.0.0.11", 0, "resp");
 	client_say(&c, "PING\r\n");
 	expect(&c, "+1 0 6\r\n");
-	fake_edge_hang_up(edge[0]);
+	fake_edge_hang_up(users_bed.edge[0]);
 	client_say(&c, "PING\r\nPING\r\n");
 	expect(&c, "+2 0 6\r\n+3 0 6\r\n");
 	client_close(&c);
@@ -680,17 +381,17 @@ static void test_user_moves(void **state)
 	wait_until(here.end);
 	assert_int_equal(here.end, UV_ECONNRESET);
 	client_close(&here);
-	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	wait_until(fake_edge_state(users_bed.edge[1]) == WIRE_ES_ACTIVE);
 	client_say(&there, "PING\r\n");
 	expect(&there, "+3 0 6\r\n");
-	assert_int_equal(fake_edge_executed(edge[1]), 3);
+	assert_int_equal(fake_edge_executed(users_bed.edge[1]), 3);
 	/* and back, before the other has retired it */
 	client_open(&here, "127.0.0.11", 0, "resp");
 	client_say(&here, "PING\r\n");
 	expect(&here, "+4 0 6\r\n");
 	wait_until(there.end);
 	client_close(&there);
-	wait_until(fake_edge_state(edge[0]) == WIRE_ES_ACTIVE);
+	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_ACTIVE);
 	client_say(&here, "PING\r\n");
 	expect(&here, "+5 0 6\r\n");
 	client_close(&here);
@@ -711,7 +412,7 @@ static void test_user_moves_with_requests(void **state)
 	client_send(&udp, "x");
 	expect(&udp, "1 0 1");
 	udp.datagrams = 0;
-	fake_edge_pause(edge[0], true);
+	fake_edge_pause(users_bed.edge[0], true);
 	for (int i = 0; i < COUNT; i++) {
 		client_say(&here, "x\n");
 		client_send(&udp, "x");
@@ -722,7 +423,7 @@ static void test_user_moves_with_requests(void **state)
 	wait_until(here.end);
 	assert_int_equal(here.len, 0);
 	client_close(&here);
-	fake_edge_pause(edge[0], false);
+	fake_edge_pause(users_bed.edge[0], false);
 	char want[32];
 	(void)snprintf(want, sizeof(want), "%d 0 2\n", COUNT + 2);
 	expect(&there, want);
@@ -759,7 +460,7 @@ static void test_other_access_point_is_gone(void **state)
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
 	client_close(&c);
-	access_point_close(TAKE_PTR(ap[0]));
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
 	client_open(&c, "127.0.0.11", 1, "line");
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
@@ -769,10 +470,9 @@ static void test_other_access_point_is_gone(void **state)
 static int set_up_two_hasty(void **state)
 {
 	(void)state;
-	prepare();
-	move_ms = 300;
-	for (int i = 0; i < AP_COUNT; i++)
-		start_access_point(i, false);
+	users_bed_prepare(AP_COUNT);
+	users_bed.move_ms = 300;
+	users_bed_start_all();
 	return 0;
 }
 
@@ -802,17 +502,18 @@ static void test_associate(void **state)
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
 	client_close(&c);
-	assert_int_equal(access_point_associate(ap[1], "127.0.0.11", NULL, &err), 0);
-	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	assert_int_equal(access_point_associate(users_bed.ap[1], "127.0.0.11", NULL, &err), 0);
+	wait_until(fake_edge_state(users_bed.edge[1]) == WIRE_ES_ACTIVE);
 	client_open(&c, "127.0.0.11", 1, "line");
 	client_say(&c, "x\n");
 	expect(&c, "2 0 2\n");
 	client_close(&c);
 	/* a service it did not use yet: its container is made */
-	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "line", &err), 0);
-	wait_until(fake_edge_sessions(edge[1]) == 2);
-	assert_int_equal(access_point_associate(ap[1], "nobody", NULL, &err), -EINVAL);
-	assert_int_equal(access_point_associate(ap[1], "127.0.0.12", "no", &err), -EINVAL);
+	assert_int_equal(access_point_associate(users_bed.ap[1], "127.0.0.12", "line", &err), 0);
+	wait_until(fake_edge_sessions(users_bed.edge[1]) == 2);
+	assert_int_equal(access_point_associate(users_bed.ap[1], "nobody", NULL, &err), -EINVAL);
+	assert_int_equal(access_point_associate(users_bed.ap[1], "127.0.0.12", "no", &err),
+			 -EINVAL);
 }
 
 /* ---- tests: rogues ---- */
@@ -859,7 +560,7 @@ static const struct link_ops speaker_ops = {
 
 static void speak(struct speaker *s, struct tls_context *tls, uint16_t port)
 {
-	const struct link_setup setup = { .loop = &loop,
+	const struct link_setup setup = { .loop = &users_bed.loop,
 					  .tls = tls,
 					  .ops = &speaker_ops,
 					  .ctx = s,
@@ -892,12 +593,12 @@ static void test_rogue_claim(void **state)
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
-	speak(&device, mud_tls, access_point_station_port(ap[0]));
+	speak(&device, users_bed.mud_tls, access_point_station_port(users_bed.ap[0]));
 	assert_int_equal(link_send(peer_link(device.peer), &m), 0);
 	wait_until(device.down);
 	peer_close(device.peer);
 
-	speak(&other, ap_tls[1], access_point_port(ap[0]));
+	speak(&other, users_bed.ap_tls[1], access_point_port(users_bed.ap[0]));
 	m = claim(WIRE_USER_TAKEN, 0); /* nothing was given */
 	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
 	m = (struct wire_message){ .type = WIRE_USER_CONTEXT, .session = 9, .association = 1 };
@@ -924,7 +625,7 @@ static void test_half_a_context(void **state)
 	struct client c;
 
 	(void)state;
-	speak(&other, ap_tls[1], access_point_port(ap[0]));
+	speak(&other, users_bed.ap_tls[1], access_point_port(users_bed.ap[0]));
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	wait_until(other.claim);
@@ -942,9 +643,9 @@ static void test_half_a_context(void **state)
 static int set_up_one_hasty(void **state)
 {
 	(void)state;
-	prepare();
-	move_ms = 300;
-	start_access_point(0, false);
+	users_bed_prepare(AP_COUNT);
+	users_bed.move_ms = 300;
+	users_bed_start(0, false);
 	return 0;
 }
 
@@ -953,22 +654,24 @@ static int set_up_one_hasty(void **state)
 static int set_up_remembering(void **state)
 {
 	(void)state;
-	prepare();
+	users_bed_prepare(AP_COUNT);
 	for (int i = 0; i < AP_COUNT; i++) {
-		(void)snprintf(state_dir[i], sizeof(state_dir[i]), "%s", "/tmp/test_users.XXXXXX");
-		assert_non_null(mkdtemp(state_dir[i]));
-		start_access_point(i, false);
+		(void)snprintf(users_bed.state_dir[i], sizeof(users_bed.state_dir[i]), "%s",
+			       "/tmp/test_users.XXXXXX");
+		assert_non_null(mkdtemp(users_bed.state_dir[i]));
+		users_bed_start(i, false);
 	}
 	return 0;
 }
 
 static int tear_down_remembering(void **state)
 {
-	int r = tear_down(state);
+	int r = users_bed_tear_down(state);
 
 	for (int i = 0; i < AP_COUNT; i++) {
-		assert_int_equal(rmdir(state_dir[i]), 0); /* nobody is remembered for ever */
-		state_dir[i][0] = '\0';
+		assert_int_equal(rmdir(users_bed.state_dir[i]),
+				 0); /* nobody is remembered for ever */
+		users_bed.state_dir[i][0] = '\0';
 	}
 	return r;
 }
@@ -977,15 +680,15 @@ static void forget_file(int index, const char *name)
 {
 	char path[128];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", state_dir[index], name);
+	(void)snprintf(path, sizeof(path), "%s/%s", users_bed.state_dir[index], name);
 	assert_int_equal(unlink(path), 0);
 }
 
 static void restart(int index)
 {
-	access_point_close(TAKE_PTR(ap[index]));
-	uv_run(&loop, UV_RUN_NOWAIT);
-	start_access_point(index, false);
+	access_point_close(TAKE_PTR(users_bed.ap[index]));
+	uv_run(&users_bed.loop, UV_RUN_NOWAIT);
+	users_bed_start(index, false);
 }
 
 /* R7: the user finds its session, and the numbers go on; requests on their way are executed once */
@@ -997,15 +700,15 @@ static void test_restart(void **state)
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
-	fake_edge_pause(edge[0], true);
+	fake_edge_pause(users_bed.edge[0], true);
 	client_say(&c, "x\nx\nx\n");
 	wait_until(unanswered("line") == 3);
-	wait_until(fake_edge_received(edge[0]) == 4);
+	wait_until(fake_edge_received(users_bed.edge[0]) == 4);
 	restart(0);
 	client_close(&c);
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
-	fake_edge_pause(edge[0], false);
+	fake_edge_pause(users_bed.edge[0], false);
 	expect(&c, "5 0 2\n");
 	/* again, and now the user turns up elsewhere */
 	restart(0);
@@ -1013,7 +716,7 @@ static void test_restart(void **state)
 	client_open(&c, "127.0.0.11", 1, "line");
 	client_say(&c, "x\n");
 	expect(&c, "6 0 2\n");
-	wait_until(fake_edge_state(edge[1]) == WIRE_ES_ACTIVE);
+	wait_until(fake_edge_state(users_bed.edge[1]) == WIRE_ES_ACTIVE);
 	client_say(&c, "x\n");
 	expect(&c, "7 0 2\n");
 	client_close(&c);
@@ -1040,7 +743,7 @@ static void test_bad_records(void **state)
 	char path[128];
 
 	(void)state;
-	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", state_dir[0]);
+	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", users_bed.state_dir[0]);
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
 		auto_fclose FILE *f = fopen(path, "we");
 
@@ -1056,33 +759,8 @@ static void test_bad_records(void **state)
 	forget_file(0, "user-127.0.0.11.json");
 }
 
-static int make_certificates(void **state)
-{
-	(void)state;
-	(void)signal(SIGPIPE, SIG_IGN);
-	test_pki_new(&pki);
-	mud_tls = test_pki_tls(&pki, "USER", WIRE_ROLE_MUD);
-	ap_tls[0] = test_pki_tls(&pki, "AP-1", WIRE_ROLE_AP);
-	ap_tls[1] = test_pki_tls(&pki, "AP-2", WIRE_ROLE_AP);
-	es_tls[0] = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
-	es_tls[1] = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
-	return 0;
-}
-
-static int remove_certificates(void **state)
-{
-	(void)state;
-	for (int i = 0; i < AP_COUNT; i++) {
-		tls_context_free(ap_tls[i]);
-		tls_context_free(es_tls[i]);
-	}
-	tls_context_free(mud_tls);
-	test_pki_remove(&pki);
-	return 0;
-}
-
-#define with_two(test)          cmocka_unit_test_setup_teardown(test, set_up_two, tear_down)
-#define with_access_point(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_two(test)          cmocka_unit_test_setup_teardown(test, set_up_two, users_bed_tear_down)
+#define with_access_point(test) cmocka_unit_test_setup_teardown(test, set_up, users_bed_tear_down)
 
 int main(void)
 {
@@ -1098,9 +776,9 @@ int main(void)
 		with_access_point(test_client_goes),
 		with_access_point(test_service_unknown_to_the_edge),
 		cmocka_unit_test_setup_teardown(test_limit_of_connections, set_up_with_limits,
-						tear_down),
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_silent_user_leaves, set_up_impatient,
-						tear_down),
+						users_bed_tear_down),
 		with_access_point(test_edge_link_breaks),
 		with_two(test_user_moves),
 		with_two(test_user_moves_with_requests),
@@ -1108,15 +786,16 @@ int main(void)
 		with_two(test_both_claim),
 		with_two(test_associate),
 		with_access_point(test_rogue_claim),
-		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,
-						tear_down),
+						users_bed_tear_down),
 	};
 
-	return cmocka_run_group_tests_name("ap/users", tests, make_certificates,
-					   remove_certificates);
+	return cmocka_run_group_tests_name("ap/users", tests, users_bed_certificates,
+					   users_bed_remove_certificates);
 }

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "users_bed.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "codec/codec.h"
+#include "core/policy.h"
+#include "test_pki.h"
+#include "wire/message.h"
+
+struct users_bed users_bed;
+
+static struct test_pki pki;
+static struct tls_context *es_tls[USERS_BED_MAX];
+static const char *const ap_names[USERS_BED_MAX] = { "AP-1", "AP-2", "AP-3" };
+static const char *const es_names[USERS_BED_MAX] = { "EdgeServer-1", "EdgeServer-2",
+						     "EdgeServer-3" };
+static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
+
+void users_bed_on_limit(uv_timer_t *timer)
+{
+	(void)timer;
+	users_bed.late = true;
+}
+
+/* ---- an ordinary client ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)handle;
+	*buf = uv_buf_init(malloc(suggested), (unsigned int)suggested);
+}
+
+static void keep(struct client *c, ssize_t nread, const uv_buf_t *buf)
+{
+	if (nread > 0) {
+		c->got = realloc(c->got, c->len + (size_t)nread + 1);
+		assert_non_null(c->got);
+		memcpy(c->got + c->len, buf->base, (size_t)nread);
+		c->len += (size_t)nread;
+		c->got[c->len] = '\0';
+	}
+	free(buf->base);
+}
+
+static void on_read(uv_stream_t *s, ssize_t nread, const uv_buf_t *buf)
+{
+	struct client *c = s->data;
+
+	if (nread < 0)
+		c->end = (int)nread;
+	keep(c, nread, buf);
+}
+
+static void on_datagram(uv_udp_t *s, ssize_t nread, const uv_buf_t *buf,
+			const struct sockaddr *from, unsigned int flags)
+{
+	struct client *c = s->data;
+
+	(void)flags;
+	c->datagrams += from != NULL;
+	keep(c, nread, buf);
+}
+
+static void on_connected(uv_connect_t *connect, int status)
+{
+	struct client *c = connect->data;
+
+	if (status < 0) {
+		c->end = status;
+		return;
+	}
+	c->up = true;
+	assert_int_equal(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), 0);
+}
+
+/* An address of either family, which is given without brackets or with them */
+static struct sockaddr_storage at(const char *ip, uint16_t port)
+{
+	struct sockaddr_storage a = { 0 };
+	char bare[64];
+
+	(void)snprintf(bare, sizeof(bare), "%s", ip + (*ip == '['));
+	bare[strcspn(bare, "]")] = '\0';
+	if (strchr(bare, ':'))
+		assert_int_equal(uv_ip6_addr(bare, port, (struct sockaddr_in6 *)&a), 0);
+	else
+		assert_int_equal(uv_ip4_addr(bare, port, (struct sockaddr_in *)&a), 0);
+	return a;
+}
+
+/* Where users of @ip find a service: of their own family, if the access points listen at all addresses */
+static struct sockaddr_storage service_at(const char *ip, int index, const char *service)
+{
+	uint16_t port = access_point_service_port(users_bed.ap[index], service);
+	bool all = strcmp(users_bed.listen_ip, "[::]") == 0;
+
+	assert_true(port);
+	return at(!all ? users_bed.listen_ip : strchr(ip, ':') ? "::1" : "127.0.0.1", port);
+}
+
+void client_open(struct client *c, const char *ip, int index, const char *service)
+{
+	struct sockaddr_storage from = at(ip, 0);
+	struct sockaddr_storage to = service_at(ip, index, service);
+
+	*c = (struct client){ 0 };
+	if (strcmp(service, "udp") == 0) {
+		assert_int_equal(uv_udp_init(&users_bed.loop, &c->udp), 0);
+		c->handle.data = c;
+		assert_int_equal(uv_udp_bind(&c->udp, (struct sockaddr *)&from, 0), 0);
+		assert_int_equal(uv_udp_connect(&c->udp, (struct sockaddr *)&to), 0);
+		assert_int_equal(uv_udp_recv_start(&c->udp, on_alloc, on_datagram), 0);
+		return;
+	}
+	assert_int_equal(uv_tcp_init(&users_bed.loop, &c->tcp), 0);
+	c->handle.data = c;
+	c->connect.data = c;
+	assert_int_equal(uv_tcp_bind(&c->tcp, (struct sockaddr *)&from, 0), 0);
+	assert_int_equal(uv_tcp_connect(&c->connect, &c->tcp, (struct sockaddr *)&to, on_connected),
+			 0);
+	wait_until(c->up || c->end);
+}
+
+void client_write(struct client *c, const void *bytes, size_t len)
+{
+	const char *next = bytes;
+
+	while (len && !c->end) {
+		uv_buf_t buf = uv_buf_init((char *)(uintptr_t)next, (unsigned int)len);
+		int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+
+		if (n == UV_EAGAIN) {
+			uv_run(&users_bed.loop, UV_RUN_ONCE);
+			continue;
+		}
+		if (n < 0)
+			return; /* the other side has enough; on_read() tells */
+		next += n;
+		len -= (size_t)n;
+	}
+}
+
+void client_say(struct client *c, const char *text)
+{
+	client_write(c, text, strlen(text));
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+	(void)status;
+	free(req);
+}
+
+void client_say_no_more(struct client *c)
+{
+	uv_shutdown_t *req = malloc(sizeof(*req));
+
+	assert_non_null(req);
+	assert_int_equal(uv_shutdown(req, (uv_stream_t *)&c->tcp, on_shutdown), 0);
+}
+
+void client_send(struct client *c, const char *datagram)
+{
+	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)datagram, (unsigned int)strlen(datagram));
+
+	assert_int_equal(uv_udp_try_send(&c->udp, &buf, 1, NULL), (int)strlen(datagram));
+}
+
+void client_forget(struct client *c)
+{
+	c->len = 0;
+	if (c->got)
+		c->got[0] = '\0';
+}
+
+void client_close(struct client *c)
+{
+	uv_close(&c->handle, NULL);
+	uv_run(&users_bed.loop, UV_RUN_NOWAIT);
+	free(c->got);
+	c->got = NULL;
+}
+
+/* ---- nodes ---- */
+
+/* A port that is free now */
+static uint16_t free_port(void)
+{
+	struct sockaddr_storage a = at("127.0.0.1", 0);
+	int len = sizeof(a);
+	uv_tcp_t tcp;
+
+	assert_int_equal(uv_tcp_init(&users_bed.loop, &tcp), 0);
+	assert_int_equal(uv_tcp_bind(&tcp, (struct sockaddr *)&a, 0), 0);
+	assert_int_equal(uv_tcp_getsockname(&tcp, (struct sockaddr *)&a, &len), 0);
+	uv_close((uv_handle_t *)&tcp, NULL);
+	uv_run(&users_bed.loop, UV_RUN_NOWAIT);
+	return ntohs(((struct sockaddr_in *)&a)->sin_port);
+}
+
+static struct policy hasty_policy(void)
+{
+	struct policy policy = policy_default();
+
+	policy.retry_ms = 100;
+	policy.grace_ms = 50;
+	policy.backoff_ms = 100;
+	policy.move_ms = users_bed.move_ms;
+	return policy;
+}
+
+void users_bed_start(int index, bool alone)
+{
+	const struct policy policy = hasty_policy();
+	struct ap_neighbour edges[USERS_BED_MAX], others[USERS_BED_MAX];
+	char address[USERS_BED_MAX][32], user_side[64];
+	struct users_service service[ARRAY_SIZE(services) + 1];
+	size_t count = 0;
+	struct err err = { 0 };
+
+	(void)snprintf(user_side, sizeof(user_side), "%s:0", users_bed.listen_ip);
+	for (int i = 0; i < users_bed.count; i++) {
+		edges[i] =
+			(struct ap_neighbour){ es_names[i], fake_edge_address(users_bed.edge[i]) };
+		(void)snprintf(address[i], sizeof(address[i]), "127.0.0.1:%u",
+			       users_bed.ap_port[i]);
+		if (i != index && !alone)
+			others[count++] = (struct ap_neighbour){ ap_names[i], address[i] };
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
+		service[i] =
+			(struct users_service){ user_side, services[i], codec_find(services[i]) };
+	service[ARRAY_SIZE(services)] =
+		(struct users_service){ user_side, "nonesuch", &codec_http };
+	const struct access_point_setup setup = {
+		.loop = &users_bed.loop,
+		.tls = users_bed.ap_tls[index],
+		.home = es_names[index],
+		.listen = address[index],
+		.station_listen = "127.0.0.1:0",
+		.edges = { edges, (size_t)users_bed.count },
+		.aps = { others, count },
+		.policy = &policy,
+		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
+		.service = service,
+		.services = ARRAY_SIZE(service),
+		.users = users_bed.limits,
+		.state_dir = users_bed.state_dir[index][0] ? users_bed.state_dir[index] : NULL,
+	};
+	if (access_point_new(&users_bed.ap[index], &setup, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+void users_bed_start_all(void)
+{
+	for (int i = 0; i < users_bed.count; i++)
+		users_bed_start(i, false);
+}
+
+void users_bed_prepare(int count)
+{
+	assert_true(count <= USERS_BED_MAX);
+	assert_int_equal(uv_loop_init(&users_bed.loop), 0);
+	users_bed.count = count;
+	users_bed.move_ms = 60000;
+	users_bed.listen_ip = "127.0.0.1";
+	for (int i = 0; i < count; i++) {
+		users_bed.edge[i] = fake_edge_new(&users_bed.loop, es_tls[i]);
+		users_bed.ap_port[i] = free_port();
+	}
+}
+
+int users_bed_tear_down(void **state)
+{
+	(void)state;
+	for (int i = 0; i < users_bed.count; i++) {
+		access_point_close(TAKE_PTR(users_bed.ap[i]));
+		fake_edge_close(TAKE_PTR(users_bed.edge[i]));
+	}
+	uv_run(&users_bed.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&users_bed.loop), 0);
+	users_bed.limits = (struct users_limits){ 0 };
+	return 0;
+}
+
+int users_bed_certificates(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	test_pki_new(&pki);
+	users_bed.mud_tls = test_pki_tls(&pki, "USER", WIRE_ROLE_MUD);
+	for (int i = 0; i < USERS_BED_MAX; i++) {
+		users_bed.ap_tls[i] = test_pki_tls(&pki, ap_names[i], WIRE_ROLE_AP);
+		es_tls[i] = test_pki_tls(&pki, es_names[i], WIRE_ROLE_ES);
+	}
+	return 0;
+}
+
+int users_bed_remove_certificates(void **state)
+{
+	(void)state;
+	for (int i = 0; i < USERS_BED_MAX; i++) {
+		tls_context_free(users_bed.ap_tls[i]);
+		tls_context_free(es_tls[i]);
+	}
+	tls_context_free(users_bed.mud_tls);
+	test_pki_remove(&pki);
+	return 0;
+}

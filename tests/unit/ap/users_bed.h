@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Users' bed - access points, each with a fake edge server, and ordinary clients, all in one event loop
+ *
+ * Users are addresses of 127.0.0.0/8: a client that binds to 127.0.0.11 is the user 127.0.0.11. Services are
+ * named as their codecs; see fake_edge.h for what they answer. "nonesuch" is one that no edge server has.
+ *
+ *	users_bed_prepare()	edge servers and ports; then what is to be otherwise is set in users_bed
+ *	users_bed_start()	an access point, as often as there are to be some
+ *	users_bed_tear_down()	all of it
+ */
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <uv.h>
+
+#include "ap/access_point.h"
+#include "fake_edge.h"
+#include "net/tls.h"
+
+#define USERS_BED_MAX      3
+#define USERS_BED_LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
+
+/**
+ * struct users_bed - The one bed of a test program
+ * @loop:	Event loop
+ * @late:	What a test waits for has not come; see wait_until()
+ * @count:	Access points that know one another; each has an edge server
+ * @edge:	EdgeServer-1 ...
+ * @ap:		AP-1 ...; NULL: not started, or closed by the test
+ * @ap_port:	Where access points meet; known beforehand, for they name one another
+ * @ap_tls:	Identities of the access points
+ * @mud_tls:	Identity of a device
+ * @listen_ip:	Of the users' side, with brackets if it is one of IPv6
+ * @limits:	Of ordinary users
+ * @move_ms:	Of the policy. By default so long that what a test waits for comes sooner, or not at all
+ * @state_dir:	Of each access point; empty: none
+ */
+struct users_bed {
+	uv_loop_t loop;
+	bool late;
+	int count;
+	struct fake_edge *edge[USERS_BED_MAX];
+	struct access_point *ap[USERS_BED_MAX];
+	uint16_t ap_port[USERS_BED_MAX];
+	struct tls_context *ap_tls[USERS_BED_MAX];
+	struct tls_context *mud_tls;
+	const char *listen_ip;
+	struct users_limits limits;
+	uint64_t move_ms;
+	char state_dir[USERS_BED_MAX][64];
+};
+
+extern struct users_bed users_bed;
+
+/** users_bed_certificates() - Group set-up: certificates of all nodes. Return: 0 */
+int users_bed_certificates(void **state);
+
+/** users_bed_remove_certificates() - Group tear-down. Return: 0 */
+int users_bed_remove_certificates(void **state);
+
+/** users_bed_prepare() - An event loop with @count edge servers, and defaults for all else */
+void users_bed_prepare(int count);
+
+/** users_bed_start() - Start an access point that knows the others, or none if @alone */
+void users_bed_start(int index, bool alone);
+
+/** users_bed_start_all() - Start all access points */
+void users_bed_start_all(void);
+
+/** users_bed_tear_down() - Close all that there is; nothing may be left in the loop. Return: 0 */
+int users_bed_tear_down(void **state);
+
+/** users_bed_on_limit() - Too late: see wait_until() */
+void users_bed_on_limit(uv_timer_t *timer);
+
+/* Runs the loop until @condition; fails the test if that takes too long */
+#define wait_until(condition)                                                                      \
+	do {                                                                                       \
+		uv_timer_t limit_;                                                                 \
+		users_bed.late = false;                                                            \
+		uv_timer_init(&users_bed.loop, &limit_);                                           \
+		uv_timer_start(&limit_, users_bed_on_limit, USERS_BED_LIMIT_MS, 0);                \
+		while (!(condition) && !users_bed.late)                                            \
+			uv_run(&users_bed.loop, UV_RUN_ONCE);                                      \
+		uv_close((uv_handle_t *)&limit_, NULL);                                            \
+		uv_run(&users_bed.loop, UV_RUN_NOWAIT);                                            \
+		if (users_bed.late)                                                                \
+			fail_msg("never came: %s", #condition);                                    \
+	} while (0)
+
+/* ---- an ordinary client ---- */
+
+/**
+ * struct client - A connection, or a datagram socket (service "udp")
+ * @got:	What came and was not forgotten, with a NUL behind it
+ * @len:	Its length
+ * @datagrams:	How many came
+ * @up:		Connected
+ * @end:	UV_EOF, or how the connection broke; 0 while it lives
+ */
+struct client {
+	union {
+		uv_handle_t handle;
+		uv_tcp_t tcp;
+		uv_udp_t udp;
+	};
+	uv_connect_t connect;
+	char *got;
+	size_t len;
+	int datagrams;
+	bool up;
+	int end;
+};
+
+/** client_open() - A client at the user's address @ip uses @service at access point @index */
+void client_open(struct client *c, const char *ip, int index, const char *service);
+
+/** client_write() - Send bytes, as far as the other side takes any */
+void client_write(struct client *c, const void *bytes, size_t len);
+
+/** client_say() - Send text */
+void client_say(struct client *c, const char *text);
+
+/** client_say_no_more() - Half-close */
+void client_say_no_more(struct client *c);
+
+/** client_send() - Send a datagram */
+void client_send(struct client *c, const char *datagram);
+
+/** client_forget() - Forget what has come */
+void client_forget(struct client *c);
+
+/** client_close() - Close it */
+void client_close(struct client *c);
+
+/* Waits for exactly @text */
+#define expect(c, text)                                                                            \
+	do {                                                                                       \
+		wait_until((c)->len >= strlen(text) || (c)->end);                                  \
+		if (!(c)->got || strcmp((c)->got, text) != 0)                                      \
+			fail_msg("got \"%s\", want \"%s\"", (c)->got ? (c)->got : "", text);       \
+		client_forget(c);                                                                  \
+	} while (0)
