@@ -72,6 +72,7 @@ static void start(struct codec_exchange *x, bool answering)
 	x->from = 0;
 	x->end = 0;
 	x->digest = DIGEST_START;
+	x->framing = DIGEST_START;
 	if (x->codec->start)
 		x->codec->start(x);
 }
@@ -120,9 +121,14 @@ static void judge(struct codec_exchange *x, enum codec_result result, size_t len
 
 	x->seen += len;
 	x->result = result;
-	if (!refused(x) && size > WIRE_PAYLOAD_MAX + x->codec->prefix)
-		x->result = codec_refuse(x, CODEC_TOO_LONG, "longer than the limit of %u bytes",
-					 WIRE_PAYLOAD_MAX);
+	if (!refused(x) && size > codec_limit(x) + x->codec->prefix)
+		x->result = codec_refuse(x, CODEC_TOO_LONG, "longer than the limit of %zu bytes",
+					 codec_limit(x));
+}
+
+size_t codec_limit(const struct codec_exchange *x)
+{
+	return x->own && x->codec->parts ? CODEC_MESSAGE_MAX : WIRE_PAYLOAD_MAX;
 }
 
 enum codec_result codec_request(struct codec_exchange *x, const void *bytes, size_t len)
@@ -190,6 +196,17 @@ uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, 
 		return 0;
 	if (!x->codec->digests)
 		digest = digest_add(digest, bytes, len) ^ ((uint64_t)len << 32);
+	return digest ? digest : 1;
+}
+
+uint64_t codec_answer_digest_parts(const struct codec_exchange *x)
+{
+	uint64_t length = x->end - x->from;
+	uint64_t digest = digest_add(x->digest, &x->framing, sizeof(x->framing));
+
+	if (x->comparison.none)
+		return 0;
+	digest = digest_add(digest, &length, sizeof(length));
 	return digest ? digest : 1;
 }
 

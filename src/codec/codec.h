@@ -34,6 +34,7 @@ struct err;
 #define CODEC_STREAM_CHUNK (64u << 10) /* codec tcp: bytes of the user's in one request */
 #define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
 #define CODEC_IGNORED_SIZE 256
+#define CODEC_MESSAGE_MAX  (1ull << 30) /* bytes of a message that may go in parts */
 #define CODEC_REFUSAL_SIZE 1024
 
 /**
@@ -81,6 +82,7 @@ enum codec_effect {
  * @from:	where the payload begins in the message, once it is complete; what lies before it
  *		(a length, an interim answer) is not for the user
  * @end:	where the message ends, once it is complete
+ * @framing:	of the answer: digest of how the codec cut its body into pieces (http: chunks)
  * @keep:	the connection may carry another request after this answer
  * @own:	the request came by a connection of the user's own, and what it leaves there comes
  *		again with the next (codec_connection); set it after codec_exchange_reset()
@@ -92,7 +94,7 @@ enum codec_effect {
  * @subject:	with CODEC_EFFECT_SETS: what it sets, a number of the codec's own
  * @comparison:	copied
  * @digest:	of what is compared of the answer, once it is complete; codecs that know better than
- *		to compare all bytes add to it
+ *		to compare all bytes add to it, for the others it is of all bytes if codec->parts
  * @reason:	why the message is refused; or, if the codec knows, what it still waits for
  * @state:	the codec's own, @state_size bytes of it
  */
@@ -103,6 +105,7 @@ struct codec_exchange {
 	size_t seen;
 	size_t from;
 	size_t end;
+	uint64_t framing;
 	bool keep;
 	bool own;
 	bool first;
@@ -136,10 +139,12 @@ enum codec_stream {
  * @name:	in the service catalogue
  * @datagram:	messages are UDP datagrams
  * @stream:	opaque bytes both ways, see enum codec_stream
+ * @parts:	messages on a user's own connection may have up to CODEC_MESSAGE_MAX bytes, and go in
+ *		parts (enum wire_part) if they are longer than WIRE_PAYLOAD_MAX
  * @prefix:	bytes in front of a payload that the user does not see, see codec_prefix()
  * @idle_ms:	an idle connection is not used again after this; 0: always
  * @state_size:	bytes of state
- * @digests:	the codec computes @digest of an exchange; else it is of all bytes
+ * @digests:	the codec computes @digest of an exchange; else it is of all bytes. Must, if @parts
  * @start:	a message begins; @answering says which. The state is all zero before a request
  * @request:	reads a piece of a request
  * @answer:	reads a piece of an answer
@@ -155,6 +160,7 @@ struct codec {
 	const char *name;
 	bool datagram;
 	bool stream;
+	bool parts;
 	size_t prefix;
 	uint32_t idle_ms;
 	size_t state_size;
@@ -258,6 +264,20 @@ enum codec_result codec_answer_closed(struct codec_exchange *x);
  * Return: the digest; 0 if nothing is to be compared
  */
 uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, size_t len);
+
+/**
+ * codec_answer_digest_parts() - Digest of an answer that goes in parts
+ * @x:		Exchange, its answer complete
+ *
+ * The user may get some of the parts from one container and the rest from the other, so besides what
+ * codec_answer_digest() tells apart their bytes must lie at the same places.
+ *
+ * Return: the digest; 0 if nothing is to be compared
+ */
+uint64_t codec_answer_digest_parts(const struct codec_exchange *x);
+
+/** codec_limit() - Bytes that the message being read may have, its prefix not counted */
+size_t codec_limit(const struct codec_exchange *x);
 
 /**
  * codec_answer_last() - Whether the user's connection ends after an answer, as its service wants it

@@ -43,6 +43,7 @@ struct http {
 	struct codec_exchange *exchange;
 	llhttp_t parser;
 	const char *refusal; /* of ours */
+	bool too_long;       /* it says that it will be */
 	struct head head;
 	bool head_only;    /* the request is HEAD: its answer has no body */
 	bool keep_request; /* the request lets the connection live */
@@ -74,6 +75,11 @@ static int on_headers(llhttp_t *parser)
 	int status = parser->status_code;
 
 	h->headers = true;
+	if ((parser->flags & F_CONTENT_LENGTH) &&
+	    parser->content_length > codec_limit(h->exchange)) {
+		h->too_long = true;
+		return -1;
+	}
 	if (parser->http_major != 1 || parser->http_minor > 1)
 		h->refusal = "neither HTTP/1.0 nor HTTP/1.1";
 	else if (request)
@@ -155,6 +161,15 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
 	return 0;
 }
 
+static int on_chunk(llhttp_t *parser)
+{
+	struct http *h = parser->data;
+	uint64_t size = parser->content_length;
+
+	h->exchange->framing = digest_add(h->exchange->framing, &size, sizeof(size));
+	return 0;
+}
+
 static int on_message(llhttp_t *parser)
 {
 	struct http *h = parser->data;
@@ -170,6 +185,7 @@ static const llhttp_settings_t settings = {
 	.on_header_value = on_value,
 	.on_headers_complete = on_headers,
 	.on_body = on_body,
+	.on_chunk_header = on_chunk,
 	.on_message_complete = on_message,
 };
 
@@ -178,10 +194,12 @@ static void begin(struct http *h, llhttp_type_t type)
 	llhttp_init(&h->parser, type, &settings);
 	h->parser.data = h;
 	h->headers = false;
+	h->too_long = false;
 	h->whole = false;
 	h->name_length = 0;
 	h->expected = 0;
 	h->exchange->digest = DIGEST_START;
+	h->exchange->framing = DIGEST_START;
 }
 
 static void http_start(struct codec_exchange *x)
@@ -239,6 +257,9 @@ static enum codec_result refuse(struct codec_exchange *x, llhttp_errno_t code)
 	struct http *h = (struct http *)x->state;
 	const char *reason = h->refusal ? h->refusal : llhttp_get_error_reason(&h->parser);
 
+	if (h->too_long)
+		return codec_refuse(x, CODEC_TOO_LONG, "longer than the limit of %zu bytes",
+				    codec_limit(x));
 	return codec_refuse(x, CODEC_BROKEN, "%s",
 			    reason && reason[0] ? reason : llhttp_errno_name(code));
 }
@@ -310,6 +331,7 @@ static enum codec_result end_answer(struct codec_exchange *x, size_t at)
 		return codec_refuse(x, CODEC_TOO_LONG, "more than %d interim answers",
 				    CODEC_HTTP_INTERIM);
 	h->begun = at;
+	x->from = at;
 	begin(h, HTTP_RESPONSE);
 	return CODEC_MORE;
 }
@@ -397,6 +419,7 @@ const struct codec codec_http = {
 	.name = "http",
 	/* less than what common servers wait before they close one: its end must not meet a request */
 	.idle_ms = 1000,
+	.parts = true,
 	.state_size = sizeof(struct http),
 	.digests = true,
 	.start = http_start,

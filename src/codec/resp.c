@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/auto.h"
+#include "base/digest.h"
 #include "codec/codec.h"
 #include "wire/message.h"
 
@@ -258,7 +259,7 @@ static enum codec_result take_request_number(struct codec_exchange *x)
 		p->step = AT_START;
 		return CODEC_MORE;
 	}
-	if (!number(p, &n, 0, WIRE_PAYLOAD_MAX))
+	if (!number(p, &n, 0, (int64_t)codec_limit(x)))
 		return broken(x, "a word of a command with a bad length");
 	p->bytes = n;
 	p->step = n ? IN_BULK : AT_BULK_CR;
@@ -357,9 +358,9 @@ static enum codec_result take_answer_number(struct codec_exchange *x)
 							   : broken(x, "a bad integer");
 	if (!number(p, &n, -1, INT64_MAX))
 		return broken(x, "a bad length");
-	if (n > WIRE_PAYLOAD_MAX)
-		return codec_refuse(x, CODEC_TOO_LONG, "a value of %lld, the limit is %u",
-				    (long long)n, WIRE_PAYLOAD_MAX);
+	if (n > (int64_t)codec_limit(x))
+		return codec_refuse(x, CODEC_TOO_LONG, "a value of %lld, the limit is %zu",
+				    (long long)n, codec_limit(x));
 	if (n == -1 || (n == 0 && p->kind == '*'))
 		return end_value(p);
 	if (p->kind == '$') {
@@ -430,6 +431,7 @@ static enum codec_result resp_answer(struct codec_exchange *x, const uint8_t *by
 {
 	if (x->result == CODEC_DONE)
 		return CODEC_DONE;
+	x->digest = digest_add(x->digest, bytes, len);
 	for (size_t i = 0; i < len; i++) {
 		enum codec_result r = take_answer(x, bytes[i]);
 
@@ -473,7 +475,9 @@ static int resp_refusal(char *to, size_t size, enum codec_refusal why, const cha
 
 const struct codec codec_resp = {
 	.name = "resp",
+	.parts = true,
 	.state_size = sizeof(struct resp),
+	.digests = true,
 	.start = resp_start,
 	.request = resp_request,
 	.answer = resp_answer,

@@ -102,6 +102,8 @@ static const struct setting settings[] = {
 	{ "state_dir", AP | ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "image_dir", ES, 0, "\"PATH\": images on their way, on disk (images in state_dir)" },
+	{ "spool_dir", AP | ES, 0,
+	  "\"PATH\": long requests and answers on their way, on disk (/var/tmp)" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
 	{ "limits", EVERY_ROLE, 0, "{ NAME = VALUE ... }: see below" },
 };
@@ -531,6 +533,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 		r = copy_path(&c->checkpoint_dir, cfg_getstr(cfg, "checkpoint_dir"), path);
 	if (r == 0)
 		r = copy_path(&c->image_dir, cfg_getstr(cfg, "image_dir"), path);
+	if (r == 0)
+		r = copy_path(&c->spool_dir, cfg_getstr(cfg, "spool_dir"), path);
 	if (r == 0 && c->state_dir && !c->image_dir &&
 	    asprintf(&c->image_dir, "%s/images", c->state_dir) < 0)
 		r = -ENOMEM;
@@ -715,6 +719,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("profile", "baton", CFGF_NONE),
 		CFG_STR("compare", "answers", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
+		CFG_STR("spool_dir", "/var/tmp", CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
 		CFG_STR("image_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),
@@ -759,6 +764,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->docker.exec_root);
 	free(c->docker.runtime);
 	free(c->state_dir);
+	free(c->spool_dir);
 	free(c->checkpoint_dir);
 	free(c->image_dir);
 	conf_free_list(c->registries);

@@ -214,6 +214,7 @@ struct conf_docker {
  * @state_dir:		ap, es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @image_dir:		es: images on their way, on disk; by default "images" in @state_dir
+ * @spool_dir:		ap, es: long requests and answers on their way, on disk
  * @events:		logrepo: file of the event log
  * @ap, @aps:		mud: access points in the order of its way
  * @limit:		By enum conf_limit_id
@@ -247,6 +248,7 @@ struct conf {
 	char *state_dir;
 	char *checkpoint_dir;
 	char *image_dir;
+	char *spool_dir;
 	char *events;
 	char (*ap)[NAME_SIZE];
 	size_t aps;

@@ -39,6 +39,7 @@ enum conf_limit_id {
 	CONF_USER_CONNECTIONS_MAX,
 	CONF_CLIENT_CONNECTIONS_MAX,
 	CONF_USER_IDLE_MS,
+	CONF_SPOOL_BYTES,
 	CONF_LIMITS, /* how many there are */
 };
 

@@ -164,8 +164,8 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 				       answer.len, WIRE_PAYLOAD_MAX);
 		if (!answer.number)
 			return err_set(err, -EPROTO, "answer cache: number 0");
-		if (answer.status != WIRE_OK && answer.status != WIRE_E_IN_DOUBT &&
-		    answer.status != WIRE_E_PROTOCOL)
+		if (answer.status != WIRE_OK && answer.status != WIRE_OK_MORE &&
+		    answer.status != WIRE_E_IN_DOUBT && answer.status != WIRE_E_PROTOCOL)
 			return err_set(err, -EPROTO, "answer cache: status %u", answer.status);
 		r = answer_cache_put(cache, &answer, err);
 		if (r < 0)

@@ -39,8 +39,8 @@ AUTO_DEFINE(answer_cache)
 /**
  * answer_cache_put() - Store the answer of the request executed last
  * @cache:	Cache
- * @answer:	Number, higher than every one stored before, status (WIRE_OK, WIRE_E_IN_DOUBT or
- *		WIRE_E_PROTOCOL), digest, and bytes, which are copied
+ * @answer:	Number, higher than every one stored before, status (WIRE_OK, WIRE_OK_MORE,
+ *		WIRE_E_IN_DOUBT or WIRE_E_PROTOCOL), digest, and bytes, which are copied
  * @err:	Filled in on failure
  *
  * Answers that are WIRE_WINDOW numbers older are forgotten: their MUD has them, or it could not have

@@ -538,12 +538,16 @@ static void session_tick(struct es_session *s, uint64_t now)
 {
 	const struct policy *p = &s->node->policy;
 
+	if (s->held && now >= s->held_since + p->drain_ms)
+		es_session_pump(s, now);
 	if (s->held && !s->cutting && now >= s->held_since + p->drain_ms) {
 		char reason[WIRE_REASON_SIZE];
 
 		(void)snprintf(reason, sizeof(reason),
-			       "request %llu runs longer than the drain limit of %llu ms",
-			       (unsigned long long)s->record.started,
+			       "request %llu %s longer than the drain limit of %llu ms",
+			       (unsigned long long)(s->record.started ? s->record.started
+								      : s->record.executed),
+			       s->record.started ? "runs" : "is part of what takes",
 			       (unsigned long long)p->drain_ms);
 		s->held = false;
 		es_session_say(s, "CUT DELAYED", s->record.started, "%s", reason);

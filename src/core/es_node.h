@@ -102,6 +102,8 @@ struct es_migration_order {
  * @resume_container:	thaw it, after a cut that held; harmless if it is not frozen
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
+ * @under_way:		whether a long request or answer of the container is there in part only
+ *			(enum wire_part): a cut waits until none is
  * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
  * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
  * @cut_delayed:	there was no idle instant; ask again later (R12)
@@ -119,6 +121,7 @@ struct es_node_ops {
 	void (*resume_container)(void *ctx, uint64_t session, uint32_t epoch);
 	void (*execute)(void *ctx, uint64_t session, uint32_t epoch,
 			const struct wire_data *request);
+	bool (*under_way)(void *ctx, uint64_t session, uint32_t epoch);
 	void (*migrate)(void *ctx, const struct es_migration_order *order);
 	void (*take_cut)(void *ctx, uint64_t session, uint64_t number,
 			 const struct answer_cache *cache);

@@ -244,6 +244,7 @@ static void execute(struct es_session *s, const struct es_pending *p)
 	const struct wire_data request = { .number = p->number,
 					   .preamble = p->preamble,
 					   .connection = p->connection,
+					   .part = p->part,
 					   .bytes = p->bytes,
 					   .len = p->len };
 
@@ -252,17 +253,31 @@ static void execute(struct es_session *s, const struct es_pending *p)
 	s->node->ops->execute(s->node->ctx, s->record.session, s->record.container_epoch, &request);
 }
 
+/*
+ * An instant for a cut (R12): nothing is under way in parts, or what is does not go on, for nobody is
+ * there who would end it.
+ */
+static bool idle(const struct es_session *s, uint64_t now)
+{
+	const struct es_node *node = s->node;
+	uint64_t drain_ms = node->policy.drain_ms;
+
+	if (!node->ops->under_way(node->ctx, s->record.session, s->record.container_epoch))
+		return true;
+	return now >= s->held_since + drain_ms && now >= s->finished_at + drain_ms;
+}
+
 void es_session_pump(struct es_session *s, uint64_t now)
 {
 	uint64_t next = s->record.executed + 1;
 	struct es_pending *p = &s->pending[next % WIRE_WINDOW];
 
-	(void)now;
 	if (!may_execute(s) || s->record.started || s->node->stopping)
 		return;
-	if (s->held) {
-		if (!s->cutting)
-			take_cut(s);
+	if (s->cutting)
+		return;
+	if (s->held && idle(s, now)) {
+		take_cut(s);
 		return;
 	}
 	if (p->number == next && !(s->fencing && next > s->fence_after)) {
@@ -310,6 +325,7 @@ static void keep_request(struct es_session *s, const struct wire_data *d)
 	*p = (struct es_pending){ .number = d->number,
 				  .preamble = d->preamble,
 				  .connection = d->connection,
+				  .part = d->part,
 				  .bytes = bytes,
 				  .len = d->len };
 }
@@ -347,6 +363,7 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
 	s->record.started = 0;
 	s->record.executed = answer->number;
+	s->finished_at = now;
 	s->pending_bytes -= p->len;
 	free(p->bytes);
 	*p = (struct es_pending){ 0 };

@@ -13,6 +13,7 @@ struct es_pending {
 	uint64_t number; /* 0: the slot is free */
 	uint32_t preamble;
 	uint32_t connection;
+	enum wire_part part;
 	uint8_t *bytes;
 	size_t len;
 };
@@ -30,9 +31,11 @@ struct es_pending {
  * @pending:		requests not yet executed
  * @pending_count:	how many
  * @pending_bytes:	and their size
- * @held:		nothing is executed: a cut is wanted or being taken
+ * @held:		nothing is executed: a cut is wanted or being taken. What is under way in parts
+ *			(enum wire_part) comes to its end first
  * @cutting:		take_cut was called, its end is awaited
  * @held_since:		when @held began
+ * @finished_at:		when the container answered last
  * @fencing:		FENCE came, the running request is awaited
  * @fence_after:	highest number that may still execute
  * @migration:		what the source is doing
@@ -59,6 +62,7 @@ struct es_session {
 	bool held;
 	bool cutting;
 	uint64_t held_since;
+	uint64_t finished_at;
 	bool fencing;
 	uint64_t fence_after;
 	enum wire_migration migration;

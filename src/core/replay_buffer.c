@@ -97,6 +97,7 @@ int replay_buffer_push(struct replay_buffer *rb, const struct wire_data *d, stru
 		.ack = d->ack,
 		.preamble = d->preamble,
 		.connection = d->connection,
+		.part = d->part,
 		.bytes = bytes,
 		.len = d->len,
 	};

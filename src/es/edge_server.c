@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/spool.h"
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "es/ap_links.h"
@@ -51,6 +52,7 @@ struct edge_server {
 	struct ap_links *aps;
 	struct listener *listener;
 	struct gateway *gateway;
+	struct spools *spools;
 	struct session_store *store;
 	struct service_catalogue *catalogue;
 	struct container_management *containers;
@@ -225,6 +227,13 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	gateway_execute(es->gateway, session, epoch, request);
 }
 
+static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+
+	return gateway_under_way(es->gateway, session, epoch);
+}
+
 /* --- operations of the node: migrations -------------------------------------------------------- */
 
 static const char *transfer_address(const struct edge_server *es, const char *name)
@@ -352,6 +361,7 @@ static const struct es_node_ops node_ops = {
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = execute,
+	.under_way = under_way,
 	.migrate = migrate,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
@@ -764,6 +774,7 @@ static void close_all(struct edge_server *es)
 	listener_close(es->listener);
 	es->aps = ap_links_free(es->aps);
 	gateway_close(es->gateway);
+	es->spools = spools_free(es->spools);
 	if (es->migrations) {
 		es->closing++;
 		migration_controller_close(es->migrations, on_part_closed, es);
@@ -814,7 +825,9 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = ap_links_new(&es->aps, err);
 	if (r == 0)
-		r = gateway_new(&es->gateway, setup->loop, &gateway_ops, es, err);
+		r = spools_new(&es->spools, setup->spool_dir, setup->spool_bytes, err);
+	if (r == 0)
+		r = gateway_new(&es->gateway, setup->loop, es->spools, &gateway_ops, es, err);
 	if (r == 0)
 		r = session_store_open(&es->store, setup->state_dir, err);
 	if (r == 0)

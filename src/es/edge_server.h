@@ -36,6 +36,7 @@ struct edge_neighbour {
  * @service, @services: the catalogue to begin with; needed for edge_server_new() only
  * @edge, @edges: other edge servers
  * @state_dir:	for the session store
+ * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them (base/spool.h)
  * @failed:	called once if the edge server cannot start its work after all; stop then
  */
 struct edge_server_setup {
@@ -45,6 +46,8 @@ struct edge_server_setup {
 	const char *name;
 	const char *listen;
 	const char *state_dir;
+	const char *spool_dir;
+	uint64_t spool_bytes;
 	const struct policy *policy;
 	struct link_limits limits;
 	const struct container_config *containers;

@@ -19,7 +19,8 @@
  *	an answer is none of its codec's	likewise in doubt; the connection is closed
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
  *
- * With codec tcp nothing of this applies: es/streams.h.
+ * Long requests come, and long answers go, in parts (es/parts.h). With codec tcp nothing of this applies:
+ * es/streams.h.
  *
  * With codec udp a datagram takes the place of the connection. It is sent once: within a host none
  * is lost. That nothing listens (ICMP) is like a connection that cannot be made; no answer for
@@ -39,6 +40,7 @@ struct wire_data;
 struct wire_stream;
 struct err;
 struct gateway; /* opaque */
+struct spools;
 
 #define GATEWAY_CONNECTIONS 64 /* into one container */
 #define GATEWAY_CONNECT_MS  10000
@@ -48,7 +50,8 @@ struct gateway; /* opaque */
 
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
- * @answered:	the container answered: number, bytes, borrowed for the call, and their digest (R5)
+ * @answered:	the container answered: number, status WIRE_OK or WIRE_OK_MORE, bytes, borrowed for the
+ *		call, and their digest (R5)
  * @stream:	the container sends by itself (codec tcp); bytes are borrowed
  * @refused:	it was no request for this service, and never reached the container
  * @in_doubt:	the connection broke while the container had it, @reason says how
@@ -66,9 +69,18 @@ struct gateway_ops {
 	void (*dead)(void *ctx, uint64_t session, uint32_t epoch, const char *reason);
 };
 
-/** gateway_new() - Create a gateway to no container. Return: 0, or -ENOMEM */
-int gateway_new(struct gateway **ret, uv_loop_t *loop, const struct gateway_ops *ops, void *ctx,
-		struct err *err);
+/**
+ * gateway_new() - Create a gateway to no container
+ * @ret:	Set on success only; the caller owns it, see gateway_close()
+ * @loop:	Event loop
+ * @spools:	Where long messages lie, borrowed until gateway_close()
+ * @ops, @ctx:	See struct gateway_ops; borrowed
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int gateway_new(struct gateway **ret, uv_loop_t *loop, struct spools *spools,
+		const struct gateway_ops *ops, void *ctx, struct err *err);
 
 /** gateway_close() - Close all connections; memory goes as the loop closes them. May be NULL */
 void gateway_close(struct gateway *g);
@@ -109,6 +121,9 @@ uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char 
  */
 void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
 		     const struct wire_data *request);
+
+/** gateway_under_way() - Whether a long request or answer of a container is here in part only */
+bool gateway_under_way(const struct gateway *g, uint64_t session, uint32_t epoch);
 
 /** gateway_hang_up() - Close connections into containers of a session that have no request now */
 void gateway_hang_up(struct gateway *g, uint64_t session);

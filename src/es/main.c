@@ -277,6 +277,8 @@ static int start(struct program *p, struct err *err)
 		.name = c->name,
 		.listen = c->listen,
 		.state_dir = c->state_dir,
+		.spool_dir = c->spool_dir,
+		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
 		.policy = &policy,
 		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
 			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],

@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "wire/envelope.h"
 
+#define PART_SHIFT 24
+
 /* Header of requests, answers, chunks and cuts, as it lies on the wire; see baton.proto */
 struct data_header {
 	uint64_t session;
@@ -17,11 +19,12 @@ struct data_header {
 	uint32_t epoch;
 	uint64_t number;
 	uint64_t ack_or_digest;
-	uint32_t status_or_preamble;
+	uint32_t status_or_preamble; /* of requests: the part in the first byte */
 	uint32_t connection;
 } __attribute__((packed));
 
 static_assert(sizeof(struct data_header) == WIRE_DATA_HEADER_SIZE, "documented in baton.proto");
+static_assert(WIRE_PREAMBLE_MAX < 1u << PART_SHIFT, "the part has its own byte");
 static_assert(WIRE_CONTROL_MAX > WIRE_TEXT_MAX + (64u << 10), "a text and its envelope fit");
 static_assert(WIRE_CONTROL_MAX > WIRE_EVENTS_MAX * (sizeof(struct wire_event) + 64),
 	      "a full batch of events fits");
@@ -196,6 +199,13 @@ static void want_user_context(struct check *c, const struct wire_message *m)
 		broken(c, "next", "is not within the window");
 }
 
+static void want_part(struct check *c, enum wire_part part, size_t len)
+{
+	want_at_most(c, "part", part, WIRE_PARTS - 1);
+	if ((part == WIRE_PART_REST || part == WIRE_PART_DROP) && len != WIRE_PART_NUMBER_SIZE)
+		broken(c, "length", "is not that of a number");
+}
+
 static void want_user_request(struct check *c, const struct wire_user_request *u)
 {
 	want_user(c, u->user, u->claim);
@@ -204,6 +214,7 @@ static void want_user_request(struct check *c, const struct wire_user_request *u
 	want_at_most(c, "length", u->len, WIRE_PAYLOAD_MAX);
 	want_at_most(c, "preamble", u->preamble, u->len);
 	want_at_most(c, "preamble", u->preamble, WIRE_PREAMBLE_MAX);
+	want_part(c, u->part, u->len - u->preamble);
 }
 
 static void check_data(struct check *c, const struct wire_message *m)
@@ -224,10 +235,13 @@ static void check_data(struct check *c, const struct wire_message *m)
 		return;
 	}
 	want_number(c, "number", m->data.number);
-	want_status(c, m->data.status);
+	if (m->data.status != WIRE_OK_MORE)
+		want_status(c, m->data.status);
 	want_at_most(c, "length", m->data.len, WIRE_PAYLOAD_MAX);
 	want_at_most(c, "preamble", m->data.preamble, m->data.len);
 	want_at_most(c, "preamble", m->data.preamble, WIRE_PREAMBLE_MAX);
+	if (!c->result)
+		want_part(c, m->data.part, m->data.len - m->data.preamble);
 }
 
 static void check_body(struct check *c, const struct wire_message *m)
@@ -388,7 +402,8 @@ static int encode_data(const struct wire_message *m, enum wire_kind kind, struct
 		h.number = htobe64(m->data.number);
 		if (kind == WIRE_KIND_REQUEST) {
 			h.ack_or_digest = htobe64(m->data.ack);
-			h.status_or_preamble = htobe32(m->data.preamble);
+			h.status_or_preamble =
+				htobe32((uint32_t)m->data.part << PART_SHIFT | m->data.preamble);
 			h.connection = htobe32(m->data.connection);
 		} else {
 			h.ack_or_digest = htobe64(m->data.digest);
@@ -511,7 +526,9 @@ static int decode_data(enum wire_kind kind, const uint8_t *content, size_t len,
 		m->type = WIRE_REQUEST;
 		m->data = (struct wire_data){ .number = number,
 					      .ack = ack_or_digest,
-					      .preamble = status_or_preamble,
+					      .preamble =
+						      status_or_preamble & ((1u << PART_SHIFT) - 1),
+					      .part = status_or_preamble >> PART_SHIFT,
 					      .connection = be32toh(h.connection),
 					      .bytes = bytes,
 					      .len = len };

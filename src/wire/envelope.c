@@ -286,6 +286,7 @@ static int encode_user(Baton__Wire__Envelope *e, const struct wire_message *m, s
 		b.number = q->number;
 		b.connection = q->connection;
 		b.preamble = q->preamble;
+		b.part = q->part;
 		b.port = q->port;
 		b.answered = q->answered;
 		b.bytes = bytes_of(q->bytes, q->len);
@@ -697,6 +698,7 @@ static void read_user_request(struct reader *rd, struct wire_user_request *to,
 	to->number = b->number;
 	to->connection = b->connection;
 	to->preamble = b->preamble;
+	to->part = b->part;
 	to->port = b->port;
 	to->answered = b->answered;
 	to->bytes = b->bytes.data;

@@ -131,6 +131,8 @@ const char *wire_status_name(enum wire_status status)
 		return "protocol error";
 	case WIRE_E_FAILED:
 		return "failed";
+	case WIRE_OK_MORE:
+		return "ok, more follows";
 	}
 	return "unknown status";
 }

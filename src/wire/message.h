@@ -155,7 +155,30 @@ enum wire_status {
 	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
 	WIRE_E_PROTOCOL,
 	WIRE_E_FAILED,
+	WIRE_OK_MORE, /* answers: as WIRE_OK, but the answer goes on: see WIRE_PART_REST */
 };
+
+/**
+ * enum wire_part - What a numbered request is of one that is too long to go in one piece
+ *
+ * The parts of a request are numbered like any others, so none is lost or taken twice; other requests
+ * may come in between. The edge server collects them, and executes the whole with the last one. All
+ * but that have empty answers. A long answer is kept there, too, and asked for in parts of
+ * WIRE_PAYLOAD_MAX bytes: the first answers the request, each further one a REST. Only the user's own
+ * connections have parts; one connection has one request in parts at a time.
+ */
+enum wire_part {
+	WIRE_PART_WHOLE, /* it is a request by itself */
+	WIRE_PART_BEGIN, /* the first part of a long one */
+	WIRE_PART_MORE,
+	WIRE_PART_LAST, /* now it can be executed */
+	WIRE_PART_REST, /* no request: the next part of the answer to the request whose number the
+			 * payload is (u64, big-endian). It is empty if there is none */
+	WIRE_PART_DROP, /* likewise: that answer is not wanted; 0: what came of the request is not */
+	WIRE_PARTS,
+};
+
+#define WIRE_PART_NUMBER_SIZE 8 /* of the payload of REST and DROP */
 
 /** struct wire_hello - Who speaks; must agree with the certificate of the link */
 struct wire_hello {
@@ -258,7 +281,7 @@ struct wire_user_context {
 /**
  * struct wire_user_request - A request after the context's ack
  * @user, @claim: See struct wire_user_claim
- * @number, @connection, @preamble, @bytes, @len: As in struct wire_data
+ * @number, @connection, @preamble, @part, @bytes, @len: As in struct wire_data
  * @port:	codec udp: where the answer is to go to, at the user's address; else 0
  * @answered:	it was delivered already
  */
@@ -268,6 +291,7 @@ struct wire_user_request {
 	uint64_t number;
 	uint32_t connection;
 	uint32_t preamble;
+	enum wire_part part;
 	uint32_t port;
 	bool answered;
 	const uint8_t *bytes; /* borrowed */
@@ -356,11 +380,12 @@ struct wire_es_status {
  * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
  * @ack:	requests: every answer up to this number has reached the MUD
  * @digest:	answers: of what is compared of it (R5); 0 if nothing is
- * @status:	answers: WIRE_OK; WIRE_E_IN_DOUBT without bytes; WIRE_E_PROTOCOL if the request was
+ * @status:	answers: WIRE_OK, WIRE_OK_MORE; WIRE_E_IN_DOUBT without bytes; WIRE_E_PROTOCOL if the request was
  *		none of the service's codec, with a text that says why
  * @preamble:	requests: so many of the first bytes bring a new connection where the user's is;
  *		they are for a connection that had to be opened and nothing for others
  * @connection:	requests: which of the user's connections it came by; 0: it has none of its own
+ * @part:	requests: see enum wire_part
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
  */
@@ -371,6 +396,7 @@ struct wire_data {
 	enum wire_status status;
 	uint32_t preamble;
 	uint32_t connection;
+	enum wire_part part;
 	const uint8_t *bytes;
 	size_t len;
 };

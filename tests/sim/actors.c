@@ -279,7 +279,9 @@ static void mud_sends(struct world *w, void *arg)
 	struct context *c = arg;
 	struct mud *m = &w->mud[c->index];
 	uint8_t payload[8];
-	const struct wire_data request = { .bytes = payload, .len = sizeof(payload) };
+	const struct wire_data request = { .part = part_of(m, m->sent + 1),
+					   .bytes = payload,
+					   .len = sizeof(payload) };
 	uint64_t number;
 
 	if (m->lost || m->sent >= m->goal)
@@ -297,6 +299,7 @@ static void start_mud(struct world *w, int index)
 {
 	struct mud *m = &w->mud[index];
 
+	m->long_requests = index % 2;
 	(void)snprintf(m->name, sizeof(m->name), "USER-%d", index + 1);
 	m->at = (int)roll(w, w->plan.edges);
 	mud_contexts[index] = (struct context){ w, index };

@@ -53,6 +53,16 @@ void trace(struct world *w, const char *fmt, ...)
 	(void)printf("\n");
 }
 
+/* Half of the users send now and then a request that is too long for one piece. */
+enum wire_part part_of(const struct mud *m, uint64_t number)
+{
+	static const enum wire_part parts[8] = {
+		[2] = WIRE_PART_BEGIN, [3] = WIRE_PART_MORE, [4] = WIRE_PART_LAST
+	};
+
+	return m->long_requests ? parts[number % 8] : WIRE_PART_WHOLE;
+}
+
 struct state state_after(struct state before, uint64_t session, uint64_t number)
 {
 	uint64_t h = (before.chain ^ session) * 0x9e3779b97f4a7c15ull + number;

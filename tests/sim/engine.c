@@ -209,6 +209,10 @@ static void executed(struct world *w, void *arg)
 	c->running = 0;
 	c->since_restore++;
 	c->state = state_after(c->state, c->session, j->number);
+	const struct mud *m = mud_by_session(w, c->session);
+	enum wire_part part = m ? part_of(m, j->number) : WIRE_PART_WHOLE;
+	bool begun = part == WIRE_PART_BEGIN || (part == WIRE_PART_MORE && c->collecting);
+	c->collecting = begun ? w->now : 0;
 	if (c->diverged)
 		c->state.chain ^= 1;
 	put_be64(answer, j->number);
@@ -235,6 +239,10 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	if (request->len != 8 || get_be64(request->bytes) != number)
 		violated(h.world, "request %llu has the payload of another",
 			 (unsigned long long)number);
+	const struct mud *m = mud_by_session(h.world, session);
+	if (m && request->part != part_of(m, number))
+		violated(h.world, "request %llu is another part than it was",
+			 (unsigned long long)number);
 	c->running = number;
 	struct job *j = job_new(h.world, h.edge, session, epoch);
 	j->number = number;
@@ -243,6 +251,14 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	if (h.world->plan.slow_requests && chance(h.world, 20))
 		takes = 200 + roll(h.world, 900);
 	agenda_add(h.world, takes, executed, j);
+}
+
+static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct here h = here(ctx);
+	const struct container *c = engine_find(h.world, h.edge, session, epoch);
+
+	return c && c->collecting;
 }
 
 static void died(struct world *w, void *arg)
@@ -480,6 +496,9 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	}
 	if (c->running)
 		violated(w, "cut while request %llu runs", (unsigned long long)c->running);
+	if (c->collecting && w->now < c->collecting + w->policy.drain_ms)
+		violated(w, "cut while a request is there in part only");
+	c->collecting = 0;
 	t->step = STEP_CUT;
 	t->cut_number = number;
 	t->snapshot = c->state;
@@ -695,6 +714,7 @@ const struct es_node_ops engine_ops = {
 	.create_container = create_container,
 	.remove_container = remove_container,
 	.execute = execute,
+	.under_way = under_way,
 	.migrate = migrate,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
@@ -720,6 +740,7 @@ void engine_daemon_died(struct world *w, int edge)
 		if (c->present && c->running && chance(w, 500))
 			c->state = state_after(c->state, c->session, c->running);
 		c->running = 0;
+		c->collecting = 0;
 		c->frozen = false; /* the daemon that comes back thaws what it finds */
 	}
 }

@@ -107,6 +107,7 @@ struct container {
 	uint64_t authority_since;
 	bool diverged;
 	uint64_t since_restore;
+	uint64_t collecting; /* part of a long request is here, the last one came then; 0: none is */
 };
 
 enum transfer_step {
@@ -174,6 +175,7 @@ struct mud {
 	uint64_t session;
 	struct mud_session *logic;
 	int at;
+	bool long_requests;
 	bool done;
 	uint64_t sent;
 	uint64_t goal;
@@ -245,6 +247,7 @@ void check_stranger(struct world *w, const char *from, const char *to,
 void check_removal(struct world *w, int edge, const struct container *c);
 void check_end(struct world *w);
 struct state state_after(struct state before, uint64_t session, uint64_t number);
+enum wire_part part_of(const struct mud *m, uint64_t number);
 
 /* network.c */
 struct node_id node_mud(int index);

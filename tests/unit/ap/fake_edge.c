@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "codec/codec.h"
 #include "core/answer_cache.h"
@@ -21,6 +22,7 @@
 #define LINKS      8
 #define CONTAINERS 8
 #define JOBS       256
+#define KEPT       4
 
 enum job_kind {
 	JOB_CREATED,
@@ -40,13 +42,26 @@ struct job {
 	char *bytes;
 	size_t len;
 	size_t preamble;
+	enum wire_part part;
+	uint32_t connection;
+};
+
+/* A long answer, of which the user has not got everything */
+struct kept {
+	uint64_t number;
+	size_t sent;
+	size_t len;
 };
 
 struct container {
 	bool present;
 	uint64_t session;
 	uint32_t epoch;
-	uint64_t executed;
+	uint64_t executed; /* requests, also those that are but parts */
+	uint64_t served;
+	size_t collected; /* of a long request */
+	uint32_t collects;
+	struct kept kept[KEPT];
 	uint8_t chain[CRYPTO_SHA256_SIZE];
 };
 
@@ -123,7 +138,7 @@ static int answer_in_codec(char *to, size_t size, const char *service, const str
 			   const struct job *j)
 {
 	char text[64];
-	int n = snprintf(text, sizeof(text), "%llu %zu %zu", (unsigned long long)c->executed,
+	int n = snprintf(text, sizeof(text), "%llu %zu %zu", (unsigned long long)c->served,
 			 j->preamble, j->len - j->preamble);
 
 	if (strcmp(service, "line") == 0)
@@ -138,7 +153,109 @@ static int answer_in_codec(char *to, size_t size, const char *service, const str
 	return 0;
 }
 
-static void execute(struct fake_edge *e, const struct job *j)
+static void answered(struct fake_edge *e, const struct job *j, enum wire_status status,
+		     const void *bytes, size_t len)
+{
+	struct wire_data d = {
+		.number = j->number, .status = status, .bytes = bytes ? bytes : "", .len = len
+	};
+
+	d.digest = replay_digest(&d);
+	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, &d);
+}
+
+/* The next part of a long answer, which is FAKE_EDGE_LONG and so on */
+static void give_part(struct fake_edge *e, const struct job *j, struct kept *k)
+{
+	size_t left = k->len - k->sent;
+	size_t len = left < WIRE_PAYLOAD_MAX ? left : WIRE_PAYLOAD_MAX;
+	char *bytes = malloc(len);
+
+	if (!bytes)
+		give_up("memory");
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = fake_edge_byte(k->len, k->sent + i);
+	k->sent += len;
+	if (k->sent == k->len)
+		k->number = 0;
+	answered(e, j, k->number ? WIRE_OK_MORE : WIRE_OK, bytes, len);
+	free(bytes);
+}
+
+static struct kept *find_kept(struct container *c, uint64_t number)
+{
+	for (size_t i = 0; i < KEPT; i++) {
+		if (c->kept[i].number == number)
+			return &c->kept[i];
+	}
+	return NULL;
+}
+
+char fake_edge_byte(size_t len, size_t i)
+{
+	char head[64];
+	int n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+			 len - FAKE_EDGE_HEAD);
+
+	if (n != FAKE_EDGE_HEAD)
+		give_up("a long answer has from 1000000 to 9999999 bytes");
+	return i < FAKE_EDGE_HEAD ? head[i] : (char)('a' + i / 3 % 26);
+}
+
+/* Parts of long requests, and of long answers. Return: whether there is nothing to execute */
+static bool take_part(struct fake_edge *e, struct container *c, struct job *j)
+{
+	uint64_t about = j->len == WIRE_PART_NUMBER_SIZE ? get_be64((uint8_t *)j->bytes) : 0;
+	struct kept *k = about ? find_kept(c, about) : NULL;
+	size_t size;
+
+	switch (j->part) {
+	case WIRE_PART_REST:
+		if (k)
+			give_part(e, j, k);
+		else
+			answered(e, j, WIRE_OK, NULL, 0);
+		return true;
+	case WIRE_PART_DROP:
+		if (k)
+			k->number = 0;
+		if (!about)
+			c->collects = 0;
+		answered(e, j, WIRE_OK, NULL, 0);
+		return true;
+	case WIRE_PART_BEGIN:
+		c->collects = j->connection;
+		c->collected = 0;
+		/* fall through */
+	case WIRE_PART_MORE:
+	case WIRE_PART_LAST:
+		if (c->collects != j->connection) {
+			es_node_in_doubt(e->node, uv_now(e->loop), j->session, j->epoch, j->number);
+			return true;
+		}
+		c->collected += j->len - j->preamble;
+		if (j->part != WIRE_PART_LAST) {
+			answered(e, j, WIRE_OK, NULL, 0);
+			return true;
+		}
+		c->collects = 0;
+		j->len = c->collected + j->preamble;
+		return false;
+	default:
+		break;
+	}
+	if (sscanf(j->bytes, "GET /%zu HTTP", &size) != 1 || size < WIRE_PAYLOAD_MAX)
+		return false;
+	k = find_kept(c, 0);
+	if (!k)
+		give_up("too many long answers");
+	*k = (struct kept){ .number = j->number, .len = size };
+	c->served++;
+	give_part(e, j, k);
+	return true;
+}
+
+static void execute(struct fake_edge *e, struct job *j)
 {
 	char chain[2 * CRYPTO_SHA256_SIZE + 1], answer[256];
 	struct container *c = find(e, j->session, j->epoch);
@@ -148,17 +265,19 @@ static void execute(struct fake_edge *e, const struct job *j)
 	if (!c)
 		return;
 	c->executed++;
+	if (take_part(e, c, j))
+		return;
+	c->served++;
 	int n = answer_in_codec(answer, sizeof(answer), service, c, j);
-	digest(c->chain, c->chain, sizeof(c->chain), j->bytes, j->len);
+	if (j->part == WIRE_PART_WHOLE)
+		digest(c->chain, c->chain, sizeof(c->chain), j->bytes, j->len);
 	hex_encode(chain, c->chain, sizeof(c->chain));
 	(void)sscanf(j->bytes, "{\"seq\":%llu", &seq);
 	if (!n)
 		n = snprintf(answer, sizeof(answer),
 			     "{\"seq\":%llu,\"executed\":%llu,\"chain\":\"%s\"}", seq,
-			     (unsigned long long)c->executed, chain);
-	struct wire_data d = { .number = j->number, .bytes = (uint8_t *)answer, .len = (size_t)n };
-	d.digest = replay_digest(&d);
-	es_node_executed(e->node, uv_now(e->loop), j->session, j->epoch, &d);
+			     (unsigned long long)c->served, chain);
+	answered(e, j, WIRE_OK, answer, (size_t)n);
 }
 
 /* ---- migration ---- */
@@ -206,6 +325,7 @@ static void cut(struct fake_edge *e)
 	es_node_cut_taken(e->node, now, o->session, true);
 	struct container *c = add(to, o->session, o->epoch + 1);
 	c->executed = e->snapshot.executed;
+	c->served = e->snapshot.served;
 	memcpy(c->chain, e->snapshot.chain, sizeof(c->chain));
 	if (es_node_arrived(to->node, now, o->session, &w, NULL) < 0)
 		give_up("the cut was refused");
@@ -323,6 +443,16 @@ static bool hold(void *ctx, const char *service, bool diverged)
 	return false;
 }
 
+static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
+{
+	const struct container *c = find(ctx, session, epoch);
+	bool any = c && c->collects;
+
+	for (size_t i = 0; c && i < KEPT; i++)
+		any |= c->kept[i].number != 0;
+	return any;
+}
+
 static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
 {
 	struct job j = { .kind = JOB_EXECUTE,
@@ -331,7 +461,9 @@ static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 			 .number = request->number,
 			 .bytes = malloc(request->len + 1),
 			 .len = request->len,
-			 .preamble = request->preamble };
+			 .preamble = request->preamble,
+			 .part = request->part,
+			 .connection = request->connection };
 
 	if (!j.bytes)
 		give_up("memory");
@@ -359,8 +491,11 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	for (size_t i = 0; i < CONTAINERS; i++) {
 		struct container *c = &e->container[i];
 
-		if (c->present && c->session == session && c->executed == number)
-			e->snapshot = *c;
+		if (!c->present || c->session != session || c->executed != number)
+			continue;
+		c->collects = 0;
+		memset(c->kept, 0, sizeof(c->kept));
+		e->snapshot = *c;
 	}
 	e->cut = number;
 	queue(e, (struct job){ .kind = JOB_CUT });
@@ -415,6 +550,7 @@ static const struct es_node_ops node_ops = {
 	.remove_container = remove_container,
 	.execute = hand_in,
 	.migrate = migrate,
+	.under_way = under_way,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
 	.cancel_migration = cancel_migration,
@@ -538,6 +674,16 @@ enum wire_es_state fake_edge_state(const struct fake_edge *e)
 
 	es_node_each(e->node, take_record, &r);
 	return r.state;
+}
+
+bool fake_edge_under_way(struct fake_edge *e)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < CONTAINERS; i++)
+		any |= e->container[i].present &&
+		       under_way(e, e->container[i].session, e->container[i].epoch);
+	return any;
 }
 
 uint64_t fake_edge_executed(const struct fake_edge *e)

@@ -26,6 +26,7 @@ struct world {
 	size_t executing_count;
 	unsigned int created, removed, migrations, cuts, delayed, cancelled, forgotten, resumed;
 	bool holds;
+	bool under_way;
 	uint32_t removed_epoch;
 	struct es_migration_order order;
 	uint64_t cut_number;
@@ -96,6 +97,13 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	w->started_when_executed = w->record.started;
 }
 
+static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
+{
+	(void)session;
+	(void)epoch;
+	return ((struct world *)ctx)->under_way;
+}
+
 static void migrate(void *ctx, const struct es_migration_order *order)
 {
 	struct world *w = ctx;
@@ -163,6 +171,7 @@ static const struct es_node_ops ops = {
 	.remove_container = remove_container,
 	.execute = execute,
 	.migrate = migrate,
+	.under_way = under_way,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
 	.cancel_migration = cancel_migration,
@@ -717,6 +726,55 @@ static void test_drain_limit(void **state)
 	stop(&w);
 }
 
+/* R12: what is there in part only comes to its end before a cut, new requests or not. */
+static void test_parts_delay_a_cut(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
+	w.under_way = true;
+	es_node_cut_wanted(w.node, 0, S);
+	request(&w, 1, 2, 1);
+	request(&w, 1, 3, 1);
+	executed(&w, 1, 2);
+	assert_int_equal(w.executing_count, 3);
+	w.under_way = false;
+	executed(&w, 1, 3);
+	assert_int_equal(w.cuts, 1);
+	assert_int_equal(w.cut_number, 3);
+	stop(&w);
+}
+
+/* Parts of which the rest does not come: a cut waits for drain_ms, and no longer. */
+static void test_parts_that_do_not_go_on(void **state)
+{
+	const uint64_t drain_ms = policy_default().drain_ms;
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	request(&w, 1, 1, 0);
+	w.under_way = true;
+	es_node_cut_wanted(w.node, 0, S);
+	struct wire_data answer = { .number = 1 };
+	es_node_executed(w.node, 1, S, 1, &answer);
+	es_node_tick(w.node, drain_ms); /* they went on not so long ago */
+	assert_int_equal(w.delayed, 1);
+	assert_int_equal(w.cuts, 0);
+	es_node_cut_wanted(w.node, drain_ms, S);
+	es_node_tick(w.node, 2 * drain_ms - 1);
+	assert_int_equal(w.cuts, 0);
+	es_node_tick(w.node, 2 * drain_ms);
+	assert_int_equal(w.cuts, 1);
+	assert_int_equal(w.delayed, 1);
+	stop(&w);
+}
+
 /* A migration that holds, after its cut at 1 */
 static void holding(struct world *w)
 {
@@ -1127,6 +1185,8 @@ int main(void)
 		cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_drain_limit),
+		cmocka_unit_test(test_parts_delay_a_cut),
+		cmocka_unit_test(test_parts_that_do_not_go_on),
 		cmocka_unit_test(test_hold),
 		cmocka_unit_test(test_hold_fails),
 		cmocka_unit_test(test_hold_is_cancelled),

@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/spool.h"
 #include "codec/codec.h"
 #include "es/gateway.h"
 #include "wire/message.h"
@@ -44,6 +45,7 @@ struct bed {
 	size_t in_len;
 	enum manner manner;
 	int connections;
+	struct spools *spools;
 	struct gateway *gateway;
 	struct container_address where;
 	uint64_t answered;
@@ -255,7 +257,8 @@ static int begin_with(void **state, const struct codec *codec, enum manner manne
 		find_port(b);
 	else
 		serve_at(b, 0);
-	if (gateway_new(&b->gateway, &b->loop, &ops, b, &err) < 0 ||
+	if (spools_new(&b->spools, "/tmp", 1 << 20, &err) < 0 ||
+	    gateway_new(&b->gateway, &b->loop, b->spools, &ops, b, &err) < 0 ||
 	    gateway_add(b->gateway, SESSION, EPOCH, codec, NULL, &b->where, &err) < 0)
 		return -1;
 	*state = b;
@@ -299,6 +302,7 @@ static int finish(void **state)
 		uv_close((uv_handle_t *)&b->udp, NULL);
 	(void)uv_run(&b->loop, UV_RUN_DEFAULT);
 	int r = uv_loop_close(&b->loop);
+	spools_free(b->spools);
 	free(b);
 	return r;
 }

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "base/err.h"
+#include "base/spool.h"
 #include "codec/codec.h"
 #include "es/gateway.h"
 #include "wire/message.h"
@@ -27,6 +28,7 @@
 struct bed {
 	uv_loop_t loop;
 	uv_tcp_t listener;
+	struct spools *spools;
 	struct gateway *gateway;
 	struct container_address where;
 	int opened;
@@ -201,7 +203,8 @@ static int set_up_with(void **state, const struct codec_comparison *comparison)
 	strcpy(b->where.id, "container");
 	strcpy(b->where.ip, "127.0.0.1");
 	b->where.port = ntohs(at.sin_port);
-	assert_int_equal(gateway_new(&b->gateway, &b->loop, &ops, b, NULL), 0);
+	assert_int_equal(spools_new(&b->spools, "/tmp", 1 << 20, NULL), 0);
+	assert_int_equal(gateway_new(&b->gateway, &b->loop, b->spools, &ops, b, NULL), 0);
 	assert_int_equal(
 		gateway_add(b->gateway, SESSION, EPOCH, &codec_resp, comparison, &b->where, NULL),
 		0);
@@ -230,6 +233,7 @@ static int tear_down(void **state)
 	(void)uv_run(&b->loop, UV_RUN_DEFAULT);
 	assert_int_equal(b->open, 0);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
+	spools_free(b->spools);
 	free(b);
 	return 0;
 }

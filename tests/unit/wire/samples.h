@@ -148,6 +148,7 @@ static inline struct wire_message sample_message(enum wire_type type)
 		m.user_request.number = 51;
 		m.user_request.connection = 0xfffffffe;
 		m.user_request.preamble = 4;
+		m.user_request.part = WIRE_PART_BEGIN;
 		m.user_request.port = 65535;
 		m.user_request.answered = true;
 		m.user_request.bytes = bytes;
@@ -204,7 +205,13 @@ static inline struct wire_message sample_message(enum wire_type type)
 		break;
 	case WIRE_REQUEST:
 		m.data = (struct wire_data){
-			.number = 51, .ack = 50, .bytes = bytes, .len = sizeof(bytes)
+			.number = 51,
+			.ack = 50,
+			.preamble = 2,
+			.connection = 9,
+			.part = WIRE_PART_LAST,
+			.bytes = bytes,
+			.len = sizeof(bytes),
 		};
 		break;
 	case WIRE_ANSWER:
