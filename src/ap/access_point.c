@@ -265,6 +265,8 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 		.services = setup->services,
 		.limits = setup->users,
 		.state_dir = setup->state_dir,
+		.spool_dir = setup->spool_dir,
+		.spool_bytes = setup->spool_bytes,
 		.stations = setup->stations,
 	};
 

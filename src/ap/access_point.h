@@ -45,6 +45,7 @@ struct uv_loop_s;
  * @users:	Limits of ordinary users
  * @stations:	hostapd's control socket; NULL: who sends something is a user
  * @state_dir:	Where they are remembered over a restart; NULL: nowhere
+ * @spool_dir, @spool_bytes: Where their long requests and answers lie, and how much of them
  * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL
  */
 struct access_point_setup {
@@ -61,6 +62,8 @@ struct access_point_setup {
 	size_t services;
 	struct users_limits users;
 	const char *state_dir;
+	const char *spool_dir;
+	uint64_t spool_bytes;
 	const char *stations;
 	struct log_reporter *reporter;
 };

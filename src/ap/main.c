@@ -143,6 +143,8 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
 			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
 		.state_dir = c->state_dir,
+		.spool_dir = c->spool_dir,
+		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
 		.stations = c->stations,
 		.reporter = p->reporter,
 	};

@@ -92,6 +92,7 @@ struct user_stations;
  * struct users - See users.h
  * @session:	What all sessions have in common; points to @policy and @ap
  * @state_dir:	NULL: nothing is remembered over a restart
+ * @spools:	Where long requests and answers lie
  * @stations:	NULL: who sends something is a user
  * @ops, @ctx:	See struct users_setup
  * @bucket:	Of struct user, by name
@@ -106,6 +107,7 @@ struct users {
 	char ap[NAME_SIZE];
 	struct users_limits limits;
 	char *state_dir;
+	struct spools *spools;
 	struct user_stations *stations;
 	const struct users_ops *ops;
 	void *ctx;

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "ap/user.h"
+#include "ap/user_connection_inner.h"
 #include "ap/user_session.h"
 #include "base/auto.h"
 #include "base/buf.h"
@@ -18,70 +19,16 @@
 #include "net/tcp.h"
 #include "wire/message.h"
 
-#define STREAM_WINDOW (512u << 10) /* codec tcp: bytes under way, each way */
-#define IN_MAX        (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX + 2 * 65536)
-#define SMALL         4096 /* buffers beyond it are not kept while empty */
-#define KEEPALIVE_S   60
-#define DISCARD_MAX   (4u << 20) /* bytes of a client that goes on after its last answer */
-
-/* a request's place in the order of answers */
-struct pending {
-	struct list link;
-	uint64_t number;  /* in the session; 0: refused here */
-	uint64_t ordinal; /* of this connection */
-	int note;
-	bool answered;
-	bool last; /* the connection ends with this answer */
-	struct buf answer;
-};
-
-struct user_connection {
-	uv_tcp_t tcp;
-	uv_write_t write;
-	uv_shutdown_t shutdown;
-	struct list link; /* in its user's list */
-	struct user *user;
-	struct user_session *session;
-	struct user_hold hold;
-	const struct codec *codec;
-	uint32_t number;
-	struct codec_exchange *exchange;
-	struct codec_connection *state;
-	uint64_t ordinal;
-	struct buf in; /* from where the present request begins */
-	size_t fed;    /* so much of it the codec has read */
-	bool whole;    /* the request is complete, and waits for room */
-	struct list pending;
-	size_t pending_count;
-	struct buf out;
-	struct buf writing; /* being written; stable until on_written() */
-	bool is_writing;
-	const char *prompt; /* see struct codec_exchange */
-	bool reading;
-	bool eof;
-	bool ended;    /* no more requests are taken */
-	bool finished; /* the last answer is in @out */
-	bool lingering;
-	uint64_t linger_since;
-	size_t discarded;
-	bool closing;
-
-	/* codec tcp */
-	bool opened;        /* the service has been told of it */
-	bool said_end;      /* and of its end */
-	uint64_t sent;      /* bytes of the client's */
-	uint64_t taken;     /* of them, by the service */
-	uint64_t offset;    /* bytes of the service's */
-	uint64_t confirmed; /* of them, what it was told that the client has */
-};
-
-static void pump(struct user_connection *c);
+#define IN_MAX      (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX + 2 * 65536)
+#define SMALL       4096 /* buffers beyond it are not kept while empty */
+#define KEEPALIVE_S 60
+#define DISCARD_MAX (4u << 20) /* bytes of a client that goes on after its last answer */
 
 /* ---- life ---- */
 
 static void on_resume(void *ctx)
 {
-	pump(ctx);
+	user_connection_pump(ctx);
 }
 
 static void connection_free(struct user_connection *c)
@@ -99,76 +46,13 @@ static void on_closed(uv_handle_t *handle)
 	connection_free(handle->data);
 }
 
-/* ---- codec tcp ---- */
-
-/* Return: false if there is no room for it now */
-static bool stream_request(struct user_connection *c, uint8_t kind, const uint8_t *bytes,
-			   size_t len)
-{
-	const struct user_waiter nobody = { 0 };
-	uint64_t number;
-	struct err err;
-
-	if (user_session_room(c->session, 1 + len) != 0)
-		return false;
-	auto_free uint8_t *all = malloc(1 + len);
-	if (!all)
-		return false;
-	all[0] = kind;
-	if (len)
-		memcpy(all + 1, bytes, len);
-	const struct wire_data d = { .connection = c->number, .bytes = all, .len = 1 + len };
-	return user_session_request(c->session, &d, &nobody, &number, &err) == 0;
-}
-
-/* The service goes on to send when it knows that the client has taken what came before. */
-static void stream_confirm(struct user_connection *c)
-{
-	uint64_t has = c->offset - c->out.len - c->writing.len;
-	uint8_t bytes[8];
-
-	if (!c->opened || has - c->confirmed < STREAM_WINDOW / 4)
-		return;
-	put_be64(bytes, has);
-	if (stream_request(c, CODEC_STREAM_WINDOW, bytes, sizeof(bytes)))
-		c->confirmed = has;
-}
-
-/* The next piece of what the client has sent. Return: false if nothing more can be done now */
-static bool stream_next(struct user_connection *c)
-{
-	size_t len = c->in.len < CODEC_STREAM_CHUNK ? c->in.len : CODEC_STREAM_CHUNK;
-	bool sent;
-
-	if (!c->opened) {
-		len = 0;
-		sent = stream_request(c, CODEC_STREAM_OPEN, NULL, 0);
-		c->opened = sent;
-	} else if (len && c->sent - c->taken < STREAM_WINDOW) {
-		sent = stream_request(c, CODEC_STREAM_DATA, buf_bytes(&c->in), len);
-	} else if (!c->in.len && c->eof && !c->said_end) {
-		sent = stream_request(c, CODEC_STREAM_END, NULL, 0);
-		c->said_end = sent;
-	} else {
-		return false; /* user_connection_stream(), or the client, goes on */
-	}
-	if (!sent && user_session_room(c->session, len + 1) == USER_SESSION_E_WAIT) {
-		user_session_wait(c->session, &c->hold);
-		return false;
-	}
-	if (!sent) { /* the service is out of reach, and there are no words for it */
-		user_connection_close(c, true);
-		return false;
-	}
-	c->sent += len;
-	buf_consume(&c->in, len);
-	return true;
-}
+/* ---- places in the order of answers ---- */
 
 static void drop_pending(struct user_connection *c, struct pending *p)
 {
 	if (p->number && !p->answered)
 		user_session_forget(c->session, p->number);
+	user_parts_end_download(c, p);
 	list_remove(&p->link);
 	c->pending_count--;
 	buf_deinit(&p->answer);
@@ -186,8 +70,10 @@ void user_connection_close(struct user_connection *c, bool reset)
 	if (c->closing)
 		return;
 	if (c->opened && c->session) /* without room the service has to find out by itself */
-		(void)stream_request(c, CODEC_STREAM_RESET, NULL, 0);
+		user_stream_reset(c);
 	c->closing = true;
+	if (c->session)
+		user_parts_end_upload(c);
 	drop_all_pending(c);
 	list_remove(&c->hold.link);
 	if (c->user) {
@@ -202,8 +88,9 @@ void user_connection_close(struct user_connection *c, bool reset)
 		uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
-static void reset_exchange(struct user_connection *c)
+void user_connection_next(struct user_connection *c)
 {
+	user_parts_end_upload(c);
 	codec_exchange_reset(c->exchange);
 	c->exchange->own = true;
 	c->exchange->first = true;
@@ -237,7 +124,7 @@ int user_connection_accept(struct user_connection **ret, const struct user_conne
 		return r;
 	}
 	c->tcp.data = c;
-	reset_exchange(c);
+	user_connection_next(c);
 	r = uv_accept(setup->server, (uv_stream_t *)&c->tcp);
 	if (r < 0) {
 		user_connection_close(c, false);
@@ -275,7 +162,7 @@ uint32_t user_connection_number(const struct user_connection *c)
 
 bool user_connection_idle(const struct user_connection *c)
 {
-	return list_empty(&c->pending) && !c->in.len && !c->is_writing;
+	return list_empty(&c->pending) && !c->in.len && !c->upload.bytes && !c->is_writing;
 }
 
 /* ---- to the client ---- */
@@ -293,7 +180,7 @@ static void on_shutdown(uv_shutdown_t *shutdown, int status)
 	/* to close now would reset the connection, and take the last answer from a client that writes */
 	c->lingering = true;
 	c->linger_since = uv_now(c->tcp.loop);
-	pump(c);
+	user_connection_pump(c);
 }
 
 /* All that is due has been written: end the connection, if it was to end. */
@@ -309,8 +196,6 @@ static void end_if_due(struct user_connection *c)
 		user_connection_close(c, false);
 }
 
-static void write_out(struct user_connection *c);
-
 static void on_written(uv_write_t *write, int status)
 {
 	struct user_connection *c = write->data;
@@ -325,13 +210,13 @@ static void on_written(uv_write_t *write, int status)
 	buf_consume(&c->writing, c->writing.len);
 	if (c->writing.capacity > SMALL)
 		buf_deinit(&c->writing);
-	write_out(c);
-	stream_confirm(c);
+	user_connection_flush(c);
+	user_stream_confirm(c);
 	if (!c->closing)
-		pump(c); /* it may have waited for the client to take this */
+		user_connection_pump(c); /* it may have waited for the client to take this */
 }
 
-static void write_out(struct user_connection *c)
+void user_connection_write(struct user_connection *c)
 {
 	if (c->is_writing || c->closing || !c->out.len)
 		return;
@@ -348,7 +233,7 @@ static void write_out(struct user_connection *c)
 }
 
 /* Writes at once what the kernel takes. Return: false if the connection is closed now */
-static bool say(struct user_connection *c, const void *bytes, size_t len)
+bool user_connection_say(struct user_connection *c, const void *bytes, size_t len)
 {
 	size_t done = 0;
 
@@ -366,44 +251,45 @@ static bool say(struct user_connection *c, const void *bytes, size_t len)
 }
 
 /* Nothing comes after what was said. */
-static void finish(struct user_connection *c)
+void user_connection_finish(struct user_connection *c)
 {
 	c->ended = true;
 	c->finished = true;
 	c->whole = false;
 	list_remove(&c->hold.link);
+	user_parts_end_upload(c);
 	drop_all_pending(c);
 }
 
 /* Sends the answers that are due, in order. */
-static void flush(struct user_connection *c)
+void user_connection_flush(struct user_connection *c)
 {
 	while (!c->closing && !list_empty(&c->pending)) {
 		struct pending *p = list_first(&c->pending, struct pending, link);
 		bool last = p->last;
 
-		if (!p->answered)
+		if (p->rest ? !user_parts_say(c, p) : !p->answered)
 			break;
-		if (!say(c, buf_bytes(&p->answer), p->answer.len))
+		if (!user_connection_say(c, buf_bytes(&p->answer), p->answer.len))
 			return;
 		drop_pending(c, p);
 		if (last)
-			finish(c);
+			user_connection_finish(c);
 	}
 	if (!c->closing && list_empty(&c->pending) && c->prompt && !c->ended) {
 		const char *prompt = c->prompt;
 
 		c->prompt = NULL;
-		(void)say(c, prompt, strlen(prompt));
+		(void)user_connection_say(c, prompt, strlen(prompt));
 	}
-	write_out(c);
+	user_connection_write(c);
 }
 
 /* ---- refusals ---- */
 
 /* What is said instead of an answer. Return: false if the connection must end with it */
-static bool compose_refusal(struct user_connection *c, struct pending *p, enum codec_refusal why,
-			    const char *reason)
+bool user_connection_compose(struct user_connection *c, struct pending *p, enum codec_refusal why,
+			     const char *reason)
 {
 	char text[CODEC_REFUSAL_SIZE];
 	size_t len = codec_refusal(c->codec, text, sizeof(text), why, reason);
@@ -414,7 +300,7 @@ static bool compose_refusal(struct user_connection *c, struct pending *p, enum c
 	return p->answer.len && !c->codec->refusal_ends;
 }
 
-static struct pending *new_pending(struct user_connection *c)
+struct pending *user_connection_pending(struct user_connection *c)
 {
 	struct pending *p = calloc(1, sizeof(*p));
 
@@ -429,26 +315,27 @@ static struct pending *new_pending(struct user_connection *c)
 }
 
 /* The request that is being read gets no further. @go_on: where it ends is known */
-static void refuse(struct user_connection *c, enum codec_refusal why, const char *reason,
-		   bool go_on)
+void user_connection_refuse(struct user_connection *c, enum codec_refusal why, const char *reason,
+			    bool go_on)
 {
-	struct pending *p = new_pending(c);
+	struct pending *p = user_connection_pending(c);
 
 	if (!p)
 		return;
-	go_on = compose_refusal(c, p, why, reason) && go_on;
+	go_on = user_connection_compose(c, p, why, reason) && go_on;
 	p->last = !go_on;
 	c->ended = !go_on;
 	log_debug("%s: request refused: %s", c->user->name, reason);
 	if (go_on) {
-		buf_consume(&c->in, c->exchange->end);
-		reset_exchange(c);
+		buf_consume(&c->in, c->exchange->end - user_parts_gathered(c));
+		user_connection_next(c);
 	} else {
+		user_parts_end_upload(c);
 		buf_deinit(&c->in);
 		c->fed = 0;
 		c->whole = false;
 	}
-	flush(c);
+	user_connection_flush(c);
 }
 
 /* ---- answers ---- */
@@ -470,9 +357,13 @@ static void take_answer(struct user_connection *c, struct pending *p, const stru
 	uint8_t prefix[CODEC_PREFIX_MAX];
 	size_t prefix_len = codec_prefix(c->codec, prefix, d->len);
 
-	p->answered = true;
 	codec_connection_answered(c->state, p->ordinal, d->bytes, d->len);
 	p->last = codec_answer_last(c->codec, p->note, d->bytes, d->len);
+	if (d->status == WIRE_OK_MORE) {
+		user_parts_answer(c, p, d);
+		return;
+	}
+	p->answered = true;
 	if (buf_append(&p->answer, prefix, prefix_len, NULL) < 0 ||
 	    buf_append(&p->answer, d->bytes, d->len, NULL) < 0) {
 		log_error("%s: connection ended: no memory for an answer", c->user->name);
@@ -491,11 +382,12 @@ static void take_failure(struct user_connection *c, struct pending *p, const str
 	(void)snprintf(reason, sizeof(reason), "%.*s", (int)d->len,
 		       d->len ? (const char *)d->bytes : "");
 	codec_connection_answered(c->state, p->ordinal, "", 0);
-	p->last = !compose_refusal(c, p, why, reason[0] ? reason : wire_status_name(d->status));
+	p->last = !user_connection_compose(c, p, why,
+					   reason[0] ? reason : wire_status_name(d->status));
 }
 
-static void on_answered(void *ctx, struct user_session *us, uint16_t port,
-			const struct wire_data *answer)
+void user_connection_answered(void *ctx, struct user_session *us, uint16_t port,
+			      const struct wire_data *answer)
 {
 	struct user_connection *c = ctx;
 	struct pending *p = find_pending(c, answer->number);
@@ -504,13 +396,13 @@ static void on_answered(void *ctx, struct user_session *us, uint16_t port,
 	(void)port;
 	if (!p)
 		return;
-	if (answer->status == WIRE_OK)
+	if (answer->status == WIRE_OK || answer->status == WIRE_OK_MORE)
 		take_answer(c, p, answer);
 	else
 		take_failure(c, p, answer);
-	flush(c);
+	user_connection_flush(c);
 	if (!c->closing)
-		pump(c);
+		user_connection_pump(c);
 }
 
 /* ---- requests ---- */
@@ -529,20 +421,16 @@ static bool submit(struct user_connection *c)
 			       .preamble = (uint32_t)preamble_len,
 			       .bytes = bytes,
 			       .len = preamble_len + len };
-	if (d.len > WIRE_PAYLOAD_MAX) {
-		refuse(c, CODEC_REFUSAL_TOO_LONG,
-		       "with what its connection remembers it is longer "
-		       "than 1048576 bytes",
-		       false);
-		return true;
-	}
-	switch (user_session_room(c->session, d.len)) {
+	if (c->upload.bytes || d.len > WIRE_PAYLOAD_MAX)
+		return user_parts_submit(c);
+	switch (user_session_room(c->session, d.len, WIRE_PART_WHOLE)) {
 	case USER_SESSION_E_WAIT:
 		c->whole = true;
-		user_session_wait(c->session, &c->hold);
+		user_connection_wait(c);
 		return false;
 	case USER_SESSION_E_AWAY:
-		refuse(c, CODEC_REFUSAL_AWAY, user_session_reason(c->session), true);
+		user_connection_refuse(c, CODEC_REFUSAL_AWAY, user_session_reason(c->session),
+				       true);
 		return true;
 	default:
 		break;
@@ -557,17 +445,17 @@ static bool submit(struct user_connection *c)
 			? -ENOMEM
 			: codec_connection_sent(c->state, x, ++c->ordinal, bytes, len, &err);
 	if (r == -E2BIG) {
-		refuse(c, CODEC_REFUSAL_TOO_LONG, err.text, false);
+		user_connection_refuse(c, CODEC_REFUSAL_TOO_LONG, err.text, false);
 		return true;
 	}
-	struct pending *p = r == 0 ? new_pending(c) : NULL;
+	struct pending *p = r == 0 ? user_connection_pending(c) : NULL;
 	if (!p) {
 		user_connection_close(c, true);
 		return false;
 	}
 	p->ordinal = c->ordinal;
 	p->note = x->note;
-	const struct user_waiter waiter = { .answered = on_answered, .ctx = c };
+	const struct user_waiter waiter = { .answered = user_connection_answered, .ctx = c };
 	if (user_session_request(c->session, &d, &waiter, &p->number, &err) < 0) {
 		log_error("%s: connection ended: %s", c->user->name, err.text);
 		p->number = 0;
@@ -575,8 +463,26 @@ static bool submit(struct user_connection *c)
 		return false;
 	}
 	buf_consume(&c->in, x->end);
-	reset_exchange(c);
+	user_connection_next(c);
 	return true;
+}
+
+/* So that of a long request no more than a part lies in memory. Return: false, or it was refused */
+static bool gather(struct user_connection *c)
+{
+	struct err err;
+
+	if (!c->codec->parts || c->in.len <= WIRE_PAYLOAD_MAX ||
+	    user_parts_gather(c, c->in.len, &err) == 0)
+		return false;
+	user_connection_refuse(c, CODEC_REFUSAL_AWAY, err.text, false);
+	return true;
+}
+
+void user_connection_wait(struct user_connection *c)
+{
+	c->hold.part = user_parts_wanted(c);
+	user_session_wait(c->session, &c->hold);
 }
 
 static bool may_take(const struct user_connection *c)
@@ -593,7 +499,7 @@ static bool next_request(struct user_connection *c)
 	struct codec_exchange *x = c->exchange;
 
 	if (c->codec->stream)
-		return stream_next(c);
+		return user_stream_next(c);
 	if (c->whole)
 		return submit(c);
 	if (c->fed == c->in.len)
@@ -608,16 +514,16 @@ static bool next_request(struct user_connection *c)
 		if (x->prompt) {
 			c->prompt = x->prompt;
 			x->prompt = NULL;
-			flush(c);
+			user_connection_flush(c);
 		}
-		return false;
+		return gather(c);
 	case CODEC_BROKEN:
 		/* in a transaction the service would go on without what was refused */
-		refuse(c, CODEC_REFUSAL_BROKEN, x->reason,
-		       x->bounded && !codec_connection_open(c->state));
+		user_connection_refuse(c, CODEC_REFUSAL_BROKEN, x->reason,
+				       x->bounded && !codec_connection_open(c->state));
 		return true;
 	case CODEC_TOO_LONG:
-		refuse(c, CODEC_REFUSAL_TOO_LONG, x->reason, false);
+		user_connection_refuse(c, CODEC_REFUSAL_TOO_LONG, x->reason, false);
 		return true;
 	}
 	return false;
@@ -643,7 +549,7 @@ static void on_end(struct user_connection *c, int code)
 		return;
 	}
 	c->eof = true;
-	pump(c);
+	user_connection_pump(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
@@ -671,7 +577,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 		user_connection_close(c, true);
 		return;
 	}
-	pump(c);
+	user_connection_pump(c);
 }
 
 static void read_or_not(struct user_connection *c)
@@ -687,10 +593,11 @@ static void read_or_not(struct user_connection *c)
 		user_connection_close(c, false);
 }
 
-static void pump(struct user_connection *c)
+void user_connection_pump(struct user_connection *c)
 {
 	bool more = true;
 
+	user_parts_ask(c);
 	while (more && may_take(c))
 		more = next_request(c);
 	if (c->closing)
@@ -707,34 +614,7 @@ void user_connection_start(struct user_connection *c, struct user *user, struct 
 	c->session = us;
 	list_append(&user->connections, &c->link);
 	user->connection_count++;
-	pump(c);
-}
-
-void user_connection_stream(struct user_connection *c, const struct wire_stream *stream)
-{
-	bool whole = stream->offset == c->offset && stream->connection;
-
-	if (c->closing || c->finished || !c->codec->stream)
-		return;
-	if (!whole || (stream->ended && stream->len)) {
-		/* the container moved, or a link broke: what is missing does not come any more */
-		c->opened = c->opened && !stream->ended;
-		user_connection_close(c, true);
-		return;
-	}
-	if (stream->taken > c->taken && stream->taken <= c->sent)
-		c->taken = stream->taken;
-	c->offset += stream->len;
-	if (!say(c, stream->bytes, stream->len))
-		return;
-	if (stream->ended) {
-		c->opened = false;
-		finish(c);
-	}
-	write_out(c);
-	stream_confirm(c);
-	if (!c->closing)
-		pump(c);
+	user_connection_pump(c);
 }
 
 void user_connection_tick(struct user_connection *c, uint64_t now)

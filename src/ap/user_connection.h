@@ -19,7 +19,7 @@
  *
  * With codec tcp there are no answers: what the client sends goes to the service in pieces, each a
  * request (enum codec_stream), and what the service sends comes by itself (struct wire_stream). Each side
- * has STREAM_WINDOW bytes under way at most. If any of it is lost, the connection ends.
+ * has 512 KiB under way at most (user_stream.c). If any of it is lost, the connection ends.
  *
  * What the service does not answer is refused in the client's own protocol (codec_refusal()), or, if
  * that has no words for it, by the end of the connection.

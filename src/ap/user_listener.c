@@ -145,7 +145,7 @@ static int take_datagram(struct user_listener *ul, const struct sockaddr *from, 
 		return r;
 	if (fresh)
 		users_heard(user_session_owner(us));
-	r = user_session_room(us, len);
+	r = user_session_room(us, len, WIRE_PART_WHOLE);
 	if (r != 0)
 		return err_set(err, r == USER_SESSION_E_WAIT ? -EAGAIN : -EHOSTUNREACH,
 			       "datagram of %s", ((struct user *)user_session_owner(us))->name);

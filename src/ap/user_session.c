@@ -54,6 +54,7 @@ struct user_session {
 	char reason[WIRE_REASON_SIZE];
 	struct news news;
 	struct list holds;
+	int long_messages;
 	struct waiting waiting[WIRE_WINDOW];
 };
 
@@ -239,7 +240,8 @@ static void resume(struct user_session *us)
 		struct user_hold *hold = list_first(&turn, struct user_hold, link);
 
 		list_remove(&hold->link);
-		if (user_session_room(us, 0) == USER_SESSION_E_WAIT)
+		if (user_session_room(us, 0, hold->part ? WIRE_PART_MORE : WIRE_PART_WHOLE) ==
+		    USER_SESSION_E_WAIT)
 			list_append(&us->holds, &hold->link);
 		else
 			hold->resume(hold->ctx); /* may wait again, behind the others */
@@ -270,9 +272,21 @@ void user_session_hold(struct user_session *us, bool held)
 	set_timer(us);
 }
 
-int user_session_room(struct user_session *us, size_t len)
+void user_session_long(struct user_session *us, int more)
 {
-	if (us->held)
+	us->long_messages += more;
+	if (us->long_messages || list_empty(&us->holds))
+		return;
+	/* those who wait are called from the loop, for they may be those who say this */
+	us->timer_at = uv_now(us->setup->loop);
+	(void)uv_timer_start(&us->timer, on_timer, 0, 0);
+}
+
+int user_session_room(struct user_session *us, size_t len, enum wire_part part)
+{
+	bool begins = part == WIRE_PART_WHOLE || part == WIRE_PART_BEGIN;
+
+	if (us->held || (begins && us->long_messages))
 		return USER_SESSION_E_WAIT;
 	if (us->ended)
 		return USER_SESSION_E_AWAY;

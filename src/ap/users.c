@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/spool.h"
 #include "core/ap_node.h"
 #include "core/mud_session.h"
 #include "net/crypto.h"
@@ -497,6 +498,7 @@ static void on_closed(uv_handle_t *handle)
 	if (--u->handles > 0)
 		return;
 	free(u->state_dir);
+	spools_free(u->spools);
 	free(u);
 }
 
@@ -587,7 +589,8 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->ask.data = u;
 	u->more.data = u;
 	u->handles = 3;
-	if (setup->state_dir) {
+	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
+	if (r == 0 && setup->state_dir) {
 		u->state_dir = strdup(setup->state_dir);
 		r = u->state_dir ? user_store_load(u, u->state_dir, err)
 				 : err_set(err, -ENOMEM, "state_dir");

@@ -83,6 +83,7 @@ struct users_ops {
  * @services:	How many, at most USERS_SERVICES_MAX
  * @limits:	See struct users_limits
  * @state_dir:	Where users are remembered over a restart, see user_store.h; NULL: nowhere
+ * @spool_dir, @spool_bytes: Where long requests and answers lie, and how much of them (base/spool.h)
  * @stations:	hostapd's control socket, see user_stations.h; NULL: who sends something is a user
  */
 struct users_setup {
@@ -99,6 +100,8 @@ struct users_setup {
 	size_t services;
 	struct users_limits limits;
 	const char *state_dir;
+	const char *spool_dir;
+	uint64_t spool_bytes;
 	const char *stations;
 };
 

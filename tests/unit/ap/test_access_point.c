@@ -158,6 +158,8 @@ static int set_up(void **state)
 		.station_listen = "127.0.0.1:0",
 		.edges = { &es, 1 },
 		.policy = &policy,
+		.spool_dir = "/tmp",
+		.spool_bytes = 1u << 20,
 		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
 	};
 	if (access_point_new(&ap, &setup, &err) < 0)
@@ -438,6 +440,8 @@ static void test_bad_setup(void **state)
 		.station_listen = "127.0.0.1:0",
 		.edges = { &es, 1 },
 		.policy = &policy,
+		.spool_dir = "/tmp",
+		.spool_bytes = 1u << 20,
 	};
 	struct access_point *none = NULL;
 	struct err err = { 0 };

@@ -177,26 +177,6 @@ static void test_refusals(void **state)
 }
 
 /* A body beyond the limit is refused while its client still sends; it gets to see the refusal */
-static void test_body_too_long(void **state)
-{
-	static char piece[65536];
-	struct client c;
-	char head[96];
-
-	(void)state;
-	client_open(&c, "127.0.0.11", 0, "http");
-	(void)snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nContent-Length: %u\r\n\r\n",
-		       2 * WIRE_PAYLOAD_MAX);
-	client_say(&c, head);
-	for (size_t sent = 0; sent < 2 * WIRE_PAYLOAD_MAX; sent += sizeof(piece))
-		client_write(&c, piece, sizeof(piece));
-	client_say_no_more(&c);
-	wait_until(c.end);
-	assert_int_equal(c.end, UV_EOF);
-	assert_non_null(strstr(c.got, "413 Payload Too Large"));
-	client_close(&c);
-}
-
 static void test_large_bodies(void **state)
 {
 	static char piece[1000];
@@ -769,7 +749,6 @@ int main(void)
 		with_access_point(test_users_are_addresses),
 		with_access_point(test_state_of_connections),
 		with_access_point(test_refusals),
-		with_access_point(test_body_too_long),
 		with_access_point(test_large_bodies),
 		with_access_point(test_continue),
 		with_access_point(test_pipeline),

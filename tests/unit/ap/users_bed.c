@@ -173,6 +173,14 @@ void client_send(struct client *c, const char *datagram)
 	assert_int_equal(uv_udp_try_send(&c->udp, &buf, 1, NULL), (int)strlen(datagram));
 }
 
+void client_read(struct client *c, bool on)
+{
+	if (on)
+		assert_int_equal(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), 0);
+	else
+		assert_int_equal(uv_read_stop((uv_stream_t *)&c->tcp), 0);
+}
+
 void client_forget(struct client *c)
 {
 	c->len = 0;
@@ -252,6 +260,8 @@ void users_bed_start(int index, bool alone)
 		.service = service,
 		.services = ARRAY_SIZE(service),
 		.users = users_bed.limits,
+		.spool_dir = "/tmp",
+		.spool_bytes = users_bed.spool_bytes,
 		.state_dir = users_bed.state_dir[index][0] ? users_bed.state_dir[index] : NULL,
 	};
 	if (access_point_new(&users_bed.ap[index], &setup, &err) < 0)
@@ -270,6 +280,7 @@ void users_bed_prepare(int count)
 	assert_int_equal(uv_loop_init(&users_bed.loop), 0);
 	users_bed.count = count;
 	users_bed.move_ms = 60000;
+	users_bed.spool_bytes = 1u << 30;
 	users_bed.listen_ip = "127.0.0.1";
 	for (int i = 0; i < count; i++) {
 		users_bed.edge[i] = fake_edge_new(&users_bed.loop, es_tls[i]);

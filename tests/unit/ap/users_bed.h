@@ -40,6 +40,7 @@
  * @listen_ip:	Of the users' side, with brackets if it is one of IPv6
  * @limits:	Of ordinary users
  * @move_ms:	Of the policy. By default so long that what a test waits for comes sooner, or not at all
+ * @spool_bytes: Of long requests and answers
  * @state_dir:	Of each access point; empty: none
  */
 struct users_bed {
@@ -54,6 +55,7 @@ struct users_bed {
 	const char *listen_ip;
 	struct users_limits limits;
 	uint64_t move_ms;
+	uint64_t spool_bytes;
 	char state_dir[USERS_BED_MAX][64];
 };
 
@@ -133,6 +135,9 @@ void client_say_no_more(struct client *c);
 
 /** client_send() - Send a datagram */
 void client_send(struct client *c, const char *datagram);
+
+/** client_read() - Take what comes, or, unless @on, nothing */
+void client_read(struct client *c, bool on);
 
 /** client_forget() - Forget what has come */
 void client_forget(struct client *c);

@@ -81,6 +81,8 @@ static void start_ap(int i, const struct ap_neighbours *aps)
 		.edges = { edges, 2 },
 		.aps = *aps,
 		.policy = &policy,
+		.spool_dir = "/tmp",
+		.spool_bytes = 1u << 20,
 		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
 	};
 	if (access_point_new(&ap[i], &setup, &err) < 0)
