@@ -16,6 +16,7 @@ struct waiting {
 	struct list link;
 	struct sockaddr_storage from;
 	uint64_t since;
+	bool first; /* of its address */
 	size_t len;
 	uint8_t bytes[];
 };
@@ -46,35 +47,73 @@ int user_datagrams_new(struct user_datagrams **ret, struct uv_loop_s *loop,
 	return 0;
 }
 
+static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
+{
+	const struct sockaddr_in *in_a = (const void *)a, *in_b = (const void *)b;
+	const struct sockaddr_in6 *in6_a = (const void *)a, *in6_b = (const void *)b;
+
+	if (a->sa_family != b->sa_family)
+		return false;
+	if (a->sa_family == AF_INET6)
+		return memcmp(&in6_a->sin6_addr, &in6_b->sin6_addr, sizeof(in6_a->sin6_addr)) == 0;
+	return in_a->sin_addr.s_addr == in_b->sin_addr.s_addr;
+}
+
+/* How many wait from an address, and the first of them */
+static size_t waiting_from(const struct user_datagrams *ud, const struct sockaddr *from,
+			   struct waiting **first)
+{
+	size_t n = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&ud->all)
+	{
+		struct waiting *w = list_entry(at, struct waiting, link);
+
+		if (!same_address((const struct sockaddr *)&w->from, from))
+			continue;
+		if (n++ == 0 && first)
+			*first = w;
+	}
+	return n;
+}
+
 static void forget(struct user_datagrams *ud, struct waiting *w)
 {
+	struct waiting *heir = NULL;
+
 	list_remove(&w->link);
+	if (w->first && waiting_from(ud, (struct sockaddr *)&w->from, &heir))
+		heir->first = true;
 	ud->count--;
 	ud->bytes -= w->len;
 	free(w);
 }
 
-/* In order, as far as it goes: users do not overtake one another, so the first one decides. */
+/* Of each address in their order: one that goes makes the next one the first, which stands behind it. */
 static void on_look(uv_timer_t *timer)
 {
 	struct user_datagrams *ud = timer->data;
 	uint64_t now = uv_now(timer->loop);
 
-	while (!list_empty(&ud->all)) {
-		struct waiting *w = list_first(&ud->all, struct waiting, link);
-		int r = ud->take(ud->ctx, (struct sockaddr *)&w->from, w->bytes, w->len);
+	list_for_each_safe(at, next, &ud->all)
+	{
+		struct waiting *w = list_entry(at, struct waiting, link);
 
+		if (!w->first)
+			continue;
+		int r = ud->take(ud->ctx, (struct sockaddr *)&w->from, w->bytes, w->len);
 		if (r == -EAGAIN && now < w->since + USER_DATAGRAMS_MS)
-			return;
+			continue;
 		ud->dropped += r < 0;
 		forget(ud, w);
 	}
-	(void)uv_timer_stop(&ud->timer);
+	if (!ud->count)
+		(void)uv_timer_stop(&ud->timer);
 }
 
-bool user_datagrams_waiting(const struct user_datagrams *ud)
+bool user_datagrams_waiting(const struct user_datagrams *ud, const struct sockaddr *from)
 {
-	return ud->count > 0;
+	return ud->count && waiting_from(ud, from, NULL);
 }
 
 bool user_datagrams_add(struct user_datagrams *ud, const struct sockaddr *from, const void *bytes,
@@ -83,13 +122,17 @@ bool user_datagrams_add(struct user_datagrams *ud, const struct sockaddr *from, 
 	size_t address_len = from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 							 : sizeof(struct sockaddr_in);
 
-	if (ud->count >= USER_DATAGRAMS_MAX || ud->bytes + len > USER_DATAGRAMS_BYTES)
+	size_t before = waiting_from(ud, from, NULL);
+
+	if (ud->count >= USER_DATAGRAMS_MAX || before >= USER_DATAGRAMS_EACH ||
+	    ud->bytes + len > USER_DATAGRAMS_BYTES)
 		return false;
 	struct waiting *w = calloc(1, sizeof(*w) + len);
 	if (!w)
 		return false;
 	memcpy(&w->from, from, address_len);
 	w->since = uv_now(ud->timer.loop);
+	w->first = before == 0;
 	w->len = len;
 	if (len)
 		memcpy(w->bytes, bytes, len);

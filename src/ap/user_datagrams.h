@@ -5,10 +5,11 @@
  * User datagrams - those that cannot be taken yet
  *
  * While it is not known at which access point a user's session is, or a session has no room, its
- * connections are not read. Datagrams come all the same; a few wait here, in their order, for a moment.
+ * connections are not read. Datagrams come all the same; a few wait here, those of an address in their
+ * order, for a moment. Nobody waits for another's.
  *
- * Limits (R9): USER_DATAGRAMS_MAX of all users of a listener, USER_DATAGRAMS_BYTES,
- * USER_DATAGRAMS_MS each.
+ * Limits (R9): USER_DATAGRAMS_MAX and USER_DATAGRAMS_BYTES of all users of a listener, USER_DATAGRAMS_EACH
+ * of one, USER_DATAGRAMS_MS each.
  */
 
 #include <stdbool.h>
@@ -21,6 +22,7 @@ struct uv_loop_s;
 struct user_datagrams; /* opaque */
 
 #define USER_DATAGRAMS_MAX   256
+#define USER_DATAGRAMS_EACH  64
 #define USER_DATAGRAMS_BYTES (1u << 20)
 #define USER_DATAGRAMS_MS    2000
 
@@ -45,8 +47,8 @@ typedef int (*user_datagrams_take_fn)(void *ctx, const struct sockaddr *from, co
 int user_datagrams_new(struct user_datagrams **ret, struct uv_loop_s *loop,
 		       user_datagrams_take_fn take, void *ctx, struct err *err);
 
-/** user_datagrams_waiting() - Whether any waits: one that comes now must wait behind it */
-bool user_datagrams_waiting(const struct user_datagrams *ud);
+/** user_datagrams_waiting() - Whether any from this address waits, whatever its port: the next must, too */
+bool user_datagrams_waiting(const struct user_datagrams *ud, const struct sockaddr *from);
 
 /** user_datagrams_add() - Have a datagram wait. Return: false if there is no room: it is dropped */
 bool user_datagrams_add(struct user_datagrams *ud, const struct sockaddr *from, const void *bytes,

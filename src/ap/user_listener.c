@@ -132,20 +132,15 @@ struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port)
 }
 
 /* Return: 0, -EAGAIN if it has to wait, or another negative error code: it is dropped */
-static int take_datagram(struct user_listener *ul, const struct sockaddr *from, const void *bytes,
-			 size_t len, bool fresh, struct err *err)
+static int take_datagram(struct user_listener *ul, struct user_session *us,
+			 const struct sockaddr *from, const void *bytes, size_t len,
+			 struct err *err)
 {
 	const struct user_waiter waiter = user_listener_waiter(ul, port_of(from));
 	const struct wire_data d = { .bytes = bytes, .len = len };
-	struct user_session *us;
 	uint64_t number;
-	int r = users_admit(ul->setup.users, from, ul->service, false, &us, err);
+	int r = user_session_room(us, len, WIRE_PART_WHOLE);
 
-	if (r < 0)
-		return r;
-	if (fresh)
-		users_heard(user_session_owner(us));
-	r = user_session_room(us, len, WIRE_PART_WHOLE);
 	if (r != 0)
 		return err_set(err, r == USER_SESSION_E_WAIT ? -EAGAIN : -EHOSTUNREACH,
 			       "datagram of %s", ((struct user *)user_session_owner(us))->name);
@@ -154,18 +149,25 @@ static int take_datagram(struct user_listener *ul, const struct sockaddr *from, 
 
 static int take_waiting(void *ctx, const struct sockaddr *from, const void *bytes, size_t len)
 {
+	struct user_listener *ul = ctx;
+	struct user_session *us;
 	struct err err;
+	int r = users_still(ul->setup.users, from, ul->service, &us, &err);
 
-	return take_datagram(ctx, from, bytes, len, false, &err);
+	return r < 0 ? r : take_datagram(ul, us, from, bytes, len, &err);
 }
 
 static void datagram(struct user_listener *ul, const struct sockaddr *from, const void *bytes,
 		     size_t len)
 {
-	bool behind = user_datagrams_waiting(ul->waiting);
+	struct user_session *us;
 	struct err err;
-	int r = behind ? -EAGAIN : take_datagram(ul, from, bytes, len, true, &err);
+	int r = users_admit(ul->setup.users, from, ul->service, false, &us, &err);
 
+	if (r == 0 && user_datagrams_waiting(ul->waiting, from))
+		r = -EAGAIN; /* it must not overtake them */
+	else if (r == 0)
+		r = take_datagram(ul, us, from, bytes, len, &err);
 	if (r == -EAGAIN ? !user_datagrams_add(ul->waiting, from, bytes, len) : r < 0)
 		ul->dropped++;
 }

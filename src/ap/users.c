@@ -311,6 +311,23 @@ int users_admit(struct users *u, const struct sockaddr *from, const char *servic
 	return 0;
 }
 
+int users_still(struct users *u, const struct sockaddr *from, const char *service,
+		struct user_session **ret, struct err *err)
+{
+	char name[NAME_SIZE] = "";
+	struct sockaddr_storage a;
+
+	if (normalise(&a, from) == 0)
+		name_of(name, &a);
+	const struct user *user = users_find(u, name);
+	const struct user_entry *e =
+		user && user->state != USER_LEFT ? find_session(user, service) : NULL;
+	if (!e)
+		return err_set(err, -ENOENT, "%s is not here any more", name);
+	*ret = e->session;
+	return 0;
+}
+
 int users_associate(struct users *u, const char *address, const char *service, struct err *err)
 {
 	struct sockaddr_storage a = { 0 };

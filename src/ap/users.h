@@ -129,6 +129,21 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
 		struct user_session **ret, struct err *err);
 
+/**
+ * users_still() - Whose is what came a while ago and could not be taken then
+ * @u:		Users
+ * @from:	Address from which it came
+ * @service:	Service that it is for
+ * @ret:	Set on success only; good until the event loop goes on
+ * @err:	Filled in on failure
+ *
+ * Unlike users_admit() it is no word that the user is here now: that would claim one back that has gone on.
+ *
+ * Return: 0, or -ENOENT if the user has gone meanwhile
+ */
+int users_still(struct users *u, const struct sockaddr *from, const char *service,
+		struct user_session **ret, struct err *err);
+
 /** users_deliver() - The node says @m to the user's link @link: queued for users_settle() */
 void users_deliver(struct users *u, uint64_t link, const struct wire_message *m);
 

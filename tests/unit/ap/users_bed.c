@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/err.h"
@@ -13,6 +14,9 @@
 #include "core/policy.h"
 #include "test_pki.h"
 #include "wire/message.h"
+
+#define PORTS_FROM 10000 /* Linux gives connections ports from 32768 on */
+#define PORTS_TO   30000
 
 struct users_bed users_bed;
 
@@ -198,19 +202,36 @@ void client_close(struct client *c)
 
 /* ---- nodes ---- */
 
-/* A port that is free now */
-static uint16_t free_port(void)
+static void on_nobody(uv_stream_t *server, int status)
 {
-	struct sockaddr_storage a = at("127.0.0.1", 0);
-	int len = sizeof(a);
+	(void)server;
+	(void)status;
+}
+
+static bool is_free(uint16_t port)
+{
+	struct sockaddr_storage a = at("127.0.0.1", port);
 	uv_tcp_t tcp;
 
 	assert_int_equal(uv_tcp_init(&users_bed.loop, &tcp), 0);
-	assert_int_equal(uv_tcp_bind(&tcp, (struct sockaddr *)&a, 0), 0);
-	assert_int_equal(uv_tcp_getsockname(&tcp, (struct sockaddr *)&a, &len), 0);
+	bool free = uv_tcp_bind(&tcp, (struct sockaddr *)&a, 0) == 0 &&
+		    uv_listen((uv_stream_t *)&tcp, 1, on_nobody) == 0;
 	uv_close((uv_handle_t *)&tcp, NULL);
 	uv_run(&users_bed.loop, UV_RUN_NOWAIT);
-	return ntohs(((struct sockaddr_in *)&a)->sin_port);
+	return free;
+}
+
+/* A port that is free now, and none of those that connections get by themselves meanwhile */
+static uint16_t free_port(void)
+{
+	static uint16_t next;
+
+	if (!next)
+		next = (uint16_t)(PORTS_FROM + (unsigned int)getpid() % (PORTS_TO - PORTS_FROM));
+	do {
+		next = next >= PORTS_TO ? PORTS_FROM : (uint16_t)(next + 1);
+	} while (!is_free(next));
+	return next;
 }
 
 static struct policy hasty_policy(void)
