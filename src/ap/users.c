@@ -330,17 +330,17 @@ int users_still(struct users *u, const struct sockaddr *from, const char *servic
 
 int users_associate(struct users *u, const char *address, const char *service, struct err *err)
 {
-	struct sockaddr_storage a = { 0 };
-	struct sockaddr_in *in = (struct sockaddr_in *)&a;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a;
+	struct sockaddr_storage said = { 0 }, a;
+	struct sockaddr_in *in = (struct sockaddr_in *)&said;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&said;
 	struct user *user = NULL;
 	struct user_entry *e = NULL;
 
 	if (inet_pton(AF_INET, address, &in->sin_addr) == 1)
-		a.ss_family = AF_INET;
+		said.ss_family = AF_INET;
 	else if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1)
-		a.ss_family = AF_INET6;
-	else
+		said.ss_family = AF_INET6;
+	if (normalise(&a, (struct sockaddr *)&said) < 0)
 		return err_set(err, -EINVAL, "\"%.80s\" is no address", address);
 	if (service && !users_listener(u, service))
 		return err_set(err, -EINVAL, "there is no listener for service \"%.63s\" here",

@@ -496,6 +496,99 @@ static void test_associate(void **state)
 			 -EINVAL);
 }
 
+/* ---- tests: IPv6 ---- */
+
+static int set_up_all_addresses(void **state)
+{
+	(void)state;
+	users_bed_prepare(AP_COUNT);
+	users_bed.listen_ip = "[::]";
+	users_bed_start_all();
+	return 0;
+}
+
+struct names {
+	const char *name, *address;
+	bool found;
+};
+
+static void on_name(void *ctx, const struct users_view *view)
+{
+	struct names *n = ctx;
+
+	n->found = n->found ||
+		   (strcmp(view->user, n->name) == 0 && strcmp(view->address, n->address) == 0);
+}
+
+static bool is_known(int index, const char *name, const char *address)
+{
+	struct names n = { .name = name, .address = address };
+
+	access_point_users(users_bed.ap[index], on_name, &n);
+	return n.found;
+}
+
+/* One listener for both families: who comes by IPv4 is known by that address. */
+static void test_both_families(void **state)
+{
+	struct client six, four, udp_six, udp_four;
+
+	(void)state;
+	client_open(&six, "::1", 0, "line");
+	client_open(&four, "127.0.0.11", 0, "line");
+	client_open(&udp_six, "::1", 0, "udp");
+	client_open(&udp_four, "127.0.0.11", 0, "udp");
+	client_say(&six, "x\nx\n");
+	expect(&six, "1 0 2\n2 0 2\n");
+	client_say(&four, "x\n");
+	expect(&four, "1 0 2\n");
+	client_send(&udp_six, "x");
+	expect(&udp_six, "1 0 1");
+	client_send(&udp_four, "xx");
+	expect(&udp_four, "1 0 2");
+	assert_true(is_known(0, "user---1", "::1"));
+	assert_true(is_known(0, "user-127.0.0.11", "127.0.0.11"));
+	client_close(&six);
+	client_close(&four);
+	client_close(&udp_six);
+	client_close(&udp_four);
+}
+
+/* Users of either family move alike, by themselves or by an operator's word */
+static void test_both_families_move(void **state)
+{
+	static const char *const ip[] = { "::1", "127.0.0.11" };
+	static const char *const word[] = { "0:0::1", "::ffff:127.0.0.11" };
+	struct client here, there, udp;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(ip); i++) {
+		client_open(&here, ip[i], 0, "line");
+		client_say(&here, "x\n");
+		expect(&here, "1 0 2\n");
+		client_open(&there, ip[i], 1, "line");
+		client_say(&there, "x\n");
+		expect(&there, "2 0 2\n");
+		wait_until(here.end);
+		assert_int_equal(here.end, UV_ECONNRESET);
+		client_close(&here);
+		client_open(&udp, ip[i], 1, "udp");
+		client_send(&udp, "x");
+		expect(&udp, "1 0 1");
+		client_close(&udp);
+		assert_int_equal(access_point_associate(users_bed.ap[0], word[i], NULL, &err), 0);
+		wait_until(there.end);
+		client_close(&there);
+		client_open(&udp, ip[i], 0, "udp");
+		client_send(&udp, "x");
+		expect(&udp, "2 0 1");
+		client_close(&udp);
+	}
+	assert_int_equal(access_point_associate(users_bed.ap[0], "::1%lo", NULL, &err), -EINVAL);
+	assert_int_equal(access_point_associate(users_bed.ap[0], "[::1]", NULL, &err), -EINVAL);
+}
+
 /* ---- tests: rogues ---- */
 
 /* One that speaks the protocol by itself */
@@ -764,6 +857,10 @@ int main(void)
 		with_two(test_new_user),
 		with_two(test_both_claim),
 		with_two(test_associate),
+		cmocka_unit_test_setup_teardown(test_both_families, set_up_all_addresses,
+						users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_both_families_move, set_up_all_addresses,
+						users_bed_tear_down),
 		with_access_point(test_rogue_claim),
 		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty,
 						users_bed_tear_down),
