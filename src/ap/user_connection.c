@@ -490,7 +490,8 @@ static bool may_take(const struct user_connection *c)
 	if (c->codec->stream)
 		return !c->closing && !c->ended && c->in.len <= CODEC_STREAM_CHUNK;
 	return !c->closing && !c->ended && c->pending_count < USER_CONNECTION_PIPELINE &&
-	       c->out.len + c->writing.len < USER_CONNECTION_OUT;
+	       c->out.len + c->writing.len < USER_CONNECTION_OUT &&
+	       !codec_connection_settling(c->state);
 }
 
 /* Reads on in @in. Return: false if nothing more can be done now */

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "codec/codec.h"
+#include "codec/exec_answer.h"
 #include "wire/message.h"
 
 /* a request that counts; its bytes stand in the preamble after those before it */
@@ -15,14 +16,17 @@ struct item {
 	struct list link;
 	uint64_t number;
 	size_t len;
-	enum codec_effect effect; /* NONE: kept in the open transaction */
+	enum codec_effect effect;
 	int subject;
+	bool inside; /* of a transaction: it takes effect when that is executed */
+	bool failed; /* inside: it was not queued */
 };
 
 struct codec_connection {
 	struct list items;
 	struct buf preamble;
-	bool open; /* a transaction is */
+	bool open;         /* a transaction is */
+	uint64_t settling; /* the request that has closed one which sets something; 0: none */
 };
 
 int codec_connection_new(struct codec_connection **ret, struct err *err)
@@ -69,20 +73,43 @@ const void *codec_connection_preamble(const struct codec_connection *c, size_t *
 /* What came since the transaction was opened, and that it was. */
 static void forget_transaction(struct codec_connection *c)
 {
-	bool inside = false;
 	size_t at = 0;
 
 	list_for_each_safe(i, next, &c->items)
 	{
 		struct item *item = list_entry(i, struct item, link);
 
-		inside = inside || item->effect == CODEC_EFFECT_OPENS;
-		if (inside)
+		if (item->inside || item->effect == CODEC_EFFECT_OPENS)
 			forget(c, item, at);
 		else
 			at += item->len;
 	}
 	c->open = false;
+	c->settling = 0;
+}
+
+static bool transaction_sets(const struct codec_connection *c)
+{
+	bool sets = false;
+
+	list_for_each_safe(i, next, (struct list *)(uintptr_t)&c->items)
+	{
+		const struct item *item = list_entry(i, struct item, link);
+
+		sets = sets || (item->inside && item->effect == CODEC_EFFECT_SETS);
+	}
+	return sets;
+}
+
+/* What it sets counts if it was executed: that the answer tells. */
+static void close_transaction(struct codec_connection *c, uint64_t number)
+{
+	if (!c->open || !transaction_sets(c)) {
+		forget_transaction(c);
+		return;
+	}
+	c->open = false;
+	c->settling = number;
 }
 
 static int remember(struct codec_connection *c, const struct codec_exchange *x, uint64_t number,
@@ -100,7 +127,9 @@ static int remember(struct codec_connection *c, const struct codec_exchange *x, 
 	}
 	item->number = number;
 	item->len = len;
-	item->effect = c->open ? CODEC_EFFECT_NONE : x->effect;
+	item->inside = c->open;
+	/* none can be opened inside of another */
+	item->effect = c->open && x->effect == CODEC_EFFECT_OPENS ? CODEC_EFFECT_NONE : x->effect;
 	item->subject = x->subject;
 	list_append(&c->items, &item->link);
 	return 0;
@@ -111,9 +140,11 @@ int codec_connection_sent(struct codec_connection *c, const struct codec_exchang
 {
 	int r;
 
+	if (c->settling)
+		return err_set(err, -EBUSY, "a transaction's answer is not here yet");
 	switch (x->effect) {
 	case CODEC_EFFECT_CLOSES:
-		forget_transaction(c);
+		close_transaction(c, number);
 		return 0;
 	case CODEC_EFFECT_RESETS:
 		forget_all(c);
@@ -148,12 +179,40 @@ static void supersede(struct codec_connection *c, const struct item *item)
 	}
 }
 
+/*
+ * The transaction that sets something has been answered. What in it took effect stands by itself from now on,
+ * the rest of it is forgotten.
+ */
+static void settle(struct codec_connection *c, const void *bytes, size_t len)
+{
+	size_t queued = 0;
+
+	list_for_each_safe(i, next, &c->items)
+	{
+		struct item *item = list_entry(i, struct item, link);
+
+		if (!item->inside || item->failed)
+			continue;
+		/* of one whose answer lies beyond the first part of a long one the best is hoped */
+		if (exec_answer_of(bytes, len, queued++) == EXEC_ANSWER_FAILED ||
+		    item->effect != CODEC_EFFECT_SETS)
+			continue;
+		item->inside = false;
+		supersede(c, item);
+	}
+	forget_transaction(c);
+}
+
 void codec_connection_answered(struct codec_connection *c, uint64_t number, const void *bytes,
 			       size_t len)
 {
 	bool failed = len == 0 || *(const char *)bytes == '-';
 	size_t at = 0;
 
+	if (c->settling && number == c->settling) {
+		settle(c, bytes, len);
+		return;
+	}
 	list_for_each_safe(i, next, &c->items)
 	{
 		struct item *item = list_entry(i, struct item, link);
@@ -162,7 +221,9 @@ void codec_connection_answered(struct codec_connection *c, uint64_t number, cons
 			at += item->len;
 			continue;
 		}
-		if (item->effect == CODEC_EFFECT_OPENS && failed)
+		if (item->inside)
+			item->failed = len && failed; /* in doubt: the next preamble has it again */
+		else if (item->effect == CODEC_EFFECT_OPENS && failed)
 			forget_transaction(c);
 		else if (item->effect == CODEC_EFFECT_SETS && failed)
 			forget(c, item, at);
@@ -170,6 +231,11 @@ void codec_connection_answered(struct codec_connection *c, uint64_t number, cons
 			supersede(c, item);
 		return;
 	}
+}
+
+bool codec_connection_settling(const struct codec_connection *c)
+{
+	return c->settling != 0;
 }
 
 bool codec_connection_open(const struct codec_connection *c)

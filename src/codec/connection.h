@@ -13,6 +13,7 @@
  *	codec_connection_preamble()	what to put in front of request n
  *	codec_connection_sent()		request n goes out
  *	codec_connection_answered()	its answer is here: did it take effect?
+ *	codec_connection_settling()	nothing may be sent before an answer is here
  *
  * Pure, like the codecs. Without effects (see enum codec_effect) a connection stays empty.
  */
@@ -54,7 +55,7 @@ const void *codec_connection_preamble(const struct codec_connection *c, size_t *
  * @err:	Filled in on failure
  *
  * Return: 0, -E2BIG if more would have to be remembered than WIRE_PREAMBLE_MAX: then it must not
- * go out, or -ENOMEM
+ * go out, -EBUSY if an answer must come first (codec_connection_settling()), or -ENOMEM
  */
 int codec_connection_sent(struct codec_connection *c, const struct codec_exchange *x,
 			  uint64_t number, const void *bytes, size_t len, struct err *err);
@@ -62,6 +63,16 @@ int codec_connection_sent(struct codec_connection *c, const struct codec_exchang
 /** codec_connection_answered() - The answer to request @number; one that failed has no effect */
 void codec_connection_answered(struct codec_connection *c, uint64_t number, const void *bytes,
 			       size_t len);
+
+/**
+ * codec_connection_settling() - Whether an answer must come before anything more may be sent
+ *
+ * A transaction that sets something has been closed. If it was executed, that counts for whatever comes
+ * next, else it does not, and a wrong guess might send it to another database.
+ *
+ * Return: whether codec_connection_sent() would say -EBUSY
+ */
+bool codec_connection_settling(const struct codec_connection *c);
 
 /** codec_connection_open() - Whether a transaction is open: what comes is kept on the connection */
 bool codec_connection_open(const struct codec_connection *c);

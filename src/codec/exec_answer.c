@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "codec/exec_answer.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NUMBER_MAX 20 /* digits of 64 bits, with a sign */
+
+/* what is left of the answer */
+struct rest {
+	const char *at;
+	size_t len;
+};
+
+static bool skip(struct rest *r, size_t len)
+{
+	if (len > r->len)
+		return false;
+	r->at += len;
+	r->len -= len;
+	return true;
+}
+
+/* The line of a value: what it is, and the number in it. Return: false if there is none */
+static bool take_line(struct rest *r, char *kind, long long *number)
+{
+	const char *end = r->len ? memchr(r->at, '\n', r->len) : NULL;
+	char text[NUMBER_MAX + 1] = "";
+
+	if (!end || end - r->at < 2)
+		return false;
+	size_t len = (size_t)(end - r->at);
+	*kind = *r->at;
+	if (len - 2 <= NUMBER_MAX)
+		memcpy(text, r->at + 1, len - 2); /* without CR */
+	*number = strtoll(text, NULL, 10);
+	return skip(r, len + 1);
+}
+
+/* One value, with all that is in it. Return: false if it is not whole */
+static bool skip_value(struct rest *r)
+{
+	unsigned long long left = 1;
+	long long number;
+	char kind;
+
+	for (; left; left--) {
+		if (!take_line(r, &kind, &number))
+			return false;
+		if (kind == '$' && number >= 0 && !skip(r, (size_t)number + 2))
+			return false;
+		if (kind == '*' && number > 0) {
+			if ((unsigned long long)number > r->len)
+				return false; /* each has a byte at least */
+			left += (unsigned long long)number;
+		}
+	}
+	return true;
+}
+
+enum exec_answer exec_answer_of(const void *bytes, size_t len, size_t at)
+{
+	struct rest r = { .at = bytes, .len = len };
+	long long count;
+	char kind;
+
+	if (!take_line(&r, &kind, &count) || kind != '*' || count < 0 ||
+	    at >= (unsigned long long)count)
+		return EXEC_ANSWER_FAILED;
+	for (; at; at--) {
+		if (!skip_value(&r))
+			return EXEC_ANSWER_BEYOND;
+	}
+	if (!r.len)
+		return EXEC_ANSWER_BEYOND;
+	return *r.at == '-' ? EXEC_ANSWER_FAILED : EXEC_ANSWER_SUCCEEDED;
+}
