@@ -157,15 +157,15 @@ static int nothing(struct err *err)
 
 int parts_collect(struct parts *p, const struct wire_data *d, struct err *err)
 {
-	struct message *m = find(p, d->connection, 0);
+	struct message *m = NULL;
 	int r = 0;
 
 	if (d->part == WIRE_PART_BEGIN)
 		r = begin(p, &m, d->connection, err);
-	else if (!m)
-		r = nothing(err);
-	if (r < 0)
-		return r;
+	else
+		m = find(p, d->connection, 0);
+	if (!m)
+		return r < 0 ? r : nothing(err);
 	r = append(m, d, err);
 	if (r == CODEC_DONE)
 		r = err_set(err, -EPROTO, "a long request that ends before its last part");

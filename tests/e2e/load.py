@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An ordinary client that puts a service under load, and checks every answer
 
-    load.py KIND HOST PORT [--connections N] [--rounds-per-second N] [--batch N]
+    load.py KIND HOST PORT [--connections N] [--rounds-per-second N] [--batch N] [--word-bytes N]
 
 KIND: redis, python-http, sqlite-http, udp, tcp, nginx. Each connection appends words of its own to a list of
 its own in the service, a batch at a time, and reconnects when its connection ends. It then knows that
@@ -57,6 +57,11 @@ def connect(host, port):
     return sock
 
 
+def brief(word):
+    """A word, for people"""
+    return word if len(word) < 60 else f"{word[:60]}... ({len(word)})"
+
+
 class Ledger:
     """What one connection's list holds, as far as its client can know"""
 
@@ -71,14 +76,14 @@ class Ledger:
         """The oldest word that was not answered is; it lies at this position, from 1"""
         self.sure.append(self.open.pop(0))
         if position != len(self.sure):
-            raise Wrong(f"'{self.sure[-1]}' is answered with position {position}, "
+            raise Wrong(f"'{brief(self.sure[-1])}' is answered with position {position}, "
                         f"not {len(self.sure)}")
 
     def settle(self, tail):
         """The list from len(self.sure) on, in the service, after a connection ended"""
         if tail != self.open[:len(tail)]:
-            raise Wrong(f"after {len(self.sure)} words there are {tail[:5]}..., "
-                        f"of those sent {self.open[:5]}...")
+            raise Wrong(f"after {len(self.sure)} words there are {[*map(brief, tail[:5])]}..., "
+                        f"of those sent {[*map(brief, self.open[:5])]}...")
         self.sure += tail
         self.open = []
 
@@ -86,7 +91,7 @@ class Ledger:
         """The whole list, in the end"""
         for number, (ours, theirs) in enumerate(zip(self.sure, everything), 1):
             if ours != theirs:
-                raise Wrong(f"word {number} is '{theirs}', not '{ours}'")
+                raise Wrong(f"word {number} is '{brief(theirs)}', not '{brief(ours)}'")
         if len(everything) != len(self.sure):
             raise Wrong(f"{len(everything)} words, not {len(self.sure)}")
 
@@ -474,7 +479,8 @@ class Worker(threading.Thread):
 
     def one_round(self, link):
         began = time.monotonic()
-        words = [f"{self.name_in_service}-{self.sent + n}" for n in range(self.load.batch)]
+        words = [self.load.word(f"{self.name_in_service}-{self.sent + n}")
+                 for n in range(self.load.batch)]
         self.sent += len(words)
         self.ledger.sent(words)
         for position in link.append(words):
@@ -513,9 +519,14 @@ class Load:
     def __init__(self, args):
         self.kind, self.host, self.port = args.kind, args.host, args.port
         self.batch = args.batch
+        self.word_bytes = args.word_bytes
         self.period_s = 1 / args.rounds_per_second
         self.stopping = threading.Event()
         self.workers = [Worker(self, n) for n in range(args.connections)]
+
+    def word(self, name):
+        """A word as long as it is to be, all of it its own"""
+        return (f"{name}-" * (self.word_bytes // len(name) + 1))[:self.word_bytes] or name
 
     def open(self, name):
         return KINDS[self.kind](self.host, self.port, name)
@@ -544,6 +555,7 @@ def main():
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--rounds-per-second", type=float, default=25, help="of each connection")
     parser.add_argument("--batch", type=int, default=5, help="words appended in one round")
+    parser.add_argument("--word-bytes", type=int, default=0, help="0: as short as may be")
     load = Load(parser.parse_args())
     for worker in load.workers:
         worker.start()

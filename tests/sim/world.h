@@ -107,7 +107,7 @@ struct container {
 	uint64_t authority_since;
 	bool diverged;
 	uint64_t since_restore;
-	uint64_t collecting; /* part of a long request is here, the last one came then; 0: none is */
+	uint64_t collecting; /* when the last part came of a request that is not whole; else 0 */
 };
 
 enum transfer_step {

@@ -115,7 +115,7 @@ static void answer(struct client *c)
 static void read_head(struct client *c)
 {
 	const char *text = (const char *)buf_bytes(&c->in);
-	const char *end = c->in.len ? memmem(text, c->in.len, "\r\n\r\n", 4) : NULL;
+	const char *end = text ? memmem(text, c->in.len, "\r\n\r\n", 4) : NULL;
 
 	if (!end)
 		return;
