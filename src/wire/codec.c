@@ -173,6 +173,8 @@ static void check_session(struct check *c, const struct wire_message *m)
 	case WIRE_USER_CLAIM: /* of all sessions of a user */
 	case WIRE_USER_END:
 	case WIRE_USER_TAKEN:
+	case WIRE_STATION_INQUIRY:
+	case WIRE_STATION_USERS:
 		return;
 	default:
 		want_number(c, "session", m->session);
@@ -215,6 +217,23 @@ static void want_user_request(struct check *c, const struct wire_user_request *u
 	want_at_most(c, "preamble", u->preamble, u->len);
 	want_at_most(c, "preamble", u->preamble, WIRE_PREAMBLE_MAX);
 	want_part(c, u->part, u->len - u->preamble);
+}
+
+/* One that can be a sender: no group of stations */
+static void want_station(struct check *c, const uint8_t station[WIRE_STATION_SIZE],
+			 uint64_t inquiry)
+{
+	if (station[0] & 1)
+		broken(c, "station", "is a group");
+	want_number(c, "inquiry", inquiry);
+}
+
+static void want_station_users(struct check *c, const struct wire_station_users *s)
+{
+	want_station(c, s->station, s->inquiry);
+	want_at_most(c, "number of users", s->count, WIRE_STATION_USERS_MAX);
+	for (uint32_t i = 0; i < s->count && i < WIRE_STATION_USERS_MAX; i++)
+		want_name(c, "user", s->user[i]);
 }
 
 static void check_data(struct check *c, const struct wire_message *m)
@@ -298,6 +317,12 @@ static void check_body(struct check *c, const struct wire_message *m)
 		want_user(c, m->user_end.user, m->user_end.claim);
 		want_status(c, m->user_end.status);
 		want_at_most(c, "number of sessions", m->user_end.sessions, WIRE_USER_SESSIONS_MAX);
+		break;
+	case WIRE_STATION_INQUIRY:
+		want_station(c, m->station_inquiry.station, m->station_inquiry.inquiry);
+		break;
+	case WIRE_STATION_USERS:
+		want_station_users(c, &m->station_users);
 		break;
 	case WIRE_CREATE:
 		want_name(c, "mud", m->create.mud);

@@ -312,6 +312,29 @@ static int encode_user(Baton__Wire__Envelope *e, const struct wire_message *m, s
 	}
 }
 
+static int encode_station(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
+			  struct err *err)
+{
+	if (m->type == WIRE_STATION_INQUIRY) {
+		Baton__Wire__StationInquiry b = BATON__WIRE__STATION_INQUIRY__INIT;
+
+		b.station = bytes_of(m->station_inquiry.station, WIRE_STATION_SIZE);
+		b.inquiry = m->station_inquiry.inquiry;
+		return APPEND(e, station_inquiry, STATION_INQUIRY, b);
+	}
+	Baton__Wire__StationUsers b = BATON__WIRE__STATION_USERS__INIT;
+	const struct wire_station_users *q = &m->station_users;
+	ProtobufCBinaryData user[WIRE_STATION_USERS_MAX];
+
+	for (uint32_t i = 0; i < q->count; i++)
+		user[i] = name_of(q->user[i]);
+	b.station = bytes_of(q->station, WIRE_STATION_SIZE);
+	b.inquiry = q->inquiry;
+	b.n_user = q->count;
+	b.user = user;
+	return APPEND(e, station_users, STATION_USERS, b);
+}
+
 static int encode_order(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
 			struct err *err)
 {
@@ -440,6 +463,9 @@ static int encode_body(Baton__Wire__Envelope *e, const struct wire_message *m,
 	case WIRE_USER_END:
 	case WIRE_USER_TAKEN:
 		return encode_user(e, m, out, err);
+	case WIRE_STATION_INQUIRY:
+	case WIRE_STATION_USERS:
+		return encode_station(e, m, out, err);
 	case WIRE_CREATE:
 	case WIRE_ATTACH:
 	case WIRE_MIGRATE:
@@ -705,6 +731,20 @@ static void read_user_request(struct reader *rd, struct wire_user_request *to,
 	to->len = b->bytes.len;
 }
 
+static void read_station_users(struct reader *rd, struct wire_station_users *to,
+			       const Baton__Wire__StationUsers *b)
+{
+	if (b->n_user > WIRE_STATION_USERS_MAX) {
+		fault(rd, "user", "comes too often");
+		return;
+	}
+	read_fixed(rd, "station", to->station, sizeof(to->station), &b->station);
+	to->inquiry = b->inquiry;
+	to->count = (uint32_t)b->n_user;
+	for (size_t i = 0; i < b->n_user; i++)
+		read_name(rd, "user", to->user[i], &b->user[i]);
+}
+
 static void read_create(struct reader *rd, struct wire_create *to, const Baton__Wire__Create *b)
 {
 	read_name(rd, "mud", to->mud, &b->mud);
@@ -754,6 +794,10 @@ static int body_of(uint32_t type)
 		return BATON__WIRE__ENVELOPE__BODY_USER_REQUEST;
 	case WIRE_USER_END:
 		return BATON__WIRE__ENVELOPE__BODY_USER_END;
+	case WIRE_STATION_INQUIRY:
+		return BATON__WIRE__ENVELOPE__BODY_STATION_INQUIRY;
+	case WIRE_STATION_USERS:
+		return BATON__WIRE__ENVELOPE__BODY_STATION_USERS;
 	case WIRE_CREATE:
 		return BATON__WIRE__ENVELOPE__BODY_CREATE;
 	case WIRE_ATTACH:
@@ -841,6 +885,14 @@ static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct 
 		m->user_end.claim = e->user_end->claim;
 		m->user_end.status = e->user_end->status;
 		m->user_end.sessions = e->user_end->sessions;
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_STATION_INQUIRY:
+		read_fixed(rd, "station", m->station_inquiry.station, WIRE_STATION_SIZE,
+			   &e->station_inquiry->station);
+		m->station_inquiry.inquiry = e->station_inquiry->inquiry;
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_STATION_USERS:
+		read_station_users(rd, &m->station_users, e->station_users);
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_CREATE:
 		read_create(rd, &m->create, e->create);

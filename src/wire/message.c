@@ -36,6 +36,10 @@ const char *wire_type_name(enum wire_type type)
 		return "USER END";
 	case WIRE_USER_TAKEN:
 		return "USER TAKEN";
+	case WIRE_STATION_INQUIRY:
+		return "STATION INQUIRY";
+	case WIRE_STATION_USERS:
+		return "STATION USERS";
 	case WIRE_CREATE:
 		return "CREATE";
 	case WIRE_ATTACH:

@@ -33,6 +33,8 @@
 	(64u << 20) /* ... and bytes of them, or of answers it has not confirmed */
 #define WIRE_PREAMBLE_MAX      (64u << 10) /* bytes that bring a connection where it was */
 #define WIRE_USER_SESSIONS_MAX 64          /* sessions of an ordinary user */
+#define WIRE_STATION_SIZE      6           /* bytes of a station's address (IEEE 802) */
+#define WIRE_STATION_USERS_MAX 8           /* users, so IP addresses, of one station */
 #define WIRE_EVENTS_MAX        256         /* events in one EVENTS message */
 #define WIRE_VERSION           1
 #define WIRE_COMPAT            1 /* oldest version this one can talk to */
@@ -64,6 +66,9 @@ enum wire_type {
 	WIRE_USER_REQUEST, /* struct wire_user_request: a request of it without an answer */
 	WIRE_USER_END,     /* struct wire_user_end: that was all, or why there is nothing */
 	WIRE_USER_TAKEN,   /* struct wire_user_claim: the context is here whole; forget it */
+
+	WIRE_STATION_INQUIRY, /* struct wire_station_inquiry: a station came; which users is it? */
+	WIRE_STATION_USERS,   /* struct wire_station_users: the answer, also if there are none */
 
 	/* access point to edge server */
 	WIRE_CREATE = 50,
@@ -312,6 +317,29 @@ struct wire_user_end {
 	uint32_t sessions;
 };
 
+/**
+ * struct wire_station_inquiry - A station has come to an access point, which knows not its IP addresses
+ * @station:	Its address
+ * @inquiry:	Number of the inquiry, which the answer repeats; not 0
+ */
+struct wire_station_inquiry {
+	uint8_t station[WIRE_STATION_SIZE];
+	uint64_t inquiry;
+};
+
+/**
+ * struct wire_station_users - Which users of an access point are a station
+ * @station, @inquiry: See struct wire_station_inquiry
+ * @count:	How many; of more than fit in, those that were heard last
+ * @user:	Their names, which can be claimed (struct wire_user_claim)
+ */
+struct wire_station_users {
+	uint8_t station[WIRE_STATION_SIZE];
+	uint64_t inquiry;
+	uint32_t count;
+	char user[WIRE_STATION_USERS_MAX][NAME_SIZE];
+};
+
 /** struct wire_create - Make the first container of a session */
 struct wire_create {
 	char mud[NAME_SIZE];
@@ -504,6 +532,8 @@ struct wire_message {
 		struct wire_user_context user_context;
 		struct wire_user_request user_request;
 		struct wire_user_end user_end;
+		struct wire_station_inquiry station_inquiry;
+		struct wire_station_users station_users;
 		struct wire_create create;
 		struct wire_attach attach;
 		struct wire_migrate migrate;

@@ -26,6 +26,8 @@ static const enum wire_type sample_types[] = {
 	WIRE_USER_REQUEST,
 	WIRE_USER_END,
 	WIRE_USER_TAKEN,
+	WIRE_STATION_INQUIRY,
+	WIRE_STATION_USERS,
 	WIRE_CREATE,
 	WIRE_ATTACH,
 	WIRE_MIGRATE,
@@ -159,6 +161,17 @@ static inline struct wire_message sample_message(enum wire_type type)
 		m.user_end.claim = 77;
 		m.user_end.status = WIRE_OK;
 		m.user_end.sessions = 1;
+		break;
+	case WIRE_STATION_INQUIRY:
+		memcpy(m.station_inquiry.station, "\2\0\0\0\1\1", WIRE_STATION_SIZE);
+		m.station_inquiry.inquiry = 78;
+		break;
+	case WIRE_STATION_USERS:
+		memcpy(m.station_users.station, "\2\0\0\0\1\1", WIRE_STATION_SIZE);
+		m.station_users.inquiry = 78;
+		m.station_users.count = 2;
+		strcpy(m.station_users.user[0], "user-10.80.0.11");
+		strcpy(m.station_users.user[1], "user-2001-db8--11");
 		break;
 	case WIRE_CREATE:
 		strcpy(m.create.mud, "MUD-1");
