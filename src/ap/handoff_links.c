@@ -122,7 +122,7 @@ static bool may_say(enum wire_type type)
 
 static bool concerns_users(enum wire_type type)
 {
-	return type >= WIRE_USER_CLAIM && type <= WIRE_USER_TAKEN;
+	return type >= WIRE_USER_CLAIM && type <= WIRE_STATION_USERS;
 }
 
 void handoff_links_message(struct handoff_links *hl, struct link *l, const struct wire_message *m)

@@ -141,6 +141,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			   .client_connections_max =
 				   (uint32_t)c->limit[CONF_CLIENT_CONNECTIONS_MAX],
 			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
+			   .gone_ms = (uint64_t)c->limit[CONF_USER_GONE_MS],
 			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
 		.state_dir = c->state_dir,
 		.spool_dir = c->spool_dir,

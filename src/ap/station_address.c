@@ -16,13 +16,14 @@
 #define ANSWER_SIZE 32768
 #define ANSWER_MS   1000 /* the kernel does not take that long */
 
-/* what is looked for, and found */
-struct search {
+/* struct neighbour - One of the table; what it points to is good until the callback returns */
+struct neighbour {
 	const void *ip;
 	size_t ip_len;
-	uint8_t *mac;
-	bool found;
+	const uint8_t *mac;
 };
+
+typedef void (*neighbour_fn)(void *ctx, const struct neighbour *n);
 
 static int ask(int fd, int family, struct err *err)
 {
@@ -44,32 +45,29 @@ static int ask(int fd, int family, struct err *err)
 	return 0;
 }
 
-/* One neighbour: is it the one? */
-static void look_at(struct search *s, struct nlmsghdr *h)
+/* One entry of the table, if it tells who has an address */
+static void look_at(struct nlmsghdr *h, neighbour_fn fn, void *ctx)
 {
 	struct ndmsg *n = NLMSG_DATA(h);
-	const uint8_t *mac = NULL;
-	bool same = false;
+	struct neighbour found = { 0 };
 	long left = (long)h->nlmsg_len - (long)NLMSG_LENGTH(sizeof(*n));
 
 	if (h->nlmsg_type != RTM_NEWNEIGH || left < 0 ||
 	    (n->ndm_state & (NUD_INCOMPLETE | NUD_FAILED | NUD_NOARP)))
 		return;
 	for (struct rtattr *a = (struct rtattr *)(n + 1); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-		size_t len = RTA_PAYLOAD(a);
-
-		if (a->rta_type == NDA_DST)
-			same = len == s->ip_len && memcmp(RTA_DATA(a), s->ip, len) == 0;
-		else if (a->rta_type == NDA_LLADDR && len == STATION_MAC_SIZE)
-			mac = RTA_DATA(a);
+		if (a->rta_type == NDA_DST) {
+			found.ip = RTA_DATA(a);
+			found.ip_len = RTA_PAYLOAD(a);
+		} else if (a->rta_type == NDA_LLADDR && RTA_PAYLOAD(a) == STATION_MAC_SIZE) {
+			found.mac = RTA_DATA(a);
+		}
 	}
-	if (!same || !mac)
-		return;
-	memcpy(s->mac, mac, STATION_MAC_SIZE);
-	s->found = true;
+	if (found.ip && found.mac)
+		fn(ctx, &found);
 }
 
-static int read_table(int fd, struct search *s, struct err *err)
+static int read_answer(int fd, neighbour_fn fn, void *ctx, struct err *err)
 {
 	_Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
 
@@ -85,11 +83,39 @@ static int read_table(int fd, struct search *s, struct err *err)
 				return 0;
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return err_set(err, -EIO, "read the neighbour table");
-			look_at(s, h);
+			look_at(h, fn, ctx);
 		}
 		if (n == 0)
 			return err_set(err, -EIO, "read the neighbour table");
 	}
+}
+
+static int read_table(int family, neighbour_fn fn, void *ctx, struct err *err)
+{
+	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return err_set(err, -errno, "neighbour table");
+	int r = ask(fd, family, err);
+	return r < 0 ? r : read_answer(fd, fn, ctx, err);
+}
+
+/* ---- the station of an address ---- */
+
+struct search {
+	const void *ip;
+	size_t ip_len;
+	uint8_t *mac;
+	bool found;
+};
+
+static void match_address(void *ctx, const struct neighbour *n)
+{
+	struct search *s = ctx;
+
+	if (n->ip_len != s->ip_len || memcmp(n->ip, s->ip, s->ip_len) != 0)
+		return;
+	memcpy(s->mac, n->mac, STATION_MAC_SIZE);
+	s->found = true;
 }
 
 int station_address_find(uint8_t mac[STATION_MAC_SIZE], const struct sockaddr_storage *address,
@@ -105,13 +131,45 @@ int station_address_find(uint8_t mac[STATION_MAC_SIZE], const struct sockaddr_st
 		s.ip = &((const struct sockaddr_in6 *)address)->sin6_addr;
 		s.ip_len = sizeof(struct in6_addr);
 	}
-	auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0)
-		return err_set(err, -errno, "neighbour table");
-	r = ask(fd, address->ss_family, err);
-	if (r == 0)
-		r = read_table(fd, &s, err);
+	r = read_table(address->ss_family, match_address, &s, err);
 	if (r < 0)
 		return r;
 	return s.found ? 0 : err_set(err, -ENOENT, "a station with this address");
+}
+
+/* ---- the addresses of a station ---- */
+
+struct search_all {
+	const uint8_t *mac;
+	void (*fn)(void *ctx, const struct sockaddr_storage *address);
+	void *ctx;
+};
+
+static void match_station(void *ctx, const struct neighbour *n)
+{
+	const struct search_all *s = ctx;
+	struct sockaddr_storage a = { 0 };
+
+	if (memcmp(n->mac, s->mac, STATION_MAC_SIZE) != 0)
+		return;
+	if (n->ip_len == sizeof(struct in_addr)) {
+		a.ss_family = AF_INET;
+		memcpy(&((struct sockaddr_in *)&a)->sin_addr, n->ip, n->ip_len);
+	} else if (n->ip_len == sizeof(struct in6_addr)) {
+		a.ss_family = AF_INET6;
+		memcpy(&((struct sockaddr_in6 *)&a)->sin6_addr, n->ip, n->ip_len);
+	} else {
+		return;
+	}
+	s->fn(s->ctx, &a);
+}
+
+int station_address_each(const uint8_t mac[STATION_MAC_SIZE],
+			 void (*fn)(void *ctx, const struct sockaddr_storage *address), void *ctx,
+			 struct err *err)
+{
+	struct search_all s = { .mac = mac, .fn = fn, .ctx = ctx };
+	int r = read_table(AF_INET, match_station, &s, err);
+
+	return r < 0 ? r : read_table(AF_INET6, match_station, &s, err);
 }

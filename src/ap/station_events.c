@@ -84,7 +84,7 @@ static bool add(struct station_events *se, const uint8_t mac[STATION_MAC_SIZE])
 	return true;
 }
 
-static void connected(struct station_events *se, const uint8_t mac[STATION_MAC_SIZE])
+static void connected(struct station_events *se, const uint8_t mac[STATION_MAC_SIZE], bool now)
 {
 	struct station *s = find(se, mac);
 
@@ -92,7 +92,7 @@ static void connected(struct station_events *se, const uint8_t mac[STATION_MAC_S
 		s->seen = true;
 	else if (!add(se, mac))
 		return;
-	se->setup.ops->connected(se->setup.ctx, mac);
+	se->setup.ops->connected(se->setup.ctx, mac, now);
 }
 
 static void disconnected(struct station_events *se, const uint8_t mac[STATION_MAC_SIZE])
@@ -217,7 +217,7 @@ static void list_entry_came(struct station_events *se, const char *text, size_t 
 	if (known && authorized)
 		known->seen = true;
 	else if (authorized)
-		connected(se, mac);
+		connected(se, mac, false);
 	if (!se->closed)
 		list_next(se, mac);
 }
@@ -260,7 +260,7 @@ static void datagram_came(struct station_events *se, const char *text, size_t le
 		answer_came(se, text, len);
 		break;
 	case STATION_TEXT_CONNECTED:
-		connected(se, mac);
+		connected(se, mac, true);
 		break;
 	case STATION_TEXT_DISCONNECTED:
 		disconnected(se, mac);

@@ -18,6 +18,7 @@
  * address without a file (an abstract one), and takes nothing from any other sender than hostapd.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ap/station_text.h"
@@ -36,8 +37,9 @@ struct uv_loop_s;
  * @up:		The list is read: from now on we know every station
  * @down:	hostapd is not heard any more, or cannot be attached to, for @reason; told once until
  *		the next @up. The stations are still taken to be where they were
- * @connected:	The station is authorised; told for each that is so when we attach, too, and once more
- *		when hostapd says so of a station that we know, which may have been away meanwhile
+ * @connected:	The station is authorised. @now: hostapd has just said so, also of a station that we
+ *		know, which may have been away meanwhile. Else it was found in hostapd's list when we
+ *		attached: it may have gone without a word, so nothing says that it is there
  * @disconnected: A station that was told connected is not any more
  *
  * station_events_close() may be called from any of them.
@@ -45,7 +47,7 @@ struct uv_loop_s;
 struct station_events_ops {
 	void (*up)(void *ctx);
 	void (*down)(void *ctx, const char *reason);
-	void (*connected)(void *ctx, const uint8_t mac[STATION_MAC_SIZE]);
+	void (*connected)(void *ctx, const uint8_t mac[STATION_MAC_SIZE], bool now);
 	void (*disconnected)(void *ctx, const uint8_t mac[STATION_MAC_SIZE]);
 };
 

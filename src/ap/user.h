@@ -42,6 +42,7 @@ enum user_state {
  * @connections: Of struct user_connection, the one used latest last
  * @connection_count: How many
  * @mac, @mac_at: Its station, and when that was looked up; 0: never
+ * @gone_at:	When hostapd said that its station has gone; 0: it has not, or was heard again since
  * @heard:	When it was last heard
  * @claim:	CLAIMING: number of the claim
  * @since:	When the state was entered
@@ -65,6 +66,7 @@ struct user {
 	size_t connection_count;
 	uint8_t mac[STATION_MAC_SIZE];
 	uint64_t mac_at;
+	uint64_t gone_at;
 	uint64_t heard;
 	uint64_t claim;
 	uint64_t since;
@@ -99,6 +101,8 @@ struct user_stations;
  * @links:	Of struct user_entry, by number
  * @said:	What the node said, until users_settle()
  * @claims:	Of struct user, by @claiming
+ * @inquiries:	Of struct inquiry, see station_inquiry.c
+ * @inquiry_count: How many
  * @other:	Names of the other access points
  */
 struct users {
@@ -118,13 +122,16 @@ struct users {
 	size_t connections;
 	struct list said;
 	struct list claims;
+	struct list inquiries;
+	size_t inquiry_count;
 	char other[USERS_APS_MAX][NAME_SIZE];
 	size_t others;
 	struct user_listener *listener[USERS_SERVICES_MAX];
 	size_t listeners;
 	uv_timer_t sweep;
-	uv_timer_t ask; /* runs while there are claims */
-	uv_idle_t more; /* keeps the loop from waiting while something is queued */
+	uv_timer_t ask;     /* runs while there are claims */
+	uv_timer_t inquire; /* runs while there are inquiries */
+	uv_idle_t more;     /* keeps the loop from waiting while something is queued */
 	int handles;
 	char scratch[USERS_SCRATCH_SIZE];
 };
@@ -142,6 +149,22 @@ void users_connection_closed(struct users *u);
 
 /** users_find() - User by name. Return: NULL if it is not known */
 struct user *users_find(struct users *u, const char *name);
+
+/** users_find_address() - User by its address. Return: NULL if it is not known */
+struct user *users_find_address(struct users *u, const struct sockaddr_storage *address);
+
+/**
+ * users_arrived() - A user is here, for its station is
+ * @u:		Users
+ * @name:	Of the user, which need not be known
+ * @mac:	Its station
+ * @at:		Since when; it counts as heard then
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL if @name is not that of an address, -EAGAIN at a limit, or -ENOMEM
+ */
+int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_MAC_SIZE],
+		  uint64_t at, struct err *err);
 
 /** users_session() - The user's session of a service, made if need be. Return: 0, or -ENOMEM */
 int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err);

@@ -7,6 +7,7 @@
 
 #include "ap/station_address.h"
 #include "ap/station_events.h"
+#include "ap/station_inquiry.h"
 #include "ap/user.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -25,7 +26,15 @@ struct user_stations {
 	struct station_events *events;
 	struct list bucket[USERS_BUCKETS]; /* by the last byte */
 	size_t count;
+	bool heard; /* hostapd tells who comes and goes */
 };
+
+static uint64_t now_of(const struct user_stations *s)
+{
+	uint64_t now = uv_now(s->users->session.loop);
+
+	return now ? now : 1; /* 0 is "never" */
+}
 
 static struct station *find(struct user_stations *s, const uint8_t mac[STATION_MAC_SIZE])
 {
@@ -46,9 +55,8 @@ static void forget(struct user_stations *s, struct station *st)
 	free(st);
 }
 
-static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
+static void remember(struct user_stations *s, const uint8_t mac[STATION_MAC_SIZE])
 {
-	struct user_stations *s = ctx;
 	struct station *st = find(s, mac) ? NULL : calloc(1, sizeof(*st));
 
 	if (!st)
@@ -58,6 +66,50 @@ static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
 	s->count++;
 }
 
+/* Calls @fn for each user of a station, or (@mac is NULL) for all */
+static void each_user(struct user_stations *s, const uint8_t *mac,
+		      void (*fn)(struct user_stations *s, struct user *user))
+{
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
+		list_for_each_safe(at, next, &s->users->bucket[i])
+		{
+			struct user *user = list_entry(at, struct user, link);
+
+			if (!mac || (user->mac_at && memcmp(user->mac, mac, STATION_MAC_SIZE) == 0))
+				fn(s, user);
+		}
+	}
+}
+
+static void is_back(struct user_stations *s, struct user *user)
+{
+	(void)s;
+	user->gone_at = 0;
+}
+
+static void has_gone(struct user_stations *s, struct user *user)
+{
+	users_end_connections(user);
+	user->gone_at = now_of(s);
+}
+
+/* hostapd was not heard, and the user may have been here meanwhile */
+static void still_gone(struct user_stations *s, struct user *user)
+{
+	if (user->gone_at)
+		user->gone_at = now_of(s);
+}
+
+static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE], bool now)
+{
+	struct user_stations *s = ctx;
+
+	remember(s, mac);
+	each_user(s, mac, is_back);
+	if (now)
+		station_inquiry_begin(s->users, mac);
+}
+
 static void on_disconnected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
 {
 	struct user_stations *s = ctx;
@@ -65,26 +117,24 @@ static void on_disconnected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
 
 	if (st)
 		forget(s, st);
-	for (size_t i = 0; i < USERS_BUCKETS; i++) {
-		list_for_each_safe(at, next, &s->users->bucket[i])
-		{
-			struct user *user = list_entry(at, struct user, link);
-
-			if (user->mac_at && memcmp(user->mac, mac, STATION_MAC_SIZE) == 0)
-				users_end_connections(user);
-		}
-	}
+	station_inquiry_end(s->users, mac);
+	each_user(s, mac, has_gone);
 }
 
 static void on_up(void *ctx)
 {
-	(void)ctx;
+	struct user_stations *s = ctx;
+
+	s->heard = true;
+	each_user(s, NULL, still_gone);
 	log_info("connected to hostapd");
 }
 
 static void on_down(void *ctx, const char *reason)
 {
-	(void)ctx;
+	struct user_stations *s = ctx;
+
+	s->heard = false;
 	log_info("hostapd cannot be heard: %s", reason);
 }
 
@@ -122,19 +172,23 @@ int user_stations_new(struct user_stations **ret, struct users *u, const char *p
 
 int user_stations_admit(struct user_stations *s, struct user *user, struct err *err)
 {
-	uint64_t now = uv_now(s->users->session.loop);
+	uint64_t now = now_of(s);
 
 	if (!user->mac_at || now >= user->mac_at + BELIEVED_MS) {
 		int r = station_address_find(user->mac, &user->address, err);
 
-		user->mac_at = 0;
 		if (r < 0)
 			return err_wrap(err, r, "%s", user->name);
-		user->mac_at = now ? now : 1;
+		user->mac_at = now;
 	}
 	if (find(s, user->mac))
 		return 0;
 	return err_set(err, -EACCES, "%s is no station that hostapd has authorised", user->name);
+}
+
+bool user_stations_gone(const struct user_stations *s, const struct user *user, uint64_t now)
+{
+	return s->heard && user->gone_at && now >= user->gone_at + s->users->limits.gone_ms;
 }
 
 void user_stations_moved(struct user_stations *s, const struct user *user)

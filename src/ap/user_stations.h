@@ -5,12 +5,21 @@
  * User stations - only stations that hostapd has authorised are users
  *
  * With `stations = "hostapd:..."` a packet alone makes nobody a user: its address must be that of a station
- * (station_address.h) that is connected (station_events.h). When hostapd says that a station has gone, its
- * connections here end; its sessions stay for user_idle_ms, or until another access point claims it.
- * When it was claimed, hostapd is told to drop the station here, as IAPP's MOVE does.
+ * (station_address.h) that is connected (station_events.h).
+ *
+ * When hostapd says that a station has come, its users are here: their sessions follow (station_inquiry.h).
+ * Those of stations that are merely in hostapd's list when we attach to it are not: a station that left without a
+ * word is still there, and lives elsewhere now.
+ *
+ * When hostapd says that a station has gone, its users' connections here end. They have left if it does not
+ * come back, and no other access point claims them, for user_gone_ms. While hostapd cannot be heard nobody is
+ * taken to have gone; the time begins anew then. When a user was claimed, hostapd is told to drop its station here, as
+ * IAPP's MOVE does.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 struct user;
@@ -32,6 +41,9 @@ int user_stations_new(struct user_stations **ret, struct users *u, const char *p
  * Return: 0, -EACCES, or another negative error code
  */
 int user_stations_admit(struct user_stations *s, struct user *user, struct err *err);
+
+/** user_stations_gone() - Whether the user has left with its station, see above */
+bool user_stations_gone(const struct user_stations *s, const struct user *user, uint64_t now);
 
 /** user_stations_moved() - The user is at another access point now */
 void user_stations_moved(struct user_stations *s, const struct user *user);

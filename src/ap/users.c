@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "ap/station_inquiry.h"
 #include "ap/user.h"
 #include "ap/user_connection.h"
 #include "ap/user_listener.h"
@@ -32,6 +33,7 @@ static const struct users_limits standard = {
 	.user_connections_max = 64,
 	.client_connections_max = 4096,
 	.idle_ms = 600000,
+	.gone_ms = 60000,
 	.dead_ms = 10000,
 };
 
@@ -54,6 +56,7 @@ char *users_scratch(struct users *u, size_t *size)
 void users_heard(struct user *user)
 {
 	user->heard = uv_now(user->users->session.loop);
+	user->gone_at = 0;
 }
 
 void users_connection_closed(struct users *u)
@@ -99,6 +102,18 @@ static void format(char text[INET6_ADDRSTRLEN], const struct sockaddr_storage *a
 				INET6_ADDRSTRLEN);
 }
 
+/* Return: 0, or -EINVAL */
+static int parse(struct sockaddr_storage *a, const char *text)
+{
+	if (inet_pton(AF_INET, text, &((struct sockaddr_in *)a)->sin_addr) == 1)
+		a->ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)a)->sin6_addr) == 1)
+		a->ss_family = AF_INET6;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static struct list *bucket_of(struct users *u, const char *name)
 {
 	return &u->bucket[digest_add(DIGEST_START, name, strlen(name)) % USERS_BUCKETS];
@@ -117,6 +132,26 @@ static void name_of(char name[NAME_SIZE], const struct sockaddr_storage *a)
 	}
 }
 
+/* Reverse of name_of(). Return: 0, or -EINVAL if @name is no such name */
+static int address_of(struct sockaddr_storage *a, const char *name)
+{
+	static const char prefix[] = "user-";
+	struct sockaddr_storage said = { 0 };
+	char text[NAME_SIZE], again[NAME_SIZE];
+
+	if (strncmp(name, prefix, strlen(prefix)) != 0)
+		return -EINVAL;
+	(void)snprintf(text, sizeof(text), "%s", name + strlen(prefix));
+	for (char *c = text; *c; c++) {
+		if (*c == '-')
+			*c = ':';
+	}
+	if (parse(&said, text) < 0 || normalise(a, (struct sockaddr *)&said) < 0)
+		return -EINVAL;
+	name_of(again, a);
+	return name_equal(again, name) ? 0 : -EINVAL;
+}
+
 struct user *users_find(struct users *u, const char *name)
 {
 	list_for_each_safe(at, next, bucket_of(u, name))
@@ -127,6 +162,14 @@ struct user *users_find(struct users *u, const char *name)
 			return user;
 	}
 	return NULL;
+}
+
+struct user *users_find_address(struct users *u, const struct sockaddr_storage *address)
+{
+	char name[NAME_SIZE];
+
+	name_of(name, address);
+	return users_find(u, name);
 }
 
 static int new_user(struct users *u, struct user **ret, const char *name, struct err *err)
@@ -256,6 +299,17 @@ static int make_room(struct user *user, struct err *err)
 	return 0;
 }
 
+/* The user is here, and was heard: it is ours, or will be */
+static void is_here(struct user *user, bool known)
+{
+	if (!known)
+		log_info("%s is here", user->name);
+	if (!known || user->state == USER_LEFT)
+		user_handover_claim(user);
+	if (user->giving) /* it was about to be handed over, but is here */
+		user_handover_keep(user);
+}
+
 /* The user at an address is here; @word: somebody says so, else it has sent something. */
 static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a, bool word,
 		  struct err *err)
@@ -277,14 +331,35 @@ static int arrive(struct users *u, struct user **ret, const struct sockaddr_stor
 		users_remove(user);
 	if (r < 0)
 		return r;
-	if (!known)
-		log_info("%s is here", name);
 	users_heard(user);
-	if (!known || user->state == USER_LEFT)
-		user_handover_claim(user);
-	if (user->giving) /* it was about to be handed over, but is here */
-		user_handover_keep(user);
+	is_here(user, known);
 	*ret = user;
+	return 0;
+}
+
+int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_MAC_SIZE],
+		  uint64_t at, struct err *err)
+{
+	struct user *user = users_find(u, name);
+	struct sockaddr_storage a;
+	bool known = user;
+	int r = 0;
+
+	if (address_of(&a, name) < 0)
+		return err_set(err, -EINVAL, "\"%.63s\" is no name of a user", name);
+	if (!known) {
+		r = new_user(u, &user, name, err);
+		if (r < 0 || !user)
+			return r;
+		user->heard = at;
+	}
+	if (user->address.ss_family == AF_UNSPEC) /* else it may have a scope, too */
+		user->address = a;
+	memcpy(user->mac, mac, STATION_MAC_SIZE);
+	user->mac_at = 1; /* so long ago that its next packet must show that it is this station's */
+	user->heard = user->heard > at ? user->heard : at;
+	user->gone_at = 0;
+	is_here(user, known);
 	return 0;
 }
 
@@ -331,16 +406,10 @@ int users_still(struct users *u, const struct sockaddr *from, const char *servic
 int users_associate(struct users *u, const char *address, const char *service, struct err *err)
 {
 	struct sockaddr_storage said = { 0 }, a;
-	struct sockaddr_in *in = (struct sockaddr_in *)&said;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&said;
 	struct user *user = NULL;
 	struct user_entry *e = NULL;
 
-	if (inet_pton(AF_INET, address, &in->sin_addr) == 1)
-		said.ss_family = AF_INET;
-	else if (inet_pton(AF_INET6, address, &in6->sin6_addr) == 1)
-		said.ss_family = AF_INET6;
-	if (normalise(&a, (struct sockaddr *)&said) < 0)
+	if (parse(&said, address) < 0 || normalise(&a, (struct sockaddr *)&said) < 0)
 		return err_set(err, -EINVAL, "\"%.80s\" is no address", address);
 	if (service && !users_listener(u, service))
 		return err_set(err, -EINVAL, "there is no listener for service \"%.63s\" here",
@@ -457,15 +526,19 @@ void users_settle(struct users *u)
 
 void users_message(struct users *u, const char *ap, const struct wire_message *m)
 {
-	user_handover_message(u, ap, m);
+	if (m->type == WIRE_STATION_INQUIRY || m->type == WIRE_STATION_USERS)
+		station_inquiry_message(u, ap, m);
+	else
+		user_handover_message(u, ap, m);
 }
 
 /* ---- time ---- */
 
 static void leave(struct user *user)
 {
-	log_info("%s has left: silent for %llu ms", user->name,
-		 (unsigned long long)user->users->limits.idle_ms);
+	log_info("%s has left: %s for %llu ms", user->name,
+		 user->gone_at ? "its station is gone, and it was silent," : "silent",
+		 (unsigned long long)(uv_now(user->users->session.loop) - user->heard));
 	list_for_each_safe(at, next, &user->sessions)
 		user_session_end(list_entry(at, struct user_entry, of_user)->session);
 	users_forget(user);
@@ -480,6 +553,14 @@ static size_t unanswered(const struct user *user)
 	return n;
 }
 
+static bool has_left(const struct user *user, uint64_t now)
+{
+	const struct users *u = user->users;
+
+	return now >= user->heard + u->limits.idle_ms ||
+	       (u->stations && user_stations_gone(u->stations, user, now));
+}
+
 static void sweep_user(struct user *user, uint64_t now)
 {
 	list_for_each_safe(at, next, &user->connections)
@@ -490,8 +571,7 @@ static void sweep_user(struct user *user, uint64_t now)
 					    : user->heard + u->limits.idle_ms;
 	if (user->state == USER_LEFT && now >= kept_until)
 		users_forget(user);
-	else if (user->state == USER_HERE && now >= user->heard + u->limits.idle_ms &&
-		 !unanswered(user))
+	else if (user->state == USER_HERE && has_left(user, now) && !unanswered(user))
 		leave(user);
 }
 
@@ -529,11 +609,13 @@ void users_close(struct users *u)
 		list_for_each_safe(at, next, &u->bucket[i])
 			users_remove(list_entry(at, struct user, link));
 	}
+	station_inquiry_close(u);
 	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
 	user_stations_close(u->stations);
 	u->stations = NULL;
 	uv_close((uv_handle_t *)&u->sweep, on_closed);
 	uv_close((uv_handle_t *)&u->ask, on_closed);
+	uv_close((uv_handle_t *)&u->inquire, on_closed);
 	uv_close((uv_handle_t *)&u->more, on_closed);
 }
 
@@ -545,6 +627,7 @@ static struct users_limits with_defaults(struct users_limits l)
 	l.client_connections_max = l.client_connections_max ? l.client_connections_max
 							    : standard.client_connections_max;
 	l.idle_ms = l.idle_ms ? l.idle_ms : standard.idle_ms;
+	l.gone_ms = l.gone_ms ? l.gone_ms : standard.gone_ms;
 	l.dead_ms = l.dead_ms ? l.dead_ms : standard.dead_ms;
 	return l;
 }
@@ -595,17 +678,20 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		(void)snprintf(u->other[u->others], NAME_SIZE, "%s", setup->aps.at[u->others].name);
 	list_init(&u->said);
 	list_init(&u->claims);
+	list_init(&u->inquiries);
 	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_init(&u->bucket[i]);
 		list_init(&u->links[i]);
 	}
 	(void)uv_timer_init(setup->loop, &u->sweep); /* none can fail */
 	(void)uv_timer_init(setup->loop, &u->ask);
+	(void)uv_timer_init(setup->loop, &u->inquire);
 	(void)uv_idle_init(setup->loop, &u->more);
 	u->sweep.data = u;
 	u->ask.data = u;
+	u->inquire.data = u;
 	u->more.data = u;
-	u->handles = 3;
+	u->handles = 4;
 	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
 	if (r == 0 && setup->state_dir) {
 		u->state_dir = strdup(setup->state_dir);

@@ -9,9 +9,11 @@
  *	user_connection.c  requests out of a connection, answers into it
  *	user_session.c     the device's half of the session, one for each user and service
  *	user_handover.c    sessions follow the user from access point to access point
+ *	user_stations.c    who comes and goes, as hostapd tells it
+ *	station_inquiry.c  which users come with a station
  *
- * A user is associated by its first packet, or by users_associate(). It has left when it has been silent for idle_ms: then its
- * connections end and the edge servers are told.
+ * A user is associated by its first packet, by its station (user_stations.h), or by users_associate(). It has left when it has
+ * been silent for idle_ms, or its station gone for gone_ms: then its connections end and the edge servers are told.
  *
  * Limits (R9): users, connections of all and of each. A user that opens too many loses the one that is
  * idle longest; if none is idle, or there are too many in all, the new one is refused.
@@ -58,6 +60,7 @@ struct users_limits {
 	uint32_t user_connections_max;
 	uint32_t client_connections_max;
 	uint64_t idle_ms;
+	uint64_t gone_ms;
 	uint32_t dead_ms;
 };
 

@@ -63,6 +63,8 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 					  "connections of all of them; more are closed" },
 	[CONF_USER_IDLE_MS] = { "user_idle_ms", 600000, 1000, 86400000, "ms",
 				"such a user that is silent so long has left" },
+	[CONF_USER_GONE_MS] = { "user_gone_ms", 60000, 1000, 86400000, "ms",
+				"such a user whose station is gone so long has left" },
 	[CONF_SPOOL_BYTES] = { "spool_bytes", 4 * GIB, 16 * MIB, 1024 * GIB, "bytes",
 			       "long requests and answers of all users, in spool_dir" },
 };

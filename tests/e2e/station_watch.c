@@ -4,7 +4,7 @@
  *
  *     station-watch SOCKET
  *
- * One line each: "up", "down REASON", "connected MAC", "disconnected MAC". A line "MAC" on standard
+ * One line each: "up", "down REASON", "connected MAC", "listed MAC", "disconnected MAC". A line "MAC" on standard
  * input has hostapd forget that station; the end of standard input ends the program.
  */
 #include <stdio.h>
@@ -43,10 +43,10 @@ static void say(const char *what, const uint8_t mac[STATION_MAC_SIZE])
 	printf("%s %s\n", what, text);
 }
 
-static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
+static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE], bool now)
 {
 	(void)ctx;
-	say("connected", mac);
+	say(now ? "connected" : "listed", mac);
 }
 
 static void on_disconnected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])

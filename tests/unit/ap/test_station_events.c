@@ -22,6 +22,7 @@
 #include "ap/station_events.h"
 #include "base/auto.h"
 #include "base/err.h"
+#include "fake_hostapd.h"
 
 #define LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
 #define SOON_MS  20    /* waits of the code under test; only their order matters */
@@ -29,21 +30,9 @@
 static const uint8_t A[STATION_MAC_SIZE] = { 2, 0, 0, 0, 0, 0xa };
 static const uint8_t B[STATION_MAC_SIZE] = { 2, 0, 0, 0, 0, 0xb };
 
-/* struct hostapd - What it was asked, and how it answers */
-struct hostapd {
-	int fd;
-	uv_poll_t poll;
-	struct sockaddr_un client;
-	socklen_t client_len;
-	size_t stations; /* 02:00:00:00:hh:ll, from 1 on */
-	const char *flags;
-	bool refuse, silent, endless;
-	int attached, pings, forgotten;
-};
-
 /* struct seen - What was told */
 struct seen {
-	int up, down, connected, disconnected;
+	int up, down, connected, listed, disconnected;
 	uint8_t last[STATION_MAC_SIZE];
 	char reason[256];
 	bool close_at_once;
@@ -54,89 +43,22 @@ static uv_loop_t loop;
 static bool late;
 static char dir[] = "/tmp/baton-stations-XXXXXX";
 static char path[64];
-static struct hostapd hostapd;
+static struct fake_hostapd hostapd;
 static struct seen seen;
-
-/* --- hostapd ------------------------------------------------------------------------------------ */
 
 static void say(const char *text)
 {
-	ssize_t n = sendto(hostapd.fd, text, strlen(text), 0, (struct sockaddr *)&hostapd.client,
-			   hostapd.client_len);
-
-	assert_int_equal(n, strlen(text));
-}
-
-/* The station behind number @n of the list */
-static void say_station(size_t n)
-{
-	char text[128];
-
-	if (n > hostapd.stations) {
-		say(hostapd.stations ? "" : "FAIL\n");
-		return;
-	}
-	(void)snprintf(text, sizeof(text), "02:00:00:00:%02x:%02x\nflags=%s\naid=0\n",
-		       (unsigned int)(n >> 8), (unsigned int)(n & 0xff), hostapd.flags);
-	say(text);
-}
-
-static void answer(const char *command)
-{
-	unsigned int high, low;
-
-	if (strcmp(command, "ATTACH") == 0) {
-		hostapd.attached++;
-		say(hostapd.refuse ? "FAIL\n" : "OK\n");
-	} else if (strcmp(command, "STA-FIRST") == 0) {
-		say_station(1);
-	} else if (sscanf(command, "STA-NEXT 02:00:00:00:%2x:%2x", &high, &low) == 2) {
-		say_station(hostapd.endless ? 1 : (high << 8 | low) + 1);
-	} else if (strcmp(command, "PING") == 0) {
-		hostapd.pings++;
-		say("PONG\n");
-	} else if (strcmp(command, "DISASSOCIATE 02:00:00:00:00:0a") == 0) {
-		hostapd.forgotten++;
-		say("OK\n");
-		say("<3>AP-STA-DISCONNECTED 02:00:00:00:00:0a");
-	} else {
-		fail_msg("hostapd was told '%s'", command);
-	}
-}
-
-static void on_command(uv_poll_t *poll, int status, int events)
-{
-	char text[256];
-
-	(void)poll;
-	(void)events;
-	assert_int_equal(status, 0);
-	hostapd.client_len = sizeof(hostapd.client);
-	ssize_t n = recvfrom(hostapd.fd, text, sizeof(text) - 1, 0,
-			     (struct sockaddr *)&hostapd.client, &hostapd.client_len);
-	assert_true(n > 0);
-	text[n] = 0;
-	if (!hostapd.silent)
-		answer(text);
+	fake_hostapd_say(&hostapd, text);
 }
 
 static void hostapd_start(void)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	hostapd.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(hostapd.fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(uv_poll_init(&loop, &hostapd.poll, hostapd.fd), 0);
-	assert_int_equal(uv_poll_start(&hostapd.poll, UV_READABLE, on_command), 0);
+	fake_hostapd_start(&hostapd);
 }
 
 static void hostapd_stop(void)
 {
-	uv_close((uv_handle_t *)&hostapd.poll, NULL);
-	(void)uv_run(&loop, UV_RUN_NOWAIT);
-	(void)close(hostapd.fd);
-	(void)unlink(path);
+	fake_hostapd_stop(&hostapd);
 }
 
 /* --- what is told ------------------------------------------------------------------------------- */
@@ -154,11 +76,12 @@ static void on_down(void *ctx, const char *reason)
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
 }
 
-static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE])
+static void on_connected(void *ctx, const uint8_t mac[STATION_MAC_SIZE], bool now)
 {
 	struct seen *s = ctx;
 
 	s->connected++;
+	s->listed += !now;
 	memcpy(s->last, mac, sizeof(s->last));
 	if (s->close_at_once)
 		station_events_close(TAKE_PTR(s->se));
@@ -213,7 +136,8 @@ static int setup(void **state)
 	(void)state;
 	memset(&hostapd, 0, sizeof(hostapd));
 	memset(&seen, 0, sizeof(seen));
-	hostapd.flags = "[AUTHORIZED]";
+	hostapd.loop = &loop;
+	memcpy(hostapd.path, path, sizeof(path));
 	late = false;
 	(void)uv_loop_init(&loop);
 	(void)uv_timer_init(&loop, &limit);
@@ -226,8 +150,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	station_events_close(TAKE_PTR(seen.se));
-	if (hostapd.poll.loop && !uv_is_closing((uv_handle_t *)&hostapd.poll))
-		hostapd_stop();
+	hostapd_stop();
 	uv_close((uv_handle_t *)&limit, NULL);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	return uv_loop_close(&loop);
@@ -271,6 +194,7 @@ static void test_events(void **state)
 	say("<3>AP-STA-DISCONNECTED 02:00:00:00:00:0a");
 	say("<3>AP-STA-CONNECTED 02:00:00:00:00:0b");
 	RUN_UNTIL(seen.connected == 3);
+	assert_int_equal(seen.listed, 0);
 	assert_int_equal(seen.disconnected, 1);
 	assert_int_equal(seen.down, 0);
 }
@@ -284,6 +208,10 @@ static void test_listed(void **state)
 	start();
 	RUN_UNTIL(seen.up == 1);
 	assert_int_equal(seen.connected, 3);
+	assert_int_equal(seen.listed, 3);
+	say("<3>AP-STA-CONNECTED 02:00:00:00:00:01"); /* one of them has just come */
+	RUN_UNTIL(seen.connected == 4);
+	assert_int_equal(seen.listed, 3);
 }
 
 static void test_listed_unauthorized(void **state)

@@ -284,6 +284,7 @@ void users_bed_start(int index, bool alone)
 		.spool_dir = "/tmp",
 		.spool_bytes = users_bed.spool_bytes,
 		.state_dir = users_bed.state_dir[index][0] ? users_bed.state_dir[index] : NULL,
+		.stations = users_bed.stations[index],
 	};
 	if (access_point_new(&users_bed.ap[index], &setup, &err) < 0)
 		fail_msg("%s", err.text);

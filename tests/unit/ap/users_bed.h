@@ -43,6 +43,7 @@
  * @move_ms:	Of the policy. By default so long that what a test waits for comes sooner, or not at all
  * @spool_bytes: Of long requests and answers
  * @state_dir:	Of each access point; empty: none
+ * @stations:	hostapd's socket of each access point; NULL: none
  */
 struct users_bed {
 	uv_loop_t loop;
@@ -58,6 +59,7 @@ struct users_bed {
 	uint64_t move_ms;
 	uint64_t spool_bytes;
 	char state_dir[USERS_BED_MAX][64];
+	const char *stations[USERS_BED_MAX];
 };
 
 extern struct users_bed users_bed;
