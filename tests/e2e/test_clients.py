@@ -228,7 +228,12 @@ class Clients(ClientsBed):
 
 
 class Stations(ClientsBed):
-    """Only stations that a real hostapd has authorised are users (its wired driver: no radio needed)"""
+    """Only stations that a real hostapd has authorised are users (its wired driver: no radio needed)
+
+    user_idle_ms is so long here that users leave only because their stations have gone.
+    """
+
+    LIMITS = {"ap": {"user_gone_ms": 2000}}
 
     @classmethod
     def bring_up(cls):
@@ -244,15 +249,55 @@ class Stations(ClientsBed):
     def stations_at(self, ap):
         return json.loads(self.lab.baton("status", "--node", ap, "--json"))["stations"]
 
+    def users_at(self, ap):
+        users = json.loads(self.lab.baton("users", "--node", ap, "--json"))["users"]
+        return [(u["address"], u["service"], u["connections"]) for u in users]
+
+    def authorise(self, user):
+        """Have its station authorised at AP-1; it logs off, and so leaves, when the test ends"""
+        self.lab.stations("supplicant", user)
+        self.addCleanup(self.lab.stations, "stop", user)
+        self.wait(lambda: self.stations_at("AP-1") == 1, f"{user} to be authorised")
+
+    def silence(self, user):
+        """It sends no IP packet any more; its supplicant speaks below IP. Return: what ends that"""
+        for tool in ("iptables", "ip6tables"):
+            done = self.lab.exec(user, tool, "-A", "OUTPUT", "-j", "DROP")
+            self.assertEqual(done.wait(timeout=30), 0)
+
+        def end():
+            for tool in ("iptables", "ip6tables"):
+                self.lab.exec(user, tool, "-F", "OUTPUT").wait(timeout=30)
+        self.addCleanup(end)
+        return end
+
+    def test_silent_user(self):
+        """hostapd's event is enough: the container follows a user that says nothing, to and fro"""
+        self.authorise("user1")
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        end = self.silence("user1")
+        for hop, there, before in ((1, "AP-2", "AP-1"), (2, "AP-1", "AP-2")):
+            self.lab.move_user("user1", there)
+            self.wait_event("SWITCH COMPLETE", there, seconds=60)
+            self.assertEqual(self.users_at(there), [("10.80.0.11", "redis", 0)])
+            self.assertEqual(self.users_at(before), [])
+            self.assertEqual(len(self.events.find("STATION USER", there)), 1)
+            self.wait(lambda ap=before: self.stations_at(ap) == 0, f"{before} to drop it")
+            self.assertEqual(len(self.events.find("USER TAKEN")), hop)
+        end()
+        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.assertEqual(len(self.events.find("CONTAINER CREATED")), 1)
+        self.lab.stations("logoff", "user1")
+        self.assert_nothing_left()
+
     def test_stations(self):
-        """Authorised, it is served; moved, its session follows; logged off, it is not served"""
+        """Authorised, it is served; moved, its session follows; logged off, it is not, and has left"""
         refused = self.lab.exec("user1", "redis-cli", "-h", GATEWAY, "-p",
                                 str(self.lab.example_port("redis")), "PING", text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         out, _ = refused.communicate(timeout=30)
         self.assertNotIn("PONG", out)
-        self.lab.stations("supplicant", "user1")
-        self.wait(lambda: self.stations_at("AP-1") == 1, "user1 to be authorised")
+        self.authorise("user1")
         self.assertEqual(self.redis("INCR", "visits"), "1")
         self.lab.move_user("user1", "AP-2")
         self.wait(lambda: self.stations_at("AP-2") == 1, "user1 to be authorised at AP-2")
