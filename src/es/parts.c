@@ -98,12 +98,13 @@ static struct message *find(struct parts *p, uint32_t connection, uint64_t numbe
 static int add(struct parts *p, struct message **ret, uint32_t connection, uint64_t number,
 	       struct err *err)
 {
+	struct message *oldest = list_first(&p->messages, struct message, link);
 	struct message *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return err_set(err, -ENOMEM, "a long message");
-	if (p->count >= PARTS_MAX)
-		forget(p, list_first(&p->messages, struct message, link));
+	if (p->count >= PARTS_MAX && oldest)
+		forget(p, oldest);
 	m->connection = connection;
 	m->number = number;
 	list_append(&p->messages, &m->link);

@@ -530,6 +530,77 @@ static void test_longest_body(void **state)
 /* --- names ------------------------------------------------------------------------------------- */
 
 /* The catalogue takes exactly the codecs there are. */
+/* What may go in parts has another limit; one that will be longer is refused as soon as it says so. */
+static void test_long_messages(void **state)
+{
+	static const char head[] = "POST / HTTP/1.1\r\nContent-Length: %llu\r\n\r\n";
+	AUTO(codec_exchange) struct codec_exchange *x = NULL;
+	char text[80];
+
+	(void)state;
+	assert_int_equal(codec_exchange_new(&x, &codec_http, NULL, NULL), 0);
+	assert_int_equal(codec_limit(x), WIRE_PAYLOAD_MAX);
+	(void)snprintf(text, sizeof(text), head, 1ull + WIRE_PAYLOAD_MAX);
+	assert_int_equal(codec_request(x, text, strlen(text)), CODEC_TOO_LONG);
+	codec_exchange_reset(x);
+	x->own = true;
+	assert_true(codec_limit(x) == CODEC_MESSAGE_MAX);
+	assert_int_equal(codec_request(x, text, strlen(text)), CODEC_MORE);
+	codec_exchange_reset(x);
+	x->own = true;
+	(void)snprintf(text, sizeof(text), head, 1 + CODEC_MESSAGE_MAX);
+	assert_int_equal(codec_request(x, text, strlen(text)), CODEC_TOO_LONG);
+	x = codec_exchange_free(x);
+	assert_int_equal(codec_exchange_new(&x, &codec_line, NULL, NULL), 0);
+	x->own = true;
+	assert_int_equal(codec_limit(x), WIRE_PAYLOAD_MAX);
+}
+
+/* R5: the digest of an answer that a user may get from both containers */
+static uint64_t digest_in_parts(const char *answer)
+{
+	AUTO(codec_exchange) struct codec_exchange *x = NULL;
+
+	assert_int_equal(codec_exchange_new(&x, &codec_http, NULL, NULL), 0);
+	assert_int_equal(codec_request(x, "GET / HTTP/1.1\r\n\r\n", 18), CODEC_DONE);
+	assert_int_equal(codec_answer(x, answer, strlen(answer)), CODEC_DONE);
+	return codec_answer_digest_parts(x);
+}
+
+static void test_digest_of_parts(void **state)
+{
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+	const uint64_t first =
+		digest_in_parts(CHUNKED "Date: 1\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+
+	(void)state;
+	/* the time may differ; what lies at another place, or is cut otherwise, does */
+	assert_true(first ==
+		    digest_in_parts(CHUNKED "Date: 2\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"));
+	assert_true(first !=
+		    digest_in_parts(CHUNKED "Date: 11\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"));
+	assert_true(first !=
+		    digest_in_parts(CHUNKED "Date: 1\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"));
+	assert_true(first !=
+		    digest_in_parts(CHUNKED "Date: 1\r\n\r\n2\r\nab\r\n1\r\nd\r\n0\r\n\r\n"));
+#undef CHUNKED
+}
+
+/* What comes before the answer is not the user's, and known not to be while the answer goes on. */
+static void test_from_is_known_early(void **state)
+{
+	static const char interim[] = "HTTP/1.1 102 Processing\r\n\r\n";
+	AUTO(codec_exchange) struct codec_exchange *x = NULL;
+
+	(void)state;
+	assert_int_equal(codec_exchange_new(&x, &codec_http, NULL, NULL), 0);
+	assert_int_equal(codec_request(x, "GET / HTTP/1.1\r\n\r\n", 18), CODEC_DONE);
+	assert_int_equal(codec_answer(x, interim, strlen(interim)), CODEC_MORE);
+	assert_int_equal(codec_answer(x, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", 40),
+			 CODEC_MORE);
+	assert_int_equal(x->from, strlen(interim));
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -646,13 +717,23 @@ static void test_prompt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests),         cmocka_unit_test(test_requests_in_pieces),
-		cmocka_unit_test(test_answers),          cmocka_unit_test(test_longest_line),
-		cmocka_unit_test(test_longest_datagram), cmocka_unit_test(test_deepest_array),
-		cmocka_unit_test(test_longest_head),     cmocka_unit_test(test_interim_answers),
-		cmocka_unit_test(test_longest_body),     cmocka_unit_test(test_names),
-		cmocka_unit_test(test_unknown),          cmocka_unit_test(test_last),
-		cmocka_unit_test(test_refusal_texts),    cmocka_unit_test(test_prompt),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_requests_in_pieces),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_longest_line),
+		cmocka_unit_test(test_longest_datagram),
+		cmocka_unit_test(test_deepest_array),
+		cmocka_unit_test(test_longest_head),
+		cmocka_unit_test(test_interim_answers),
+		cmocka_unit_test(test_longest_body),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_long_messages),
+		cmocka_unit_test(test_digest_of_parts),
+		cmocka_unit_test(test_from_is_known_early),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_last),
+		cmocka_unit_test(test_refusal_texts),
+		cmocka_unit_test(test_prompt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
