@@ -346,7 +346,6 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		if (*reason)
 			return false;
 		es_session_free(s);
-		node->ops->forget(node->ctx, m->session);
 	}
 	s = es_session_new(node, m->session, now);
 	if (!s) {
@@ -362,6 +361,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_ARRIVING);
+	es_session_persist(s, ES_PERSIST_ALL); /* after a crash it still is known whence it came */
 	return true;
 }
 
@@ -465,8 +465,14 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 		return err_set(err, -ENOMEM, "restore session %016llx",
 			       (unsigned long long)record->session);
 	s->record = *record;
+	if (record->state == WIRE_ES_ARRIVING || record->state == WIRE_ES_STANDBY) {
+		/* nobody relies on it; but who looks for the session may know of this place only (R7) */
+		es_session_drop_container(s);
+		es_session_give_up(s);
+		return 0;
+	}
 	if (!keep) {
-		/* it had no authority yet, or none ever: nobody relies on it */
+		/* it never had authority: nobody relies on it */
 		s->record.state = WIRE_ES_NONE;
 		node->ops->forget(node->ctx, record->session);
 		es_session_drop_container(s);

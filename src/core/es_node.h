@@ -177,7 +177,8 @@ AUTO_DEFINE(es_node)
  * @err:	Filled in on failure
  *
  * A request that was in the container when the program died gets the answer "in doubt": it may have
- * been executed, so it is not executed again (R1). A copy that was not active is removed.
+ * been executed, so it is not executed again (R1). A copy that was not active is removed, but
+ * where it came from stays known (R7).
  *
  * Return: 0, -EPROTO for a bad record, -ENOMEM
  */

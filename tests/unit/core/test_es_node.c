@@ -1134,6 +1134,26 @@ static void test_restart_without_container(void **state)
 	stop(&w);
 }
 
+/* R7: who knows of this place only is sent on to where the copy came from */
+static void test_restart_arriving(void **state)
+{
+	const char *reason = NULL;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_true(offer(&w, "ES-9", 2, 5, &reason));
+	assert_int_equal(w.record.state, WIRE_ES_ARRIVING);
+	assert_int_equal(restart(&w, false), 0);
+	assert_int_equal(w.removed, 1);
+	assert_int_equal(w.record.state, WIRE_ES_RETIRED);
+	assert_int_equal(w.record.epoch, 5);
+	attach(&w, "AP-3", 3, 42);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_RETIRED);
+	assert_string_equal(last(&w)->es_status.peer, "ES-9");
+	stop(&w);
+}
+
 /* R4: a fenced one stays fenced */
 static void test_restart_fenced(void **state)
 {
@@ -1203,6 +1223,7 @@ int main(void)
 		cmocka_unit_test(test_disassociation),
 		cmocka_unit_test(test_restart_in_doubt),
 		cmocka_unit_test(test_restart_without_container),
+		cmocka_unit_test(test_restart_arriving),
 		cmocka_unit_test(test_restart_fenced),
 		cmocka_unit_test(test_bad_record),
 	};
