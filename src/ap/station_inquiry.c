@@ -199,8 +199,8 @@ void station_inquiry_begin(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 	char text[STATION_MAC_TEXT];
 
 	claim_own(u, mac);
-	station_inquiry_end(u,
-			    mac); /* it was away meanwhile: what is answered to that one is old */
+	/* it was away meanwhile: what is answered to an inquiry of before is old */
+	station_inquiry_end(u, mac);
 	if (!u->others)
 		return;
 	struct inquiry *q = new_inquiry(u, mac);
