@@ -622,4 +622,6 @@ void user_connection_tick(struct user_connection *c, uint64_t now)
 {
 	if (c->lingering && now >= c->linger_since + USER_CONNECTION_LINGER_MS)
 		user_connection_close(c, false);
+	else
+		user_parts_ask(c); /* there may be room again for what comes */
 }

@@ -11,6 +11,8 @@
  * as the link permits. Meanwhile the user's session begins no other (user_session_long()), so that a cut,
  * which waits for long messages to end (R12), does not wait for ever.
  *
+ * If there is no room for more of an answer (spool_bytes), it is not asked for until clients have taken some.
+ *
  * If the connection ends before its message has, the edge server is told to DROP it.
  */
 
@@ -299,12 +301,18 @@ static void fail_download(struct user_connection *c, struct pending *p, const ch
 	user_connection_close(c, true);
 }
 
+/* For the next part of an answer; if not, user_connection_tick() tries again */
+static bool has_room(const struct user_connection *c)
+{
+	return spools_left(c->user->users->spools) >= WIRE_PAYLOAD_MAX;
+}
+
 void user_parts_ask(struct user_connection *c)
 {
 	const struct user_waiter waiter = { .answered = on_rest, .ctx = c };
 	struct pending *p;
 
-	while (!c->closing && (p = find_unasked(c))) {
+	while (!c->closing && has_room(c) && (p = find_unasked(c))) {
 		if (ask(c, WIRE_PART_REST, p->number, &waiter, &p->rest_number))
 			continue;
 		if (user_session_room(c->session, 0, WIRE_PART_REST) != USER_SESSION_E_AWAY) {
@@ -375,7 +383,7 @@ static void on_rest(void *ctx, struct user_session *us, uint16_t port,
 	}
 	user_connection_flush(c);
 	if (!c->closing)
-		user_connection_pump(c);
+		user_connection_pump(c); /* asks for the next one */
 }
 
 bool user_parts_say(struct user_connection *c, struct pending *p)
@@ -396,6 +404,7 @@ bool user_parts_say(struct user_connection *c, struct pending *p)
 		if (!user_connection_say(c, piece, len))
 			return false;
 		p->said += len;
+		spool_forget(p->rest, p->said);
 	}
 	return p->answered && p->said == spool_length(p->rest);
 }

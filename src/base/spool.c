@@ -12,6 +12,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 
+#define FORGET_STEP (256u << 10)
+
 struct spools {
 	uint64_t used;
 	uint64_t max;
@@ -21,6 +23,7 @@ struct spools {
 struct spool {
 	struct spools *spools;
 	uint64_t len;
+	uint64_t forgotten;
 	int fd;
 };
 
@@ -82,7 +85,7 @@ int spool_new(struct spool **ret, struct spools *spools, struct err *err)
 struct spool *spool_free(struct spool *s)
 {
 	if (s) {
-		s->spools->used -= s->len;
+		s->spools->used -= s->len - s->forgotten;
 		(void)close(s->fd);
 		free(s);
 	}
@@ -129,6 +132,26 @@ int spool_read(const struct spool *s, uint64_t offset, void *to, size_t len, str
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+void spool_forget(struct spool *s, uint64_t offset)
+{
+	uint64_t from = s->forgotten;
+
+	/* in steps, for each is a call to the file system; a file gives back whole blocks only */
+	if (offset < from + FORGET_STEP)
+		return;
+	uint64_t len = (offset - from) / FORGET_STEP * FORGET_STEP;
+	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)len) <
+	    0)
+		return;
+	s->forgotten += len;
+	s->spools->used -= len;
+}
+
+uint64_t spools_left(const struct spools *s)
+{
+	return s->max - s->used;
 }
 
 uint64_t spool_length(const struct spool *s)

@@ -69,5 +69,15 @@ int spool_append(struct spool *s, const void *bytes, size_t len, struct err *err
  */
 int spool_read(const struct spool *s, uint64_t offset, void *to, size_t len, struct err *err);
 
-/** spool_length() - Bytes in it */
+/**
+ * spool_forget() - Give back the bytes before @offset, which are not read any more
+ *
+ * Where the file system cannot, they stay until spool_free().
+ */
+void spool_forget(struct spool *s, uint64_t offset);
+
+/** spools_left() - Bytes that may still be added to all spools together */
+uint64_t spools_left(const struct spools *s);
+
+/** spool_length() - Bytes in it, those that were forgotten included */
 uint64_t spool_length(const struct spool *s);

@@ -233,6 +233,7 @@ int parts_rest(struct parts *p, const struct wire_data *d, struct buf *to, bool 
 	if (r == 0) {
 		to->len += len;
 		m->from += len;
+		spool_forget(m->answer, m->from);
 		*more = m->from < m->end;
 	}
 	if (!*more)

@@ -260,6 +260,24 @@ static void test_no_room(void **state)
 	client_close(&c);
 }
 
+/* An answer that does not fit in waits where it is until its client has taken some of it. */
+static void test_back_pressure(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, USER, 0, "http");
+	client_read(&c, false);
+	client_say(&c, "GET /9000000 HTTP/1.1\r\n\r\n");
+	wait_until(fake_edge_executed(users_bed.edge[0]) >= 4);
+	assert_true(fake_edge_under_way(users_bed.edge[0]));
+	client_read(&c, true);
+	expect_long(&c, 9000000);
+	assert_true(fake_edge_executed(users_bed.edge[0]) == 9);
+	assert_false(fake_edge_under_way(users_bed.edge[0]));
+	client_close(&c);
+}
+
 /* Redis: a long value; but what is remembered of a connection cannot be long. */
 static void test_resp(void **state)
 {
@@ -305,6 +323,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_long, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_continue, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_no_room, set_up_narrow, users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_back_pressure, set_up_narrow,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_resp, set_up, users_bed_tear_down),
 	};
 

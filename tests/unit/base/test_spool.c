@@ -77,6 +77,40 @@ static void test_limit_of_all(void **state)
 	spools_free(all);
 }
 
+/* What was read to the end need not lie there until all of it was. */
+static void test_forget(void **state)
+{
+	static char piece[1 << 20];
+	struct spools *all;
+	struct spool *a;
+	struct err err;
+	char got;
+
+	(void)state;
+	memset(piece, 'p', sizeof(piece));
+	assert_int_equal(spools_new(&all, dir, 3 << 20, &err), 0);
+	assert_int_equal(spool_new(&a, all, &err), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(spool_append(a, piece, sizeof(piece), &err), 0);
+	assert_true(spools_left(all) == 0);
+	assert_int_equal(spool_append(a, "x", 1, &err), -ENOSPC);
+	spool_forget(a, 100); /* too little to be worth it */
+	assert_true(spools_left(all) == 0);
+	spool_forget(a, (1 << 20) + 5);
+	assert_true(spools_left(all) == 1 << 20);
+	spool_forget(a, 7); /* nothing comes back */
+	assert_true(spools_left(all) == 1 << 20);
+	assert_int_equal(spool_append(a, "x", 1, &err), 0);
+	assert_true(spool_length(a) == (3 << 20) + 1);
+	assert_int_equal(spool_read(a, 1 << 20, &got, 1, &err), 0);
+	assert_int_equal(got, 'p');
+	assert_int_equal(spool_read(a, 3 << 20, &got, 1, &err), 0);
+	assert_int_equal(got, 'x');
+	spool_free(a);
+	assert_true(spools_left(all) == 3 << 20);
+	spools_free(all);
+}
+
 static void test_no_file_is_seen(void **state)
 {
 	struct spools *all;
@@ -116,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes_come_back),
 		cmocka_unit_test(test_limit_of_all),
+		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_no_file_is_seen),
 		cmocka_unit_test(test_errors_name_the_place),
 	};
