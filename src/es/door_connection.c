@@ -214,6 +214,16 @@ static bool nobody_asked(const struct connection *c)
 	return c != d->connection || !d->request.number || (!d->written && !d->preparing);
 }
 
+/* @len bytes have come into the connection's buffer. */
+static void take_bytes(struct connection *c, size_t len)
+{
+	c->in.len += len;
+	if (nobody_asked(c))
+		broke(c, "unasked answer from", UV_EPROTO);
+	else
+		read_answer(c->door, len);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
 	struct connection *c = stream->data;
@@ -230,11 +240,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 		broke(c, "read from", (int)nread);
 		return;
 	}
-	c->in.len += (size_t)nread;
-	if (nobody_asked(c))
-		broke(c, "unasked answer from", UV_EPROTO);
-	else
-		read_answer(d, (size_t)nread);
+	take_bytes(c, (size_t)nread);
 }
 
 /* --- datagrams ---------------------------------------------------------------------------------- */
@@ -265,11 +271,7 @@ static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 		broke(c, "send to", (int)nread);
 		return;
 	}
-	c->in.len += (size_t)nread;
-	if (nobody_asked(c))
-		broke(c, "unasked answer from", UV_EPROTO);
-	else
-		read_answer(d, (size_t)nread);
+	take_bytes(c, (size_t)nread);
 }
 
 static void send_datagram(struct door *d)

@@ -23,6 +23,7 @@
 #include "base/spool.h"
 #include "codec/codec.h"
 #include "es/gateway.h"
+#include "local_service.h"
 #include "wire/message.h"
 
 #define SESSION 7
@@ -236,20 +237,10 @@ static const struct gateway_ops ops = {
 static int set_up(void **state)
 {
 	struct bed *b = calloc(1, sizeof(*b));
-	struct sockaddr_in at;
-	int len = sizeof(at);
 
 	assert_non_null(b);
 	assert_int_equal(uv_loop_init(&b->loop), 0);
-	assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &at), 0);
-	assert_int_equal(uv_tcp_init(&b->loop, &b->listener), 0);
-	b->listener.data = b;
-	assert_int_equal(uv_tcp_bind(&b->listener, (struct sockaddr *)&at, 0), 0);
-	assert_int_equal(uv_listen((uv_stream_t *)&b->listener, 128, on_connection), 0);
-	assert_int_equal(uv_tcp_getsockname(&b->listener, (struct sockaddr *)&at, &len), 0);
-	strcpy(b->where.id, "container");
-	strcpy(b->where.ip, "127.0.0.1");
-	b->where.port = ntohs(at.sin_port);
+	local_service(&b->loop, &b->listener, b, on_connection, &b->where);
 	assert_int_equal(spools_new(&b->spools, "/tmp", 12 * MIB, NULL), 0);
 	assert_int_equal(gateway_new(&b->gateway, &b->loop, b->spools, &ops, b, NULL), 0);
 	assert_int_equal(
