@@ -32,6 +32,7 @@ EXAMPLES = ROOT / "examples"
 NOBODY = 65534
 SERVICE = "offload"
 GATEWAY = "10.80.0.1"  # of users, at every access point
+GATEWAY6 = "2001:db8::1"  # likewise, if the machine has IPv6
 
 
 class LabError(Exception):
@@ -56,10 +57,13 @@ class Lab:
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
-                 sync="replay", base="small", registry=None, examples=(), authorised=False):
+                 sync="replay", base="small", registry=None, examples=(), authorised=False,
+                 users_listen=None):
         self.name = name
         # folders of examples/ whose services there are, too; users find them at 10.80.0.1
         self.examples = list(examples)
+        # where listeners are, by default at the users' gateway; "[::]": at all addresses
+        self.users_listen = users_listen or GATEWAY
         self.authorised = authorised  # only stations of hostapd are users: see stations()
         self.base = base  # what the service's image is built on: see service/build-image.sh
         # round-trip time (ms) and rate (MB/s) of its links if there is to be a registry, True for
@@ -192,7 +196,7 @@ class Lab:
 
     def _listeners(self):
         return "".join(
-            f'listener "{e}" {{ listen = "{GATEWAY}:{self.example_port(e)}"  service = "{e}"  '
+            f'listener "{e}" {{ listen = "{self.users_listen}:{self.example_port(e)}"  service = "{e}"  '
             f'codec = "{self.example_setting(e, "codec")}" }}\n' for e in self.examples)
 
     def load_image(self, tar, name):

@@ -202,6 +202,17 @@ void client_close(struct client *c)
 
 /* ---- nodes ---- */
 
+bool users_bed_can_bind(const char *ip)
+{
+	struct sockaddr_storage a = at(ip, 0);
+	int fd = socket(a.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool can = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return can;
+}
+
 static void on_nobody(uv_stream_t *server, int status)
 {
 	(void)server;

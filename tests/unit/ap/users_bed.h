@@ -73,6 +73,9 @@ int users_bed_remove_certificates(void **state);
 /** users_bed_prepare() - An event loop with @count edge servers, and defaults for all else */
 void users_bed_prepare(int count);
 
+/** users_bed_can_bind() - Whether this machine has address @ip, of either family */
+bool users_bed_can_bind(const char *ip);
+
 /** users_bed_start() - Start an access point that knows the others, or none if @alone */
 void users_bed_start(int index, bool alone);
 
