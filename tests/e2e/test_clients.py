@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import bed
-from baton_lab import GATEWAY, NOBODY, Lab, user_mac
+from baton_lab import GATEWAY, NOBODY, Lab, LabError, user_mac
 
 HOPS = int(os.environ.get("BATON_HOPS", "4"))
 EXAMPLES = ("redis", "python-http", "udp")
@@ -257,7 +257,15 @@ class Stations(ClientsBed):
         """Have its station authorised at AP-1; it logs off, and so leaves, when the test ends"""
         self.lab.stations("supplicant", user)
         self.addCleanup(self.lab.stations, "stop", user)
-        self.wait(lambda: self.stations_at("AP-1") == 1, f"{user} to be authorised")
+        # after an attempt that failed a port is closed for a minute (802.1X: quietPeriod)
+        try:
+            self.wait(lambda: self.stations_at("AP-1") == 1, f"{user} to be authorised", 100)
+        except LabError as e:
+            self.fail(f"{e}\n{self.dialogue('pc1', 'hostapd')}\n{self.dialogue(user, 'supplicant')}")
+
+    def dialogue(self, host, program):
+        """What it has said"""
+        return (self.lab.dir / host / f"{program}.log").read_text(errors="replace")[-4000:]
 
     def silence(self, user):
         """It sends no IP packet any more; its supplicant speaks below IP. Return: what ends that"""
