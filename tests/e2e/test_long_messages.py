@@ -19,6 +19,32 @@ EXAMPLES = ("redis", "python-http")
 WORD_BYTES = 3_000_000
 PART = 1 << 20
 
+# A client that connects whenever it is told so, and then sets one value and reads it again
+BIG = r"""
+import os, socket, sys
+def connect():
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=120)
+    s.settimeout(120)
+    return s, s.makefile("rb")
+for step in sys.stdin:
+    if step == "set\n":
+        break
+    s, f = connect()
+    s.sendall(b"PING\r\n")
+    assert f.readline() == b"+PONG\r\n"
+    print("here", flush=True)
+size = int(sys.argv[3])
+value = os.urandom(size)
+s.sendall(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n" % size)
+s.sendall(value)
+s.sendall(b"\r\n")
+assert f.readline() == b"+OK\r\n"
+s.sendall(b"GET big\r\n")
+assert f.readline() == b"$%d\r\n" % size
+assert f.read(size + 2)[:-2] == value
+print("same", flush=True)
+"""
+
 
 class LongMessages(bed.BedTest):
     EDGES = 2
@@ -86,6 +112,34 @@ class LongMessages(bed.BedTest):
         for client in clients:
             self.report(client, "stop")
             self.assertEqual(client.wait(), 0)
+        self.assert_nothing_left()
+
+    def test_across_the_switch(self):
+        """R3, R4: CT-x gets the beginning of one value only, CT-y all of it"""
+        self.lab.move_user("user1", "AP-1")
+        client = self.lab.exec("user1", sys.executable, "-c", BIG, GATEWAY,
+                               self.lab.example_port("redis"), 45_000_000, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for clean in (client.stdout.close, client.stdin.close, client.wait, client.kill):
+            self.addCleanup(clean)
+
+        def tell(step, answer):
+            client.stdin.write(step + "\n")
+            client.stdin.flush()
+            self.assertEqual(client.stdout.readline(), answer + "\n")
+        tell("connect", "here")
+        self.lab.move_user("user1", "AP-2")
+        tell("connect", "here")
+        self.wait_event("T1", seconds=60)
+        tell("set", "same")
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=90)
+        self.assertEqual(client.wait(), 0)
+        fenced = self.events.find("FENCED")[0]["number"]
+        parts = [e["number"] for e in self.events.find("SVCQ", "AP-2")
+                 if e["detail"] == f"len={PART}"]
+        self.assertLess(parts[0], fenced)
+        self.assertGreater(parts[-1], fenced)
+        self.assertEqual(self.events.find("DIVERGED"), [])
         self.assert_nothing_left()
 
     def curl(self, *args):
