@@ -255,11 +255,13 @@ class Stations(ClientsBed):
 
     def authorise(self, user):
         """Have its station authorised at AP-1; it logs off, and so leaves, when the test ends"""
+        # hostapd removes who has logged off after 5 s, and takes no new attempt before
+        self.wait(lambda: not self.lab.stations("tell", "pc1", "list_sta").strip(),
+                  "hostapd to remove the station of the test before")
         self.lab.stations("supplicant", user)
         self.addCleanup(self.lab.stations, "stop", user)
-        # after an attempt that failed a port is closed for a minute (802.1X: quietPeriod)
         try:
-            self.wait(lambda: self.stations_at("AP-1") == 1, f"{user} to be authorised", 100)
+            self.wait(lambda: self.stations_at("AP-1") == 1, f"{user} to be authorised")
         except LabError as e:
             self.fail(f"{e}\n{self.dialogue('pc1', 'hostapd')}\n{self.dialogue(user, 'supplicant')}")
 
