@@ -105,7 +105,7 @@ static void fail_upload(struct user_connection *c, enum codec_refusal why, const
 
 	p->last = !user_connection_compose(c, p, why, reason);
 	c->ended = p->last;
-	end_upload(c);
+	user_parts_end_upload(c);
 	user_connection_next(c);
 	user_connection_flush(c);
 }
@@ -294,10 +294,9 @@ static void end_download(struct user_connection *c, struct pending *p)
 }
 
 /* What was said cannot be taken back: the client sees that the rest is missing. */
-static void fail_download(struct user_connection *c, struct pending *p, const char *reason)
+static void fail_download(struct user_connection *c, const char *reason)
 {
 	log_info("%s: connection ended in the middle of an answer: %s", c->user->name, reason);
-	end_download(c, p);
 	user_connection_close(c, true);
 }
 
@@ -319,7 +318,7 @@ void user_parts_ask(struct user_connection *c)
 			user_connection_wait(c);
 			return;
 		}
-		fail_download(c, p, user_session_reason(c->session));
+		fail_download(c, user_session_reason(c->session));
 	}
 }
 
@@ -339,7 +338,7 @@ void user_parts_answer(struct user_connection *c, struct pending *p, const struc
 	c->downloads++;
 	user_session_long(c->session, 1);
 	if (take(c, p, d, &err) < 0)
-		fail_download(c, p, err.text);
+		fail_download(c, err.text);
 	else
 		user_parts_ask(c);
 }
@@ -370,11 +369,11 @@ static void on_rest(void *ctx, struct user_session *us, uint16_t port,
 		return;
 	p->rest_number = 0;
 	if (!fine || !answer->len) {
-		fail_download(c, p, fine ? "its rest is lost" : wire_status_name(answer->status));
+		fail_download(c, fine ? "its rest is lost" : wire_status_name(answer->status));
 		return;
 	}
 	if (take(c, p, answer, &err) < 0) {
-		fail_download(c, p, err.text);
+		fail_download(c, err.text);
 		return;
 	}
 	if (answer->status == WIRE_OK) {

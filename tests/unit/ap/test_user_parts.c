@@ -37,6 +37,15 @@ static int set_up_narrow(void **state)
 	return 0;
 }
 
+static int set_up_tiny(void **state)
+{
+	(void)state;
+	users_bed_prepare(1);
+	users_bed.spool_bytes = WIRE_PAYLOAD_MAX - 1;
+	users_bed_start_all();
+	return 0;
+}
+
 /* Sends a request with a body of @len bytes. Return: the bytes of its headers */
 static size_t post(struct client *c, size_t len, const char *more)
 {
@@ -278,6 +287,20 @@ static void test_back_pressure(void **state)
 	client_close(&c);
 }
 
+/* Not even the beginning of an answer fits in: its client is told by the end, the edge server, too. */
+static void test_no_room_for_an_answer(void **state)
+{
+	struct client c;
+
+	(void)state;
+	client_open(&c, USER, 0, "http");
+	client_say(&c, "GET /9000000 HTTP/1.1\r\n\r\n");
+	wait_until(c.end);
+	assert_int_equal(c.len, 0);
+	wait_until(!fake_edge_under_way(users_bed.edge[0]));
+	client_close(&c);
+}
+
 /* Redis: a long value; but what is remembered of a connection cannot be long. */
 static void test_resp(void **state)
 {
@@ -323,6 +346,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_too_long, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_continue, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_no_room, set_up_narrow, users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_no_room_for_an_answer, set_up_tiny,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_back_pressure, set_up_narrow,
 						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_resp, set_up, users_bed_tear_down),
