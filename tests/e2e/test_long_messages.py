@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 
 import bed
-from baton_lab import GATEWAY, Lab
+from baton_lab import GATEWAY
+from test_clients import ClientsBed
 
 HOPS = int(os.environ.get("BATON_HOPS", "4"))
 EXAMPLES = ("redis", "python-http")
@@ -46,43 +46,14 @@ print("same", flush=True)
 """
 
 
-class LongMessages(bed.BedTest):
-    EDGES = 2
+class LongMessages(ClientsBed):
     RATE_MB_S = 40
-    LIMITS = {"ap": {"user_idle_ms": 8000}}
 
-    @classmethod
-    def bring_up(cls):
-        cls.lab = Lab(bed.LAB_NAME, cls.EDGES, rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S,
-                      examples=EXAMPLES, limits=cls.LIMITS)
-        bed.BedTest.up = cls.lab
-        cls.lab.__enter__()
-        cls.lab.users(1)
-        cls.clean = True
-
-    def start(self, example):
-        client = self.lab.exec(
-            "user1", sys.executable, bed.HERE / "load.py", example, GATEWAY,
-            self.lab.example_port(example), "--connections", 1, "--rounds-per-second", 0.5,
-            "--batch", 1, "--word-bytes", WORD_BYTES, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE)
-        for clean in (client.stdout.close, client.stdin.close, client.wait, client.kill):
-            self.addCleanup(clean)
-        return client
-
-    def report(self, client, command="report"):
-        client.stdin.write(command + "\n")
-        client.stdin.flush()
-        line = client.stdout.readline()
-        self.assertTrue(line, "the client is gone")
-        report = json.loads(line)
-        self.assertEqual(report["wrong"], [])
-        return report
-
-    def more(self, clients, words=1):
-        before = [self.report(c)["answered"][0] for c in clients]
-        self.wait(lambda: all(self.report(c)["answered"][0] >= b + words
-                              for c, b in zip(clients, before, strict=True)), "more answers", 60)
+    def long_words(self, example):
+        """Put an example under load"""
+        return self.start("user1", bed.HERE / "load.py", example, GATEWAY,
+                          self.lab.example_port(example), "--connections", 1,
+                          "--rounds-per-second", 0.5, "--batch", 1, "--word-bytes", WORD_BYTES)
 
     def parts_replayed(self):
         """How many parts of requests both containers of a migration have executed"""
@@ -98,40 +69,29 @@ class LongMessages(bed.BedTest):
 
     def test_hops(self):
         """R1, R2, R12: no word is lost, doubled or mixed up, to and fro"""
-        self.lab.move_user("user1", "AP-1")
-        clients = [self.start(example) for example in EXAMPLES]
-        self.more(clients)
+        clients = [self.long_words(example) for example in EXAMPLES]
+        for client in clients:
+            self.more_answers(client, 1)
         for hop in range(1, HOPS + 1):
             there = f"AP-{hop % 2 + 1}"
             self.lab.move_user("user1", there)
             self.wait_event("SWITCH COMPLETE", there, count=len(clients) * ((hop + 1) // 2),
                             seconds=90)
-            self.more(clients)
+            for client in clients:
+                self.more_answers(client, 1)
         self.assertGreater(self.parts_replayed(), 0)
         self.assertEqual(self.events.find("DIVERGED"), [])
-        for client in clients:
-            self.report(client, "stop")
-            self.assertEqual(client.wait(), 0)
+        self.end(*clients)
         self.assert_nothing_left()
 
     def test_across_the_switch(self):
         """R3, R4: CT-x gets the beginning of one value only, CT-y all of it"""
-        self.lab.move_user("user1", "AP-1")
-        client = self.lab.exec("user1", sys.executable, "-c", BIG, GATEWAY,
-                               self.lab.example_port("redis"), 45_000_000, text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for clean in (client.stdout.close, client.stdin.close, client.wait, client.kill):
-            self.addCleanup(clean)
-
-        def tell(step, answer):
-            client.stdin.write(step + "\n")
-            client.stdin.flush()
-            self.assertEqual(client.stdout.readline(), answer + "\n")
-        tell("connect", "here")
+        client = self.start("user1", "-c", BIG, GATEWAY, self.lab.example_port("redis"), 45_000_000)
+        self.assertEqual(self.tell(client, "connect"), "here")
         self.lab.move_user("user1", "AP-2")
-        tell("connect", "here")
+        self.assertEqual(self.tell(client, "connect"), "here")
         self.wait_event("T1", seconds=60)
-        tell("set", "same")
+        self.assertEqual(self.tell(client, "set"), "same")
         self.wait_event("SWITCH COMPLETE", "AP-2", seconds=90)
         self.assertEqual(client.wait(), 0)
         fenced = self.events.find("FENCED")[0]["number"]
@@ -150,7 +110,6 @@ class LongMessages(bed.BedTest):
 
     def test_curl(self):
         """A body up and down again, by a client that nobody wrote for this; and one too long"""
-        self.lab.move_user("user1", "AP-1")
         at = f"http://{GATEWAY}:{self.lab.example_port('python-http')}/baskets/long"
         body = self.lab.dir / "body"
         text = hashlib.sha256(b"seed").hexdigest() * (20_000_000 // 64)

@@ -224,6 +224,27 @@ static void test_user_moves(void **state)
 	client_close(&d);
 }
 
+/* R1: a long request that is on its way is executed once, though its user is elsewhere by then. */
+static void test_user_moves_with_parts(void **state)
+{
+	struct client c, d;
+
+	(void)state;
+	client_open(&c, USER, 0, "http");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\n");
+	expect_small(&c, "1 0 18");
+	fake_edge_pause(users_bed.edge[0], true);
+	(void)post(&c, 3 * WIRE_PAYLOAD_MAX / 2, "");
+	wait_until(fake_edge_received(users_bed.edge[0]) == 3);
+	client_open(&d, USER, 1, "http");
+	wait_until(c.end);
+	client_say(&d, "GET / HTTP/1.1\r\n\r\n");
+	fake_edge_pause(users_bed.edge[0], false);
+	expect_small(&d, "3 0 18");
+	client_close(&c);
+	client_close(&d);
+}
+
 static void test_too_long(void **state)
 {
 	struct client c;
@@ -343,6 +364,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_slow_sender, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_client_goes, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_user_moves, set_up_two, users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_user_moves_with_parts, set_up_two,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_too_long, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_continue, set_up, users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_no_room, set_up_narrow, users_bed_tear_down),

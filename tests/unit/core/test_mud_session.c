@@ -461,6 +461,36 @@ static void test_bad_import(void **state)
 	mud_session_free(w.s);
 }
 
+/* R1: a part of a long request stays what it is, here and at the next holder. */
+static void test_parts_are_handed_on(void **state)
+{
+	const struct wire_data d = {
+		.connection = 3, .part = WIRE_PART_BEGIN, .bytes = (const uint8_t *)"q", .len = 1
+	};
+	struct mud_context c;
+	struct world w, other;
+	uint64_t number;
+
+	(void)state;
+	associated(&w);
+	assert_int_equal(mud_session_request(w.s, 0, &d, &number, NULL), 0);
+	assert_int_equal(last(&w)->data.part, WIRE_PART_BEGIN);
+	assert_true(mud_session_export(w.s, &c));
+	start(&other);
+	assert_int_equal(mud_session_import(other.s, &c, NULL), 0);
+	mud_session_each(w.s, hand_on, &other);
+	mud_session_free(w.s);
+	mud_session_move(other.s, 0, "AP-2");
+	mud_session_up(other.s, 0, "AP-2");
+	struct wire_message m = { .type = WIRE_REASSOCIATION_RESPONSE,
+				  .session = c.session,
+				  .association = last(&other)->association };
+	mud_session_message(other.s, 0, "AP-2", &m);
+	assert_int_equal(last(&other)->type, WIRE_REQUEST);
+	assert_int_equal(last(&other)->data.part, WIRE_PART_BEGIN);
+	mud_session_free(other.s);
+}
+
 /* R7: a holder that restarted knows the secret, and the edge server tells it the numbers */
 static void test_resume(void **state)
 {
@@ -490,12 +520,19 @@ static void test_resume(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_association),     cmocka_unit_test(test_window),
-		cmocka_unit_test(test_too_long),        cmocka_unit_test(test_answers_once),
-		cmocka_unit_test(test_retransmission),  cmocka_unit_test(test_move),
-		cmocka_unit_test(test_refusals),        cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_unknown_service), cmocka_unit_test(test_end),
-		cmocka_unit_test(test_export),          cmocka_unit_test(test_bad_import),
+		cmocka_unit_test(test_association),
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_answers_once),
+		cmocka_unit_test(test_retransmission),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_unknown_service),
+		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_bad_import),
+		cmocka_unit_test(test_parts_are_handed_on),
 		cmocka_unit_test(test_resume),
 	};
 
