@@ -417,7 +417,7 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 	if (c->listener >= 0)
 		close(c->listener);
 	if (c->dir)
-		(void)layer_tree_remove(AT_FDCWD, c->dir, NULL);
+		(void)layer_path_remove(c->dir, NULL);
 	free(c->dir);
 	free(c->images);
 	free(c);
@@ -488,5 +488,5 @@ int checkpoint_clean(const char *dir, struct err *err)
 		(void)nanosleep(&nap, NULL);
 	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
 	noted_thaw(path);
-	return layer_tree_remove(AT_FDCWD, dir, err);
+	return layer_path_remove(dir, err);
 }

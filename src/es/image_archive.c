@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/files.h"
+#include "es/files/beneath.h"
 
 #define PIECE      (256u << 10)
 #define HEX_DIGITS 64
@@ -232,10 +233,9 @@ static int file_unpack(struct unpacking *up, struct archive_entry *e)
 			       (unsigned long long)up->rules->max_bytes);
 	up->bytes += (uint64_t)left;
 	stored_name(name, archive_entry_pathname(e));
-	auto_close int fd =
-		openat(up->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	auto_close int fd = beneath_create(up->dirfd, name);
 	if (fd < 0)
-		return err_set(up->in.err, -errno, "create %s", name);
+		return err_set(up->in.err, fd, "create %s", name);
 	while (left > 0) {
 		la_ssize_t n = archive_read_data(up->in.archive, up->piece, PIECE);
 
@@ -289,12 +289,13 @@ static int stored_take(struct unpacking *up, const char *name, const char *as)
 {
 	const char *same = json_string_value(json_object_get(up->links, name));
 	char stored[HEX_DIGITS + 1];
+	int r;
 
 	stored_name(stored, same ? same : name);
-	if (linkat(up->dirfd, stored, up->dirfd, as, 0) < 0)
-		return err_set(up->in.err, errno == ENOENT ? -EPROTO : -errno,
-			       "image archive: %.80s is missing", name);
-	return 0;
+	r = beneath_link(up->dirfd, stored, up->dirfd, as);
+	return r < 0 ? err_set(up->in.err, r == -ENOENT ? -EPROTO : r,
+			       "image archive: %.80s is missing", name)
+		     : 0;
 }
 
 /** all_take() - Name configuration and layers, and forget the rest */
@@ -303,16 +304,12 @@ static int all_take(struct unpacking *up)
 	const json_t *one = json_array_get(up->manifest, 0);
 	const json_t *layers = json_object_get(one, "Layers");
 	char as[IMAGE_LAYER_NAME];
-	int fd = openat(up->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = beneath_list(up->dirfd);
 	const struct dirent *entry;
 	int r;
 
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return err_set(up->in.err, -ENOMEM, "image archive");
-	}
+	if (!dir)
+		return err_set(up->in.err, -errno, "image archive");
 	r = stored_take(up, json_string_value(json_object_get(one, "Config")), IMAGE_CONFIG);
 	for (size_t i = 0; i < json_array_size(layers) && r == 0; i++) {
 		image_layer_name(as, i);
@@ -320,7 +317,7 @@ static int all_take(struct unpacking *up)
 	}
 	while ((entry = readdir(dir)))
 		if (is_digest(entry->d_name))
-			(void)unlinkat(up->dirfd, entry->d_name, 0);
+			(void)beneath_unlink(up->dirfd, entry->d_name, 0);
 	(void)closedir(dir);
 	return r;
 }
@@ -418,8 +415,10 @@ static int layer_pack(struct packing *pk, const struct image_pack *what, size_t 
 
 	image_layer_name(name, layer);
 	(void)snprintf(path, sizeof(path), "%s/layer.tar", name);
-	auto_close int fd = openat(what->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	auto_close int fd = beneath_regular(what->dirfd, name, O_RDONLY);
+	if (fd < 0)
+		return err_set(pk->err, fd, "open %s", name);
+	if (fstat(fd, &st) < 0)
 		return err_set(pk->err, -errno, "open %s", name);
 	length = growing ? growing->length : (uint64_t)st.st_size;
 	r = header_pack(pk, path, (int64_t)length);

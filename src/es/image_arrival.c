@@ -14,6 +14,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "es/docker_engine.h"
+#include "es/files/beneath.h"
 #include "es/image_archive.h"
 #include "es/layer_node.h"
 #include "net/crypto.h"
@@ -51,9 +52,9 @@ static int directory_lock(struct image_arrival *ia)
 	ia->dirfd = open(ia->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (ia->dirfd < 0)
 		return -errno;
-	ia->lock = openat(ia->dirfd, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	ia->lock = beneath_own(ia->dirfd, LOCK, O_RDWR | O_CREAT);
 	if (ia->lock < 0)
-		return -errno;
+		return ia->lock;
 	return flock(ia->lock, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
@@ -104,7 +105,7 @@ struct image_arrival *image_arrival_free(struct image_arrival *ia)
 	if (!ia)
 		return NULL;
 	if (ia->passing)
-		(void)layer_tree_remove(AT_FDCWD, ia->path, NULL);
+		(void)layer_path_remove(ia->path, NULL);
 	directory_unlock(ia);
 	free(ia->config);
 	free(ia);
@@ -117,15 +118,14 @@ uint64_t image_arrival_bytes(const struct image_arrival *ia, size_t layer)
 	struct stat st;
 
 	image_layer_name(name, layer);
-	return fstatat(ia->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)
-		       ? (uint64_t)st.st_size
-		       : 0;
+	return beneath_stat(ia->dirfd, name, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
+									      : 0;
 }
 
 /** loaded_read() - The image that holds the layers so far. Return: false if there is none */
 static bool loaded_read(int dirfd, char id[80])
 {
-	auto_close int fd = openat(dirfd, LOADED, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int fd = beneath_own(dirfd, LOADED, O_RDONLY);
 	ssize_t n = fd < 0 ? -1 : read(fd, id, 79);
 
 	id[n > 0 ? n : 0] = '\0';
@@ -135,9 +135,8 @@ static bool loaded_read(int dirfd, char id[80])
 /** loaded_write() - Remember it */
 static int loaded_write(int dirfd, const char *id, struct err *err)
 {
-	auto_close int fd =
-		openat(dirfd, LOADED, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? -errno : files_write(fd, id, strlen(id));
+	auto_close int fd = beneath_own(dirfd, LOADED, O_WRONLY | O_CREAT | O_TRUNC);
+	int r = fd < 0 ? fd : files_write(fd, id, strlen(id));
 
 	return r < 0 ? err_set(err, r, "write " LOADED) : 0;
 }
@@ -276,15 +275,14 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 		return r;
 	if (here > length) {
 		/* whoever sent the beginning lied; without it the next transfer comes through */
-		(void)unlinkat(ia->dirfd, name, 0);
+		(void)beneath_unlink(ia->dirfd, name, 0);
 		return err_set(in->err, -EPROTO, "layer %zu of the image was longer before", layer);
 	}
 	*room -= length;
 	auto_close int fd =
-		openat(ia->dirfd, name,
-		       O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (goes_on ? 0 : O_TRUNC), 0600);
+		beneath_own(ia->dirfd, name, O_RDWR | O_CREAT | (goes_on ? 0 : O_TRUNC));
 	if (fd < 0)
-		return err_set(in->err, -errno, "create %s in %s", name, ia->path);
+		return err_set(in->err, fd, "create %s in %s", name, ia->path);
 	r = crypto_sha256_new(&digest, in->err);
 	if (r == 0)
 		r = part_digest(fd, here, digest, in->err);
@@ -302,7 +300,7 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 		receipt->grown(receipt->ctx, layer, length - left, length);
 	}
 	if (r == 0 && !digest_is(digest, json_string_value(json_array_get(ia->layers, layer)))) {
-		(void)unlinkat(ia->dirfd, name, 0);
+		(void)beneath_unlink(ia->dirfd, name, 0);
 		r = err_set(in->err, -EPROTO, "layer %zu of the image arrived corrupted", layer);
 	}
 	return r;
@@ -418,13 +416,13 @@ int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, s
 		return err_wrap(err, r, "load the image");
 	for (size_t i = first; i < layers; i++) {
 		image_layer_name(name, i);
-		(void)unlinkat(ia->dirfd, name, 0);
+		(void)beneath_unlink(ia->dirfd, name, 0);
 	}
 	/* Its layers are held by the one just loaded. */
 	if (held && strcmp(before, now) != 0)
 		(void)docker_engine_image_remove(engine, before, NULL);
 	if (layers == json_array_size(ia->layers))
-		(void)unlinkat(ia->dirfd, LOADED, 0);
+		(void)beneath_unlink(ia->dirfd, LOADED, 0);
 	return 0;
 }
 
@@ -436,7 +434,7 @@ void image_arrival_remove(struct image_arrival *ia, struct docker_engine *engine
 
 	if (loaded_read(ia->dirfd, id))
 		(void)docker_engine_image_remove(engine, id, NULL);
-	(void)layer_tree_remove(AT_FDCWD, ia->path, NULL);
+	(void)layer_path_remove(ia->path, NULL);
 }
 
 /** last_written() - When something last came into a directory, in ms of the wall clock */
@@ -444,15 +442,11 @@ static uint64_t last_written(int dirfd)
 {
 	struct stat st;
 	uint64_t last = 0;
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = beneath_list(dirfd);
 	const struct dirent *entry;
 
-	if (!dir && fd >= 0)
-		close(fd);
 	while (dir && (entry = readdir(dir))) {
-		if (fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    strcmp(entry->d_name, "..") != 0) {
+		if (beneath_stat(dirfd, entry->d_name, &st) == 0) {
 			uint64_t at = (uint64_t)st.st_mtim.tv_sec * 1000 +
 				      (uint64_t)st.st_mtim.tv_nsec / 1000000;
 
@@ -503,9 +497,11 @@ static int file_send(int dirfd, const char *name, uint64_t offset, archive_sink 
 	int r;
 
 	auto_free uint8_t *piece = malloc(PIECE);
-	auto_close int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (!piece || fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, piece ? -errno : -ENOMEM, "open %s", name);
+	auto_close int fd = beneath_regular(dirfd, name, O_RDONLY);
+	if (!piece || fd < 0)
+		return err_set(err, piece ? fd : -ENOMEM, "open %s", name);
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "open %s", name);
 	if (offset > (uint64_t)st.st_size || lseek(fd, (off_t)offset, SEEK_SET) < 0)
 		return err_set(err, -EPROTO, "%s has %lld bytes, not %llu", name,
 			       (long long)st.st_size, (unsigned long long)offset);

@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/docker_engine.h"
+#include "es/files/beneath.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
 
@@ -74,7 +75,7 @@ static void ahead_remove(const char *root, const struct timespec *began)
 
 	while (dir && (entry = readdir(dir)))
 		if (strncmp(entry->d_name, IMAGE_AHEAD, strlen(IMAGE_AHEAD)) == 0 &&
-		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    beneath_stat(dirfd(dir), entry->d_name, &st) == 0 &&
 		    is_before(&st.st_ctim, began))
 			(void)layer_tree_remove(dirfd(dir), entry->d_name, NULL);
 	if (dir)

@@ -3,19 +3,20 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <search.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/err.h"
 #include "es/file_copy.h"
+#include "es/files/beneath.h"
 #include "es/layer_node.h"
 #include "es/process.h"
 
-#define FILES_MAX 1000000
-#define DEPTH_MAX 256
-#define TICK_NS   20000000 /* twice the coarsest timer tick (HZ=100) */
+#define FILES_MAX   1000000
+#define DEPTH_MAX   256
+#define ENTRY_BYTES 512      /* each file counts as this many beside its own, as in an archive */
+#define TICK_NS     20000000 /* twice the coarsest timer tick (HZ=100) */
 
 /**
  * struct record - What the copy has of one file
@@ -47,6 +48,8 @@ struct inode {
  * @inodes:	tsearch() tree of struct inode, for one update
  * @pass:	number of the update
  * @since:	files changed after this may change again unseen
+ * @counted:	bytes of this update against @max_bytes: holes, names and headers, too, for the archive of
+ *		the copy is held to the same limit
  */
 struct layer_staging {
 	int upper;
@@ -58,6 +61,7 @@ struct layer_staging {
 	void *inodes;
 	uint64_t pass;
 	struct timespec since;
+	uint64_t counted;
 	bool frozen;
 	int cancel_fd;
 	struct layer_stats *stats;
@@ -154,7 +158,7 @@ struct layer_staging *layer_staging_free(struct layer_staging *ls)
 	if (ls->stage >= 0)
 		close(ls->stage);
 	if (ls->dir)
-		(void)layer_tree_remove(AT_FDCWD, ls->dir, NULL);
+		(void)layer_path_remove(ls->dir, NULL);
 	free(ls->dir);
 	free(ls->at);
 	free(ls);
@@ -166,22 +170,36 @@ int layer_staging_fd(const struct layer_staging *ls)
 	return ls->stage;
 }
 
+/** tree_measure() - Bytes of the regular files in and below a directory */
+static uint64_t tree_measure(int dirfd, unsigned int depth)
+{
+	DIR *list = beneath_list(dirfd);
+	const struct dirent *entry;
+	uint64_t bytes = 0;
+	struct stat st;
+
+	while (list && (entry = readdir(list))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+		    beneath_stat(dirfd, entry->d_name, &st) < 0)
+			continue;
+		if (S_ISREG(st.st_mode))
+			bytes += bytes_of(&st);
+		auto_close int below = S_ISDIR(st.st_mode) && depth < DEPTH_MAX
+					       ? beneath_directory(dirfd, entry->d_name)
+					       : -EBADF;
+		if (below >= 0)
+			bytes += tree_measure(below, depth + 1);
+	}
+	if (list)
+		(void)closedir(list);
+	return bytes;
+}
+
 uint64_t layer_measure(const char *path)
 {
-	char *const paths[] = { (char *)(uintptr_t)path, NULL };
-	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
-	uint64_t bytes = 0;
-	const FTSENT *entry;
+	auto_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	while (tree && (entry = fts_read(tree))) {
-		const struct stat *st = entry->fts_statp;
-
-		if (entry->fts_info == FTS_F && S_ISREG(st->st_mode))
-			bytes += bytes_of(st);
-	}
-	if (tree)
-		(void)fts_close(tree);
-	return bytes;
+	return root < 0 ? 0 : tree_measure(root, 0);
 }
 
 void layer_staging_dirty(struct layer_staging *ls, const char *path)
@@ -222,15 +240,16 @@ static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, cons
 {
 	struct stat st;
 
-	auto_close int from =
-		openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
-	if (from < 0)
-		return err_set(err, -errno, "open %s", name);
-	auto_close int to = openat(to_dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (to < 0 || fstat(from, &st) < 0)
-		return err_set(err, -errno, "copy %s", name);
-	if (!S_ISREG(st.st_mode))
+	auto_close int from = beneath_regular(from_dir, name, O_RDONLY | O_NOATIME);
+	if (from == -EMEDIUMTYPE)
 		return err_set(err, -ENOENT, "%s is being replaced", name);
+	if (from < 0)
+		return err_set(err, from, "open %s", name);
+	auto_close int to = beneath_regular(to_dir, name, O_WRONLY);
+	if (to < 0)
+		return err_set(err, to, "open the copy of %s", name);
+	if (fstat(from, &st) < 0)
+		return err_set(err, -errno, "copy %s", name);
 	int r = file_copy_data(from, to, st.st_size, ls->frozen ? -1 : ls->cancel_fd,
 			       &ls->stats->copied_bytes);
 	return r < 0 ? err_set(err, r, "copy %s", name) : 0;
@@ -285,15 +304,34 @@ static int link_first(struct layer_staging *ls, const struct stat *st, const cha
 	return 0;
 }
 
-/** linked() - Whether two names of the copy are one file */
-static bool linked(const struct layer_staging *ls, int to_dir, const char *name, const char *first)
+/** linked() - Whether @name of the copy is the same file as @last in @parent */
+static bool linked(int to_dir, const char *name, int parent, const char *last)
 {
 	struct stat a;
 	struct stat b;
 
-	return fstatat(to_dir, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstatat(ls->stage, first, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino &&
-	       a.st_dev == b.st_dev;
+	return beneath_stat(to_dir, name, &a) == 0 && beneath_stat(parent, last, &b) == 0 &&
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/** link_update() - Make @name of the copy a further name of the file whose first name is @first */
+static int link_update(struct layer_staging *ls, int to_dir, const char *name, const char *first,
+		       struct err *err)
+{
+	char last[NAME_MAX + 1];
+	int r;
+
+	auto_close int parent = beneath_parent(ls->stage, first, last);
+	if (parent < 0)
+		return err_set(err, parent, "link %s", name);
+	if (linked(to_dir, name, parent, last))
+		return 0;
+	ls->stats->copied_files++;
+	r = layer_tree_remove(to_dir, name, err);
+	if (r < 0)
+		return r;
+	r = beneath_link(parent, last, to_dir, name);
+	return r < 0 ? err_set(err, r, "link %s", name) : 0;
 }
 
 /** file_replace() - Make the copy of a file other than a directory anew */
@@ -331,17 +369,16 @@ static int file_update(struct layer_staging *ls, int from_dir, int to_dir, const
 
 	if (st->st_nlink > 1 && link_first(ls, st, record->path, &first) < 0)
 		return err_set(err, -ENOMEM, "copy of a layer");
-	if (first && !linked(ls, to_dir, name, first)) {
-		r = layer_tree_remove(to_dir, name, err);
-		if (r == 0 && linkat(ls->stage, first, to_dir, name, 0) < 0)
-			r = err_set(err, -errno, "link %s", name);
-		ls->stats->copied_files++;
-	} else if (!first && !unchanged(record, st)) {
+	if (first) {
+		r = link_update(ls, to_dir, name, first, err);
+	} else if (!unchanged(record, st)) {
 		r = file_replace(ls, from_dir, to_dir, name, err);
 		ls->stats->copied_files++;
 	}
-	if (!first && S_ISREG(st->st_mode))
+	if (!first && S_ISREG(st->st_mode)) {
 		ls->stats->bytes += bytes_of(st);
+		ls->counted += (uint64_t)st->st_size;
+	}
 	return r;
 }
 
@@ -377,14 +414,15 @@ static int directory_update(struct layer_staging *ls, int from_dir, int to_dir, 
 		return r;
 	if (depth >= DEPTH_MAX)
 		return err_set(err, -ELOOP, "%s lies too deep", record->path);
-	auto_close int from =
-		openat(from_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int from = beneath_directory(from_dir, name);
 	if (from < 0)
-		return err_set(err, -errno, "open %s", name);
-	auto_close int to = openat(to_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return err_set(err, from, "open %s", name);
+	auto_close int to = beneath_directory(to_dir, name);
 	if (to < 0)
-		return err_set(err, -errno, "open the copy of %s", name);
-	return tree_update(ls, from, to, record->path, depth + 1, err);
+		return err_set(err, to, "open the copy of %s", name);
+	r = tree_update(ls, from, to, record->path, depth + 1, err);
+	/* Last, because every change in a directory changes its time. */
+	return r < 0 ? r : layer_node_times(st, to_dir, name, err);
 }
 
 /** entry_update() - Bring the copy of anything up to date */
@@ -398,8 +436,9 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	if (snprintf(path, sizeof(path), "%s%s%s", directory, *directory ? "/" : "", name) >=
 	    (int)sizeof(path))
 		return err_set(err, -ENAMETOOLONG, "a path in %s", directory);
-	if (fstatat(from_dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_set(err, -errno, "stat %s", path);
+	r = beneath_stat(from_dir, name, &st);
+	if (r < 0)
+		return err_set(err, r, "stat %s", path);
 	/* A socket's file means nothing without the process that bound it, which makes its own. */
 	if (S_ISSOCK(st.st_mode))
 		return 0;
@@ -418,8 +457,10 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	record->dirty = !ls->frozen && (record->named || may_change_unseen(ls, &st));
 	record->pass = ls->pass;
 	ls->stats->files++;
-	if (ls->stats->bytes > ls->max_bytes || ls->stats->files > FILES_MAX)
-		return err_set(err, -EFBIG, "it has more than %llu bytes or %d files",
+	ls->counted += ENTRY_BYTES + strlen(path);
+	if (ls->counted > ls->max_bytes || ls->stats->files > FILES_MAX)
+		return err_set(err, -EFBIG,
+			       "it has more than %llu bytes (holes in files count) or %d files",
 			       (unsigned long long)ls->max_bytes, FILES_MAX);
 	return 0;
 }
@@ -428,17 +469,12 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 static int tree_update(struct layer_staging *ls, int from_dir, int to_dir, const char *path,
 		       unsigned int depth, struct err *err)
 {
-	int fd = openat(from_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = beneath_list(from_dir);
 	const struct dirent *entry;
 	int r = 0;
 
-	if (!dir) {
-		r = err_set(err, -errno, "read the directory '%s'", path);
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+	if (!dir)
+		return err_set(err, -errno, "read the directory '%s'", path);
 	while (r == 0 && (entry = readdir(dir))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
@@ -502,6 +538,34 @@ static int gone_compare(const void *a, const void *b)
 	return -record_compare(*(struct record *const *)a, *(struct record *const *)b);
 }
 
+/**
+ * gone_one() - Remove one file of the copy whose original is gone
+ *
+ * The copy has the container's own names and links, so its path leads through them only if each part is
+ * still the directory it was. If one has become a link or a file, that took all below it along.
+ */
+static int gone_one(struct layer_staging *ls, const struct record *record, struct err *err)
+{
+	char last[NAME_MAX + 1];
+	const char *slash = strrchr(record->path, '/');
+	auto_close int parent = beneath_parent(ls->stage, record->path, last);
+	int r;
+
+	if (parent == -ENOENT || parent == -ENOTDIR || parent == -ELOOP)
+		return 0;
+	if (parent < 0)
+		return err_set(err, parent, "remove %s", record->path);
+	r = layer_tree_remove(parent, last, err);
+	if (r < 0 || !slash)
+		return r;
+	auto_free char *above = strndup(record->path, (size_t)(slash - record->path));
+	if (!above)
+		return err_set(err, -ENOMEM, "copy of a layer");
+	struct record key = { .path = above };
+	struct record **directory = tfind(&key, &ls->records, record_compare);
+	return directory ? layer_node_times(&(*directory)->st, parent, ".", err) : 0;
+}
+
 /** gone_remove() - Remove from the copy what this update has not met, what is deeper first */
 static int gone_remove(struct layer_staging *ls, struct err *err)
 {
@@ -515,25 +579,13 @@ static int gone_remove(struct layer_staging *ls, struct err *err)
 	if (gone.count)
 		qsort(gone.record, gone.count, sizeof(struct record *), gone_compare);
 	for (size_t i = 0; i < gone.count && r == 0; i++) {
-		r = layer_tree_remove(ls->stage, gone.record[i]->path, err);
-		/* A parent may have become a file, which took all below it along. */
-		if (r == -ENOTDIR)
-			r = 0;
+		r = gone_one(ls, gone.record[i], err);
 		(void)tdelete(gone.record[i], &ls->records, record_compare);
 		record_free(gone.record[i]);
 		ls->stats->removed_files++;
 	}
 	(void)owned;
 	return r;
-}
-
-static void times_visit(const void *node, VISIT which, void *closure)
-{
-	const struct record *record = *(struct record *const *)node;
-	const struct layer_staging *ls = closure;
-
-	if ((which == postorder || which == leaf) && S_ISDIR(record->st.st_mode))
-		(void)layer_node_times(&record->st, ls->stage, record->path, NULL);
 }
 
 int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
@@ -546,6 +598,7 @@ int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 	ls->cancel_fd = cancel_fd;
 	ls->stats = stats;
 	ls->pass++;
+	ls->counted = 0;
 	tdestroy(ls->inodes, inode_free);
 	ls->inodes = NULL;
 	(void)clock_gettime(CLOCK_REALTIME, &ls->since);
@@ -557,9 +610,6 @@ int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 	r = tree_update(ls, ls->upper, ls->stage, "", 0, err);
 	if (r == 0)
 		r = gone_remove(ls, err);
-	/* Last, because every change in a directory changes its time. */
-	if (r == 0)
-		twalk_r(ls->records, times_visit, ls);
 	if (r == 0)
 		r = root_update(ls, err);
 	ls->stats = NULL;

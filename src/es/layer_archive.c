@@ -6,21 +6,21 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <search.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "es/file_copy.h"
+#include "es/files/beneath.h"
 #include "es/layer_node.h"
 #include "es/process.h"
 
-#define PIECE     (256u << 10)
-#define FILES_MAX 1000000
-#define DEPTH_MAX 256
+#define PIECE       (256u << 10)
+#define FILES_MAX   1000000
+#define DEPTH_MAX   256
+#define ENTRY_BYTES 512 /* a header; counts against the limit, as names and attributes do */
 
 /**
  * struct archive_writer - A stream being written
@@ -261,11 +261,9 @@ static int entry_write(struct archive_writer *w, struct archive_entry *e, int di
 	off_t size = regular ? archive_entry_size(e) : 0;
 	int r = 0;
 
-	auto_close int fd = regular && size > 0
-				    ? openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
-				    : -EBADF;
+	auto_close int fd = regular && size > 0 ? beneath_regular(dirfd, name, O_RDONLY) : -EBADF;
 	if (regular && size > 0 && fd < 0)
-		r = err_set(err, -errno, "open %s", name);
+		r = err_set(err, fd, "open %s", name);
 	if (r == 0 && fd >= 0)
 		r = entry_add_data(e, fd, size);
 	if (r == 0 && archive_write_header(w->archive, e) < ARCHIVE_WARN)
@@ -324,17 +322,12 @@ static int file_write(struct archive_writer *w, int dirfd, const char *name, con
 static int tree_write(struct archive_writer *w, int dirfd, const char *path, unsigned int depth,
 		      struct err *err)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = beneath_list(dirfd);
 	const struct dirent *entry;
 	int r = 0;
 
-	if (!dir) {
-		r = err_set(err, -errno, "read the directory %s", path);
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+	if (!dir)
+		return err_set(err, -errno, "read the directory %s", path);
 	while (r == 0 && (entry = readdir(dir))) {
 		bool directory = false;
 
@@ -346,10 +339,8 @@ static int tree_write(struct archive_writer *w, int dirfd, const char *path, uns
 		if (r == 0)
 			r = file_write(w, dirfd, entry->d_name, below, &directory, err);
 		if (r == 0 && directory) {
-			auto_close int sub =
-				openat(dirfd, entry->d_name,
-				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			r = sub < 0 ? err_set(err, -errno, "open %s", below)
+			auto_close int sub = beneath_directory(dirfd, entry->d_name);
+			r = sub < 0 ? err_set(err, sub, "open %s", below)
 				    : tree_write(w, sub, below, depth + 1, err);
 		}
 	}
@@ -447,37 +438,46 @@ static const char *path_split(struct reader *in, const char *path, struct archiv
 }
 
 /**
- * parent_open() - Open the directory in which a name lies, and find its last part
- * @root:	Tree
- * @path:	Name in it, changed: slashes at its end are cut off
- * @last:	Set to the last part, inside @path
- * @err:	Filled in on failure
- *
- * The kernel refuses "..", symbolic links and mounts on the way.
+ * parent_open() - Open the directory in which a name of the archive lies, and find its last part
  *
  * Return: descriptor that the caller owns, or negative error code
  */
-static int parent_open(const struct archive_root *root, char *path, char **last, struct err *err)
+static int parent_open(int dirfd, const char *path, char last[NAME_MAX + 1], struct err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-				.resolve =
-					RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
-	size_t len = strlen(path);
-	char *slash;
-	long fd;
+	int fd = beneath_parent(dirfd, path, last);
 
-	while (len && path[len - 1] == '/')
-		path[--len] = '\0';
-	slash = strrchr(path, '/');
-	*last = slash ? slash + 1 : path;
-	if (!**last || !strcmp(*last, ".") || !strcmp(*last, ".."))
+	if (fd == -EINVAL)
 		return err_set(err, -EPROTO, "the archive has the name '%s'", path);
-	if (slash)
-		*slash = '\0';
-	fd = syscall(SYS_openat2, root->dirfd, slash ? path : ".", &how, sizeof(how));
-	if (fd < 0)
-		return err_set(err, -errno, "directory '%s' of the archive", slash ? path : ".");
-	return (int)fd;
+	return fd < 0 ? err_set(err, fd, "the directory of '%s' in the archive", path) : fd;
+}
+
+/** room_take() - Count bytes that an entry takes here against the limit. Return: 0, or -EFBIG */
+static int room_take(struct reader *in, uint64_t bytes)
+{
+	if (bytes > in->max_bytes - in->bytes)
+		return err_set(in->err, -EFBIG,
+			       "the archive has more than %llu bytes (holes in files count)",
+			       (unsigned long long)in->max_bytes);
+	in->bytes += bytes;
+	return 0;
+}
+
+/** entry_room() - Count all that an entry brings beside the bytes of its file */
+static int entry_room(struct reader *in, struct archive_entry *e)
+{
+	const char *names[] = { archive_entry_pathname(e), archive_entry_symlink(e),
+				archive_entry_hardlink(e) };
+	uint64_t bytes = ENTRY_BYTES;
+	const char *name;
+	const void *value;
+	size_t size;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		bytes += names[i] ? strlen(names[i]) : 0;
+	(void)archive_entry_xattr_reset(e);
+	while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK)
+		bytes += size + (name ? strlen(name) : 0);
+	return room_take(in, bytes);
 }
 
 /** node_from() - What libarchive says about an entry */
@@ -504,23 +504,25 @@ static int node_from(struct layer_node *node, struct archive_entry *e)
 	return r;
 }
 
-/** data_read() - Write an entry's bytes into the new file */
+/** data_read() - Write an entry's bytes into the new file of @size bytes */
 static int data_read(struct reader *in, struct archive_root *root, int fd, off_t size,
 		     struct err *err)
 {
 	const void *bytes;
 	size_t len;
 	la_int64_t at;
-	int r;
+	int r = size < 0 ? err_set(err, -EPROTO, "the archive has a file of %lld bytes",
+				   (long long)size)
+			 : room_take(in, (uint64_t)size);
 
+	if (r < 0)
+		return r;
 	while ((r = archive_read_data_block(in->archive, &bytes, &len, &at)) == ARCHIVE_OK) {
 		size_t done = 0;
 
-		in->bytes += len;
+		if (at < 0 || at > size || len > (uint64_t)(size - at))
+			return err_set(err, -EPROTO, "the archive has bytes beyond a file's end");
 		root->bytes += len;
-		if (in->bytes > in->max_bytes || at < 0 || at > INT64_MAX - (la_int64_t)len)
-			return err_set(err, -EFBIG, "the archive has more than %llu bytes",
-				       (unsigned long long)in->max_bytes);
 		while (done < len) {
 			ssize_t n = pwrite(fd, (const char *)bytes + done, len - done,
 					   (off_t)(at + (la_int64_t)done));
@@ -560,21 +562,21 @@ static int hard_link(struct reader *in, const char *target, struct archive_root 
 {
 	struct archive_root *other = NULL;
 	const char *path = path_split(in, target, &other);
-	char *last = NULL;
+	char last[NAME_MAX + 1];
 	struct stat st;
+	int r;
 
 	if (!path || other != root)
 		return err_set(err, -EPROTO, "the archive links to '%s'", target);
-	auto_free char *copy = strdup(path);
-	if (!copy)
-		return err_set(err, -ENOMEM, "read an archive");
-	auto_close int from = parent_open(root, copy, &last, err);
+	auto_close int from = parent_open(root->dirfd, path, last, err);
 	if (from < 0)
 		return from;
-	if (fstatat(from, last, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode) ||
-	    linkat(from, last, dirfd, name, 0) < 0)
-		return err_set(err, -errno, "link %s to %s", name, target);
-	return 0;
+	r = beneath_stat(from, last, &st);
+	if (r == 0 && S_ISDIR(st.st_mode))
+		r = -EISDIR;
+	if (r == 0)
+		r = beneath_link(from, last, dirfd, name);
+	return r < 0 ? err_set(err, r, "link %s to %s", name, target) : 0;
 }
 
 /** same_copy() - Copy a file from another file system, where volumes may lie */
@@ -583,16 +585,16 @@ static int same_copy(int from_dir, const char *from_name, off_t size, int dirfd,
 {
 	uint64_t copied = 0;
 
-	auto_close int from = openat(from_dir, from_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	auto_close int to =
-		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = from < 0 || to < 0 ? -errno : file_copy_data(from, to, size, -1, &copied);
+	auto_close int from = beneath_regular(from_dir, from_name, O_RDONLY);
+	auto_close int to = from < 0 ? -EBADF : beneath_create(dirfd, name);
+	int r = from < 0 ? from : to < 0 ? to : file_copy_data(from, to, size, -1, &copied);
 
 	return r < 0 ? err_set(err, r, "put %s in its place", name) : 0;
 }
 
 /**
  * same_take() - Move a file here from where an earlier stream put it
+ * @in:		Stream
  * @root:	Tree
  * @path:	Name in it, as in the archive
  * @size:	Its size, as the archive says
@@ -601,29 +603,28 @@ static int same_copy(int from_dir, const char *from_name, off_t size, int dirfd,
  *
  * Return: 0, or negative error code
  */
-static int same_take(const struct archive_root *root, const char *path, uint64_t size, int dirfd,
-		     const char *name, struct err *err)
+static int same_take(struct reader *in, const struct archive_root *root, const char *path,
+		     uint64_t size, int dirfd, const char *name, struct err *err)
 {
-	const struct archive_root ahead = { .name = root->name, .dirfd = root->ahead };
-	char *last = NULL;
+	char last[NAME_MAX + 1];
 	struct stat st;
+	int r;
 
 	if (root->ahead < 0)
 		return err_set(err, -EPROTO, "%s refers to a file that did not come before", path);
-	auto_free char *copy = strdup(path);
-	if (!copy)
-		return err_set(err, -ENOMEM, "read an archive");
-	auto_close int from = parent_open(&ahead, copy, &last, err);
+	auto_close int from = parent_open(root->ahead, path, last, err);
 	if (from < 0)
 		return from;
-	if (fstatat(from, last, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size != size)
+	r = beneath_stat(from, last, &st);
+	if (r < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != size)
 		return err_set(err, -EPROTO, "%s is not the file that came before", path);
-	if (renameat(from, last, dirfd, name) == 0)
-		return 0;
-	if (errno != EXDEV)
-		return err_set(err, -errno, "put %s in its place", path);
-	return same_copy(from, last, st.st_size, dirfd, name, err);
+	r = room_take(in, size);
+	if (r < 0)
+		return r;
+	r = beneath_rename(from, last, dirfd, name);
+	if (r == -EXDEV)
+		return same_copy(from, last, st.st_size, dirfd, name, err);
+	return r < 0 ? err_set(err, r, "put %s in its place", path) : 0;
 }
 
 /** same_size() - Size of the file that an entry refers to. Return: false if it refers to none */
@@ -659,11 +660,11 @@ static int file_read(struct reader *in, struct archive_entry *e, struct archive_
 		r = err_set(err, -EPROTO, "%s is no regular file", name);
 	bool same = S_ISREG(node.st.st_mode) && same_size(e, &size);
 	if (r == 0)
-		r = same ? same_take(root, path, size, dirfd, name, err)
+		r = same ? same_take(in, root, path, size, dirfd, name, err)
 			 : layer_node_make(&node, dirfd, name, err);
 	if (r == 0 && S_ISREG(node.st.st_mode) && !same) {
-		auto_close int fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-		r = fd < 0 ? err_set(err, -errno, "open %s", name)
+		auto_close int fd = beneath_regular(dirfd, name, O_WRONLY);
+		r = fd < 0 ? err_set(err, fd, "open %s", name)
 			   : data_read(in, root, fd, node.st.st_size, err);
 	}
 	if (r == 0 && !root->plain)
@@ -696,7 +697,7 @@ static int entry_read(struct reader *in, struct archive_entry *e, struct err *er
 {
 	struct archive_root *root = NULL;
 	const char *path = path_split(in, archive_entry_pathname(e), &root);
-	char *last = NULL;
+	char last[NAME_MAX + 1];
 	int r;
 
 	if (!path)
@@ -704,13 +705,13 @@ static int entry_read(struct reader *in, struct archive_entry *e, struct err *er
 			       archive_entry_pathname(e) ? archive_entry_pathname(e) : "");
 	if (++in->files > FILES_MAX)
 		return err_set(err, -EFBIG, "the archive has more than %d files", FILES_MAX);
+	r = entry_room(in, e);
+	if (r < 0)
+		return r;
 	root->files++;
 	if (!*path)
 		return root_read(in, e, root, err);
-	auto_free char *copy = strdup(path);
-	if (!copy)
-		return err_set(err, -ENOMEM, "read an archive");
-	auto_close int dirfd = parent_open(root, copy, &last, err);
+	auto_close int dirfd = parent_open(root->dirfd, path, last, err);
 	if (dirfd < 0)
 		return dirfd;
 	r = file_read(in, e, root, path, dirfd, last, err);
@@ -726,12 +727,12 @@ static int directories_finish(struct reader *in, bool set, struct err *err)
 	int r = 0;
 
 	while ((d = list_last(&in->directories, struct directory, link))) {
-		char *last = NULL;
+		char last[NAME_MAX + 1];
 
 		if (set && r == 0 && !strcmp(d->path, ".")) {
 			r = layer_node_times(&d->st, d->root->dirfd, ".", err);
 		} else if (set && r == 0) {
-			auto_close int dirfd = parent_open(d->root, d->path, &last, err);
+			auto_close int dirfd = parent_open(d->root->dirfd, d->path, last, err);
 			r = dirfd < 0 ? dirfd : layer_node_times(&d->st, dirfd, last, err);
 		}
 		list_remove(&d->link);

@@ -8,14 +8,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-
-/** by_path() - Name a file for calls that take only paths; its directory is an open descriptor */
-static int by_path(char path[LAYER_PATH_MAX], int dirfd, const char *name)
-{
-	int n = snprintf(path, LAYER_PATH_MAX, "/proc/self/fd/%d/%s", dirfd, name);
-
-	return n < LAYER_PATH_MAX ? 0 : -ENAMETOOLONG;
-}
+#include "es/files/beneath.h"
 
 /** stays_behind() - Attributes without a meaning elsewhere */
 static bool stays_behind(const char *name)
@@ -88,23 +81,24 @@ static int xattrs_read(struct layer_node *node, const char *path)
 
 int layer_node_read(struct layer_node *node, int dirfd, const char *name, struct err *err)
 {
-	char path[LAYER_PATH_MAX];
+	char path[BENEATH_PATH_MAX];
 	char target[LAYER_PATH_MAX];
 	ssize_t len;
 	int r;
 
 	memset(node, 0, sizeof(*node));
-	if (fstatat(dirfd, name, &node->st, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_set(err, -errno, "stat %s", name);
+	r = beneath_stat(dirfd, name, &node->st);
+	if (r < 0)
+		return err_set(err, r, "stat %s", name);
 	if (S_ISLNK(node->st.st_mode)) {
-		len = readlinkat(dirfd, name, target, sizeof(target) - 1);
+		len = beneath_readlink(dirfd, name, target, sizeof(target) - 1);
 		if (len < 0)
-			return err_set(err, -errno, "read link %s", name);
+			return err_set(err, (int)len, "read link %s", name);
 		node->target = strndup(target, (size_t)len);
 		if (!node->target)
 			return err_set(err, -ENOMEM, "read link %s", name);
 	}
-	r = by_path(path, dirfd, name);
+	r = beneath_name(path, dirfd, name);
 	if (r == 0)
 		r = xattrs_read(node, path);
 	if (r < 0) {
@@ -125,6 +119,18 @@ void layer_node_deinit(struct layer_node *node)
 	memset(node, 0, sizeof(*node));
 }
 
+/** directory_make() - Make a directory, unless there is one */
+static int directory_make(int dirfd, const char *name)
+{
+	struct stat st;
+	int r = beneath_mkdir(dirfd, name);
+
+	if (r != -EEXIST)
+		return r;
+	r = beneath_stat(dirfd, name, &st);
+	return r == 0 && !S_ISDIR(st.st_mode) ? -ENOTDIR : r;
+}
+
 int layer_node_make(const struct layer_node *node, int dirfd, const char *name, struct err *err)
 {
 	mode_t type = node->st.st_mode & S_IFMT;
@@ -132,45 +138,54 @@ int layer_node_make(const struct layer_node *node, int dirfd, const char *name, 
 
 	switch (type) {
 	case S_IFDIR:
-		r = mkdirat(dirfd, name, 0700);
-		if (r < 0 && errno == EEXIST) {
-			struct stat st;
-
-			r = fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
-			if (r == 0 && !S_ISDIR(st.st_mode)) {
-				errno = ENOTDIR;
-				r = -1;
-			}
-		}
+		r = directory_make(dirfd, name);
 		break;
 	case S_IFLNK:
-		r = symlinkat(node->target, dirfd, name);
+		r = beneath_symlink(node->target, dirfd, name);
 		break;
 	case S_IFREG:
 	case S_IFIFO:
-		r = mknodat(dirfd, name, type | 0600, 0);
+		r = beneath_mknod(dirfd, name, type | 0600, 0);
 		break;
 	case S_IFCHR:
 	case S_IFBLK:
-		r = mknodat(dirfd, name, type | 0600, node->st.st_rdev);
+		r = beneath_mknod(dirfd, name, type | 0600, node->st.st_rdev);
 		break;
 	default:
-		errno = EOPNOTSUPP;
-		r = -1;
+		r = -EOPNOTSUPP;
 	}
-	return r < 0 ? err_set(err, -errno, "create %s", name) : 0;
+	return r < 0 ? err_set(err, r, "create %s", name) : 0;
+}
+
+/** acl_strip() - Take away what the file got from the default ACL of its directory: rights nobody gave it */
+static int acl_strip(const char *path)
+{
+	static const char *const inherited[] = { "system.posix_acl_access",
+						 "system.posix_acl_default" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		if (lremovexattr(path, inherited[i]) < 0 && errno != ENODATA && errno != ENOTSUP)
+			return -errno;
+	return 0;
 }
 
 int layer_node_dress(const struct layer_node *node, int dirfd, const char *name, struct err *err)
 {
-	char path[LAYER_PATH_MAX];
+	char path[BENEATH_PATH_MAX];
+	int r = beneath_name(path, dirfd, name);
 
-	if (by_path(path, dirfd, name) < 0)
-		return err_set(err, -ENAMETOOLONG, "%s", name);
-	if (fchownat(dirfd, name, node->st.st_uid, node->st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_set(err, -errno, "give %s its owner", name);
-	if (!S_ISLNK(node->st.st_mode) && fchmodat(dirfd, name, node->st.st_mode & 07777, 0) < 0)
-		return err_set(err, -errno, "give %s its mode", name);
+	if (r < 0)
+		return err_set(err, r, "%s", name);
+	r = beneath_chown(dirfd, name, node->st.st_uid, node->st.st_gid);
+	if (r < 0)
+		return err_set(err, r, "give %s its owner", name);
+	if (!S_ISLNK(node->st.st_mode)) {
+		r = acl_strip(path);
+		if (r == 0)
+			r = beneath_chmod(dirfd, name, node->st.st_mode & 07777);
+		if (r < 0)
+			return err_set(err, r, "give %s its mode", name);
+	}
 	/* After the owner, whose change drops file capabilities, and the mode, which edits ACLs. */
 	for (size_t i = 0; i < node->xattr_count; i++) {
 		const struct layer_xattr *x = &node->xattr[i];
@@ -183,10 +198,10 @@ int layer_node_dress(const struct layer_node *node, int dirfd, const char *name,
 
 void layer_node_strip(int dirfd, const char *name)
 {
-	char path[LAYER_PATH_MAX];
+	char path[BENEATH_PATH_MAX];
 	struct layer_node node = { 0 };
 
-	if (by_path(path, dirfd, name) == 0 && xattrs_read(&node, path) == 0)
+	if (beneath_name(path, dirfd, name) == 0 && xattrs_read(&node, path) == 0)
 		for (size_t i = 0; i < node.xattr_count; i++)
 			(void)lremovexattr(path, node.xattr[i].name);
 	layer_node_deinit(&node);
@@ -194,45 +209,71 @@ void layer_node_strip(int dirfd, const char *name)
 
 int layer_node_times(const struct stat *st, int dirfd, const char *name, struct err *err)
 {
-	struct timespec times[2] = { st->st_atim, st->st_mtim };
+	const struct timespec times[2] = { st->st_atim, st->st_mtim };
+	int r = beneath_times(dirfd, name, times);
 
-	if (utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_set(err, -errno, "give %s its times", name);
-	return 0;
+	return r < 0 ? err_set(err, r, "give %s its times", name) : 0;
 }
 
-/** tree_empty() - Remove everything in the directory @dirfd, which is consumed */
-static int tree_empty(int dirfd, struct err *err)
+static int entry_remove(int dirfd, const char *name, unsigned int depth, struct err *err);
+
+/** directory_empty() - Remove everything in a directory */
+static int directory_empty(int dirfd, unsigned int depth, struct err *err)
 {
-	DIR *dir = fdopendir(dirfd);
+	DIR *list = beneath_list(dirfd);
 	const struct dirent *entry;
 	int r = 0;
 
-	if (!dir) {
-		close(dirfd);
+	if (!list)
 		return err_set(err, -errno, "read a directory");
-	}
-	while (r == 0 && (entry = readdir(dir)))
+	while (r == 0 && (entry = readdir(list)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = layer_tree_remove(dirfd, entry->d_name, err);
-	(void)closedir(dir);
+			r = entry_remove(dirfd, entry->d_name, depth, err);
+	(void)closedir(list);
 	return r;
+}
+
+/** entry_remove() - Remove a file, or a directory with all that is in it */
+static int entry_remove(int dirfd, const char *name, unsigned int depth, struct err *err)
+{
+	int r = beneath_unlink(dirfd, name, 0);
+
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	if (r != -EISDIR && r != -EPERM)
+		return err_set(err, r, "remove %s", name);
+	if (!depth)
+		return err_set(err, -ELOOP, "remove %s, which lies too deep", name);
+	auto_close int below = beneath_directory(dirfd, name);
+	if (below < 0)
+		return err_set(err, below, "remove %s", name);
+	r = directory_empty(below, depth - 1, err);
+	if (r == 0) {
+		r = beneath_unlink(dirfd, name, AT_REMOVEDIR);
+		r = r < 0 && r != -ENOENT ? err_set(err, r, "remove %s", name) : 0;
+	}
+	return r;
+}
+
+int layer_tree_empty(int dirfd, struct err *err)
+{
+	return directory_empty(dirfd, LAYER_DEPTH_MAX, err);
 }
 
 int layer_tree_remove(int dirfd, const char *name, struct err *err)
 {
-	int fd;
-	int r;
+	return entry_remove(dirfd, name, LAYER_DEPTH_MAX, err);
+}
 
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return err_set(err, -errno, "remove %s", name);
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "remove %s", name);
-	r = tree_empty(fd, err);
-	if (r == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		r = err_set(err, -errno, "remove %s", name);
-	return r;
+int layer_path_remove(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+
+	auto_free char *above = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	if (!above)
+		return err_set(err, -ENOMEM, "remove %s", path);
+	auto_close int dirfd = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return errno == ENOENT ? 0 : err_set(err, -errno, "open %s", above);
+	return layer_tree_remove(dirfd, slash ? slash + 1 : path, err);
 }

@@ -20,6 +20,8 @@ struct err;
 #define LAYER_XATTRS_MAX     256
 #define LAYER_XATTR_SIZE_MAX (64u << 10) /* the kernel's own limit */
 #define LAYER_PATH_MAX       4096
+#define LAYER_DEPTH_MAX                                                                            \
+	260 /* directories in one another; a layer may have 256, and lies in some of ours */
 
 /** struct layer_xattr - One extended attribute */
 struct layer_xattr {
@@ -85,5 +87,20 @@ void layer_node_strip(int dirfd, const char *name);
 /** layer_node_times() - Set access and modification time. Return: 0, or negative error code */
 int layer_node_times(const struct stat *st, int dirfd, const char *name, struct err *err);
 
-/** layer_tree_remove() - Remove @name and all below it; nothing is followed. Return: 0 or negative */
+/**
+ * layer_tree_remove() - Remove a file, or a directory with all that is in it
+ * @dirfd:	Directory
+ * @name:	Plain name in it; it need not exist
+ * @err:	Filled in on failure
+ *
+ * Nothing is followed, and no mount is entered.
+ *
+ * Return: 0, -ELOOP beyond LAYER_DEPTH_MAX, or another negative error code
+ */
 int layer_tree_remove(int dirfd, const char *name, struct err *err);
+
+/** layer_tree_empty() - The same for all that is in the directory @dirfd, which stays */
+int layer_tree_empty(int dirfd, struct err *err);
+
+/** layer_path_remove() - The same for a path of our own: its parent directory is trusted, all below it is not */
+int layer_path_remove(const char *path, struct err *err);

@@ -24,6 +24,7 @@
 #include "codec/codec.h"
 #include "es/container_mounts.h"
 #include "es/edge_server.h"
+#include "es/files/beneath.h"
 #include "net/link.h"
 #include "net/tls.h"
 #include "report/log_reporter.h"
@@ -244,8 +245,10 @@ static int start(struct program *p, struct err *err)
 {
 	const struct conf *c = p->conf;
 	const struct policy policy = policy_of(c);
-	int r;
+	int r = beneath_check(err);
 
+	if (r < 0)
+		return r;
 	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
 	if (r < 0)
 		return r;

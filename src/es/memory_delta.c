@@ -17,6 +17,8 @@
 #include "base/auto.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/files.h"
+#include "es/files/beneath.h"
 
 #define PAGE       MEMORY_DELTA_PAGE
 #define MAGIC      "BATONMD1"
@@ -53,18 +55,22 @@ static void unmap(struct mapped *m)
 	*m = (struct mapped){ 0 };
 }
 
-static int map_file(struct mapped *m, int dir, const char *name, struct err *err)
+/* @populate: MAP_POPULATE for files of our own: all of them is read soon. 0 for those of a peer: a hole
+ * costs no memory until somebody looks at it. */
+static int map_file(struct mapped *m, int dir, const char *name, int populate, struct err *err)
 {
 	struct stat st;
 
-	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	auto_close int fd = beneath_regular(dir, name, O_RDONLY);
+	if (fd < 0)
+		return err_set(err, fd, "open %s", name);
+	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "open %s", name);
 	m->size = (size_t)st.st_size;
 	m->bytes = NULL;
 	if (!m->size)
 		return 0;
-	void *bytes = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	void *bytes = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE | populate, fd, 0);
 	if (bytes == MAP_FAILED)
 		return err_set(err, -errno, "map %s", name);
 	m->bytes = bytes;
@@ -91,34 +97,31 @@ static void base_close(struct memory_base *b)
 	free(b);
 }
 
-static int base_map(struct memory_base *b, int dir, struct err *err)
+static int base_map(struct memory_base *b, int dir, int populate, struct err *err)
 {
 	const struct dirent *entry;
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = copy < 0 ? NULL : fdopendir(copy);
+	DIR *list = beneath_list(dir);
 	int r = list ? 0 : err_set(err, -errno, "list the earlier checkpoint");
 
 	while (r == 0 && (entry = readdir(list))) {
 		int n = number_of(entry->d_name, ".img");
 
 		if (n >= 0)
-			r = map_file(&b->file[n], dir, entry->d_name, err);
+			r = map_file(&b->file[n], dir, entry->d_name, populate, err);
 	}
 	if (list)
 		(void)closedir(list);
-	else if (copy >= 0)
-		close(copy);
 	return r;
 }
 
-static int base_open(struct memory_base **ret, int dir, struct err *err)
+static int base_open(struct memory_base **ret, int dir, int populate, struct err *err)
 {
 	struct memory_base *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
 		return err_set(err, -ENOMEM, "read the earlier checkpoint");
-	r = base_map(b, dir, err);
+	r = base_map(b, dir, populate, err);
 	if (r < 0) {
 		base_close(b);
 		return r;
@@ -240,8 +243,10 @@ static int make_one(const struct memory_base *b, const struct mapped *m, int del
 	if (m->size % PAGE)
 		return err_set(err, -EPROTO, "pages-%d.img is not made of pages", number);
 	(void)snprintf(name, sizeof(name), "pages-%d.delta", number);
-	auto_close int fd = openat(delta, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	auto_fclose FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+	auto_close int fd = beneath_create(delta, name);
+	if (fd < 0)
+		return err_set(err, fd, "create %s", name);
+	auto_fclose FILE *out = fdopen(fd, "w");
 	if (!out)
 		return err_set(err, -errno, "create %s", name);
 	(void)TAKE_FD(fd);
@@ -263,11 +268,10 @@ static int make_entry(const struct memory_base *b, int images, int delta, const 
 	int r;
 
 	if (number < 0) {
-		if (linkat(images, name, delta, name, 0) < 0)
-			return err_set(err, -errno, "link %s", name);
-		return 0;
+		r = beneath_link(images, name, delta, name);
+		return r < 0 ? err_set(err, r, "link %s", name) : 0;
 	}
-	r = map_file(&m, images, name, err);
+	r = map_file(&m, images, name, MAP_POPULATE, err);
 	if (r < 0)
 		return r;
 	r = make_one(b, &m, delta, number, stats, err);
@@ -278,7 +282,7 @@ static int make_entry(const struct memory_base *b, int images, int delta, const 
 int memory_base_new(struct memory_base **ret, int dir, struct err *err)
 {
 	struct memory_base *b;
-	int r = base_open(&b, dir, err);
+	int r = base_open(&b, dir, MAP_POPULATE, err);
 
 	if (r < 0)
 		return r;
@@ -302,8 +306,7 @@ int memory_delta_make(const struct memory_base *base, int images, int delta,
 		      struct memory_delta_stats *stats, struct err *err)
 {
 	const struct dirent *entry;
-	int copy = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = copy < 0 ? NULL : fdopendir(copy);
+	DIR *list = beneath_list(images);
 	int r = list ? 0 : err_set(err, -errno, "list the checkpoint");
 
 	memset(stats, 0, sizeof(*stats));
@@ -313,8 +316,6 @@ int memory_delta_make(const struct memory_base *base, int images, int delta,
 	}
 	if (list)
 		(void)closedir(list);
-	else if (copy >= 0)
-		close(copy);
 	return r;
 }
 
@@ -362,21 +363,6 @@ static const uint8_t *next_run(const struct memory_base *b, struct reader *rd, u
 	return from->bytes + page * PAGE;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int apply_runs(const struct memory_base *b, struct reader *rd, uint64_t pages, int fd,
 		      const char *name, struct err *err)
 {
@@ -396,7 +382,7 @@ static int apply_runs(const struct memory_base *b, struct reader *rd, uint64_t p
 			break;
 		}
 		(void)XXH3_64bits_update(digest, bytes, (size_t)count * PAGE);
-		r = write_all(fd, bytes, (size_t)count * PAGE);
+		r = files_write(fd, bytes, (size_t)count * PAGE);
 		if (r < 0)
 			r = err_set(err, r, "write pages of %s", name);
 		pages -= count;
@@ -412,7 +398,7 @@ static int apply_one(const struct memory_base *b, int images, const char *name, 
 {
 	char pages_name[32];
 	struct mapped m;
-	int r = map_file(&m, images, name, err);
+	int r = map_file(&m, images, name, 0, err);
 
 	if (r < 0)
 		return r;
@@ -424,29 +410,29 @@ static int apply_one(const struct memory_base *b, int images, const char *name, 
 		r = err_set(err, -EFBIG, "%s: %" PRIu64 " pages", name, pages);
 	if (r == 0) {
 		(void)snprintf(pages_name, sizeof(pages_name), "pages-%d.img", number);
-		auto_close int fd =
-			openat(images, pages_name,
-			       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		auto_close int fd = beneath_create(images, pages_name);
 		*room -= pages * PAGE;
-		r = fd < 0 ? err_set(err, -errno, "create %s", pages_name)
+		r = fd < 0 ? err_set(err, fd, "create %s", pages_name)
 			   : apply_runs(b, &rd, pages, fd, name, err);
 	}
 	unmap(&m);
-	if (r == 0 && unlinkat(images, name, 0) < 0)
-		r = err_set(err, -errno, "remove %s", name);
-	return r;
+	if (r < 0)
+		return r;
+	r = beneath_unlink(images, name, 0);
+	return r < 0 ? err_set(err, r, "remove %s", name) : 0;
 }
 
 int memory_delta_apply(int base, int images, uint64_t max_bytes, struct err *err)
 {
 	struct memory_base *b = NULL;
-	int r = base_open(&b, base, err);
+	int r = base_open(&b, base, 0, err);
 
 	for (int i = 0; r == 0 && i < (int)MEMORY_DELTA_FILES; i++) {
 		char name[32];
+		struct stat st;
 
 		(void)snprintf(name, sizeof(name), "pages-%d.delta", i);
-		if (faccessat(images, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		if (beneath_stat(images, name, &st) == 0)
 			r = apply_one(b, images, name, i, &max_bytes, err);
 	}
 	if (b)

@@ -311,7 +311,7 @@ int destination_prepare(struct migration *m, struct err *err)
 void destination_clean(struct migration *m)
 {
 	if (m->staged)
-		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+		(void)layer_path_remove(m->work, NULL);
 	m->staged = false;
 }
 
@@ -373,7 +373,7 @@ int destination_ahead(struct migration *m, struct err *err)
 void destination_ahead_undo(struct migration *m)
 {
 	if (m->ahead_made)
-		(void)layer_tree_remove(AT_FDCWD, m->ahead, NULL);
+		(void)layer_path_remove(m->ahead, NULL);
 	m->ahead_made = false;
 }
 

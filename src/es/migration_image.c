@@ -202,7 +202,7 @@ void source_image_undo(struct migration *m)
 	if (m->saving)
 		(void)saving_end(m, false, &(struct err){ 0 });
 	if (m->departure[0])
-		(void)layer_tree_remove(AT_FDCWD, m->departure, NULL);
+		(void)layer_path_remove(m->departure, NULL);
 	m->departure[0] = '\0';
 }
 

@@ -22,6 +22,7 @@
 #include "base/files.h"
 #include "es/cgroup.h"
 #include "es/docker_engine.h"
+#include "es/files/beneath.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -64,22 +65,16 @@ static int docker_root_learn(struct migration *m, struct err *err)
 /** directory_bytes() - Size of the files in a directory, not of what is below it */
 static uint64_t directory_bytes(int dirfd)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = beneath_list(dirfd);
 	const struct dirent *entry;
 	uint64_t bytes = 0;
 	struct stat st;
 
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
-	while ((entry = readdir(dir)))
-		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode))
+	while (dir && (entry = readdir(dir)))
+		if (beneath_stat(dirfd, entry->d_name, &st) == 0 && S_ISREG(st.st_mode))
 			bytes += (uint64_t)st.st_size;
-	(void)closedir(dir);
+	if (dir)
+		(void)closedir(dir);
 	return bytes;
 }
 
@@ -325,7 +320,7 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 	if (snprintf(m->work, sizeof(m->work), "%s/" CHECKPOINT "-%016" PRIx64, m->docker_root,
 		     m->session) >= (int)sizeof(m->work))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
-	(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+	(void)layer_path_remove(m->work, NULL);
 	if (mkdir(m->work, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->work);
 	m->work_made = true;
@@ -398,9 +393,8 @@ static int saved_load(struct migration *m, struct err *err)
 	int r = saved_find(dir, m->committed, err);
 	if (r < 0)
 		return r;
-	auto_close int fd =
-		openat(dirfd, m->committed + strlen("sha256:"), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	r = fd < 0 ? err_set(err, -errno, "open the image in %s", dir)
+	auto_close int fd = beneath_regular(dirfd, m->committed + strlen("sha256:"), O_RDONLY);
+	r = fd < 0 ? err_set(err, fd, "open the image in %s", dir)
 		   : docker_engine_load(m->engine, &load, err);
 	while (r == 0 && (n = read(fd, bytes, COPY_BYTES)) > 0)
 		r = docker_stream_write(load, bytes, (size_t)n, err);
@@ -465,7 +459,7 @@ int paper_destination_restore(struct migration *m, struct err *err)
 		r = destination_prove(m, err);
 	if (r != 0)
 		return r < 0 ? r : err_set(err, -ENOENT, "the new container");
-	(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+	(void)layer_path_remove(m->work, NULL);
 	m->work_made = false;
 	migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
 			     monotonic_us() - m->received_us, m->number);
@@ -484,6 +478,6 @@ void paper_destination_undo(struct migration *m)
 			(void)docker_engine_image_remove(engine, m->committed, &err);
 	}
 	if (m->work_made)
-		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+		(void)layer_path_remove(m->work, NULL);
 	m->work_made = false;
 }

@@ -272,7 +272,7 @@ void source_prepare_undo(struct migration *m)
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
 	if (m->work_made)
-		(void)layer_tree_remove(AT_FDCWD, m->work, NULL);
+		(void)layer_path_remove(m->work, NULL);
 	m->work_made = false;
 }
 

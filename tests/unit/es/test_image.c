@@ -118,7 +118,7 @@ static int folder(const char *name)
 	char path[sizeof(home) + 64];
 
 	(void)snprintf(path, sizeof(path), "%s/%s", home, name);
-	(void)layer_tree_remove(AT_FDCWD, path, NULL);
+	(void)layer_path_remove(path, NULL);
 	assert_int_equal(mkdir(path, 0700), 0);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(fd >= 0);
@@ -705,7 +705,7 @@ static int home_make(void **state)
 static int home_remove(void **state)
 {
 	(void)state;
-	return layer_tree_remove(AT_FDCWD, home, NULL);
+	return layer_path_remove(home, NULL);
 }
 
 int main(void)

@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "es/files/beneath.h"
 #include "es/layer.h"
 #include "es/layer_archive.h"
 #include "es/layer_node.h"
@@ -46,7 +47,7 @@ static int begin(void **state)
 static int finish(void **state)
 {
 	(void)state;
-	return chdir("/") == 0 ? layer_tree_remove(AT_FDCWD, base, NULL) : -1;
+	return chdir("/") == 0 ? layer_path_remove(base, NULL) : -1;
 }
 
 static void shell(const char *command)
@@ -290,6 +291,114 @@ static void test_update(void **state)
 	layer_staging_free(ls);
 }
 
+/** victim_make() - A directory of the host that no container may reach */
+static void victim_make(void)
+{
+	shell("rm -rf victim && mkdir -p victim/dir && echo precious >victim/passwd &&"
+	      "echo precious >victim/dir/file && touch -d '2001-01-01' victim/dir victim");
+}
+
+static void victim_untouched(void)
+{
+	shell("test \"$(cat victim/passwd victim/dir/file | grep -c precious)\" = 2 &&"
+	      "test \"$(find victim | wc -l)\" = 4 &&"
+	      "test \"$(stat -c %Y victim/dir)\" = \"$(date -d 2001-01-01 +%s)\"");
+}
+
+/*
+ * A container exchanges a directory for a link between two updates (R16). It may do so at any depth, with
+ * a link that leads anywhere, and fill the place where files are that it had before.
+ */
+static void test_directory_becomes_link(void **state)
+{
+	static const char *const before[] = {
+		"mkdir -p upper/a/dir && touch upper/a/passwd upper/a/dir/file",
+		"mkdir -p upper/x/a/dir && touch upper/x/a/passwd upper/x/a/dir/file",
+		"mkdir -p upper/a upper/b/dir && touch upper/b/passwd upper/b/dir/file",
+		"mkdir -p upper/a/dir && touch upper/a/passwd upper/z && ln upper/z "
+		"upper/a/dir/file",
+	};
+	static const char *const after[] = {
+		"rm -r upper/a && ln -s \"$PWD/victim\" upper/a",
+		"rm -r upper/x/a && ln -s ../../victim upper/x/a",
+		"rm -r upper/b && ln -s ../victim upper/b && rmdir upper/a && ln -s b upper/a",
+		"rm -r upper/a && ln -s ../victim upper/a && ln upper/z upper/y",
+	};
+	struct layer_stats stats;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(before) * 2; i++) {
+		struct layer_staging *ls = NULL;
+
+		victim_make();
+		shell("rm -rf upper && mkdir upper");
+		shell(before[i / 2]);
+		assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+		update(ls, false, &stats);
+		shell(after[i / 2]);
+		update(ls, i % 2, &stats);
+		victim_untouched();
+		expect_same("upper", "stage");
+		layer_staging_free(ls);
+		victim_untouched();
+	}
+}
+
+/* A device in place of a file is copied as a device; it is never opened. */
+static void test_device_is_not_opened(void **state)
+{
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct err err;
+
+	(void)state;
+	shell("rm -rf upper && mkdir upper && mkfifo upper/fifo && mknod upper/tty c 5 0");
+	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(beneath_regular(fd, "fifo", O_RDONLY), -EMEDIUMTYPE);
+	assert_int_equal(beneath_regular(fd, "tty", O_RDWR), -EMEDIUMTYPE);
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	update(ls, true, &stats);
+	expect_same("upper", "stage");
+	layer_staging_free(ls);
+}
+
+/* A directory's default ACL gives its new files rights; a copied file has its own and no other. */
+static void test_default_acl(void **state)
+{
+	/* version 2; u::rwx, u:1000:rwx, g::r-x, m::rwx, o::r-x */
+	static const uint8_t acl[] = { 2,    0,    0,    0, /**/
+				       1,    0,    7,    0,    0xff, 0xff, 0xff, 0xff, 2,    0,
+				       7,    0,    0xe8, 3,    0,    0,    4,    0,    5,    0,
+				       0xff, 0xff, 0xff, 0xff, 0x10, 0,    7,    0,    0xff, 0xff,
+				       0xff, 0xff, 0x20, 0,    5,    0,    0xff, 0xff, 0xff, 0xff };
+	struct layer_staging *ls = NULL;
+	struct layer_stats stats;
+	struct buf stream;
+	struct err err;
+
+	(void)state;
+	shell("rm -rf upper out && mkdir -p upper/dir/below out && echo text >upper/dir/file &&"
+	      "chmod 600 upper/dir/file && chmod 700 upper/dir/below");
+	if (setxattr("upper/dir", "system.posix_acl_default", acl, sizeof(acl), 0) < 0)
+		skip(); /* the file system of /tmp has no ACLs */
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	update(ls, true, &stats);
+	pack(&stream, layer_staging_fd(ls), "layer");
+	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), 0);
+	buf_deinit(&stream);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(chdir(i ? "out" : "stage"), 0);
+		expect_xattr("dir", "system.posix_acl_default", (const char *)acl, sizeof(acl));
+		expect_xattr("dir/file", "system.posix_acl_access", NULL, -1);
+		expect_xattr("dir/below", "system.posix_acl_access", NULL, -1);
+		expect_xattr("dir/below", "system.posix_acl_default", NULL, -1);
+		assert_int_equal(chdir(".."), 0);
+	}
+	expect_same("upper", "out");
+	layer_staging_free(ls);
+}
+
 /* A layer sent ahead and again after changes arrives as it was the second time, the same files unsent. */
 static void test_ahead(void **state)
 {
@@ -382,7 +491,7 @@ static void test_ahead_elsewhere(void **state)
 	buf_deinit(&stream);
 	archive_sent_free(sent);
 	layer_staging_free(ls);
-	assert_int_equal(layer_tree_remove(AT_FDCWD, elsewhere, NULL), 0);
+	assert_int_equal(layer_path_remove(elsewhere, NULL), 0);
 }
 
 /** mapped() - The layer (@at "") or a volume, and a file of it by its path in the container */
@@ -442,8 +551,34 @@ static void test_limits(void **state)
 	pack(&stream, fd, "unknown");
 	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), -EPROTO);
 	buf_deinit(&stream);
+	/* Holes count: a small stream must not become a file that fills the disk, or somebody's memory. */
+	shell("rm -rf upper out && mkdir upper out && truncate -s 100G upper/sparse");
+	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", 1 << 20, &err), 0);
+	assert_int_equal(layer_staging_update(ls, false, -1, &stats, &err), -EFBIG);
+	layer_staging_free(ls);
+	auto_close int sparse = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pack(&stream, sparse, "layer");
+	assert_true(stream.len < 1 << 16);
+	assert_int_equal(unpack(&stream, "out", false, 1 << 20, &err), -EFBIG);
+	buf_deinit(&stream);
+	/* So do names and attributes: each of these files is empty. */
+	shell("rm -rf upper out && mkdir upper out && cd upper && for i in $(seq 200); do :>$i; "
+	      "done");
+	auto_close int many = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pack(&stream, many, "layer");
+	assert_int_equal(unpack(&stream, "out", false, 100 * 512, &err), -EFBIG);
+	buf_deinit(&stream);
+	char value[1024];
+	memset(value, 'x', sizeof(value));
+	shell("rm -rf upper out && mkdir upper out && : >upper/one");
+	assert_int_equal(setxattr("upper/one", "trusted.much", value, sizeof(value), 0), 0);
+	auto_close int one = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pack(&stream, one, "layer");
+	assert_int_equal(unpack(&stream, "out", false, 2 * 512 + sizeof(value), &err), -EFBIG);
+	buf_deinit(&stream);
 	/* Cut short anywhere, it is an error, never a crash or a success. */
-	pack(&stream, fd, "layer");
+	shell("head -c 300000 /dev/urandom >upper/big");
+	pack(&stream, one, "layer");
 	stream.len = 150000;
 	shell("rm -rf out && mkdir out");
 	assert_true(unpack(&stream, "out", false, LIMIT, &err) < 0);
@@ -532,6 +667,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_directory_becomes_link),
+		cmocka_unit_test(test_device_is_not_opened),
+		cmocka_unit_test(test_default_acl),
 		cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_ahead_elsewhere),

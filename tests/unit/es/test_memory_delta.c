@@ -60,7 +60,7 @@ static int tear_down(void **state)
 	close(b->base);
 	close(b->images);
 	close(b->delta);
-	assert_int_equal(layer_tree_remove(AT_FDCWD, b->dir, NULL), 0);
+	assert_int_equal(layer_path_remove(b->dir, NULL), 0);
 	free(b);
 	return 0;
 }
