@@ -37,12 +37,13 @@ declare -A DOOR=(
 	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
-	['zstd']='es/transfer\.c'
+	['zstd']='es/(transfer|files/inflate)\.c'
+	['cap-ng\.h|seccomp\.h']='es/files/sandbox\.c'
 	['xxhash']='es/(session_store|memory_delta)\.c'
 	['llhttp']='codec/http\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
-	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|cli/(check|nodes)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
+	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.

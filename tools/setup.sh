@@ -24,8 +24,9 @@ POLICY=/usr/sbin/policy-rc.d
 # libclang-rt-dev carries the sanitizers for clang; the unversioned name follows the release.
 BUILD_PACKAGES=(
 	ca-certificates clang clang-format clang-tidy codespell cppcheck gcc git jq libarchive-dev
-	libc6-dev libclang-rt-dev libcmocka-dev libconfuse-dev libcurl4-openssl-dev libhiredis-dev
-	libjansson-dev libprotobuf-c-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev make
+	libc6-dev libcap-ng-dev libclang-rt-dev libcmocka-dev libconfuse-dev libcurl4-openssl-dev
+	libhiredis-dev libjansson-dev libprotobuf-c-dev libseccomp-dev libssl-dev libuv1-dev libxxhash-dev
+	libzstd-dev make
 	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
 RUN_PACKAGES=(

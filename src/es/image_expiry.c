@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "es/docker_engine.h"
 #include "es/files/beneath.h"
+#include "es/files/file_worker.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
 
@@ -31,6 +32,7 @@ struct image_expiry {
 	uv_work_t work;
 	const char *dir;
 	const char *docker_socket;
+	const char *file_worker;
 	uint64_t age_ms;
 	struct timespec began;
 	bool working;
@@ -67,8 +69,9 @@ static bool is_before(const struct timespec *a, const struct timespec *b)
 }
 
 /** ahead_remove() - Remove layers that waited for their image when a predecessor crashed */
-static void ahead_remove(const char *root, const struct timespec *began)
+static void ahead_remove(const struct image_expiry *ie, const char *root)
 {
+	char path[PATH_MAX];
 	DIR *dir = opendir(root);
 	const struct dirent *entry;
 	struct stat st;
@@ -76,8 +79,9 @@ static void ahead_remove(const char *root, const struct timespec *began)
 	while (dir && (entry = readdir(dir)))
 		if (strncmp(entry->d_name, IMAGE_AHEAD, strlen(IMAGE_AHEAD)) == 0 &&
 		    beneath_stat(dirfd(dir), entry->d_name, &st) == 0 &&
-		    is_before(&st.st_ctim, began))
-			(void)layer_tree_remove(dirfd(dir), entry->d_name, NULL);
+		    is_before(&st.st_ctim, &ie->began) &&
+		    snprintf(path, sizeof(path), "%s/%s", root, entry->d_name) < (int)sizeof(path))
+			(void)file_worker_remove(ie->file_worker, path, NULL);
 	if (dir)
 		(void)closedir(dir);
 }
@@ -92,7 +96,7 @@ static void look(uv_work_t *work)
 		return;
 	(void)image_arrival_expire(ie->dir, ie->age_ms, engine);
 	if (docker_engine_info(engine, &info, NULL) == 0)
-		ahead_remove(json_text(info, "DockerRootDir", NULL), &ie->began);
+		ahead_remove(ie, json_text(info, "DockerRootDir", NULL));
 	json_decref(info);
 }
 
@@ -135,7 +139,8 @@ static void timer_closed(uv_handle_t *handle)
 }
 
 int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir,
-		     const char *docker_socket, uint64_t age_ms, struct err *err)
+		     const char *docker_socket, const char *file_worker, uint64_t age_ms,
+		     struct err *err)
 {
 	uint64_t every = age_ms / 2;
 	int r = directory_prepare(dir, err);
@@ -147,6 +152,7 @@ int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir
 		return err_set(err, -ENOMEM, "image expiry");
 	ie->dir = dir;
 	ie->docker_socket = docker_socket;
+	ie->file_worker = file_worker;
 	ie->age_ms = age_ms;
 	(void)clock_gettime(CLOCK_REALTIME, &ie->began);
 	ie->timer.data = ie;

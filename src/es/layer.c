@@ -54,7 +54,6 @@ struct inode {
 struct layer_staging {
 	int upper;
 	int stage;
-	char *dir;
 	char *at;
 	uint64_t max_bytes;
 	void *records;
@@ -125,24 +124,20 @@ static struct record *record_get(struct layer_staging *ls, const char *path)
 	return record;
 }
 
-int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
-		      const char *at, uint64_t max_bytes, struct err *err)
+int layer_staging_new(struct layer_staging **ret, int upper, int copy, const char *at,
+		      uint64_t max_bytes, struct err *err)
 {
+	auto_close int from = upper;
+	auto_close int to = copy;
 	AUTO(layer_staging) struct layer_staging *ls = calloc(1, sizeof(*ls));
 	if (!ls)
 		return err_set(err, -ENOMEM, "copy of a layer");
-	ls->stage = -EBADF;
 	ls->max_bytes = max_bytes;
-	ls->upper = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (ls->upper < 0)
-		return err_set(err, -errno, "open %s", upper);
-	if (mkdir(dir, 0700) < 0)
-		return err_set(err, -errno, "create %s", dir);
-	ls->dir = strdup(dir);
+	ls->upper = TAKE_FD(from);
+	ls->stage = TAKE_FD(to);
 	ls->at = strdup(at);
-	ls->stage = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (!ls->dir || !ls->at || ls->stage < 0)
-		return err_set(err, -errno, "open %s", dir);
+	if (!ls->at)
+		return err_set(err, -ENOMEM, "copy of a layer");
 	*ret = TAKE_PTR(ls);
 	return 0;
 }
@@ -157,17 +152,9 @@ struct layer_staging *layer_staging_free(struct layer_staging *ls)
 		close(ls->upper);
 	if (ls->stage >= 0)
 		close(ls->stage);
-	if (ls->dir)
-		(void)layer_path_remove(ls->dir, NULL);
-	free(ls->dir);
 	free(ls->at);
 	free(ls);
 	return NULL;
-}
-
-int layer_staging_fd(const struct layer_staging *ls)
-{
-	return ls->stage;
 }
 
 /** tree_measure() - Bytes of the regular files in and below a directory */
@@ -212,26 +199,6 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path)
 	struct record **found = tfind(&key, &ls->records, record_compare);
 	if (found)
 		(*found)->dirty = (*found)->named = true;
-}
-
-void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid)
-{
-	char path[64];
-	size_t size = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	auto_fclose FILE *maps = fopen(path, "re");
-	auto_free char *line = NULL;
-	while (maps && getline(&line, &size, maps) > 0) {
-		char mode[5] = "";
-		int name = 0;
-
-		if (sscanf(line, "%*s %4s %*s %*s %*s %n", mode, &name) < 1 || !name ||
-		    mode[1] != 'w' || mode[3] != 's' || line[name] != '/')
-			continue;
-		line[strcspn(line, "\n")] = '\0';
-		layer_staging_dirty(ls, line + name);
-	}
 }
 
 /** regular_copy() - Fill the new file @name of the copy */

@@ -16,7 +16,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/auto.h"
 
@@ -35,21 +34,21 @@ struct layer_stats {
 /**
  * layer_staging_new() - Prepare to copy a layer
  * @ret:	Set on success only; the caller owns it, see layer_staging_free()
- * @upper:	UpperDir of the container, or directory of the volume
- * @dir:	Directory of the copy: made here (0700), removed by layer_staging_free()
+ * @upper:	UpperDir of the container, or directory of the volume; consumed, also after a failure
+ * @copy:	Empty directory of the copy; consumed likewise
  * @at:		Where the container has the volume, an absolute path; "" for the layer itself
- * @max_bytes:	Most bytes the copy may have
+ * @max_bytes:	Most bytes the copy may have, as in an archive: holes, names and headers count
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int layer_staging_new(struct layer_staging **ret, const char *upper, const char *dir,
-		      const char *at, uint64_t max_bytes, struct err *err);
+int layer_staging_new(struct layer_staging **ret, int upper, int copy, const char *at,
+		      uint64_t max_bytes, struct err *err);
 
 /** layer_measure() - Bytes of the regular files below a directory, holes not counted; 0 if it cannot be read */
 uint64_t layer_measure(const char *path);
 
-/** layer_staging_free() - Remove the copy. @ls may be NULL. Return: NULL, always */
+/** layer_staging_free() - Release it; the copy stays. @ls may be NULL. Return: NULL, always */
 struct layer_staging *layer_staging_free(struct layer_staging *ls);
 
 AUTO_DEFINE(layer_staging)
@@ -77,16 +76,3 @@ int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
  * By all updates up to the next frozen one.
  */
 void layer_staging_dirty(struct layer_staging *ls, const char *path);
-
-/**
- * layer_staging_dirty_mapped() - layer_staging_dirty() for what a process has mapped shared, writable
- * @ls:		Copy
- * @pid:	Process of the container
- *
- * Call it for all of them after each update but the last: only then all files are known that may be
- * mapped. A process that is gone is no failure.
- */
-void layer_staging_dirty_mapped(struct layer_staging *ls, pid_t pid);
-
-/** layer_staging_fd() - Directory of the copy; borrowed, valid as long as @ls */
-int layer_staging_fd(const struct layer_staging *ls);

@@ -505,8 +505,7 @@ static int node_from(struct layer_node *node, struct archive_entry *e)
 }
 
 /** data_read() - Write an entry's bytes into the new file of @size bytes */
-static int data_read(struct reader *in, struct archive_root *root, int fd, off_t size,
-		     struct err *err)
+static int data_read(struct reader *in, int fd, off_t size, struct err *err)
 {
 	const void *bytes;
 	size_t len;
@@ -522,7 +521,6 @@ static int data_read(struct reader *in, struct archive_root *root, int fd, off_t
 
 		if (at < 0 || at > size || len > (uint64_t)(size - at))
 			return err_set(err, -EPROTO, "the archive has bytes beyond a file's end");
-		root->bytes += len;
 		while (done < len) {
 			ssize_t n = pwrite(fd, (const char *)bytes + done, len - done,
 					   (off_t)(at + (la_int64_t)done));
@@ -665,7 +663,7 @@ static int file_read(struct reader *in, struct archive_entry *e, struct archive_
 	if (r == 0 && S_ISREG(node.st.st_mode) && !same) {
 		auto_close int fd = beneath_regular(dirfd, name, O_WRONLY);
 		r = fd < 0 ? err_set(err, fd, "open %s", name)
-			   : data_read(in, root, fd, node.st.st_size, err);
+			   : data_read(in, fd, node.st.st_size, err);
 	}
 	if (r == 0 && !root->plain)
 		r = layer_node_dress(&node, dirfd, name, err);
@@ -708,7 +706,6 @@ static int entry_read(struct reader *in, struct archive_entry *e, struct err *er
 	r = entry_room(in, e);
 	if (r < 0)
 		return r;
-	root->files++;
 	if (!*path)
 		return root_read(in, e, root, err);
 	auto_close int dirfd = parent_open(root->dirfd, path, last, err);
@@ -742,13 +739,7 @@ static int directories_finish(struct reader *in, bool set, struct err *err)
 }
 
 int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
-		    uint64_t max_bytes, struct err *err)
-{
-	return archive_extract_each(source, ctx, roots, count, max_bytes, NULL, err);
-}
-
-int archive_extract_each(archive_source source, void *ctx, struct archive_root *roots, size_t count,
-			 uint64_t max_bytes, archive_after after, struct err *err)
+		    uint64_t max_bytes, archive_after after, void *after_ctx, struct err *err)
 {
 	struct reader in = { .source = source,
 			     .ctx = ctx,
@@ -777,7 +768,7 @@ int archive_extract_each(archive_source source, void *ctx, struct archive_root *
 		else
 			r = entry_read(&in, e, err);
 		if (r == 0 && after)
-			r = after(ctx, err);
+			r = after(after_ctx, err);
 	}
 	int finished = directories_finish(&in, r == 0, err);
 	(void)archive_read_free(in.archive);

@@ -106,33 +106,27 @@ AUTO_DEFINE(archive_writer)
  * @name:	of the tree
  * @dirfd:	its directory, empty
  * @plain:	take regular files only, as mode 0600 (checkpoint images)
- * @ahead:	directory of the same file system where an earlier stream put this tree; what is the
- *		same is moved from there. -1: there was none
- * @files, @bytes:	counted while reading
+ * @ahead:	directory of the same mount where an earlier stream put this tree; what is the same is
+ *		moved from there, or copied from another mount. Negative: there was none
  */
 struct archive_root {
 	const char *name;
 	int dirfd;
 	bool plain;
 	int ahead;
-	uint64_t files;
-	uint64_t bytes;
 };
 
 /**
- * archive_extract() - Read a whole stream into directories
- * @source:	Gives the bytes
+ * archive_extract() - Read an archive into directories
+ * @source:	Gives the bytes; not all of those that follow the archive's end are read
  * @ctx:	Handed to @source
  * @roots:	Trees that may come; another one is an error
  * @count:	Number of @roots
- * @max_bytes:	Most bytes of all files together
+ * @max_bytes:	Most bytes of all files together; holes, names, attributes and headers count
+ * @after:	Called with @after_ctx for each file made; may be NULL
  * @err:	Filled in on failure; what was made so far is the caller's to remove
  *
  * Return: 0, -EPROTO for what we do not accept, -EFBIG at a limit, or another negative error code
  */
 int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
-		    uint64_t max_bytes, struct err *err);
-
-/** archive_extract_each() - As archive_extract(), and call @after with @ctx for each file made */
-int archive_extract_each(archive_source source, void *ctx, struct archive_root *roots, size_t count,
-			 uint64_t max_bytes, archive_after after, struct err *err);
+		    uint64_t max_bytes, archive_after after, void *after_ctx, struct err *err);

@@ -25,6 +25,7 @@
 #include "es/container_mounts.h"
 #include "es/edge_server.h"
 #include "es/files/beneath.h"
+#include "es/files/file_worker.h"
 #include "net/link.h"
 #include "net/tls.h"
 #include "report/log_reporter.h"
@@ -46,6 +47,7 @@ struct program {
 	const struct conf *conf;
 	char hook[PATH_MAX];
 	char store[PATH_MAX];
+	char file_worker[PATH_MAX];
 	struct container_config containers;
 	struct migration_config migration;
 	struct container_service service[CONF_SERVICES_MAX];
@@ -231,6 +233,7 @@ static void fill_configs(struct program *p)
 		.prefix = prefix ? prefix : BATON_PREFIX,
 		.cut_hook = p->hook,
 		.store = p->store,
+		.file_worker = p->file_worker,
 		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
@@ -258,6 +261,8 @@ static int start(struct program *p, struct err *err)
 	r = find_program(p->hook, HOOK_PROGRAM, err);
 	if (r == 0)
 		r = find_program(p->store, STORE_PROGRAM, err);
+	if (r == 0)
+		r = find_program(p->file_worker, FILE_WORKER_PROGRAM, err);
 	if (r < 0)
 		return r;
 	const struct log_reporter_setup report = {

@@ -24,13 +24,13 @@
 #include "es/checkpoint.h"
 #include "es/image_choice.h"
 #include "es/layer.h"
-#include "es/layer_archive.h"
 #include "es/migration_controller.h"
 #include "es/migration_trees.h"
 #include "es/transfer.h"
 #include "net/address.h"
 
 struct docker_engine;
+struct file_worker;
 struct image_arrival;
 struct image_expiry;
 struct memory_base;
@@ -118,6 +118,7 @@ struct migration {
 	uint64_t began_us;
 	struct tls_stream *stream;
 	struct docker_engine *engine;
+	struct file_worker *files; /* handles all files of the container and of the peer */
 	struct wire_message header;
 	json_t *inspect;
 	json_t *plan;
@@ -126,7 +127,6 @@ struct migration {
 	struct migration_source source;
 	struct migration_trees trees;
 	struct layer_stats layer_stats;
-	struct archive_sent *sent;
 	struct memory_base *base;   /* of @earlier */
 	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
@@ -244,17 +244,16 @@ int destination_memory(struct migration *m, struct err *err);
 
 /**
  * source_memory_delta() - Find the pages that the destination does not have
- * @m:		Migration whose memory went ahead
- * @images:	Directory of the checkpoint taken at the cut
- * @delta:	Set on success: directory to send instead; the caller closes it
+ * @m:		Migration whose memory went ahead, after the cut
+ * @path:	Set on success: directory to send instead of the checkpoint's
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int source_memory_delta(struct migration *m, int images, int *delta, struct err *err);
+int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], struct err *err);
 
 /** destination_memory_whole() - Put the checkpoint in @images together again, if its memory went ahead */
-int destination_memory_whole(struct migration *m, int images, struct err *err);
+int destination_memory_whole(struct migration *m, struct file_place images, struct err *err);
 
 /**
  * source_checkpoint() - Start CRIU; it waits before it touches anything

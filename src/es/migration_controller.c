@@ -22,8 +22,8 @@
 #include <time.h>
 
 #include "es/docker_engine.h"
+#include "es/files/file_worker.h"
 #include "es/image_expiry.h"
-#include "es/layer_node.h"
 #include "es/loop_queue.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -323,6 +323,7 @@ static void migration_free(struct migration *m)
 		close(m->cancel_fd);
 	(void)tls_stream_free(m->stream);
 	(void)docker_engine_free(m->engine);
+	(void)file_worker_free(m->files);
 	json_decref(m->inspect);
 	json_decref(m->plan);
 	migration_trees_deinit(&m->trees);
@@ -604,7 +605,8 @@ static void listening_cb(uv_poll_t *handle, int status, int events)
 /* --- beginning and end --------------------------------------------------------------------------- */
 
 /** directory_prepare() - Make a directory of root's, mode 0700, and empty it */
-static int directory_prepare(const char *path, struct err *err)
+static int directory_prepare(const struct migration_config *config, const char *path,
+			     struct err *err)
 {
 	const struct dirent *entry;
 	struct stat st;
@@ -625,7 +627,8 @@ static int directory_prepare(const char *path, struct err *err)
 		/* A predecessor that was killed may have left a container frozen. */
 		(void)snprintf(below, sizeof(below), "%s/%s/checkpoint", path, entry->d_name);
 		(void)checkpoint_clean(below, NULL);
-		r = layer_tree_remove(dirfd(dir), entry->d_name, err);
+		(void)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+		r = file_worker_remove(config->file_worker, below, err);
 	}
 	if (dir)
 		(void)closedir(dir);
@@ -666,10 +669,10 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 			     const struct migration_controller_ops *ops, void *ctx, struct err *err)
 {
 	json_t *host = NULL;
-	int r = directory_prepare(config->checkpoint_dir, err);
+	int r = directory_prepare(config, config->checkpoint_dir, err);
 
 	if (r == 0)
-		r = directory_prepare(config->staged_dir, err);
+		r = directory_prepare(config, config->staged_dir, err);
 	if (r == 0)
 		r = migration_host_read(&host, config->prefix, -1, err);
 	if (r < 0)
@@ -697,7 +700,7 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 		return r;
 	}
 	r = image_expiry_new(&mc->expiry, loop, mc->config.image_dir, mc->config.docker_socket,
-			     mc->config.arrival_ms, err);
+			     mc->config.file_worker, mc->config.arrival_ms, err);
 	mc->expiring = r == 0;
 	if (r == 0)
 		r = listener_start(mc, err);

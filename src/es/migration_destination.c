@@ -12,8 +12,8 @@
 
 #include "es/container_config.h"
 #include "es/docker_engine.h"
+#include "es/files/file_worker.h"
 #include "es/image_expiry.h"
-#include "es/layer_node.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -202,9 +202,15 @@ int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
 	json_t *info = NULL;
-	int r = migration_plan_parse(&m->plan, m->offer.offer.plan, m->offer.offer.plan_len,
-				     m->mc->config.shared, err);
+	auto_free char *plan = NULL;
+	int r = file_worker_start(&m->files, m->mc->config.file_worker, m->cancel_fd, err);
 
+	/* What a stranger wrote is read where it can do no harm; we read what was written there. */
+	if (r == 0)
+		r = file_worker_json(m->files, m->offer.offer.plan, m->offer.offer.plan_len, &plan,
+				     err);
+	if (r == 0)
+		r = migration_plan_parse(&m->plan, plan, strlen(plan), m->mc->config.shared, err);
 	if (r == 0)
 		r = migration_trees_expect(&m->trees, m->plan, err);
 	if (r == 0)
@@ -310,8 +316,9 @@ int destination_prepare(struct migration *m, struct err *err)
 
 void destination_clean(struct migration *m)
 {
+	destination_ahead_undo(m);
 	if (m->staged)
-		(void)layer_path_remove(m->work, NULL);
+		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
 	m->staged = false;
 }
 
@@ -329,26 +336,18 @@ void destination_prepare_undo(struct migration *m)
 }
 
 /**
- * ahead_place() - Make the directory where the layer lies until the cut
+ * ahead_place() - Make the directory for what comes before its place is there
  *
- * On the file system of CT-y's own layer, so that a file that is still the same is moved, not copied.
- * Volumes usually lie there, too; if not, their files are copied.
- * Beside it, if there is a CT-y; it goes with the container then. If its image is still to come, in
- * the engine's directory; what a crash leaves there image_expiry.c removes.
+ * If the image is still to come there is no CT-y to lie beside. In the engine's directory, where CT-y will
+ * be; what a crash leaves there image_expiry.c removes.
  */
 static int ahead_place(struct migration *m, struct err *err)
 {
-	const char *upper = m->trees.tree[0].path;
-	const char *slash = strrchr(upper, '/');
-	int n = slash ? snprintf(m->ahead, sizeof(m->ahead), "%.*s/baton-ahead",
-				 (int)(slash - upper), upper)
-		      : snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "XXXXXX",
-				 m->docker_root);
-
-	if (n >= (int)sizeof(m->ahead))
+	if (snprintf(m->ahead, sizeof(m->ahead), "%s/" IMAGE_AHEAD "XXXXXX", m->docker_root) >=
+	    (int)sizeof(m->ahead))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
 	/* A name of its own: what a crash or an attempt still ending has left is not in the way. */
-	if (slash ? mkdir(m->ahead, 0700) < 0 : !mkdtemp(m->ahead))
+	if (!mkdtemp(m->ahead))
 		return err_set(err, -errno, "create %s", m->ahead);
 	m->ahead_made = true;
 	return 0;
@@ -358,22 +357,22 @@ static int ahead_place(struct migration *m, struct err *err)
  * the same is only named. */
 int destination_ahead(struct migration *m, struct err *err)
 {
-	struct migration_roots roots = { .count = 0 };
+	struct file_tree to[MIGRATION_TREES_MAX];
 	int r = ahead_place(m, err);
 
 	if (r == 0)
-		r = migration_trees_open(&m->trees, &roots, m->ahead, true, err);
+		r = migration_trees_ahead(&m->trees, m->files, to, m->ahead, err);
 	if (r == 0)
-		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots.root,
-				     roots.count, m->mc->config.max_bytes, err);
-	migration_roots_close(&roots);
+		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, to,
+				     m->trees.count, m->mc->config.max_bytes, err);
 	return r;
 }
 
 void destination_ahead_undo(struct migration *m)
 {
+	migration_trees_forget(&m->trees, m->mc->config.file_worker);
 	if (m->ahead_made)
-		(void)layer_path_remove(m->ahead, NULL);
+		(void)rmdir(m->ahead);
 	m->ahead_made = false;
 }
 
@@ -401,30 +400,22 @@ int destination_cut(struct migration *m, struct err *err)
 
 int destination_receive(struct migration *m, struct err *err)
 {
-	struct archive_root roots[1 + MIGRATION_TREES_MAX];
-	struct migration_roots files = { .count = 0 };
+	struct file_tree to[1 + MIGRATION_TREES_MAX] = {
+		{ .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = true }
+	};
 	char path[PATH_MAX + 16];
 	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/images", m->work);
-	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (images < 0)
-		return err_set(err, -errno, "open %s", path);
-	roots[0] = (struct archive_root){
-		.name = "memory", .dirfd = images, .plain = true, .ahead = -1
-	};
-	r = migration_trees_open(&m->trees, &files, m->ahead, false, err);
-	if (r == 0) {
-		memcpy(roots + 1, files.root, files.count * sizeof(*files.root));
-		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, roots, 1 + files.count,
-				     m->mc->config.max_bytes, err);
-	}
-	migration_roots_close(&files);
+	to[0].place.dir = file_worker_directory(m->files, path, true, err);
+	r = to[0].place.dir < 0 ? to[0].place.dir
+				: migration_trees_into(&m->trees, m->files, to + 1, err);
 	if (r == 0)
-		r = destination_memory_whole(m, images, err);
+		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, to,
+				     1 + m->trees.count, m->mc->config.max_bytes, err);
+	if (r == 0)
+		r = destination_memory_whole(m, to[0].place, err);
 	m->received_us = monotonic_us();
-	if (r == 0)
-		destination_ahead_undo(m);
 	return r;
 }
 

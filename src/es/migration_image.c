@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "es/docker_engine.h"
+#include "es/files/file_worker.h"
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
@@ -31,15 +32,32 @@ static ssize_t save_read(void *ctx, const void **bytes, struct err *err)
 	return docker_stream_read(ctx, bytes, err);
 }
 
+/** saved_unpack() - Have a file worker take apart what the engine saves */
+static int saved_unpack(struct migration *m, struct docker_engine *engine, struct err *err)
+{
+	AUTO(file_worker) struct file_worker *files = NULL; /* of this thread */
+	AUTO(docker_stream) struct docker_stream *saved = NULL;
+	struct file_extracting how = { .max_bytes = m->mc->config.max_bytes, .source = save_read };
+	struct file_place to = { .path = "" };
+	const char *id = json_text(m->plan, "image", "id", NULL);
+	int r = file_worker_start(&files, m->mc->config.file_worker, m->cancel_fd, err);
+
+	if (r < 0)
+		return r;
+	to.dir = file_worker_directory(files, m->departure, true, err);
+	if (to.dir < 0)
+		return to.dir;
+	r = docker_engine_save(engine, id, &saved, err);
+	how.ctx = saved;
+	return r < 0 ? r
+		     : file_worker_image(files, to, id, migration_plan_layers(m->plan), &how, err);
+}
+
 /** departure_make() - Have the engine save the image, by its id: names are the destination's business */
 static int departure_make(struct migration *m, struct docker_engine *engine, struct err *err)
 {
-	const struct image_rules rules = { .id = json_text(m->plan, "image", "id", NULL),
-					   .layers = migration_plan_layers(m->plan),
-					   .max_bytes = m->mc->config.max_bytes };
 	int r;
 
-	AUTO(docker_stream) struct docker_stream *saved = NULL;
 	if (snprintf(m->departure, sizeof(m->departure), "%s/" IMAGE_DEPARTURE "%016" PRIx64,
 		     m->mc->config.image_dir, m->session) >= (int)sizeof(m->departure))
 		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.image_dir);
@@ -50,11 +68,7 @@ static int departure_make(struct migration *m, struct docker_engine *engine, str
 		return r;
 	if (mkdir(m->departure, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->departure);
-	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return err_set(err, -errno, "open %s", m->departure);
-	r = docker_engine_save(engine, rules.id, &saved, err);
-	return r < 0 ? r : image_archive_unpack(&rules, save_read, saved, dirfd, err);
+	return saved_unpack(m, engine, err);
 }
 
 /** struct image_saving - The engine saves the image; a thread takes it apart */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "es/layer_node.h"
+#include "es/files/file_worker.h"
 #include "es/memory_delta.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -33,14 +33,16 @@ static int nothing_else(void *ctx, bool last, struct err *err)
 
 static int memory_send(struct migration *m, struct transfer_tree *tree, struct err *err)
 {
+	const char *path = checkpoint_images(m->earlier);
 	int r;
 
-	auto_close int images =
-		open(checkpoint_images(m->earlier), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images < 0)
 		return err_set(err, -errno, "open the checkpoint ahead");
-	tree->dirfd = images;
-	r = transfer_send(m->stream, TRANSFER_STREAM, &m->header, tree, 1, NULL,
+	tree->tree.place.dir = file_worker_directory(m->files, path, false, err);
+	if (tree->tree.place.dir < 0)
+		return tree->tree.place.dir;
+	r = transfer_send(m->stream, TRANSFER_STREAM, &m->header, m->files, tree, 1, false,
 			  m->mc->config.compression, m->cancel_fd, err);
 	source_learn_reason(m, r, err);
 	/* while the link is still busy with it */
@@ -49,7 +51,9 @@ static int memory_send(struct migration *m, struct transfer_tree *tree, struct e
 
 int source_memory(struct migration *m, struct err *err)
 {
-	struct transfer_tree tree = { .root = "memory" };
+	struct transfer_tree tree = {
+		.tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } }
+	};
 	struct checkpoint_result result;
 	int r;
 
@@ -76,14 +80,17 @@ void source_memory_undo(struct migration *m)
 	m->earlier = checkpoint_free(m->earlier);
 }
 
-int source_memory_delta(struct migration *m, int images, int *delta, struct err *err)
+int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], struct err *err)
 {
-	char path[MIGRATION_DIR_MAX + 16];
 	struct memory_delta_stats stats;
 	uint64_t began = monotonic_us();
 	int r;
 
-	(void)snprintf(path, sizeof(path), "%s/delta", m->work);
+	auto_close int images =
+		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0)
+		return err_set(err, -errno, "open the checkpoint");
+	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/delta", m->work);
 	if (mkdir(path, 0700) < 0)
 		return err_set(err, -errno, "create %s", path);
 	auto_close int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -95,7 +102,6 @@ int source_memory_delta(struct migration *m, int images, int *delta, struct err 
 	migration_stage_done(m, "MEMORY DELTA",
 			     "pages=%" PRIu64 " same=%" PRIu64 " delta_us=%" PRIu64, stats.pages,
 			     stats.same, monotonic_us() - began);
-	*delta = TAKE_FD(to);
 	return 0;
 }
 
@@ -106,35 +112,43 @@ static bool holds(const struct migration *m)
 	return json_is_true(json_object_get(m->plan, "hold"));
 }
 
+/** ahead_path() - Where memory lies that went ahead of the cut */
+static void ahead_path(const struct migration *m, char path[MIGRATION_DIR_MAX + 16])
+{
+	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/ahead", m->work);
+}
+
 int destination_memory(struct migration *m, struct err *err)
 {
-	struct archive_root root = { .name = "memory", .plain = true, .ahead = -1 };
+	struct file_tree tree = {
+		.name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = true
+	};
 	char path[MIGRATION_DIR_MAX + 16];
 
 	if (!holds(m))
 		return 0;
-	(void)snprintf(path, sizeof(path), "%s/ahead", m->work);
+	ahead_path(m, path);
 	if (mkdir(path, 0700) < 0)
 		return err_set(err, -errno, "create %s", path);
-	auto_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_set(err, -errno, "open %s", path);
-	root.dirfd = dir;
-	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, &root, 1,
+	tree.place.dir = file_worker_directory(m->files, path, true, err);
+	if (tree.place.dir < 0)
+		return tree.place.dir;
+	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, &tree, 1,
 				m->mc->config.max_bytes, err);
 }
 
-int destination_memory_whole(struct migration *m, int images, struct err *err)
+int destination_memory_whole(struct migration *m, struct file_place images, struct err *err)
 {
+	struct file_place base = { .path = "" };
 	char path[MIGRATION_DIR_MAX + 16];
 	int r;
 
 	if (!holds(m))
 		return 0;
-	(void)snprintf(path, sizeof(path), "%s/ahead", m->work);
-	auto_close int base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (base < 0)
-		return err_set(err, -errno, "open %s", path);
-	r = memory_delta_apply(base, images, m->mc->config.max_bytes, err);
+	ahead_path(m, path);
+	base.dir = file_worker_directory(m->files, path, false, err);
+	if (base.dir < 0)
+		return base.dir;
+	r = file_worker_delta(m->files, images, base, m->mc->config.max_bytes, err);
 	return r < 0 ? err_wrap(err, r, "put the memory together") : 0;
 }

@@ -23,7 +23,7 @@
 #include "es/cgroup.h"
 #include "es/docker_engine.h"
 #include "es/files/beneath.h"
-#include "es/layer_node.h"
+#include "es/files/file_worker.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -181,11 +181,11 @@ int paper_source_checkpoint(struct migration *m, struct err *err)
 static void tree_sent(void *ctx, const struct transfer_tree *tree)
 {
 	struct migration *m = ctx;
-	bool memory = !strcmp(tree->root, "memory");
+	bool memory = !strcmp(tree->tree.name, "memory");
 
 	migration_stage_done(m, memory ? "T2" : "T4",
 			     "kind=%s sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=%zu",
-			     tree->root, tree->sent, memory ? m->cut.bytes : m->image_bytes,
+			     tree->tree.name, tree->sent, memory ? m->cut.bytes : m->image_bytes,
 			     memory ? m->cache_len : (size_t)0);
 }
 
@@ -196,10 +196,14 @@ int paper_source_send_checkpoint(struct migration *m, struct err *err)
 
 	if (r < 0)
 		return r;
-	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "open %s", path);
-	struct transfer_tree tree = { .root = "memory", .dirfd = fd, .done = tree_sent, .ctx = m };
+	struct transfer_tree tree = {
+		.tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } },
+		.done = tree_sent,
+		.ctx = m,
+	};
+	tree.tree.place.dir = file_worker_directory(m->files, path, false, err);
+	if (tree.tree.place.dir < 0)
+		return tree.tree.place.dir;
 	r = source_tell_cut(m, err);
 	return r < 0 ? r : source_trees(m, TRANSFER_FILE_BY_FILE, &tree, 1, err);
 }
@@ -266,13 +270,23 @@ int paper_source_files(struct migration *m, struct err *err)
 int paper_source_send_files(struct migration *m, struct err *err)
 {
 	char path[PATH_MAX];
-	struct transfer_tree tree = { .done = tree_sent, .ctx = m };
-	auto_close int image = complete(m) ? below(m, "image", path, err) : -EBADF;
+	struct transfer_tree tree = { .tree = { .name = "layer", .ahead = { .dir = -1 } },
+				      .done = tree_sent,
+				      .ctx = m };
 
-	if (complete(m) && image < 0)
-		return image;
-	tree.root = complete(m) ? "image" : "layer";
-	tree.dirfd = complete(m) ? image : layer_staging_fd(m->trees.tree[0].staging);
+	if (complete(m)) {
+		auto_close int image = below(m, "image", path, err);
+		if (image < 0)
+			return image;
+		tree.tree.name = "image";
+		tree.tree.place =
+			(struct file_place){ file_worker_directory(m->files, path, false, err),
+					     "" };
+		if (tree.tree.place.dir < 0)
+			return tree.tree.place.dir;
+	} else {
+		tree.tree.place = m->trees.tree[0].place;
+	}
 	return source_trees(m, TRANSFER_FILE_BY_FILE, &tree, 1, err);
 }
 
@@ -320,7 +334,7 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 	if (snprintf(m->work, sizeof(m->work), "%s/" CHECKPOINT "-%016" PRIx64, m->docker_root,
 		     m->session) >= (int)sizeof(m->work))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
-	(void)layer_path_remove(m->work, NULL);
+	(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
 	if (mkdir(m->work, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->work);
 	m->work_made = true;
@@ -331,13 +345,17 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 static int tree_receive(struct migration *m, const char *name, bool plain, struct err *err)
 {
 	char path[PATH_MAX];
-	struct archive_root root = { .name = name, .plain = plain, .ahead = -1 };
+	struct file_tree tree = {
+		.name = name, .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = plain
+	};
 	auto_close int fd = below(m, name, path, err);
 
 	if (fd < 0)
 		return fd;
-	root.dirfd = fd;
-	return transfer_receive(m->stream, TRANSFER_FILE_BY_FILE, &m->header, &root, 1,
+	tree.place.dir = file_worker_directory(m->files, path, true, err);
+	if (tree.place.dir < 0)
+		return tree.place.dir;
+	return transfer_receive(m->stream, TRANSFER_FILE_BY_FILE, &m->header, m->files, &tree, 1,
 				m->mc->config.max_bytes, err);
 }
 
@@ -459,7 +477,7 @@ int paper_destination_restore(struct migration *m, struct err *err)
 		r = destination_prove(m, err);
 	if (r != 0)
 		return r < 0 ? r : err_set(err, -ENOENT, "the new container");
-	(void)layer_path_remove(m->work, NULL);
+	(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
 	m->work_made = false;
 	migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
 			     monotonic_us() - m->received_us, m->number);
@@ -478,6 +496,6 @@ void paper_destination_undo(struct migration *m)
 			(void)docker_engine_image_remove(engine, m->committed, &err);
 	}
 	if (m->work_made)
-		(void)layer_path_remove(m->work, NULL);
+		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
 	m->work_made = false;
 }

@@ -12,7 +12,7 @@
 #include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/docker_engine.h"
-#include "es/layer_node.h"
+#include "es/files/file_worker.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -53,14 +53,14 @@ static int layer_ahead(struct migration *m, struct err *err)
 	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
 	if (!pids)
 		return err_set(err, -ENOMEM, "copy the layer");
-	r = migration_trees_update(&m->trees, false, m->cancel_fd, &m->layer_stats, err);
+	r = migration_trees_update(&m->trees, m->files, false, &m->layer_stats, err);
 	if (r < 0)
 		return r;
 	/* Afterwards: what is mapped from now on changes its time when it is first written to. */
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
-	for (size_t i = 0; i < count; i++)
-		migration_trees_dirty_mapped(&m->trees, pids[i]);
-	return 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = migration_trees_dirty_mapped(&m->trees, m->files, pids[i], err);
+	return r;
 }
 
 int source_work(struct migration *m, struct err *err)
@@ -71,7 +71,7 @@ int source_work(struct migration *m, struct err *err)
 	if (mkdir(m->work, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->work);
 	m->work_made = true;
-	return 0;
+	return file_worker_start(&m->files, m->mc->config.file_worker, m->cancel_fd, err);
 }
 
 int source_layer(struct migration *m, struct err *err)
@@ -79,7 +79,8 @@ int source_layer(struct migration *m, struct err *err)
 	int r = migration_trees_find(&m->trees, m->inspect, err);
 
 	if (r == 0)
-		r = migration_trees_stage(&m->trees, m->work, m->mc->config.max_bytes, err);
+		r = migration_trees_stage(&m->trees, m->files, m->work, m->mc->config.max_bytes,
+					  err);
 	return r < 0 ? r : layer_ahead(m, err);
 }
 
@@ -226,8 +227,8 @@ void source_learn_reason(struct migration *m, int r, struct err *err)
 int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,
 		 size_t count, struct err *err)
 {
-	int r = transfer_send(m->stream, way, &m->header, trees, count, m->sent,
-			      m->mc->config.compression, m->cancel_fd, err);
+	int r = transfer_send(m->stream, way, &m->header, m->files, trees, count,
+			      way == TRANSFER_STREAM, m->mc->config.compression, m->cancel_fd, err);
 
 	source_learn_reason(m, r, err);
 	return r;
@@ -268,11 +269,11 @@ int source_prepare(struct migration *m, struct err *err)
 void source_prepare_undo(struct migration *m)
 {
 	migration_trees_deinit(&m->trees);
-	m->sent = archive_sent_free(m->sent);
+	m->files = file_worker_free(m->files);
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
 	if (m->work_made)
-		(void)layer_path_remove(m->work, NULL);
+		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
 	m->work_made = false;
 }
 
@@ -306,10 +307,10 @@ int source_ahead(struct migration *m, struct err *err)
 	struct transfer_tree trees[MIGRATION_TREES_MAX];
 	size_t count = migration_trees_outgoing(&m->trees, trees);
 	uint64_t sent = 0;
-	int r = archive_sent_new(&m->sent, err);
+	int r = 0;
 
 	/* The engine needs a while until the first byte of an image comes: the link is ours meanwhile. */
-	if (r == 0 && m->image_wanted && m->image_way == IMAGE_FROM_SOURCE)
+	if (m->image_wanted && m->image_way == IMAGE_FROM_SOURCE)
 		r = source_image_begin(m, err);
 	if (r < 0)
 		return r;
@@ -378,7 +379,7 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 	struct migration *m = ctx;
 	uint64_t copied = last ? m->layer_stats.copied_bytes : 0;
 	/* the second time there is little left to do: what CRIU itself has made */
-	int r = migration_trees_update(&m->trees, true, m->cancel_fd, &m->layer_stats, err);
+	int r = migration_trees_update(&m->trees, m->files, true, &m->layer_stats, err);
 
 	m->layer_stats.copied_bytes += copied;
 	return r;
@@ -467,27 +468,32 @@ int source_tell_cut(struct migration *m, struct err *err)
 	return tls_stream_send_message(m->stream, &cut, err);
 }
 
+/** memory_place() - Give the file worker the memory that goes: all of it, or what the destination lacks */
+static int memory_place(struct migration *m, int *dir, struct err *err)
+{
+	char delta[MIGRATION_DIR_MAX + 16];
+	int r = m->earlier ? source_memory_delta(m, delta, err) : 0;
+
+	if (r < 0)
+		return r;
+	*dir = file_worker_directory(
+		m->files, m->earlier ? delta : checkpoint_images(m->checkpoint), false, err);
+	return *dir < 0 ? *dir : 0;
+}
+
 int source_send(struct migration *m, struct err *err)
 {
 	size_t count;
 	int r;
 
-	auto_close int images =
-		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (images < 0)
-		return err_set(err, -errno, "open the checkpoint");
-	auto_close int delta = -EBADF;
-	if (m->earlier) {
-		r = source_memory_delta(m, images, &delta, err);
-		if (r < 0)
-			return r;
-	}
 	struct transfer_tree trees[1 + MIGRATION_TREES_MAX] = {
-		{ .root = "memory",
-		  .dirfd = delta < 0 ? images : delta,
+		{ .tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } },
 		  .done = memory_sent,
 		  .ctx = m },
 	};
+	r = memory_place(m, &trees[0].tree.place.dir, err);
+	if (r < 0)
+		return r;
 	count = 1 + migration_trees_outgoing(&m->trees, trees + 1);
 	trees[count - 1].done = files_sent;
 	trees[count - 1].ctx = m;

@@ -9,14 +9,14 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/docker_engine.h"
+#include "es/files/beneath.h"
+#include "es/layer_node.h"
 #include "es/migration.h"
 
 #define LAYER_ROOT "layer"
 
 void migration_trees_deinit(struct migration_trees *t)
 {
-	for (size_t i = 0; i < t->count; i++)
-		(void)layer_staging_free(t->tree[i].staging);
 	free(t->tree);
 	memset(t, 0, sizeof(*t));
 }
@@ -111,36 +111,82 @@ int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct
 	return r;
 }
 
-int migration_trees_stage(struct migration_trees *t, const char *dir, uint64_t max_bytes,
-			  struct err *err)
+/** directory_give() - Make a directory, and give it to the file worker. Return: its number, or negative */
+static int directory_give(struct file_worker *files, const char *path, struct err *err)
 {
-	int r = 0;
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "create %s", path);
+	return file_worker_directory(files, path, true, err);
+}
 
-	for (size_t i = 0; r == 0 && i < t->count; i++) {
+int migration_trees_stage(struct migration_trees *t, struct file_worker *files, const char *dir,
+			  uint64_t max_bytes, struct err *err)
+{
+	for (size_t i = 0; i < t->count; i++) {
 		struct migration_tree *tree = &t->tree[i];
+		struct file_place upper = { .path = "" };
 
 		auto_free char *copy = NULL;
 		if (asprintf(&copy, "%s/%s", dir, tree->root) < 0)
 			return err_set(err, -ENOMEM, "copy of a container's files");
-		r = layer_staging_new(&tree->staging, tree->path, copy, tree->at, max_bytes, err);
+		upper.dir = file_worker_directory(files, tree->path, false, err);
+		if (upper.dir < 0)
+			return upper.dir;
+		tree->place = (struct file_place){ directory_give(files, copy, err), "" };
+		if (tree->place.dir < 0)
+			return tree->place.dir;
+		tree->copy =
+			file_worker_layer_new(files, upper, tree->place, tree->at, max_bytes, err);
+		if (tree->copy < 0)
+			return tree->copy;
+	}
+	return 0;
+}
+
+/** dirty_all() - Have the file at a path in the container copied again, in whatever tree it is */
+static int dirty_all(struct migration_trees *t, struct file_worker *files, const char *path,
+		     struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->count && r == 0; i++)
+		if (!strncmp(path, t->tree[i].at, strlen(t->tree[i].at)))
+			r = file_worker_layer_dirty(files, t->tree[i].copy, path, err);
+	return r;
+}
+
+int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *files, pid_t pid,
+				 struct err *err)
+{
+	char path[64];
+	size_t size = 0;
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	auto_fclose FILE *maps = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (maps && r == 0 && getline(&line, &size, maps) > 0) {
+		char mode[5] = "";
+		int name = 0;
+
+		if (sscanf(line, "%*s %4s %*s %*s %*s %n", mode, &name) < 1 || !name ||
+		    mode[1] != 'w' || mode[3] != 's' || line[name] != '/' ||
+		    strlen(line + name) >= LAYER_PATH_MAX)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		r = dirty_all(t, files, line + name, err);
 	}
 	return r;
 }
 
-void migration_trees_dirty_mapped(struct migration_trees *t, pid_t pid)
-{
-	for (size_t i = 0; i < t->count; i++)
-		layer_staging_dirty_mapped(t->tree[i].staging, pid);
-}
-
-int migration_trees_update(struct migration_trees *t, bool frozen, int cancel_fd,
+int migration_trees_update(struct migration_trees *t, struct file_worker *files, bool frozen,
 			   struct layer_stats *stats, struct err *err)
 {
 	struct layer_stats all = { 0 };
 
 	for (size_t i = 0; i < t->count; i++) {
 		struct layer_stats *one = &t->tree[i].stats;
-		int r = layer_staging_update(t->tree[i].staging, frozen, cancel_fd, one, err);
+		int r = file_worker_layer_update(files, t->tree[i].copy, frozen, one, err);
 
 		if (r < 0)
 			return r;
@@ -158,59 +204,102 @@ size_t migration_trees_outgoing(const struct migration_trees *t,
 				struct transfer_tree to[MIGRATION_TREES_MAX])
 {
 	for (size_t i = 0; i < t->count; i++)
-		to[i] = (struct transfer_tree){ .root = t->tree[i].root,
-						.dirfd = layer_staging_fd(t->tree[i].staging) };
+		to[i] = (struct transfer_tree){ .tree = { .name = t->tree[i].root,
+							  .place = t->tree[i].place,
+							  .ahead = { .dir = -1 } } };
 	return t->count;
 }
 
-/** directory_open() - Open a directory of ours. Return: descriptor, or negative error code */
-static int directory_open(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+/* --- the destination ---------------------------------------------------------------------------- */
 
-	return fd < 0 ? err_set(err, -errno, "open %s", path) : fd;
+#define BESIDE "baton-ahead"
+
+/** above() - The directory in which a path ends, to be freed, or NULL without memory */
+static char *above(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strndup(path, slash && slash != path ? (size_t)(slash - path) : 1);
 }
 
-/** tree_open() - Open where one tree goes, and where it comes from */
-static int tree_open(const struct migration_tree *tree, struct archive_root *root,
-		     const char *ahead, bool into_ahead, struct err *err)
+/** beside() - Path of what lies beside a tree, to be freed, or NULL if nothing can be moved from there */
+static char *beside(const struct migration_tree *tree)
 {
-	auto_free char *path = NULL;
-	if (asprintf(&path, "%s/%s", ahead, tree->root) < 0)
-		return err_set(err, -ENOMEM, "trees of a container");
-	if (into_ahead && mkdir(path, 0700) < 0)
-		return err_set(err, -errno, "create %s", path);
-	root->dirfd = directory_open(into_ahead ? path : tree->path, err);
-	if (root->dirfd < 0 || into_ahead)
-		return root->dirfd < 0 ? root->dirfd : 0;
-	root->ahead = directory_open(path, err);
-	return root->ahead < 0 ? root->ahead : 0;
+	auto_free char *dir = *tree->path ? above(tree->path) : NULL;
+	char *path = NULL;
+
+	/* A volume may be a mount of its own. */
+	if (!dir || !beneath_same_mount(dir, tree->path) || asprintf(&path, "%s/" BESIDE, dir) < 0)
+		return NULL;
+	return path;
 }
 
-int migration_trees_open(const struct migration_trees *t, struct migration_roots *to,
-			 const char *ahead, bool into_ahead, struct err *err)
+int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
+			  struct file_tree to[MIGRATION_TREES_MAX], const char *dir,
+			  struct err *err)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct migration_tree *tree = &t->tree[i];
+
+		auto_free char *place = beside(tree);
+		int n = place ? snprintf(tree->ahead, sizeof(tree->ahead), "%s", place)
+			      : snprintf(tree->ahead, sizeof(tree->ahead), "%s/%s", dir,
+					 tree->root);
+		if (n >= (int)sizeof(tree->ahead)) {
+			tree->ahead[0] = '\0';
+			return err_set(err, -ENAMETOOLONG, "%s", dir);
+		}
+		to[i] = (struct file_tree){ .name = tree->root,
+					    .place = { directory_give(files, tree->ahead, err),
+						       "" },
+					    .ahead = { .dir = -1 } };
+		if (to[i].place.dir < 0)
+			return to[i].place.dir;
+	}
+	return 0;
+}
+
+/** tree_into() - Describe where one tree belongs */
+static int tree_into(struct migration_tree *tree, struct file_worker *files, struct file_tree *to,
+		     struct err *err)
+{
+	auto_free char *place = beside(tree);
+	auto_free char *dir = place ? above(place) : NULL;
+
+	*to = (struct file_tree){ .name = tree->root, .ahead = { .dir = -1 } };
+	/* It may have come before there was a container to lie beside. */
+	if (place && strcmp(place, tree->ahead) != 0 && rename(tree->ahead, place) == 0)
+		(void)snprintf(tree->ahead, sizeof(tree->ahead), "%s", place);
+	if (dir && !strcmp(place, tree->ahead)) {
+		to->place = (struct file_place){ file_worker_directory(files, dir, true, err),
+						 strrchr(tree->path, '/') + 1 };
+		to->ahead = (struct file_place){ to->place.dir, BESIDE };
+		return to->place.dir < 0 ? to->place.dir : 0;
+	}
+	to->place = (struct file_place){ file_worker_directory(files, tree->path, true, err), "" };
+	if (to->place.dir < 0)
+		return to->place.dir;
+	to->ahead = (struct file_place){ file_worker_directory(files, tree->ahead, true, err), "" };
+	return to->ahead.dir < 0 ? to->ahead.dir : 0;
+}
+
+int migration_trees_into(struct migration_trees *t, struct file_worker *files,
+			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err)
 {
 	int r = 0;
 
-	to->count = 0;
-	for (size_t i = 0; r == 0 && i < t->count; i++) {
-		struct archive_root *root = &to->root[to->count++];
-
-		*root = (struct archive_root){ .name = t->tree[i].root,
-					       .dirfd = -EBADF,
-					       .ahead = -1 };
-		r = tree_open(&t->tree[i], root, ahead, into_ahead, err);
-	}
+	for (size_t i = 0; r == 0 && i < t->count; i++)
+		r = tree_into(&t->tree[i], files, &to[i], err);
 	return r;
 }
 
-void migration_roots_close(struct migration_roots *roots)
+void migration_trees_forget(struct migration_trees *t, const char *program)
 {
-	for (size_t i = 0; i < roots->count; i++) {
-		if (roots->root[i].dirfd >= 0)
-			close(roots->root[i].dirfd);
-		if (roots->root[i].ahead >= 0)
-			close(roots->root[i].ahead);
+	for (size_t i = 0; i < t->count; i++) {
+		struct migration_tree *tree = &t->tree[i];
+
+		if (*tree->ahead)
+			(void)file_worker_remove(program, tree->ahead, NULL);
+		tree->ahead[0] = '\0';
 	}
-	roots->count = 0;
 }

@@ -18,8 +18,8 @@
 #include <jansson.h>
 
 #include "es/container_mounts.h"
+#include "es/files/file_worker.h"
 #include "es/layer.h"
-#include "es/layer_archive.h"
 #include "es/transfer.h"
 
 struct err;
@@ -31,14 +31,18 @@ struct err;
  * @root:	its name in the streams
  * @at:		where the container has it; "" for the layer
  * @path:	where it lies on this host; "" at a destination without CT-y yet
- * @staging:	at the source, its copy
+ * @ahead:	at the destination, what came of it before the cut; "" if there is nothing
+ * @place:	at the source, the directory of its copy
+ * @copy:	at the source, its copy in the file worker
  * @stats:	of the copy
  */
 struct migration_tree {
 	char root[16];
 	char at[CONTAINER_PATH_MAX];
 	char path[PATH_MAX];
-	struct layer_staging *staging;
+	char ahead[PATH_MAX];
+	struct file_place place;
+	int copy;
 	struct layer_stats stats;
 };
 
@@ -48,7 +52,7 @@ struct migration_trees {
 	size_t count;
 };
 
-/** migration_trees_deinit() - Release the list, and remove the copies */
+/** migration_trees_deinit() - Release the list */
 void migration_trees_deinit(struct migration_trees *t);
 
 /**
@@ -77,23 +81,45 @@ int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct
  */
 int migration_trees_place(struct migration_trees *t, const json_t *inspect, struct err *err);
 
-/** migration_trees_stage() - Prepare copies in the directory @dir. Return: 0, or negative error code */
-int migration_trees_stage(struct migration_trees *t, const char *dir, uint64_t max_bytes,
-			  struct err *err);
+/**
+ * migration_trees_stage() - Prepare copies
+ * @t:		From migration_trees_find()
+ * @files:	Makes them
+ * @dir:	Directory for them
+ * @max_bytes:	Most bytes of each
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_stage(struct migration_trees *t, struct file_worker *files, const char *dir,
+			  uint64_t max_bytes, struct err *err);
 
-/** migration_trees_dirty_mapped() - layer_staging_dirty_mapped() for all of them */
-void migration_trees_dirty_mapped(struct migration_trees *t, pid_t pid);
+/**
+ * migration_trees_dirty_mapped() - Have copied again what a process has mapped shared, writable
+ * @t:		Staged
+ * @files:	As there
+ * @pid:	Process of the container; one that is gone is no failure
+ * @err:	Filled in on failure
+ *
+ * Call it for all of them after each update but the last: only then all files are known that may be
+ * mapped.
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *files, pid_t pid,
+				 struct err *err);
 
 /**
  * migration_trees_update() - layer_staging_update() for all of them
  * @t:		Staged
- * @frozen, @cancel_fd: as there
+ * @files:	As there
+ * @frozen:	As there
  * @stats:	Filled in on success, all trees together
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_update(struct migration_trees *t, bool frozen, int cancel_fd,
+int migration_trees_update(struct migration_trees *t, struct file_worker *files, bool frozen,
 			   struct layer_stats *stats, struct err *err);
 
 /** migration_trees_outgoing() - Describe the copies for transfer_send(). Return: how many */
@@ -101,27 +127,33 @@ size_t migration_trees_outgoing(const struct migration_trees *t,
 				struct transfer_tree to[MIGRATION_TREES_MAX]);
 
 /**
- * struct migration_roots - Directories that are open for archive_extract()
- * @root:	for the call
- * @count:	of them
+ * migration_trees_ahead() - At the destination: describe where the trees go before the cut
+ * @t:		From migration_trees_expect()
+ * @files:	Will write them
+ * @to:		Filled in
+ * @dir:	Directory for those that have no place yet
+ * @err:	Filled in on failure; migration_trees_forget() is owed in any case
+ *
+ * Each lies beside the place where it will belong, so that a file that is still the same after the cut is
+ * moved there, not copied.
+ *
+ * Return: 0, or negative error code
  */
-struct migration_roots {
-	struct archive_root root[MIGRATION_TREES_MAX];
-	size_t count;
-};
+int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
+			  struct file_tree to[MIGRATION_TREES_MAX], const char *dir,
+			  struct err *err);
 
 /**
- * migration_trees_open() - Open where the trees go; migration_roots_close() is owed in any case
- * @t:		From migration_trees_expect(), and placed unless @into_ahead
+ * migration_trees_into() - At the destination: describe where the trees belong, and what came before
+ * @t:		After migration_trees_ahead(), and placed
+ * @files:	Will write them
  * @to:		Filled in
- * @ahead:	Directory with one directory for each tree
- * @into_ahead:	Make these, and fill them; else fill the trees from them
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_open(const struct migration_trees *t, struct migration_roots *to,
-			 const char *ahead, bool into_ahead, struct err *err);
+int migration_trees_into(struct migration_trees *t, struct file_worker *files,
+			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err);
 
-/** migration_roots_close() - Close them */
-void migration_roots_close(struct migration_roots *roots);
+/** migration_trees_forget() - Remove what came before the cut. @program: path of baton-file-worker */
+void migration_trees_forget(struct migration_trees *t, const char *program);

@@ -5,13 +5,13 @@
 #include <zstd.h>
 
 #include "base/err.h"
-#include "es/process.h"
+#include "es/files/inflate.h"
 #include "net/crypto.h"
 #include "net/tls_stream.h"
 
-#define WINDOW_LOG_MAX 27 /* memory a sender can make us take: 128 MiB */
-#define WIDE_WORKERS   2
-#define WIDE_JOB       (8 << 20) /* a new level counts from the next job on */
+#define DRAIN_MAX    (64u << 10) /* bytes that may follow what was wanted of a stream */
+#define WIDE_WORKERS 2
+#define WIDE_JOB     (8 << 20) /* a new level counts from the next job on */
 
 #define LEVEL_MAX    7           /* beyond it there is little to gain */
 #define ADAPT_PIECES 4           /* how often the level is looked at */
@@ -173,37 +173,69 @@ static int file_sent(void *ctx, struct err *err)
 	return r;
 }
 
-/** struct trees - The trees of a transfer_send() */
-struct trees {
+/**
+ * struct sending - The trees of a transfer_send()
+ * @before:	bytes on the wire when the tree under way began
+ */
+struct sending {
+	struct sender *out;
+	struct file_worker *files;
 	struct transfer_tree *trees;
 	size_t count;
-	struct archive_sent *sent;
+	bool remember;
+	uint64_t before;
 };
+
+static int archive_take(void *ctx, const void *bytes, size_t len, struct err *err)
+{
+	struct sending *all = ctx;
+
+	return sender_take(all->out, bytes, len, err);
+}
+
+static int archive_file_sent(void *ctx, struct err *err)
+{
+	struct sending *all = ctx;
+
+	return file_sent(all->out, err);
+}
+
+/* A tree is complete. Flushed so that the bytes of each can be told apart; costs a few bytes. */
+static int tree_sent(void *ctx, size_t index, struct err *err)
+{
+	struct sending *all = ctx;
+	struct transfer_tree *tree = &all->trees[index];
+	int r = index < all->count ? sender_flush(all->out, ZSTD_e_flush, err)
+				   : err_set(err, -EPROTO, "more trees than were to be sent");
+
+	if (r < 0)
+		return r;
+	tree->sent = all->out->bytes - all->before;
+	all->before = all->out->bytes;
+	if (tree->done)
+		tree->done(tree->ctx, tree);
+	return 0;
+}
 
 /* The archive of all trees. */
 static int trees_send(struct sender *out, void *ctx, struct err *err)
 {
-	AUTO(archive_writer) struct archive_writer *archive = NULL;
-	struct trees *all = ctx;
-	int r = archive_writer_new(&archive, sender_take, out, err);
+	struct file_tree tree[FILE_WORKER_TREES_MAX];
+	struct sending *all = ctx;
+	const struct file_packing how = {
+		.remember = all->remember,
+		.sink = archive_take,
+		.tree_done = tree_sent,
+		.after = out->zstd ? NULL : archive_file_sent,
+		.ctx = all,
+	};
 
-	if (r == 0 && all->sent)
-		archive_writer_remember(archive, all->sent);
-	if (r == 0 && !out->zstd)
-		archive_writer_after(archive, file_sent, out);
-	for (size_t i = 0; i < all->count && r == 0; i++) {
-		struct transfer_tree *tree = &all->trees[i];
-		uint64_t before = out->bytes;
-
-		r = archive_writer_add(archive, tree->dirfd, tree->root, out->cancel_fd, err);
-		/* Flushed so that the bytes of each tree can be told apart; costs a few bytes. */
-		if (r == 0)
-			r = sender_flush(out, ZSTD_e_flush, err);
-		tree->sent = out->bytes - before;
-		if (r == 0 && tree->done)
-			tree->done(tree->ctx, tree);
-	}
-	return r < 0 ? r : archive_writer_end(archive, err);
+	if (all->count > ARRAY_SIZE(tree))
+		return err_set(err, -E2BIG, "send more than %zu trees", ARRAY_SIZE(tree));
+	all->out = out;
+	for (size_t i = 0; i < all->count; i++)
+		tree[i] = all->trees[i].tree;
+	return file_worker_pack(all->files, tree, all->count, &how, err);
 }
 
 /** end_send() - Say that this was all */
@@ -233,7 +265,7 @@ static ZSTD_CCtx *zstd_new(int level, bool wide)
 	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
 	if (wide) {
 		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_enableLongDistanceMatching, 1);
-		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, WINDOW_LOG_MAX);
+		(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, INFLATE_WINDOW_LOG_MAX);
 	}
 	/* Workers compress while we wait for the link. Without threads in zstd this is ignored. */
 	(void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_nbWorkers, wide ? WIDE_WORKERS : 1);
@@ -276,11 +308,14 @@ static int stream_send(struct sender *out, enum transfer_way way, int level, boo
 }
 
 int transfer_send(struct tls_stream *stream, enum transfer_way way,
-		  const struct wire_message *header, struct transfer_tree *trees, size_t count,
-		  struct archive_sent *sent, int level, int cancel_fd, struct err *err)
+		  const struct wire_message *header, struct file_worker *files,
+		  struct transfer_tree *trees, size_t count, bool remember, int level,
+		  int cancel_fd, struct err *err)
 {
 	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
-	struct trees all = { .trees = trees, .count = count, .sent = sent };
+	struct sending all = {
+		.files = files, .trees = trees, .count = count, .remember = remember
+	};
 
 	return stream_send(&out, way, level, false, trees_send, &all, err);
 }
@@ -321,41 +356,22 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
 	return tls_stream_send_message(stream, &m, err);
 }
 
-/** struct receiver - A stream on its way in; @zstd is NULL if it is not compressed */
+/** struct receiver - A stream on its way in */
 struct receiver {
 	struct tls_stream *stream;
 	const struct wire_message *header; /* of acknowledgements */
 	uint64_t session;
 	struct crypto_sha256 *digest;
-	ZSTD_DCtx *zstd;
-	uint8_t *plain;
-	size_t plain_size;
-	struct wire_message chunk; /* borrowed from the stream */
-	ZSTD_inBuffer in;
 	uint64_t bytes;
-	bool frame_ended;
 	bool ended;
 };
 
-/** chunk_receive() - Wait for the next piece, or the end, which is verified */
-static int chunk_receive(struct receiver *in, struct err *err)
+/** end_verify() - Is this all that was sent? */
+static int end_verify(struct receiver *in, const struct wire_message *m, struct err *err)
 {
 	uint8_t sha256[CRYPTO_SHA256_SIZE];
-	struct wire_message *m = &in->chunk;
-	int r = tls_stream_receive_message(in->stream, m, err);
+	int r;
 
-	if (r > 0)
-		return err_set(err, -EPROTO, "the source ended the stream in the middle");
-	if (r < 0)
-		return r;
-	if (m->session != in->session)
-		return err_set(err, -EPROTO, "the stream has a message of another session");
-	if (m->type == WIRE_TRANSFER_CHUNK) {
-		in->bytes += m->text.len;
-		in->in = (ZSTD_inBuffer){ .src = m->text.bytes, .size = m->text.len };
-		r = crypto_sha256_update(in->digest, m->text.bytes, m->text.len);
-		return r < 0 ? err_set(err, r, "digest of the stream") : 0;
-	}
 	if (m->type != WIRE_TRANSFER_END)
 		return err_set(err, -EPROTO, "the stream has a %s", wire_type_name(m->type));
 	r = crypto_sha256_final(in->digest, sha256);
@@ -368,49 +384,47 @@ static int chunk_receive(struct receiver *in, struct err *err)
 	return 0;
 }
 
-/* The archive wants more bytes, of a stream that is not compressed. */
-static ssize_t plain_give(void *ctx, const void **bytes, struct err *err)
+/* The next bytes as they come over the link, to the end, which is verified. */
+static ssize_t chunk_give(void *ctx, const void **bytes, struct err *err)
 {
 	struct receiver *in = ctx;
-	int r = 0;
+	struct wire_message m; /* borrowed from the stream */
+	int r;
 
 	do {
-		if (!in->ended)
-			r = chunk_receive(in, err);
-	} while (r == 0 && !in->ended && !in->in.size);
-	*bytes = in->in.src;
-	return r < 0 ? r : in->ended ? 0 : (ssize_t)in->in.size;
+		if (in->ended)
+			return 0;
+		r = tls_stream_receive_message(in->stream, &m, err);
+		if (r > 0)
+			return err_set(err, -EPROTO, "the source ended the stream in the middle");
+		if (r < 0)
+			return r;
+		if (m.session != in->session)
+			return err_set(err, -EPROTO, "the stream has a message of another session");
+		if (m.type != WIRE_TRANSFER_CHUNK)
+			return end_verify(in, &m, err);
+	} while (!m.text.len); /* it only says that it is still at it */
+	in->bytes += m.text.len;
+	r = crypto_sha256_update(in->digest, m.text.bytes, m.text.len);
+	if (r < 0)
+		return err_set(err, r, "digest of the stream");
+	*bytes = m.text.bytes;
+	return (ssize_t)m.text.len;
 }
 
-/* The archive wants more bytes. */
-static ssize_t receiver_give(void *ctx, const void **bytes, struct err *err)
+/** drain() - Read a stream to its end, when all that was wanted of it has come */
+static int drain(archive_source source, void *ctx, struct err *err)
 {
-	struct receiver *in = ctx;
+	const void *bytes;
+	size_t more = 0;
+	ssize_t n;
 
-	for (;;) {
-		ZSTD_outBuffer out = { .dst = in->plain, .size = in->plain_size };
-
-		if (in->in.pos == in->in.size && !in->ended) {
-			int r = chunk_receive(in, err);
-
-			if (r < 0)
-				return r;
-		}
-		if (in->ended)
-			return in->frame_ended
-				       ? 0
-				       : err_set(err, -EPROTO, "the stream ends in the middle");
-		if (in->frame_ended && in->in.pos < in->in.size)
+	while ((n = source(ctx, &bytes, err)) > 0) {
+		more += (size_t)n;
+		if (more > DRAIN_MAX)
 			return err_set(err, -EPROTO, "the stream goes on after its end");
-		size_t left = ZSTD_decompressStream(in->zstd, &out, &in->in);
-		if (ZSTD_isError(left))
-			return err_set(err, -EPROTO, "decompress: %s", ZSTD_getErrorName(left));
-		in->frame_ended = left == 0;
-		if (out.pos) {
-			*bytes = in->plain;
-			return (ssize_t)out.pos;
-		}
 	}
+	return (int)n;
 }
 
 int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
@@ -418,47 +432,17 @@ int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 					struct err *err),
 			    void *ctx, struct err *err)
 {
-	struct receiver in = { .stream = stream,
-			       .session = session,
-			       .plain_size = ZSTD_DStreamOutSize() };
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	auto_free uint8_t *plain = malloc(in.plain_size);
-	const void *bytes;
+	AUTO(inflate) struct inflate *packed = NULL;
+	struct receiver in = { .stream = stream, .session = session };
 	int r = crypto_sha256_new(&digest, err);
 
-	if (r < 0)
-		return r;
 	in.digest = digest;
-	in.plain = plain;
-	in.zstd = ZSTD_createDCtx();
-	if (!plain || !in.zstd) {
-		(void)ZSTD_freeDCtx(in.zstd);
-		return err_set(err, -ENOMEM, "receive a stream");
-	}
-	(void)ZSTD_DCtx_setParameter(in.zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-	r = take(ctx, receiver_give, &in, err);
-	/* The archive ends before its padding does. */
-	while (r == 0 && !in.ended) {
-		ssize_t n = receiver_give(&in, &bytes, err);
-
-		r = n < 0 ? (int)n : 0;
-	}
-	(void)ZSTD_freeDCtx(in.zstd);
-	return r;
-}
-
-/** struct extraction - The trees of a transfer_receive() */
-struct extraction {
-	struct archive_root *roots;
-	size_t count;
-	uint64_t max_bytes;
-};
-
-static int trees_receive(void *ctx, archive_source source, void *source_ctx, struct err *err)
-{
-	struct extraction *to = ctx;
-
-	return archive_extract(source, source_ctx, to->roots, to->count, to->max_bytes, err);
+	if (r == 0)
+		r = inflate_new(&packed, chunk_give, &in, err);
+	if (r == 0)
+		r = take(ctx, inflate_give, packed, err);
+	return r < 0 ? r : drain(inflate_give, packed, err);
 }
 
 static int file_received(void *ctx, struct err *err)
@@ -468,34 +452,26 @@ static int file_received(void *ctx, struct err *err)
 	return acknowledge(in->stream, in->header, err);
 }
 
-/** files_receive() - Receive trees file by file */
-static int files_receive(struct receiver *in, struct extraction *to, struct err *err)
+int transfer_receive(struct tls_stream *stream, enum transfer_way way,
+		     const struct wire_message *header, struct file_worker *files,
+		     const struct file_tree *trees, size_t count, uint64_t max_bytes,
+		     struct err *err)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	const void *bytes;
+	struct receiver in = { .stream = stream, .session = header->session, .header = header };
+	const struct file_extracting how = {
+		.packed = way == TRANSFER_STREAM,
+		.max_bytes = max_bytes,
+		.source = chunk_give,
+		.after = way == TRANSFER_STREAM ? NULL : file_received,
+		.ctx = &in,
+	};
 	int r = crypto_sha256_new(&digest, err);
 
-	in->digest = digest;
+	in.digest = digest;
 	if (r == 0)
-		r = archive_extract_each(plain_give, in, to->roots, to->count, to->max_bytes,
-					 file_received, err);
-	while (r == 0 && !in->ended) {
-		ssize_t n = plain_give(in, &bytes, err);
-
-		r = n < 0 ? (int)n : 0;
-	}
-	return r;
-}
-
-int transfer_receive(struct tls_stream *stream, enum transfer_way way,
-		     const struct wire_message *header, struct archive_root *roots, size_t count,
-		     uint64_t max_bytes, struct err *err)
-{
-	struct extraction to = { .roots = roots, .count = count, .max_bytes = max_bytes };
-	struct receiver in = { .stream = stream, .session = header->session, .header = header };
-	int r = way == TRANSFER_STREAM
-			? transfer_receive_stream(stream, header->session, trees_receive, &to, err)
-			: files_receive(&in, &to, err);
-
+		r = file_worker_extract(files, trees, count, &how, err);
+	if (r == 0 && !in.ended)
+		r = err_set(err, -EPROTO, "the stream was not read to its end");
 	return r < 0 ? err_wrap(err, r, "receive memory and layer") : 0;
 }

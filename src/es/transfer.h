@@ -13,21 +13,22 @@
  * an image have digests of their own, and may be used when these were right. The paper's way is here,
  * too: uncompressed, with a round trip for each file (migration_paper.c).
  *
- * The only file that knows zstd.
+ * Of the two files that know zstd the one that packs; es/files/inflate.h unpacks.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "es/files/file_worker.h"
 #include "es/layer_archive.h"
 #include "wire/message.h"
 
 struct err;
+struct file_worker;
 struct tls_stream;
 
 #define TRANSFER_PIECE         (256u << 10)
-#define TRANSFER_TREES_MAX     24
 #define TRANSFER_LEVEL_DEFAULT 3
 
 /** enum transfer_way - How trees go over a link */
@@ -39,15 +40,13 @@ enum transfer_way {
 
 /**
  * struct transfer_tree - A directory to send
- * @root:	Its name in the stream
- * @dirfd:	The directory
+ * @tree:	Its name in the stream, and where it is
  * @sent:	Set: bytes on the wire for it, compressed
  * @done:	Called when its last byte was given to the link; may be NULL
  * @ctx:	Handed to @done
  */
 struct transfer_tree {
-	const char *root;
-	int dirfd;
+	struct file_tree tree;
 	uint64_t sent;
 	void (*done)(void *ctx, const struct transfer_tree *tree);
 	void *ctx;
@@ -58,9 +57,10 @@ struct transfer_tree {
  * @stream:	Connection
  * @way:	How; the receiver must do it the same way
  * @header:	session, association and epoch of its messages are used
+ * @files:	Reads the trees
  * @trees:	What to send, in this order
- * @count:	At most TRANSFER_TREES_MAX
- * @sent:	Names instead of bytes what it knows, and remembers the rest; or NULL
+ * @count:	At most FILE_WORKER_TREES_MAX
+ * @remember:	Name instead of sending what @files has sent before, and remember the rest
  * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
  * @cancel_fd:	Ends it when readable, or -1
  * @err:	Filled in on failure
@@ -68,24 +68,27 @@ struct transfer_tree {
  * Return: 0, or negative error code; the stream is of no use after that
  */
 int transfer_send(struct tls_stream *stream, enum transfer_way way,
-		  const struct wire_message *header, struct transfer_tree *trees, size_t count,
-		  struct archive_sent *sent, int level, int cancel_fd, struct err *err);
+		  const struct wire_message *header, struct file_worker *files,
+		  struct transfer_tree *trees, size_t count, bool remember, int level,
+		  int cancel_fd, struct err *err);
 
 /**
  * transfer_receive() - Receive trees up to the end, and verify that they came whole
  * @stream:	Connection
  * @way:	How
  * @header:	session of the transfer; association and epoch of its messages are used
- * @roots:	Where the trees go
- * @count:	Number of @roots
+ * @files:	Writes the trees
+ * @trees:	Where they go
+ * @count:	Number of @trees
  * @max_bytes:	Most bytes of all files
  * @err:	Filled in on failure; what was written is the caller's to remove
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
 int transfer_receive(struct tls_stream *stream, enum transfer_way way,
-		     const struct wire_message *header, struct archive_root *roots, size_t count,
-		     uint64_t max_bytes, struct err *err);
+		     const struct wire_message *header, struct file_worker *files,
+		     const struct file_tree *trees, size_t count, uint64_t max_bytes,
+		     struct err *err);
 
 /**
  * transfer_send_stream() - Send what somebody else writes, and the end

@@ -11,7 +11,8 @@
  *
  * Options: late (snapshot after the thaw), cancel=EVENT (cancel when that stage is done), delay=N
  * (say N times that the session does not drain), runtime=NAME, refuse, shared=DIRECTORY, stay (destination: go on
- * after the first transfer). BATON_HOOK names baton-cut-hook, BATON_STORE baton-store, BATON_EPOCH the session's epoch.
+ * after the first transfer). BATON_HOOK names baton-cut-hook, BATON_STORE baton-store,
+ * BATON_FILE_WORKER baton-file-worker, BATON_EPOCH the session's epoch.
  * Everything that happens is printed, one line each.
  */
 
@@ -189,6 +190,7 @@ int main(int argc, char **argv)
 		.prefix = "/opt/baton",
 		.cut_hook = getenv("BATON_HOOK"),
 		.store = getenv("BATON_STORE"),
+		.file_worker = getenv("BATON_FILE_WORKER"),
 		.shared = shared,
 	};
 	for (int i = fixed; i < argc; i++) {

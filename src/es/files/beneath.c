@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -217,6 +216,24 @@ int beneath_times(int dir, const char *name, const struct timespec times[2])
 {
 	return plain_or_self(name) ? result(utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW))
 				   : -EINVAL;
+}
+
+/** mount_id() - Number of the mount on which a file lies. Return: 0 if nobody knows */
+static uint64_t mount_id(const char *path)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &st) < 0 ||
+	    !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	return st.stx_mnt_id;
+}
+
+bool beneath_same_mount(const char *a, const char *b)
+{
+	uint64_t mount = mount_id(a);
+
+	return mount && mount == mount_id(b);
 }
 
 int beneath_name(char to[BENEATH_PATH_MAX], int dir, const char *name)

@@ -15,6 +15,7 @@
  */
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -115,6 +116,9 @@ int beneath_chmod(int dir, const char *name, mode_t mode);
 
 /** beneath_times() - Set access and modification time of the file itself; "." is allowed */
 int beneath_times(int dir, const char *name, const struct timespec times[2]);
+
+/** beneath_same_mount() - Whether two paths, both trusted, lie on one mount; false if nobody knows */
+bool beneath_same_mount(const char *a, const char *b);
 
 /**
  * beneath_name() - Make a path for the calls that take nothing else (extended attributes)

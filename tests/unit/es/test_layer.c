@@ -204,7 +204,29 @@ static int unpack(struct buf *from, const char *dir, bool plain, uint64_t max, s
 	struct archive_root root = { .name = "layer", .dirfd = fd, .plain = plain, .ahead = -1 };
 
 	assert_true(fd >= 0);
-	return archive_extract(give, from, &root, 1, max, err);
+	return archive_extract(give, from, &root, 1, max, NULL, NULL, err);
+}
+
+/** staging_new() - Prepare to copy "upper" into "stage" */
+static struct layer_staging *staging_new(const char *at, uint64_t max_bytes)
+{
+	struct layer_staging *ls = NULL;
+	struct err err;
+
+	shell("rm -rf stage && mkdir -m 700 stage");
+	int upper = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = open("stage", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(upper >= 0 && copy >= 0);
+	assert_int_equal(layer_staging_new(&ls, upper, copy, at, max_bytes, &err), 0);
+	return ls;
+}
+
+/** stage_pack() - An archive of the copy */
+static void stage_pack(struct buf *to, struct archive_sent *sent)
+{
+	auto_close int fd = open("stage", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	pack_sent(to, fd, "layer", sent);
 }
 
 static void update(struct layer_staging *ls, bool frozen, struct layer_stats *stats)
@@ -224,11 +246,11 @@ static void test_round_trip(void **state)
 
 	(void)state;
 	nasty_tree();
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	update(ls, true, &stats);
 	expect_same("upper", "stage");
 	expect_copy("stage");
-	pack(&stream, layer_staging_fd(ls), "layer");
+	stage_pack(&stream, NULL);
 	/* Holes are not sent. */
 	assert_true(stream.len < 1 << 20);
 	shell("rm -rf out && mkdir out");
@@ -238,7 +260,6 @@ static void test_round_trip(void **state)
 	expect_same("upper", "out");
 	expect_copy("out");
 	layer_staging_free(ls);
-	assert_int_equal(access("stage", F_OK), -1);
 }
 
 /* Each change that can happen between two updates. */
@@ -265,11 +286,10 @@ static void test_update(void **state)
 {
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
-	struct err err;
 
 	(void)state;
 	nasty_tree();
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	update(ls, false, &stats);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
 		shell(changes[i]);
@@ -325,16 +345,15 @@ static void test_directory_becomes_link(void **state)
 		"rm -r upper/a && ln -s ../victim upper/a && ln upper/z upper/y",
 	};
 	struct layer_stats stats;
-	struct err err;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(before) * 2; i++) {
-		struct layer_staging *ls = NULL;
+		struct layer_staging *ls;
 
 		victim_make();
 		shell("rm -rf upper && mkdir upper");
 		shell(before[i / 2]);
-		assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+		ls = staging_new("", LIMIT);
 		update(ls, false, &stats);
 		shell(after[i / 2]);
 		update(ls, i % 2, &stats);
@@ -350,14 +369,13 @@ static void test_device_is_not_opened(void **state)
 {
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
-	struct err err;
 
 	(void)state;
 	shell("rm -rf upper && mkdir upper && mkfifo upper/fifo && mknod upper/tty c 5 0");
 	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(beneath_regular(fd, "fifo", O_RDONLY), -EMEDIUMTYPE);
 	assert_int_equal(beneath_regular(fd, "tty", O_RDWR), -EMEDIUMTYPE);
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	update(ls, true, &stats);
 	expect_same("upper", "stage");
 	layer_staging_free(ls);
@@ -382,9 +400,9 @@ static void test_default_acl(void **state)
 	      "chmod 600 upper/dir/file && chmod 700 upper/dir/below");
 	if (setxattr("upper/dir", "system.posix_acl_default", acl, sizeof(acl), 0) < 0)
 		skip(); /* the file system of /tmp has no ACLs */
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	update(ls, true, &stats);
-	pack(&stream, layer_staging_fd(ls), "layer");
+	stage_pack(&stream, NULL);
 	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), 0);
 	buf_deinit(&stream);
 	for (size_t i = 0; i < 2; i++) {
@@ -413,12 +431,12 @@ static void test_ahead(void **state)
 	shell("head -c 300000 /dev/urandom >upper/big && ln upper/big upper/big2");
 	/* a file changed less than a timer tick ago is copied again in any case */
 	shell("touch -d '2001-01-01' upper/big; sleep 0.1");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	update(ls, false, &stats);
 	for (size_t i = 0; i <= ARRAY_SIZE(changes); i++) {
 		shell("rm -rf ahead out && mkdir ahead out");
 		assert_int_equal(archive_sent_new(&sent, &err), 0);
-		pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+		stage_pack(&stream, sent);
 		size_t whole = stream.len;
 		if (unpack(&stream, "ahead", false, LIMIT, &err) < 0)
 			fail_msg("%s", err.text);
@@ -426,12 +444,12 @@ static void test_ahead(void **state)
 		if (i < ARRAY_SIZE(changes))
 			shell(changes[i]);
 		update(ls, true, &stats);
-		pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+		stage_pack(&stream, sent);
 		assert_true(stream.len + 250000 < whole);
 		auto_close int out = open("out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		auto_close int ahead = open("ahead", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		struct archive_root root = { .name = "layer", .dirfd = out, .ahead = ahead };
-		if (archive_extract(give, &stream, &root, 1, LIMIT, &err) < 0)
+		if (archive_extract(give, &stream, &root, 1, LIMIT, NULL, NULL, &err) < 0)
 			fail_msg("after '%s': %s", i < ARRAY_SIZE(changes) ? changes[i] : "",
 				 err.text);
 		buf_deinit(&stream);
@@ -441,7 +459,7 @@ static void test_ahead(void **state)
 			sent = archive_sent_free(sent);
 	}
 	/* without what came before, a reference is refused */
-	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	stage_pack(&stream, sent);
 	shell("rm -rf out && mkdir out");
 	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), -EPROTO);
 	buf_deinit(&stream);
@@ -472,19 +490,19 @@ static void test_ahead_elsewhere(void **state)
 	shell("rm -rf upper out && mkdir upper out && head -c 300000 /dev/urandom >upper/big &&"
 	      "truncate -s 5M upper/big && ln upper/big upper/big2 && chmod 4751 upper/big &&"
 	      "touch -d '2001-01-01' upper/big; sleep 0.1");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", LIMIT, &err), 0);
+	ls = staging_new("", LIMIT);
 	assert_int_equal(archive_sent_new(&sent, &err), 0);
 	update(ls, false, &stats);
-	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	stage_pack(&stream, sent);
 	assert_int_equal(unpack(&stream, elsewhere, false, LIMIT, &err), 0);
 	buf_deinit(&stream);
 	update(ls, true, &stats);
-	pack_sent(&stream, layer_staging_fd(ls), "layer", sent);
+	stage_pack(&stream, sent);
 	assert_true(stream.len < 100000);
 	auto_close int out = open("out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_close int ahead = open(elsewhere, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct archive_root root = { .name = "layer", .dirfd = out, .ahead = ahead };
-	assert_int_equal(archive_extract(give, &stream, &root, 1, LIMIT, &err), 0);
+	assert_int_equal(archive_extract(give, &stream, &root, 1, LIMIT, NULL, NULL, &err), 0);
 	expect_same("upper", "out");
 	assert_int_equal(stat("out/big", &st), 0);
 	assert_true(st.st_blocks * 512 < 1 << 20);
@@ -499,7 +517,6 @@ static void mapped(const char *at, const char *path)
 {
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
-	struct err err;
 	char got[8] = "";
 
 	shell("rm -rf upper && mkdir upper");
@@ -509,9 +526,8 @@ static void mapped(const char *at, const char *path)
 	assert_ptr_not_equal(map, MAP_FAILED);
 	map[0] = 'B';
 	shell("sleep 0.1");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", at, LIMIT, &err), 0);
+	ls = staging_new(at, LIMIT);
 	update(ls, false, &stats);
-	layer_staging_dirty_mapped(ls, getpid()); /* names another root: no match is no failure */
 	layer_staging_dirty(ls, path);
 	update(ls, false, &stats); /* what it has named stays so until all is frozen */
 	memcpy(map, "AFTER ", 6);
@@ -540,7 +556,7 @@ static void test_limits(void **state)
 
 	(void)state;
 	shell("rm -rf upper && mkdir upper && head -c 300000 /dev/urandom >upper/big");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", 100000, &err), 0);
+	ls = staging_new("", 100000);
 	assert_int_equal(layer_staging_update(ls, false, -1, &stats, &err), -EFBIG);
 	layer_staging_free(ls);
 	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -553,7 +569,7 @@ static void test_limits(void **state)
 	buf_deinit(&stream);
 	/* Holes count: a small stream must not become a file that fills the disk, or somebody's memory. */
 	shell("rm -rf upper out && mkdir upper out && truncate -s 100G upper/sparse");
-	assert_int_equal(layer_staging_new(&ls, "upper", "stage", "", 1 << 20, &err), 0);
+	ls = staging_new("", 1 << 20);
 	assert_int_equal(layer_staging_update(ls, false, -1, &stats, &err), -EFBIG);
 	layer_staging_free(ls);
 	auto_close int sparse = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

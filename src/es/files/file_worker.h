@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * File worker - has the files of containers and peers handled where nothing else can be reached (R16)
+ *
+ * Names, links, sizes and bytes in a container layer, a volume, an archive or an image are made by somebody
+ * whom root must not obey. So baton-es does not touch them: a process of its own does for each migration
+ * (worker_main.c, sandbox.h). It sees the directories that it was given, each as a mount of its own
+ * without devices and programs, read-only if it is only to be read; nothing else of the host, and no
+ * secret: it is another program, not a copy of this one.
+ *
+ * One thread uses a worker, one call at a time. A call that fails in the middle of a stream, or takes too
+ * long, ends the worker; all further calls fail then.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "es/layer.h"
+#include "es/layer_archive.h"
+
+struct err;
+struct file_worker; /* opaque */
+
+#define FILE_WORKER_PROGRAM   "baton-file-worker"
+#define FILE_WORKER_TREES_MAX 24
+#define FILE_WORKER_FROZEN_MS 30000  /* for a call while tasks are frozen (R17) */
+#define FILE_WORKER_CALL_MS   600000 /* without a sign of life, for any other */
+
+/**
+ * struct file_place - A directory in one that the worker was given
+ * @dir:	from file_worker_directory()
+ * @path:	beneath it, borrowed; "" for itself; 63 bytes at most
+ */
+struct file_place {
+	int dir;
+	const char *path;
+};
+
+/**
+ * struct file_tree - A tree of an archive
+ * @name:	of the tree in the stream, 63 bytes at most
+ * @place:	where it is, or goes
+ * @ahead:	where an earlier stream put it; @ahead.dir -1: there was none
+ * @plain:	take regular files only, as mode 0600 (checkpoint images)
+ */
+struct file_tree {
+	const char *name;
+	struct file_place place;
+	struct file_place ahead;
+	bool plain;
+};
+
+/**
+ * file_worker_start() - Start a worker
+ * @ret:	Set on success only; the caller owns it, see file_worker_free()
+ * @program:	Path of baton-file-worker
+ * @cancel_fd:	Ends calls when readable, but those while tasks are frozen; -1: none
+ * @err:	Filled in on failure
+ *
+ * It gets ready while the caller goes on; if that fails, the first call says so.
+ *
+ * Return: 0, or negative error code
+ */
+int file_worker_start(struct file_worker **ret, const char *program, int cancel_fd,
+		      struct err *err);
+
+/** file_worker_free() - End it, and wait for that; @fw may be NULL. Return: NULL, always */
+struct file_worker *file_worker_free(struct file_worker *fw);
+
+AUTO_DEFINE(file_worker)
+
+/**
+ * file_worker_directory() - Give the worker a directory, without what is mounted in it
+ * @fw:		Worker
+ * @path:	Directory; the path to it is trusted, a link in its place is not followed
+ * @writable:	It may change something there
+ * @err:	Filled in on failure
+ *
+ * Return: number for struct file_place, or negative error code
+ */
+int file_worker_directory(struct file_worker *fw, const char *path, bool writable, struct err *err);
+
+/** file_worker_empty() - Remove all that is in a directory. Return: 0, or negative error code */
+int file_worker_empty(struct file_worker *fw, struct file_place place, struct err *err);
+
+/**
+ * file_worker_layer_new() - Prepare to copy a layer or a volume
+ * @fw:		Worker
+ * @upper:	The layer
+ * @copy:	Empty directory of the copy
+ * @at:		Where the container has the volume, an absolute path; "" for the layer itself
+ * @max_bytes:	Most bytes the copy may have
+ * @err:	Filled in on failure
+ *
+ * Return: number of the layer for the calls below, or negative error code
+ */
+int file_worker_layer_new(struct file_worker *fw, struct file_place upper, struct file_place copy,
+			  const char *at, uint64_t max_bytes, struct err *err);
+
+/** file_worker_layer_update() - layer_staging_update() for it; @frozen limits its time */
+int file_worker_layer_update(struct file_worker *fw, int layer, bool frozen,
+			     struct layer_stats *stats, struct err *err);
+
+/** file_worker_layer_dirty() - layer_staging_dirty() for it. Return: 0, or negative error code */
+int file_worker_layer_dirty(struct file_worker *fw, int layer, const char *path, struct err *err);
+
+/**
+ * struct file_packing - How an archive is to go out
+ * @remember:	name what earlier streams of this worker carried, and remember the rest
+ * @sink:	takes the bytes
+ * @tree_done:	called at the end of each tree, with its index; may be NULL
+ * @after:	called for each file that is complete; may be NULL
+ * @ctx:	handed to all of them
+ */
+struct file_packing {
+	bool remember;
+	archive_sink sink;
+	int (*tree_done)(void *ctx, size_t tree, struct err *err);
+	archive_after after;
+	void *ctx;
+};
+
+/**
+ * file_worker_pack() - Write trees as one archive
+ * @fw:		Worker
+ * @tree:	Trees, in this order
+ * @count:	At most FILE_WORKER_TREES_MAX
+ * @how:	See there
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code, which may be one of the callbacks
+ */
+int file_worker_pack(struct file_worker *fw, const struct file_tree *tree, size_t count,
+		     const struct file_packing *how, struct err *err);
+
+/**
+ * struct file_extracting - How an archive comes in
+ * @packed:	by zstd
+ * @max_bytes:	most bytes of all files together; holes, names, attributes and headers count
+ * @source:	gives the bytes, to their end
+ * @after:	called for each file that is complete; may be NULL
+ * @ctx:	handed to both
+ */
+struct file_extracting {
+	bool packed;
+	uint64_t max_bytes;
+	archive_source source;
+	archive_after after;
+	void *ctx;
+};
+
+/** file_worker_extract() - Read an archive into trees, see archive_extract(). Return: as there */
+int file_worker_extract(struct file_worker *fw, const struct file_tree *tree, size_t count,
+			const struct file_extracting *how, struct err *err);
+
+/**
+ * file_worker_image() - image_archive_unpack()
+ * @fw:		Worker
+ * @to:		Empty directory
+ * @id:		Id of the image
+ * @layers:	Number of its layers
+ * @how:	@max_bytes, @source and @ctx are used
+ * @err:	Filled in on failure
+ *
+ * Return: as image_archive_unpack()
+ */
+int file_worker_image(struct file_worker *fw, struct file_place to, const char *id, size_t layers,
+		      const struct file_extracting *how, struct err *err);
+
+/** file_worker_delta() - memory_delta_apply() to @images, with what came before in @base */
+int file_worker_delta(struct file_worker *fw, struct file_place images, struct file_place base,
+		      uint64_t max_bytes, struct err *err);
+
+/**
+ * file_worker_json() - Have a foreign text read as JSON, and written anew
+ * @fw:		Worker
+ * @text, @len:	The text, at most 1 MiB
+ * @ours:	Set on success: the same, compact, with an end; to be freed by the caller
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPROTO if it is none, or another negative error code
+ */
+int file_worker_json(struct file_worker *fw, const void *text, size_t len, char **ours,
+		     struct err *err);
+
+/**
+ * file_worker_remove() - Remove a directory of ours and all in it, by a worker of its own
+ * @program:	Path of baton-file-worker
+ * @path:	Directory; it need not exist
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int file_worker_remove(const char *program, const char *path, struct err *err);

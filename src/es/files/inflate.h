@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inflate - what zstd has made small, as bytes again
+ *
+ * Stands between a stream and its reader: both see an archive_source. Of the two files that know zstd the
+ * one that unpacks.
+ */
+
+#include "base/auto.h"
+#include "es/layer_archive.h"
+
+struct err;
+struct inflate; /* opaque */
+
+#define INFLATE_WINDOW_LOG_MAX 27 /* memory that a sender can make us take: 128 MiB */
+
+/**
+ * inflate_new() - Begin to unpack one zstd frame
+ * @ret:	Set on success only; the caller owns it, see inflate_free()
+ * @source:	Gives the packed bytes
+ * @ctx:	Handed to @source
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int inflate_new(struct inflate **ret, archive_source source, void *ctx, struct err *err);
+
+/** inflate_free() - Release it; @in may be NULL. Return: NULL, always */
+struct inflate *inflate_free(struct inflate *in);
+
+AUTO_DEFINE(inflate)
+
+/**
+ * inflate_give() - The next bytes, as an archive_source() with a struct inflate as its context
+ *
+ * Return: their number, 0 where frame and stream end together, -EPROTO for what is no frame, goes on after
+ * it, or ends within it, or a negative error code of the source
+ */
+ssize_t inflate_give(void *ctx, const void **bytes, struct err *err);

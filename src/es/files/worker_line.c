@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/files/worker_line.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+
+/** struct head - Before the bytes of a frame */
+struct head {
+	uint32_t kind;
+	uint32_t len;
+};
+
+/** union passing - Room for one descriptor beside a frame, aligned as the kernel wants it */
+union passing {
+	char room[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t len, int pass,
+		     struct err *err)
+{
+	struct head head = { .kind = kind, .len = (uint32_t)len };
+	struct iovec parts[2] = { { &head, sizeof(head) }, { (void *)(uintptr_t)bytes, len } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = len ? 2 : 1 };
+	union passing passing;
+
+	if (len > WORKER_BYTES_MAX)
+		return err_set(err, -EMSGSIZE, "speak to the file worker");
+	if (pass >= 0) {
+		memset(&passing, 0, sizeof(passing));
+		m.msg_control = passing.room;
+		m.msg_controllen = sizeof(passing.room);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+	}
+	while (m.msg_iovlen) {
+		ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "speak to the file worker");
+		m.msg_control = NULL;
+		m.msg_controllen = 0;
+		while (m.msg_iovlen && (size_t)n >= m.msg_iov->iov_len) {
+			n -= (ssize_t)m.msg_iov->iov_len;
+			m.msg_iov++;
+			m.msg_iovlen--;
+		}
+		if (m.msg_iovlen) {
+			m.msg_iov->iov_base = (char *)m.msg_iov->iov_base + n;
+			m.msg_iov->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/** passed_take() - The descriptor that came along, at most one */
+static int passed_take(struct msghdr *m)
+{
+	int fd = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(int)))
+			memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
+}
+
+/** bytes_receive() - Wait for exactly so many bytes, and a descriptor with the first of them */
+static int bytes_receive(int fd, int timeout_ms, void *bytes, size_t len, int *passed,
+			 struct err *err)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	size_t got = 0;
+
+	while (got < len) {
+		union passing passing;
+		struct iovec part = { (char *)bytes + got, len - got };
+		struct msghdr m = { .msg_iov = &part,
+				    .msg_iovlen = 1,
+				    .msg_control = passed ? passing.room : NULL,
+				    .msg_controllen = passed ? sizeof(passing.room) : 0 };
+		int ready = poll(&p, 1, timeout_ms);
+
+		if (ready == 0)
+			return err_set(err, -ETIMEDOUT, "the file worker says nothing for %d ms",
+				       timeout_ms);
+		ssize_t n = ready < 0 ? -1 : recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "listen to the file worker");
+		if (n == 0)
+			return err_set(err, -EPIPE, "the file worker has ended");
+		if (passed && got == 0)
+			*passed = passed_take(&m);
+		got += (size_t)n;
+	}
+	return 0;
+}
+
+int worker_line_receive(int fd, int timeout_ms, enum worker_kind *kind, void *bytes, size_t *len,
+			int *passed, struct err *err)
+{
+	struct head head;
+	int came = -1;
+	int r = bytes_receive(fd, timeout_ms, &head, sizeof(head), &came, err);
+	auto_close int owned = came;
+
+	if (r == 0 && head.len > WORKER_BYTES_MAX)
+		r = err_set(err, -EPROTO, "the file worker sends %u bytes at once", head.len);
+	if (r == 0)
+		r = bytes_receive(fd, timeout_ms, bytes, head.len, NULL, err);
+	if (r < 0)
+		return r;
+	*kind = (enum worker_kind)head.kind;
+	*len = head.len;
+	if (passed)
+		*passed = TAKE_FD(owned);
+	return 0;
+}
