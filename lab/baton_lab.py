@@ -58,7 +58,7 @@ class Lab:
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
                  sync="replay", base="small", registry=None, examples=(), authorised=False,
-                 users_listen=None):
+                 users_listen=None, trusted=True):
         self.name = name
         # folders of examples/ whose services there are, too; users find them at 10.80.0.1
         self.examples = list(examples)
@@ -70,6 +70,8 @@ class Lab:
         # the usual ones; load_service() puts the image there
         self.registry = registry
         self.image = ("registry:5000/" if registry else "") + f"baton/offload:{base}"
+        # whether an image that another edge server brings gets its name
+        self.trusted = trusted
         self.edges = edges
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
         self.dir = self.build / "lab" / name
@@ -319,7 +321,9 @@ class Lab:
                 + self._logrepo_peer() + self._es_peers(i)
                 + f'service "{SERVICE}" {{\n    image = "{self.image}"\n    port = 7000\n'
                 '    codec = "frame"\n    memory_mb = 256\n'
-                f'    sync = "{self.sync}"\n    method = "{self.method}"\n'
+                + (f'    trusted_images = {{ "{self.image.rpartition(":")[0]}" }}\n'
+                   if self.trusted else "")
+                + f'    sync = "{self.sync}"\n    method = "{self.method}"\n'
                 + (f"    env = {{ {env} }}\n" if env else "") + "}\n"
                 + "".join((EXAMPLES / e / f"{e}.conf").read_text() for e in self.examples)
                 + self._limits(self.limits["es"]))

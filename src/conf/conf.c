@@ -82,7 +82,8 @@ static const struct setting settings[] = {
 	  "[memory_mb =] [cpu_millis =] [pids =] [start_timeout_ms =] [env = {}] [command = {}] "
 	  "[volumes = {\"NAME:/PATH\"}] [tmpfs = {\"/PATH[:OPTIONS]\"}] "
 	  "[binds = {\"/PATH:/PATH[:ro]\"}] "
-	  "[publish = {\"[[IP:]HOST_PORT:]PORT[/tcp|udp]\"}] }" },
+	  "[publish = {\"[[IP:]HOST_PORT:]PORT[/tcp|udp]\"}] "
+	  "[trusted_images = {\"sha256:ID\", \"REPOSITORY\"}] }" },
 	{ "catalogue", ES, 0,
 	  "\"PATH\": directory of more services, a file NAME.conf for each; read again on SIGHUP" },
 	{ "shared", ES, 0,

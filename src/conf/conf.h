@@ -141,6 +141,8 @@ enum conf_profile {
  * @binds:		NULL-terminated list of /PATH:/PATH[:ro], or NULL; in directories of @shared
  * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp], or NULL
  * @env:		NULL-terminated NAME=VALUE list, or NULL
+ * @trusted_images:	NULL-terminated list of image ids and repositories that other edge servers may bring
+ *			under their names, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
  * @file:		Where it stands
  */
@@ -161,6 +163,7 @@ struct conf_service {
 	char **tmpfs;
 	char **binds;
 	char **publish;
+	char **trusted_images;
 	char **env;
 	char **command;
 	char *file;

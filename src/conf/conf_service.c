@@ -228,6 +228,22 @@ static int on_publish(cfg_t *cfg, cfg_opt_t *opt)
 			    "or \"/udp\" or not");
 }
 
+/* An image's id, or a repository without a tag: a tag says nothing that a peer could not say, too. */
+static bool is_trusted_image(char *text)
+{
+	const char *slash = strrchr(text, '/');
+
+	if (!strncmp(text, "sha256:", 7))
+		return strlen(text) == 7 + 64 && strspn(text + 7, "0123456789abcdef") == 64;
+	return *text && !strchr(slash ? slash : text, ':') && !strpbrk(text, " @");
+}
+
+static int on_trusted_images(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return want_entries(cfg, opt, is_trusted_image,
+			    "\"sha256:ID\" or \"REPOSITORY\", without a tag");
+}
+
 static int on_pids(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return conf_want_range(cfg, opt, 1, PIDS_MAX, "processes and threads");
@@ -299,6 +315,7 @@ static cfg_opt_t section[] = {
 	CFG_STR_LIST("tmpfs", NULL, CFGF_NONE),
 	CFG_STR_LIST("binds", NULL, CFGF_NONE),
 	CFG_STR_LIST("publish", NULL, CFGF_NONE),
+	CFG_STR_LIST("trusted_images", NULL, CFGF_NONE),
 	CFG_INT("start_timeout_ms", START_MS_DEFAULT, CFGF_NONE),
 	CFG_STR_LIST("env", NULL, CFGF_NONE),
 	CFG_STR_LIST("command", NULL, CFGF_NONE),
@@ -329,6 +346,7 @@ void conf_service_watch(cfg_t *cfg)
 		{ "service|tmpfs", on_tmpfs },
 		{ "service|binds", on_binds },
 		{ "service|publish", on_publish },
+		{ "service|trusted_images", on_trusted_images },
 		{ "service|start_timeout_ms", on_start },
 		{ "service|env", on_env },
 		{ "service|command", conf_want_list },
@@ -370,6 +388,7 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 		{ "tmpfs", offsetof(struct conf_service, tmpfs) },
 		{ "binds", offsetof(struct conf_service, binds) },
 		{ "publish", offsetof(struct conf_service, publish) },
+		{ "trusted_images", offsetof(struct conf_service, trusted_images) },
 		{ "env", offsetof(struct conf_service, env) },
 		{ "command", offsetof(struct conf_service, command) },
 	};
@@ -501,6 +520,7 @@ void conf_services_free(struct conf_service *list, size_t count)
 		conf_free_list(list[i].tmpfs);
 		conf_free_list(list[i].binds);
 		conf_free_list(list[i].publish);
+		conf_free_list(list[i].trusted_images);
 		conf_free_list(list[i].env);
 		conf_free_list(list[i].command);
 	}

@@ -17,6 +17,7 @@
 #include "core/es_node.h"
 #include "es/ap_links.h"
 #include "codec/codec.h"
+#include "es/container_grant.h"
 #include "es/es_inquiry.h"
 #include "es/gateway.h"
 #include "es/service_catalogue.h"
@@ -55,6 +56,7 @@ struct edge_server {
 	struct spools *spools;
 	struct session_store *store;
 	struct service_catalogue *catalogue;
+	const char *runtime; /* name under which the engine knows baton-runtime */
 	struct container_management *containers;
 	struct migration_controller *migrations;
 	struct list later;
@@ -503,12 +505,19 @@ static void on_source_finished(void *ctx, uint64_t session, bool restored, const
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
 {
 	struct edge_server *es = ctx;
-	const char *reason = NULL;
+	const struct container_service *service = service_of(es, offer->offer.service);
+	const char *reason = "this edge server's catalogue has no such service";
+	json_t *grant = NULL;
+	struct err err = { 0 };
 
-	if (es_node_offered(es->node, now(es), offer->offer.from_es, offer, &reason))
-		migration_controller_accept(es->migrations, transfer_id);
-	else
-		migration_controller_refuse(es->migrations, transfer_id, reason);
+	if (service && container_grant_new(&grant, service, es->runtime, &err) < 0)
+		reason = err.text;
+	if (grant && es_node_offered(es->node, now(es), offer->offer.from_es, offer, &reason)) {
+		migration_controller_accept(es->migrations, transfer_id, grant);
+		return;
+	}
+	json_decref(grant);
+	migration_controller_refuse(es->migrations, transfer_id, reason);
 }
 
 static void on_connection_failed(void *ctx, const char *who, const char *reason)
@@ -817,6 +826,7 @@ static int start(struct edge_server *es, struct err *err)
 	const struct edge_server_setup *setup = &es->setup;
 	int r;
 
+	es->runtime = setup->containers->runtime;
 	r = service_catalogue_new(&es->catalogue, err);
 	if (r == 0)
 		r = edge_server_offer(es, setup->service, setup->services, err);

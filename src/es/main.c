@@ -169,6 +169,7 @@ static void fill_services(struct program *p, const struct conf *c)
 			.tmpfs = (const char *const *)from->tmpfs,
 			.binds = (const char *const *)from->binds,
 			.publish = (const char *const *)from->publish,
+			.trusted_images = (const char *const *)from->trusted_images,
 			.start_ms = from->start_ms,
 			.sync = sync_of(from->sync),
 			.method = method_of(from->method),

@@ -77,6 +77,7 @@ enum migration_question {
  * @link:	loop thread only
  * @cancel_fd:	eventfd, readable once it is to end
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
+ * @grant:	destination: what CT-y may have here; set with the answer to an offer
  * @number, @cache:	at the source from the loop, at the destination from the source
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
  * @image_way:	from where it comes
@@ -105,6 +106,7 @@ struct migration {
 	uint64_t number;
 	void *cache;
 	size_t cache_len;
+	json_t *grant;
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 

@@ -326,6 +326,7 @@ static void migration_free(struct migration *m)
 	(void)file_worker_free(m->files);
 	json_decref(m->inspect);
 	json_decref(m->plan);
+	json_decref(m->grant);
 	migration_trees_deinit(&m->trees);
 	free(m->cache);
 	free(m->offer_plan);
@@ -548,28 +549,42 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
 	}
 }
 
-/** transfer_tell() - Answer an offer */
-static void transfer_tell(struct migration_controller *mc, uint64_t id,
-			  enum migration_question answer, const char *reason)
+/** offered_find() - The migration whose offer waits for an answer. Return: NULL if it is gone */
+static struct migration *offered_find(struct migration_controller *mc, uint64_t id)
 {
 	list_for_each_safe(pos, tmp, &mc->migrations)
 	{
 		struct migration *m = list_entry(pos, struct migration, link);
 
 		if (!m->is_source && m->announced && m->transfer_id == id)
-			(void)tell(m, answer, reason);
+			return m;
 	}
+	return NULL;
 }
 
-void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id)
+void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id,
+				 json_t *grant)
 {
-	transfer_tell(mc, transfer_id, MIGRATION_TOLD_YES, "");
+	struct migration *m = offered_find(mc, transfer_id);
+
+	if (!m) {
+		json_decref(grant);
+		return;
+	}
+	(void)pthread_mutex_lock(&m->lock);
+	json_decref(m->grant);
+	m->grant = grant;
+	(void)pthread_mutex_unlock(&m->lock);
+	(void)tell(m, MIGRATION_TOLD_YES, "");
 }
 
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
 				 const char *reason)
 {
-	transfer_tell(mc, transfer_id, MIGRATION_TOLD_NO, reason);
+	struct migration *m = offered_find(mc, transfer_id);
+
+	if (m)
+		(void)tell(m, MIGRATION_TOLD_NO, reason);
 }
 
 /* Somebody connects to our listener. */

@@ -43,6 +43,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
 #include <uv.h>
 
 #include "base/auto.h"
@@ -277,8 +278,14 @@ void migration_controller_cut_delayed(struct migration_controller *mc, uint64_t 
 void migration_controller_cancel(struct migration_controller *mc, uint64_t session,
 				 const char *reason);
 
-/** migration_controller_accept() - Let the offered session come; nothing if it is gone already */
-void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id);
+/**
+ * migration_controller_accept() - Let the offered session come; nothing if it is gone already
+ * @mc:		Controller
+ * @transfer_id: As offered
+ * @grant:	What its container may have here (container_grant.h); consumed
+ */
+void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id,
+				 json_t *grant);
 
 /** migration_controller_refuse() - Turn the offer down; @reason is told to the source */
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,

@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 
 #include "es/container_config.h"
+#include "es/container_grant.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
@@ -198,6 +199,19 @@ static int profile_check(struct migration *m, struct err *err)
 	return -EPERM;
 }
 
+/** grant_take() - Let the plan have no other configuration than one that is granted here (R16) */
+static int grant_take(struct migration *m, struct err *err)
+{
+	json_t *config = NULL;
+	int r = container_grant_config(
+		&config, m->grant, json_object_get(m->plan, "config"),
+		(uint16_t)json_integer_value(json_object_get(m->plan, "port")), err);
+
+	if (r == 0 && json_object_set_new(m->plan, "config", config) < 0)
+		r = err_set(err, -ENOMEM, "configure a container");
+	return r;
+}
+
 int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
@@ -211,6 +225,8 @@ int destination_judge(struct migration *m, struct err *err)
 				     err);
 	if (r == 0)
 		r = migration_plan_parse(&m->plan, plan, strlen(plan), m->mc->config.shared, err);
+	if (r == 0)
+		r = grant_take(m, err);
 	if (r == 0)
 		r = migration_trees_expect(&m->trees, m->plan, err);
 	if (r == 0)

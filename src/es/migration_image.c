@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "es/docker_engine.h"
+#include "es/container_grant.h"
 #include "es/files/file_worker.h"
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
@@ -480,7 +481,7 @@ static int image_load(struct migration *m, struct err *err)
 	return r;
 }
 
-/** image_name() - Give the image its names, but take none from another image */
+/** image_name() - Give the image those of its names that are granted, and take none from another image */
 static int image_name(struct migration *m, struct err *err)
 {
 	const char *id = json_text(m->plan, "image", "id", NULL);
@@ -495,6 +496,9 @@ static int image_name(struct migration *m, struct err *err)
 
 		if (!name)
 			return err_set(err, -EPROTO, "a name of the image is no text");
+		/* A name is what the next container here is made of. */
+		if (!container_grant_name(m->grant, id, name))
+			continue;
 		r = docker_engine_image(m->engine, name, &other, err);
 		json_decref(other);
 		if (r > 0)

@@ -13,6 +13,8 @@ struct entry {
 	bool offered;
 };
 
+#define LISTS 7
+
 /** struct service_catalogue - The offered ones first */
 struct service_catalogue {
 	struct entry *entry;
@@ -20,10 +22,10 @@ struct service_catalogue {
 };
 
 /** lists_of() - The lists of strings of a service. Return: how many there are */
-static size_t lists_of(struct container_service *s, const char *const **list[6])
+static size_t lists_of(struct container_service *s, const char *const **list[LISTS])
 {
-	const char *const **const all[] = { &s->command, &s->env,   &s->volumes,
-					    &s->tmpfs,   &s->binds, &s->publish };
+	const char *const **const all[] = { &s->command, &s->env,     &s->volumes,       &s->tmpfs,
+					    &s->binds,   &s->publish, &s->trusted_images };
 
 	memcpy(list, all, sizeof(all));
 	return ARRAY_SIZE(all);
@@ -58,7 +60,7 @@ static int strings_copy(const char *const **to, const char *const *from)
 
 static void entry_deinit(struct entry *e)
 {
-	const char *const **list[6];
+	const char *const **list[LISTS];
 	size_t n = lists_of(&e->service, list);
 
 	for (size_t i = 0; i < n; i++) {
@@ -72,8 +74,8 @@ static void entry_deinit(struct entry *e)
 /** entry_init() - Copy a service; entry_deinit() is owed, also after a failure */
 static int entry_init(struct entry *e, const struct container_service *from, bool offered)
 {
-	const char *const **to[6];
-	const char *const **source[6];
+	const char *const **to[LISTS];
+	const char *const **source[LISTS];
 	struct container_service copied = *from;
 	size_t n = lists_of(&e->service, to);
 	int r = 0;

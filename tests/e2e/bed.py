@@ -136,6 +136,7 @@ class BedTest(unittest.TestCase):
     SYNC = "replay"
     REGISTRY = None  # round-trip time and rate of its links, if there is to be one
     IMAGE_ON = None  # hosts that have the service's image; None: all
+    TRUSTED = True  # an image that another edge server brings gets its name
     maxDiff = 2000
     lab = None
     clean = False
@@ -145,7 +146,7 @@ class BedTest(unittest.TestCase):
     def bring_up(cls):
         cls.lab = Lab(LAB_NAME, cls.EDGES, limits=cls.LIMITS, service_env=list(cls.ENV),
                       rtt_ms=cls.RTT_MS, rate_mb_s=cls.RATE_MB_S, image_on=cls.IMAGE_ON,
-                      profile=cls.PROFILE, method=cls.METHOD, sync=cls.SYNC,
+                      trusted=cls.TRUSTED, profile=cls.PROFILE, method=cls.METHOD, sync=cls.SYNC,
                       registry=cls.REGISTRY)
         BedTest.up = cls.lab
         cls.lab.__enter__()

@@ -245,3 +245,19 @@ class SharedLayers(CompleteTest):
         self.lab.docker("pc2", "rmi", IMAGE)
         self.move()
         self.assertEqual(self.image("pc2"), self.image("pc1"))
+
+
+class UntrustedImages(SharedLayers):
+    """The same, but the catalogue of pc2 trusts nobody's names"""
+
+    TRUSTED = False
+
+    def test_2_name_free(self):
+        """A peer's image runs here, but no container is made of it under a name of the peer's choice"""
+        if len(self.images("pc2")) > 1:
+            self.lab.docker("pc2", "rmi", self.image("pc1")["Id"])
+        self.lab.docker("pc2", "tag", IMAGE, "other:name")
+        self.lab.docker("pc2", "rmi", IMAGE)
+        self.move()
+        arrived = self.image("pc2", self.image("pc1")["Id"])
+        self.assertEqual(arrived, {**self.image("pc1"), "RepoTags": []})

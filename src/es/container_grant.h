@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Container grant - what of a foreign configuration this edge server grants a container that arrives
+ *
+ * The configuration of CT-y is made here, from this edge server's own entry of the service. What the
+ * source says about CT-x adds only what is on a list (container_grant.c): what concerns the inside of
+ * the container alone (environment, command, user, host name), and limits not above our own. Anything
+ * else must be what our entry says, or nothing; otherwise the container is refused, with the name of the
+ * setting, for a copy that lacks what was asked for would not be the container that was (R13). So a
+ * peer with a valid certificate cannot have a container with rights that nobody here has given (R16).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+struct container_service;
+struct err;
+
+/**
+ * container_grant_new() - What this edge server grants containers of a service
+ * @ret:	Set on success only, a new reference: an object with "config", "port", "images"
+ * @service:	Our entry
+ * @runtime:	Name of baton-runtime at our engine
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int container_grant_new(json_t **ret, const struct container_service *service, const char *runtime,
+			struct err *err);
+
+/**
+ * container_grant_config() - Make the configuration of a container that arrives
+ * @ret:	Set on success only, a new reference
+ * @grant:	From container_grant_new()
+ * @asked:	Configuration of CT-x as its edge server tells it, not trusted
+ * @port:	of the service, as that one tells it
+ * @err:	Filled in on failure: names the setting
+ *
+ * Return: 0, -EPERM for what is not granted, or -ENOMEM
+ */
+int container_grant_config(json_t **ret, const json_t *grant, const json_t *asked, uint16_t port,
+			   struct err *err);
+
+/**
+ * container_grant_name() - May an image that a peer brought have this name here?
+ * @grant:	From container_grant_new()
+ * @id:		Id of the image
+ * @name:	"REPOSITORY:TAG"
+ *
+ * Return: true if the service's entry trusts the id, or the repository, in trusted_images
+ */
+bool container_grant_name(const json_t *grant, const char *id, const char *name);

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a peer asks for its container is not what the container gets (R13, R16)
+ *
+ * The base of each case is what an engine says about a container that was made of our own entry; it is
+ * granted. One setting more, and it is refused by name.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "es/container_config.h"
+#include "es/container_grant.h"
+#include "es/docker_engine.h"
+
+static const char *const volumes[] = { "data:/data", NULL };
+static const char *const binds[] = { "/srv/shared:/s:ro", NULL };
+static const char *const tmpfs[] = { "/run:size=1m", NULL };
+static const char *const trusted[] = {
+	"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "shop/cache",
+	"registry:5000/team/app", NULL
+};
+
+static json_t *grant_new(void)
+{
+	const struct container_service service = { .name = "svc",
+						   .image = "svc:1",
+						   .port = 7000,
+						   .memory_bytes = 256u << 20,
+						   .cpu_millis = 500,
+						   .pids = 100,
+						   .volumes = volumes,
+						   .binds = binds,
+						   .tmpfs = tmpfs,
+						   .trusted_images = trusted };
+	json_t *grant = NULL;
+	struct err err;
+
+	assert_int_equal(container_grant_new(&grant, &service, "baton", &err), 0);
+	return grant;
+}
+
+/* What an engine says about a container of that entry, after container_config_clone(). */
+static const char asked_text[] =
+	"{\"Hostname\":\"c0ffee\",\"Domainname\":\"\",\"User\":\"\",\"ExposedPorts\":{\"7000/"
+	"tcp\":{}},"
+	"\"Tty\":false,\"OpenStdin\":false,\"Env\":[\"A=b\",\"PATH=/bin\"],\"Cmd\":[\"serve\"],"
+	"\"Image\":\"svc:1\",\"Volumes\":null,\"WorkingDir\":\"/"
+	"w\",\"Entrypoint\":null,\"OnBuild\":null,"
+	"\"Labels\":{\"baton.session\":\"1\",\"traefik.enable\":\"true\"},"
+	"\"HostConfig\":{\"Binds\":[\"/srv/shared:/s:ro\"],\"LogConfig\":{\"Type\":\"json-file\","
+	"\"Config\":{}},\"NetworkMode\":\"default\",\"PortBindings\":{},\"RestartPolicy\":{"
+	"\"Name\":\"no\","
+	"\"MaximumRetryCount\":0},\"AutoRemove\":false,\"VolumeDriver\":\"\",\"VolumesFrom\":null,"
+	"\"CapAdd\":null,\"CapDrop\":null,\"CgroupnsMode\":\"host\",\"Dns\":[],\"DnsOptions\":[],"
+	"\"DnsSearch\":[],\"ExtraHosts\":null,\"GroupAdd\":null,\"IpcMode\":\"private\",\"Cgroup\":"
+	"\"\","
+	"\"Links\":null,\"OomScoreAdj\":0,\"PidMode\":\"\",\"Privileged\":false,"
+	"\"PublishAllPorts\":false,"
+	"\"ReadonlyRootfs\":false,\"SecurityOpt\":null,\"Tmpfs\":{\"/"
+	"run\":\"size=1m\"},\"UTSMode\":\"\","
+	"\"UsernsMode\":\"\",\"ShmSize\":67108864,\"Runtime\":\"baton\",\"Isolation\":\"\","
+	"\"CpuShares\":0,"
+	"\"Memory\":268435456,\"NanoCpus\":500000000,\"CgroupParent\":\"\",\"BlkioWeight\":0,"
+	"\"BlkioWeightDevice\":[],\"CpuPeriod\":0,\"CpusetCpus\":\"\",\"Devices\":[],"
+	"\"DeviceCgroupRules\":null,\"DeviceRequests\":null,\"KernelMemory\":0,"
+	"\"MemoryReservation\":0,"
+	"\"MemorySwap\":536870912,\"MemorySwappiness\":null,\"OomKillDisable\":false,\"PidsLimit\":"
+	"100,"
+	"\"Ulimits\":null,\"CpuCount\":0,\"IOMaximumIOps\":0,"
+	"\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/data\",\"VolumeOptions\":{\"NoCopy\":true,"
+	"\"Labels\":{\"baton.volume\":\"data\"}}}],"
+	"\"MaskedPaths\":[\"/proc/kcore\"],\"ReadonlyPaths\":[\"/proc/sys\"]},"
+	"\"NetworkingConfig\":{\"EndpointsConfig\":{\"bridge\":{}}}}";
+
+static json_t *asked_new(void)
+{
+	json_t *asked = json_loads(asked_text, 0, NULL);
+
+	assert_non_null(asked);
+	return asked;
+}
+
+static void test_own_entry(void **state)
+{
+	json_t *grant = grant_new();
+	json_t *asked = asked_new();
+	json_t *config = NULL;
+	struct err err;
+
+	(void)state;
+	if (container_grant_config(&config, grant, asked, 7000, &err) < 0)
+		fail_msg("%s", err.text);
+	const json_t *host = json_object_get(config, "HostConfig");
+	assert_string_equal(json_text(config, "Hostname", NULL), "c0ffee");
+	assert_int_equal(json_array_size(json_object_get(config, "Env")), 2);
+	assert_int_equal(json_integer_value(json_object_get(host, "Memory")), 256 << 20);
+	assert_string_equal(json_text(host, "Runtime", NULL), "baton");
+	assert_string_equal(json_text(host, "Tmpfs", "/run", NULL), "size=1m");
+	assert_int_equal(json_array_size(json_object_get(host, "Mounts")), 1);
+	/* Labels speak to other programs of the host; ours are made here. */
+	assert_null(json_at(config, "Labels", "traefik.enable", NULL));
+	/* Only what is on the list came along. */
+	assert_null(json_object_get(host, "MaskedPaths"));
+	assert_null(json_object_get(host, "CgroupnsMode"));
+	json_decref(config);
+	assert_int_equal(container_grant_config(&config, grant, asked, 22, &err), -EPERM);
+	json_decref(asked);
+	json_decref(grant);
+}
+
+/** struct wish - A setting that a peer would like; @name is what the refusal must name */
+struct wish {
+	const char *name;
+	const char *value;
+};
+
+static void test_wishes(void **state)
+{
+	static const struct wish wishes[] = {
+		{ "CapAdd", "[\"ALL\"]" },
+		{ "CapAdd", "[\"SYS_ADMIN\"]" },
+		{ "SecurityOpt", "[\"seccomp=unconfined\"]" },
+		{ "SecurityOpt", "[\"apparmor=unconfined\"]" },
+		{ "SecurityOpt", "[\"label=disable\"]" },
+		{ "SecurityOpt", "[\"systempaths=unconfined\"]" },
+		{ "SecurityOpt", "\"seccomp=unconfined\"" },
+		{ "SecurityOpt", "[\"seccomp\"]" },
+		{ "Privileged", "true" },
+		{ "DeviceCgroupRules", "[\"b *:* rwm\"]" },
+		{ "Devices", "[{\"PathOnHost\":\"/dev/sda\"}]" },
+		{ "DeviceRequests", "[{\"Count\":-1}]" },
+		{ "UsernsMode", "\"host\"" },
+		{ "PidMode", "\"host\"" },
+		{ "PidMode", "\"container:x\"" },
+		{ "IpcMode", "\"host\"" },
+		{ "UTSMode", "\"host\"" },
+		{ "NetworkMode", "\"host\"" },
+		{ "NetworkMode", "\"container:x\"" },
+		{ "NetworkMode", "\"other\"" },
+		{ "MaskedPaths", "[]" },
+		{ "ReadonlyPaths", "[]" },
+		{ "CgroupParent", "\"/\"" },
+		{ "Sysctls", "{\"net.ipv4.ip_forward\":\"1\"}" },
+		{ "VolumeDriver", "\"evil\"" },
+		{ "VolumesFrom", "[\"other\"]" },
+		{ "ExtraHosts", "[\"x:1.2.3.4\"]" },
+		{ "GroupAdd", "[\"docker\"]" },
+		{ "Ulimits", "[{\"Name\":\"memlock\",\"Hard\":-1,\"Soft\":-1}]" },
+		{ "OomScoreAdj", "-1000" },
+		{ "OomKillDisable", "true" },
+		{ "Memory", "0" },
+		{ "Memory", "268435457" },
+		{ "Memory", "-1" },
+		{ "Memory", "\"1\"" },
+		{ "MemorySwap", "-1" },
+		{ "NanoCpus", "500000001" },
+		{ "NanoCpus", "0" },
+		{ "PidsLimit", "0" },
+		{ "PidsLimit", "-1" },
+		{ "ShmSize", "67108865" },
+		{ "Binds", "[\"/:/host\"]" },
+		{ "Binds", "[\"/srv/shared:/s\"]" },
+		{ "Binds", "[\"/srv/shared/../..:/s:ro\"]" },
+		{ "Binds", "{}" },
+		{ "Mounts", "[{\"Type\":\"bind\",\"Source\":\"/srv/shared\",\"Target\":\"/s\"}]" },
+		{ "Mounts", "[{\"Type\":\"volume\",\"Source\":\"other\",\"Target\":\"/d\"}]" },
+		{ "Mounts",
+		  "[{\"Type\":\"volume\",\"Target\":\"/d\",\"VolumeOptions\":{\"DriverConfig\":"
+		  "{\"Name\":\"local\",\"Options\":{\"device\":\"/\"}}}}]" },
+		{ "Mounts", "[{\"Type\":\"volume\",\"Target\":\"/d\",\"VolumeOptions\":{\"Labels\":"
+			    "{\"x\":\"y\"}}}]" },
+		{ "Mounts", "[{\"Type\":\"npipe\",\"Target\":\"/d\"}]" },
+		{ "Mounts", "\"x\"" },
+		{ "Tmpfs", "{\"/t\":\"size=1m,dev\"}" },
+		{ "Tmpfs", "{\"/t\":\"suid\"}" },
+		{ "Tmpfs", "{\"/t\":\"mpol=bind:0\"}" },
+		{ "Tmpfs", "{\"/t\":1}" },
+		{ "Init", "true" },
+		{ "AutoRemove", "true" },
+		{ "PublishAllPorts", "true" },
+		{ "Annotations", "{\"run.oci.x\":\"y\"}" },
+		{ "SomethingNew", "\"on\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
+		json_t *grant = grant_new();
+		json_t *asked = asked_new();
+		json_t *config = NULL;
+		struct err err = { 0 };
+
+		assert_int_equal(
+			json_object_set_new(json_object_get(asked, "HostConfig"), wishes[i].name,
+					    json_loads(wishes[i].value, JSON_DECODE_ANY, NULL)),
+			0);
+		if (container_grant_config(&config, grant, asked, 7000, &err) != -EPERM)
+			fail_msg("%s: %s was granted", wishes[i].name, wishes[i].value);
+		if (!strstr(err.text, wishes[i].name))
+			fail_msg("%s: %s", wishes[i].name, err.text);
+		json_decref(asked);
+		json_decref(grant);
+	}
+}
+
+/* Less than our entry gives is granted: the container had no more. */
+static void test_less(void **state)
+{
+	static const struct wish wishes[] = {
+		{ "Memory", "1048576" },
+		{ "PidsLimit", "10" },
+		{ "CapDrop", "[\"NET_RAW\",\"MKNOD\"]" },
+		{ "ReadonlyRootfs", "true" },
+		{ "OomScoreAdj", "500" },
+		{ "ShmSize", "1048576" },
+		{ "Tmpfs", "{\"/t\":\"rw,noexec,size=65536k,mode=1777\"}" },
+		{ "Binds", "[]" },
+		{ "MemoryReservation", "1048576" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
+		json_t *grant = grant_new();
+		json_t *asked = asked_new();
+		json_t *config = NULL;
+		json_t *value = json_loads(wishes[i].value, JSON_DECODE_ANY, NULL);
+		struct err err = { 0 };
+
+		json_object_set(json_object_get(asked, "HostConfig"), wishes[i].name, value);
+		if (container_grant_config(&config, grant, asked, 7000, &err) < 0)
+			fail_msg("%s: %s", wishes[i].name, err.text);
+		const json_t *got = json_at(config, "HostConfig", wishes[i].name, NULL);
+		assert_true(json_equal(got, value) || (!got && !json_array_size(value)));
+		json_decref(value);
+		json_decref(config);
+		json_decref(asked);
+		json_decref(grant);
+	}
+}
+
+static void test_new_privileges(void **state)
+{
+	json_t *grant = grant_new();
+	json_t *asked = asked_new();
+	json_t *config = NULL;
+	struct err err;
+
+	(void)state;
+	json_object_set_new(json_object_get(asked, "HostConfig"), "SecurityOpt",
+			    json_pack("[s, s]", "no-new-privileges", "seccomp={}"));
+	assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), 0);
+	/* the filter is our engine's, not the peer's */
+	json_t *expected = json_pack("[s]", "no-new-privileges");
+	assert_true(json_equal(json_at(config, "HostConfig", "SecurityOpt", NULL), expected));
+	json_decref(expected);
+	json_decref(config);
+	json_decref(asked);
+	json_decref(grant);
+}
+
+static void test_inside(void **state)
+{
+	static const struct wish bad[] = {
+		{ "Env", "[1]" },        { "Env", "{}" },      { "Cmd", "[[\"x\"]]" },
+		{ "User", "1" },         { "Hostname", "{}" }, { "StopTimeout", "\"x\"" },
+		{ "Healthcheck", "[]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		json_t *grant = grant_new();
+		json_t *asked = asked_new();
+		json_t *config = NULL;
+		struct err err = { 0 };
+
+		json_object_set_new(asked, bad[i].name,
+				    json_loads(bad[i].value, JSON_DECODE_ANY, NULL));
+		assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), -EPERM);
+		assert_non_null(strstr(err.text, bad[i].name));
+		json_decref(asked);
+		json_decref(grant);
+	}
+}
+
+static void test_names(void **state)
+{
+	json_t *grant = grant_new();
+
+	(void)state;
+	assert_true(container_grant_name(grant, "sha256:1", "shop/cache:1"));
+	assert_true(container_grant_name(grant, "sha256:1", "shop/cache"));
+	assert_true(container_grant_name(grant, "sha256:1", "registry:5000/team/app:2"));
+	assert_true(container_grant_name(grant, trusted[0], "anything:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "svc:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "shop/cache2:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "shop/cach:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "evil/shop/cache:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "registry:5000"));
+	assert_false(container_grant_name(grant, "sha256:1", ""));
+	json_decref(grant);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_own_entry), cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_less),      cmocka_unit_test(test_new_privileges),
+		cmocka_unit_test(test_inside),    cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
