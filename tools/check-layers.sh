@@ -38,11 +38,13 @@ declare -A DOOR=(
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'
 	['zstd']='es/(transfer|files/inflate)\.c'
-	['cap-ng\.h|seccomp\.h']='es/files/sandbox\.c'
+	['cap-ng\.h']='es/(files/sandbox|container_grant)\.c'
+	['seccomp\.h']='es/files/(sandbox|seccomp_filter)\.c'
 	['xxhash']='es/(session_store|memory_delta)\.c'
 	['llhttp']='codec/http\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
+	['criu_images\.pb-c\.h']='es/files/checkpoint_images\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|mud/answer_checker\.c'
 )
 

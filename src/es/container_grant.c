@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/container_grant.h"
 
+#include <cap-ng.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/container_config.h"
 #include "es/docker_engine.h"
+#include "es/files/checkpoint_images.h"
 
+/* What engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+ * net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap */
+#define CAPABILITIES  0xa80425fbull
 #define SHM_DEFAULT   (64u << 20) /* what an engine gives if nobody asks */
 #define STRINGS_MAX   4096        /* of a list: environment, command */
 #define STRING_MAX    (128u << 10)
@@ -521,6 +527,54 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
 	else
 		json_decref(config);
 	return r;
+}
+
+/** capabilities_of() - A bit for each name in a list, "ALL" for all */
+static uint64_t capabilities_of(const json_t *list)
+{
+	uint64_t bits = 0;
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *name = json_string_value(item);
+		int bit;
+
+		if (name && !strncasecmp(name, "CAP_", 4))
+			name += 4;
+		bit = name ? capng_name_to_capability(name) : -1;
+		if (name && !strcasecmp(name, "ALL"))
+			bits = ~0ull;
+		else if (bit >= 0)
+			bits |= 1ull << bit;
+	}
+	return bits;
+}
+
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters)
+{
+	const json_t *host = json_object_get(config, "HostConfig");
+	const json_t *item;
+	size_t i;
+
+	*to = (struct checkpoint_grant){
+		.capabilities =
+			(CAPABILITIES & ~capabilities_of(json_object_get(host, "CapDrop"))) |
+			capabilities_of(json_object_get(host, "CapAdd")),
+		.filtered = filters,
+	};
+	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item)
+	{
+		const char *option = json_string_value(item);
+
+		if (option && !strcmp(option, "seccomp=unconfined"))
+			to->filtered = false;
+		if (option && (!strcmp(option, "no-new-privileges") ||
+			       !strcmp(option, "no-new-privileges:true") ||
+			       !strcmp(option, "no-new-privileges=true")))
+			to->no_new_privs = true;
+	}
 }
 
 bool container_grant_name(const json_t *grant, const char *id, const char *name)

@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+struct checkpoint_grant;
 struct container_service;
 struct err;
 
@@ -44,6 +45,14 @@ int container_grant_new(json_t **ret, const struct container_service *service, c
  */
 int container_grant_config(json_t **ret, const json_t *grant, const json_t *asked, uint16_t port,
 			   struct err *err);
+
+/**
+ * container_grant_tasks() - What the tasks of a container may have
+ * @to:		Filled in: what the engine gives a container of this configuration
+ * @config:	From container_grant_config()
+ * @filters:	The engine filters system calls unless it is told not to
+ */
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters);
 
 /**
  * container_grant_name() - May an image that a peer brought have this name here?

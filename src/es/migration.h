@@ -107,6 +107,7 @@ struct migration {
 	void *cache;
 	size_t cache_len;
 	json_t *grant;
+	bool filters; /* destination: the engine filters system calls */
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 

@@ -13,6 +13,7 @@
 #include "es/container_config.h"
 #include "es/container_grant.h"
 #include "es/docker_engine.h"
+#include "es/files/checkpoint_images.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
 #include "es/migration.h"
@@ -212,6 +213,22 @@ static int grant_take(struct migration *m, struct err *err)
 	return r;
 }
 
+/** filters_calls() - Whether the engine filters system calls of containers that ask for nothing else */
+static bool filters_calls(const json_t *info)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(info, "SecurityOptions"), i, item)
+	{
+		const char *option = json_string_value(item);
+
+		if (option && !strncmp(option, "name=seccomp", 12))
+			return !strstr(option, "unconfined");
+	}
+	return false;
+}
+
 int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
@@ -246,6 +263,7 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r == 0)
 		(void)snprintf(m->docker_root, sizeof(m->docker_root), "%s",
 			       json_text(info, "DockerRootDir", NULL));
+	m->filters = r == 0 && filters_calls(info);
 	json_decref(info);
 	if (r == 0)
 		r = migration_space(m->docker_root,
@@ -414,6 +432,15 @@ int destination_cut(struct migration *m, struct err *err)
 	return 0;
 }
 
+/** checkpoint_judge() - See that CRIU is told to do nothing that the container's configuration does not grant */
+static int checkpoint_judge(struct migration *m, struct file_place images, struct err *err)
+{
+	struct checkpoint_grant grant;
+
+	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters);
+	return file_worker_checkpoint(m->files, images, &grant, err);
+}
+
 int destination_receive(struct migration *m, struct err *err)
 {
 	struct file_tree to[1 + MIGRATION_TREES_MAX] = {
@@ -431,6 +458,8 @@ int destination_receive(struct migration *m, struct err *err)
 				     1 + m->trees.count, m->mc->config.max_bytes, err);
 	if (r == 0)
 		r = destination_memory_whole(m, to[0].place, err);
+	if (r == 0)
+		r = checkpoint_judge(m, to[0].place, err);
 	m->received_us = monotonic_us();
 	return r;
 }

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "es/files/checkpoint_images.h"
 #include "es/files/worker_line.h"
 
 #define LINE     3 /* descriptor of the line in the worker */
@@ -471,6 +472,18 @@ int file_worker_delta(struct file_worker *fw, struct file_place images, struct f
 	int r = root_add(call, &tree, err);
 
 	call->max_bytes = max_bytes;
+	return r < 0 ? r : call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+}
+
+int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
+			   const struct checkpoint_grant *grant, struct err *err)
+{
+	struct worker_call *call = call_begin(fw, WORKER_OP_CHECKPOINT);
+	int r = place_add(call, images, err);
+
+	call->number = grant->capabilities;
+	call->remember = grant->no_new_privs;
+	call->each = grant->filtered;
 	return r < 0 ? r : call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
 }
 

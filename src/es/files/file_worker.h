@@ -22,6 +22,7 @@
 #include "es/layer.h"
 #include "es/layer_archive.h"
 
+struct checkpoint_grant;
 struct err;
 struct file_worker; /* opaque */
 
@@ -174,6 +175,10 @@ int file_worker_image(struct file_worker *fw, struct file_place to, const char *
 /** file_worker_delta() - memory_delta_apply() to @images, with what came before in @base */
 int file_worker_delta(struct file_worker *fw, struct file_place images, struct file_place base,
 		      uint64_t max_bytes, struct err *err);
+
+/** file_worker_checkpoint() - checkpoint_images_check() on the images in a place. Return: as there */
+int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
+			   const struct checkpoint_grant *grant, struct err *err);
 
 /**
  * file_worker_json() - Have a foreign text read as JSON, and written anew

@@ -49,8 +49,10 @@ enum worker_op {
 	WORKER_OP_PACK,         /* an archive of @root goes out; @remember, @each */
 	WORKER_OP_EXTRACT,      /* an archive comes in, to @root; @packed: by zstd; @each */
 	WORKER_OP_IMAGE, /* an image archive comes in, to @root[0]; @text: its id, @number: layers */
-	WORKER_OP_DELTA, /* put pages together: @root[0] with what came before in @ahead */
-	WORKER_OP_JSON,  /* a text comes in, the same in our own writing goes out */
+	WORKER_OP_DELTA,      /* put pages together: @root[0] with what came before in @ahead */
+	WORKER_OP_JSON,       /* a text comes in, the same in our own writing goes out */
+	WORKER_OP_CHECKPOINT, /* judge images in @root[0]; @number: capabilities, @remember: no new
+			       * privileges, @each: filtered */
 	WORKER_OPS
 };
 

@@ -17,6 +17,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/files/beneath.h"
+#include "es/files/checkpoint_images.h"
 #include "es/files/inflate.h"
 #include "es/files/sandbox.h"
 #include "es/files/worker_line.h"
@@ -319,6 +320,16 @@ static int delta(struct worker *w)
 	return memory_delta_apply(base, images, w->call.max_bytes, &w->err);
 }
 
+static int checkpoint(struct worker *w)
+{
+	const struct checkpoint_grant grant = { .capabilities = w->call.number,
+						.no_new_privs = w->call.remember,
+						.filtered = w->call.each };
+	auto_close int images = root_open(w, 0);
+
+	return images < 0 ? images : checkpoint_images_check(images, &grant, &w->err);
+}
+
 /* --- texts ------------------------------------------------------------------------------------- */
 
 /** text_read() - Read a whole text. Return: to be freed by the caller, or NULL */
@@ -417,6 +428,8 @@ static int call_run(struct worker *w, int *passed)
 		return delta(w);
 	case WORKER_OP_JSON:
 		return json(w);
+	case WORKER_OP_CHECKPOINT:
+		return checkpoint(w);
 	case WORKER_OPS:
 		break;
 	}

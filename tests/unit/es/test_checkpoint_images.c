@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a checkpoint must not make CRIU do (R13, R16): images written here, as a peer could write them. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "criu_images.pb-c.h"
+#include "es/files/checkpoint_images.h"
+#include "es/files/seccomp_filter.h"
+#include "es/layer_node.h"
+
+#define DEFAULT_CAPS 0xa80425fbu
+
+static char base[64];
+static int images = -1;
+
+static int begin(void **state)
+{
+	(void)state;
+	strcpy(base, "/tmp/baton-images-XXXXXX");
+	if (!mkdtemp(base))
+		return -1;
+	images = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return images < 0 ? -1 : 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	close(images);
+	return layer_path_remove(base, NULL);
+}
+
+/** image_put() - Write an image of one entry */
+static void image_put(const char *name, const ProtobufCMessage *m)
+{
+	const uint32_t magic[2] = { 0x54564319, 1 };
+	char path[128];
+	uint8_t bytes[65536];
+	uint32_t len = (uint32_t)protobuf_c_message_get_packed_size(m);
+
+	assert_true(len <= sizeof(bytes));
+	protobuf_c_message_pack(m, bytes);
+	(void)snprintf(path, sizeof(path), "%s/%s", base, name);
+	auto_fclose FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(magic, sizeof(magic), 1, f), 1);
+	assert_int_equal(fwrite(&len, sizeof(len), 1, f), 1);
+	assert_int_equal(fwrite(bytes, 1, len, f), len);
+}
+
+/** struct task - A thread's image, to be changed */
+struct task {
+	Criu__Core core;
+	Criu__ThreadCore thread;
+	Criu__Credentials creds;
+	uint32_t caps[5][2];
+};
+
+/** task_init() - What an engine gives a container's first process */
+static void task_init(struct task *t)
+{
+	criu__core__init(&t->core);
+	criu__thread_core__init(&t->thread);
+	criu__credentials__init(&t->creds);
+	t->core.thread = &t->thread;
+	t->thread.creds = &t->creds;
+	for (size_t i = 0; i < 5; i++) {
+		t->caps[i][0] = i == 1 || i == 2 || i == 3 ? DEFAULT_CAPS : 0;
+		t->caps[i][1] = 0;
+	}
+	t->creds.inheritable = t->caps[0];
+	t->creds.permitted = t->caps[1];
+	t->creds.effective = t->caps[2];
+	t->creds.bounding = t->caps[3];
+	t->creds.ambient = t->caps[4];
+	t->creds.n_inheritable = t->creds.n_permitted = t->creds.n_effective = 2;
+	t->creds.n_bounding = t->creds.n_ambient = 2;
+}
+
+static int check(bool no_new_privs, bool filtered)
+{
+	const struct checkpoint_grant grant = { .capabilities = DEFAULT_CAPS,
+						.no_new_privs = no_new_privs,
+						.filtered = filtered };
+	struct err err = { 0 };
+	int r = checkpoint_images_check(images, &grant, &err);
+
+	assert_true(r == 0 || err.text[0]);
+	return r;
+}
+
+static void task_put(const struct task *t)
+{
+	image_put("core-1.img", &t->core.base);
+}
+
+static void test_capabilities(void **state)
+{
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	assert_int_equal(check(false, false), 0);
+	for (size_t set = 0; set < 5; set++) {
+		for (uint32_t bit = 0; bit < 64; bit++) {
+			if (DEFAULT_CAPS >> bit & 1 && bit < 32)
+				continue;
+			task_init(&t);
+			t.caps[set][bit / 32] |= 1u << bit % 32;
+			task_put(&t);
+			assert_int_equal(check(false, false), -EPERM);
+		}
+	}
+	/* another thread is judged, too */
+	task_init(&t);
+	task_put(&t);
+	t.caps[2][0] |= 1u << 21;
+	image_put("core-77.img", &t.core.base);
+	assert_int_equal(check(false, false), -EPERM);
+}
+
+static void test_no_credentials(void **state)
+{
+	struct task t;
+
+	(void)state;
+	assert_int_equal(check(false, false), -EPROTO); /* no task at all */
+	task_init(&t);
+	t.thread.creds = NULL;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPROTO);
+	task_init(&t);
+	t.core.thread = NULL;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPROTO);
+	task_init(&t);
+	task_put(&t);
+	image_put("creds-1.img", &t.creds.base);
+	assert_int_equal(check(false, false), -EPERM);
+}
+
+static void test_new_privileges(void **state)
+{
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	assert_int_equal(check(true, false), -EPERM);
+	t.creds.has_no_new_privs = true;
+	t.creds.no_new_privs = 1;
+	task_put(&t);
+	assert_int_equal(check(true, false), 0);
+}
+
+#define LOAD(at)                                                                                   \
+	{                                                                                          \
+		BPF_LD | BPF_W | BPF_ABS, 0, 0, at                                                 \
+	}
+#define IS(value, yes, no)                                                                         \
+	{                                                                                          \
+		BPF_JMP | BPF_JEQ | BPF_K, yes, no, value                                          \
+	}
+#define SAY(action)                                                                                \
+	{                                                                                          \
+		BPF_RET | BPF_K, 0, 0, action                                                      \
+	}
+#define NUMBER       offsetof(struct seccomp_data, nr)
+#define ARCHITECTURE offsetof(struct seccomp_data, arch)
+#define REFUSE       (SECCOMP_RET_ERRNO | EPERM)
+
+/** struct filter_case - A program, and the call that it lets pass: NULL: none, "": it is no program */
+struct filter_case {
+	struct sock_filter program[8];
+	size_t count;
+	const char *passes;
+};
+
+static const struct filter_case filter_cases[] = {
+	{ { SAY(REFUSE) }, 1, NULL },
+	{ { SAY(SECCOMP_RET_KILL_PROCESS) }, 1, NULL },
+	{ { SAY(SECCOMP_RET_ALLOW) }, 1, "mount" },
+	{ { SAY(SECCOMP_RET_LOG) }, 1, "mount" },
+	{ { SAY(SECCOMP_RET_TRACE) }, 1, "mount" },
+	{ { SAY(SECCOMP_RET_USER_NOTIF) }, 1, "mount" },
+	/* one call alone */
+	{ { LOAD(NUMBER), IS(SYS_bpf, 1, 0), SAY(REFUSE), SAY(SECCOMP_RET_ALLOW) }, 4, "bpf" },
+	/* one with certain arguments alone */
+	{ { LOAD(offsetof(struct seccomp_data, args[0])), IS(0xffffffff, 0, 3), LOAD(NUMBER),
+	    IS(SYS_unshare, 0, 1), SAY(SECCOMP_RET_ALLOW), SAY(REFUSE) },
+	  6,
+	  "unshare" },
+	/* all of a foreign architecture */
+	{ { LOAD(ARCHITECTURE), IS(AUDIT_ARCH_I386, 0, 1), SAY(SECCOMP_RET_ALLOW), SAY(REFUSE) },
+	  4,
+	  "mount" },
+	/* no program: no return, a jump too far, words that are not there, instructions that are none */
+	{ { LOAD(NUMBER) }, 1, "" },
+	{ { { BPF_JMP | BPF_JA, 0, 0, 0xfffffff0 }, SAY(REFUSE) }, 2, "" },
+	{ { IS(0, 250, 250), SAY(REFUSE) }, 2, "" },
+	{ { LOAD(64), SAY(REFUSE) }, 2, "" },
+	{ { LOAD(0xfffffffc), SAY(REFUSE) }, 2, "" },
+	{ { LOAD(2), SAY(REFUSE) }, 2, "" },
+	{ { { BPF_LD | BPF_MEM, 0, 0, 16 }, SAY(REFUSE) }, 2, "" },
+	{ { { BPF_ST, 0, 0, 16 }, SAY(REFUSE) }, 2, "" },
+	{ { { BPF_LD | BPF_B | BPF_ABS, 0, 0, 0 }, SAY(REFUSE) }, 2, "" },
+	{ { { 0xffff, 0, 0, 0 }, SAY(REFUSE) }, 2, "" },
+	{ { SAY(0) }, 0, "" },
+};
+
+static void test_filters(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(filter_cases); i++) {
+		const struct filter_case *c = &filter_cases[i];
+		const char *passes = seccomp_filter_passes(c->program, c->count);
+
+		if ((passes == NULL) != (c->passes == NULL) ||
+		    (passes && strcmp(passes, c->passes) != 0))
+			fail_msg("filter %zu: %s", i, passes ? passes : "none");
+	}
+}
+
+/** filters_put() - seccomp.img with programs of filter_cases */
+static void filters_put(const size_t *which, size_t count, bool chained)
+{
+	Criu__SeccompFilter filter[4];
+	Criu__SeccompFilter *list[4];
+	Criu__Seccomp all = CRIU__SECCOMP__INIT;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct filter_case *c = &filter_cases[which[i]];
+
+		criu__seccomp_filter__init(&filter[i]);
+		filter[i].has_filter = true;
+		filter[i].filter.data = (uint8_t *)(uintptr_t)c->program;
+		filter[i].filter.len = c->count * sizeof(*c->program);
+		filter[i].has_prev = chained && i;
+		filter[i].prev = (uint32_t)i - 1;
+		list[i] = &filter[i];
+	}
+	all.filters = list;
+	all.n_filters = count;
+	image_put("seccomp.img", &all.base);
+}
+
+static void test_threads_are_filtered(void **state)
+{
+	static const size_t strict_then_open[] = { 0, 2 };
+	static const size_t open_then_open[] = { 2, 3 };
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM); /* no filter */
+	t.thread.has_seccomp_mode = t.thread.has_seccomp_filter = true;
+	t.thread.seccomp_mode = 2;
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM); /* one that is not there */
+	filters_put(strict_then_open, 2, false);
+	assert_int_equal(check(false, true), 0);
+	t.thread.seccomp_filter = 1;
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM); /* one that lets all pass */
+	filters_put(strict_then_open, 2, true);
+	assert_int_equal(check(false, true), 0); /* behind one that does not */
+	filters_put(open_then_open, 2, true);
+	assert_int_equal(check(false, true), -EPERM);
+	assert_int_equal(check(false, false), 0);
+	t.thread.seccomp_filter = 2;
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM);
+}
+
+static void test_mounts(void **state)
+{
+	static const struct {
+		uint32_t fstype;
+		const char *mountpoint;
+		const char *ext_key;
+		const char *fsname;
+		const char *root;
+		int result;
+	} cases[] = {
+		{ 1, "/proc", NULL, NULL, "/", 0 },
+		{ 5, "/dev", NULL, NULL, "/", 0 },
+		{ 17, "/", NULL, NULL, "/", 0 },
+		{ 0, "/etc/hosts", "/etc/hosts", NULL, "/x", 0 },
+		{ 0, "/x", NULL, NULL, "/", -EPERM },
+		{ 3, "/x", NULL, NULL, "/", -EPERM },
+		{ 11, "/x", NULL, NULL, "/", -EPERM },
+		{ 16, "/x", NULL, "ext4", "/", -EPERM },
+		{ 5, "/x", NULL, "ext4", "/", -EPERM },
+		{ 17, "/x", NULL, NULL, "/", -EPERM },
+		{ 5, "/x/../../etc", NULL, NULL, "/", -EPERM },
+		{ 5, "..", NULL, NULL, "/", -EPERM },
+		{ 5, "/x", NULL, NULL, "/../..", -EPERM },
+		{ 5, "", NULL, NULL, "/", -EPERM },
+	};
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		Criu__Mount m = CRIU__MOUNT__INIT;
+
+		m.has_fstype = true;
+		m.fstype = cases[i].fstype;
+		m.mountpoint = (char *)(uintptr_t)cases[i].mountpoint;
+		m.ext_key = (char *)(uintptr_t)cases[i].ext_key;
+		m.fsname = (char *)(uintptr_t)cases[i].fsname;
+		m.root = (char *)(uintptr_t)cases[i].root;
+		image_put("mountpoints-9.img", &m.base);
+		if (check(false, false) != cases[i].result)
+			fail_msg("%u at '%s'", cases[i].fstype, cases[i].mountpoint);
+	}
+}
+
+static void test_control_groups(void **state)
+{
+	Criu__CgroupProperty property = CRIU__CGROUP_PROPERTY__INIT;
+	Criu__CgroupDirectory directory = CRIU__CGROUP_DIRECTORY__INIT;
+	Criu__CgroupDirectory child = CRIU__CGROUP_DIRECTORY__INIT;
+	Criu__CgroupController controller = CRIU__CGROUP_CONTROLLER__INIT;
+	Criu__CgroupMember member = CRIU__CGROUP_MEMBER__INIT;
+	Criu__CgroupSet set = CRIU__CGROUP_SET__INIT;
+	Criu__Cgroup all = CRIU__CGROUP__INIT;
+	Criu__CgroupProperty *properties[] = { &property };
+	Criu__CgroupDirectory *directories[] = { &directory };
+	Criu__CgroupDirectory *children[] = { &child };
+	Criu__CgroupController *controllers[] = { &controller };
+	Criu__CgroupMember *members[] = { &member };
+	Criu__CgroupSet *sets[] = { &set };
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	property.name = (char *)(uintptr_t) "memory.max";
+	directory.name = (char *)(uintptr_t) "docker/1";
+	child.name = (char *)(uintptr_t) "below";
+	member.path = (char *)(uintptr_t) "/docker/1";
+	child.properties = properties;
+	directory.children = children;
+	controller.directories = directories;
+	set.members = members;
+	all.controllers = controllers;
+	all.sets = sets;
+	child.n_properties = directory.n_children = controller.n_directories = 1;
+	set.n_members = all.n_controllers = all.n_sets = 1;
+	image_put("cgroup.img", &all.base);
+	assert_int_equal(check(false, false), 0);
+	property.name = (char *)(uintptr_t) "../../../proc/sys/kernel/core_pattern";
+	image_put("cgroup.img", &all.base);
+	assert_int_equal(check(false, false), -EPERM);
+	property.name = (char *)(uintptr_t) "x";
+	child.name = (char *)(uintptr_t) "../..";
+	image_put("cgroup.img", &all.base);
+	assert_int_equal(check(false, false), -EPERM);
+	child.name = (char *)(uintptr_t) "..x";
+	member.path = (char *)(uintptr_t) "/docker/../../x";
+	image_put("cgroup.img", &all.base);
+	assert_int_equal(check(false, false), -EPERM);
+	member.path = (char *)(uintptr_t) "/";
+	image_put("cgroup.img", &all.base);
+	assert_int_equal(check(false, false), 0);
+}
+
+/* Cut short or filled with anything: an error, never a crash. */
+static void test_malformed(void **state)
+{
+	char path[128];
+	struct task t;
+	struct stat st;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	(void)snprintf(path, sizeof(path), "%s/core-1.img", base);
+	assert_int_equal(stat(path, &st), 0);
+	for (off_t len = st.st_size - 1; len >= 0; len--) {
+		assert_int_equal(truncate(path, len), 0);
+		assert_int_equal(check(false, false), -EPROTO);
+	}
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_true(check(false, false) < 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_true(check(false, false) < 0); /* it is not waited for */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_capabilities, begin, finish),
+		cmocka_unit_test_setup_teardown(test_no_credentials, begin, finish),
+		cmocka_unit_test_setup_teardown(test_new_privileges, begin, finish),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test_setup_teardown(test_threads_are_filtered, begin, finish),
+		cmocka_unit_test_setup_teardown(test_mounts, begin, finish),
+		cmocka_unit_test_setup_teardown(test_control_groups, begin, finish),
+		cmocka_unit_test_setup_teardown(test_malformed, begin, finish),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
