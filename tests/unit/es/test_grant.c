@@ -302,7 +302,7 @@ static void test_names(void **state)
 	assert_true(container_grant_name(grant, trusted[0], "anything:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "svc:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "shop/cache2:1"));
-	assert_false(container_grant_name(grant, "sha256:1", "shop/cach:1"));
+	assert_false(container_grant_name(grant, "sha256:1", "shop/cac:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "evil/shop/cache:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "registry:5000"));
 	assert_false(container_grant_name(grant, "sha256:1", ""));
