@@ -64,21 +64,25 @@ static void filter_try(const uint8_t *bytes, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = { "core-1.img", "seccomp.img", "mountpoints-1.img",
-					     "cgroup.img" };
+					     "cgroup.img", "pstree.img" };
 	const struct checkpoint_grant grant = { .capabilities = 0xa80425fb, .filtered = true };
 	struct err err = { 0 };
 
 	if (!size)
 		return 0;
-	if (data[0] % 5 == 4) {
+	if ((data[0] & 7) == 5) {
 		filter_try(data + 1, size - 1);
 		return 0;
 	}
+	static const uint8_t one[] = { 0x19, 0x43, 0x56, 0x54, 1, 0, 0, 0, 2, 0, 0, 0, 0x08, 1 };
 	int dir = home_open();
-	put(dir, names[data[0] % 5], data + 1, size - 1);
+	if (data[0] & 0x80) /* else the bytes' own tree, or none */
+		put(dir, "pstree.img", one, sizeof(one));
+	put(dir, names[(data[0] & 7) % 5], data + 1, size - 1);
 	int r = checkpoint_images_check(dir, &grant, &err);
 	if (r != 0 && !err.text[0])
 		abort();
-	(void)unlinkat(dir, names[data[0] % 5], 0);
+	(void)unlinkat(dir, names[(data[0] & 7) % 5], 0);
+	(void)unlinkat(dir, "pstree.img", 0);
 	return 0;
 }

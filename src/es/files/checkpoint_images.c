@@ -134,41 +134,125 @@ static int creds_check(const struct image *in, const Criu__Credentials *creds,
 	return 0;
 }
 
-/** struct judging - A checkpoint being judged; @good: each filter by its index, 1: it keeps a container in */
+/** enum filtering - Whether a filter keeps a container in: alone, or all threads of its process */
+enum filtering {
+	FILTER_OPEN,
+	FILTER_GOOD,
+	FILTER_GOOD_FOR_ALL,
+};
+
+/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index */
 struct judging {
 	int images;
 	const struct checkpoint_grant *grant;
-	uint8_t *good;
+	enum filtering *filter;
 	size_t filters;
 };
 
-static int thread_check(const struct judging *j, const struct image *in,
-			const Criu__ThreadCore *thread, struct err *err)
+/** filtering_of() - What the image of a thread says about its filter */
+static enum filtering filtering_of(const struct judging *j, const Criu__ThreadCore *thread)
 {
-	if (!thread || !thread->creds)
-		return malformed(in, err);
-	if (j->grant->filtered && thread->seccomp_mode != 1 &&
-	    (thread->seccomp_mode != 2 || thread->seccomp_filter >= j->filters ||
-	     !j->good[thread->seccomp_filter]))
-		return denied(in, err, "a thread without the engine's filter of system calls", "");
-	return creds_check(in, thread->creds, j->grant, err);
+	if (thread->seccomp_mode == 1) /* four calls are left to it */
+		return FILTER_GOOD;
+	if (thread->seccomp_mode != 2 || thread->seccomp_filter >= j->filters)
+		return FILTER_OPEN;
+	return j->filter[thread->seccomp_filter];
 }
 
-static int core_check(const struct judging *j, struct image *in, struct err *err)
+static bool dead(const Criu__Core *core)
+{
+	return !core->thread && core->task && (core->task->state == 2 || core->task->state == 6);
+}
+
+/**
+ * core_check() - Judge a thread
+ * @j:		Checkpoint
+ * @in:		Its image
+ * @core:	What is in it
+ * @first:	of its process: its own filtering if it is the first; changed then
+ * @is_first:	It is
+ * @err:	Filled in on failure
+ */
+static int core_check(const struct judging *j, const struct image *in, const Criu__Core *core,
+		      enum filtering *first, bool is_first, struct err *err)
+{
+	enum filtering filtering;
+
+	if (dead(core))
+		return 0; /* nobody runs */
+	if (!core->thread || !core->thread->creds)
+		return malformed(in, err);
+	if (core->task && (core->task->has_old_seccomp_mode || core->task->has_old_seccomp_filter))
+		return denied(in, err, "filters in the form of an old CRIU", "");
+	filtering = filtering_of(j, core->thread);
+	if (is_first)
+		*first = filtering;
+	if (j->grant->filtered && filtering == FILTER_OPEN &&
+	    (is_first || *first != FILTER_GOOD_FOR_ALL))
+		return denied(in, err, "a thread without the engine's filter of system calls", "");
+	return creds_check(in, core->thread->creds, j->grant, err);
+}
+
+/** thread_check() - Judge the thread with number @tid */
+static int thread_check(const struct judging *j, uint32_t tid, enum filtering *first, bool is_first,
+			struct err *err)
+{
+	char name[32];
+	const uint8_t *bytes;
+	size_t len;
+	struct image in;
+	int r;
+
+	(void)snprintf(name, sizeof(name), "core-%u.img", tid);
+	r = image_open(&in, j->images, name, err);
+	if (r == 0)
+		r = image_next(&in, &bytes, &len, err);
+	if (r > 0) {
+		Criu__Core *core = criu__core__unpack(NULL, len, bytes);
+
+		r = core ? core_check(j, &in, core, first, is_first, err) : malformed(&in, err);
+		criu__core__free_unpacked(core, NULL);
+	} else if (r == 0) {
+		r = malformed(&in, err);
+	}
+	free(in.bytes);
+	return r;
+}
+
+/** process_check() - Judge a process, its first thread before the others */
+static int process_check(const struct judging *j, const struct image *in,
+			 const Criu__Process *process, struct err *err)
+{
+	enum filtering first = FILTER_OPEN;
+	int r = process->has_pid ? thread_check(j, process->pid, &first, true, err)
+				 : malformed(in, err);
+
+	if (r == 0 && process->n_threads > CHECKPOINT_ENTRIES_MAX)
+		r = malformed(in, err);
+	for (size_t i = 0; r == 0 && i < process->n_threads; i++)
+		if (process->threads[i] != process->pid)
+			r = thread_check(j, process->threads[i], &first, false, err);
+	return r;
+}
+
+/** processes_check() - Judge all that CRIU will restore: it goes by pstree.img alone */
+static int processes_check(const struct judging *j, struct err *err)
 {
 	const uint8_t *bytes;
 	size_t len;
-	int r;
+	struct image in;
+	int r = image_open(&in, j->images, "pstree.img", err);
 
-	while ((r = image_next(in, &bytes, &len, err)) > 0) {
-		Criu__Core *core = criu__core__unpack(NULL, len, bytes);
+	while (r == 0 && (r = image_next(&in, &bytes, &len, err)) > 0) {
+		Criu__Process *process = criu__process__unpack(NULL, len, bytes);
 
-		r = core ? thread_check(j, in, core->thread, err) : malformed(in, err);
-		criu__core__free_unpacked(core, NULL);
-		if (r < 0)
-			return r;
+		r = process ? process_check(j, &in, process, err) : malformed(&in, err);
+		criu__process__free_unpacked(process, NULL);
 	}
-	return r < 0 ? r : in->entries ? 0 : malformed(in, err);
+	if (r == 0 && !in.entries)
+		r = malformed(&in, err);
+	free(in.bytes);
+	return r;
 }
 
 /* --- filters ------------------------------------------------------------------------------------- */
@@ -187,7 +271,20 @@ static bool filter_good(const Criu__SeccompFilter *f)
 	return seccomp_filter_passes(program, f->filter.len / size) == NULL;
 }
 
-/** filters_read() - Judge each filter of seccomp.img. One is enough: the strictest of a chain counts */
+/** filtering_from() - Judge a filter together with those that were there before it: one good one is enough */
+static enum filtering filtering_from(const struct judging *j, const Criu__SeccompFilter *f,
+				     size_t index)
+{
+	/* CRIU writes the earlier one first. */
+	enum filtering before = f->has_prev && f->prev < index ? j->filter[f->prev] : FILTER_OPEN;
+	enum filtering this = !filter_good(f)  ? FILTER_OPEN
+			      : (f->flags & 1) ? FILTER_GOOD_FOR_ALL
+					       : FILTER_GOOD;
+
+	return this > before ? this : before;
+}
+
+/** filters_read() - Judge each filter of seccomp.img */
 static int filters_read(struct judging *j, struct image *in, struct err *err)
 {
 	const uint8_t *bytes;
@@ -199,16 +296,12 @@ static int filters_read(struct judging *j, struct image *in, struct err *err)
 	Criu__Seccomp *all = criu__seccomp__unpack(NULL, len, bytes);
 	if (!all)
 		return malformed(in, err);
-	j->good = calloc(all->n_filters + 1, 1);
-	j->filters = j->good ? all->n_filters : 0;
-	for (size_t i = 0; i < j->filters; i++) {
-		const Criu__SeccompFilter *f = all->filters[i];
-
-		/* CRIU writes the earlier one first. */
-		j->good[i] = filter_good(f) || (f->has_prev && f->prev < i && j->good[f->prev]);
-	}
+	j->filter = calloc(all->n_filters + 1, sizeof(*j->filter));
+	j->filters = j->filter ? all->n_filters : 0;
+	for (size_t i = 0; i < j->filters; i++)
+		j->filter[i] = filtering_from(j, all->filters[i], i);
 	criu__seccomp__free_unpacked(all, NULL);
-	return j->good ? 0 : err_set(err, -ENOMEM, "read %s", in->name);
+	return j->filter ? 0 : err_set(err, -ENOMEM, "read %s", in->name);
 }
 
 /* --- mounts and control groups ------------------------------------------------------------------- */
@@ -325,7 +418,6 @@ static bool named(const char *name, const char *begin)
 static int one_check(const struct judging *j, const char *name, struct err *err)
 {
 	struct image in = { .name = name };
-	bool core = named(name, "core-");
 	bool mounts = named(name, "mountpoints-");
 	bool groups = named(name, "cgroup");
 	int r;
@@ -333,37 +425,30 @@ static int one_check(const struct judging *j, const char *name, struct err *err)
 	/* Credentials of their own, in the way of an old CRIU: nobody would look at them. */
 	if (named(name, "creds-"))
 		return denied(&in, err, "credentials in the form of CRIU 2", "");
-	if (!core && !mounts && !groups)
+	if (!mounts && !groups)
 		return 0;
 	r = image_open(&in, j->images, name, err);
 	if (r == 0)
-		r = core     ? core_check(j, &in, err)
-		    : mounts ? mounts_check(&in, err)
-			     : groups_check(&in, err);
+		r = mounts ? mounts_check(&in, err) : groups_check(&in, err);
 	free(in.bytes);
 	return r;
 }
 
-/** all_check() - Judge all images but the filters, which are known already */
-static int all_check(const struct judging *j, struct err *err)
+/** others_check() - Judge the images that are not of tasks */
+static int others_check(const struct judging *j, struct err *err)
 {
 	DIR *list = beneath_list(j->images);
 	const struct dirent *entry;
 	size_t count = 0;
-	bool core = false;
 	int r = list ? 0 : err_set(err, -errno, "list the checkpoint");
 
-	while (r == 0 && (entry = readdir(list))) {
-		core = core || named(entry->d_name, "core-");
+	while (r == 0 && (entry = readdir(list)))
 		r = ++count > CHECKPOINT_ENTRIES_MAX
 			    ? err_set(err, -EFBIG, "the checkpoint has more than %u images",
 				      CHECKPOINT_ENTRIES_MAX)
 			    : one_check(j, entry->d_name, err);
-	}
 	if (list)
 		(void)closedir(list);
-	if (r == 0 && !core)
-		r = err_set(err, -EPROTO, "the checkpoint has no tasks");
 	return r;
 }
 
@@ -382,7 +467,9 @@ int checkpoint_images_check(int images, const struct checkpoint_grant *grant, st
 		free(in.bytes);
 	}
 	if (r == 0)
-		r = all_check(&j, err);
-	free(j.good);
+		r = processes_check(&j, err);
+	if (r == 0)
+		r = others_check(&j, err);
+	free(j.filter);
 	return r;
 }

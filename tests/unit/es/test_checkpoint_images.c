@@ -108,8 +108,23 @@ static int check(bool no_new_privs, bool filtered)
 	return r;
 }
 
+/** process_put() - pstree.img: one process with these threads, the first is its own */
+static void process_put(uint32_t *threads, size_t count)
+{
+	Criu__Process process = CRIU__PROCESS__INIT;
+
+	process.has_pid = true;
+	process.pid = threads[0];
+	process.threads = threads;
+	process.n_threads = count;
+	image_put("pstree.img", &process.base);
+}
+
 static void task_put(const struct task *t)
 {
+	uint32_t one[] = { 1 };
+
+	process_put(one, 1);
 	image_put("core-1.img", &t->core.base);
 }
 
@@ -132,8 +147,11 @@ static void test_capabilities(void **state)
 		}
 	}
 	/* another thread is judged, too */
+	uint32_t threads[] = { 1, 77 };
 	task_init(&t);
 	task_put(&t);
+	process_put(threads, 2);
+	assert_int_equal(check(false, false), -ENOENT);
 	t.caps[2][0] |= 1u << 21;
 	image_put("core-77.img", &t.core.base);
 	assert_int_equal(check(false, false), -EPERM);
@@ -144,7 +162,11 @@ static void test_no_credentials(void **state)
 	struct task t;
 
 	(void)state;
-	assert_int_equal(check(false, false), -EPROTO); /* no task at all */
+	Criu__Process process = CRIU__PROCESS__INIT;
+
+	assert_int_equal(check(false, false), -ENOENT); /* no process at all */
+	image_put("pstree.img", &process.base);
+	assert_int_equal(check(false, false), -EPROTO); /* one without a number */
 	task_init(&t);
 	t.thread.creds = NULL;
 	task_put(&t);
@@ -153,6 +175,16 @@ static void test_no_credentials(void **state)
 	t.core.thread = NULL;
 	task_put(&t);
 	assert_int_equal(check(false, false), -EPROTO);
+	/* but one that has ended runs nothing */
+	Criu__TaskCore ended = CRIU__TASK_CORE__INIT;
+	ended.has_state = true;
+	ended.state = 2;
+	t.core.task = &ended;
+	task_put(&t);
+	assert_int_equal(check(false, true), 0);
+	t.core.thread = &t.thread;
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM);
 	task_init(&t);
 	task_put(&t);
 	image_put("creds-1.img", &t.creds.base);
@@ -242,7 +274,7 @@ static void test_filters(void **state)
 }
 
 /** filters_put() - seccomp.img with programs of filter_cases */
-static void filters_put(const size_t *which, size_t count, bool chained)
+static void filters_put(const size_t *which, size_t count, bool chained, uint32_t flags)
 {
 	Criu__SeccompFilter filter[4];
 	Criu__SeccompFilter *list[4];
@@ -252,7 +284,8 @@ static void filters_put(const size_t *which, size_t count, bool chained)
 		const struct filter_case *c = &filter_cases[which[i]];
 
 		criu__seccomp_filter__init(&filter[i]);
-		filter[i].has_filter = true;
+		filter[i].has_filter = filter[i].has_flags = true;
+		filter[i].flags = flags;
 		filter[i].filter.data = (uint8_t *)(uintptr_t)c->program;
 		filter[i].filter.len = c->count * sizeof(*c->program);
 		filter[i].has_prev = chained && i;
@@ -278,18 +311,49 @@ static void test_threads_are_filtered(void **state)
 	t.thread.seccomp_mode = 2;
 	task_put(&t);
 	assert_int_equal(check(false, true), -EPERM); /* one that is not there */
-	filters_put(strict_then_open, 2, false);
+	filters_put(strict_then_open, 2, false, 0);
 	assert_int_equal(check(false, true), 0);
 	t.thread.seccomp_filter = 1;
 	task_put(&t);
 	assert_int_equal(check(false, true), -EPERM); /* one that lets all pass */
-	filters_put(strict_then_open, 2, true);
+	filters_put(strict_then_open, 2, true, 0);
 	assert_int_equal(check(false, true), 0); /* behind one that does not */
-	filters_put(open_then_open, 2, true);
+	filters_put(open_then_open, 2, true, 0);
 	assert_int_equal(check(false, true), -EPERM);
 	assert_int_equal(check(false, false), 0);
 	t.thread.seccomp_filter = 2;
 	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM);
+}
+
+/* CRIU writes the filter of all threads once, if they have the same: with the first one. */
+static void test_filter_of_all_threads(void **state)
+{
+	static const size_t strict[] = { 0 };
+	uint32_t threads[] = { 1, 9 };
+	struct task first;
+	struct task other;
+
+	(void)state;
+	task_init(&first);
+	task_init(&other);
+	first.thread.has_seccomp_mode = first.thread.has_seccomp_filter = true;
+	first.thread.seccomp_mode = 2;
+	task_put(&first);
+	process_put(threads, 2);
+	image_put("core-9.img", &other.core.base);
+	filters_put(strict, 1, false, 0);
+	assert_int_equal(check(false, true), -EPERM);
+	filters_put(strict, 1, false, 1);
+	assert_int_equal(check(false, true), 0);
+	/* a process of its own is not a thread */
+	process_put(threads + 1, 1);
+	assert_int_equal(check(false, true), -EPERM);
+	/* the way of an old CRIU, which reads these instead */
+	Criu__TaskCore task = CRIU__TASK_CORE__INIT;
+	task.has_old_seccomp_mode = true;
+	first.core.task = &task;
+	task_put(&first);
 	assert_int_equal(check(false, true), -EPERM);
 }
 
@@ -420,6 +484,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_new_privileges, begin, finish),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test_setup_teardown(test_threads_are_filtered, begin, finish),
+		cmocka_unit_test_setup_teardown(test_filter_of_all_threads, begin, finish),
 		cmocka_unit_test_setup_teardown(test_mounts, begin, finish),
 		cmocka_unit_test_setup_teardown(test_control_groups, begin, finish),
 		cmocka_unit_test_setup_teardown(test_malformed, begin, finish),
