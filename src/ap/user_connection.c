@@ -104,6 +104,7 @@ int user_connection_accept(struct user_connection **ret, const struct user_conne
 	struct user_connection *c = calloc(1, sizeof(*c));
 	int r;
 
+	auto_close int fd = setup->fd;
 	if (!c)
 		return err_set(err, -ENOMEM, "connection of a user");
 	c->codec = setup->codec;
@@ -125,24 +126,15 @@ int user_connection_accept(struct user_connection **ret, const struct user_conne
 	}
 	c->tcp.data = c;
 	user_connection_next(c);
-	r = uv_accept(setup->server, (uv_stream_t *)&c->tcp);
+	r = uv_tcp_open(&c->tcp, fd);
 	if (r < 0) {
 		user_connection_close(c, false);
 		return err_set(err, r, "accept the connection of a user");
 	}
-	uv_os_fd_t fd;
-	if (uv_fileno((uv_handle_t *)&c->tcp, &fd) == 0)
-		tcp_tune(fd, setup->dead_ms);
+	tcp_tune(TAKE_FD(fd), setup->dead_ms);
 	(void)uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
 	*ret = c;
 	return 0;
-}
-
-int user_connection_address(const struct user_connection *c, struct sockaddr_storage *to)
-{
-	int len = sizeof(*to);
-
-	return uv_tcp_getpeername(&c->tcp, (struct sockaddr *)to, &len);
 }
 
 struct user_connection *user_connection_of(struct list *link)

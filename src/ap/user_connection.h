@@ -38,7 +38,6 @@ struct user_connection; /* opaque */
 struct user_session;
 struct wire_stream;
 struct uv_loop_s;
-struct uv_stream_s;
 
 #define USER_CONNECTION_PIPELINE  128
 #define USER_CONNECTION_OUT       (1u << 20)
@@ -47,14 +46,14 @@ struct uv_stream_s;
 /**
  * struct user_connection_setup - Where a connection belongs
  * @loop:	Event loop
- * @server:	Socket that it comes from
+ * @fd:		Its socket, which user_connection_accept() consumes, also on failure
  * @codec:	Of the service
  * @number:	Of the connection, see struct wire_data; not 0
  * @dead_ms:	Bytes that the client does not take for so long end the connection
  */
 struct user_connection_setup {
 	struct uv_loop_s *loop;
-	struct uv_stream_s *server;
+	int fd;
 	const struct codec *codec;
 	uint32_t number;
 	uint32_t dead_ms;
@@ -70,9 +69,6 @@ struct user_connection_setup {
  */
 int user_connection_accept(struct user_connection **ret, const struct user_connection_setup *setup,
 			   struct err *err);
-
-/** user_connection_address() - Where it comes from. Return: 0, or negative error code */
-int user_connection_address(const struct user_connection *c, struct sockaddr_storage *to);
 
 /** user_connection_start() - It belongs to @user, whose session is @us: begin to read */
 void user_connection_start(struct user_connection *c, struct user *user, struct user_session *us);

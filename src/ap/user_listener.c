@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/codec.h"
+#include "net/acceptor.h"
 #include "net/address.h"
 #include "net/crypto.h"
 #include "wire/message.h"
@@ -23,11 +24,8 @@
 #define PRIVILEGED_PORT 1024
 
 struct user_listener {
-	union {
-		uv_handle_t handle;
-		uv_tcp_t tcp;
-		uv_udp_t udp;
-	};
+	struct acceptor *acceptor; /* all codecs but udp */
+	uv_udp_t udp;
 	struct user_listener_setup setup;
 	const struct codec *codec;
 	char service[NAME_SIZE];
@@ -37,7 +35,7 @@ struct user_listener {
 	uint64_t dropped;
 };
 
-static void on_closed(uv_handle_t *handle)
+static void on_udp_closed(uv_handle_t *handle)
 {
 	free(handle->data);
 }
@@ -48,23 +46,22 @@ void user_listener_close(struct user_listener *ul)
 		return;
 	user_datagrams_close(ul->waiting);
 	ul->waiting = NULL;
-	uv_close(&ul->handle, on_closed);
+	if (ul->codec->datagram)
+		uv_close((uv_handle_t *)&ul->udp, on_udp_closed);
+	else
+		acceptor_close(ul->acceptor, free, ul);
 }
 
 /* ---- connections ---- */
 
-static void take(struct user_listener *ul, struct user_connection *c)
+static void take(struct user_listener *ul, struct user_connection *c,
+		 const struct sockaddr_storage *from)
 {
-	struct sockaddr_storage from;
 	struct user_session *us;
 	struct err err;
-	int r = user_connection_address(c, &from);
+	int r = users_admit(ul->setup.users, (const struct sockaddr *)from, ul->service, true, &us,
+			    &err);
 
-	if (r < 0)
-		r = err_set(&err, r, "address of a connection");
-	else
-		r = users_admit(ul->setup.users, (struct sockaddr *)&from, ul->service, true, &us,
-				&err);
 	if (r < 0) {
 		log_debug("connection for %s refused: %s", ul->service, err.text);
 		user_connection_close(c, true);
@@ -73,18 +70,16 @@ static void take(struct user_listener *ul, struct user_connection *c)
 	user_connection_start(c, user_session_owner(us), us);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 {
-	struct user_listener *ul = server->data;
+	struct user_listener *ul = ctx;
 	struct user_connection *c;
 	struct err err;
 
-	if (status < 0)
-		return;
 	ul->last_number += ul->last_number == UINT32_MAX ? 2 : 1; /* 0 is none */
 	const struct user_connection_setup setup = {
 		.loop = ul->setup.loop,
-		.server = server,
+		.fd = fd,
 		.codec = ul->codec,
 		.number = ul->last_number,
 		.dead_ms = ul->setup.dead_ms,
@@ -92,8 +87,21 @@ static void on_connection(uv_stream_t *server, int status)
 	if (user_connection_accept(&c, &setup, &err) < 0)
 		log_error("%s", err.text);
 	else
-		take(ul, c);
+		take(ul, c, from);
 }
+
+static void on_not_accepted(void *ctx, const char *who, const char *reason)
+{
+	const struct user_listener *ul = ctx;
+
+	log_error("listener for service %s: %s: %s", ul->service, who, reason);
+}
+
+/* Users are counted by users_admit(): a connection of theirs has no certificate to wait for */
+static const struct acceptor_ops acceptor_ops = {
+	.accepted = on_accepted,
+	.refused = on_not_accepted,
+};
 
 /* ---- datagrams ---- */
 
@@ -197,28 +205,33 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 /* ---- listening ---- */
 
-static int start(struct user_listener *ul, const struct address *at)
+static int datagrams_start(struct user_listener *ul, const struct address *at)
 {
-	const struct sockaddr *any = (const struct sockaddr *)&at->any;
 	struct sockaddr_storage bound;
 	int len = sizeof(bound);
-	int r;
+	int r = uv_udp_bind(&ul->udp, (const struct sockaddr *)&at->any, 0);
 
-	if (ul->codec->datagram) {
-		r = uv_udp_bind(&ul->udp, any, 0);
-		if (r == 0)
-			r = uv_udp_recv_start(&ul->udp, on_alloc, on_datagram);
-		if (r == 0)
-			r = uv_udp_getsockname(&ul->udp, (struct sockaddr *)&bound, &len);
-	} else {
-		r = uv_tcp_bind(&ul->tcp, any, 0);
-		if (r == 0)
-			r = uv_listen((uv_stream_t *)&ul->tcp, BACKLOG, on_connection);
-		if (r == 0)
-			r = uv_tcp_getsockname(&ul->tcp, (struct sockaddr *)&bound, &len);
-	}
+	if (r == 0)
+		r = uv_udp_recv_start(&ul->udp, on_alloc, on_datagram);
+	if (r == 0)
+		r = uv_udp_getsockname(&ul->udp, (struct sockaddr *)&bound, &len);
 	if (r == 0)
 		ul->port = port_of((struct sockaddr *)&bound);
+	return r;
+}
+
+static int connections_start(struct user_listener *ul, const struct address *at)
+{
+	const struct acceptor_setup setup = {
+		.loop = ul->setup.loop,
+		.ops = &acceptor_ops,
+		.ctx = ul,
+		.backlog = BACKLOG,
+	};
+	int r = acceptor_new(&ul->acceptor, &setup, at, NULL);
+
+	if (r == 0)
+		ul->port = acceptor_port(ul->acceptor);
 	return r;
 }
 
@@ -253,19 +266,26 @@ int user_listener_new(struct user_listener **ret, const struct user_listener_set
 	(void)snprintf(ul->service, sizeof(ul->service), "%s", service->service);
 	/* containers may know connections of before a restart: rather other numbers */
 	(void)crypto_random(&ul->last_number, sizeof(ul->last_number));
-	r = ul->codec->datagram ? uv_udp_init(setup->loop, &ul->udp)
-				: uv_tcp_init(setup->loop, &ul->tcp);
+	if (!ul->codec->datagram) {
+		r = connections_start(ul, &at);
+		if (r < 0) {
+			free(ul);
+			return cannot_listen(service, &at, r, err);
+		}
+		*ret = ul;
+		return 0;
+	}
+	r = uv_udp_init(setup->loop, &ul->udp);
 	if (r < 0) {
 		free(ul);
 		return err_set(err, r, "listener at %s", service->listen);
 	}
-	ul->handle.data = ul;
-	if (ul->codec->datagram &&
-	    user_datagrams_new(&ul->waiting, setup->loop, take_waiting, ul, err) < 0) {
+	ul->udp.data = ul;
+	if (user_datagrams_new(&ul->waiting, setup->loop, take_waiting, ul, err) < 0) {
 		user_listener_close(ul);
 		return -ENOMEM;
 	}
-	r = start(ul, &at);
+	r = datagrams_start(ul, &at);
 	if (r < 0) {
 		user_listener_close(ul);
 		return cannot_listen(service, &at, r, err);

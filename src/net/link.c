@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/auto.h"
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "net/acceptor.h"
 #include "net/address.h"
 #include "net/tcp.h"
 #include "net/tls.h"
@@ -42,6 +44,7 @@
 #define DEFAULT_RETRY_MIN_MS 50
 #define DEFAULT_RETRY_MAX_MS 2000
 #define DEFAULT_ACCEPTED_MAX 1024
+#define DEFAULT_HANDSHAKES   256
 
 #define BACKLOG           128
 #define DECRYPT_STEP      16384u /* one TLS record */
@@ -66,6 +69,8 @@ enum link_state {
  * @tcp, @timer:	Its handles; the timer limits the handshake, then ticks for liveness
  * @handles:		How many of them libuv still knows
  * @state:		See enum link_state
+ * @from:		Where an accepted one comes from
+ * @settled:		Its place among the listener's handshakes is given back
  * @announced:		up() was called
  * @silent:		Its owner closed it and wants to hear no more
  * @paused:		Reading is stopped by the owner
@@ -89,6 +94,8 @@ struct link {
 	uv_timer_t timer;
 	int handles;
 	enum link_state state;
+	struct sockaddr_storage from;
+	bool settled;
 	bool announced;
 	bool silent;
 	bool broke_rules;
@@ -117,8 +124,7 @@ struct link {
  * struct listener - Accepts connections
  * @setup:	As given, limits filled in
  * @roles:	Roles that may connect
- * @tcp:	Listening handle
- * @open:	Whether libuv still knows @tcp
+ * @acceptor:	Where it listens; NULL once that is closed
  * @closing:	listener_close() was called
  * @links:	All connections accepted
  * @count:	How many
@@ -127,8 +133,7 @@ struct link {
 struct listener {
 	struct link_setup setup;
 	unsigned int roles;
-	uv_tcp_t tcp;
-	bool open;
+	struct acceptor *acceptor;
 	bool closing;
 	struct list links;
 	uint32_t count;
@@ -161,6 +166,7 @@ struct peer {
 	char told[ERR_TEXT_MAX];
 };
 
+static void listener_link_settled(struct listener *ls, struct link *l);
 static void listener_link_gone(struct listener *ls, struct link *l);
 static void peer_link_gone(struct peer *p, struct link *l);
 static void on_tick(uv_timer_t *timer);
@@ -181,6 +187,8 @@ static struct link_limits with_defaults(struct link_limits l)
 		l.retry_max_ms = DEFAULT_RETRY_MAX_MS;
 	if (!l.accepted_max)
 		l.accepted_max = DEFAULT_ACCEPTED_MAX;
+	if (!l.handshakes_max)
+		l.handshakes_max = DEFAULT_HANDSHAKES;
 	return l;
 }
 
@@ -460,6 +468,8 @@ static void come_up(struct link *l, const struct wire_message *m)
 	}
 	l->state = LINK_UP;
 	l->announced = true;
+	if (l->listener)
+		listener_link_settled(l->listener, l);
 	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
 	l->last_tick = uv_now(l->setup.loop);
 	(void)uv_timer_start(&l->timer, on_tick, tick, tick);
@@ -756,8 +766,16 @@ void *link_data(const struct link *l)
 
 static void listener_release(struct listener *ls)
 {
-	if (ls->closing && !ls->open && ls->count == 0)
+	if (ls->closing && !ls->acceptor && ls->count == 0)
 		free(ls);
+}
+
+/* Gives back the place that the link had among the strangers */
+static void listener_link_settled(struct listener *ls, struct link *l)
+{
+	if (!l->settled && ls->acceptor)
+		acceptor_settled(ls->acceptor, &l->from);
+	l->settled = true;
 }
 
 /* Tells of a connection that never came up, but not of a flood of them */
@@ -776,40 +794,37 @@ static void listener_refused(struct listener *ls, const char *who, const char *r
 static void listener_link_gone(struct listener *ls, struct link *l)
 {
 	list_remove(&l->item);
+	listener_link_settled(ls, l);
 	if (!l->announced && !l->silent && !ls->closing)
 		listener_refused(ls, l->who, l->reason);
 	ls->count--;
 	listener_release(ls);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 {
-	struct listener *ls = server->data;
-	struct sockaddr_storage from = { 0 };
-	int len = sizeof(from);
+	struct listener *ls = ctx;
 	struct link *l;
 	int r;
 
-	if (status < 0) {
-		listener_refused(ls, "a connection", uv_strerror(status));
-		return;
-	}
 	r = link_new(&l, &ls->setup);
 	if (r < 0) {
-		/* not accepted: libuv keeps it and asks again when the next one comes */
+		(void)close(fd);
+		acceptor_settled(ls->acceptor, from);
 		listener_refused(ls, "a connection", uv_strerror(r));
 		return;
 	}
 	l->listener = ls;
+	l->from = *from;
+	address_format(l->who, (const struct sockaddr *)from);
 	list_append(&ls->links, &l->item);
 	ls->count++;
-	r = uv_accept(server, (uv_stream_t *)&l->tcp);
+	r = uv_tcp_open(&l->tcp, fd);
 	if (r < 0) {
+		(void)close(fd);
 		link_fail_uv(l, "accept", r);
 		return;
 	}
-	if (uv_tcp_getpeername(&l->tcp, (struct sockaddr *)&from, &len) == 0)
-		address_format(l->who, (struct sockaddr *)&from);
 	if (ls->count > ls->setup.limits.accepted_max) {
 		link_fail(l, "too many connections");
 		return;
@@ -817,14 +832,15 @@ static void on_connection(uv_stream_t *server, int status)
 	link_connected(l, true);
 }
 
-static void on_listener_closed(uv_handle_t *handle)
+static void on_not_accepted(void *ctx, const char *who, const char *reason)
 {
-	struct listener *ls = handle->data;
-
-	ls->open = false;
-	ls->closing = true;
-	listener_release(ls);
+	listener_refused(ctx, who, reason);
 }
+
+static const struct acceptor_ops acceptor_ops = {
+	.accepted = on_accepted,
+	.refused = on_not_accepted,
+};
 
 int listener_new(struct listener **ret, const struct link_setup *setup, const char *address,
 		 unsigned int roles, struct err *err)
@@ -842,19 +858,17 @@ int listener_new(struct listener **ret, const struct link_setup *setup, const ch
 	ls->setup.limits = with_defaults(setup->limits);
 	ls->roles = roles;
 	list_init(&ls->links);
-	r = uv_tcp_init(setup->loop, &ls->tcp);
+	const struct acceptor_setup accept = {
+		.loop = setup->loop,
+		.ops = &acceptor_ops,
+		.ctx = ls,
+		.backlog = BACKLOG,
+		.handshakes = ls->setup.limits.handshakes_max,
+	};
+	r = acceptor_new(&ls->acceptor, &accept, &a, err);
 	if (r < 0) {
 		free(ls);
-		return err_set(err, r, "listen on %s", address);
-	}
-	ls->tcp.data = ls;
-	ls->open = true;
-	r = uv_tcp_bind(&ls->tcp, (struct sockaddr *)&a.any, 0);
-	if (r == 0)
-		r = uv_listen((uv_stream_t *)&ls->tcp, BACKLOG, on_connection);
-	if (r < 0) {
-		uv_close((uv_handle_t *)&ls->tcp, on_listener_closed);
-		return err_set(err, r, "listen on %s", address);
+		return err_wrap(err, r, "listen on %s", address);
 	}
 	*ret = ls;
 	return 0;
@@ -862,14 +876,15 @@ int listener_new(struct listener **ret, const struct link_setup *setup, const ch
 
 uint16_t listener_port(const struct listener *ls)
 {
-	struct sockaddr_storage a = { 0 };
-	int len = sizeof(a);
+	return acceptor_port(ls->acceptor);
+}
 
-	if (uv_tcp_getsockname(&ls->tcp, (struct sockaddr *)&a, &len) < 0)
-		return 0;
-	if (a.ss_family == AF_INET6)
-		return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
-	return ntohs(((struct sockaddr_in *)&a)->sin_port);
+static void on_acceptor_closed(void *ctx)
+{
+	struct listener *ls = ctx;
+
+	ls->acceptor = NULL;
+	listener_release(ls);
 }
 
 void listener_close(struct listener *ls)
@@ -881,7 +896,7 @@ void listener_close(struct listener *ls)
 	{
 		link_close(list_entry(i, struct link, item));
 	}
-	uv_close((uv_handle_t *)&ls->tcp, on_listener_closed);
+	acceptor_close(ls->acceptor, on_acceptor_closed, ls);
 }
 
 /* ---- peer ---- */

@@ -79,6 +79,8 @@ struct link_ops {
  * @retry_min_ms:	First wait of a peer before it connects again, doubled each time (50)
  * @retry_max_ms:	Longest such wait (2000)
  * @accepted_max:	Most connections of one listener, those not up yet included (1024)
+ * @handshakes_max:	Most of them that are not up yet; one address gets half of these places, see
+ *			net/handshakes.h (256, which is also the most)
  */
 struct link_limits {
 	size_t queue_bytes;
@@ -88,6 +90,7 @@ struct link_limits {
 	uint32_t retry_min_ms;
 	uint32_t retry_max_ms;
 	uint32_t accepted_max;
+	uint32_t handshakes_max;
 };
 
 /**

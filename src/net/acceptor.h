@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Acceptors - every socket on which somebody may connect to a program of ours
+ *
+ * libuv's own listening handles call accept() again and again while it fails with EMFILE, ENFILE or
+ * ENOBUFS, and a descriptor that stays readable wakes the loop for ever. An acceptor stops asking
+ * instead: it says so once, waits ACCEPTOR_PAUSE_MS, and tries again; what connects meanwhile waits in
+ * the kernel's queue.
+ *
+ * An acceptor may count handshakes (net/handshakes.h): then each connection has a place until its owner
+ * says acceptor_settled(), and one for which there is none is closed at once and reported.
+ *
+ * Everything here belongs to the thread of its event loop.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct acceptor; /* opaque */
+struct address;
+struct err;
+struct sockaddr_storage;
+struct uv_loop_s;
+
+#define ACCEPTOR_PAUSE_MS 250
+#define ACCEPTOR_BATCH    16 /* connections taken before the loop may do something else */
+
+/**
+ * struct acceptor_ops - What the owner of an acceptor does
+ * @accepted:	Somebody has connected. @fd belongs to the owner from now on; @from is borrowed.
+ *		The acceptor may be closed from here
+ * @refused:	A connection could not be taken; @who is its address, or "a connection". While nothing
+ *		can be accepted it is called once. May be NULL
+ */
+struct acceptor_ops {
+	void (*accepted)(void *ctx, int fd, const struct sockaddr_storage *from);
+	void (*refused)(void *ctx, const char *who, const char *reason);
+};
+
+/**
+ * struct acceptor_setup - What an acceptor needs; copied, what it points to is borrowed
+ * @loop:	Event loop
+ * @ops:	Callbacks
+ * @ctx:	First argument of each
+ * @backlog:	Connections that wait in the kernel
+ * @handshakes:	Places for connections that are not settled; 0: they are not counted
+ */
+struct acceptor_setup {
+	struct uv_loop_s *loop;
+	const struct acceptor_ops *ops;
+	void *ctx;
+	int backlog;
+	size_t handshakes;
+};
+
+/**
+ * acceptor_new() - Listen
+ * @ret:	Set on success only; the caller owns it, see acceptor_close()
+ * @setup:	Event loop, callbacks, limits
+ * @at:		Where; port 0 means any free port
+ * @err:	Filled in on failure with the cause, not with the address
+ *
+ * Return: 0, or negative error code (-EADDRINUSE, -EACCES ...)
+ */
+int acceptor_new(struct acceptor **ret, const struct acceptor_setup *setup,
+		 const struct address *at, struct err *err);
+
+/** acceptor_port() - Port it listens on, useful if the address said 0 */
+uint16_t acceptor_port(const struct acceptor *a);
+
+/** acceptor_settled() - A connection counted as a handshake is proven, or gone; @from is its address */
+void acceptor_settled(struct acceptor *a, const struct sockaddr_storage *from);
+
+/**
+ * acceptor_close() - Accept no more
+ * @a:		Acceptor; its memory goes when the event loop has closed its handles
+ * @closed:	Called then, as the last act; may be NULL. acceptor_settled() may be called until then
+ * @ctx:	Handed to @closed
+ */
+void acceptor_close(struct acceptor *a, void (*closed)(void *ctx), void *ctx);
