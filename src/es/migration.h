@@ -29,6 +29,7 @@
 #include "es/transfer.h"
 #include "net/address.h"
 
+struct acceptor;
 struct docker_engine;
 struct file_worker;
 struct image_arrival;
@@ -39,7 +40,6 @@ struct tls_stream;
 struct migration;
 
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
-#define MIGRATION_HELLO_MS  5000            /* a stranger gets this long to show a certificate */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
 #define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load, or pull */
 #define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
@@ -93,6 +93,8 @@ struct migration {
 	struct migration_controller *mc;
 	bool is_source;
 	bool announced; /* destination: offered() was called */
+	bool settled;   /* destination: no handshake any more; loop thread only, as is @slot */
+	bool slot;      /* destination: it counts among mc->destinations */
 	bool image_wanted;
 	uint64_t session;
 	uint64_t transfer_id;
@@ -143,7 +145,8 @@ struct migration {
 	struct image_saving *saving;       /* the engine saves the image, NULL if it does not */
 
 	int fd;
-	char from[ADDRESS_TEXT_SIZE]; /* destination: who connected, for messages */
+	struct sockaddr_storage from_address; /* destination: who connected */
+	char from[ADDRESS_TEXT_SIZE];         /* the same for messages */
 	struct wire_message offer;
 	char *offer_plan;
 	char id[CONTAINER_ID_SIZE];
@@ -165,9 +168,7 @@ struct migration_controller {
 	const struct migration_controller_ops *ops;
 	void *ctx;
 	uv_loop_t *loop;
-	uv_poll_t listening;
-	int listener;
-	bool polling;
+	struct acceptor *acceptor; /* NULL: none, or it is closed */
 	struct list migrations;
 	uint32_t sources;
 	uint32_t destinations;
@@ -441,6 +442,9 @@ int migration_ask_cut(struct migration *m, struct err *err);
 
 /** migration_cut_taken() - Have the loop call cut_taken() */
 void migration_cut_taken(struct migration *m, bool taken, const char *reason);
+
+/** migration_ask_slot() - The peer has proven itself: ask the loop for a slot. Return: 0, -EPERM ... */
+int migration_ask_slot(struct migration *m, struct err *err);
 
 /** migration_ask_offer() - Have the loop call offered(), wait. Return: 0 accepted, -EPERM, negative */
 int migration_ask_offer(struct migration *m, struct err *err);

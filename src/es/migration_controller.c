@@ -24,14 +24,17 @@
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
+#include "es/incoming.h"
 #include "es/loop_queue.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
+#include "net/acceptor.h"
 #include "net/crypto.h"
 #include "net/tls_stream.h"
 
-#define TELL_S 2
+#define TELL_S  2
+#define BACKLOG 16 /* connections that wait in the kernel */
 
 /*
  * Table 1 of the paper, T1 to T5. T6 to T8 are the access points' (core/).
@@ -99,6 +102,7 @@ const char *migration_method_name(enum migration_method method)
 enum note_kind {
 	NOTE_CUT_WANTED,
 	NOTE_CUT_TAKEN,
+	NOTE_PROVEN,
 	NOTE_OFFERED,
 	NOTE_STAGE,
 	NOTE_ENDED,
@@ -191,9 +195,10 @@ void migration_cut_taken(struct migration *m, bool taken, const char *reason)
 	note_send(note);
 }
 
-int migration_ask_offer(struct migration *m, struct err *err)
+/** ask_leave() - Ask the loop whether the migration may go on. Return: 0, -EPERM, or another code */
+static int ask_leave(struct migration *m, enum note_kind kind, struct err *err)
 {
-	int r = ask(m, NOTE_OFFERED, err);
+	int r = ask(m, kind, err);
 
 	if (r < 0 || r == MIGRATION_TOLD_YES)
 		return r < 0 ? r : 0;
@@ -201,6 +206,16 @@ int migration_ask_offer(struct migration *m, struct err *err)
 	if (err)
 		err->code = -EPERM;
 	return -EPERM;
+}
+
+int migration_ask_slot(struct migration *m, struct err *err)
+{
+	return ask_leave(m, NOTE_PROVEN, err);
+}
+
+int migration_ask_offer(struct migration *m, struct err *err)
+{
+	return ask_leave(m, NOTE_OFFERED, err);
 }
 
 int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
@@ -374,9 +389,15 @@ static int migration_begin(struct migration *m, struct err *err)
 	list_append(&mc->migrations, &m->link);
 	if (m->is_source)
 		mc->sources++;
-	else
-		mc->destinations++;
 	return 0;
+}
+
+/** handshake_settled() - Give back the place among the strangers at the door */
+static void handshake_settled(struct migration *m)
+{
+	if (!m->is_source && !m->settled && m->mc->acceptor)
+		acceptor_settled(m->mc->acceptor, &m->from_address);
+	m->settled = true;
 }
 
 /** migration_ended() - The thread is done: last callback, release */
@@ -388,10 +409,9 @@ static void migration_ended(struct migration *m)
 
 	(void)pthread_join(m->thread, NULL);
 	list_remove(&m->link);
-	if (m->is_source)
-		mc->sources--;
-	else
-		mc->destinations--;
+	handshake_settled(m);
+	mc->sources -= m->is_source;
+	mc->destinations -= m->slot;
 	if (mc->closing)
 		;
 	else if (m->is_source)
@@ -405,6 +425,23 @@ static void migration_ended(struct migration *m)
 	migration_free(m);
 	if (mc->closing)
 		migration_controller_close_step(mc);
+}
+
+static bool tell(struct migration *m, enum migration_question answer, const char *reason);
+
+/** proven() - An edge server has shown its certificate: a slot is its own from now on */
+static void proven(struct migration *m)
+{
+	struct migration_controller *mc = m->mc;
+
+	handshake_settled(m);
+	m->slot = mc->destinations < mc->config.max_destinations;
+	mc->destinations += m->slot;
+	if (m->slot)
+		(void)tell(m, MIGRATION_TOLD_YES, "");
+	else
+		(void)tell(m, MIGRATION_TOLD_NO,
+			   "no more migrations at a time here (migrations_max)");
 }
 
 /* A thread's note, on the loop. */
@@ -424,6 +461,9 @@ static void note_take(void *arg)
 		case NOTE_CUT_TAKEN:
 			mc->ops->cut_taken(mc->ctx, m->session, note->taken, note->freeze_us,
 					   note->text);
+			break;
+		case NOTE_PROVEN:
+			proven(m);
 			break;
 		case NOTE_OFFERED:
 			m->announced = true;
@@ -587,35 +627,40 @@ void migration_controller_refuse(struct migration_controller *mc, uint64_t trans
 		(void)tell(m, MIGRATION_TOLD_NO, reason);
 }
 
-/* Somebody connects to our listener. */
-static void listening_cb(uv_poll_t *handle, int status, int events)
+static void on_not_accepted(void *ctx, const char *who, const char *reason)
 {
-	struct migration_controller *mc = handle->data;
-	struct sockaddr_storage from = { 0 };
-	socklen_t len = sizeof(from);
-	char who[ADDRESS_TEXT_SIZE];
-	struct migration *m;
-	int fd;
+	struct migration_controller *mc = ctx;
 
-	(void)events;
-	if (status < 0)
-		return;
-	fd = accept4(mc->listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC);
-	if (fd < 0)
-		return;
-	address_format(who, (struct sockaddr *)&from);
-	/* Beyond the limit the connection is closed: the source says so and may try again. */
-	m = mc->destinations < mc->config.max_destinations ? migration_new(mc, NULL) : NULL;
-	if (!m) {
-		close(fd);
-		if (mc->ops->connection_failed)
-			mc->ops->connection_failed(mc->ctx, who, "no more migrations at a time");
-		return;
-	}
-	m->fd = fd;
-	memcpy(m->from, who, sizeof(m->from));
-	(void)migration_begin(m, NULL);
+	if (mc->ops->connection_failed)
+		mc->ops->connection_failed(mc->ctx, who, reason);
 }
+
+/* Somebody connects to our listener: a thread of its own shakes hands. */
+static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
+{
+	struct migration_controller *mc = ctx;
+	struct err err = { 0 };
+	struct migration *m = migration_new(mc, &err);
+	int r = m ? 0 : -ENOMEM;
+
+	if (m) {
+		m->fd = fd;
+		m->from_address = *from;
+		address_format(m->from, (const struct sockaddr *)from);
+		r = migration_begin(m, &err);
+	} else {
+		(void)close(fd);
+	}
+	if (r < 0) {
+		acceptor_settled(mc->acceptor, from);
+		on_not_accepted(mc, "a connection", err.text);
+	}
+}
+
+static const struct acceptor_ops acceptor_ops = {
+	.accepted = on_accepted,
+	.refused = on_not_accepted,
+};
 
 /* --- beginning and end --------------------------------------------------------------------------- */
 
@@ -653,20 +698,22 @@ static int directory_prepare(const struct migration_config *config, const char *
 /** listener_start() - Take connections of other edge servers */
 static int listener_start(struct migration_controller *mc, struct err *err)
 {
+	struct address at;
 	int r;
 
 	if (!mc->config.listen)
 		return 0;
-	mc->listener = tls_stream_listen(mc->config.listen, err);
-	if (mc->listener < 0)
-		return mc->listener;
-	r = uv_poll_init(mc->loop, &mc->listening, mc->listener);
-	if (r < 0)
-		return err_set(err, r, "listen at %s", mc->config.listen);
-	mc->polling = true;
-	mc->listening.data = mc;
-	r = uv_poll_start(&mc->listening, UV_READABLE, listening_cb);
-	return r < 0 ? err_set(err, r, "listen at %s", mc->config.listen) : 0;
+	const struct acceptor_setup setup = {
+		.loop = mc->loop,
+		.ops = &acceptor_ops,
+		.ctx = mc,
+		.backlog = BACKLOG,
+		.handshakes = INCOMING_HANDSHAKES,
+	};
+	r = address_parse(&at, mc->config.listen, err);
+	if (r == 0)
+		r = acceptor_new(&mc->acceptor, &setup, &at, err);
+	return r < 0 ? err_wrap(err, r, "listen at %s", mc->config.listen) : 0;
 }
 
 static void config_defaults(struct migration_config *c)
@@ -704,7 +751,6 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 	mc->ops = ops;
 	mc->ctx = ctx;
 	mc->loop = loop;
-	mc->listener = -EBADF;
 	list_init(&mc->migrations);
 	image_rates_init(&mc->rates);
 	r = loop_queue_new(&mc->queue, loop, err);
@@ -733,8 +779,6 @@ static void queue_closed(void *ctx)
 	void (*closed)(void *ctx) = mc->closed;
 	void *closed_ctx = mc->closed_ctx;
 
-	if (mc->listener >= 0)
-		close(mc->listener);
 	json_decref(mc->host);
 	image_rates_deinit(&mc->rates);
 	free(mc);
@@ -746,16 +790,16 @@ static void queue_closed(void *ctx)
 void migration_controller_close_step(struct migration_controller *mc)
 {
 	/* Once: a callback that closes us is followed by another call of this. */
-	if (mc->closing && mc->queue && !mc->polling && !mc->expiring && !mc->checks &&
+	if (mc->closing && mc->queue && !mc->acceptor && !mc->expiring && !mc->checks &&
 	    list_empty(&mc->migrations))
 		loop_queue_close(TAKE_PTR(mc->queue), queue_closed, mc);
 }
 
-static void listening_closed(uv_handle_t *handle)
+static void acceptor_closed(void *ctx)
 {
-	struct migration_controller *mc = handle->data;
+	struct migration_controller *mc = ctx;
 
-	mc->polling = false;
+	mc->acceptor = NULL;
 	migration_controller_close_step(mc);
 }
 
@@ -775,11 +819,10 @@ void migration_controller_close(struct migration_controller *mc, void (*closed)(
 	mc->closed_ctx = ctx;
 	list_for_each_safe(pos, tmp, &mc->migrations)
 		cancel(list_entry(pos, struct migration, link), "the edge server stops");
-	mc->listening.data = mc;
 	if (mc->expiry)
 		image_expiry_close(TAKE_PTR(mc->expiry), expiry_closed, mc);
-	if (mc->polling)
-		uv_close((uv_handle_t *)&mc->listening, listening_closed);
+	if (mc->acceptor)
+		acceptor_close(mc->acceptor, acceptor_closed, mc);
 	else
 		migration_controller_close_step(mc);
 }

@@ -16,6 +16,7 @@
 #include "es/files/checkpoint_images.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
+#include "es/incoming.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -43,14 +44,22 @@ static int receive(struct migration *m, enum wire_type type, struct wire_message
 	return 0;
 }
 
+static void enter(struct migration *m, enum incoming_state state)
+{
+	incoming_enter(m->stream, state, m->mc->config.max_bytes);
+}
+
 int destination_offer(struct migration *m, struct err *err)
 {
 	int r = tls_stream_accept(&m->stream, m->mc->tls, TAKE_FD(m->fd), 1u << WIRE_ROLE_ES,
-				  m->cancel_fd, MIGRATION_HELLO_MS, err);
+				  m->cancel_fd, INCOMING_HELLO_MS, err);
 
-	/* Connections that say nothing must not hold the few places for long (R9). */
 	if (r == 0)
+		r = migration_ask_slot(m, err);
+	if (r == 0) {
+		enter(m, INCOMING_OFFER);
 		r = receive(m, WIRE_TRANSFER_OFFER, &m->offer, err);
+	}
 	if (r < 0)
 		return r;
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
@@ -301,19 +310,17 @@ int64_t destination_probe(struct migration *m, struct err *err)
 	uint64_t bytes = 0;
 	uint64_t half_us = 0;
 	uint64_t half_bytes = 0;
-	uint64_t end = monotonic_us() + m->mc->config.idle_ms * 1000ull;
 	char text[40];
 	int r;
 
 	(void)snprintf(text, sizeof(text), "{\"probe\":%u}", PROBE_BYTES);
 	r = text_send(m, text, err);
+	enter(m, INCOMING_PROBE);
 	while (r == 0 && bytes < PROBE_BYTES) {
 		struct wire_message chunk;
 
 		r = receive(m, WIRE_TRANSFER_CHUNK, &chunk, err);
 		bytes += r == 0 ? chunk.text.len : 0;
-		if (r == 0 && monotonic_us() > end)
-			r = err_set(err, -ETIMEDOUT, "measure the link");
 		if (!half_us && bytes >= PROBE_BYTES / 2) {
 			half_us = monotonic_us();
 			half_bytes = bytes;
@@ -394,6 +401,7 @@ int destination_ahead(struct migration *m, struct err *err)
 	struct file_tree to[MIGRATION_TREES_MAX];
 	int r = ahead_place(m, err);
 
+	enter(m, INCOMING_AHEAD);
 	if (r == 0)
 		r = migration_trees_ahead(&m->trees, m->files, to, m->ahead, err);
 	if (r == 0)
@@ -415,6 +423,7 @@ int destination_cut(struct migration *m, struct err *err)
 	struct wire_message cut;
 	int r;
 
+	enter(m, INCOMING_CUT);
 	tls_stream_set_timeout(m->stream, MIGRATION_DRAIN_MS);
 	r = receive(m, WIRE_TRANSFER_CUT, &cut, err);
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
@@ -449,6 +458,7 @@ int destination_receive(struct migration *m, struct err *err)
 	char path[PATH_MAX + 16];
 	int r;
 
+	enter(m, INCOMING_CHUNKS);
 	(void)snprintf(path, sizeof(path), "%s/images", m->work);
 	to[0].place.dir = file_worker_directory(m->files, path, true, err);
 	r = to[0].place.dir < 0 ? to[0].place.dir
@@ -535,6 +545,7 @@ void destination_report(struct migration *m)
 	if (tls_stream_send_message(m->stream, &result, NULL) == 0 && !m->good) {
 		/* Closing with bytes unread would reset the connection and lose the reason. */
 		tls_stream_set_timeout(m->stream, MIGRATION_LINGER_MS);
+		enter(m, INCOMING_REST);
 		while (monotonic_us() < end &&
 		       tls_stream_receive_message(m->stream, &rest, NULL) == 0)
 			;

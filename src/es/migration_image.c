@@ -19,6 +19,7 @@
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
+#include "es/incoming.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -464,7 +465,9 @@ static int image_load(struct migration *m, struct err *err)
 	r = pthread_create(&il.thread, NULL, loading_run, &il);
 	if (r)
 		return err_set(err, -r, "start a thread");
-	r = transfer_receive_stream(m->stream, m->session, layers_take, &il, err);
+	incoming_enter(m->stream, INCOMING_IMAGE, m->mc->config.max_bytes);
+	r = transfer_receive_stream(m->stream, m->session, layers_take, &il,
+				    m->mc->config.max_bytes, err);
 	ended = loading_end(&il, r == 0, &why);
 	/* Which came first: a layer that cannot be loaded is no reason to stop receiving the others. */
 	if (r == 0 && ended < 0) {

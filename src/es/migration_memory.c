@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "es/files/file_worker.h"
+#include "es/incoming.h"
 #include "es/memory_delta.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -133,6 +134,7 @@ int destination_memory(struct migration *m, struct err *err)
 	tree.place.dir = file_worker_directory(m->files, path, true, err);
 	if (tree.place.dir < 0)
 		return tree.place.dir;
+	incoming_enter(m->stream, INCOMING_MEMORY, m->mc->config.max_bytes);
 	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, &tree, 1,
 				m->mc->config.max_bytes, err);
 }

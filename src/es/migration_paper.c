@@ -24,6 +24,7 @@
 #include "es/docker_engine.h"
 #include "es/files/beneath.h"
 #include "es/files/file_worker.h"
+#include "es/incoming.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
@@ -355,6 +356,7 @@ static int tree_receive(struct migration *m, const char *name, bool plain, struc
 	tree.place.dir = file_worker_directory(m->files, path, true, err);
 	if (tree.place.dir < 0)
 		return tree.place.dir;
+	incoming_enter(m->stream, INCOMING_CHUNKS, m->mc->config.max_bytes);
 	return transfer_receive(m->stream, TRANSFER_FILE_BY_FILE, &m->header, m->files, &tree, 1,
 				m->mc->config.max_bytes, err);
 }

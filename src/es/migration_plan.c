@@ -152,6 +152,12 @@ static bool volumes_are_asked_for(const json_t *volumes, const json_t *host_conf
 	return asked == json_array_size(volumes);
 }
 
+/** size_possible() - Whether a size can be one */
+static bool size_possible(json_int_t bytes)
+{
+	return bytes >= 0 && bytes <= MIGRATION_SIZE_MAX;
+}
+
 int migration_plan_parse(json_t **ret, const void *text, size_t len, const char *const *shared,
 			 struct err *err)
 {
@@ -190,9 +196,9 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
 	else if (!json_is_array(layers) || !json_array_size(layers) ||
 		 json_array_size(layers) > LAYERS_MAX || !json_is_object(host_config) || port < 0 ||
-		 port > UINT16_MAX || memory < 0 || layer < 0 || size < 0 || !json_is_array(tags) ||
-		 json_array_size(tags) > TAGS_MAX || !json_is_array(digests) ||
-		 json_array_size(digests) > TAGS_MAX)
+		 port > UINT16_MAX || !size_possible(memory) || !size_possible(layer) ||
+		 !size_possible(size) || !json_is_array(tags) || json_array_size(tags) > TAGS_MAX ||
+		 !json_is_array(digests) || json_array_size(digests) > TAGS_MAX)
 		r = err_set(err, -EPROTO, "the plan has a value that cannot be");
 	else if ((volumes && !json_is_array(volumes)) ||
 		 !volumes_are_asked_for(volumes, host_config))

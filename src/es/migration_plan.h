@@ -29,6 +29,8 @@
 struct err;
 
 #define MIGRATION_PLAN_MAX (512u << 10) /* bytes of the JSON text */
+#define MIGRATION_SIZE_MAX                                                                         \
+	(1ll << 50) /* of memory, layer, image: what is added to it does not overflow */
 
 /**
  * migration_host_read() - Describe this host: the plan's "host"
@@ -64,7 +66,7 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
  * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  * @err:	Filled in on failure
  *
- * Every member has the right type then, and the configuration is one we would take.
+ * Every member has the right type then, no size is above MIGRATION_SIZE_MAX, and the configuration is one we would take.
  *
  * Return: 0, -EPROTO, or -EPERM
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/transfer.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -9,7 +10,6 @@
 #include "net/crypto.h"
 #include "net/tls_stream.h"
 
-#define DRAIN_MAX    (64u << 10) /* bytes that may follow what was wanted of a stream */
 #define WIDE_WORKERS 2
 #define WIDE_JOB     (8 << 20) /* a new level counts from the next job on */
 
@@ -217,6 +217,12 @@ static int tree_sent(void *ctx, size_t index, struct err *err)
 	return 0;
 }
 
+static int count_refuse(size_t count, struct err *err)
+{
+	return err_set(err, -EINVAL, "a transfer of %zu trees, at most %d can go at once", count,
+		       FILE_WORKER_TREES_MAX);
+}
+
 /* The archive of all trees. */
 static int trees_send(struct sender *out, void *ctx, struct err *err)
 {
@@ -231,7 +237,7 @@ static int trees_send(struct sender *out, void *ctx, struct err *err)
 	};
 
 	if (all->count > ARRAY_SIZE(tree))
-		return err_set(err, -E2BIG, "send more than %zu trees", ARRAY_SIZE(tree));
+		return count_refuse(all->count, err);
 	all->out = out;
 	for (size_t i = 0; i < all->count; i++)
 		tree[i] = all->trees[i].tree;
@@ -421,8 +427,8 @@ static int drain(archive_source source, void *ctx, struct err *err)
 
 	while ((n = source(ctx, &bytes, err)) > 0) {
 		more += (size_t)n;
-		if (more > DRAIN_MAX)
-			return err_set(err, -EPROTO, "the stream goes on after its end");
+		if (more > TRANSFER_TAIL_MAX)
+			return err_set(err, -EFBIG, "the stream goes on after its end");
 	}
 	return (int)n;
 }
@@ -430,7 +436,7 @@ static int drain(archive_source source, void *ctx, struct err *err)
 int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 			    int (*take)(void *ctx, archive_source source, void *source_ctx,
 					struct err *err),
-			    void *ctx, struct err *err)
+			    void *ctx, uint64_t max_bytes, struct err *err)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
 	AUTO(inflate) struct inflate *packed = NULL;
@@ -439,7 +445,7 @@ int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 
 	in.digest = digest;
 	if (r == 0)
-		r = inflate_new(&packed, chunk_give, &in, err);
+		r = inflate_new(&packed, chunk_give, &in, max_bytes + TRANSFER_TAIL_MAX, err);
 	if (r == 0)
 		r = take(ctx, inflate_give, packed, err);
 	return r < 0 ? r : drain(inflate_give, packed, err);
@@ -466,7 +472,8 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
 		.after = way == TRANSFER_STREAM ? NULL : file_received,
 		.ctx = &in,
 	};
-	int r = crypto_sha256_new(&digest, err);
+	int r = count <= FILE_WORKER_TREES_MAX ? crypto_sha256_new(&digest, err)
+					       : count_refuse(count, err);
 
 	in.digest = digest;
 	if (r == 0)

@@ -29,6 +29,7 @@ struct file_worker;
 struct tls_stream;
 
 #define TRANSFER_PIECE         (256u << 10)
+#define TRANSFER_TAIL_MAX      (64u << 10) /* bytes after what was wanted of a stream */
 #define TRANSFER_LEVEL_DEFAULT 3
 
 /** enum transfer_way - How trees go over a link */
@@ -119,11 +120,12 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
  * @take:	Called once: reads from @source with @source_ctx. What it got and has not verified
  *		itself must not be used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take
+ * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX more
  * @err:	Filled in on failure
  *
- * Return: 0, -EPROTO, or another negative error code
+ * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
 int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 			    int (*take)(void *ctx, archive_source source, void *source_ctx,
 					struct err *err),
-			    void *ctx, struct err *err);
+			    void *ctx, uint64_t max_bytes, struct err *err);

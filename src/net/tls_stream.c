@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,7 +25,6 @@
  * call can be stuck in the kernel.
  */
 
-#define BACKLOG   16
 #define READ_STEP 65536u
 #define IN_LIMIT  (WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX + READ_STEP)
 
@@ -35,6 +35,7 @@
  * @cancel_fd:	Borrowed, or -1
  * @timeout_ms:	Longest wait without progress
  * @deadline:	End of the handshake by the monotonic clock in ms; 0 when it is over
+ * @budget:	What the peer may send since @budget_begin, a time as @deadline; @received so far
  * @in:		Bytes read for a message and not used yet
  * @used:	Bytes of @in that the message handed out last occupies
  * @out:	Frame being sent
@@ -47,6 +48,9 @@ struct tls_stream {
 	int cancel_fd;
 	int timeout_ms;
 	int64_t deadline;
+	struct tls_stream_budget budget;
+	int64_t budget_begin;
+	uint64_t received;
 	struct buf in;
 	size_t used;
 	struct buf out;
@@ -63,6 +67,32 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* When the budget's time is spent, by the monotonic clock in ms; 0: there is none */
+static int64_t budget_end(const struct tls_stream *s)
+{
+	const struct tls_stream_budget *b = &s->budget;
+	uint64_t earned = b->rate ? s->received / b->rate * 1000 : 0;
+
+	return b->ms ? s->budget_begin + (int64_t)(b->ms + earned) : 0;
+}
+
+/* Whether the peer may go on sending */
+static int check_budget(const struct tls_stream *s, struct err *err)
+{
+	const struct tls_stream_budget *b = &s->budget;
+	int64_t end = budget_end(s);
+
+	if (b->bytes && s->received > b->bytes)
+		return err_set(err, -EFBIG, "%s: the peer sent more than %" PRIu64 " KiB", b->name,
+			       b->bytes >> 10);
+	if (end && now_ms() >= end)
+		return err_set(err, -ETIMEDOUT,
+			       "%s: %" PRIu64 " KiB came in %" PRIi64
+			       " s, which is less than the peer must send",
+			       b->name, s->received >> 10, (now_ms() - s->budget_begin) / 1000);
+	return 0;
+}
+
 /* Waits until @fd is ready for @events. Return: 0, -ECANCELED, -ETIMEDOUT */
 static int wait_fd(struct tls_stream *s, short events, struct err *err)
 {
@@ -74,6 +104,8 @@ static int wait_fd(struct tls_stream *s, short events, struct err *err)
 
 	if (s->deadline && s->deadline < until)
 		until = s->deadline;
+	if (events == POLLIN && budget_end(s) && budget_end(s) < until)
+		until = budget_end(s);
 	for (;;) {
 		int64_t left = until - now_ms();
 
@@ -84,6 +116,9 @@ static int wait_fd(struct tls_stream *s, short events, struct err *err)
 			return err_set(err, -ECANCELED, "transfer");
 		if (n > 0)
 			return 0;
+		int r = left <= 0 && events == POLLIN ? check_budget(s, err) : 0;
+		if (r < 0)
+			return r;
 		if (left <= 0)
 			return err_set(err, -ETIMEDOUT, "nothing moved for %d ms", s->timeout_ms);
 	}
@@ -112,24 +147,6 @@ static int wait_for(struct tls_stream *s, int r, struct err *err)
 }
 
 /* ---- opening ---- */
-
-int tls_stream_listen(const char *address, struct err *err)
-{
-	struct address a;
-	int on = 1;
-	int r;
-
-	r = address_parse(&a, address, err);
-	if (r < 0)
-		return err_wrap(err, r, "listen");
-	auto_close int fd = socket(a.any.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_set(err, -errno, "listen on %s", address);
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&a.any, a.len) < 0 || listen(fd, BACKLOG) < 0)
-		return err_set(err, -errno, "listen on %s", address);
-	return TAKE_FD(fd);
-}
 
 /* Makes a stream of a socket, which it owns from then on */
 static int stream_new(struct tls_stream **ret, struct tls_context *tls, bool server, int fd,
@@ -309,6 +326,13 @@ void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms)
 	s->timeout_ms = timeout_ms;
 }
 
+void tls_stream_set_budget(struct tls_stream *s, const struct tls_stream_budget *budget)
+{
+	s->budget = *budget;
+	s->budget_begin = now_ms();
+	s->received = s->in.len - s->used;
+}
+
 uint64_t tls_stream_bytes_sent(const struct tls_stream *s)
 {
 	return tls_session_sent(s->tls);
@@ -329,8 +353,10 @@ static int read_session(struct tls_stream *s, void *to, size_t len, size_t *got,
 
 	while (r == 0) {
 		r = tls_session_read(s->tls, to, len, got, err);
-		if (r == 0)
-			return 0;
+		if (r == 0) {
+			s->received += *got;
+			return check_budget(s, err);
+		}
 		r = wait_for(s, r, err);
 	}
 	return r;

@@ -28,15 +28,6 @@ enum tls_stream_e {
 	TLS_STREAM_E_END = 1, /* the peer closed in good order; nothing more will come */
 };
 
-/**
- * tls_stream_listen() - Open a listening socket
- * @address:	"IP:PORT"; port 0 takes any free one
- * @err:	Filled in on failure
- *
- * Return: non-blocking fd that the caller owns and accept4()s from, or negative error code
- */
-int tls_stream_listen(const char *address, struct err *err);
-
 /** tls_stream_unsent() - Bytes given to the kernel that have not gone out on the link yet */
 size_t tls_stream_unsent(const struct tls_stream *s);
 
@@ -89,6 +80,29 @@ enum wire_role tls_stream_peer_role(const struct tls_stream *s);
  * A destination that restores says nothing for seconds; its source wants to wait longer there.
  */
 void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms);
+
+/**
+ * struct tls_stream_budget - How much the peer may send from now on, and how long it may take
+ * @name:	For messages: what is being received; borrowed
+ * @ms:		Time for all of it
+ * @rate:	Bytes per second, at least: each byte received adds 1 / @rate seconds to @ms. 0: none does
+ * @bytes:	Most bytes, frames included; 0: no limit
+ */
+struct tls_stream_budget {
+	const char *name;
+	uint64_t ms;
+	uint64_t rate;
+	uint64_t bytes;
+};
+
+/**
+ * tls_stream_set_budget() - Begin to count what is received, and its time
+ *
+ * The longest wait without progress does not bound a peer that sends a byte now and then; this does.
+ * Reads fail with -ETIMEDOUT or -EFBIG once the budget is spent. It holds until the next call; a stream
+ * begins without one.
+ */
+void tls_stream_set_budget(struct tls_stream *s, const struct tls_stream_budget *budget);
 
 /**
  * tls_stream_read() - Read some bytes

@@ -85,7 +85,7 @@ static void extract_try(const char *home, uint8_t how, struct input *in)
 	};
 	struct err err = { 0 };
 	AUTO(inflate) struct inflate *packed = NULL;
-	int r = how & 1 ? inflate_new(&packed, give, in, &err) : 0;
+	int r = how & 1 ? inflate_new(&packed, give, in, 2 * LIMIT, &err) : 0;
 
 	require(r == 0);
 	r = packed ? archive_extract(inflate_give, packed, roots, 2, LIMIT, NULL, NULL, &err)

@@ -9,6 +9,7 @@
 /**
  * struct inflate - A frame being unpacked
  * @in:		borrowed from the source until it is called again
+ * @room:	bytes that may still come out
  * @frame_ended, @ended: the frame, the source
  */
 struct inflate {
@@ -18,17 +19,20 @@ struct inflate {
 	ZSTD_inBuffer in;
 	uint8_t *plain;
 	size_t plain_size;
+	uint64_t room;
 	bool frame_ended;
 	bool ended;
 };
 
-int inflate_new(struct inflate **ret, archive_source source, void *ctx, struct err *err)
+int inflate_new(struct inflate **ret, archive_source source, void *ctx, uint64_t max_bytes,
+		struct err *err)
 {
 	AUTO(inflate) struct inflate *in = calloc(1, sizeof(*in));
 	if (!in)
 		return err_set(err, -ENOMEM, "unpack a stream");
 	in->source = source;
 	in->ctx = ctx;
+	in->room = max_bytes;
 	in->plain_size = ZSTD_DStreamOutSize();
 	in->plain = malloc(in->plain_size);
 	in->zstd = ZSTD_createDCtx();
@@ -85,6 +89,9 @@ ssize_t inflate_give(void *ctx, const void **bytes, struct err *err)
 		if (ZSTD_isError(left))
 			return err_set(err, -EPROTO, "decompress: %s", ZSTD_getErrorName(left));
 		in->frame_ended = left == 0;
+		if (out.pos > in->room)
+			return err_set(err, -EFBIG, "the stream has more bytes than it may");
+		in->room -= out.pos;
 		if (out.pos) {
 			*bytes = in->plain;
 			return (ssize_t)out.pos;

@@ -8,6 +8,8 @@
  * one that unpacks.
  */
 
+#include <stdint.h>
+
 #include "base/auto.h"
 #include "es/layer_archive.h"
 
@@ -21,11 +23,13 @@ struct inflate; /* opaque */
  * @ret:	Set on success only; the caller owns it, see inflate_free()
  * @source:	Gives the packed bytes
  * @ctx:	Handed to @source
+ * @max_bytes:	Most bytes that may come out
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
  */
-int inflate_new(struct inflate **ret, archive_source source, void *ctx, struct err *err);
+int inflate_new(struct inflate **ret, archive_source source, void *ctx, uint64_t max_bytes,
+		struct err *err);
 
 /** inflate_free() - Release it; @in may be NULL. Return: NULL, always */
 struct inflate *inflate_free(struct inflate *in);
@@ -36,6 +40,6 @@ AUTO_DEFINE(inflate)
  * inflate_give() - The next bytes, as an archive_source() with a struct inflate as its context
  *
  * Return: their number, 0 where frame and stream end together, -EPROTO for what is no frame, goes on after
- * it, or ends within it, or a negative error code of the source
+ * it, or ends within it, -EFBIG beyond the limit, or a negative error code of the source
  */
 ssize_t inflate_give(void *ctx, const void **bytes, struct err *err);

@@ -49,6 +49,7 @@ struct worker {
 	uint8_t in[WORKER_BYTES_MAX];
 	uint8_t out[WORKER_BYTES_MAX];
 	size_t out_len;
+	uint64_t room; /* bytes that may still come in */
 };
 
 /* --- streams ----------------------------------------------------------------------------------- */
@@ -67,6 +68,9 @@ static ssize_t line_give(void *ctx, const void **bytes, struct err *err)
 		return r;
 	if (kind != WORKER_BYTES)
 		return err_set(err, -EPROTO, "baton-es sends %d, not bytes", (int)kind);
+	if (len > w->room)
+		return err_set(err, -EFBIG, "the stream has more bytes than it may");
+	w->room -= len;
 	*bytes = w->in;
 	return (ssize_t)len;
 }
@@ -126,7 +130,7 @@ static int drain(archive_source source, void *ctx, struct err *err)
 	while ((n = source(ctx, &bytes, err)) > 0) {
 		more += (size_t)n;
 		if (more > DRAIN_MAX)
-			return err_set(err, -EPROTO, "the stream goes on after the archive's end");
+			return err_set(err, -EFBIG, "the stream goes on after the archive's end");
 	}
 	return (int)n;
 }
@@ -283,11 +287,20 @@ static void roots_close(struct archive_root *roots)
 	}
 }
 
+/** stream_room() - Most bytes of a stream: the files', and as much again for their headers */
+static uint64_t stream_room(uint64_t max_bytes)
+{
+	return max_bytes > UINT64_MAX / 2 ? UINT64_MAX : max_bytes * 2;
+}
+
 static int extract(struct worker *w)
 {
 	struct archive_root roots[WORKER_ROOTS_MAX];
 	AUTO(inflate) struct inflate *packed = NULL;
-	int r = w->call.packed ? inflate_new(&packed, line_give, w, &w->err) : 0;
+	uint64_t plain = stream_room(w->call.max_bytes);
+	int r = w->call.packed ? inflate_new(&packed, line_give, w, plain, &w->err) : 0;
+
+	w->room = plain;
 
 	if (r < 0)
 		return r;
@@ -450,6 +463,7 @@ static bool serve(struct worker *w)
 	w->err = (struct err){ 0 };
 	w->end = (struct worker_end){ 0 };
 	w->out_len = 0;
+	w->room = UINT64_MAX;
 	r = call_read(w, len);
 	if (r == 0)
 		r = call_run(w, &passed);

@@ -190,6 +190,14 @@ static void test_plan(void **state)
 	assert_false(migration_plan_udp(back));
 	json_decref(back);
 
+	/* what we add to a size must not overflow (R16) */
+	json_object_set_new(json_object_get(plan, "bytes"), "memory", json_integer(INT64_MAX));
+	assert_int_equal(parse(plan, &back, &err), -EPROTO);
+	json_object_set_new(json_object_get(plan, "bytes"), "memory",
+			    json_integer(MIGRATION_SIZE_MAX));
+	assert_int_equal(parse(plan, &back, &err), 0);
+	json_decref(back);
+
 	json_object_set_new(plan, "version", json_integer(1));
 	assert_int_equal(parse(plan, &back, &err), -EPROTO);
 	json_object_set_new(plan, "version", json_integer(2));

@@ -62,15 +62,24 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+static int listen_here(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	return fd;
+}
+
 static void server_start(struct server *sv, void (*run)(struct tls_stream *), bool stay)
 {
 	struct sockaddr_in a = { 0 };
 	socklen_t len = sizeof(a);
-	struct err err = { 0 };
 
 	*sv = (struct server){ .tls = two, .run = run, .leave = stay ? eventfd(0, 0) : -1 };
-	sv->listen_fd = tls_stream_listen("127.0.0.1:0", &err);
-	assert_true(sv->listen_fd >= 0);
+	sv->listen_fd = listen_here();
 	assert_int_equal(getsockname(sv->listen_fd, (struct sockaddr *)&a, &len), 0);
 	(void)snprintf(sv->address, sizeof(sv->address), "127.0.0.1:%u", ntohs(a.sin_port));
 	assert_int_equal(pthread_create(&sv->thread, NULL, serve, sv), 0);
@@ -189,6 +198,54 @@ static void test_timeout(void **state)
 	server_end(&sv);
 }
 
+/* Says three chunks of 100000 bytes, then nothing */
+static void chatter(struct tls_stream *s)
+{
+	static const uint8_t bytes[100000];
+	struct wire_message m = { .type = WIRE_TRANSFER_CHUNK,
+				  .text = { .bytes = bytes, .len = sizeof(bytes) } };
+	struct err err = { 0 };
+
+	for (int i = 0; i < 3; i++)
+		(void)tls_stream_send_message(s, &m, &err);
+}
+
+/* A peer that goes on sending, or sends too little for the time, is given up (R9) */
+static void test_budget(void **state)
+{
+	const struct tls_stream_budget small = { .name = "image", .bytes = 250000 };
+	const struct tls_stream_budget enough = { .name = "image", .bytes = 1000000 };
+	const struct tls_stream_budget brief = { .name = "offer", .ms = 20, .rate = 1u << 30 };
+	struct server sv;
+	struct tls_stream *s = NULL;
+	struct wire_message m;
+	struct err err = { 0 };
+	int r = 0;
+
+	(void)state;
+	server_start(&sv, chatter, true);
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), 0);
+	tls_stream_set_budget(s, &small);
+	for (int i = 0; i < 3 && r == 0; i++)
+		r = tls_stream_receive_message(s, &m, &err);
+	assert_int_equal(r, -EFBIG);
+	assert_non_null(strstr(err.text, "image: the peer sent more than 244 KiB"));
+	tls_stream_free(s);
+	server_end(&sv);
+
+	server_start(&sv, chatter, true);
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), 0);
+	tls_stream_set_budget(s, &enough);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(tls_stream_receive_message(s, &m, &err), 0);
+	/* the longest wait without progress is far away, the time for all of it is not */
+	tls_stream_set_budget(s, &brief);
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "offer: 0 KiB came in"));
+	tls_stream_free(s);
+	server_end(&sv);
+}
+
 struct canceller {
 	pthread_t thread;
 	struct tls_stream *s;
@@ -260,7 +317,7 @@ static void test_refusals(void **state)
 	/* nobody there: the port is free again */
 	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), -ECONNREFUSED);
 	/* somebody there who says nothing */
-	int fd = tls_stream_listen("127.0.0.1:0", &err);
+	int fd = listen_here();
 	struct sockaddr_in a;
 	socklen_t len = sizeof(a);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
@@ -294,9 +351,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_transfer),
-		cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_transfer), cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_budget),   cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_refusals),
 	};
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Incoming - slots, deadlines and bytes of a migration that comes in
+ *
+ * Two counts, kept apart:
+ *
+ *     handshakes   INCOMING_HANDSHAKES connections may be without a proven certificate (net/acceptor.h)
+ *     slots        max_destinations migrations, each of an edge server that has proven itself
+ *
+ * What comes over the connection has a budget in each state, also after the end of an archive: a time,
+ * which grows with what arrives, and a number of bytes. A peer that is silent, that sends a byte now and
+ * then, or that never stops, loses its slot with a reason.
+ *
+ * The states are what the peer sends. What we do ourselves (judge, load, restore) has its limits where it
+ * is done.
+ */
+
+#include <stdint.h>
+
+struct tls_stream;
+
+#define INCOMING_HANDSHAKES 16          /* one address gets 8 of them, see net/handshakes.h */
+#define INCOMING_HELLO_MS   5000        /* for the handshake, and again for the offer */
+#define INCOMING_RATE       (16u << 10) /* bytes per second that a link must bring in the long run */
+
+/** enum incoming_state - What the peer is sending */
+enum incoming_state {
+	INCOMING_OFFER,  /* and the plan in it */
+	INCOMING_PROBE,  /* bytes to measure the link */
+	INCOMING_AHEAD,  /* the layer as it is while the service runs */
+	INCOMING_IMAGE,  /* layers that are missing; the engine there may have to save them first */
+	INCOMING_MEMORY, /* memory that goes ahead of a cut that holds */
+	INCOMING_CUT,    /* its number and answer cache; the source drains first */
+	INCOMING_CHUNKS, /* memory and files of the cut */
+	INCOMING_REST,   /* what a source still sends while it reads why it failed */
+};
+
+/**
+ * incoming_enter() - Begin a state: its time and its bytes count from now on
+ * @stream:	Connection to the source
+ * @state:	What comes next
+ * @max_bytes:	Most bytes of a transfer, uncompressed
+ */
+void incoming_enter(struct tls_stream *stream, enum incoming_state state, uint64_t max_bytes);

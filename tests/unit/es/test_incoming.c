@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "es/layer_node.h"
+#include "es/migration_controller.h"
+#include "es/transfer.h"
+#include "net/link.h"
+#include "net/tls_stream.h"
+#include "test_pki.h"
+
+#define LIMIT_MS 20000
+#define IDLE     6 /* strangers, more than there are slots */
+#define SLOTS    2
+
+static struct test_pki pki;
+static struct tls_context *here, *there;
+
+/* --- a controller, and who connects to it -------------------------------------------------------- */
+
+struct bed {
+	uv_loop_t loop;
+	struct migration_controller *mc;
+	char dir[4][96];
+	char address[32];
+	int offered;
+};
+
+static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
+{
+	struct bed *b = ctx;
+
+	(void)offer;
+	b->offered++;
+	migration_controller_refuse(b->mc, transfer_id, "that will do");
+}
+
+static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
+{
+	(void)ctx;
+	(void)transfer_id;
+	(void)session;
+	(void)reason;
+}
+
+static void on_stage(void *ctx, uint64_t session, const char *event, uint64_t time_us,
+		     uint64_t number, const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)event;
+	(void)time_us;
+	(void)number;
+	(void)detail;
+}
+
+static const struct migration_controller_ops ops = {
+	.offered = on_offered,
+	.stage = on_stage,
+	.arrival_failed = on_arrival_failed,
+};
+
+/* A program that tells a version: the controller asks for those of criu and runc */
+static void tool_write(const char *dir, const char *name, const char *says)
+{
+	char path[160];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "#!/bin/sh\necho '%s'\n", says) > 0);
+	close(fd);
+}
+
+/* A port that nobody uses just now */
+static void free_address(char to[32])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(to, 32, "127.0.0.1:%u", ntohs(a.sin_port));
+	close(fd);
+}
+
+static void bed_open(struct bed *b)
+{
+	static const char *const names[] = { "prefix", "work", "staged", "prefix/bin" };
+	struct err err = { 0 };
+
+	*b = (struct bed){ .offered = 0 };
+	free_address(b->address);
+	for (size_t i = 0; i < 4; i++) {
+		(void)snprintf(b->dir[i], sizeof(b->dir[i]), "%s/%s", pki.dir, names[i]);
+		assert_true(mkdir(b->dir[i], 0700) == 0 || errno == EEXIST);
+	}
+	tool_write(b->dir[3], "criu", "Version: 4.1");
+	tool_write(b->dir[3], "runc", "runc version 1.1.5");
+	const struct migration_config config = {
+		.name = "EdgeServer-1",
+		.listen = b->address,
+		.docker_socket = "/nonexistent/docker.sock",
+		.docker_exec_root = "/nonexistent",
+		.runtime = "baton",
+		.checkpoint_dir = b->dir[1],
+		.image_dir = b->dir[1],
+		.arrival_ms = 600000,
+		.staged_dir = b->dir[2],
+		.prefix = b->dir[0],
+		.max_destinations = SLOTS,
+	};
+	assert_int_equal(uv_loop_init(&b->loop), 0);
+	if (migration_controller_new(&b->mc, &b->loop, &config, here, &ops, b, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void bed_shut(struct bed *b)
+{
+	migration_controller_close(b->mc, NULL, NULL);
+	(void)uv_run(&b->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&b->loop), 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(layer_path_remove(b->dir[i], NULL), 0);
+}
+
+/* struct source - An edge server that offers a container, in its own thread */
+struct source {
+	pthread_t thread;
+	struct bed *bed;
+	uv_async_t done;
+	bool ended;
+	bool silent; /* it offers nothing and keeps its connection, @stream */
+	struct tls_stream *stream;
+	int result;
+	struct err err;
+	char answer[256];
+};
+
+static void *offer_run(void *arg)
+{
+	static const char plan[] = "{}";
+	struct source *s = arg;
+	struct tls_stream *made = NULL;
+	struct wire_message m = {
+		.type = WIRE_TRANSFER_OFFER,
+		.session = 7,
+		.association = 1,
+		.epoch = 1,
+		.offer = { .mud = "MUD-1",
+			   .service = "s",
+			   .from_es = "EdgeServer-2",
+			   .ap = "AP-1" },
+	};
+
+	m.offer.plan = (const uint8_t *)plan;
+	m.offer.plan_len = sizeof(plan) - 1;
+	s->result = tls_stream_connect(&made, there, s->bed->address, "EdgeServer-1", WIRE_ROLE_ES,
+				       -1, LIMIT_MS, &s->err);
+	AUTO(tls_stream) struct tls_stream *stream = made;
+	if (s->silent) {
+		s->stream = TAKE_PTR(stream);
+		(void)uv_async_send(&s->done);
+		return NULL;
+	}
+	if (s->result == 0)
+		s->result = tls_stream_send_message(stream, &m, &s->err);
+	if (s->result == 0)
+		s->result = tls_stream_receive_message(stream, &m, &s->err);
+	if (s->result == 0 && m.type == WIRE_TRANSFER_RESULT)
+		(void)snprintf(s->answer, sizeof(s->answer), "%.*s", (int)m.text.len,
+			       (const char *)m.text.bytes);
+	(void)uv_async_send(&s->done);
+	return NULL;
+}
+
+static void on_done(uv_async_t *async)
+{
+	((struct source *)async->data)->ended = true;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	((struct source *)handle->data)->ended = false;
+}
+
+static void source_start(struct source *s, struct bed *b, bool silent)
+{
+	*s = (struct source){ .bed = b, .silent = silent };
+	assert_int_equal(uv_async_init(&b->loop, &s->done, on_done), 0);
+	s->done.data = s;
+	assert_int_equal(pthread_create(&s->thread, NULL, offer_run, s), 0);
+}
+
+static void source_end(struct source *s)
+{
+	while (!s->ended)
+		uv_run(&s->bed->loop, UV_RUN_ONCE);
+	pthread_join(s->thread, NULL);
+	uv_close((uv_handle_t *)&s->done, on_closed);
+	while (s->ended)
+		uv_run(&s->bed->loop, UV_RUN_ONCE);
+}
+
+static int stranger(const struct bed *b)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_port = htons((uint16_t)strtoul(strrchr(b->address, ':') + 1, NULL, 10));
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+/* Strangers who say nothing take no slot of a migration: an edge server still brings its container (R9, R16) */
+static void test_strangers(void **state)
+{
+	struct bed b;
+	struct source s;
+	int fd[IDLE];
+
+	(void)state;
+	bed_open(&b);
+	for (size_t i = 0; i < IDLE; i++)
+		fd[i] = stranger(&b);
+	source_start(&s, &b, false);
+	source_end(&s);
+	if (s.result < 0)
+		fail_msg("%s", s.err.text);
+	assert_int_equal(b.offered, 1);
+	assert_non_null(strstr(s.answer, "that will do"));
+	for (size_t i = 0; i < IDLE; i++)
+		close(fd[i]);
+	bed_shut(&b);
+}
+
+/* Offers until the answer has @word: slots are taken and given back by threads of their own */
+static void offer_until(struct bed *b, const char *word)
+{
+	struct source s;
+	int tries = 0;
+
+	do {
+		source_start(&s, b, false);
+		source_end(&s);
+		assert_int_equal(s.result, 0);
+		assert_true(tries++ < 1000);
+	} while (!strstr(s.answer, word));
+}
+
+/* Edge servers that have proven themselves hold slots; one that finds none is told so */
+static void test_slots(void **state)
+{
+	struct source held[SLOTS];
+	struct bed b;
+
+	(void)state;
+	bed_open(&b);
+	for (size_t i = 0; i < SLOTS; i++) {
+		source_start(&held[i], &b, true);
+		source_end(&held[i]);
+		assert_int_equal(held[i].result, 0);
+	}
+	offer_until(&b, "no more migrations at a time");
+	for (size_t i = 0; i < SLOTS; i++)
+		tls_stream_free(held[i].stream);
+	offer_until(&b, "that will do");
+	bed_shut(&b);
+}
+
+/* --- a stream that does not end -------------------------------------------------------------------- */
+
+/* struct pair - Two ends of one connection; the sending one has a thread */
+struct pair {
+	pthread_t thread;
+	int listener;
+	struct tls_stream *in;
+	size_t after; /* bytes sent behind what the receiver takes */
+	int sent;
+};
+
+static int flood(void *ctx, archive_sink sink, void *sink_ctx, struct err *err)
+{
+	static const uint8_t zeros[1u << 16];
+	const struct pair *p = ctx;
+	int r = 0;
+
+	for (size_t n = 0; n < p->after && r == 0; n += sizeof(zeros))
+		r = sink(sink_ctx, zeros, sizeof(zeros), err);
+	return r;
+}
+
+static void *send_run(void *arg)
+{
+	const struct wire_message header = { .session = 7, .association = 1, .epoch = 1 };
+	struct pair *p = arg;
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+	char address[32];
+	struct tls_stream *made = NULL;
+	struct err err = { 0 };
+	uint64_t bytes;
+
+	assert_int_equal(getsockname(p->listener, (struct sockaddr *)&a, &len), 0);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(a.sin_port));
+	p->sent = tls_stream_connect(&made, there, address, "EdgeServer-1", WIRE_ROLE_ES, -1,
+				     LIMIT_MS, &err);
+	AUTO(tls_stream) struct tls_stream *out = made;
+	if (p->sent == 0)
+		p->sent = transfer_send_stream(out, &header, flood, p, 1, &bytes, -1, &err);
+	return NULL;
+}
+
+static void pair_open(struct pair *p, size_t after)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct err err = { 0 };
+
+	*p = (struct pair){ .after = after };
+	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(p->listener >= 0);
+	assert_int_equal(bind(p->listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(p->listener, 1), 0);
+	assert_int_equal(pthread_create(&p->thread, NULL, send_run, p), 0);
+	int fd = accept(p->listener, NULL, NULL);
+	assert_int_equal(
+		tls_stream_accept(&p->in, here, fd, LINK_ROLE(WIRE_ROLE_ES), -1, LIMIT_MS, &err),
+		0);
+}
+
+static void pair_close(struct pair *p)
+{
+	tls_stream_free(p->in);
+	pthread_join(p->thread, NULL);
+	close(p->listener);
+}
+
+/* The archive is over at once */
+static int take_nothing(void *ctx, archive_source source, void *source_ctx, struct err *err)
+{
+	(void)ctx;
+	(void)source;
+	(void)source_ctx;
+	(void)err;
+	return 0;
+}
+
+static int take_all(void *ctx, archive_source source, void *source_ctx, struct err *err)
+{
+	const void *bytes;
+	ssize_t n;
+
+	(void)ctx;
+	do
+		n = source(source_ctx, &bytes, err);
+	while (n > 0);
+	return (int)n;
+}
+
+/* All bytes are counted, those after the end of the archive, too (R9) */
+static void test_bytes(void **state)
+{
+	struct pair p;
+	struct err err = { 0 };
+
+	(void)state;
+	/* padding is allowed */
+	pair_open(&p, TRANSFER_TAIL_MAX);
+	assert_int_equal(transfer_receive_stream(p.in, 7, take_nothing, NULL, 1u << 20, &err), 0);
+	pair_close(&p);
+	/* 64 MiB that shrink to a few KiB on the wire are none */
+	pair_open(&p, 64u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, take_nothing, NULL, 1u << 20, &err),
+			 -EFBIG);
+	assert_non_null(strstr(err.text, "the stream goes on after its end"));
+	pair_close(&p);
+	/* nor may the archive itself have more than is allowed */
+	pair_open(&p, 2u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, take_all, NULL, 1u << 20, &err), -EFBIG);
+	pair_close(&p);
+	pair_open(&p, 1u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, take_all, NULL, 1u << 20, &err), 0);
+	pair_close(&p);
+}
+
+static void test_trees(void **state)
+{
+	struct file_tree roots[FILE_WORKER_TREES_MAX + 1] = { { .name = "x" } };
+	struct transfer_tree trees[FILE_WORKER_TREES_MAX + 1] = { { .sent = 0 } };
+	const struct wire_message header = { .session = 7 };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(transfer_receive(NULL, TRANSFER_STREAM, &header, NULL, roots,
+					  FILE_WORKER_TREES_MAX + 1, 1, &err),
+			 -EINVAL);
+	assert_int_equal(transfer_send(NULL, TRANSFER_STREAM, &header, NULL, trees,
+				       FILE_WORKER_TREES_MAX + 1, false, 0, -1, &err),
+			 -EINVAL);
+	assert_non_null(strstr(err.text, "a transfer of 25 trees, at most 24"));
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
+	test_pki_new(&pki);
+	here = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
+	there = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	tls_context_free(here);
+	tls_context_free(there);
+	test_pki_remove(&pki);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_trees),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
