@@ -96,7 +96,7 @@ void handoff_links_accepted(struct handoff_links *hl, struct link *l)
 	}
 	a->link = l;
 	list_append(&hl->accepted, &a->item);
-	link_set_data(l, a);
+	link_set_data(l, a, NULL); /* freed when it is forgotten */
 }
 
 /* Forgets a link that is closed; a link that we made has no data and is its peer's business */

@@ -86,7 +86,7 @@ void mud_links_up(struct mud_links *ml, struct link *l)
 	k->link = l;
 	list_append(&ml->bucket[k->id % BUCKETS], &k->item);
 	ml->count++;
-	link_set_data(l, k);
+	link_set_data(l, k, NULL); /* freed when it is retired */
 }
 
 static bool may_say(enum wire_type type)

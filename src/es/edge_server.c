@@ -619,7 +619,6 @@ static void on_down(void *ctx, struct link *l, const char *reason)
 	else
 		log_debug("link of %s is down: %s", link_peer_name(l), reason);
 	ap_links_down(es->aps, l);
-	es_inquiry_gone(l);
 }
 
 static void on_link_refused(void *ctx, const char *who, const char *reason)

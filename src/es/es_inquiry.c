@@ -19,7 +19,7 @@
 #define CHECK_TEXT_MAX 320
 #define LINK_MAX       1000000000000
 
-/* a check under way; the link's data points to it, and it is told when the link goes */
+/* a check under way; the link's data points to it */
 struct check {
 	struct link *link;
 	uint64_t session;
@@ -116,13 +116,19 @@ static void on_checked(void *ctx, const char *json, const char *reason)
 	struct check *c = ctx;
 
 	if (c->link) {
-		link_set_data(c->link, NULL);
+		link_set_data(c->link, NULL, NULL);
 		if (json)
 			reply(c->link, c->session, WIRE_OK, json);
 		else
 			reply(c->link, c->session, WIRE_E_FAILED, reason);
 	}
 	free(c);
+}
+
+/* The operator's link goes, whoever ended it: the answer has nowhere to go. */
+static void link_gone(void *data)
+{
+	((struct check *)data)->link = NULL;
 }
 
 static void start_check(const struct es_inquiry *q, struct link *l, uint64_t session,
@@ -137,21 +143,13 @@ static void start_check(const struct es_inquiry *q, struct link *l, uint64_t ses
 	struct check *c = calloc(1, sizeof(*c));
 	if (c) {
 		*c = (struct check){ l, session };
-		link_set_data(l, c);
+		link_set_data(l, c, link_gone);
 		if (migration_controller_check(q->migrations, name, over, on_checked, c, &err) == 0)
 			return;
-		link_set_data(l, NULL);
+		link_set_data(l, NULL, NULL);
 		free(c);
 	}
 	reply(l, session, WIRE_E_FAILED, err.text);
-}
-
-void es_inquiry_gone(struct link *l)
-{
-	struct check *c = link_data(l);
-
-	if (c)
-		c->link = NULL;
 }
 
 static bool asks_for(const struct wire_text *t, const char *what)

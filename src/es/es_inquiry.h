@@ -25,8 +25,10 @@ struct es_inquiry {
 	struct migration_controller *migrations;
 };
 
-/** es_inquiry_answer() - Answer an INQUIRY that came by @l, now or when a check has ended */
+/**
+ * es_inquiry_answer() - Answer an INQUIRY that came by @l, now or when a check has ended
+ *
+ * The link's data (link_set_data()) is in use while a check runs. A check whose link has gone, however it
+ * ended, has nobody to tell.
+ */
 void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m);
-
-/** es_inquiry_gone() - The link of an operator is gone: a running check has nobody to tell */
-void es_inquiry_gone(struct link *l);

@@ -84,6 +84,7 @@ enum link_state {
  * @name, @role:	From the peer's certificate
  * @who:		Name or address, for refused()
  * @reason:		Why it is closing
+ * @data, @data_gone:	The owner's, see link_set_data()
  */
 struct link {
 	struct link_setup setup;
@@ -118,6 +119,7 @@ struct link {
 	char who[ADDRESS_TEXT_SIZE];
 	char reason[ERR_TEXT_MAX];
 	void *data;
+	void (*data_gone)(void *data);
 };
 
 /**
@@ -226,6 +228,8 @@ static void on_handle_closed(uv_handle_t *handle)
 		listener_link_gone(l->listener, l);
 	else
 		peer_link_gone(l->peer, l);
+	if (l->data && l->data_gone)
+		l->data_gone(l->data);
 	link_free(l);
 }
 
@@ -752,9 +756,10 @@ bool link_broke_rules(const struct link *l)
 	return l->broke_rules;
 }
 
-void link_set_data(struct link *l, void *data)
+void link_set_data(struct link *l, void *data, void (*gone)(void *data))
 {
 	l->data = data;
+	l->data_gone = gone;
 }
 
 void *link_data(const struct link *l)

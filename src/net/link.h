@@ -191,8 +191,15 @@ enum wire_role link_peer_role(const struct link *l);
 /** link_broke_rules() - In down(): it ended because the peer sent what is no valid message */
 bool link_broke_rules(const struct link *l);
 
-/** link_set_data() - Remember a pointer of the owner's, which is not looked at here */
-void link_set_data(struct link *l, void *data);
+/**
+ * link_set_data() - Remember a pointer of the owner's, which is not looked at here
+ * @l:		Link
+ * @data:	Pointer, or NULL to forget it
+ * @gone:	Called with @data when the link's memory goes, however the link ended: after down(), and
+ *		also if its owner closed it, alone or with its listener. Until then link_send() on a
+ *		link that is closed returns LINK_E_DOWN. Must not touch the link; may be NULL
+ */
+void link_set_data(struct link *l, void *data, void (*gone)(void *data));
 
 /** link_data() - The pointer remembered, at first NULL */
 void *link_data(const struct link *l);

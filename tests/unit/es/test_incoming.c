@@ -7,21 +7,18 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/layer_node.h"
-#include "es/migration_controller.h"
 #include "es/transfer.h"
 #include "net/link.h"
 #include "net/tls_stream.h"
+#include "controller_bed.h"
 #include "test_pki.h"
 
 #define LIMIT_MS 20000
@@ -31,121 +28,12 @@
 static struct test_pki pki;
 static struct tls_context *here, *there;
 
-/* --- a controller, and who connects to it -------------------------------------------------------- */
-
-struct bed {
-	uv_loop_t loop;
-	struct migration_controller *mc;
-	char dir[4][96];
-	char address[32];
-	int offered;
-};
-
-static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
-{
-	struct bed *b = ctx;
-
-	(void)offer;
-	b->offered++;
-	migration_controller_refuse(b->mc, transfer_id, "that will do");
-}
-
-static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
-{
-	(void)ctx;
-	(void)transfer_id;
-	(void)session;
-	(void)reason;
-}
-
-static void on_stage(void *ctx, uint64_t session, const char *event, uint64_t time_us,
-		     uint64_t number, const char *detail)
-{
-	(void)ctx;
-	(void)session;
-	(void)event;
-	(void)time_us;
-	(void)number;
-	(void)detail;
-}
-
-static const struct migration_controller_ops ops = {
-	.offered = on_offered,
-	.stage = on_stage,
-	.arrival_failed = on_arrival_failed,
-};
-
-/* A program that tells a version: the controller asks for those of criu and runc */
-static void tool_write(const char *dir, const char *name, const char *says)
-{
-	char path[160];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "#!/bin/sh\necho '%s'\n", says) > 0);
-	close(fd);
-}
-
-/* A port that nobody uses just now */
-static void free_address(char to[32])
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	(void)snprintf(to, 32, "127.0.0.1:%u", ntohs(a.sin_port));
-	close(fd);
-}
-
-static void bed_open(struct bed *b)
-{
-	static const char *const names[] = { "prefix", "work", "staged", "prefix/bin" };
-	struct err err = { 0 };
-
-	*b = (struct bed){ .offered = 0 };
-	free_address(b->address);
-	for (size_t i = 0; i < 4; i++) {
-		(void)snprintf(b->dir[i], sizeof(b->dir[i]), "%s/%s", pki.dir, names[i]);
-		assert_true(mkdir(b->dir[i], 0700) == 0 || errno == EEXIST);
-	}
-	tool_write(b->dir[3], "criu", "Version: 4.1");
-	tool_write(b->dir[3], "runc", "runc version 1.1.5");
-	const struct migration_config config = {
-		.name = "EdgeServer-1",
-		.listen = b->address,
-		.docker_socket = "/nonexistent/docker.sock",
-		.docker_exec_root = "/nonexistent",
-		.runtime = "baton",
-		.checkpoint_dir = b->dir[1],
-		.image_dir = b->dir[1],
-		.arrival_ms = 600000,
-		.staged_dir = b->dir[2],
-		.prefix = b->dir[0],
-		.max_destinations = SLOTS,
-	};
-	assert_int_equal(uv_loop_init(&b->loop), 0);
-	if (migration_controller_new(&b->mc, &b->loop, &config, here, &ops, b, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void bed_shut(struct bed *b)
-{
-	migration_controller_close(b->mc, NULL, NULL);
-	(void)uv_run(&b->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&b->loop), 0);
-	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(layer_path_remove(b->dir[i], NULL), 0);
-}
+/* --- who connects to a controller ------------------------------------------------------------------ */
 
 /* struct source - An edge server that offers a container, in its own thread */
 struct source {
 	pthread_t thread;
-	struct bed *bed;
+	struct controller_bed *bed;
 	uv_async_t done;
 	bool ended;
 	bool silent; /* it offers nothing and keeps its connection, @stream */
@@ -202,7 +90,7 @@ static void on_closed(uv_handle_t *handle)
 	((struct source *)handle->data)->ended = false;
 }
 
-static void source_start(struct source *s, struct bed *b, bool silent)
+static void source_start(struct source *s, struct controller_bed *b, bool silent)
 {
 	*s = (struct source){ .bed = b, .silent = silent };
 	assert_int_equal(uv_async_init(&b->loop, &s->done, on_done), 0);
@@ -220,7 +108,7 @@ static void source_end(struct source *s)
 		uv_run(&s->bed->loop, UV_RUN_ONCE);
 }
 
-static int stranger(const struct bed *b)
+static int stranger(const struct controller_bed *b)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -234,12 +122,12 @@ static int stranger(const struct bed *b)
 /* Strangers who say nothing take no slot of a migration: an edge server still brings its container (R9, R16) */
 static void test_strangers(void **state)
 {
-	struct bed b;
+	struct controller_bed b;
 	struct source s;
 	int fd[IDLE];
 
 	(void)state;
-	bed_open(&b);
+	controller_bed_open(&b, pki.dir, here, SLOTS);
 	for (size_t i = 0; i < IDLE; i++)
 		fd[i] = stranger(&b);
 	source_start(&s, &b, false);
@@ -250,11 +138,11 @@ static void test_strangers(void **state)
 	assert_non_null(strstr(s.answer, "that will do"));
 	for (size_t i = 0; i < IDLE; i++)
 		close(fd[i]);
-	bed_shut(&b);
+	controller_bed_shut(&b);
 }
 
 /* Offers until the answer has @word: slots are taken and given back by threads of their own */
-static void offer_until(struct bed *b, const char *word)
+static void offer_until(struct controller_bed *b, const char *word)
 {
 	struct source s;
 	int tries = 0;
@@ -271,10 +159,10 @@ static void offer_until(struct bed *b, const char *word)
 static void test_slots(void **state)
 {
 	struct source held[SLOTS];
-	struct bed b;
+	struct controller_bed b;
 
 	(void)state;
-	bed_open(&b);
+	controller_bed_open(&b, pki.dir, here, SLOTS);
 	for (size_t i = 0; i < SLOTS; i++) {
 		source_start(&held[i], &b, true);
 		source_end(&held[i]);
@@ -284,7 +172,7 @@ static void test_slots(void **state)
 	for (size_t i = 0; i < SLOTS; i++)
 		tls_stream_free(held[i].stream);
 	offer_until(&b, "that will do");
-	bed_shut(&b);
+	controller_bed_shut(&b);
 }
 
 /* --- a stream that does not end -------------------------------------------------------------------- */

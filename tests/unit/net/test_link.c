@@ -232,7 +232,7 @@ static void test_both_ways(void **state)
 	assert_int_equal(link_peer_role(client.link), WIRE_ROLE_ES);
 	assert_string_equal(link_peer_name(server.link), "AP-1");
 	assert_null(link_data(client.link));
-	link_set_data(client.link, &client);
+	link_set_data(client.link, &client, NULL);
 	assert_ptr_equal(link_data(client.link), &client);
 
 	void *big = calloc(1, WIRE_PAYLOAD_MAX);
@@ -412,6 +412,35 @@ static void test_close_in_callback(void **state)
 	listener_close(ls);
 }
 
+static void count_gone(void *data)
+{
+	++*(int *)data;
+}
+
+/* Whoever keeps data for a link hears once that it has gone, also if the owner closed it */
+static void test_data_gone(void **state)
+{
+	struct end server = { 0 }, client = { 0 };
+	int gone[3] = { 0 };
+
+	(void)state;
+	struct listener *ls = listen_as(es, &server, 0, LINK_ROLE(WIRE_ROLE_AP));
+	struct peer *p = peer_as(ap, &client, listener_port(ls));
+	wait_until(client.up && server.up);
+	link_set_data(client.link, &gone[0], count_gone);
+	link_set_data(server.link, &gone[1], count_gone);
+	link_close(server.link);
+	wait_until(gone[0] && gone[1] && client.up == 2 && server.up == 2);
+	assert_int_equal(client.down, 1);
+	assert_int_equal(server.down, 0);
+	link_set_data(server.link, &gone[2], count_gone);
+	listener_close(ls);
+	wait_until(gone[2]);
+	peer_close(p);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(gone[i], 1);
+}
+
 static void test_silence(void **state)
 {
 	struct end server = { 0 }, client = { 0 };
@@ -512,12 +541,12 @@ int main(void)
 {
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LINK_TEST(test_both_ways),       LINK_TEST(test_wrong_authority),
-		LINK_TEST(test_wrong_role),      LINK_TEST(test_wrong_name),
-		LINK_TEST(test_full_queue),      LINK_TEST(test_pause_in_batch),
-		LINK_TEST(test_reconnect),       LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_silence),         LINK_TEST(test_rubbish),
-		LINK_TEST(test_oversized_frame),
+		LINK_TEST(test_both_ways),  LINK_TEST(test_wrong_authority),
+		LINK_TEST(test_wrong_role), LINK_TEST(test_wrong_name),
+		LINK_TEST(test_full_queue), LINK_TEST(test_pause_in_batch),
+		LINK_TEST(test_reconnect),  LINK_TEST(test_close_in_callback),
+		LINK_TEST(test_data_gone),  LINK_TEST(test_silence),
+		LINK_TEST(test_rubbish),    LINK_TEST(test_oversized_frame),
 	};
 
 	return cmocka_run_group_tests_name("net/link", tests, set_up, tear_down);
