@@ -70,11 +70,26 @@ static int store_loss(struct storage *s, const char *sender, uint64_t dropped, s
 	return s->backend.append(s->backend.self, &e, 1, err);
 }
 
+/* A node tells of itself only: what it says of others would be believed (R16) */
+static int check_nodes(const char *sender, const struct wire_events *batch, struct err *err)
+{
+	for (uint32_t i = 0; i < batch->count; i++) {
+		if (!name_equal(batch->event[i].node, sender))
+			return err_set(err, -EPERM, "%s reports an event of %.63s", sender,
+				       batch->event[i].node);
+	}
+	return 0;
+}
+
 int storage_store(struct storage *s, const char *sender, const struct wire_events *batch,
 		  struct err *err)
 {
-	int r = 0;
+	int r = check_nodes(sender, batch, err);
 
+	if (r < 0) {
+		s->lost += batch->count;
+		return r;
+	}
 	s->lost += batch->dropped;
 	if (batch->dropped)
 		r = store_loss(s, sender, batch->dropped, err);

@@ -74,11 +74,13 @@ AUTO_DEFINE(storage)
 /**
  * storage_store() - Store a batch
  * @s:		Storage
- * @sender:	Who sent it; named in an event EVENTS DROPPED if the batch tells of a loss
+ * @sender:	Who sent it, by its certificate; all events must be its own. Named in an event EVENTS
+ *		DROPPED if the batch tells of a loss
  * @batch:	Events, borrowed for the call
  * @err:	Filled in on failure
  *
- * Return: 0, or negative error code: nothing of the batch was stored, and it is counted as lost
+ * Return: 0, -EPERM if an event names another node, or another negative error code: nothing of the batch
+ * was stored, and it is counted as lost
  */
 int storage_store(struct storage *s, const char *sender, const struct wire_events *batch,
 		  struct err *err);

@@ -40,8 +40,8 @@ static struct storage *open_store(uint64_t file_bytes, uint64_t files)
 static void store(struct storage *s, uint64_t first, uint32_t count)
 {
 	struct wire_event e[256] = { 0 };
-	struct wire_events batch = { .count = count, .event = e };
 	struct err err = { 0 };
+	uint32_t sent = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		e[i].time_us = 1700000000000000u + first + i;
@@ -51,8 +51,17 @@ static void store(struct storage *s, uint64_t first, uint32_t count)
 		strcpy(e[i].kind, "SVCQ");
 		strcpy(e[i].detail, "\"quoted\" \xff");
 	}
-	if (storage_store(s, "AP-1", &batch, &err) < 0)
-		fail_msg("%s", err.text);
+	/* each node sends its own */
+	while (sent < count) {
+		struct wire_events batch = { .event = e + sent };
+
+		while (sent + batch.count < count &&
+		       strcmp(batch.event[batch.count].node, batch.event->node) == 0)
+			batch.count++;
+		if (storage_store(s, batch.event->node, &batch, &err) < 0)
+			fail_msg("%s", err.text);
+		sent += batch.count;
+	}
 }
 
 /* One page. Return: number of events; @first, @last their numbers; @cursor for the next page */
@@ -291,6 +300,26 @@ static void test_loss_shows(void **state)
 	storage_free(s);
 }
 
+/* A user's device must not be able to write what an edge server has done (R16) */
+static void test_whose_events(void **state)
+{
+	struct wire_event e[2] = { { .node = "USER", .kind = "SVCQ" },
+				   { .node = "EdgeServer-1", .kind = "T8" } };
+	struct wire_events batch = { .count = 2, .event = e };
+	struct err err = { 0 };
+	uint64_t first, last;
+	char cursor[64];
+	bool more;
+
+	(void)state;
+	struct storage *s = open_store(1u << 20, 4);
+	assert_int_equal(storage_store(s, "USER", &batch, &err), -EPERM);
+	assert_non_null(strstr(err.text, "USER reports an event of EdgeServer-1"));
+	assert_int_equal(storage_lost(s), 2);
+	assert_int_equal(page(s, "", &first, &last, cursor, &more), 0);
+	storage_free(s);
+}
+
 static void test_one_writer(void **state)
 {
 	struct file_writer_config config = { path, 1u << 20, 4 };
@@ -336,9 +365,9 @@ int main(void)
 {
 #define DIR_TEST(f) cmocka_unit_test_setup_teardown(f, dir_make, dir_remove)
 	const struct CMUnitTest tests[] = {
-		DIR_TEST(test_pages),      DIR_TEST(test_bad_filters), DIR_TEST(test_rotation),
-		DIR_TEST(test_torn_line),  DIR_TEST(test_full_disk),   DIR_TEST(test_loss_shows),
-		DIR_TEST(test_one_writer),
+		DIR_TEST(test_pages),        DIR_TEST(test_bad_filters), DIR_TEST(test_rotation),
+		DIR_TEST(test_torn_line),    DIR_TEST(test_full_disk),   DIR_TEST(test_loss_shows),
+		DIR_TEST(test_whose_events), DIR_TEST(test_one_writer),
 	};
 
 	return cmocka_run_group_tests_name("logrepo/storage", tests, NULL, NULL);
