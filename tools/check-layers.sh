@@ -33,7 +33,7 @@ declare -A MAY=(
 
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
-	['openssl/']='net/(crypto|pki|tls)\.c'
+	['openssl/']='net/(crypto|pki|pki_crl|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
 	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/(docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(layer|image)_archive\.c'

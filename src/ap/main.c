@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "core/policy.h"
 #include "net/link.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 #include "report/log_reporter.h"
 
 /* struct program - All that lives while the loop runs */
@@ -29,6 +31,7 @@ struct program {
 	uv_signal_t term;
 	uv_signal_t interrupt;
 	struct tls_context *tls;
+	struct tls_watch *watch;
 	struct log_reporter *reporter;
 	struct access_point *ap;
 };
@@ -86,12 +89,26 @@ static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
 	log_info("event log repository %s cannot be reached: %s", who, reason);
 }
 
+static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
+{
+	struct program *p = ctx;
+
+	if (word == TLS_WATCH_READ)
+		log_info("%s", text);
+	else
+		log_error("%s", text);
+	if (word == TLS_WATCH_ENDING)
+		log_reporter_event(p->reporter, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
+				   tls_watch_days(p->tls));
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
 	access_point_close(TAKE_PTR(p->ap));
+	tls_watch_close(TAKE_PTR(p->watch));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
@@ -102,9 +119,12 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	struct ap_neighbour edges[CONF_PEERS_MAX], aps[CONF_PEERS_MAX];
 	struct users_service services[CONF_LISTENERS_MAX];
 	const struct policy policy = policy_of(c);
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
 	int r;
 
-	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
 	if (!name_equal(tls_context_name(p->tls), c->name))
@@ -159,7 +179,9 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	r = uv_signal_start(&p->term, on_signal, SIGTERM);
 	if (r == 0)
 		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
-	return r < 0 ? err_set(err, r, "signals") : 0;
+	if (r < 0)
+		return err_set(err, r, "signals");
+	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */

@@ -28,7 +28,10 @@ int nodes_load(struct nodes **ret, const char *config, struct err *err)
 	if (r < 0)
 		return r;
 	const struct conf *c = n->conf;
-	r = tls_context_new(&n->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
+	r = tls_context_new(&n->tls, &files, err);
 	if (r < 0)
 		return r;
 	n->node = calloc(c->peers + 1, sizeof(*n->node));

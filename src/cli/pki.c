@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton pki - make the authority and certificates of a deployment
+ * baton pki - make the authority and certificates of a deployment, renew and revoke them
  */
 
 #include <errno.h>
@@ -42,6 +42,33 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 	return 0;
 }
 
+static int renew(const struct pki *p, const char *name, struct err *err)
+{
+	enum wire_role role;
+	int r = pki_renew(p->dir, name, p->days, &role, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "pki renew");
+	(void)printf("%s/%s.crt and .key, role %s, go to %s, which reads them at SIGHUP; the old "
+		     "certificate is good until it ends\n",
+		     p->dir, name, wire_role_name(role), name);
+	return 0;
+}
+
+static int revoke(const struct pki *p, const char *name, struct err *err)
+{
+	size_t revoked = 0;
+	int r = pki_revoke(p->dir, name, &revoked, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "pki revoke");
+	(void)printf(
+		"%zu of %s revoked; %s/ca.crl goes to every host, beside ca.crt, and is read at "
+		"SIGHUP\n",
+		revoked, name, p->dir);
+	return 0;
+}
+
 static int run_pki(const char *config, int argc, char **argv, struct err *err)
 {
 	struct pki p = { .dir = "pki" };
@@ -66,18 +93,29 @@ static int run_pki(const char *config, int argc, char **argv, struct err *err)
 		(void)printf("%s/%s.crt and .key go to %s\n", p.dir, argv[at + 1], argv[at + 1]);
 		return 0;
 	}
-	return err_set(err, -EINVAL, "pki: want \"init\" or \"issue NAME ROLE\" (--help)");
+	if (argc - at == 2 && strcmp(argv[at], "renew") == 0)
+		return renew(&p, argv[at + 1], err);
+	if (argc - at == 2 && strcmp(argv[at], "revoke") == 0)
+		return revoke(&p, argv[at + 1], err);
+	return err_set(err, -EINVAL,
+		       "pki: want \"init\", \"issue NAME ROLE\", \"renew NAME\" or \"revoke NAME\" "
+		       "(--help)");
 }
 
 const struct command command_pki = {
 	.name = "pki",
-	.arguments = "init | issue NAME ROLE   [--dir DIR] [--days N] [--force]",
-	.summary = "make the authority and certificates of a deployment",
+	.arguments = "init | issue NAME ROLE | renew NAME | revoke NAME   [--dir DIR] [--days N] "
+		     "[--force]",
+	.summary = "make the authority and certificates of a deployment, renew and revoke them",
 	.help = "  init           make ca.crt and ca.key\n"
 		"  issue          make NAME.crt and NAME.key; ROLE is mud, ap, es, logrepo or "
 		"operator\n"
+		"  renew          make new ones for the same name and role; the old certificate is "
+		"good "
+		"until it ends\n"
+		"  revoke         put all certificates of NAME on the list ca.crl\n"
 		"  --dir DIR      where (pki)\n"
-		"  --days N       validity of a certificate (825)\n"
+		"  --days N       validity of a certificate (365)\n"
 		"  --force        replace files that are there\n",
 	.run = run_pki,
 };

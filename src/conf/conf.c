@@ -69,7 +69,9 @@ static const struct setting settings[] = {
 	{ "es", AP, AP, "\"NAME\": the access point's edge server, one of the peers" },
 	{ "ap", MUD, MUD, "{\"NAME\", ...}: access points in the order of the way" },
 	{ "uses", MUD, MUD, "\"NAME\": service to ask for" },
-	{ "pki", EVERY_ROLE, EVERY_ROLE, "{ ca = cert = key = }: files made by `baton pki`" },
+	{ "pki", EVERY_ROLE, EVERY_ROLE,
+	  "{ ca = cert = key = [crl = (ca.crl beside ca, if it is there)] }: files made by `baton "
+	  "pki`" },
 	{ "logrepo", MUD | AP | ES | OPERATOR, 0, "{ name = address = }: event log repository" },
 	{ "peer", MUD | AP | ES | OPERATOR, 0,
 	  "\"NAME\" { role = \"ap|es|mud|logrepo\" address = [transfer =] [es =] [x = y =] }" },
@@ -484,6 +486,8 @@ static int copy_sections(struct conf *c, cfg_t *cfg, const char *path)
 			r = copy_path(&c->pki.cert, cfg_getstr(pki, "cert"), path);
 		if (r == 0)
 			r = copy_path(&c->pki.key, cfg_getstr(pki, "key"), path);
+		if (r == 0 && cfg_getstr(pki, "crl"))
+			r = copy_path(&c->pki.crl, cfg_getstr(pki, "crl"), path);
 	}
 	if (r == 0 && cfg_size(cfg, "logrepo")) {
 		cfg_t *logrepo = cfg_getsec(cfg, "logrepo");
@@ -670,6 +674,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("ca", NULL, CFGF_NONE),
 		CFG_STR("cert", NULL, CFGF_NONE),
 		CFG_STR("key", NULL, CFGF_NONE),
+		CFG_STR("crl", NULL, CFGF_NONE),
 		CFG_END(),
 	};
 	cfg_opt_t logrepo[] = {
@@ -760,6 +765,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->pki.ca);
 	free(c->pki.cert);
 	free(c->pki.key);
+	free(c->pki.crl);
 	free(c->logrepo_address);
 	free(c->docker.socket);
 	free(c->docker.exec_root);

@@ -44,11 +44,12 @@ struct err;
 #define CONF_LISTENERS_MAX 64
 #define CONF_LIST_MAX      256 /* entries of a list */
 
-/** struct conf_pki - Files of our identity */
+/** struct conf_pki - Files of our identity; @crl: lists of revoked certificates, or NULL */
 struct conf_pki {
 	char *ca;
 	char *cert;
 	char *key;
+	char *crl;
 };
 
 /**

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include "es/files/file_worker.h"
 #include "net/link.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 #include "report/log_reporter.h"
 
 #define HOOK_PROGRAM  "baton-cut-hook"
@@ -42,6 +44,7 @@ struct program {
 	uv_signal_t interrupt;
 	uv_signal_t reload;
 	struct tls_context *tls;
+	struct tls_watch *watch;
 	struct log_reporter *reporter;
 	struct edge_server *es;
 	const struct conf *conf;
@@ -86,10 +89,24 @@ static int find_program(char to[PATH_MAX], const char *name, struct err *err)
 	return err_set(err, -ENOENT, "%s is not beside baton-es in %s", name, dir);
 }
 
+static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
+{
+	struct program *p = ctx;
+
+	if (word == TLS_WATCH_READ)
+		log_info("%s", text);
+	else
+		log_error("%s", text);
+	if (word == TLS_WATCH_ENDING)
+		log_reporter_event(p->reporter, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
+				   tls_watch_days(p->tls));
+}
+
 static void on_stopped(void *ctx)
 {
 	struct program *p = ctx;
 
+	tls_watch_close(TAKE_PTR(p->watch));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
@@ -178,7 +195,8 @@ static void fill_services(struct program *p, const struct conf *c)
 	}
 }
 
-/* The services are read again, with all their files; all else is as it was when we started. */
+/* The services are read again, with all their files, and the certificates (tls_watch.h); all else is as it
+ * was when we started. */
 static void on_reload(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
@@ -249,11 +267,14 @@ static int start(struct program *p, struct err *err)
 {
 	const struct conf *c = p->conf;
 	const struct policy policy = policy_of(c);
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
 	int r = beneath_check(err);
 
 	if (r < 0)
 		return r;
-	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
 	if (!name_equal(tls_context_name(p->tls), c->name))
@@ -316,7 +337,9 @@ static int start(struct program *p, struct err *err)
 		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
 	if (r == 0)
 		r = uv_signal_start(&p->reload, on_reload, SIGHUP);
-	return r < 0 ? err_set(err, r, "watch for signals") : 0;
+	if (r < 0)
+		return err_set(err, r, "watch for signals");
+	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */

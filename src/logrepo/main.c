@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <uv.h>
 
 #include "base/auto.h"
@@ -24,6 +25,7 @@
 #include "logrepo/storage_management.h"
 #include "net/link.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 
 #define SYNC_MS 1000
 
@@ -37,10 +39,19 @@ struct program {
 	uv_signal_t interrupt;
 	uv_timer_t sync;
 	struct tls_context *tls;
+	struct tls_watch *watch;
 	struct listener *listener;
 	struct storage *storage;
 	bool failing;
 };
+
+static uint64_t realtime_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
 
 static void report_storage(struct program *p, int r, const struct err *err)
 {
@@ -108,15 +119,26 @@ static void on_up(void *ctx, struct link *l)
 	log_debug("%s is here", link_peer_name(l));
 }
 
+static void take_events(struct program *p, struct link *l, const struct wire_events *batch)
+{
+	struct err err = { 0 };
+	int r = storage_store(p->storage, link_peer_name(l), batch, &err);
+
+	if (r != -EPERM) {
+		report_storage(p, r, &err);
+		return;
+	}
+	log_error("%s: link ended", err.text);
+	link_close(l);
+}
+
 static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 {
 	struct program *p = ctx;
-	struct err err = { 0 };
 
 	switch (m->type) {
 	case WIRE_EVENTS:
-		report_storage(p, storage_store(p->storage, link_peer_name(l), &m->events, &err),
-			       &err);
+		take_events(p, l, &m->events);
 		break;
 	case WIRE_INQUIRY:
 		answer_inquiry(p, l, m);
@@ -160,12 +182,37 @@ static void on_sync(uv_timer_t *timer)
 		report_storage(p, r, &err);
 }
 
+/* What other nodes report of themselves we store ourselves */
+static void store_ending(struct program *p)
+{
+	struct wire_event e = { .time_us = realtime_us() };
+	const struct wire_events batch = { .count = 1, .event = &e };
+	const char *name = tls_context_name(p->tls);
+	struct err err = { 0 };
+
+	(void)snprintf(e.node, sizeof(e.node), "%s", name);
+	(void)snprintf(e.kind, sizeof(e.kind), "CERTIFICATE ENDS");
+	(void)snprintf(e.detail, sizeof(e.detail), "days=%" PRId64, tls_watch_days(p->tls));
+	report_storage(p, storage_store(p->storage, name, &batch, &err), &err);
+}
+
+static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
+{
+	if (word == TLS_WATCH_READ)
+		log_info("%s", text);
+	else
+		log_error("%s", text);
+	if (word == TLS_WATCH_ENDING)
+		store_ending(ctx);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
 	listener_close(TAKE_PTR(p->listener));
+	tls_watch_close(TAKE_PTR(p->watch));
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
 	uv_close((uv_handle_t *)&p->sync, NULL);
@@ -203,9 +250,12 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
 		},
 	};
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
 	int r;
 
-	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
 	if (tls_context_role(p->tls) != WIRE_ROLE_LOGREPO ||
@@ -217,10 +267,16 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	if (r < 0)
 		return r;
 	setup.tls = p->tls;
-	return listener_new(&p->listener, &setup, c->listen,
-			    LINK_ROLE(WIRE_ROLE_MUD) | LINK_ROLE(WIRE_ROLE_AP) |
-				    LINK_ROLE(WIRE_ROLE_ES) | LINK_ROLE(WIRE_ROLE_OPERATOR),
-			    err);
+	r = listener_new(&p->listener, &setup, c->listen,
+			 LINK_ROLE(WIRE_ROLE_MUD) | LINK_ROLE(WIRE_ROLE_AP) |
+				 LINK_ROLE(WIRE_ROLE_ES) | LINK_ROLE(WIRE_ROLE_OPERATOR),
+			 err);
+	if (r < 0)
+		return r;
+	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r < 0)
+		listener_close(TAKE_PTR(p->listener));
+	return r;
 }
 
 static int run(const struct conf *c, struct err *err)

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #include "mud/movement.h"
 #include "net/address.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 #include "report/log_reporter.h"
 
 #define EXIT_USAGE      2
@@ -53,6 +55,7 @@ struct program {
 	uv_signal_t term;
 	uv_signal_t interrupt;
 	struct tls_context *tls;
+	struct tls_watch *watch;
 	struct log_reporter *reporter;
 	struct emulated_user *user;
 	struct mobility_model *model;
@@ -276,12 +279,26 @@ static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
 
 static void close_rest(struct program *p)
 {
+	tls_watch_close(TAKE_PTR(p->watch));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	if (p->term.data)
 		uv_close((uv_handle_t *)&p->term, NULL);
 	p->model = mobility_model_free(p->model);
 	if (p->interrupt.data)
 		uv_close((uv_handle_t *)&p->interrupt, NULL);
+}
+
+static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
+{
+	struct program *p = ctx;
+
+	if (word == TLS_WATCH_READ)
+		log_info("%s", text);
+	else
+		log_error("%s", text);
+	if (word == TLS_WATCH_ENDING)
+		log_reporter_event(p->reporter, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
+				   tls_watch_days(p->tls));
 }
 
 static void on_ended(void *ctx, bool good)
@@ -438,7 +455,10 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 	r = make_model(p, c, run, err);
 	if (r < 0)
 		return r;
-	r = tls_context_new(&p->tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
+	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
 	if (!name_equal(tls_context_name(p->tls), c->name))
@@ -484,6 +504,9 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 		r = catch_signal(p, &p->interrupt, SIGINT);
 	if (r < 0)
 		return err_set(err, r, "signals");
+	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r < 0)
+		return r;
 	return emulated_user_new(&p->user, &setup, err);
 }
 

@@ -662,11 +662,16 @@ static void on_tick(uv_timer_t *timer)
 	struct link *l = timer->data;
 	const struct link_limits *limits = &l->setup.limits;
 	uint64_t now = uv_now(l->setup.loop);
+	struct err err = { 0 };
 
 	/* a process that was stopped must not blame its peers for the time it slept */
 	if (now - l->last_tick > limits->dead_ms / 2)
 		l->last_heard = now;
 	l->last_tick = now;
+	if (tls_session_valid(l->tls, &err) < 0) {
+		refuse(l, err.text);
+		return;
+	}
 	if (!l->paused && now - l->last_heard >= limits->dead_ms) {
 		char text[64];
 

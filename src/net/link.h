@@ -20,6 +20,9 @@
  * answers at once; silence of @dead_ms ends the link. Both messages are dealt with here and never
  * reach message().
  *
+ * Validity: a certificate that ends, or that is revoked when the files are read again
+ * (tls_context_reload()), ends its links within @probe_ms; its next attempts are refused.
+ *
  * Limits (R9): bytes waiting to be sent, time to come up, number of accepted connections: see struct
  * link_limits. A frame above the limits of wire/codec.h, or one that only belongs on a migration's
  * own connection, ends the link.

@@ -17,80 +17,15 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "net/crypto.h"
+#include "net/pki_files.h"
+#include "net/tls_identity.h"
 
 #define DAY_SECONDS 86400L
-
-/* Cleanup of OpenSSL's own types, in the style of base/auto.h */
-static void x509_freep(X509 **p)
-{
-	X509_free(*p);
-}
-
-static void pkey_freep(EVP_PKEY **p)
-{
-	EVP_PKEY_free(*p);
-}
-
-#define auto_x509 __attribute__((cleanup(x509_freep)))
-#define auto_pkey __attribute__((cleanup(pkey_freep)))
-
-static int path_of(char path[PATH_MAX], const char *dir, const char *name, const char *suffix,
-		   struct err *err)
-{
-	int n = snprintf(path, PATH_MAX, "%s/%s%s", dir, name, suffix);
-
-	if (n < 0 || n >= PATH_MAX)
-		return err_set(err, -ENAMETOOLONG, "directory %.80s...", dir);
-	return 0;
-}
-
-/* Says early, before any file is written, that one is there already */
-static int want_absent(const char *path, bool force, struct err *err)
-{
-	if (!force && access(path, F_OK) == 0)
-		return err_set(err, -EEXIST, "%s (--force replaces it)", path);
-	return 0;
-}
-
-/* Writes one PEM object through @write_pem to a temporary file and renames it into place */
-static int write_file(const char *path, mode_t mode, bool force,
-		      int (*write_pem)(FILE *f, const void *object), const void *object,
-		      struct err *err)
-{
-	char temporary[PATH_MAX + 16];
-
-	(void)snprintf(temporary, sizeof(temporary), "%s.tmp%d", path, (int)getpid());
-	auto_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return err_set(err, -errno, "create %s", temporary);
-	auto_fclose FILE *f = fdopen(fd, "w");
-	if (!f)
-		return err_set(err, -errno, "create %s", temporary);
-	int file_fd = TAKE_FD(fd); /* closed with f from here on */
-	int r = 0;
-	if (write_pem(f, object) != 1 || fflush(f) != 0 || fsync(file_fd) < 0)
-		r = err_set(err, errno ? -errno : -EIO, "write %s", temporary);
-	else if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, force ? 0 : RENAME_NOREPLACE) < 0)
-		r = err_set(err, -errno, "rename %s to %s", temporary, path);
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
-}
-
-static int write_key(FILE *f, const void *key)
-{
-	return PEM_write_PKCS8PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
-}
-
-static int write_cert(FILE *f, const void *cert)
-{
-	return PEM_write_X509(f, (X509 *)(uintptr_t)cert);
-}
 
 /* Certificate with everything but issuer, extensions and signature */
 static X509 *blank_certificate(EVP_PKEY *key, const char *cn, const char *ou, int days)
 {
-	auto_x509 X509 *x = X509_new();
+	pki_auto_x509 X509 *x = X509_new();
 	uint8_t serial[16];
 
 	if (!x || crypto_random(serial, sizeof(serial)) < 0)
@@ -133,15 +68,15 @@ int pki_init(const char *dir, bool force, struct err *err)
 	uint8_t mark[4];
 	int r;
 
-	r = path_of(key_path, dir, "ca", ".key", err);
+	r = pki_path(key_path, dir, "ca", ".key", err);
 	if (r == 0)
-		r = path_of(cert_path, dir, "ca", ".crt", err);
+		r = pki_path(cert_path, dir, "ca", ".crt", err);
 	if (r == 0 && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		r = err_set(err, -errno, "create directory %s", dir);
 	if (r == 0)
-		r = want_absent(cert_path, force, err);
+		r = pki_want_absent(cert_path, force, err);
 	if (r == 0)
-		r = want_absent(key_path, force, err);
+		r = pki_want_absent(key_path, force, err);
 	if (r < 0)
 		return r;
 	/* the mark tells two authorities apart where a person reads their names */
@@ -149,47 +84,19 @@ int pki_init(const char *dir, bool force, struct err *err)
 		return err_set(err, -EIO, "random numbers");
 	(void)snprintf(cn, sizeof(cn), "Baton authority %02x%02x%02x%02x", mark[0], mark[1],
 		       mark[2], mark[3]);
-	auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	pki_auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)
 		return err_set(err, -EIO, "make an Ed25519 key");
-	auto_x509 X509 *ca = blank_certificate(key, cn, "authority", PKI_CA_DAYS);
+	pki_auto_x509 X509 *ca = blank_certificate(key, cn, "authority", PKI_CA_DAYS);
 	if (!ca || X509_set_issuer_name(ca, X509_get_subject_name(ca)) != 1 ||
 	    !extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
 	    !extend(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") ||
 	    !extend(ca, ca, NID_subject_key_identifier, "hash") || !X509_sign(ca, key, NULL))
 		return err_set(err, -EIO, "make the certificate of the authority");
-	r = write_file(key_path, 0600, force, write_key, key, err);
+	r = pki_write(key_path, 0600, force, pki_write_key, key, err);
 	if (r == 0)
-		r = write_file(cert_path, 0644, force, write_cert, ca, err);
+		r = pki_write(cert_path, 0644, force, pki_write_cert, ca, err);
 	return r;
-}
-
-static int load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err *err)
-{
-	char path[PATH_MAX];
-	int r;
-
-	r = path_of(path, dir, "ca", ".crt", err);
-	if (r < 0)
-		return r;
-	auto_fclose FILE *cert_file = fopen(path, "re");
-	if (!cert_file)
-		return err_set(err, -errno, "open %s (make it with `baton pki init`)", path);
-	auto_x509 X509 *x = PEM_read_X509(cert_file, NULL, NULL, NULL);
-	if (!x)
-		return err_set(err, -EINVAL, "%s holds no certificate", path);
-	r = path_of(path, dir, "ca", ".key", err);
-	if (r < 0)
-		return r;
-	auto_fclose FILE *key_file = fopen(path, "re");
-	if (!key_file)
-		return err_set(err, -errno, "open %s", path);
-	auto_pkey EVP_PKEY *k = PEM_read_PrivateKey(key_file, NULL, NULL, (void *)(uintptr_t) "");
-	if (!k || X509_check_private_key(x, k) != 1)
-		return err_set(err, -EINVAL, "%s is not the key of ca.crt", path);
-	*cert = TAKE_PTR(x);
-	*key = TAKE_PTR(k);
-	return 0;
 }
 
 int pki_issue(const char *dir, const char *name, enum wire_role role, int days, bool force,
@@ -201,31 +108,31 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
 	r = name_set(checked, name, err);
 	if (r < 0)
 		return r;
-	if (strcmp(checked, "ca") == 0)
-		return err_set(err, -EINVAL, "the name \"ca\" is the authority's own");
+	if (strcmp(checked, "ca") == 0 || strcmp(checked, PKI_ISSUED) == 0)
+		return err_set(err, -EINVAL, "the name \"%s\" is the authority's own", checked);
 	if (role == WIRE_ROLE_NONE || wire_role_from_name(wire_role_name(role)) != role)
 		return err_set(err, -EINVAL, "role: want mud, ap, es, logrepo or operator");
-	r = path_of(key_path, dir, checked, ".key", err);
+	r = pki_path(key_path, dir, checked, ".key", err);
 	if (r == 0)
-		r = path_of(cert_path, dir, checked, ".crt", err);
+		r = pki_path(cert_path, dir, checked, ".crt", err);
 	if (r == 0)
-		r = want_absent(cert_path, force, err);
+		r = pki_want_absent(cert_path, force, err);
 	if (r == 0)
-		r = want_absent(key_path, force, err);
+		r = pki_want_absent(key_path, force, err);
 	if (r < 0)
 		return r;
 
 	X509 *loaded_cert = NULL;
 	EVP_PKEY *loaded_key = NULL;
-	r = load_authority(dir, &loaded_cert, &loaded_key, err);
+	r = pki_load_authority(dir, &loaded_cert, &loaded_key, err);
 	if (r < 0)
 		return r;
-	auto_x509 X509 *ca = loaded_cert;
-	auto_pkey EVP_PKEY *ca_key = loaded_key;
-	auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	pki_auto_x509 X509 *ca = loaded_cert;
+	pki_auto_pkey EVP_PKEY *ca_key = loaded_key;
+	pki_auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)
 		return err_set(err, -EIO, "make an Ed25519 key");
-	auto_x509 X509 *x =
+	pki_auto_x509 X509 *x =
 		blank_certificate(key, checked, wire_role_name(role), days ? days : PKI_CERT_DAYS);
 	if (!x || X509_set_issuer_name(x, X509_get_subject_name(ca)) != 1 ||
 	    !extend(x, ca, NID_basic_constraints, "critical,CA:FALSE") ||
@@ -234,8 +141,30 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
 	    !extend(x, ca, NID_subject_key_identifier, "hash") ||
 	    !extend(x, ca, NID_authority_key_identifier, "keyid") || !X509_sign(x, ca_key, NULL))
 		return err_set(err, -EIO, "make the certificate of %s", checked);
-	r = write_file(key_path, 0600, force, write_key, key, err);
+	r = pki_record(dir, checked, x, err);
 	if (r == 0)
-		r = write_file(cert_path, 0644, force, write_cert, x, err);
+		r = pki_write(key_path, 0600, force, pki_write_key, key, err);
+	if (r == 0)
+		r = pki_write(cert_path, 0644, force, pki_write_cert, x, err);
 	return r;
+}
+
+int pki_renew(const char *dir, const char *name, int days, enum wire_role *role, struct err *err)
+{
+	char path[PATH_MAX], found[NAME_SIZE] = "";
+	int r = pki_path(path, dir, name, ".crt", err);
+
+	if (r < 0)
+		return r;
+	auto_fclose FILE *f = fopen(path, "re");
+	if (!f)
+		return err_set(err, -errno, "open %s (make one with `baton pki issue %s ROLE`)",
+			       path, name);
+	pki_auto_x509 X509 *x = PEM_read_X509(f, NULL, NULL, NULL);
+	if (!x)
+		return err_set(err, -EINVAL, "%s holds no certificate", path);
+	r = tls_identity_read(x, found, role, err);
+	if (r == 0 && strcmp(found, name) != 0)
+		r = err_set(err, -EINVAL, "%s is the certificate of %s", path, found);
+	return r < 0 ? r : pki_issue(dir, name, *role, days, true, err);
 }

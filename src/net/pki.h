@@ -4,20 +4,22 @@
 /*
  * Certificates - the deployment's own authority, made and used by `baton pki`
  *
- * A directory holds ca.crt, ca.key, and NAME.crt, NAME.key for each certificate issued. Keys are
+ * A directory holds ca.crt, ca.key, ca.crl once something was revoked, "issued" (see pki_files.h), and
+ * NAME.crt, NAME.key for each certificate issued. Keys are
  * Ed25519, in files of mode 0600. Every file is written under another name, synced and renamed, so
  * a crash leaves either nothing or a whole file. ca.key is needed only to issue; keep it off the
  * edge hosts.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "wire/message.h"
 
 struct err;
 
 #define PKI_CA_DAYS   3650
-#define PKI_CERT_DAYS 825
+#define PKI_CERT_DAYS 365
 
 /**
  * pki_init() - Make the authority
@@ -42,3 +44,31 @@ int pki_init(const char *dir, bool force, struct err *err);
  */
 int pki_issue(const char *dir, const char *name, enum wire_role role, int days, bool force,
 	      struct err *err);
+
+/**
+ * pki_renew() - Replace key and certificate of a node by new ones for the same name and role
+ * @dir:	Directory of the authority
+ * @name:	Name of the node, which has a certificate there
+ * @days:	As for pki_issue()
+ * @role:	Set on success to its role
+ * @err:	Filled in on failure
+ *
+ * The old certificate stays good until it ends, so that the files can be copied without haste.
+ *
+ * Return: 0, -ENOENT, or another negative error code
+ */
+int pki_renew(const char *dir, const char *name, int days, enum wire_role *role, struct err *err);
+
+/**
+ * pki_revoke() - Add all certificates that were issued to a name to the list ca.crl
+ * @dir:	Directory of the authority
+ * @name:	Name of the node
+ * @revoked:	Set on success to how many were added
+ * @err:	Filled in on failure
+ *
+ * One that is issued to the name afterwards is good. Programs know the list when they have read it: at
+ * their start, or at SIGHUP (net/tls_watch.h).
+ *
+ * Return: 0, -ENOENT if there is nothing to revoke, or another negative error code
+ */
+int pki_revoke(const char *dir, const char *name, size_t *revoked, struct err *err);

@@ -6,211 +6,117 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "net/tls_identity.h"
 
 #define ALERT_OFFSET SSL_AD_REASON_OFFSET /* OpenSSL reports alert n as reason 1000 + n */
 #define READ_BYTES   131072u
 
+/**
+ * struct tls_context - See tls.h
+ * @path:	Owned; @files points to them
+ * @lock:	guards @identity
+ * @generation:	Counts how often the files were read
+ */
 struct tls_context {
-	SSL_CTX *ctx;
+	char *path[4];
+	struct tls_files files;
+	pthread_mutex_t lock;
+	struct tls_identity identity;
+	_Atomic unsigned int generation;
 	char name[NAME_SIZE];
 	enum wire_role role;
 };
 
+/**
+ * struct tls_session - See tls.h
+ * @memory:	Works on BIOs, not on a socket
+ * @refused:	Whose certificate we refused
+ * @generation:	Of the context, when the peer was looked at last
+ * @expires:	When the peer's certificate ends, seconds UTC
+ */
 struct tls_session {
+	struct tls_context *context;
 	SSL *ssl;
-	bool memory; /* works on BIOs, not on a socket */
+	bool memory;
+	struct tls_refused refused;
+	unsigned int generation;
+	int64_t expires;
 };
 
 /* ---- our own identity ---- */
 
-/* Name and role in a certificate; exactly one CN and one OU, neither with anything hidden in it */
-static int identity(X509 *cert, char name[NAME_SIZE], enum wire_role *role, struct err *err)
+static int copy_files(struct tls_context *c, const struct tls_files *from)
 {
-	X509_NAME *subject = X509_get_subject_name(cert);
-	char text[2][NAME_SIZE] = { 0 };
-	const int nid[2] = { NID_commonName, NID_organizationalUnitName };
+	const char *const path[] = { from->ca, from->cert, from->key, from->crl };
 
-	for (int i = 0; i < 2; i++) {
-		int at = X509_NAME_get_index_by_NID(subject, nid[i], -1);
-
-		if (at < 0 || X509_NAME_get_index_by_NID(subject, nid[i], at) >= 0)
-			return err_set(err, -EACCES, "certificate without exactly one %s",
-				       i ? "role (OU)" : "name (CN)");
-		const ASN1_STRING *value =
-			X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
-		int len = ASN1_STRING_length(value);
-		if (len <= 0 || len >= NAME_SIZE)
-			return err_set(err, -EACCES, "certificate with a %s of %d bytes",
-				       i ? "role (OU)" : "name (CN)", len);
-		memcpy(text[i], ASN1_STRING_get0_data(value), (size_t)len);
-		if (strlen(text[i]) != (size_t)len || !name_valid(text[i]))
-			return err_set(err, -EACCES, "certificate whose %s is no valid name",
-				       i ? "role (OU)" : "name (CN)");
+	for (size_t i = 0; i < ARRAY_SIZE(path); i++) {
+		c->path[i] = path[i] ? strdup(path[i]) : NULL;
+		if (path[i] && !c->path[i])
+			return -ENOMEM;
 	}
-	enum wire_role r = wire_role_from_name(text[1]);
-	if (r == WIRE_ROLE_NONE)
-		return err_set(err, -EACCES, "certificate of %s has the unknown role \"%s\"",
-			       text[0], text[1]);
-	memcpy(name, text[0], NAME_SIZE);
-	*role = r;
+	c->files = (struct tls_files){ c->path[0], c->path[1], c->path[2], c->path[3] };
 	return 0;
 }
 
-/* Opens one of the three files; the text says what to do if it is not there */
-static int open_pem(FILE **ret, const char *what, const char *path, const char *remedy,
-		    struct err *err)
-{
-	FILE *f = fopen(path, "re");
-
-	if (!f && errno == ENOENT)
-		return err_set(err, -ENOENT, "%s %s is missing, %s", what, path, remedy);
-	if (!f)
-		return err_set(err, -errno, "open %s %s", what, path);
-	*ret = f;
-	return 0;
-}
-
-static int load_ca(struct tls_context *c, const char *path, struct err *err)
-{
-	FILE *found = NULL;
-	int r;
-
-	r = open_pem(&found, "certificate of the authority", path,
-		     "copy ca.crt of `baton pki init` there", err);
-	if (r < 0)
-		return r;
-	auto_fclose FILE *f = found;
-	X509 *ca = PEM_read_X509(f, NULL, NULL, NULL);
-	if (!ca)
-		return err_set(err, -EINVAL, "%s holds no PEM certificate, want ca.crt", path);
-	int added = X509_STORE_add_cert(SSL_CTX_get_cert_store(c->ctx), ca);
-	bool expired = X509_cmp_current_time(X509_get0_notAfter(ca)) < 0;
-	X509_free(ca);
-	if (added != 1)
-		return err_set(err, -ENOMEM, "load %s", path);
-	if (expired)
-		return err_set(err, -EINVAL,
-			       "the authority in %s has expired: `baton pki init --force`, then "
-			       "issue all certificates again",
-			       path);
-	return 0;
-}
-
-/* Whether our authority signed @cert and its dates are right */
-static int verify_own(struct tls_context *c, X509 *cert, const char *path, const char *ca,
-		      struct err *err)
-{
-	X509_STORE_CTX *check = X509_STORE_CTX_new();
-
-	if (!check)
-		return err_set(err, -ENOMEM, "verify %s", path);
-	if (X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(c->ctx), cert, NULL) != 1) {
-		X509_STORE_CTX_free(check);
-		return err_set(err, -ENOMEM, "verify %s", path);
-	}
-	int good = X509_verify_cert(check);
-	int why = X509_STORE_CTX_get_error(check);
-	X509_STORE_CTX_free(check);
-	if (good == 1)
-		return 0;
-	if (why == X509_V_ERR_CERT_HAS_EXPIRED)
-		return err_set(err, -EINVAL, "certificate %s has expired: `baton pki issue`", path);
-	if (why == X509_V_ERR_CERT_NOT_YET_VALID)
-		return err_set(err, -EINVAL,
-			       "certificate %s is not valid yet: is this host's clock right?",
-			       path);
-	return err_set(err, -EINVAL,
-		       "certificate %s was not signed by the authority in %s (%s): issue it with "
-		       "that authority's key",
-		       path, ca, X509_verify_cert_error_string(why));
-}
-
-static int load_cert(struct tls_context *c, const char *path, const char *ca, struct err *err)
-{
-	FILE *found = NULL;
-	int r;
-
-	r = open_pem(&found, "certificate", path, "make one with `baton pki issue NAME ROLE`", err);
-	if (r < 0)
-		return r;
-	auto_fclose FILE *f = found;
-	X509 *cert = PEM_read_X509(f, NULL, NULL, NULL);
-	if (!cert)
-		return err_set(err, -EINVAL, "%s holds no PEM certificate, want NAME.crt", path);
-	r = identity(cert, c->name, &c->role, err);
-	if (r < 0)
-		r = err_wrap(err, -EINVAL, "%s", path);
-	if (r == 0)
-		r = verify_own(c, cert, path, ca, err);
-	if (r == 0 && SSL_CTX_use_certificate(c->ctx, cert) != 1)
-		r = err_set(err, -EINVAL, "OpenSSL does not take the certificate in %s", path);
-	X509_free(cert);
-	return r;
-}
-
-static int load_key(struct tls_context *c, const char *path, const char *cert, struct err *err)
-{
-	FILE *found = NULL;
-	int r;
-
-	r = open_pem(&found, "private key", path, "it belongs beside the certificate", err);
-	if (r < 0)
-		return r;
-	auto_fclose FILE *f = found;
-	/* an empty pass phrase: a daemon must not stop to ask for one */
-	EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, (void *)(uintptr_t) "");
-	if (!key)
-		return err_set(err, -EINVAL, "%s holds no PEM private key without pass phrase",
-			       path);
-	int used = SSL_CTX_use_PrivateKey(c->ctx, key);
-	EVP_PKEY_free(key);
-	if (used != 1 || SSL_CTX_check_private_key(c->ctx) != 1)
-		return err_set(err, -EINVAL,
-			       "the key in %s does not belong to the certificate in %s: both must "
-			       "come from one `baton pki issue`",
-			       path, cert);
-	return 0;
-}
-
-int tls_context_new(struct tls_context **ret, const char *ca, const char *cert, const char *key,
-		    struct err *err)
+int tls_context_new(struct tls_context **ret, const struct tls_files *files, struct err *err)
 {
 	int r;
 
 	AUTO(tls_context) struct tls_context *c = calloc(1, sizeof(*c));
 	if (!c)
 		return err_set(err, -ENOMEM, "set up TLS");
-	c->ctx = SSL_CTX_new(TLS_method());
-	if (!c->ctx || SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION) != 1)
+	(void)pthread_mutex_init(&c->lock, NULL);
+	if (copy_files(c, files) < 0)
 		return err_set(err, -ENOMEM, "set up TLS");
-	SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	SSL_CTX_set_verify_depth(c->ctx, 1);
-	/* connections live long and are few: resumption would only add state to keep secret */
-	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-	(void)SSL_CTX_set_num_tickets(c->ctx, 0);
-	SSL_CTX_set_mode(c->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-					 SSL_MODE_RELEASE_BUFFERS);
-	r = load_ca(c, ca, err);
-	if (r == 0)
-		r = load_cert(c, cert, ca, err);
-	if (r == 0)
-		r = load_key(c, key, cert, err);
-	ERR_clear_error();
+	r = tls_identity_load(&c->identity, &c->files, err);
 	if (r < 0)
 		return r;
+	memcpy(c->name, c->identity.name, NAME_SIZE);
+	c->role = c->identity.role;
 	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+int tls_context_reload(struct tls_context *c, struct err *err)
+{
+	struct tls_identity next, last;
+	int r = tls_identity_load(&next, &c->files, err);
+
+	if (r < 0)
+		return r;
+	if (!name_equal(next.name, c->name) || next.role != c->role) {
+		r = err_set(err, -EINVAL,
+			    "%s is for %s %s, not for %s %s: another name needs a restart",
+			    c->files.cert, wire_role_name(next.role), next.name,
+			    wire_role_name(c->role), c->name);
+		tls_identity_deinit(&next);
+		return r;
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	last = c->identity;
+	c->identity = next;
+	c->generation++;
+	(void)pthread_mutex_unlock(&c->lock);
+	tls_identity_deinit(&last);
 	return 0;
 }
 
 struct tls_context *tls_context_free(struct tls_context *c)
 {
-	if (c)
-		SSL_CTX_free(c->ctx);
+	if (!c)
+		return NULL;
+	tls_identity_deinit(&c->identity);
+	for (size_t i = 0; i < ARRAY_SIZE(c->path); i++)
+		free(c->path[i]);
+	(void)pthread_mutex_destroy(&c->lock);
 	free(c);
 	return NULL;
 }
@@ -225,6 +131,16 @@ enum wire_role tls_context_role(const struct tls_context *c)
 	return c->role;
 }
 
+int64_t tls_context_expires(struct tls_context *c)
+{
+	int64_t expires;
+
+	(void)pthread_mutex_lock(&c->lock);
+	expires = c->identity.expires;
+	(void)pthread_mutex_unlock(&c->lock);
+	return expires;
+}
+
 /* ---- sessions ---- */
 
 int tls_session_new(struct tls_session **ret, struct tls_context *c, bool server, int fd,
@@ -233,10 +149,15 @@ int tls_session_new(struct tls_session **ret, struct tls_context *c, bool server
 	AUTO(tls_session) struct tls_session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, -ENOMEM, "begin a TLS session");
+	s->context = c;
 	s->memory = fd < 0;
-	s->ssl = SSL_new(c->ctx);
+	(void)pthread_mutex_lock(&c->lock);
+	s->generation = c->generation;
+	s->ssl = SSL_new(c->identity.ctx);
+	(void)pthread_mutex_unlock(&c->lock);
 	if (!s->ssl)
 		return err_set(err, -ENOMEM, "begin a TLS session");
+	(void)SSL_set_app_data(s->ssl, &s->refused);
 	if (s->memory) {
 		BIO *in = BIO_new(BIO_s_mem());
 		BIO *out = BIO_new(BIO_s_mem());
@@ -271,12 +192,11 @@ struct tls_session *tls_session_free(struct tls_session *s)
 }
 
 /* What the peer's alert means to a person */
-static int describe_alert(int alert, struct err *err)
+static int describe_alert(const struct tls_context *us, int alert, struct err *err)
 {
 	switch (alert) {
 	case SSL_AD_BAD_CERTIFICATE:
 	case SSL_AD_UNSUPPORTED_CERTIFICATE:
-	case SSL_AD_CERTIFICATE_REVOKED:
 	case SSL_AD_CERTIFICATE_UNKNOWN:
 	case SSL_AD_UNKNOWN_CA:
 	case SSL_AD_DECRYPT_ERROR:
@@ -285,10 +205,17 @@ static int describe_alert(int alert, struct err *err)
 			err, -EACCES,
 			"the peer refused our certificate (%s): is it of the same authority?",
 			SSL_alert_desc_string_long(alert));
+	case SSL_AD_CERTIFICATE_REVOKED:
+		return err_set(
+			err, -EACCES,
+			"the peer refused our certificate: it is revoked, `baton pki issue %s "
+			"%s --force` makes another one",
+			us->name, wire_role_name(us->role));
 	case SSL_AD_CERTIFICATE_EXPIRED:
 		return err_set(err, -EACCES,
-			       "the peer refused our certificate as expired: issue a new one, or "
-			       "set the clocks");
+			       "the peer refused our certificate as expired: `baton pki renew %s`, "
+			       "or set the clocks",
+			       us->name);
 	case SSL_AD_CERTIFICATE_REQUIRED:
 		return err_set(err, -EACCES, "the peer wants a certificate, we showed none");
 	default:
@@ -297,18 +224,34 @@ static int describe_alert(int alert, struct err *err)
 	}
 }
 
-/* Why our side refused the peer's certificate */
-static int describe_verification(long why, struct err *err)
+/* Why our side refuses the certificate of @name, which may be "" */
+static int describe_verification(const char *name, long why, struct err *err)
 {
+	const char *whose = *name ? name : "the peer";
+
 	switch (why) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		return err_set(err, -EACCES, "the peer's certificate has expired: issue a new one");
+		return err_set(err, -EACCES,
+			       "the certificate of %s has expired: `baton pki renew %s`, then copy "
+			       "it there",
+			       whose, *name ? name : "NAME");
+	case X509_V_ERR_CERT_REVOKED:
+		return err_set(
+			err, -EACCES,
+			"the certificate of %s is revoked: `baton pki issue %s ROLE --force` "
+			"if it shall come back",
+			whose, *name ? name : "NAME");
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return err_set(err, -EACCES,
-			       "the peer's certificate is not valid yet: set the clocks");
+			       "the certificate of %s is not valid yet: set the clocks", whose);
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+	case X509_V_ERR_CRL_NOT_YET_VALID:
+		return err_set(err, -EACCES,
+			       "the list of revoked certificates is not of this time: copy the "
+			       "authority's ca.crl here, or set the clocks");
 	default:
 		return err_set(err, -EACCES,
-			       "the peer's certificate is not signed by our authority (%s)",
+			       "the certificate of %s is not signed by our authority (%s)", whose,
 			       X509_verify_cert_error_string(why));
 	}
 }
@@ -333,11 +276,11 @@ static int session_failed(struct tls_session *s, int result, struct err *err)
 	if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		return err_set(err, -ECONNRESET, "the peer broke off");
 	if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
-		return describe_verification(SSL_get_verify_result(s->ssl), err);
+		return describe_verification(s->refused.name, SSL_get_verify_result(s->ssl), err);
 	if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		return err_set(err, -EACCES, "the peer showed no certificate");
 	if (reason > ALERT_OFFSET && reason < ALERT_OFFSET + 256)
-		return describe_alert(reason - ALERT_OFFSET, err);
+		return describe_alert(s->context, reason - ALERT_OFFSET, err);
 	return err_set(err, -EPROTO, "TLS: %s", e ? ERR_reason_error_string(e) : "failed");
 }
 
@@ -357,7 +300,31 @@ int tls_session_peer(struct tls_session *s, char name[NAME_SIZE], enum wire_role
 
 	if (!cert || SSL_get_verify_result(s->ssl) != X509_V_OK)
 		return err_set(err, -EACCES, "the peer has no verified certificate");
-	return identity(cert, name, role, err);
+	s->expires = tls_identity_expires(cert);
+	return tls_identity_read(cert, name, role, err);
+}
+
+int tls_session_valid(struct tls_session *s, struct err *err)
+{
+	unsigned int generation = s->context->generation;
+	X509 *cert = SSL_get0_peer_certificate(s->ssl);
+	char name[NAME_SIZE] = "";
+	enum wire_role role;
+	int why = s->expires < time(NULL) ? X509_V_ERR_CERT_HAS_EXPIRED : X509_V_OK;
+
+	if (why == X509_V_OK && generation == s->generation)
+		return 0;
+	if (why == X509_V_OK) {
+		(void)pthread_mutex_lock(&s->context->lock);
+		why = tls_identity_verify(&s->context->identity, cert);
+		(void)pthread_mutex_unlock(&s->context->lock);
+	}
+	if (why != X509_V_OK) {
+		(void)tls_identity_read(cert, name, &role, NULL);
+		return describe_verification(name, why, err);
+	}
+	s->generation = generation;
+	return 0;
 }
 
 int tls_session_read(struct tls_session *s, void *to, size_t len, size_t *got, struct err *err)

@@ -34,20 +34,45 @@ enum tls_e {
 };
 
 /**
+ * struct tls_files - Where our identity is; paths of PEM files
+ * @ca:		Certificates of the authorities that we trust, one or more; or a directory, of whose *.crt
+ *		those of authorities count
+ * @cert:	Our certificate
+ * @key:	Our private key
+ * @crl:	Lists of revoked certificates, one for each authority that has one; NULL: ca.crl beside
+ *		@ca, if it is there
+ */
+struct tls_files {
+	const char *ca;
+	const char *cert;
+	const char *key;
+	const char *crl;
+};
+
+/**
  * tls_context_new() - Load our identity
  * @ret:	Set on success only; the caller owns it, see tls_context_free(). It must live as
- *		long as the listeners and peers made with it; sessions hold what they need
- * @ca:		PEM file with the certificate of the authority
- * @cert:	PEM file with our certificate
- * @key:	PEM file with our private key
+ *		long as the listeners, peers and sessions made with it
+ * @files:	Where it is; copied
  * @err:	Filled in on failure: which file, what is wrong with it, what to do
  *
  * The context may be used by several threads at a time.
  *
  * Return: 0, or negative error code (-ENOENT file missing, -EACCES unreadable, -EINVAL not usable)
  */
-int tls_context_new(struct tls_context **ret, const char *ca, const char *cert, const char *key,
-		    struct err *err);
+int tls_context_new(struct tls_context **ret, const struct tls_files *files, struct err *err);
+
+/**
+ * tls_context_reload() - Read all files again
+ * @c:		Context
+ * @err:	Filled in on failure
+ *
+ * New sessions use what was read; those that are there are asked by tls_session_valid(). After a failure
+ * all stays as it was. Name and role in the certificate cannot change.
+ *
+ * Return: 0, or negative error code, as tls_context_new()
+ */
+int tls_context_reload(struct tls_context *c, struct err *err);
 
 /** tls_context_free() - Release a context; @c may be NULL. Return: NULL, always */
 struct tls_context *tls_context_free(struct tls_context *c);
@@ -57,13 +82,16 @@ AUTO_DEFINE(tls_context)
 /** tls_context_name() - Name in our own certificate. Return: valid as long as @c */
 const char *tls_context_name(const struct tls_context *c);
 
+/** tls_context_expires() - When our own certificate ends, seconds UTC */
+int64_t tls_context_expires(struct tls_context *c);
+
 /** tls_context_role() - Role in our own certificate. Return: never WIRE_ROLE_NONE */
 enum wire_role tls_context_role(const struct tls_context *c);
 
 /**
  * tls_session_new() - Begin one connection
  * @ret:	Set on success only; the caller owns it, see tls_session_free()
- * @c:		Our identity
+ * @c:		Our identity, borrowed until the session is freed
  * @server:	Whether we are the accepting side
  * @fd:		Connected non-blocking socket, borrowed until the session is freed; or -1: work on
  *		memory, see tls_session_feed() and tls_session_drain()
@@ -99,6 +127,18 @@ int tls_session_handshake(struct tls_session *s, struct err *err);
  */
 int tls_session_peer(struct tls_session *s, char name[NAME_SIZE], enum wire_role *role,
 		     struct err *err);
+
+/**
+ * tls_session_valid() - May the peer still be there? Only after tls_session_peer()
+ * @s:		Session
+ * @err:	Filled in if not: whose certificate, what is wrong with it, what to do
+ *
+ * Costs a comparison, unless files were read again since it was asked last.
+ *
+ * Return: 0, or -EACCES if the peer's certificate has ended, or is revoked by now, or if its authority is
+ * no longer one of ours
+ */
+int tls_session_valid(struct tls_session *s, struct err *err);
 
 /**
  * tls_session_read() - Take decrypted bytes

@@ -125,9 +125,12 @@ static int wait_fd(struct tls_stream *s, short events, struct err *err)
 }
 
 /* Whether to stop before more work is done: a busy connection would never get to wait_fd() */
-static int check_cancel(const struct tls_stream *s, struct err *err)
+static int check_cancel(struct tls_stream *s, struct err *err)
 {
 	struct pollfd cancel = { .fd = s->cancel_fd, .events = POLLIN };
+
+	if (s->name[0] && tls_session_valid(s->tls, err) < 0)
+		return -EACCES;
 
 	if (s->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
 		return err_set(err, -ECANCELED, "transfer");

@@ -34,7 +34,7 @@ size_t tls_stream_unsent(const struct tls_stream *s);
 /**
  * tls_stream_connect() - Connect, verify the peer, exchange HELLO
  * @ret:	Set on success only; the caller owns it, see tls_stream_free()
- * @tls:	Our identity, borrowed for the call
+ * @tls:	Our identity, borrowed as long as the stream
  * @address:	"IP:PORT"
  * @name:	Expected name: another certificate is refused
  * @role:	Expected role: another certificate is refused
@@ -51,7 +51,7 @@ int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const c
 /**
  * tls_stream_accept() - Take over an accepted connection: verify the peer, exchange HELLO
  * @ret:	Set on success only; the caller owns it, see tls_stream_free()
- * @tls:	Our identity, borrowed for the call
+ * @tls:	Our identity, borrowed as long as the stream
  * @fd:		Accepted socket; always consumed, also on failure
  * @roles:	Roles that may connect, as for listener_new()
  * @cancel_fd:	Ends every wait when readable; borrowed as long as the stream; or -1

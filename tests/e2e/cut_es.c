@@ -223,12 +223,13 @@ int main(int argc, char **argv)
 	(void)snprintf(file[0], sizeof(file[0]), "%s/ca.crt", pki);
 	(void)snprintf(file[1], sizeof(file[1]), "%s/%s.crt", pki, argv[2]);
 	(void)snprintf(file[2], sizeof(file[2]), "%s/%s.key", pki, argv[2]);
+	const struct tls_files files = { .ca = file[0], .cert = file[1], .key = file[2] };
 	AUTO(tls_context) struct tls_context *tls = NULL;
 	(void)uv_loop_init(&s.loop);
 	(void)uv_signal_init(&s.loop, &s.term);
 	s.term.data = &s;
 	(void)uv_signal_start(&s.term, on_term, SIGTERM);
-	if (tls_context_new(&tls, file[0], file[1], file[2], &err) < 0 ||
+	if (tls_context_new(&tls, &files, &err) < 0 ||
 	    migration_controller_new(&s.mc, &s.loop, &config, tls, &ops, &s, &err) < 0) {
 		printf("error %s\n", err.text);
 		return 1;

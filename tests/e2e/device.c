@@ -156,7 +156,10 @@ static int run(struct device *d, const struct conf *c, struct err *err)
 	struct client_ap aps[CONF_PEERS_MAX];
 	const struct policy policy = policy_default();
 	struct tls_context *tls = NULL;
-	int r = tls_context_new(&tls, c->pki.ca, c->pki.cert, c->pki.key, err);
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
+	int r = tls_context_new(&tls, &files, err);
 	struct client_setup setup = {
 		.loop = &d->loop,
 		.tls = tls,

@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 	(void)snprintf(ca, sizeof(ca), "%s/ca.crt", argv[1]);
 	(void)snprintf(cert, sizeof(cert), "%s/%s.crt", argv[1], argv[2]);
 	(void)snprintf(key, sizeof(key), "%s/%s.key", argv[1], argv[2]);
-	if (tls_context_new(&tls, ca, cert, key, &err) < 0) {
+	const struct tls_files files = { .ca = ca, .cert = cert, .key = key };
+	if (tls_context_new(&tls, &files, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		return EXIT_FAILURE;
 	}

@@ -19,6 +19,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "net/link.h"
+#include "net/pki.h"
+#include "net/tls_watch.h"
 #include "net/tls_stream.h"
 #include "test_pki.h"
 #include "wire/codec.h"
@@ -441,6 +443,76 @@ static void test_data_gone(void **state)
 		assert_int_equal(gone[i], 1);
 }
 
+static int watched[3];
+
+static void on_word(void *ctx, enum tls_watch_word word, const char *text)
+{
+	(void)snprintf(((struct end *)ctx)->reason, sizeof(((struct end *)ctx)->reason), "%s",
+		       text);
+	watched[word]++;
+}
+
+/* Who is revoked loses its link at SIGHUP, and gets no other; everybody else keeps his (R16) */
+static void test_revoked(void **state)
+{
+	struct end server = { 0 }, client = { 0 }, other = { 0 }, watch = { 0 };
+	struct tls_context *out = test_pki_tls(&pki, "AP-2", WIRE_ROLE_AP);
+	struct tls_context *own = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
+	struct tls_watch *w = NULL;
+	struct err err = { 0 };
+	size_t revoked;
+
+	(void)state;
+	memset(watched, 0, sizeof(watched));
+	struct link_setup setup = setup_of(own, &server);
+	setup.limits.probe_ms = 20;
+	struct listener *ls = NULL;
+	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", LINK_ROLE(WIRE_ROLE_AP), &err),
+			 0);
+	struct peer *p = peer_as(out, &client, listener_port(ls));
+	struct peer *q = peer_as(ap, &other, listener_port(ls));
+	assert_int_equal(tls_watch_new(&w, &loop, own, on_word, &watch, &err), 0);
+	wait_until(client.up && other.up && server.up == 2);
+	assert_int_equal(pki_revoke(pki.dir, "AP-2", &revoked, &err), 0);
+	assert_int_equal(raise(SIGHUP), 0);
+	wait_until(client.down && watched[TLS_WATCH_READ] && client.refused);
+	assert_int_equal(watched[TLS_WATCH_ENDING], 0);
+	assert_non_null(strstr(client.reason, "it is revoked, `baton pki issue AP-2 ap --force`"));
+	assert_int_equal(client.up, 1);
+	assert_int_equal(other.down, 0);
+	assert_int_equal(server.down, 1);
+	peer_close(p);
+	peer_close(q);
+	listener_close(ls);
+	tls_watch_close(w);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	tls_context_free(out);
+	tls_context_free(own);
+}
+
+/* A certificate that ends soon is told of, soon after the start and after each reading */
+static void test_ending(void **state)
+{
+	struct end watch = { 0 };
+	struct tls_context *own = test_pki_tls(&pki, "AP-3", WIRE_ROLE_AP);
+	struct tls_watch *w = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	memset(watched, 0, sizeof(watched));
+	assert_int_equal(tls_watch_new(&w, &loop, own, on_word, &watch, &err), 0);
+	assert_int_equal(pki_issue(pki.dir, "AP-3", WIRE_ROLE_AP, 12, true, &err), 0);
+	assert_int_equal(raise(SIGHUP), 0);
+	wait_until(watched[TLS_WATCH_ENDING]);
+	assert_int_equal(watched[TLS_WATCH_READ], 1);
+	assert_non_null(strstr(watch.reason, "the certificate of AP-3 ends in 1"));
+	assert_non_null(strstr(watch.reason, "`baton pki renew AP-3`, copy it here, then SIGHUP"));
+	assert_in_range(tls_watch_days(own), 11, 12);
+	tls_watch_close(w);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
+	tls_context_free(own);
+}
+
 static void test_silence(void **state)
 {
 	struct end server = { 0 }, client = { 0 };
@@ -545,7 +617,8 @@ int main(void)
 		LINK_TEST(test_wrong_role), LINK_TEST(test_wrong_name),
 		LINK_TEST(test_full_queue), LINK_TEST(test_pause_in_batch),
 		LINK_TEST(test_reconnect),  LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_data_gone),  LINK_TEST(test_silence),
+		LINK_TEST(test_data_gone),  LINK_TEST(test_ending),
+		LINK_TEST(test_revoked),    LINK_TEST(test_silence),
 		LINK_TEST(test_rubbish),    LINK_TEST(test_oversized_frame),
 	};
 

@@ -54,7 +54,8 @@ struct tls_context *test_pki_tls(const struct test_pki *p, const char *name, enu
 	(void)snprintf(key, sizeof(key), "%s/%s.key", p->dir, name);
 	if (pki_issue(p->dir, name, role, 0, true, &err) < 0)
 		give_up("pki_issue", &err);
-	if (tls_context_new(&c, ca, cert, key, &err) < 0)
+	const struct tls_files files = { .ca = ca, .cert = cert, .key = key };
+	if (tls_context_new(&c, &files, &err) < 0)
 		give_up("tls_context_new", &err);
 	return c;
 }

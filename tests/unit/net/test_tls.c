@@ -29,7 +29,8 @@ static int load(const struct test_pki *p, const char *ca, const char *cert, cons
 	for (int i = 0; i < 3; i++)
 		(void)snprintf(path[i], sizeof(path[i]), "%s%s%s", name[i][0] == '/' ? "" : p->dir,
 			       name[i][0] == '/' ? "" : "/", name[i]);
-	int r = tls_context_new(&c, path[0], path[1], path[2], err);
+	const struct tls_files files = { .ca = path[0], .cert = path[1], .key = path[2] };
+	int r = tls_context_new(&c, &files, err);
 	tls_context_free(c);
 	return r;
 }
@@ -169,11 +170,180 @@ static void test_session(void **state)
 	test_pki_remove(&q);
 }
 
+/* Shakes hands. Return: 0, or the failure of the first that has one */
+static int meet(struct tls_context *client, struct tls_context *server, struct tls_session **s,
+		struct err *client_err, struct err *server_err)
+{
+	struct tls_session *c = NULL;
+	char name[NAME_SIZE];
+	enum wire_role role;
+	int r;
+
+	*s = NULL;
+	assert_int_equal(tls_session_new(&c, client, false, -1, client_err), 0);
+	assert_int_equal(tls_session_new(s, server, true, -1, server_err), 0);
+	r = shake(c, *s, client_err, server_err);
+	if (r == 0)
+		assert_int_equal(tls_session_peer(*s, name, &role, server_err), 0);
+	tls_session_free(c);
+	return r;
+}
+
+/* Who is revoked is out when the list has been read again: new sessions and those that are there (R16) */
+static void test_revoked(void **state)
+{
+	struct test_pki p;
+	struct err ce = { 0 }, se = { 0 };
+	struct tls_session *before, *other, *after;
+	size_t revoked = 0;
+
+	(void)state;
+	test_pki_new(&p);
+	struct tls_context *es = test_pki_tls(&p, "EdgeServer-1", WIRE_ROLE_ES);
+	struct tls_context *ap = test_pki_tls(&p, "AP-1", WIRE_ROLE_AP);
+	struct tls_context *good = test_pki_tls(&p, "AP-2", WIRE_ROLE_AP);
+	assert_int_equal(meet(ap, es, &before, &ce, &se), 0);
+	assert_int_equal(meet(good, es, &other, &ce, &se), 0);
+	assert_int_equal(tls_session_valid(before, &se), 0);
+
+	/* also the certificate that was in use before it was renewed */
+	assert_int_equal(pki_renew(p.dir, "AP-1", 0, &(enum wire_role){ 0 }, &se), 0);
+	assert_int_equal(pki_revoke(p.dir, "AP-1", &revoked, &se), 0);
+	assert_int_equal(revoked, 2);
+	assert_int_equal(pki_revoke(p.dir, "AP-1", &revoked, &se), -ENOENT);
+	assert_int_equal(pki_revoke(p.dir, "AP-9", &revoked, &se), -ENOENT);
+	assert_int_equal(tls_session_valid(before, &se), 0); /* nobody has read it yet */
+	assert_int_equal(tls_context_reload(es, &se), 0);
+	assert_int_equal(tls_session_valid(before, &se), -EACCES);
+	assert_says(se, "the certificate of AP-1 is revoked");
+	assert_int_equal(tls_session_valid(other, &se), 0);
+	assert_true(meet(ap, es, &after, &ce, &se) < 0);
+	assert_says(se, "the certificate of AP-1 is revoked");
+	tls_session_free(after);
+	assert_int_equal(load(&p, "ca.crt", "AP-1.crt", "AP-1.key", &se), -EINVAL);
+	assert_says(se, "AP-1.crt is revoked");
+	assert_says(se, "baton pki issue AP-1 ap --force");
+	/* it may come back with another one, and a second one revoked does not free the first */
+	assert_int_equal(pki_issue(p.dir, "AP-1", WIRE_ROLE_AP, 0, true, &se), 0);
+	assert_int_equal(load(&p, "ca.crt", "AP-1.crt", "AP-1.key", &se), 0);
+	assert_int_equal(pki_revoke(p.dir, "AP-2", &revoked, &se), 0);
+	assert_int_equal(tls_context_reload(es, &se), 0);
+	assert_int_equal(tls_session_valid(other, &se), -EACCES);
+	assert_int_equal(tls_session_valid(before, &se), -EACCES);
+	tls_session_free(before);
+	tls_session_free(other);
+	tls_context_free(es);
+	tls_context_free(ap);
+	tls_context_free(good);
+	test_pki_remove(&p);
+}
+
+/* A file that cannot be used, or is of somebody else, changes nothing */
+static void test_reload(void **state)
+{
+	struct test_pki p;
+	struct err err = { 0 };
+	enum wire_role role = WIRE_ROLE_NONE;
+	char path[PATH_MAX];
+
+	(void)state;
+	test_pki_new(&p);
+	struct tls_context *ap = test_pki_tls(&p, "AP-1", WIRE_ROLE_AP);
+	int64_t expires = tls_context_expires(ap);
+	assert_true(expires > 1700000000);
+	assert_int_equal(pki_renew(p.dir, "AP-1", 3650, &role, &err), 0);
+	assert_int_equal(role, WIRE_ROLE_AP);
+	assert_int_equal(pki_renew(p.dir, "AP-3", 0, &role, &err), -ENOENT);
+	assert_int_equal(tls_context_reload(ap, &err), 0);
+	assert_true(tls_context_expires(ap) > expires + 3000 * 86400ll);
+	assert_int_equal(pki_issue(p.dir, "AP-1", WIRE_ROLE_ES, 0, true, &err), 0);
+	assert_int_equal(tls_context_reload(ap, &err), -EINVAL);
+	assert_says(err, "needs a restart");
+	(void)snprintf(path, sizeof(path), "%s/ca.crl", p.dir);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	(void)fputs("rubbish\n", f);
+	(void)fclose(f);
+	assert_int_equal(tls_context_reload(ap, &err), -EINVAL);
+	assert_says(err, "holds no PEM list of revoked");
+	assert_int_equal(tls_context_role(ap), WIRE_ROLE_AP);
+	assert_true(tls_context_expires(ap) > expires + 3000 * 86400ll);
+	tls_context_free(ap);
+	test_pki_remove(&p);
+}
+
+static void append(const char *to, const char *from)
+{
+	char bytes[4096];
+	size_t n;
+	FILE *in = fopen(from, "re");
+	FILE *out = fopen(to, "ae");
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, n, out), n);
+	(void)fclose(in);
+	(void)fclose(out);
+}
+
+/* While a deployment goes to another authority, both are trusted: in one file, or in one directory */
+static void test_two_authorities(void **state)
+{
+	struct test_pki p, q;
+	struct err ce = { 0 }, se = { 0 };
+	struct tls_session *s;
+	char both[PATH_MAX], old[PATH_MAX], new[PATH_MAX], cert[2][PATH_MAX], key[2][PATH_MAX];
+	size_t revoked;
+
+	(void)state;
+	test_pki_new(&p);
+	test_pki_new(&q);
+	struct tls_context *only_new = test_pki_tls(&q, "AP-2", WIRE_ROLE_AP);
+	struct tls_context *ap = NULL;
+	assert_int_equal(pki_issue(p.dir, "ES-1", WIRE_ROLE_ES, 0, false, &se), 0);
+	/* the old authority has a list, the new one has none yet */
+	assert_int_equal(pki_issue(p.dir, "AP-3", WIRE_ROLE_AP, 0, false, &se), 0);
+	assert_int_equal(pki_revoke(p.dir, "AP-3", &revoked, &se), 0);
+	(void)snprintf(both, sizeof(both), "%s/both.crt", p.dir);
+	(void)snprintf(old, sizeof(old), "%s/ca.crt", p.dir);
+	(void)snprintf(new, sizeof(new), "%s/ca.crt", q.dir);
+	(void)snprintf(cert[0], sizeof(cert[0]), "%s/ES-1.crt", p.dir);
+	(void)snprintf(key[0], sizeof(key[0]), "%s/ES-1.key", p.dir);
+	(void)snprintf(cert[1], sizeof(cert[1]), "%s/AP-2.crt", q.dir);
+	(void)snprintf(key[1], sizeof(key[1]), "%s/AP-2.key", q.dir);
+	append(both, old);
+	append(both, new);
+	const struct tls_files of_ap = { .ca = both, .cert = cert[1], .key = key[1] };
+	const struct tls_files of_es[] = {
+		{ .ca = both, .cert = cert[0], .key = key[0] },
+		{ .ca = p.dir, .cert = cert[0], .key = key[0] },
+	};
+	assert_int_equal(tls_context_new(&ap, &of_ap, &se), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(of_es); i++) {
+		struct tls_context *es = NULL;
+
+		assert_int_equal(tls_context_new(&es, &of_es[i], &se), 0);
+		assert_int_equal(meet(ap, es, &s, &ce, &se), 0);
+		tls_session_free(s);
+		/* who knows the new one only still refuses us */
+		assert_true(meet(only_new, es, &s, &ce, &se) < 0);
+		assert_says(ce, "the certificate of ES-1 is not signed by our authority");
+		tls_session_free(s);
+		tls_context_free(es);
+	}
+	tls_context_free(ap);
+	tls_context_free(only_new);
+	test_pki_remove(&p);
+	test_pki_remove(&q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_session),
+		cmocka_unit_test(test_files),           cmocka_unit_test(test_session),
+		cmocka_unit_test(test_revoked),         cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_two_authorities),
 	};
 
 	return cmocka_run_group_tests_name("net/tls", tests, NULL, NULL);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/pki_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+
+int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char *suffix,
+	     struct err *err)
+{
+	int n = snprintf(path, PATH_MAX, "%s/%s%s", dir, name, suffix);
+
+	if (n < 0 || n >= PATH_MAX)
+		return err_set(err, -ENAMETOOLONG, "directory %.80s...", dir);
+	return 0;
+}
+
+/* Says early, before any file is written, that one is there already */
+int pki_want_absent(const char *path, bool force, struct err *err)
+{
+	if (!force && access(path, F_OK) == 0)
+		return err_set(err, -EEXIST, "%s (--force replaces it)", path);
+	return 0;
+}
+
+/* Writes one PEM object through @write_pem to a temporary file and renames it into place */
+int pki_write(const char *path, mode_t mode, bool force,
+	      int (*write_pem)(FILE *f, const void *object), const void *object, struct err *err)
+{
+	char temporary[PATH_MAX + 16];
+
+	(void)snprintf(temporary, sizeof(temporary), "%s.tmp%d", path, (int)getpid());
+	auto_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_set(err, -errno, "create %s", temporary);
+	auto_fclose FILE *f = fdopen(fd, "w");
+	if (!f)
+		return err_set(err, -errno, "create %s", temporary);
+	int file_fd = TAKE_FD(fd); /* closed with f from here on */
+	int r = 0;
+	if (write_pem(f, object) != 1 || fflush(f) != 0 || fsync(file_fd) < 0)
+		r = err_set(err, errno ? -errno : -EIO, "write %s", temporary);
+	else if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, force ? 0 : RENAME_NOREPLACE) < 0)
+		r = err_set(err, -errno, "rename %s to %s", temporary, path);
+	if (r < 0)
+		(void)unlink(temporary);
+	return r;
+}
+
+int pki_write_key(FILE *f, const void *key)
+{
+	return PEM_write_PKCS8PrivateKey(f, key, NULL, NULL, 0, NULL, NULL);
+}
+
+int pki_write_cert(FILE *f, const void *cert)
+{
+	return PEM_write_X509(f, (X509 *)(uintptr_t)cert);
+}
+
+int pki_load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	r = pki_path(path, dir, "ca", ".crt", err);
+	if (r < 0)
+		return r;
+	auto_fclose FILE *cert_file = fopen(path, "re");
+	if (!cert_file)
+		return err_set(err, -errno, "open %s (make it with `baton pki init`)", path);
+	pki_auto_x509 X509 *x = PEM_read_X509(cert_file, NULL, NULL, NULL);
+	if (!x)
+		return err_set(err, -EINVAL, "%s holds no certificate", path);
+	r = pki_path(path, dir, "ca", ".key", err);
+	if (r < 0)
+		return r;
+	auto_fclose FILE *key_file = fopen(path, "re");
+	if (!key_file)
+		return err_set(err, -errno, "open %s", path);
+	pki_auto_pkey EVP_PKEY *k =
+		PEM_read_PrivateKey(key_file, NULL, NULL, (void *)(uintptr_t) "");
+	if (!k || X509_check_private_key(x, k) != 1)
+		return err_set(err, -EINVAL, "%s is not the key of ca.crt", path);
+	*cert = TAKE_PTR(x);
+	*key = TAKE_PTR(k);
+	return 0;
+}
+
+/* ---- what was issued ---- */
+
+int pki_record(const char *dir, const char *name, X509 *cert, struct err *err)
+{
+	char path[PATH_MAX], line[PKI_SERIAL_SIZE + NAME_SIZE + 8];
+	char serial[PKI_SERIAL_SIZE];
+	int r = pki_path(path, dir, PKI_ISSUED, "", err);
+
+	if (r == 0)
+		r = pki_serial(serial, X509_get0_serialNumber(cert), err);
+	if (r < 0)
+		return r;
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "open %s", path);
+	int n = snprintf(line, sizeof(line), "%s %s\n", serial, name);
+	errno = 0;
+	if (write(fd, line, (size_t)n) != n || fsync(fd) < 0)
+		return err_set(err, errno ? -errno : -EIO, "write %s", path);
+	return 0;
+}
+
+int pki_recorded(const char *dir, const char *name,
+		 int (*found)(void *ctx, const char *serial, struct err *err), void *ctx,
+		 struct err *err)
+{
+	char path[PATH_MAX], serial[PKI_SERIAL_SIZE], whose[NAME_SIZE];
+	int r = pki_path(path, dir, PKI_ISSUED, "", err);
+
+	if (r < 0)
+		return r;
+	auto_fclose FILE *f = fopen(path, "re");
+	if (!f && errno != ENOENT) /* older than this file: nothing is recorded */
+		return err_set(err, -errno, "open %s", path);
+	while (r == 0 && f && fscanf(f, "%40s %63s", serial, whose) == 2)
+		if (strcmp(whose, name) == 0)
+			r = found(ctx, serial, err);
+	return r;
+}
+
+int pki_serial(char to[PKI_SERIAL_SIZE], const ASN1_INTEGER *from, struct err *err)
+{
+	BIGNUM *number = ASN1_INTEGER_to_BN(from, NULL);
+	char *text = number ? BN_bn2hex(number) : NULL;
+	int r = text && strlen(text) < PKI_SERIAL_SIZE ? 0 : -EINVAL;
+
+	if (r == 0)
+		(void)snprintf(to, PKI_SERIAL_SIZE, "%s", text);
+	OPENSSL_free(text);
+	BN_free(number);
+	return r < 0 ? err_set(err, r, "number of a certificate") : 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * TLS identity - whom we are and whom we trust, as the files say at one moment
+ *
+ * Read by tls.c only, which swaps one identity for the next when the files are read again. The authorities
+ * are all certificates in one file, or all certificates of authorities in one directory: while a
+ * deployment goes from one authority to the next, both are there.
+ */
+
+#include <openssl/ssl.h>
+#include <stdint.h>
+
+#include "net/tls.h"
+
+/**
+ * struct tls_identity - Ready for connections
+ * @ctx:	Certificate, key, authorities, and lists of revoked certificates
+ * @name, @role: In our certificate
+ * @expires:	When it ends, seconds UTC
+ */
+struct tls_identity {
+	SSL_CTX *ctx;
+	char name[NAME_SIZE];
+	enum wire_role role;
+	int64_t expires;
+};
+
+/** struct tls_refused - Whose certificate a handshake refused; hangs on the SSL as its app data */
+struct tls_refused {
+	char name[NAME_SIZE];
+};
+
+/**
+ * tls_identity_load() - Read all files
+ * @to:		Set on success only; see tls_identity_deinit()
+ * @files:	Where they are
+ * @err:	Filled in on failure: which file, what is wrong with it, what to do
+ *
+ * Return: 0, or negative error code, as tls_context_new()
+ */
+int tls_identity_load(struct tls_identity *to, const struct tls_files *files, struct err *err);
+
+/** tls_identity_deinit() - Release it; sessions that use it keep what they need */
+void tls_identity_deinit(struct tls_identity *id);
+
+/**
+ * tls_identity_read() - Name and role in a certificate
+ * @cert:	Certificate, verified
+ * @name:	Set to its CN
+ * @role:	Set to the role its OU names
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -EACCES if it has not exactly one of each, or they are no valid ones
+ */
+int tls_identity_read(X509 *cert, char name[NAME_SIZE], enum wire_role *role, struct err *err);
+
+/** tls_identity_expires() - When a certificate ends, seconds UTC */
+int64_t tls_identity_expires(const X509 *cert);
+
+/** tls_identity_verify() - Is a certificate good now? Return: X509_V_OK, or why not */
+int tls_identity_verify(const struct tls_identity *id, X509 *cert);
