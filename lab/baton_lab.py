@@ -243,9 +243,7 @@ class Lab:
             stderr=subprocess.DEVNULL).returncode == 0
         if self.as_nobody:
             os.chown(self.events_dir, NOBODY, NOBODY)
-            for path in self.pki.iterdir():
-                if path.stem.startswith("AP-") or path.stem == "LogRepo":
-                    os.chown(path, NOBODY, NOBODY)
+        self.own_keys()
         (self.dir / "logs").mkdir()
         for i in range(1, self.edges + 1):
             self._write_conf(f"AP-{i}", self._ap_conf(i))
@@ -257,6 +255,12 @@ class Lab:
         self._write_conf("LogRepo", self._logrepo_conf())
         self._write_conf("USER", self._mud_conf())
         self._write_conf("operator", self._operator_conf())
+
+    def own_keys(self):
+        """Give the keys of programs without privilege to the user they run as."""
+        for path in self.pki.iterdir() if self.as_nobody else ():
+            if path.stem.startswith("AP-") or path.stem == "LogRepo":
+                os.chown(path, NOBODY, NOBODY)
 
     def _baton(self, *args):
         done = subprocess.run([self._tool("baton"), *map(str, args)], text=True,

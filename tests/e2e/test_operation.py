@@ -137,3 +137,46 @@ class Operator(bed.BedTest):
         text = self.lab.baton("events", "--session", session, "--kind", "T1")
         self.assertRegex(text, rf"^{t1['time']} +EdgeServer-1 +T1 ")
         self.assert_nothing_left()
+
+
+class Revocation(bed.BedTest):
+    """An access point whose key was stolen is put out while everything runs"""
+    EDGES = 2
+    RATE_MB_S = 20
+
+    def links(self, node, kind):
+        said = self.lab.baton("status", "--json", check=False)  # AP-2 is refused by us, too
+        row, = (row for row in (json.loads(line) for line in said.splitlines() if line[:1] == "{")
+                if row["node"] == node)
+        return row[kind]
+
+    def test_revoked_access_point(self):
+        """Its links end at SIGHUP, it gets no others, and everybody else goes on (R16)"""
+        user = self.user("--requests", 200, "--interval-ms", 50)
+        self.wait_event("SVCR", "USER", user.session(), count=20)
+        self.lab.wait_for(lambda: "AP-2" in self.links("EdgeServer-1", "access_points"), 10,
+                          "link of AP-2")
+        self.lab._baton("pki", "revoke", "AP-2", "--dir", self.lab.pki)
+        (self.lab.pki / "ca.crl").chmod(0o644)
+        others = ("AP-1", "EdgeServer-1", "EdgeServer-2", "LogRepo")
+        for name in others:
+            self.lab.tell(name, signal.SIGHUP)
+        for name in others:
+            self.lab.wait_for(lambda name=name: "lists of revoked ones read again" in
+                              self.said(name), 10, f"{name} to read its files")
+        for name in ("EdgeServer-1", "EdgeServer-2"):
+            self.lab.wait_for(lambda name=name: "AP-2" not in self.links(name, "access_points"),
+                              10, f"{name} to end the link of AP-2")
+            self.lab.wait_for(lambda name=name: "the certificate of AP-2 is revoked" in
+                              self.said(name), 10, f"{name} to refuse AP-2")
+            self.assertNotIn("AP-2", self.links(name, "access_points"))
+        self.lab.wait_for(lambda: "our certificate: it is revoked, `baton pki issue AP-2 ap "
+                          "--force`" in self.said("AP-2"), 10, "AP-2 to be told why")
+        self.assert_good(user)
+        # it comes back with another certificate, which it reads at SIGHUP, too
+        self.lab._baton("pki", "issue", "AP-2", "ap", "--force", "--dir", self.lab.pki)
+        self.lab.own_keys()
+        self.lab.tell("AP-2", signal.SIGHUP)
+        self.lab.wait_for(lambda: "AP-2" in self.links("EdgeServer-1", "access_points"), 10,
+                          "AP-2 to come back")
+        self.assert_nothing_left()
