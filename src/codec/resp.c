@@ -23,7 +23,8 @@
 
 #define WORD_SIZE   16 /* longer words are no names in the table */
 #define NUMBER_SIZE 20 /* of 64 bits in decimal, with a sign */
-#define WORDS       2  /* of a command that are looked at */
+#define WORDS       2  /* of a command whose names are looked at */
+#define LATER       2 /* where the word after these is kept, one after the other: it may be an option */
 
 /* what a command does to its connection; 0: nothing */
 enum effect {
@@ -38,21 +39,51 @@ static const struct {
 	const char *word[WORDS]; /* the second may be NULL: any */
 	enum effect effect;
 } special[] = {
-	{ { "SUBSCRIBE" }, STREAMS },    { { "PSUBSCRIBE" }, STREAMS },
-	{ { "SSUBSCRIBE" }, STREAMS },   { { "UNSUBSCRIBE" }, STREAMS },
-	{ { "PUNSUBSCRIBE" }, STREAMS }, { { "SUNSUBSCRIBE" }, STREAMS },
-	{ { "MONITOR" }, STREAMS },      { { "SYNC" }, STREAMS },
-	{ { "PSYNC" }, STREAMS },        { { "CLIENT", "REPLY" }, STREAMS },
-	{ { "SHUTDOWN" }, STREAMS },     { { "BLPOP" }, WAITS },
-	{ { "BRPOP" }, WAITS },          { { "BRPOPLPUSH" }, WAITS },
-	{ { "BLMOVE" }, WAITS },         { { "BLMPOP" }, WAITS },
-	{ { "BZPOPMIN" }, WAITS },       { { "BZPOPMAX" }, WAITS },
-	{ { "BZMPOP" }, WAITS },         { { "WAIT" }, WAITS },
-	{ { "WAITAOF" }, WAITS },        { { "XREAD", "BLOCK" }, WAITS },
-	{ { "WATCH" }, LEAVES },         { { "CLIENT", "TRACKING" }, LEAVES },
-	{ { "READONLY" }, LEAVES },      { { "ASKING" }, LEAVES },
-	{ { "HELLO", "3" }, THIRD },     { { "HELLO" }, SETS },
-	{ { "SELECT" }, SETS },          { { "AUTH" }, SETS },
+	{ { "SUBSCRIBE" }, STREAMS },
+	{ { "PSUBSCRIBE" }, STREAMS },
+	{ { "SSUBSCRIBE" }, STREAMS },
+	{ { "UNSUBSCRIBE" }, STREAMS },
+	{ { "PUNSUBSCRIBE" }, STREAMS },
+	{ { "SUNSUBSCRIBE" }, STREAMS },
+	{ { "MONITOR" }, STREAMS },
+	{ { "SYNC" }, STREAMS },
+	{ { "PSYNC" }, STREAMS },
+	{ { "CLIENT", "REPLY" }, STREAMS },
+	{ { "SHUTDOWN" }, STREAMS },
+	{ { "BLPOP" }, WAITS },
+	{ { "BRPOP" }, WAITS },
+	{ { "BRPOPLPUSH" }, WAITS },
+	{ { "BLMOVE" }, WAITS },
+	{ { "BLMPOP" }, WAITS },
+	{ { "BZPOPMIN" }, WAITS },
+	{ { "BZPOPMAX" }, WAITS },
+	{ { "BZMPOP" }, WAITS },
+	{ { "WAIT" }, WAITS },
+	{ { "WAITAOF" }, WAITS },
+	{ { "CLIENT", "PAUSE" }, WAITS },
+	{ { "DEBUG", "SLEEP" }, WAITS },
+	{ { "WATCH" }, LEAVES },
+	{ { "CLIENT", "TRACKING" }, LEAVES },
+	{ { "READONLY" }, LEAVES },
+	{ { "ASKING" }, LEAVES },
+	{ { "HELLO", "3" }, THIRD },
+	{ { "HELLO" }, SETS },
+	{ { "SELECT" }, SETS },
+	{ { "AUTH" }, SETS },
+};
+
+/*
+ * Commands that wait if they have an option, which may stand anywhere between the words that are always
+ * there and a word that ends the options.
+ */
+static const struct {
+	const char *word;
+	size_t first; /* where options begin, the command itself being 0 */
+	const char *option;
+	const char *end;
+} waits_if[] = {
+	{ "XREAD", 1, "BLOCK", "STREAMS" },
+	{ "XREADGROUP", 4, "BLOCK", "STREAMS" }, /* GROUP, its name, the consumer's */
 };
 
 static const char *const reasons[] = {
@@ -86,10 +117,12 @@ struct resp {
 	int64_t bytes; /* of the bulk string still to come */
 
 	/* a request */
-	int64_t words; /* of the command still to come; 0: at its start */
-	char word[WORDS][WORD_SIZE];
-	size_t length[WORDS]; /* of the words, whole */
+	int64_t words;                   /* of the command still to come; 0: at its start */
+	char word[WORDS + 1][WORD_SIZE]; /* the last is LATER */
+	size_t length[WORDS + 1];        /* of the words, whole */
 	size_t at_word;
+	const char *waits; /* option that was found; NULL: none */
+	bool options_over;
 	bool in_word; /* IN_INLINE */
 	bool open;    /* between MULTI and EXEC */
 
@@ -154,17 +187,33 @@ static enum codec_result take_digit(struct codec_exchange *x, uint8_t c)
 
 static void take_word_byte(struct resp *p, uint8_t c)
 {
-	if (p->at_word >= WORDS)
-		return;
-	size_t at = p->length[p->at_word]++;
+	size_t slot = p->at_word < WORDS ? p->at_word : LATER;
+	size_t at = p->length[slot]++;
+
 	if (at < WORD_SIZE - 1)
-		p->word[p->at_word][at] = (char)c;
+		p->word[slot][at] = (char)c;
 }
 
 static bool word_is(const struct resp *p, size_t i, const char *name)
 {
 	return p->length[i] == strlen(name) && p->length[i] < WORD_SIZE &&
 	       strncasecmp(p->word[i], name, p->length[i]) == 0;
+}
+
+/* A word is whole: is it an option that makes the command wait? */
+static void look_for_options(struct resp *p)
+{
+	size_t slot = p->at_word < WORDS ? p->at_word : LATER;
+
+	for (size_t i = 0; i < ARRAY_SIZE(waits_if) && !p->options_over; i++) {
+		if (p->at_word < waits_if[i].first || !word_is(p, 0, waits_if[i].word))
+			continue;
+		p->options_over = word_is(p, slot, waits_if[i].end);
+		if (word_is(p, slot, waits_if[i].option))
+			p->waits = waits_if[i].option;
+	}
+	p->length[LATER] = 0;
+	p->at_word++;
 }
 
 /* A command is whole. Return: CODEC_DONE, or a refusal */
@@ -187,6 +236,11 @@ static enum codec_result end_command(struct codec_exchange *x)
 				    second ? " " : "", second ? second : "",
 				    reasons[special[i].effect]);
 	}
+	if (p->waits) {
+		x->bounded = x->first;
+		return codec_refuse(x, CODEC_BROKEN, "command %.*s with %s: %s", (int)p->length[0],
+				    p->word[0], p->waits, reasons[WAITS]);
+	}
 	if (word_is(p, 0, "MULTI")) {
 		p->open = true;
 		x->effect = CODEC_EFFECT_OPENS;
@@ -203,6 +257,8 @@ static enum codec_result end_command(struct codec_exchange *x)
 	p->commands++;
 	p->step = AT_START;
 	p->at_word = 0;
+	p->waits = NULL;
+	p->options_over = false;
 	memset(p->length, 0, sizeof(p->length));
 	if (!p->open || x->own)
 		return CODEC_DONE;
@@ -214,9 +270,18 @@ static enum codec_result end_word(struct codec_exchange *x)
 {
 	struct resp *p = (struct resp *)x->state;
 
-	p->at_word++;
+	look_for_options(p);
 	p->step = AT_START;
 	return --p->words ? CODEC_MORE : end_command(x);
+}
+
+/* Whether the command is one that an option makes wait, and may still come */
+static bool waits_perhaps(const struct resp *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(waits_if); i++)
+		if (word_is(p, 0, waits_if[i].word))
+			return !p->options_over;
+	return false;
 }
 
 static enum codec_result take_inline(struct codec_exchange *x, uint8_t c)
@@ -226,7 +291,7 @@ static enum codec_result take_inline(struct codec_exchange *x, uint8_t c)
 
 	if (c == '\n') {
 		if (p->in_word)
-			p->at_word++;
+			look_for_options(p);
 		p->in_word = false;
 		return p->at_word ? end_command(x) : broken(x, "an empty inline command");
 	}
@@ -235,10 +300,12 @@ static enum codec_result take_inline(struct codec_exchange *x, uint8_t c)
 	p->carriage = c == '\r';
 	if (c == '\0')
 		return broken(x, "an inline command with a NUL byte");
-	if ((c == '"' || c == '\'') && p->at_word < WORDS)
-		return broken(x, "quotes in the first two words of an inline command");
+	if ((c == '"' || c == '\'') && (p->at_word < WORDS || waits_perhaps(p)))
+		return broken(x, "quotes in the first two words of an inline command, or where it "
+				 "may have options");
 	if (space) {
-		p->at_word += p->in_word;
+		if (p->in_word)
+			look_for_options(p);
 		p->in_word = false;
 		return CODEC_MORE;
 	}
