@@ -31,7 +31,8 @@ struct stream {
 	bool up;
 	bool reading;
 	bool user_ended;    /* shut down when all is written */
-	size_t writing;     /* writes under way */
+	size_t writing;     /* writes under way ... */
+	size_t queued;      /* ... and their bytes */
 	uint64_t taken;     /* bytes of the user's that were written ... */
 	uint64_t told;      /* ... as it has been told */
 	uint64_t offset;    /* bytes that the service has sent ... */
@@ -268,6 +269,7 @@ static void on_written(uv_write_t *write, int status)
 
 	free(p);
 	s->writing--;
+	s->queued -= len;
 	if (!s->streams)
 		return;
 	if (status < 0) {
@@ -287,12 +289,18 @@ static void on_written(uv_write_t *write, int status)
 		shut_down_if_due(s);
 }
 
-/* libuv keeps what is written before the connection is up */
+/*
+ * libuv keeps what is written before the connection is up, and what the service does not take. An access
+ * point that keeps to the window never has more under way than that.
+ */
 static int stream_write(struct stream *s, const uint8_t *bytes, size_t len)
 {
-	struct piece *p = malloc(sizeof(*p) + len);
+	struct piece *p;
 	int r;
 
+	if (s->queued + len > STREAMS_QUEUE)
+		return -ENOBUFS;
+	p = malloc(sizeof(*p) + len);
 	if (!p)
 		return -ENOMEM;
 	p->stream = s;
@@ -303,8 +311,10 @@ static int stream_write(struct stream *s, const uint8_t *bytes, size_t len)
 	r = uv_write(&p->write, (uv_stream_t *)&s->tcp, &buf, 1, on_written);
 	if (r < 0)
 		free(p);
-	else
+	else {
 		s->writing++;
+		s->queued += len;
+	}
 	return r;
 }
 
@@ -322,7 +332,8 @@ static struct stream *find(struct streams *st, uint32_t number)
 	return NULL;
 }
 
-static void take(struct stream *s, uint8_t kind, const uint8_t *bytes, size_t len)
+/* Return: 0, or -ENOBUFS if the user's side ignores the window */
+static int take(struct stream *s, uint8_t kind, const uint8_t *bytes, size_t len)
 {
 	int r = 0;
 
@@ -341,10 +352,11 @@ static void take(struct stream *s, uint8_t kind, const uint8_t *bytes, size_t le
 		break;
 	default: /* RESET, and OPEN of one that is open: its user does not know it */
 		stream_close(s);
-		return;
+		return 0;
 	}
 	if (r < 0)
 		broke(s);
+	return r == -ENOBUFS ? r : 0;
 }
 
 int streams_take(struct streams *st, uint32_t connection, const uint8_t *bytes, size_t len,
@@ -359,8 +371,14 @@ int streams_take(struct streams *st, uint32_t connection, const uint8_t *bytes, 
 	if (bytes[0] == CODEC_STREAM_OPEN && !s) {
 		if (st->count >= STREAMS_MAX || stream_open(st, connection) < 0)
 			gone_later(st, connection);
+	} else if (s && take(s, bytes[0], bytes + 1, len - 1) < 0) {
+		return err_set(
+			err, -EPROTO,
+			"connection %u ended: more than %u KiB wait for the service, which is "
+			"beyond the window",
+			connection, STREAMS_QUEUE >> 10);
 	} else if (s) {
-		take(s, bytes[0], bytes + 1, len - 1);
+		return 0;
 	} else if (bytes[0] != CODEC_STREAM_RESET) {
 		gone_later(st, connection); /* it ended at a cut, and more was under way */
 	}

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/message.h"
+
 struct err;
 struct sockaddr;
 struct streams; /* opaque */
@@ -23,6 +25,8 @@ struct wire_stream;
 
 #define STREAMS_MAX    256          /* connections into one container */
 #define STREAMS_WINDOW (512u << 10) /* bytes under way on a connection, each way */
+#define STREAMS_QUEUE                                                                              \
+	(STREAMS_WINDOW + WIRE_PAYLOAD_MAX) /* more that waits for the service ends it */
 
 /** streams_say_fn - What is told of a connection; bytes are borrowed. Not from inside streams_take() */
 typedef void (*streams_say_fn)(void *ctx, const struct wire_stream *stream);
@@ -47,7 +51,8 @@ int streams_new(struct streams **ret, struct uv_loop_s *loop, const struct socka
  * @connection:	Number of the user's connection
  * @bytes:	Request, copied
  * @len:	Its length
- * @err:	Filled in on failure: it is no such request
+ * @err:	Filled in on failure: it is no such request, or the user's side ignores the window: then the
+ *		connection ends
  *
  * Return: 0, or -EPROTO
  */

@@ -213,6 +213,25 @@ static void test_cut(void **state)
 	assert_int_equal(b->breaks, 2);
 }
 
+/* R9: an access point that ignores the window does not fill our memory, and is told why */
+static void test_window_ignored(void **state)
+{
+	struct bed *b = *state;
+	static char request[1 + 65536] = "D";
+	struct err err = { .text = "" };
+	size_t sent = 0;
+	int r = 0;
+
+	/* the loop does not run: nothing goes to the service meanwhile */
+	assert_int_equal(tell(b, 7, "O"), 0);
+	for (; r == 0 && sent < 2 * STREAMS_QUEUE; sent += sizeof(request) - 1)
+		r = streams_take(b->streams, 7, (uint8_t *)request, sizeof(request), &err);
+	assert_int_equal(r, -EPROTO);
+	assert_true(sent <= STREAMS_QUEUE + sizeof(request));
+	assert_non_null(strstr(err.text, "connection 7 ended: more than 1536 KiB wait"));
+	run_until(b, b->breaks == 1);
+}
+
 /* R9: what the user has not taken is not read beyond the window */
 static void test_window_down(void **state)
 {
@@ -296,6 +315,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_both_ways, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_window_down, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_window_ignored, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
