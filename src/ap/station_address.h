@@ -21,7 +21,9 @@ struct err;
  * @address:	IPv4 or IPv6; the port does not matter
  * @err:	Filled in on failure
  *
- * Asks the kernel, which answers at once.
+ * Asks the kernel for this one address, behind the interface to which its route leads, and takes the
+ * answer without waiting: it costs the same however many neighbours there are, and whoever sends us
+ * packets chooses how often it is asked.
  *
  * Return: 0, -ENOENT if no neighbour has it, or another negative error code
  */

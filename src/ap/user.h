@@ -19,8 +19,9 @@
 #include "base/list.h"
 #include "base/text.h"
 
-#define USERS_BUCKETS      256u
-#define USERS_SCRATCH_SIZE 65536
+#define USERS_BUCKETS       256u
+#define USERS_ELSEWHERE_MAX 8 /* see users_import_room() */
+#define USERS_SCRATCH_SIZE  65536
 
 /** enum user_state - Whose the user is */
 enum user_state {
@@ -69,6 +70,7 @@ struct user {
 	uint64_t gone_at;
 	uint64_t heard;
 	uint64_t claim;
+	uint64_t spoilt; /* claim whose answer was of no use: said once */
 	uint64_t since;
 	uint64_t ask_at;
 	uint64_t unknown[USERS_APS_MAX / 64];
@@ -174,6 +176,19 @@ int users_remember(struct users *u, struct user **ret, const char *name, struct 
 
 /** users_forget() - Forget a user that is no more of ours, and its record */
 void users_forget(struct user *user);
+
+/**
+ * users_import_room() - May another access point bring a session with this service?
+ * @user:	Whose it would be
+ * @service:	Its name
+ * @err:	Filled in if not
+ *
+ * A user has WIRE_USER_SESSIONS_MAX sessions at most, of which USERS_ELSEWHERE_MAX may be with services that
+ * no listener here offers: they wait until the user moves on to where there is one.
+ *
+ * Return: 0, or -EDQUOT
+ */
+int users_import_room(struct user *user, const char *service, struct err *err);
 
 /** users_listener() - The listener of a service. Return: NULL if there is none */
 struct user_listener *users_listener(const struct users *u, const char *service);

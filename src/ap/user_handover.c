@@ -330,7 +330,10 @@ static struct user *claiming(struct users *u, const char *name, uint64_t claim, 
 /* What came is of no use: the next time it is asked for, it comes again from its beginning. */
 static void spoilt(struct user *user, const char *ap, const struct err *err)
 {
-	log_error("%s: context from %s: %s", user->name, ap, err->text);
+	if (user->spoilt !=
+	    user->claim) /* once a claim: the other side chooses how often it comes */
+		log_error("%s: context from %s: %s", user->name, ap, err->text);
+	user->spoilt = user->claim;
 	user->importing = NULL;
 	user->imported = 0;
 }
@@ -352,7 +355,9 @@ static void on_context(struct users *u, const char *ap, const struct wire_messag
 	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
 	memcpy(c.ap, user->peer, NAME_SIZE);
 	memcpy(c.secret, w->secret, WIRE_SECRET_SIZE);
-	int r = users_session(user, &e, w->service, &err);
+	int r = users_import_room(user, w->service, &err);
+	if (r == 0)
+		r = users_session(user, &e, w->service, &err);
 	if (r == 0)
 		r = user_session_import(e->session, &c, &err);
 	crypto_wipe(c.secret, WIRE_SECRET_SIZE);

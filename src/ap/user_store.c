@@ -205,6 +205,13 @@ int user_store_load(struct users *u, const char *dir, struct err *err)
 	DIR *d = opendir(dir);
 	if (!d)
 		return err_set(err, -errno, "state_dir %s", dir);
+	/* what is in it takes over users' sessions: nobody else may write there, or read */
+	if (fchmod(dirfd(d), 0700) < 0) {
+		int r = err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
+
+		(void)closedir(d);
+		return r;
+	}
 	for (struct dirent *e = readdir(d); e; e = readdir(d))
 		load_file(u, dir, e->d_name);
 	(void)closedir(d);

@@ -214,6 +214,38 @@ static struct user_entry *find_session(const struct user *user, const char *serv
 	return NULL;
 }
 
+/* How many sessions a user has; with @but: those of services without a listener of @but's */
+static size_t session_count(const struct user *user, const struct users *but)
+{
+	size_t count = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
+	{
+		const struct user_entry *e = list_entry(at, struct user_entry, of_user);
+
+		count += !but || !users_listener(but, user_session_service(e->session));
+	}
+	return count;
+}
+
+int users_import_room(struct user *user, const char *service, struct err *err)
+{
+	const struct users *u = user->users;
+
+	if (find_session(user, service))
+		return 0;
+	if (session_count(user, NULL) >= WIRE_USER_SESSIONS_MAX)
+		return err_set(err, -EDQUOT, "%s: limit of %d sessions, %s would be one more",
+			       user->name, WIRE_USER_SESSIONS_MAX, service);
+	if (!users_listener(u, service) && session_count(user, u) >= USERS_ELSEWHERE_MAX)
+		return err_set(
+			err, -EDQUOT,
+			"%s: limit of %d sessions with services that no listener here offers, "
+			"%s would be one more",
+			user->name, USERS_ELSEWHERE_MAX, service);
+	return 0;
+}
+
 int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err)
 {
 	struct users *u = user->users;
@@ -310,6 +342,19 @@ static void is_here(struct user *user, bool known)
 		user_handover_keep(user);
 }
 
+/*
+ * Whether a link-local address comes from another interface than the user's: the name does not say which, for
+ * interfaces have other numbers at each access point, so it may be another host's.
+ */
+static bool other_link(const struct user *user, const struct sockaddr_storage *a)
+{
+	const struct sockaddr_in6 *has = (const struct sockaddr_in6 *)&user->address;
+	const struct sockaddr_in6 *comes = (const struct sockaddr_in6 *)a;
+
+	return a->ss_family == AF_INET6 && user->address.ss_family == AF_INET6 &&
+	       has->sin6_scope_id && comes->sin6_scope_id != has->sin6_scope_id;
+}
+
 /* The user at an address is here; @word: somebody says so, else it has sent something. */
 static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a, bool word,
 		  struct err *err)
@@ -324,6 +369,11 @@ static int arrive(struct users *u, struct user **ret, const struct sockaddr_stor
 		r = new_user(u, &user, name, err);
 	if (r < 0 || !user)
 		return r;
+	if (known && other_link(user, a) && !list_empty(&user->sessions))
+		return err_set(err, -EADDRINUSE,
+			       "%s comes by another interface, and has sessions by the first: a "
+			       "link-local address is one host's on one link only",
+			       name);
 	user->address = *a;
 	if (u->stations && !word)
 		r = user_stations_admit(u->stations, user, err);

@@ -24,7 +24,9 @@
 
 #include "ap/station_inquiry.h"
 #include "ap/station_text.h"
+#include "ap/station_address.h"
 #include "base/auto.h"
+#include "base/err.h"
 #include "fake_hostapd.h"
 #include "net/link.h"
 #include "users_bed.h"
@@ -148,6 +150,37 @@ static void connect_station(int index, int k)
 {
 	neighbour(k, true);
 	say(index, "CONNECTED", k);
+}
+
+/* The kernel is asked for the one address, on the interface to which its route leads */
+static void test_address_by_route(void **state)
+{
+	const uint8_t mac[STATION_MAC_SIZE] = { 2, 0, 0, 0, 1, 5 };
+	uint8_t found[STATION_MAC_SIZE] = { 0 };
+	struct sockaddr_storage at = { .ss_family = AF_INET };
+	struct sockaddr_in *in = (struct sockaddr_in *)&at;
+	struct ifreq i = { 0 };
+	struct arpreq a = { .arp_flags = ATF_PERM | ATF_COM, .arp_dev = BRIDGE };
+	struct err err = { 0 };
+
+	(void)state;
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	(void)snprintf(i.ifr_name, sizeof(i.ifr_name), "%s", BRIDGE);
+	in->sin_addr.s_addr = inet_addr("10.9.0.1");
+	memcpy(&i.ifr_addr, in, sizeof(*in));
+	assert_int_equal(ioctl(fd, SIOCSIFADDR, &i), 0);
+	in->sin_addr.s_addr = inet_addr("10.9.0.5");
+	memcpy(&a.arp_pa, in, sizeof(*in));
+	a.arp_ha.sa_family = ARPHRD_ETHER;
+	memcpy(a.arp_ha.sa_data, mac, sizeof(mac));
+	assert_int_equal(ioctl(fd, SIOCSARP, &a), 0);
+	assert_int_equal(station_address_find(found, &at, &err), 0);
+	assert_memory_equal(found, mac, sizeof(mac));
+	in->sin_addr.s_addr = inet_addr("10.9.0.6"); /* nobody */
+	assert_int_equal(station_address_find(found, &at, &err), -ENOENT);
+	in->sin_addr.s_addr = inet_addr("192.0.2.1"); /* no route */
+	assert_int_equal(station_address_find(found, &at, &err), -ENOENT);
+	assert_memory_equal(found, mac, sizeof(mac));
 }
 
 /* ---- fixture ---- */
@@ -630,6 +663,7 @@ static int clean_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_address_by_route),
 		TWO(test_silent_user_moves),
 		TWO(test_from_traffic),
 		TWO(test_to_and_fro),

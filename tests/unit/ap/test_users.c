@@ -609,17 +609,32 @@ static void test_both_families_move(void **state)
 /* ---- tests: rogues ---- */
 
 /* One that speaks the protocol by itself */
+#define USERS_ELSEWHERE 8 /* sessions of services that no listener here offers */
+
 struct speaker {
 	struct peer *peer;
 	int up, down, ended;
 	uint64_t claim;          /* that came */
 	enum wire_status status; /* of the last USER END */
+	size_t services;         /* in the last answer to an inquiry */
+	int answers;
 };
 
 static void on_speaker_up(void *ctx, struct link *l)
 {
 	(void)l;
 	((struct speaker *)ctx)->up++;
+}
+
+static size_t count_services(const struct wire_text *t)
+{
+	static const char word[] = "\"service\":";
+	size_t n = 0;
+
+	for (const uint8_t *at = t->bytes;
+	     (at = memmem(at, t->len - (size_t)(at - t->bytes), word, sizeof(word) - 1)); at++)
+		n++;
+	return n;
 }
 
 static void on_speaker_message(void *ctx, struct link *l, const struct wire_message *m)
@@ -629,6 +644,10 @@ static void on_speaker_message(void *ctx, struct link *l, const struct wire_mess
 	(void)l;
 	if (m->type == WIRE_USER_CLAIM)
 		s->claim = m->user_claim.claim;
+	if (m->type == WIRE_INQUIRY_ANSWER) {
+		s->answers++;
+		s->services = count_services(&m->text);
+	}
 	if (m->type != WIRE_USER_END)
 		return;
 	s->ended++;
@@ -726,6 +745,40 @@ static void test_half_a_context(void **state)
 	m.user_context.next = 6;
 	assert_int_equal(link_send(peer_link(other.peer), &m), 0);
 	expect(&c, "1 0 2\n");
+	peer_close(other.peer);
+	client_close(&c);
+}
+
+/* R9: an access point that gives a user has no way to make sessions without bound */
+static void test_context_flood(void **state)
+{
+	struct wire_message m = { .type = WIRE_USER_CONTEXT, .association = 1 };
+	struct wire_message inquiry = { .type = WIRE_INQUIRY, .session = 1 };
+	struct speaker other, asking;
+	struct client c;
+
+	(void)state;
+	speak(&other, users_bed.ap_tls[1], access_point_port(users_bed.ap[0]));
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	wait_until(other.claim);
+	strcpy(m.user_context.user, "user-127.0.0.11");
+	m.user_context.claim = other.claim;
+	m.user_context.next = 1;
+	for (unsigned int i = 0; i < 300; i++) {
+		m.session = 100 + i;
+		(void)snprintf(m.user_context.service, NAME_SIZE, "elsewhere-%u", i);
+		assert_int_equal(link_send(peer_link(other.peer), &m), 0);
+	}
+	/* the claim comes to its end when nothing comes of it */
+	expect(&c, "1 0 2\n");
+	speak(&asking, users_bed.operator_tls, access_point_port(users_bed.ap[0]));
+	inquiry.text.bytes = (const uint8_t *)"users";
+	inquiry.text.len = 5;
+	assert_int_equal(link_send(peer_link(asking.peer), &inquiry), 0);
+	wait_until(asking.answers);
+	assert_in_range(asking.services, 1, 1 + USERS_ELSEWHERE);
+	peer_close(asking.peer);
 	peer_close(other.peer);
 	client_close(&c);
 }
@@ -880,6 +933,8 @@ int main(void)
 						tear_down_all_addresses),
 		with_access_point(test_rogue_claim),
 		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty,
+						users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_context_flood, set_up_one_hasty,
 						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
 						tear_down_remembering),

@@ -340,6 +340,7 @@ int users_bed_certificates(void **state)
 	(void)signal(SIGPIPE, SIG_IGN);
 	test_pki_new(&pki);
 	users_bed.mud_tls = test_pki_tls(&pki, "USER", WIRE_ROLE_MUD);
+	users_bed.operator_tls = test_pki_tls(&pki, "operator", WIRE_ROLE_OPERATOR);
 	for (int i = 0; i < USERS_BED_MAX; i++) {
 		users_bed.ap_tls[i] = test_pki_tls(&pki, ap_names[i], WIRE_ROLE_AP);
 		es_tls[i] = test_pki_tls(&pki, es_names[i], WIRE_ROLE_ES);
@@ -355,6 +356,7 @@ int users_bed_remove_certificates(void **state)
 		tls_context_free(es_tls[i]);
 	}
 	tls_context_free(users_bed.mud_tls);
+	tls_context_free(users_bed.operator_tls);
 	test_pki_remove(&pki);
 	return 0;
 }

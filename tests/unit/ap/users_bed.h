@@ -38,6 +38,7 @@
  * @ap_port:	Where access points meet; known beforehand, for they name one another
  * @ap_tls:	Identities of the access points
  * @mud_tls:	Identity of a device
+ * @operator_tls: Identity of an operator
  * @listen_ip:	Of the users' side, with brackets if it is one of IPv6
  * @limits:	Of ordinary users
  * @move_ms:	Of the policy. By default so long that what a test waits for comes sooner, or not at all
@@ -54,6 +55,7 @@ struct users_bed {
 	uint16_t ap_port[USERS_BED_MAX];
 	struct tls_context *ap_tls[USERS_BED_MAX];
 	struct tls_context *mud_tls;
+	struct tls_context *operator_tls;
 	const char *listen_ip;
 	struct users_limits limits;
 	uint64_t move_ms;
