@@ -14,6 +14,14 @@
 
 struct conf_reading conf_reading;
 
+/* A mistake is told in one line, whatever of the file it quotes */
+static void one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = ' ';
+}
+
 int conf_mistake(cfg_t *cfg, const char *fmt, ...)
 {
 	char text[ERR_TEXT_MAX];
@@ -22,6 +30,7 @@ int conf_mistake(cfg_t *cfg, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	one_line(text);
 	if (!conf_reading.failed)
 		(void)err_set(conf_reading.err, -EINVAL, "%s:%d: %s", conf_reading.path, cfg->line,
 			      text);
@@ -37,6 +46,7 @@ int conf_wrong(const char *path, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	one_line(text);
 	return err_set(conf_reading.err, -EINVAL, "%s: %s", path, text);
 }
 

@@ -259,6 +259,8 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name = \"AP 1\"",
 	  ":2: name = \"AP 1\": want" },
 	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "", "name is missing" },
+	/* a string without an end goes over lines; what is said of it does not */
+	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name =x\"\npki { \"\n# \"", "pki" },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "localhost:7100", ":3: listen = " },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "192.0.2.1", "want \"IP:PORT\"" },
 	{ ap_conf, WIRE_ROLE_AP, "7101", "71010", ":4: station_listen" },

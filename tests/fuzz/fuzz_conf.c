@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Fuzzer of configuration files
+ *
+ * Input: a byte, the role; the rest is the file. It is read, or refused with a line that names it.
+ */
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int holds)
+{
+	if (!holds)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const enum wire_role roles[] = { WIRE_ROLE_MUD, WIRE_ROLE_AP, WIRE_ROLE_ES,
+						WIRE_ROLE_LOGREPO, WIRE_ROLE_OPERATOR };
+	struct conf *c = NULL;
+	struct err err = { .text = "" };
+	char path[32];
+
+	/* an include would lead to other files of this machine, and a long run reads them all */
+	if (size < 1 || memmem(data, size, "include", 7))
+		return 0;
+	int fd = memfd_create("conf", MFD_CLOEXEC);
+	require(fd >= 0);
+	require(write(fd, data + 1, size - 1) == (ssize_t)size - 1);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (conf_load(path, roles[data[0] % 5], &c, &err) < 0)
+		require(!c && err.text[0] != '\0' && !strchr(err.text, '\n'));
+	else
+		require(c && c->name[0] != '\0' && c->pki.ca && c->pki.cert && c->pki.key);
+	conf_free(c);
+	(void)close(fd);
+	return 0;
+}
