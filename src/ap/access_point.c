@@ -19,6 +19,7 @@
 #include "net/crypto.h"
 #include "net/link.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 #include "report/log_reporter.h"
 
 /*
@@ -31,6 +32,7 @@
  */
 
 struct access_point {
+	struct tls_context *tls;
 	struct uv_loop_s *loop;
 	char name[NAME_SIZE];
 	char home[NAME_SIZE];
@@ -132,6 +134,7 @@ static void on_inquiry(struct access_point *ap, struct link *l, const struct wir
 		.edges = ap->edges,
 		.aps = ap->aps,
 		.users = ap->users,
+		.certificate_days = tls_watch_days(ap->tls),
 	};
 
 	if (m->type == WIRE_INQUIRY)
@@ -287,6 +290,7 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 	};
 	int r;
 
+	ap->tls = setup->tls;
 	r = name_set(ap->name, tls_context_name(setup->tls), err);
 	if (r == 0)
 		r = name_set(ap->home, setup->home, err);

@@ -54,11 +54,12 @@ static json_t *status(const struct inquiry_view *v)
 	edge_links_each(v->edges, add_neighbour, edges);
 	handoff_links_each(v->aps, add_neighbour, aps);
 	return json_pack(
-		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name, "role", "ap",
-		"home", v->home, "sessions", sessions, "muds", (json_int_t)mud_links_count(v->muds),
-		"users", (json_int_t)users_count(v->users), "stations",
-		(json_int_t)users_stations(v->users), "datagrams_dropped",
-		(json_int_t)users_dropped(v->users), "edge_servers", edges, "access_points", aps);
+		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name, "role",
+		"ap", "home", v->home, "sessions", sessions, "muds",
+		(json_int_t)mud_links_count(v->muds), "users", (json_int_t)users_count(v->users),
+		"stations", (json_int_t)users_stations(v->users), "datagrams_dropped",
+		(json_int_t)users_dropped(v->users), "certificate_days",
+		(json_int_t)v->certificate_days, "edge_servers", edges, "access_points", aps);
 }
 
 static json_t *sessions(const struct inquiry_view *v)

@@ -20,6 +20,8 @@
 
 #include "wire/message.h"
 
+#include <stdint.h>
+
 struct ap_node;
 struct edge_links;
 struct handoff_links;
@@ -27,7 +29,7 @@ struct link;
 struct mud_links;
 struct users;
 
-/** struct inquiry_view - What there is to ask about; all borrowed */
+/** struct inquiry_view - What there is to ask about; all borrowed; days until our certificate ends */
 struct inquiry_view {
 	const char *name;
 	const char *home;
@@ -36,6 +38,7 @@ struct inquiry_view {
 	const struct edge_links *edges;
 	const struct handoff_links *aps;
 	struct users *users;
+	int64_t certificate_days;
 };
 
 /** inquiry_answer() - Answer @m, an INQUIRY that came by @l */

@@ -24,6 +24,7 @@
 #include "es/session_store.h"
 #include "net/crypto.h"
 #include "net/tls.h"
+#include "net/tls_watch.h"
 #include "report/log_reporter.h"
 
 /*
@@ -596,6 +597,7 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 		.node = es->node,
 		.aps = es->aps,
 		.migrations = es->migrations,
+		.certificate_days = tls_watch_days(es->setup.tls),
 	};
 
 	if (link_peer_role(l) == WIRE_ROLE_AP && for_the_node(m->type)) {

@@ -97,8 +97,9 @@ static json_t *status(const struct es_inquiry *q)
 
 	es_node_each(q->node, count_session, &sessions);
 	ap_links_each(q->aps, add_ap, aps);
-	return json_pack("{s:s, s:s, s:I, s:o}", "node", q->name, "role", "es", "sessions",
-			 sessions, "access_points", aps);
+	return json_pack("{s:s, s:s, s:I, s:I, s:o}", "node", q->name, "role", "es", "sessions",
+			 sessions, "certificate_days", (json_int_t)q->certificate_days,
+			 "access_points", aps);
 }
 
 static json_t *sessions(const struct es_inquiry *q)

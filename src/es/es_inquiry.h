@@ -4,12 +4,15 @@
 /*
  * Inquiries of operators at an edge server, answered in JSON
  *
- *	status			{"node", "role": "es", "sessions": N, "access_points": {NAME: true}}
+ *	status			{"node", "role": "es", "sessions": N, "certificate_days": N,
+ *				 "access_points": {NAME: true}}
  *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap"}]}
  *	check CONTAINER		what stands in the way of a migration, see migration_controller_check()
  */
+
+#include <stdint.h>
 
 struct ap_links;
 struct es_node;
@@ -17,12 +20,13 @@ struct link;
 struct migration_controller;
 struct wire_message;
 
-/** struct es_inquiry - What answers are made from, borrowed for the call */
+/** struct es_inquiry - What answers are made from, borrowed for the call; days until our certificate ends */
 struct es_inquiry {
 	const char *name;
 	const struct es_node *node;
 	const struct ap_links *aps;
 	struct migration_controller *migrations;
+	int64_t certificate_days;
 };
 
 /**

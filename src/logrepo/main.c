@@ -95,9 +95,9 @@ static void answer_inquiry(struct program *p, struct link *l, const struct wire_
 
 		int n = snprintf(status, sizeof(status),
 				 "{\"node\":\"%s\",\"role\":\"logrepo\",\"stored\":%" PRIu64
-				 ",\"lost\":%" PRIu64 "}",
+				 ",\"lost\":%" PRIu64 ",\"certificate_days\":%" PRId64 "}",
 				 tls_context_name(p->tls), storage_stored(p->storage),
-				 storage_lost(p->storage));
+				 storage_lost(p->storage), tls_watch_days(p->tls));
 		send_answer(l, WIRE_OK, status, (size_t)n);
 		return;
 	}
