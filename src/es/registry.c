@@ -31,6 +31,15 @@ static bool is_digest(const char *text)
 	       !text[71];
 }
 
+/* Whether no part between slashes is empty, or begins with a dot: the URL must not lead elsewhere */
+static bool parts_possible(const char *repository)
+{
+	size_t len = strlen(repository);
+
+	return len && repository[0] != '/' && repository[0] != '.' && repository[len - 1] != '/' &&
+	       !strstr(repository, "//") && !strstr(repository, "/.");
+}
+
 int registry_image_parse(struct registry_image *ri, const char *text)
 {
 	const char *slash = strchr(text, '/');
@@ -53,7 +62,8 @@ int registry_image_parse(struct registry_image *ri, const char *text)
 		   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") !=
 		    strlen(ri->host) ||
 	    strspn(ri->repository, "abcdefghijklmnopqrstuvwxyz0123456789._-/") !=
-		    strlen(ri->repository))
+		    strlen(ri->repository) ||
+	    !parts_possible(ri->repository))
 		return -EINVAL;
 	return 0;
 }

@@ -135,6 +135,11 @@ static void test_names(void **state)
 		"registry:5000/a service@sha256:" HEX("abcd"),
 		"registry:5000/a?b=c@sha256:" HEX("abcd"),
 		"user@registry:5000/service@sha256:" HEX("abcd"),
+		/* nothing, or what leads elsewhere */
+		"registry:5000/@sha256:" HEX("abcd"),
+		"registry:5000/../x@sha256:" HEX("abcd"),
+		"registry:5000/a/../../x@sha256:" HEX("abcd"),
+		"registry:5000//x@sha256:" HEX("abcd"),
 		"@sha256:" HEX("abcd") "/x",
 	};
 	struct registry_image ri;
