@@ -63,12 +63,12 @@ struct tls_files {
 int tls_context_new(struct tls_context **ret, const struct tls_files *files, struct err *err);
 
 /**
- * tls_context_reload() - Read all files again
+ * tls_context_reload() - Read all files again; not by two threads at a time
  * @c:		Context
  * @err:	Filled in on failure
  *
  * New sessions use what was read; those that are there are asked by tls_session_valid(). After a failure
- * all stays as it was. Name and role in the certificate cannot change.
+ * all stays as it was; a list of revoked certificates that was there and is missing is one. Name and role in the certificate cannot change.
  *
  * Return: 0, or negative error code, as tls_context_new()
  */

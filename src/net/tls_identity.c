@@ -213,7 +213,8 @@ static int list_path(char path[PATH_MAX], const struct tls_files *files, struct 
 }
 
 /* Lists of revoked certificates, one for each authority that has revoked any */
-static int load_lists(struct tls_identity *id, const struct tls_files *files, struct err *err)
+static int load_lists(struct tls_identity *id, const struct tls_files *files, bool wanted,
+		      struct err *err)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(id->ctx);
 	char path[PATH_MAX];
@@ -222,11 +223,11 @@ static int load_lists(struct tls_identity *id, const struct tls_files *files, st
 
 	if (r < 0)
 		return r;
-	if (!files->crl && access(path, F_OK) < 0 && errno == ENOENT)
+	if (!files->crl && !wanted && access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
 	FILE *opened = NULL;
 	r = open_pem(&opened, "list of revoked certificates", path,
-		     "copy ca.crl of `baton pki revoke` there, or remove the setting \"crl\"", err);
+		     "copy ca.crl of `baton pki revoke` there", err);
 	if (r < 0)
 		return r;
 	auto_fclose FILE *f = opened;
@@ -240,6 +241,7 @@ static int load_lists(struct tls_identity *id, const struct tls_files *files, st
 		r = err_set(err, -EINVAL, "%s holds no PEM list of revoked certificates", path);
 	if (r == 0)
 		(void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	id->has_list = r == 0;
 	return r;
 }
 
@@ -329,7 +331,8 @@ static int load_key(struct tls_identity *id, const struct tls_files *files, stru
 	return 0;
 }
 
-int tls_identity_load(struct tls_identity *to, const struct tls_files *files, struct err *err)
+int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bool want_list,
+		      struct err *err)
 {
 	struct tls_identity id = { .ctx = SSL_CTX_new(TLS_method()) };
 	int r;
@@ -348,7 +351,7 @@ int tls_identity_load(struct tls_identity *to, const struct tls_files *files, st
 					 SSL_MODE_RELEASE_BUFFERS);
 	r = load_ca(&id, files->ca, err);
 	if (r == 0)
-		r = load_lists(&id, files, err);
+		r = load_lists(&id, files, want_list, err);
 	if (r == 0)
 		r = load_cert(&id, files, err);
 	if (r == 0)

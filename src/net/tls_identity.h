@@ -19,12 +19,14 @@
  * @ctx:	Certificate, key, authorities, and lists of revoked certificates
  * @name, @role: In our certificate
  * @expires:	When it ends, seconds UTC
+ * @has_list:	A list of revoked certificates is among them
  */
 struct tls_identity {
 	SSL_CTX *ctx;
 	char name[NAME_SIZE];
 	enum wire_role role;
 	int64_t expires;
+	bool has_list;
 };
 
 /** struct tls_refused - Whose certificate a handshake refused; hangs on the SSL as its app data */
@@ -36,11 +38,14 @@ struct tls_refused {
  * tls_identity_load() - Read all files
  * @to:		Set on success only; see tls_identity_deinit()
  * @files:	Where they are
+ * @want_list:	A list of revoked certificates must be there: it was the last time, and who takes it away must
+ *		not make everybody good again
  * @err:	Filled in on failure: which file, what is wrong with it, what to do
  *
  * Return: 0, or negative error code, as tls_context_new()
  */
-int tls_identity_load(struct tls_identity *to, const struct tls_files *files, struct err *err);
+int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bool want_list,
+		      struct err *err);
 
 /** tls_identity_deinit() - Release it; sessions that use it keep what they need */
 void tls_identity_deinit(struct tls_identity *id);

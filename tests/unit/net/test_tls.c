@@ -195,6 +195,7 @@ static void test_revoked(void **state)
 	struct test_pki p;
 	struct err ce = { 0 }, se = { 0 };
 	struct tls_session *before, *other, *after;
+	char path[PATH_MAX], aside[PATH_MAX];
 	size_t revoked = 0;
 
 	(void)state;
@@ -223,6 +224,13 @@ static void test_revoked(void **state)
 	assert_int_equal(load(&p, "ca.crt", "AP-1.crt", "AP-1.key", &se), -EINVAL);
 	assert_says(se, "AP-1.crt is revoked");
 	assert_says(se, "baton pki issue AP-1 ap --force");
+	/* who takes the list away does not make everybody good again */
+	(void)snprintf(path, sizeof(path), "%s/ca.crl", p.dir);
+	(void)snprintf(aside, sizeof(aside), "%s/aside", p.dir);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(tls_context_reload(es, &se), -ENOENT);
+	assert_int_equal(tls_session_valid(before, &se), -EACCES);
+	assert_int_equal(rename(aside, path), 0);
 	/* it may come back with another one, and a second one revoked does not free the first */
 	assert_int_equal(pki_issue(p.dir, "AP-1", WIRE_ROLE_AP, 0, true, &se), 0);
 	assert_int_equal(load(&p, "ca.crt", "AP-1.crt", "AP-1.key", &se), 0);
