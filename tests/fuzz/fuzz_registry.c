@@ -41,7 +41,7 @@ static void fuzz_name(const char *name)
 	require(*ri.host && *ri.repository);
 	/* they become part of an address: nothing may end the host, or climb out of the repository */
 	require(!strpbrk(ri.host, "/@?# \\") && !strpbrk(ri.repository, "@?# \\"));
-	require(!strstr(ri.repository, ".."));
+	require(!strstr(ri.repository, "/.") && !strchr("./", ri.repository[0]));
 }
 
 static void fuzz_manifest(const char *text, size_t len, size_t layers, size_t here)
