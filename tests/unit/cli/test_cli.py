@@ -130,6 +130,16 @@ class Cli(unittest.TestCase):
         self.fails("--force replaces it", "pki", "init", "--dir", self.pki)
         self.fails("role: want mud", "pki", "issue", "x", "boss", "--dir", self.pki)
         self.fails("want 1 to 63", "pki", "issue", "../x", "ap", "--dir", self.pki)
+        self.fails("baton pki issue AP-9 ROLE", "pki", "renew", "AP-9", "--dir", self.pki)
+        self.fails("no certificate was issued to it", "pki", "revoke", "AP-9", "--dir", self.pki)
+
+    def test_renew_and_revoke(self):
+        pki = os.path.join(self.dir, "pki-2")
+        self.run_ok("pki", "init", "--dir", pki)
+        self.run_ok("pki", "issue", "AP-1", "ap", "--dir", pki)
+        self.assertIn("role ap", self.run_ok("pki", "renew", "AP-1", "--days", "30", "--dir", pki))
+        self.assertIn("2 of AP-1 revoked", self.run_ok("pki", "revoke", "AP-1", "--dir", pki))
+        self.assertTrue(os.path.exists(os.path.join(pki, "ca.crl")))
         p = subprocess.run([BATON, "--config", "/nowhere.conf", "status"], text=True,
                            capture_output=True, timeout=30, check=False)
         self.assertEqual(p.returncode, 2)
