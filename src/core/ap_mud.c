@@ -85,6 +85,33 @@ void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, co
 	ap_session_move(s, AP_ENDED, now);
 }
 
+/* --- claims, see ap_session.h ------------------------------------------------------------------ */
+
+static const char too_many_claims[] = "too many devices claim this session";
+
+/* What there is under one number: @own of the device that asks; @count without a proof */
+struct claims {
+	struct ap_session *proven;
+	struct ap_session *own;
+	size_t count;
+};
+
+static struct claims claims_of(const struct ap_node *node, uint64_t session, const char *mud)
+{
+	struct claims c = { 0 };
+
+	for (struct ap_session *s = ap_session_next(node, session, NULL); s;
+	     s = ap_session_next(node, session, s)) {
+		if (name_equal(s->mud, mud))
+			c.own = s;
+		if (ap_session_proven(s))
+			c.proven = s;
+		else
+			c.count++;
+	}
+	return c;
+}
+
 /* --- association ------------------------------------------------------------------------------- */
 
 static void send_create(struct ap_session *s)
@@ -101,11 +128,16 @@ static void send_create(struct ap_session *s)
 static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 			   const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
+	const struct claims claims = claims_of(node, m->session, m->association_request.mud);
+	struct ap_session *s = claims.own;
 
-	if (s && (!name_equal(s->mud, m->association_request.mud) || m->association != 1)) {
+	if ((claims.proven && claims.proven != s) || (s && m->association != 1)) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
 			      "a session with this number exists");
+		return;
+	}
+	if (!s && claims.count >= AP_CLAIMS_MAX) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
 	if (s) { /* the MUD asks again: it lost the answer, or the link */
@@ -164,12 +196,9 @@ static void start_finding(struct ap_session *s, uint64_t now)
 static bool proof_holds(const struct ap_session *s, uint32_t association, const uint8_t *proof)
 {
 	uint8_t expected[WIRE_PROOF_SIZE];
-	unsigned int difference = 0;
 
 	s->node->proof(expected, s->secret, s->session, association, s->node->name);
-	for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
-		difference |= expected[i] ^ proof[i];
-	return difference == 0;
+	return proof_equal(expected, proof);
 }
 
 /* The link broke, or the MUD restarted its radio: copies and migration are still good. */
@@ -177,12 +206,6 @@ static void come_back(struct ap_session *s, uint64_t link, const struct wire_mes
 {
 	const struct wire_reassociation_request *w = &m->reassociation_request;
 
-	if (s->has_secret && !proof_holds(s, m->association, w->proof)) {
-		ap_session_say(s, "REASSOCIATION REFUSED", 0, "wrong proof");
-		ap_mud_refuse(s->node, link, s->session, 0, WIRE_E_NOT_ALLOWED,
-			      "the proof does not fit the session");
-		return;
-	}
 	s->mud_link = link;
 	s->mud_association = m->association;
 	s->response_due = true;
@@ -198,16 +221,29 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 			     const struct wire_message *m)
 {
 	const struct wire_reassociation_request *w = &m->reassociation_request;
-	struct ap_session *s = ap_session_find(node, m->session);
+	const struct claims claims = claims_of(node, m->session, w->mud);
+	struct ap_session *s = claims.own;
 
 	if (s && m->association < s->mud_association)
 		return; /* overtaken by a later one */
-	if (s && (m->association == s->mud_association || name_equal(w->old_ap, node->name)) &&
-	    name_equal(s->mud, w->mud)) {
+	if (claims.proven && !proof_holds(claims.proven, m->association, w->proof)) {
+		ap_session_say(claims.proven, "REASSOCIATION REFUSED", 0, "wrong proof of %s",
+			       w->mud);
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
+			      "the proof does not fit the session");
+		return;
+	}
+	if (s && (m->association == s->mud_association || name_equal(w->old_ap, node->name))) {
 		come_back(s, link, m);
 		return;
 	}
-	if (s) /* it was elsewhere in between: what we remember is out of date */
+	if (!claims.proven && !s && claims.count >= AP_CLAIMS_MAX) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
+		return;
+	}
+	if (claims.proven) /* it was elsewhere in between: what we remember is out of date */
+		ap_session_free(claims.proven);
+	if (s && s != claims.proven)
 		ap_session_free(s);
 	s = ap_session_new(node, m->session, AP_MOVING, now);
 	if (!s) {
@@ -242,13 +278,14 @@ void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_
 		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, "the old access point refused the proof");
 		return;
 	}
-	int index = w->status == WIRE_OK ? ap_session_edge(s, w->authority) : -1;
+	/* an access point that never had the session does not send its user anywhere (R11) */
+	bool good = w->status == WIRE_OK && ap_session_fits(s, w->secret);
+	int index = good ? ap_session_edge(s, w->authority) : -1;
 	if (index < 0) {
 		start_finding(s, now);
 		return;
 	}
-	s->has_secret = true;
-	memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
+	ap_session_prove(s, now, w->secret);
 	memcpy(s->service, w->service, NAME_SIZE);
 	s->edge[index].epoch = m->epoch;
 	ap_session_say(s, "MOVE RESPONSE", 0, "from=%s authority=%s", s->old_ap, w->authority);
@@ -337,7 +374,7 @@ static void on_disassociation(struct ap_session *s, uint64_t now)
 void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
 		    const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
+	struct ap_session *s = claims_of(node, m->session, mud).own;
 	bool right_mud = true;
 
 	if (m->type == WIRE_ASSOCIATION_REQUEST)

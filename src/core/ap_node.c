@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/state_table.h"
 #include "core/ap_session.h"
@@ -75,18 +76,46 @@ struct ap_node *ap_node_free(struct ap_node *node)
 
 /* --- one session ------------------------------------------------------------------------------- */
 
-struct ap_session *ap_session_find(const struct ap_node *node, uint64_t session)
+struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
+				   const struct ap_session *after)
 {
 	const struct list *bucket = &node->bucket[session % AP_BUCKETS];
+	const struct list *at = after ? after->same_bucket.next : bucket->next;
 
-	list_for_each_safe(at, next, (struct list *)(uintptr_t)bucket)
-	{
+	for (; at != bucket; at = at->next) {
 		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
 
-		if (s->session == session)
+		if (s->session == session && s->state != AP_ENDED)
 			return s;
 	}
 	return NULL;
+}
+
+bool ap_session_proven(const struct ap_session *s)
+{
+	return s->has_secret && s->state != AP_ASSOCIATING;
+}
+
+bool ap_session_fits(const struct ap_session *s, const uint8_t *secret)
+{
+	uint8_t expected[WIRE_PROOF_SIZE];
+
+	if (s->has_secret)
+		return proof_equal(s->secret, secret);
+	s->node->proof(expected, secret, s->session, s->association, s->node->name);
+	return proof_equal(expected, s->proof);
+}
+
+void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret)
+{
+	s->has_secret = true;
+	memcpy(s->secret, secret, WIRE_SECRET_SIZE);
+	for (struct ap_session *other = ap_session_next(s->node, s->session, NULL); other;
+	     other = ap_session_next(s->node, s->session, other)) {
+		if (other != s)
+			ap_mud_lost(other, now, WIRE_E_NOT_ALLOWED,
+				    "the session is another device's");
+	}
 }
 
 struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
@@ -204,10 +233,16 @@ void ap_session_attach(struct ap_session *s, const struct ap_edge *e)
 	ap_session_tell(s, e, &m);
 }
 
-static void reap(struct ap_session *s)
+/* Releases those of a number that have ended; nothing on the stack may refer to one any more. */
+static void reap(struct ap_node *node, uint64_t session)
 {
-	if (s->state == AP_ENDED)
-		ap_session_free(s);
+	list_for_each_safe(at, next, &node->bucket[session % AP_BUCKETS])
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
+
+		if (s->state == AP_ENDED)
+			ap_session_free(s);
+	}
 }
 
 /* --- messages ---------------------------------------------------------------------------------- */
@@ -215,23 +250,22 @@ static void reap(struct ap_session *s)
 void ap_node_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
 			 const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
+	struct ap_session *s = ap_session_next(node, m->session, NULL);
 
 	if (m->session == 0) {
 		ap_mud_refuse(node, link, 0, 0, WIRE_E_PROTOCOL, "session number 0");
 		return;
 	}
-	if (m->type != WIRE_REQUEST) {
+	while (s && s->mud_link != link)
+		s = ap_session_next(node, m->session, s);
+	if (m->type != WIRE_REQUEST)
 		ap_mud_message(node, now, link, mud, m);
-	} else if (!s || s->mud_link != link) {
+	else if (!s)
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_UNKNOWN_SESSION,
 			      "associate before sending requests");
-	} else {
+	else
 		ap_forward_request(s, now, &m->data);
-	}
-	s = ap_session_find(node, m->session);
-	if (s)
-		reap(s);
+	reap(node, m->session);
 }
 
 void ap_node_mud_gone(struct ap_node *node, uint64_t now, uint64_t link)
@@ -250,20 +284,20 @@ void ap_node_mud_gone(struct ap_node *node, uint64_t now, uint64_t link)
 static void on_move_notify(struct ap_node *node, uint64_t now, const char *ap,
 			   const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
+	struct ap_session *s = ap_session_next(node, m->session, NULL);
 	struct wire_message answer = { .type = WIRE_MOVE_RESPONSE,
 				       .session = m->session,
 				       .association = m->association,
 				       .move_response = { .status = WIRE_E_UNKNOWN_SESSION } };
 	uint8_t expected[WIRE_PROOF_SIZE];
 
-	if (s && s->has_secret && s->state != AP_MOVING && s->state != AP_FINDING) {
-		unsigned int difference = !name_equal(ap, m->move_notify.new_ap);
-
+	while (s && !s->has_secret)
+		s = ap_session_next(node, m->session, s);
+	if (s && s->state != AP_MOVING && s->state != AP_FINDING) {
 		node->proof(expected, s->secret, s->session, m->association, ap);
-		for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
-			difference |= expected[i] ^ m->move_notify.proof[i];
-		if (!difference && m->association > s->mud_association) {
+		bool proven = name_equal(ap, m->move_notify.new_ap) &&
+			      proof_equal(expected, m->move_notify.proof);
+		if (proven && m->association > s->mud_association) {
 			s->move = m->move_notify;
 			s->move_association = m->association;
 			ap_session_say(s, "MOVE NOTIFY", 0, "to=%s", ap);
@@ -279,17 +313,32 @@ static void on_move_notify(struct ap_node *node, uint64_t now, const char *ap,
 void ap_node_ap_message(struct ap_node *node, uint64_t now, const char *ap,
 			const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
+	struct ap_session *s = ap_session_next(node, m->session, NULL);
 
-	if (m->type == WIRE_MOVE_NOTIFY) {
+	if (m->type == WIRE_MOVE_NOTIFY)
 		on_move_notify(node, now, ap, m);
-	} else if (m->type == WIRE_MOVE_RESPONSE && s && s->state == AP_MOVING &&
-		   m->association == s->association && name_equal(ap, s->old_ap)) {
-		ap_mud_move_response(s, now, m);
+	for (; s && m->type == WIRE_MOVE_RESPONSE; s = ap_session_next(node, m->session, s)) {
+		if (s->state == AP_MOVING && m->association == s->association &&
+		    name_equal(ap, s->old_ap))
+			ap_mud_move_response(s, now, m);
 	}
-	s = ap_session_find(node, m->session);
-	if (s)
-		reap(s);
+	reap(node, m->session);
+}
+
+/*
+ * Whoever has the session knows its secret. A status with another one is a mistake or a lie, about the
+ * session or about the epoch that authority has come to (R11).
+ */
+static bool credible(struct ap_session *s, uint64_t now, const struct wire_message *m)
+{
+	/* that there is nothing needs no proof; what is about to begin has none yet */
+	if (m->es_status.state == WIRE_ES_NONE || s->state == AP_ASSOCIATING)
+		return true;
+	if (!ap_session_fits(s, m->es_status.secret))
+		return false;
+	if (!s->has_secret)
+		ap_session_prove(s, now, m->es_status.secret);
+	return true;
 }
 
 static void take_status(struct ap_session *s, struct ap_edge *e, const struct wire_message *m)
@@ -306,19 +355,21 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->migration = w->migration;
 	e->holding = w->holding;
 	memcpy(e->peer, w->peer, NAME_SIZE);
-	if (w->state == WIRE_ES_NONE)
-		return;
-	if (!s->has_secret) {
-		s->has_secret = true;
-		memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
-	}
-	memcpy(s->service, w->service, NAME_SIZE);
+	if (w->state != WIRE_ES_NONE)
+		memcpy(s->service, w->service, NAME_SIZE);
 }
 
-static void on_refused(struct ap_session *s, uint64_t now, const struct wire_message *m)
+static void on_refused(struct ap_session *s, uint64_t now, const struct ap_edge *e,
+		       const struct wire_message *m)
 {
+	const struct ap_edge *source = ap_session_source(s);
+
 	if (m->association != s->association)
 		return; /* of an older visit of the MUD */
+	if (m->es_status.command && m->es_status.command != get_be64(s->proof))
+		return; /* another claim is meant */
+	if (source && e != source)
+		return; /* where the user is now is not for it to say */
 	if (m->es_status.cut_association > s->association) {
 		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
 		ap_session_say(s, "DISPLACED", 0, "association %u", m->es_status.cut_association);
@@ -329,14 +380,11 @@ static void on_refused(struct ap_session *s, uint64_t now, const struct wire_mes
 		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, m->es_status.reason);
 }
 
-void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
-			const struct wire_message *m)
+static void session_es_message(struct ap_session *s, uint64_t now, const char *es,
+			       const struct wire_message *m)
 {
-	struct ap_session *s = ap_session_find(node, m->session);
 	struct ap_edge *e = NULL;
 
-	if (!s)
-		return;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (name_equal(s->edge[i].name, es))
 			e = &s->edge[i];
@@ -348,12 +396,20 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 	} else if (m->type == WIRE_STREAM) {
 		ap_forward_stream(s, e, m);
 	} else if (m->type == WIRE_REFUSED) {
-		on_refused(s, now, m);
-	} else if (m->association == s->association) {
+		on_refused(s, now, e, m);
+	} else if (m->association == s->association && credible(s, now, m)) {
 		take_status(s, e, m);
 		ap_handoff_status(s, now, e, m);
 	}
-	reap(s);
+}
+
+void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
+			const struct wire_message *m)
+{
+	for (struct ap_session *s = ap_session_next(node, m->session, NULL); s;
+	     s = ap_session_next(node, m->session, s))
+		session_es_message(s, now, es, m);
+	reap(node, m->session);
 }
 
 void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
@@ -428,7 +484,8 @@ void ap_node_tick(struct ap_node *node, uint64_t now)
 			ap_mud_tick(s, now);
 		else
 			ap_handoff_tick(s, now);
-		reap(s);
+		if (s->state == AP_ENDED)
+			ap_session_free(s);
 	}
 }
 

@@ -15,7 +15,8 @@
 
 struct replay_buffer;
 
-#define AP_EDGES_MAX 8 /* edge servers one session may concern at a time */
+#define AP_EDGES_MAX  8 /* edge servers one session may concern at a time */
+#define AP_CLAIMS_MAX 4 /* devices that claim one session without a proof, until it is decided */
 
 /**
  * struct ap_edge - What is known of one edge server with regard to one session
@@ -63,7 +64,7 @@ struct ap_edge {
  * @left_at:		when it was connected last
  * @response_due:	the MUD waits for a (RE)ASSOCIATION RESPONSE
  * @reassociating:	which of the two
- * @has_secret:		@secret is known
+ * @has_secret:		@secret is known, and that the MUD's proof fits it
  * @proof:		from the MUD, for this access point and @association
  * @old_ap:		where the context is
  * @edge:		edge servers concerned
@@ -127,6 +128,16 @@ struct ap_session {
 	uint32_t move_association;
 };
 
+/**
+ * DOC: claims
+ *
+ * A device claims a session with a REASSOCIATION REQUEST (an ASSOCIATION REQUEST if it is to begin). Its
+ * proof can be checked only by who knows the secret. If that is a session here, the claim is decided at
+ * once; what is here is never touched by a wrong one. Otherwise claims of several devices stand side by
+ * side, each a struct ap_session under the same number, until an edge server or the old access point has
+ * told one of them the secret that its proof fits (ap_session_prove()). The others end then.
+ */
+
 /** struct ap_node - See ap_node.h */
 struct ap_node {
 	char name[NAME_SIZE];
@@ -142,8 +153,25 @@ struct ap_node {
 
 /* ap_node.c */
 
-/** ap_session_find() - Session of a node by number. Return: borrowed, or NULL */
-struct ap_session *ap_session_find(const struct ap_node *node, uint64_t session);
+/**
+ * ap_session_next() - Sessions of a node by number: one, and claims to it
+ * @node:	Node
+ * @session:	Number
+ * @after:	The one found before, NULL for the first; it must not have been released
+ *
+ * Return: borrowed, or NULL if there are no more
+ */
+struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
+				   const struct ap_session *after);
+
+/** ap_session_proven() - Whether it is more than a claim */
+bool ap_session_proven(const struct ap_session *s);
+
+/** ap_session_fits() - Whether the MUD's proof was made with @secret; if that is known, it is compared */
+bool ap_session_fits(const struct ap_session *s, const uint8_t *secret);
+
+/** ap_session_prove() - @secret fits (ap_session_fits()): all other claims to the session end */
+void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret);
 
 /** ap_session_new() - Add a session in state @state. Return: NULL without memory or at the limit */
 struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,

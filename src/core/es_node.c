@@ -112,13 +112,13 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 
 /*
  * A repeated CREATE: the access point lost its memory or our answer. Only the one that made the
- * session, speaking for the same device, learns its secret again (R11).
+ * session, speaking for the same device while that is still there, learns its secret again (R11).
  */
 static void on_create_again(struct es_session *s, uint64_t now, const char *ap,
 			    const struct wire_message *m)
 {
 	bool same = name_equal(s->record.mud, m->create.mud) && name_equal(s->record.creator, ap) &&
-		    s->record.association == m->association;
+		    name_equal(s->record.ap, ap) && s->record.association == m->association;
 
 	if (!same) {
 		send_absent(s->node, ap, m, WIRE_REFUSED, WIRE_E_NOT_ALLOWED,
@@ -293,6 +293,9 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 /* Whether an older trace of the session stands in the way; what can be cleared away is. */
 static const char *clear_the_way(struct es_session *s, const struct wire_message *m)
 {
+	/* what is here is not cleared away for somebody who has never had the session (R11) */
+	if (!proof_equal(m->offer.secret, s->record.secret))
+		return "the offer does not come from where the session was: its secret is another";
 	if (s->removing)
 		return "the older container of this session is still being removed";
 	if (m->association < s->record.association)
@@ -335,6 +338,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	*reason = NULL;
 	if (m->session == 0 || !name_equal(from, w->from_es)) {
 		*reason = "the offer does not come from the edge server it names";
+		return false;
+	}
+	if (m->epoch == 0 || m->epoch == UINT32_MAX) {
+		*reason = "the offer has an epoch that no session comes to";
 		return false;
 	}
 	if (!node->ops->service_known(node->ctx, w->service)) {

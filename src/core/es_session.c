@@ -6,12 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/state_table.h"
 #include "core/answer_cache.h"
 #include "core/replay_buffer.h"
 
 #define MAY(state) STATE_BIT(WIRE_ES_##state)
+
+/*
+ * Authority moves one epoch at a time. An access point that goes back knows of all moves since, and
+ * more than so many without a word to the fenced container are not possible; a number beyond that is a
+ * mistake or a lie, and could use up all epochs at once.
+ */
+#define EPOCH_STEP_MAX 64
+
+#define FIRST_ASSOCIATION 1
 
 static const struct state_row rows[] = {
 	[WIRE_ES_NONE] = { "none", MAY(CREATING) | MAY(ARRIVING) },
@@ -132,7 +142,6 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 	memcpy(m.es_status.peer, s->record.peer, NAME_SIZE);
 	memcpy(m.es_status.mud, s->record.mud, NAME_SIZE);
 	memcpy(m.es_status.service, s->record.service, NAME_SIZE);
-	memcpy(m.es_status.secret, s->record.secret, WIRE_SECRET_SIZE);
 	memcpy(m.es_status.reason, s->reason, WIRE_REASON_SIZE);
 	return m;
 }
@@ -141,6 +150,9 @@ void es_session_send(struct es_session *s, const char *ap, enum wire_type type)
 {
 	struct wire_message m = status_message(s, type);
 
+	/* whoever hands the session over gets the answer, but is not in charge any more (R11) */
+	if (name_equal(ap, s->record.ap))
+		memcpy(m.es_status.secret, s->record.secret, WIRE_SECRET_SIZE);
 	s->node->ops->to_ap(s->node->ctx, ap, &m);
 }
 
@@ -150,14 +162,17 @@ void es_session_notify(struct es_session *s, enum wire_type type)
 		es_session_send(s, s->record.ap, type);
 }
 
+/* @proof: of the command, NULL if it needs none */
 static void refuse(struct es_session *s, const char *ap, const struct wire_message *command,
-		   enum wire_status status, const char *reason)
+		   const uint8_t *proof, enum wire_status status, const char *reason)
 {
 	struct wire_message m = {
 		.type = WIRE_REFUSED,
 		.session = s->record.session,
 		.association = command->association,
-		.es_status = { .status = status, .cut_association = s->record.association },
+		.es_status = { .status = status,
+			       .cut_association = s->record.association,
+			       .command = proof ? get_be64(proof) : 0 },
 	};
 
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
@@ -423,16 +438,6 @@ void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint3
 
 /* --- who may command --------------------------------------------------------------------------- */
 
-/* no early end: the time taken tells nothing about how much of a guess was right */
-static bool proof_equal(const uint8_t *a, const uint8_t *b)
-{
-	unsigned int difference = 0;
-
-	for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
-		difference |= a[i] ^ b[i];
-	return difference == 0;
-}
-
 /*
  * Requests behind a gap: whoever comes now sends them again, and a holder that lost its memory sends
  * others under their numbers.
@@ -453,24 +458,47 @@ static void drop_behind_gap(struct es_session *s)
 	}
 }
 
+/*
+ * The access point that made the session has no proof of its first association: it gave the secret
+ * out itself.
+ */
+static bool proven(const struct es_session *s, uint32_t association, const char *ap,
+		   const uint8_t *proof)
+{
+	uint8_t expected[WIRE_PROOF_SIZE];
+
+	if (association == FIRST_ASSOCIATION && name_equal(ap, s->record.creator))
+		return true;
+	s->node->proof(expected, s->record.secret, s->record.session, association, ap);
+	return proof_equal(expected, proof);
+}
+
 /**
  * admit() - Whether @ap is where the MUD is, as of its association number @association (R11)
+ * @s:		Session
+ * @from_ap:	Who says so, proven by its certificate
+ * @association, @ap, @proof: What it says
+ *
+ * Only the access point in charge may say so of another one: it hands the session over. An association
+ * that is known already is its own access point's and nobody else's.
  *
  * A higher number with a valid proof makes @ap the one access point in charge. Copies of the
  * requests since a cut exist only where they were kept, so a migration that relies on another
  * access point's copies is stopped.
  */
-static bool admit(struct es_session *s, uint32_t association, const char *ap, const uint8_t *proof)
+static bool admit(struct es_session *s, const char *from_ap, uint32_t association, const char *ap,
+		  const uint8_t *proof)
 {
-	uint8_t expected[WIRE_PROOF_SIZE];
+	bool known = association == s->record.association;
 
-	if (association < s->record.association)
+	if (association < s->record.association || (known && !name_equal(ap, s->record.ap)))
 		return false;
-	if (association == s->record.association)
-		return name_equal(ap, s->record.ap);
-	s->node->proof(expected, s->record.secret, s->record.session, association, ap);
-	if (!proof_equal(expected, proof))
+	if (!name_equal(from_ap, ap) && (known || !name_equal(from_ap, s->record.ap)))
 		return false;
+	if (!proven(s, association, ap, proof))
+		return false;
+	if (known)
+		return true;
 	s->record.association = association;
 	drop_behind_gap(s);
 	(void)name_set(s->record.ap, ap, NULL);
@@ -496,8 +524,8 @@ static bool in_charge(const struct es_session *s, const char *ap, const struct w
 static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		      const struct wire_message *m)
 {
-	if (!name_equal(ap, m->attach.ap) || !admit(s, m->association, ap, m->attach.proof)) {
-		refuse(s, ap, m, WIRE_E_NOT_ALLOWED,
+	if (!name_equal(ap, m->attach.ap) || !admit(s, ap, m->association, ap, m->attach.proof)) {
+		refuse(s, ap, m, m->attach.proof, WIRE_E_NOT_ALLOWED,
 		       "not the access point the user proved to be at");
 		return;
 	}
@@ -540,8 +568,9 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	const struct wire_migrate *w = &m->migrate;
 	bool hold = s->node->ops->hold(s->node->ctx, s->record.service, w->hold);
 
-	if (!admit(s, m->association, w->ap, w->proof)) {
-		refuse(s, from_ap, m, WIRE_E_NOT_ALLOWED, "the user did not prove to be there");
+	if (!admit(s, from_ap, m->association, w->ap, w->proof)) {
+		refuse(s, from_ap, m, w->proof, WIRE_E_NOT_ALLOWED,
+		       "the user did not prove to be there");
 		return;
 	}
 	s->heard = now;
@@ -591,7 +620,8 @@ static void on_unfence(struct es_session *s, const struct wire_message *m)
 {
 	uint32_t new_epoch = m->unfence.new_epoch;
 
-	if (s->record.state == WIRE_ES_FENCED && new_epoch > s->record.epoch) {
+	if (s->record.state == WIRE_ES_FENCED && new_epoch > s->record.epoch &&
+	    new_epoch - s->record.epoch <= EPOCH_STEP_MAX) {
 		/* the container keeps the name of the epoch it was made in; only authority moved */
 		es_session_move(s, WIRE_ES_ACTIVE);
 		s->record.epoch = new_epoch;
@@ -687,7 +717,7 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	if (!in_charge(s, ap, m)) {
-		refuse(s, ap, m, WIRE_E_NOT_ALLOWED,
+		refuse(s, ap, m, NULL, WIRE_E_NOT_ALLOWED,
 		       "not the access point in charge of the session");
 		return;
 	}
@@ -715,6 +745,6 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		on_disassociation(s);
 		break;
 	default:
-		refuse(s, ap, m, WIRE_E_PROTOCOL, "message does not belong here");
+		refuse(s, ap, m, NULL, WIRE_E_PROTOCOL, "message does not belong here");
 	}
 }

@@ -1,6 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/policy.h"
 
+#include <assert.h>
+
+#include "wire/message.h"
+
+static_assert(WIRE_PROOF_SIZE == WIRE_SECRET_SIZE, "proof_equal() compares both");
+
+bool proof_equal(const uint8_t *a, const uint8_t *b)
+{
+	unsigned int difference = 0;
+
+	for (size_t i = 0; i < WIRE_PROOF_SIZE; i++)
+		difference |= a[i] ^ b[i];
+	return difference == 0;
+}
+
 struct policy policy_default(void)
 {
 	return (struct policy){

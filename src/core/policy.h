@@ -60,3 +60,12 @@ struct policy policy_default(void);
  */
 typedef void (*proof_fn)(uint8_t *proof, const uint8_t *secret, uint64_t session,
 			 uint32_t association, const char *ap);
+
+/**
+ * proof_equal() - Whether two proofs, or two secrets, are the same
+ * @a:	WIRE_PROOF_SIZE bytes; WIRE_SECRET_SIZE is as many
+ * @b:	likewise
+ *
+ * The time that it takes tells nothing about how much of a guess was right.
+ */
+bool proof_equal(const uint8_t *a, const uint8_t *b);

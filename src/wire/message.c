@@ -137,6 +137,8 @@ const char *wire_status_name(enum wire_status status)
 		return "failed";
 	case WIRE_OK_MORE:
 		return "ok, more follows";
+	case WIRE_E_LASTING:
+		return "failed, and will again";
 	}
 	return "unknown status";
 }

@@ -160,7 +160,8 @@ enum wire_status {
 	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
 	WIRE_E_PROTOCOL,
 	WIRE_E_FAILED,
-	WIRE_OK_MORE, /* answers: as WIRE_OK, but the answer goes on: see WIRE_PART_REST */
+	WIRE_OK_MORE,   /* answers: as WIRE_OK, but the answer goes on: see WIRE_PART_REST */
+	WIRE_E_LASTING, /* failed, and for the same reason will fail again until somebody acts */
 };
 
 /**
@@ -383,9 +384,13 @@ struct wire_unfence {
  * @holding:		FENCED by its own cut (R6, hold): until UNFENCE nothing executes there
  * @peer:		source: where to or whither gone; destination: where from; may be empty
  * @mud, @service:	of the session
- * @secret:		of the session, sent only to the access point that proved itself
- * @status:		WIRE_OK, or for FAILED and REFUSED what was wrong
- * @reason:		for FAILED, LOST and REFUSED; else empty
+ * @secret:		of the session, sent only to the access point that is in charge of it. An access
+ *			point knows by it that the sender has the session: it fits the MUD's proof
+ * @command:		REFUSED: the first 8 bytes of the proof that came with the command, 0 if none
+ *			did: an access point with several claims to a session knows which is meant
+ * @status:		WIRE_OK; for FAILED and REFUSED what was wrong (WIRE_E_LASTING: a migration will
+ *			fail again); WIRE_E_BUSY: requests wait for what @reason says
+ * @reason:		for FAILED, LOST and REFUSED, and with WIRE_E_BUSY; else empty
  */
 struct wire_es_status {
 	enum wire_es_state state;
@@ -395,6 +400,7 @@ struct wire_es_status {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	uint64_t command;
 	char peer[NAME_SIZE];
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];

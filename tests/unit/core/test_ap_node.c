@@ -39,8 +39,11 @@ static void record(struct world *w, const char *to, const struct wire_message *m
 
 static void to_mud(void *ctx, uint64_t link, const struct wire_message *m)
 {
-	assert_int_equal(link, LINK);
-	record(ctx, "mud", m);
+	char name[NAME_SIZE] = "mud";
+
+	if (link != LINK)
+		(void)snprintf(name, sizeof(name), "mud-%u", (unsigned int)link);
+	record(ctx, name, m);
 }
 
 static void to_es(void *ctx, const char *es, const struct wire_message *m)
@@ -522,7 +525,8 @@ static void held(struct world *w)
 					       .cut = 2,
 					       .cut_association = 2,
 					       .migration = WIRE_MIGRATION_SENDING,
-					       .holding = true };
+					       .holding = true,
+					       .secret = { 42 } };
 	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
 	ap_node_es_message(w->node, w->now, "ES-1", &m);
 	assert_state(w, AP_TRACING);
@@ -561,7 +565,8 @@ static void test_held_by_another(void **state)
 					       .cut = 1,
 					       .cut_association = 2,
 					       .migration = WIRE_MIGRATION_SENDING,
-					       .holding = true };
+					       .holding = true,
+					       .secret = { 42 } };
 	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
 	assert_state(&w, AP_FINDING);
@@ -581,7 +586,8 @@ static void test_hold_fails(void **state)
 					       .executed = 2,
 					       .cut = 2,
 					       .cut_association = 2,
-					       .holding = true };
+					       .holding = true,
+					       .secret = { 42 } };
 	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
 	assert_state(&w, AP_GOING_BACK);
@@ -886,6 +892,148 @@ static void test_rogue_move(void **state)
 	stop(&w);
 }
 
+static void claim(struct world *w, uint64_t link, const char *mud, uint32_t association,
+		  uint8_t secret)
+{
+	struct wire_message m = message(WIRE_REASSOCIATION_REQUEST, association);
+
+	(void)snprintf(m.reassociation_request.mud, NAME_SIZE, "%s", mud);
+	(void)snprintf(m.reassociation_request.service, NAME_SIZE, "offload");
+	m.reassociation_request.edges.count = 1;
+	(void)snprintf(m.reassociation_request.edges.name[0], NAME_SIZE, "ES-1");
+	proof(m.reassociation_request.proof, &secret, S, association, "AP-2");
+	ap_node_mud_message(w->node, w->now, link, mud, &m);
+}
+
+static void count_one(void *ctx, const struct ap_session_view *v)
+{
+	(void)v;
+	++*(size_t *)ctx;
+}
+
+static size_t sessions(const struct world *w)
+{
+	size_t n = 0;
+
+	ap_node_each(w->node, count_one, &n);
+	return n;
+}
+
+/* R11: another device claims the session: what is here of it is not touched */
+static void test_rogue_device(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	claim(&w, 6, "ROGUE", 2, 13);
+	claim(&w, 6, "ROGUE", 9, 13);
+	assert_int_equal(sessions(&w), 1);
+	assert_state(&w, AP_REPLAYING);
+	assert_int_equal(view(&w).highest, 4);
+	assert_int_equal(last(&w, "mud-6", WIRE_REFUSAL)->refusal.status, WIRE_E_NOT_ALLOWED);
+	request(&w, 5, 4);
+	assert_int_equal(view(&w).highest, 5);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	/* and a wrong number of the device itself changes nothing either */
+	claim(&w, LINK, "USER", 3, 13);
+	assert_state(&w, AP_REPLAYING);
+	stop(&w);
+}
+
+/* R11: nobody here knows the secret: claims stand side by side until an edge server tells it */
+static void test_claims_side_by_side(void **state)
+{
+	struct wire_message m = message(WIRE_REFUSED, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	claim(&w, 6, "ROGUE", 2, 13);
+	claim(&w, LINK, "USER", 2, 42);
+	assert_int_equal(sessions(&w), 2);
+	request(&w, 1, 0);
+	/* the refusal of one is not that of the other */
+	m.es_status = (struct wire_es_status){ .status = WIRE_E_NOT_ALLOWED,
+					       .cut_association = 1,
+					       .command = 0x3133203737203220ull }; /* "13 77 2 " */
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_int_equal(sessions(&w), 1);
+	claim(&w, 7, "ROGUE-2", 2, 14);
+	assert_int_equal(sessions(&w), 2);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 0, 0);
+	assert_int_equal(sessions(&w), 1);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).mud, "USER");
+	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 1);
+	assert_int_equal(
+		last(&w, "mud-7", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
+		WIRE_E_NOT_ALLOWED);
+	stop(&w);
+}
+
+/* R9: they are not many */
+static void test_claims_have_a_limit(void **state)
+{
+	struct world w;
+	char name[NAME_SIZE];
+
+	(void)state;
+	start(&w);
+	for (unsigned int i = 0; i < 9; i++) {
+		(void)snprintf(name, sizeof(name), "ROGUE-%u", i);
+		claim(&w, 100 + i, name, 2, 13);
+	}
+	assert_int_equal(sessions(&w), 4);
+	assert_int_equal(last(&w, "mud-108", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	stop(&w);
+}
+
+/* R11: an edge server that never had the session says that it has authority, and what the epoch is */
+static void test_edge_server_lies(void **state)
+{
+	struct wire_message m = message(WIRE_STATUS, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	m.epoch = UINT32_MAX;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_ACTIVE, .secret = { 13 } };
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_FINDING);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
+	assert_string_equal(view(&w).source, "ES-1");
+	assert_state(&w, AP_TRACING);
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).source, "ES-1");
+	/* nor is it the one to say that the user is elsewhere */
+	m.type = WIRE_REFUSED;
+	m.es_status = (struct wire_es_status){ .cut_association = 99 };
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_TRACING);
+	stop(&w);
+}
+
+/* R11: an access point that never had the session sends its user nowhere: edge servers are asked */
+static void test_old_ap_lies(void **state)
+{
+	struct wire_message m = message(WIRE_MOVE_RESPONSE, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-1", 2);
+	m.move_response.secret[0] = 13;
+	(void)snprintf(m.move_response.service, NAME_SIZE, "offload");
+	(void)snprintf(m.move_response.authority, NAME_SIZE, "ES-rogue");
+	ap_node_ap_message(w.node, w.now, "AP-1", &m);
+	assert_state(&w, AP_FINDING);
+	assert_int_equal(sent(&w, "ES-rogue", WIRE_ATTACH), 0);
+	stop(&w);
+}
+
 /* --- links ------------------------------------------------------------------------------------- */
 
 /* The edge server's link broke: what was not answered is sent again, on the new one */
@@ -959,6 +1107,11 @@ int main(void)
 		cmocka_unit_test(test_leaving_early),
 		cmocka_unit_test(test_leaving_late),
 		cmocka_unit_test(test_rogue_move),
+		cmocka_unit_test(test_rogue_device),
+		cmocka_unit_test(test_claims_side_by_side),
+		cmocka_unit_test(test_claims_have_a_limit),
+		cmocka_unit_test(test_edge_server_lies),
+		cmocka_unit_test(test_old_ap_lies),
 		cmocka_unit_test(test_link_is_back),
 		cmocka_unit_test(test_device_gone),
 	};

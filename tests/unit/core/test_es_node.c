@@ -603,6 +603,9 @@ static void test_unfence(void **state)
 	m.unfence.new_epoch = 1;
 	say(&w, "AP-1", m);
 	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	m.unfence.new_epoch = UINT32_MAX; /* no move brings it there, and none could follow */
+	say(&w, "AP-1", m);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
 	m.unfence.new_epoch = 3;
 	say(&w, "AP-1", m);
 	assert_int_equal(last(&w)->type, WIRE_UNFENCED);
@@ -668,6 +671,103 @@ static void test_proof(void **state)
 }
 
 /* --- cutting: R2, R12 -------------------------------------------------------------------------- */
+
+static struct wire_message migrate_message(const char *ap, uint32_t association, uint8_t secret)
+{
+	struct wire_message m = message(WIRE_MIGRATE, association, 0);
+
+	(void)snprintf(m.migrate.to_es, NAME_SIZE, "ES-2");
+	(void)snprintf(m.migrate.ap, NAME_SIZE, "%s", ap);
+	proof(m.migrate.proof, &secret, S, association, ap);
+	return m;
+}
+
+static const uint8_t no_secret[WIRE_SECRET_SIZE];
+
+static void assert_not_told(const struct world *w, const char *ap)
+{
+	for (size_t i = 0; i < w->sent_count; i++) {
+		if (strcmp(w->to[i], ap) == 0)
+			assert_memory_equal(w->sent[i].es_status.secret, no_secret,
+					    WIRE_SECRET_SIZE);
+	}
+}
+
+/* R11: who has a valid certificate, and names the access point in charge, is not that one */
+static void test_names_another(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	say(&w, "AP-rogue", migrate_message("AP-1", 1, 13));
+	assert_int_equal(w.migrations, 0);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	attach(&w, "AP-2", 2, 42);
+	say(&w, "AP-rogue", migrate_message("AP-2", 2, 13));
+	say(&w, "AP-1", migrate_message("AP-2", 2, 42)); /* overtaken by AP-2's own word */
+	assert_int_equal(w.migrations, 0);
+	assert_not_told(&w, "AP-rogue");
+	/* a proof that was overheard is of no use to another */
+	say(&w, "AP-rogue", migrate_message("AP-3", 3, 42));
+	assert_int_equal(w.migrations, 0);
+	assert_string_equal(w.record.ap, "AP-2");
+	assert_not_told(&w, "AP-rogue");
+	stop(&w);
+}
+
+/* R11: the one in charge hands over, and is told nothing more from then on */
+static void test_hands_over(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	size_t before = w.sent_count;
+	say(&w, "AP-1", migrate_message("AP-2", 2, 42));
+	assert_int_equal(w.migrations, 1);
+	assert_string_equal(w.record.ap, "AP-2");
+	assert_true(w.sent_count > before);
+	for (size_t i = before; i < w.sent_count; i++) {
+		if (strcmp(w.to[i], "AP-1") == 0)
+			assert_memory_equal(w.sent[i].es_status.secret, no_secret,
+					    WIRE_SECRET_SIZE);
+	}
+	stop(&w);
+}
+
+/* R11: a lie under the number in force does not pass by naming oneself: the proof is looked at */
+static void test_proof_under_the_known_number(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	attach(&w, "AP-2", 2, 42);
+	attach(&w, "AP-2", 2, 13); /* of a device that claims another's session there */
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(last(&w)->es_status.command >> 56, '1'); /* says which: "13 77 ..." */
+	stop(&w);
+}
+
+/* R11: the maker of a session asks for its secret after the user has left it */
+static void test_created_and_gone(void **state)
+{
+	struct world w;
+	struct wire_message m = message(WIRE_CREATE, 2, 0);
+
+	(void)state;
+	active(&w);
+	attach(&w, "AP-2", 2, 42);
+	(void)snprintf(m.create.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.create.service, NAME_SIZE, "offload");
+	size_t before = w.sent_count;
+	say(&w, "AP-1", m);
+	assert_int_equal(w.sent_count, before + 1);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_memory_equal(last(&w)->es_status.secret, no_secret, WIRE_SECRET_SIZE);
+	stop(&w);
+}
 
 static void test_cut(void **state)
 {
@@ -976,6 +1076,30 @@ static void test_offers_refused(void **state)
 	stop(&w);
 }
 
+/* An offer clears nothing away for somebody who never had the session, and epochs do not run out */
+static void test_offers_that_lie(void **state)
+{
+	struct wire_message m = message(WIRE_TRANSFER_OFFER, 9, 7);
+	const char *reason;
+	struct world w;
+
+	(void)state;
+	fenced(&w);
+	(void)snprintf(m.offer.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "ES-rogue");
+	m.offer.secret[0] = 13;
+	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
+	assert_int_equal(w.removed, 0);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	stop(&w);
+	start(&w);
+	m.epoch = UINT32_MAX;
+	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
+	assert_non_null(strstr(reason, "epoch"));
+	stop(&w);
+}
+
 /* R1: the cache that came along answers; R4: nothing has authority before ACTIVATE */
 static void test_standby(void **state)
 {
@@ -1203,6 +1327,11 @@ int main(void)
 		cmocka_unit_test(test_unfence),
 		cmocka_unit_test(test_retire),
 		cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_names_another),
+		cmocka_unit_test(test_hands_over),
+		cmocka_unit_test(test_proof_under_the_known_number),
+		cmocka_unit_test(test_created_and_gone),
+		cmocka_unit_test(test_offers_that_lie),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_drain_limit),
 		cmocka_unit_test(test_parts_delay_a_cut),
