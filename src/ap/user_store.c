@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 
 #include "ap/user.h"
+#include "base/atomic_file.h"
 #include "base/auto.h"
 #include "base/err.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "core/mud_session.h"
 #include "net/crypto.h"
@@ -23,9 +23,9 @@
 #define VERSION   1
 #define SUFFIX    ".json"
 
-static int path_of(char path[PATH_SIZE], const char *dir, const char *name, const char *more)
+static int path_of(char path[PATH_SIZE], const char *dir, const char *name)
 {
-	int n = snprintf(path, PATH_SIZE, "%s/%s%s%s", dir, name, SUFFIX, more);
+	int n = snprintf(path, PATH_SIZE, "%s/%s%s", dir, name, SUFFIX);
 
 	return n < 0 || n >= PATH_SIZE ? -ENAMETOOLONG : 0;
 }
@@ -52,21 +52,14 @@ static json_t *describe(const struct user_session *us)
 
 static int write_file(const char *dir, const char *name, const char *text, struct err *err)
 {
-	char beside[PATH_SIZE], path[PATH_SIZE];
-	int r = path_of(beside, dir, name, ".new");
+	char file[NAME_SIZE + sizeof(SUFFIX)];
 
-	if (r == 0)
-		r = path_of(path, dir, name, "");
-	if (r < 0)
-		return err_set(err, r, "write %s/%s", dir, name);
-	auto_close int fd =
-		open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	(void)snprintf(file, sizeof(file), "%s%s", name, SUFFIX);
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(err, -errno, "create %s", beside);
-	r = files_write(fd, text, strlen(text));
-	if (r < 0)
-		return err_set(err, r, "write %s", beside);
-	return rename(beside, path) < 0 ? err_set(err, -errno, "rename %s", beside) : 0;
+		return err_set(err, -errno, "open state_dir %s", dir);
+	int r = atomic_file_write(fd, file, text, strlen(text), 0600, err);
+	return r < 0 ? err_wrap(err, r, "state_dir %s", dir) : 0;
 }
 
 int user_store_save(const char *dir, const struct user *user, struct err *err)
@@ -100,7 +93,7 @@ void user_store_remove(const char *dir, const struct user *user)
 {
 	char path[PATH_SIZE];
 
-	if (path_of(path, dir, user->name, "") == 0 && unlink(path) < 0 && errno != ENOENT)
+	if (path_of(path, dir, user->name) == 0 && unlink(path) < 0 && errno != ENOENT)
 		log_error("remove %s: %s", path, strerror(errno));
 }
 
@@ -188,7 +181,7 @@ static void load_file(struct users *u, const char *dir, const char *file)
 	    strcmp(file + len - strlen(SUFFIX), SUFFIX) != 0)
 		return;
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(SUFFIX)), file);
-	if (!name_valid(name) || path_of(path, dir, name, "") < 0)
+	if (!name_valid(name) || path_of(path, dir, name) < 0)
 		return;
 	json_t *j = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
 	if (!j)
@@ -202,6 +195,8 @@ int user_store_load(struct users *u, const char *dir, struct err *err)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "create state_dir %s", dir);
+	if (chmod(dir, 0700) < 0) /* its files hold secrets */
+		return err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
 	DIR *d = opendir(dir);
 	if (!d)
 		return err_set(err, -errno, "state_dir %s", dir);

@@ -58,8 +58,8 @@ int answer_cache_put(struct answer_cache *cache, const struct wire_data *answer,
 	if (cache->count && answer_at(cache, cache->count - 1)->number >= answer->number)
 		return err_set(err, -EINVAL, "answer %llu stored out of order",
 			       (unsigned long long)answer->number);
-	uint8_t *copy = malloc(len ? len : 1);
-	if (!copy)
+	uint8_t *copy = len ? malloc(len) : NULL;
+	if (len && !copy)
 		return err_set(err, -ENOMEM, "store an answer of %zu bytes", len);
 	if (len)
 		memcpy(copy, answer->bytes, len);

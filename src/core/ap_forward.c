@@ -326,6 +326,14 @@ void ap_forward_broken(struct ap_session *s, const struct ap_edge *e)
 		s->node->ops->to_mud(s->node->ctx, s->mud_link, &to_user);
 }
 
+void ap_forward_waiting(struct ap_session *s, const struct ap_edge *e,
+			const struct wire_es_status *why)
+{
+	if (e == answering_edge(s))
+		ap_mud_refuse(s->node, s->mud_link, s->session, why->executed + 1, WIRE_E_BUSY,
+			      why->reason);
+}
+
 void ap_forward_release(struct ap_session *s, struct ap_edge *e)
 {
 	uint64_t n = replay_buffer_floor(s->copies) + 1;

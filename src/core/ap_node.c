@@ -368,6 +368,10 @@ static void on_refused(struct ap_session *s, uint64_t now, const struct ap_edge 
 		return; /* of an older visit of the MUD */
 	if (m->es_status.command && m->es_status.command != get_be64(s->proof))
 		return; /* another claim is meant */
+	if (m->es_status.status == WIRE_E_BUSY) {
+		ap_forward_waiting(s, e, &m->es_status);
+		return;
+	}
 	if (source && e != source)
 		return; /* where the user is now is not for it to say */
 	if (m->es_status.cut_association > s->association) {

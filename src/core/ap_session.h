@@ -257,6 +257,10 @@ void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const stru
 /** ap_forward_broken() - The link to @e broke: what it carried of streams is lost, and the user told */
 void ap_forward_broken(struct ap_session *s, const struct ap_edge *e);
 
+/** ap_forward_waiting() - Requests wait at @e for what it says; whoever it answers is told (R9) */
+void ap_forward_waiting(struct ap_session *s, const struct ap_edge *e,
+			const struct wire_es_status *why);
+
 /** ap_forward_release() - CT-y has authority: deliver what was withheld */
 void ap_forward_release(struct ap_session *s, struct ap_edge *e);
 

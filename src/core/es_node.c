@@ -106,7 +106,7 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 	(void)name_set(s->record.creator, ap, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_CREATING);
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	node->ops->create_container(node->ctx, m->session, 1, w->service);
 }
 
@@ -152,6 +152,7 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 {
 	struct es_session *s = es_session_find(node, m->session);
 
+	node->now = now;
 	if (m->session == 0)
 		return;
 	if (!s)
@@ -169,12 +170,13 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 {
 	struct es_session *s = es_session_find(node, session);
 
+	node->now = now;
 	if (!s || s->record.state != WIRE_ES_CREATING || s->record.container_epoch != epoch)
 		return;
 	s->heard = now;
 	if (!reason) {
 		es_session_move(s, WIRE_ES_ACTIVE);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "CONTAINER CREATED", 0, "service=%s", s->record.service);
 		es_session_notify(s, WIRE_CREATED);
 		return;
@@ -182,7 +184,7 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 	struct wire_message asked = { .session = session, .association = s->record.association };
 	send_absent(node, s->record.ap, &asked, WIRE_FAILED, WIRE_E_FAILED, reason);
 	es_session_say(s, "CONTAINER FAILED", 0, "%s", reason);
-	node->ops->forget(node->ctx, session);
+	es_session_forget(s);
 	es_session_free(s);
 }
 
@@ -202,7 +204,7 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 {
 	struct es_session *s = es_session_find(node, session);
 
-	(void)now;
+	node->now = now;
 	if (!s || s->record.container_epoch != epoch || s->removing)
 		return;
 	if (s->record.state != WIRE_ES_ACTIVE && s->record.state != WIRE_ES_FENCED &&
@@ -222,7 +224,7 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 		es_session_give_up(s); /* nothing is lost: CT-x has it all */
 	} else {
 		es_session_move(s, WIRE_ES_LOST);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 	}
 	es_session_notify(s, WIRE_LOST);
 }
@@ -233,6 +235,7 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 {
 	struct es_session *s = es_session_find(node, session);
 
+	node->now = now;
 	if (!s || s->cancelled || s->migration != WIRE_MIGRATION_PREPARING)
 		return; /* it was cancelled: source_finished is on its way */
 	s->held = true;
@@ -244,6 +247,7 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 {
 	struct es_session *s = es_session_find(node, session);
 
+	node->now = now;
 	if (!s || !s->cutting)
 		return;
 	s->cutting = false;
@@ -266,6 +270,7 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 {
 	struct es_session *s = es_session_find(node, session);
 
+	node->now = now;
 	if (!s || s->migration == WIRE_MIGRATION_NONE)
 		return;
 	bool cancelled = s->cancelled;
@@ -311,7 +316,7 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 		es_session_drop_container(s);
 		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 		return "the older container of this session is still being removed";
 	case WIRE_ES_ARRIVING:
 		es_session_cancel(s, "a newer offer came");
@@ -334,7 +339,9 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 {
 	const struct wire_offer *w = &m->offer;
 	struct es_session *s = es_session_find(node, m->session);
+	struct es_record before = { 0 };
 
+	node->now = now;
 	*reason = NULL;
 	if (m->session == 0 || !name_equal(from, w->from_es)) {
 		*reason = "the offer does not come from the edge server it names";
@@ -352,6 +359,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = clear_the_way(s, m);
 		if (*reason)
 			return false;
+		before = s->record;
 		es_session_free(s);
 	}
 	s = es_session_new(node, m->session, now);
@@ -368,8 +376,14 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_ARRIVING);
-	es_session_persist(s, ES_PERSIST_ALL); /* after a crash it still is known whence it came */
-	return true;
+	if (es_session_persist(s, ES_PERSIST_ALL)) /* after a crash it still is known whence it came */
+		return true;
+	*reason = "the destination cannot write down that the session comes";
+	s->unwritten = false;
+	s->record = before;
+	if (before.state == WIRE_ES_NONE)
+		es_session_free(s);
+	return false;
 }
 
 static int stand_by(struct es_session *s, uint64_t now, const struct wire_cut *cut, struct err *err)
@@ -403,6 +417,7 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 	struct es_session *s = es_session_find(node, session);
 	int r = 0;
 
+	node->now = now;
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
 		return 0;
 	if (!s->cancelled)
@@ -433,7 +448,7 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 {
 	struct es_session *s = es_session_find(node, session);
 
-	(void)now;
+	node->now = now;
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
 		return;
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
@@ -451,8 +466,7 @@ static void settle_doubt(struct es_session *s)
 	es_session_say(s, "IN DOUBT", s->record.started, "the program restarted while it ran");
 	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
 	answer.digest = replay_digest(&answer);
-	if (answer_cache_put(s->cache, &answer, NULL) != 0)
-		es_session_say(s, "ANSWER NOT KEPT", s->record.started, "in doubt");
+	es_session_keep(s, &answer);
 	s->record.executed = s->record.started;
 	s->record.started = 0;
 }
@@ -464,6 +478,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 		    record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
 	int r;
 
+	node->now = now;
 	if (!record->session || es_session_find(node, record->session))
 		return err_set(err, -EPROTO, "record of session %016llx: number used twice or 0",
 			       (unsigned long long)record->session);
@@ -481,7 +496,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	if (!keep) {
 		/* it never had authority: nobody relies on it */
 		s->record.state = WIRE_ES_NONE;
-		node->ops->forget(node->ctx, record->session);
+		es_session_forget(s);
 		es_session_drop_container(s);
 		return 0;
 	}
@@ -495,7 +510,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(restored);
 	settle_doubt(s);
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	if (!alive)
 		es_node_container_died(
 			node, now, record->session, record->container_epoch,
@@ -512,7 +527,7 @@ static void end_idle(struct es_session *s)
 	es_session_say(s, "IDLE", s->record.executed, "no access point asked for %llu ms, ended",
 		       (unsigned long long)s->node->policy.idle_ms);
 	es_session_cancel(s, "the session is idle");
-	s->node->ops->forget(s->node->ctx, s->record.session);
+	es_session_forget(s);
 	es_session_clear_pending(s);
 	s->record.started = 0;
 	es_session_move(s, WIRE_ES_NONE);
@@ -522,52 +537,70 @@ static void end_idle(struct es_session *s)
 		es_session_free(s);
 }
 
-static uint64_t session_deadline(const struct es_session *s)
+/* When it ends by itself, if no access point asks for it. */
+static uint64_t lease_end(const struct es_session *s)
 {
 	const struct policy *p = &s->node->policy;
-	uint64_t at = UINT64_MAX;
 
 	switch (s->record.state) {
 	case WIRE_ES_STANDBY:
-		at = s->heard + p->standby_ms;
-		break;
+		return s->heard + p->standby_ms;
 	case WIRE_ES_ACTIVE:
 	case WIRE_ES_FENCED:
 	case WIRE_ES_RETIRED:
 	case WIRE_ES_LOST:
-		at = s->heard + p->idle_ms;
-		break;
+		return s->heard + p->idle_ms;
 	case WIRE_ES_NONE:
 	case WIRE_ES_CREATING:
 	case WIRE_ES_ARRIVING:
 		break; /* their containers' operations end in bounded time */
 	}
-	if (s->held && !s->cutting && s->held_since + p->drain_ms < at)
-		at = s->held_since + p->drain_ms;
+	return UINT64_MAX;
+}
+
+static uint64_t session_deadline(const struct es_session *s)
+{
+	uint64_t drained = s->held_since + s->node->policy.drain_ms;
+	uint64_t at = lease_end(s);
+
+	if (s->held && !s->cutting && drained < at)
+		at = drained;
+	if (s->unwritten && s->write_at < at)
+		at = s->write_at;
 	return at;
+}
+
+static void delay_cut(struct es_session *s)
+{
+	char reason[WIRE_REASON_SIZE];
+
+	if (s->unwritten)
+		(void)snprintf(reason, sizeof(reason), "nothing goes on before it is written: %.200s",
+			       s->why_unwritten);
+	else
+		(void)snprintf(reason, sizeof(reason),
+			       "request %llu %s longer than the drain limit of %llu ms",
+			       (unsigned long long)(s->record.started ? s->record.started
+								      : s->record.executed),
+			       s->record.started ? "runs" : "is part of what takes",
+			       (unsigned long long)s->node->policy.drain_ms);
+	s->held = false;
+	es_session_say(s, "CUT DELAYED", s->record.started, "%s", reason);
+	s->node->ops->cut_delayed(s->node->ctx, s->record.session, reason);
 }
 
 static void session_tick(struct es_session *s, uint64_t now)
 {
 	const struct policy *p = &s->node->policy;
 
+	es_session_write_again(s, now);
 	if (s->held && now >= s->held_since + p->drain_ms)
 		es_session_pump(s, now);
 	if (s->held && !s->cutting && now >= s->held_since + p->drain_ms) {
-		char reason[WIRE_REASON_SIZE];
-
-		(void)snprintf(reason, sizeof(reason),
-			       "request %llu %s longer than the drain limit of %llu ms",
-			       (unsigned long long)(s->record.started ? s->record.started
-								      : s->record.executed),
-			       s->record.started ? "runs" : "is part of what takes",
-			       (unsigned long long)p->drain_ms);
-		s->held = false;
-		es_session_say(s, "CUT DELAYED", s->record.started, "%s", reason);
-		s->node->ops->cut_delayed(s->node->ctx, s->record.session, reason);
+		delay_cut(s);
 		es_session_pump(s, now);
 	}
-	if (now < session_deadline(s))
+	if (now < lease_end(s))
 		return;
 	if (s->record.state == WIRE_ES_STANDBY) {
 		es_session_say(s, "STANDBY DROPPED", s->record.executed,
@@ -582,6 +615,7 @@ static void session_tick(struct es_session *s, uint64_t now)
 
 void es_node_tick(struct es_node *node, uint64_t now)
 {
+	node->now = now;
 	list_for_each_safe(at, next, &node->sessions)
 	{
 		struct es_session *s = list_entry(at, struct es_session, link);

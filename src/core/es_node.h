@@ -108,7 +108,9 @@ struct es_migration_order {
  * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
  * @cut_delayed:	there was no idle instant; ask again later (R12)
  * @cancel_migration:	source or destination: stop and undo; its end is reported as usual
- * @persist:		write down, before anything asked for afterwards is done
+ * @persist:		write down, before anything asked for afterwards is done. 0, or negative: then it is
+ *			as if nothing had been written, and the node asks again, for this or for more. Until
+ *			it succeeds nothing is executed, and nobody is told of what is not written
  * @forget:		the session's record is not needed any more
  * @event:		for the event log; @kind is a constant
  */
@@ -127,8 +129,8 @@ struct es_node_ops {
 			 const struct answer_cache *cache);
 	void (*cut_delayed)(void *ctx, uint64_t session, const char *reason);
 	void (*cancel_migration)(void *ctx, uint64_t session, const char *reason);
-	void (*persist)(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-			enum es_persist what);
+	int (*persist)(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		       enum es_persist what, struct err *err);
 	void (*forget)(void *ctx, uint64_t session);
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		      const char *detail);

@@ -97,9 +97,82 @@ void es_session_say(struct es_session *s, const char *kind, uint64_t number, con
 	s->node->ops->event(s->node->ctx, s->record.session, kind, number, detail);
 }
 
-void es_session_persist(struct es_session *s, enum es_persist what)
+/* The record is behind what the session is, so nobody may rely on that yet (R1, R4). */
+static bool record_behind(const struct es_session *s)
 {
-	s->node->ops->persist(s->node->ctx, &s->record, s->cache, what);
+	return s->unwritten && s->to_write != ES_PERSIST_STARTED;
+}
+
+static void not_written(struct es_session *s, enum es_persist what, const char *why)
+{
+	uint64_t now = s->node->now;
+
+	(void)snprintf(s->why_unwritten, sizeof(s->why_unwritten), "%.255s", why);
+	if (!s->unwritten) {
+		s->unwritten_since = now;
+		s->told_at = now;
+		es_session_say(s, "NOT WRITTEN", s->record.executed, "%s", why);
+	}
+	s->unwritten = true;
+	s->to_write = what;
+	s->write_at = now + s->node->policy.retry_ms;
+}
+
+bool es_session_persist(struct es_session *s, enum es_persist what)
+{
+	struct err err = { 0 };
+
+	if (record_behind(s) && s->to_write != what)
+		what = ES_PERSIST_ALL;
+	if (s->node->ops->persist(s->node->ctx, &s->record, s->cache, what, &err) < 0) {
+		not_written(s, what, err.text);
+		return false;
+	}
+	if (s->unwritten)
+		es_session_say(s, "WRITTEN AGAIN", s->record.executed, "after %llu ms",
+			       (unsigned long long)(s->node->now - s->unwritten_since));
+	s->unwritten = false;
+	return true;
+}
+
+void es_session_forget(struct es_session *s)
+{
+	s->unwritten = false;
+	s->node->ops->forget(s->node->ctx, s->record.session);
+}
+
+/* R9: who waits is told why, and that nothing of it was done; it is not the last word */
+static void tell_waiting(struct es_session *s, uint64_t now)
+{
+	struct wire_message m = {
+		.type = WIRE_REFUSED,
+		.session = s->record.session,
+		.association = s->record.association,
+		.es_status = { .status = WIRE_E_BUSY,
+			       .executed = s->record.executed,
+			       .cut_association = s->record.association },
+	};
+
+	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason),
+		       "request %llu waits, nothing of it was executed: %s cannot write: %.100s",
+		       (unsigned long long)s->record.executed + 1, s->node->name,
+		       s->why_unwritten);
+	s->told_at = now;
+	es_session_say(s, "WAITING TO WRITE", s->record.executed + 1, "%s", m.es_status.reason);
+	s->node->ops->to_ap(s->node->ctx, s->record.ap, &m);
+}
+
+void es_session_write_again(struct es_session *s, uint64_t now)
+{
+	if (!s->unwritten || now < s->write_at)
+		return;
+	if (record_behind(s) && es_session_persist(s, s->to_write))
+		es_session_notify(s, WIRE_STATUS);
+	es_session_pump(s, now);
+	if (s->unwritten && now >= s->write_at)
+		s->unwritten = false; /* no request waits for it any more */
+	if (s->unwritten && now >= s->told_at + s->node->policy.write_ms)
+		tell_waiting(s, now);
 }
 
 /* An arrival that was told to stop never becomes a copy, so it may be called gone already. */
@@ -150,6 +223,8 @@ void es_session_send(struct es_session *s, const char *ap, enum wire_type type)
 {
 	struct wire_message m = status_message(s, type);
 
+	if (record_behind(s))
+		return; /* it is asked for again, and told when it is true after a crash, too */
 	/* whoever hands the session over gets the answer, but is not in charge any more (R11) */
 	if (name_equal(ap, s->record.ap))
 		memcpy(m.es_status.secret, s->record.secret, WIRE_SECRET_SIZE);
@@ -204,7 +279,7 @@ void es_session_give_up(struct es_session *s)
 	s->cancelled = false;
 	s->record.epoch--; /* authority never was here: it was at the peer, one epoch before */
 	es_session_move(s, WIRE_ES_RETIRED);
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 }
 
 void es_session_cancel(struct es_session *s, const char *reason)
@@ -232,7 +307,7 @@ static void become_fenced(struct es_session *s)
 	s->fencing = false;
 	es_session_clear_pending(s);
 	es_session_move(s, WIRE_ES_FENCED);
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "FENCED", s->record.executed, "epoch=%u", s->record.epoch);
 	es_session_notify(s, WIRE_FENCED);
 }
@@ -243,7 +318,7 @@ void es_session_hold(struct es_session *s)
 	s->fencing = false;
 	es_session_clear_pending(s);
 	es_session_move(s, WIRE_ES_FENCED);
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "HELD", s->record.executed, "epoch=%u until CT-y is there",
 		       s->record.epoch);
 }
@@ -254,7 +329,8 @@ static void take_cut(struct es_session *s)
 	s->node->ops->take_cut(s->node->ctx, s->record.session, s->record.executed, s->cache);
 }
 
-static void execute(struct es_session *s, const struct es_pending *p)
+/* Return: false if it cannot be written that the request begins, so it does not (R1) */
+static bool execute(struct es_session *s, const struct es_pending *p)
 {
 	const struct wire_data request = { .number = p->number,
 					   .preamble = p->preamble,
@@ -264,8 +340,17 @@ static void execute(struct es_session *s, const struct es_pending *p)
 					   .len = p->len };
 
 	s->record.started = p->number;
-	es_session_persist(s, ES_PERSIST_STARTED);
+	if (!es_session_persist(s, ES_PERSIST_STARTED)) {
+		s->record.started = 0;
+		return false;
+	}
 	s->node->ops->execute(s->node->ctx, s->record.session, s->record.container_epoch, &request);
+	return true;
+}
+
+static bool may_write(const struct es_session *s, uint64_t now)
+{
+	return !s->unwritten || now >= s->write_at;
 }
 
 /*
@@ -289,7 +374,7 @@ void es_session_pump(struct es_session *s, uint64_t now)
 
 	if (!may_execute(s) || s->record.started || s->node->stopping)
 		return;
-	if (s->cutting)
+	if (s->cutting || record_behind(s))
 		return;
 	if (s->held && idle(s, now)) {
 		take_cut(s);
@@ -298,8 +383,8 @@ void es_session_pump(struct es_session *s, uint64_t now)
 	if (p->number == next && !(s->fencing && next > s->fence_after)) {
 		if (answer_cache_bytes(s->cache) + WIRE_PAYLOAD_MAX > WIRE_WINDOW_BYTES)
 			return; /* the MUD confirms answers with its next request, or the same again */
-		execute(s, p);
-		return;
+		if (may_write(s, now) && execute(s, p))
+			return;
 	}
 	/* whatever FENCE allowed and is not here will be executed by CT-y alone */
 	if (s->fencing)
@@ -368,11 +453,23 @@ static void on_request(struct es_session *s, uint64_t now, const struct wire_mes
 	es_session_pump(s, now);
 }
 
+void es_session_keep(struct es_session *s, const struct wire_data *answer)
+{
+	struct wire_data doubt = { .number = answer->number, .status = WIRE_E_IN_DOUBT };
+
+	if (answer_cache_put(s->cache, answer, NULL) == 0)
+		return;
+	es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes", answer->len);
+	doubt.digest = replay_digest(&doubt);
+	(void)answer_cache_put(s->cache, &doubt, NULL); /* needs no memory */
+}
+
 static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		   const struct wire_data *answer)
 {
 	struct es_session *s = es_session_find(node, session);
 
+	node->now = now;
 	if (!s || s->record.container_epoch != epoch || s->record.started != answer->number)
 		return; /* of a container that is no more */
 	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
@@ -383,9 +480,8 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 	free(p->bytes);
 	*p = (struct es_pending){ 0 };
 	s->pending_count--;
-	if (answer_cache_put(s->cache, answer, NULL) != 0)
-		es_session_say(s, "ANSWER NOT KEPT", answer->number, "%zu bytes", answer->len);
-	es_session_persist(s, ES_PERSIST_ANSWER);
+	es_session_keep(s, answer);
+	(void)es_session_persist(s, ES_PERSIST_ANSWER);
 	send_answer(s, answer);
 	es_session_pump(s, now);
 }
@@ -506,7 +602,7 @@ static bool admit(struct es_session *s, const char *from_ap, uint32_t associatio
 	s->fencing = false;
 	s->then_to[0] = '\0'; /* where the user was to be, but is not any more */
 	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 	if (s->migration != WIRE_MIGRATION_NONE &&
 	    (!name_equal(s->migration_ap, ap) || s->cutting ||
 	     s->migration == WIRE_MIGRATION_SENDING))
@@ -556,7 +652,7 @@ void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 	s->then_to[0] = '\0';
 	s->cut_association = 0;
 	s->reason[0] = '\0';
-	es_session_persist(s, ES_PERSIST_ALL);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "MIGRATION START", s->record.executed, "to=%s epoch=%u sync=%s", to_es,
 		       s->record.epoch, hold ? "hold" : "replay");
 	s->node->ops->migrate(s->node->ctx, &order);
@@ -626,7 +722,7 @@ static void on_unfence(struct es_session *s, const struct wire_message *m)
 		es_session_move(s, WIRE_ES_ACTIVE);
 		s->record.epoch = new_epoch;
 		end_hold(s);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "UNFENCED", s->record.executed, "epoch=%u", new_epoch);
 	}
 	if (s->record.state == WIRE_ES_ACTIVE && s->record.epoch == new_epoch)
@@ -639,7 +735,7 @@ static void on_activate(struct es_session *s, const struct wire_message *m)
 {
 	if (s->record.state == WIRE_ES_STANDBY && m->epoch == s->record.epoch) {
 		es_session_move(s, WIRE_ES_ACTIVE);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "MIGRATION DONE", s->record.executed, "epoch=%u from=%s",
 			       s->record.epoch, s->record.peer);
 	}
@@ -656,7 +752,7 @@ static void on_retire(struct es_session *s)
 			es_session_drop_container(s);
 		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
-		es_session_persist(s, ES_PERSIST_ALL);
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "RETIRED", s->record.executed, "epoch=%u to=%s", s->record.epoch,
 			       s->record.peer);
 	}
@@ -692,7 +788,7 @@ static void on_disassociation(struct es_session *s)
 {
 	es_session_cancel(s, "the user ended the session");
 	es_session_say(s, "DISASSOCIATION", s->record.executed, "by the user");
-	s->node->ops->forget(s->node->ctx, s->record.session);
+	es_session_forget(s);
 	if (s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_NONE)
 		return;
 	bool container = s->record.state != WIRE_ES_RETIRED && s->record.state != WIRE_ES_LOST;

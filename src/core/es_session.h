@@ -47,6 +47,11 @@ struct es_pending {
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
  * @removing:		a container is being removed; made in epoch @removing_epoch
+ * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,
+ *			nothing else is missing. Otherwise the record is behind: until it is written nobody
+ *			is told how the session stands
+ * @why_unwritten:	the reason
+ * @unwritten_since, @write_at, @told_at: since when, when to try again, when the user was told last
  * @heard:		when an access point last spoke of this session
  * @reason:		why it is LOST, or why the last migration failed
  */
@@ -76,6 +81,12 @@ struct es_session {
 	uint32_t cut_association;
 	bool removing;
 	uint32_t removing_epoch;
+	bool unwritten;
+	enum es_persist to_write;
+	char why_unwritten[WIRE_REASON_SIZE];
+	uint64_t unwritten_since;
+	uint64_t write_at;
+	uint64_t told_at;
 	uint64_t heard;
 	char reason[WIRE_REASON_SIZE];
 };
@@ -90,6 +101,7 @@ struct es_node {
 	struct list sessions;
 	struct list bucket[ES_BUCKETS];
 	size_t count;
+	uint64_t now;  /* of the call that is under way */
 	bool stopping; /* no more requests are begun */
 };
 
@@ -115,8 +127,14 @@ void es_session_send(struct es_session *s, const char *ap, enum wire_type type);
 /** es_session_notify() - es_session_send() to the access point in charge */
 void es_session_notify(struct es_session *s, enum wire_type type);
 
-/** es_session_persist() - Write the durable part down */
-void es_session_persist(struct es_session *s, enum es_persist what);
+/** es_session_persist() - Write the durable part down. Return: whether it is; else it is tried again */
+bool es_session_persist(struct es_session *s, enum es_persist what);
+
+/** es_session_write_again() - The time for it has come. A session may have become able to go on */
+void es_session_write_again(struct es_session *s, uint64_t now);
+
+/** es_session_forget() - Its record is not needed any more, nor what of it is not written */
+void es_session_forget(struct es_session *s);
 
 /** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
 void es_session_pump(struct es_session *s, uint64_t now);
@@ -147,6 +165,13 @@ void es_session_migrate(struct es_session *s, const char *to_es, bool hold);
  * UNFENCE here.
  */
 void es_session_hold(struct es_session *s);
+
+/**
+ * es_session_keep() - Keep an answer, in case it is asked for again
+ *
+ * If there is no memory for it, what is kept is that nobody knows any more (WIRE_E_IN_DOUBT).
+ */
+void es_session_keep(struct es_session *s, const struct wire_data *answer);
 
 /** es_session_say() - Report an event of the session */
 void es_session_say(struct es_session *s, const char *kind, uint64_t number, const char *fmt, ...)

@@ -346,6 +346,8 @@ static void on_refusal(struct mud_session *s, const struct wire_refusal *w)
 		memcpy(s->old_ap, s->ap, NAME_SIZE);
 		begin_association(s);
 		send_reassociation(s);
+	} else {
+		say(s, "NOT YET", w->number, "%s", w->reason); /* sent again at retry_at */
 	}
 }
 

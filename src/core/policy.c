@@ -32,6 +32,7 @@ struct policy policy_default(void)
 		.drain_ms = 2000,
 		.standby_ms = 60000,
 		.idle_ms = 600000,
+		.write_ms = 10000,
 		.compare = true,
 	};
 }

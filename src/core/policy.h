@@ -27,6 +27,8 @@
  * @drain_ms:		wait for the idle instant of a cut (R12)
  * @standby_ms:		a copy that no access point asks for is dropped after this time
  * @idle_ms:		a session that no access point asks for is ended after this time
+ * @write_ms:		a user whose request waits that long because an edge server cannot write is told so,
+ *			and again each time
  * @compare:		the answers of both containers must agree before authority moves (R5); without
  *			it a copy counts as in sync when it has executed all
  */
@@ -44,6 +46,7 @@ struct policy {
 	uint64_t drain_ms;
 	uint64_t standby_ms;
 	uint64_t idle_ms;
+	uint64_t write_ms;
 	bool compare;
 };
 

@@ -324,16 +324,12 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 
 /* --- operations of the node: memory and report ------------------------------------------------- */
 
-static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-		    enum es_persist what)
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
 {
 	struct edge_server *es = ctx;
-	struct err err = { 0 };
 
-	/* the service goes on: what is lost is only what a crash of this program would need */
-	if (session_store_persist(es->store, record, cache, what, &err) < 0)
-		log_error("session %016" PRIx64 ": not written down: %s", record->session,
-			  err.text);
+	return session_store_persist(es->store, record, cache, what, err);
 }
 
 static void forget(void *ctx, uint64_t session)
@@ -349,7 +345,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 	struct edge_server *es = ctx;
 
 	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
-	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0)
+	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0 ||
+	    strcmp(kind, "NOT WRITTEN") == 0)
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
 	else
 		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,

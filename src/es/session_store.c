@@ -11,10 +11,12 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "base/atomic_file.h"
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/list.h"
 #include "core/answer_cache.h"
 
@@ -27,12 +29,16 @@
 
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
 
-/* an open journal */
+/*
+ * An open journal. @broken: what is behind @size bytes in the file is not known, or whether @fd still is
+ * the file; nothing may be appended before it was begun anew.
+ */
 struct journal {
 	struct list link;
 	uint64_t session;
 	int fd;
 	size_t size;
+	bool broken;
 };
 
 struct session_store {
@@ -89,9 +95,9 @@ static struct journal *find(const struct session_store *st, uint64_t session)
 	return NULL;
 }
 
-static void file_name(char to[FILE_NAME], uint64_t session, const char *suffix)
+static void file_name(char to[FILE_NAME], uint64_t session)
 {
-	(void)snprintf(to, FILE_NAME, "%016" PRIx64 "%s", session, suffix);
+	(void)snprintf(to, FILE_NAME, "%016" PRIx64 ".session", session);
 }
 
 /* --- the form of a record ---------------------------------------------------------------------- */
@@ -165,72 +171,78 @@ static int entry_add(struct buf *out, enum kind kind, const struct buf *body, st
 	return r;
 }
 
-static int write_all(int fd, const struct buf *b, const char *what, struct err *err)
-{
-	size_t done = 0;
-
-	while (done < b->len) {
-		ssize_t n = write(fd, buf_bytes(b) + done, b->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(err, -errno, "write session file %s", what);
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-static int begin_anew(struct session_store *st, const struct es_record *record,
-		      const struct answer_cache *cache, struct err *err)
+static int encode_whole(struct buf *out, const struct es_record *record,
+			const struct answer_cache *cache, struct err *err)
 {
 	uint8_t head[RECORD_SIZE];
-	char name[FILE_NAME], temporary[FILE_NAME];
-	struct buf body, out;
+	struct buf body;
 	int r;
 
-	file_name(name, record->session, ".session");
-	file_name(temporary, record->session, ".tmp");
 	buf_init(&body, 0);
-	buf_init(&out, 0);
 	record_encode(head, record);
 	r = buf_append(&body, head, sizeof(head), err);
 	if (r == 0)
 		r = answer_cache_encode(cache, &body, err);
 	if (r == 0)
-		r = buf_append(&out, MAGIC, MAGIC_SIZE, err);
+		r = buf_append(out, MAGIC, MAGIC_SIZE, err);
 	if (r == 0)
-		r = entry_add(&out, KIND_ALL, &body, err);
+		r = entry_add(out, KIND_ALL, &body, err);
 	buf_deinit(&body);
-	auto_close int fd =
-		r < 0 ? -EBADF
-		      : openat(st->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (r == 0 && fd < 0)
-		r = err_set(err, -errno, "create session file %s", temporary);
-	if (r == 0)
-		r = write_all(fd, &out, temporary, err);
-	size_t size = out.len;
-	buf_deinit(&out);
-	if (r == 0 && renameat(st->dir, temporary, st->dir, name) < 0)
-		r = err_set(err, -errno, "rename session file %s", temporary);
-	if (r < 0)
-		return r;
-	struct journal *j = find(st, record->session);
+	return r;
+}
+
+static struct journal *journal_of(struct session_store *st, uint64_t session, struct err *err)
+{
+	struct journal *j = find(st, session);
+
+	if (j)
+		return j;
+	j = calloc(1, sizeof(*j));
 	if (!j) {
-		j = calloc(1, sizeof(*j));
-		if (!j)
-			return err_set(err, -ENOMEM, "session file %s", name);
-		j->session = record->session;
-		j->fd = -EBADF;
-		list_append(&st->journals, &j->link);
+		(void)err_set(err, -ENOMEM, "keep the journal of a session");
+		return NULL;
 	}
+	j->session = session;
+	j->fd = -EBADF;
+	j->broken = true;
+	list_append(&st->journals, &j->link);
+	return j;
+}
+
+/* The file is replaced; only when the new one is open again is it known what appending would do. */
+static int begin_anew(struct session_store *st, const struct es_record *record,
+		      const struct answer_cache *cache, struct err *err)
+{
+	char name[FILE_NAME];
+	struct buf out;
+	int r;
+
+	struct journal *j = journal_of(st, record->session, err);
+	if (!j)
+		return -ENOMEM;
+	file_name(name, record->session);
+	buf_init(&out, 0);
+	r = encode_whole(&out, record, cache, err);
+	size_t size = out.len;
+	if (r == 0) {
+		j->broken = true;
+		r = atomic_file_write(st->dir, name, buf_bytes(&out), out.len, 0600, err);
+	}
+	buf_deinit(&out);
+	if (r < 0)
+		return err_wrap(err, r, "journal");
+	int fd = openat(st->dir, name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(err, -errno, "open journal %s", name);
 	if (j->fd >= 0)
 		close(j->fd);
-	j->fd = TAKE_FD(fd);
+	j->fd = fd;
 	j->size = size;
+	j->broken = false;
 	return 0;
 }
 
+/* An entry is there whole or not at all: whatever follows a torn one would be lost at the next start. */
 static int append(struct journal *j, enum kind kind, const struct buf *body, struct err *err)
 {
 	struct buf out;
@@ -238,9 +250,15 @@ static int append(struct journal *j, enum kind kind, const struct buf *body, str
 
 	buf_init(&out, 0);
 	r = entry_add(&out, kind, body, err);
-	if (r == 0)
-		r = write_all(j->fd, &out, "(journal)", err);
-	j->size += out.len;
+	if (r == 0) {
+		r = files_write(j->fd, buf_bytes(&out), out.len);
+		if (r == 0)
+			j->size += out.len;
+		else
+			j->broken = ftruncate(j->fd, (off_t)j->size) < 0;
+		if (r < 0)
+			(void)err_set(err, r, "append %zu bytes to a journal", out.len);
+	}
 	buf_deinit(&out);
 	return r;
 }
@@ -264,12 +282,13 @@ static int append_answer(struct journal *j, const struct es_record *record,
 			 const struct answer_cache *cache, struct err *err)
 {
 	uint8_t head[ANSWER_HEAD];
-	struct wire_data answer = { .status = WIRE_OK };
+	struct wire_data answer;
 	struct buf body;
 	int r;
 
-	/* an answer that did not fit into memory is not there; that it was executed counts */
-	(void)answer_cache_get(cache, record->executed, &answer);
+	if (answer_cache_get(cache, record->executed, &answer) != 0)
+		return err_set(err, -EINVAL, "answer %" PRIu64 " is not in the cache",
+			       record->executed);
 	put_be64(head, record->executed);
 	put_be64(head + 8, answer.digest);
 	put_be32(head + 16, (uint32_t)answer.status);
@@ -292,6 +311,8 @@ int session_store_persist(struct session_store *st, const struct es_record *reco
 		return begin_anew(st, record, cache, err);
 	if (!j)
 		return 0;
+	if (j->broken)
+		return begin_anew(st, record, cache, err);
 	if (what == ES_PERSIST_STARTED)
 		return append_started(j, record, err);
 	if (j->size > SESSION_STORE_JOURNAL_MAX)
@@ -306,7 +327,7 @@ void session_store_forget(struct session_store *st, uint64_t session)
 
 	if (j)
 		journal_free(j);
-	file_name(name, session, ".session");
+	file_name(name, session);
 	(void)unlinkat(st->dir, name, 0);
 }
 

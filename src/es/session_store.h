@@ -6,20 +6,24 @@
  *
  * One file for each session, "<16 hexadecimal digits>.session", mode 0600, in a directory of mode
  * 0700 that should be on tmpfs: containers do not outlive a reboot, so neither need their sessions,
- * and the files hold secrets. Nothing is synced to a disk for the same reason.
+ * and the files hold secrets. Entries that are appended are not synced to a disk for the same reason.
  *
  * A file is a journal. All numbers are big-endian:
  *
- *	8 bytes		"BATONSS1"
+ *	8 bytes		"BATONSS2"
  *	entries		u32 length of the body, u32 kind, u64 XXH3 of kind and body, body
  *
  *	kind 1, ALL	the whole record, then the answer cache (core/answer_cache.h)
  *	kind 2, STARTED	u64 number handed to the container
- *	kind 3, ANSWER	u64 number, u32 status, answer
+ *	kind 3, ANSWER	u64 number, u64 digest, u32 status, answer
  *
  * Reading stops at the first entry that is cut off or does not match its sum: what a crash tore was
  * not yet relied upon, for entries are written before what they announce is done. ALL begins the
- * file anew (temporary file, rename); so does a journal beyond SESSION_STORE_JOURNAL_MAX.
+ * file anew (base/atomic_file.h); so does a journal beyond SESSION_STORE_JOURNAL_MAX.
+ *
+ * A write that fails, for want of room or any other reason, leaves no trace: the torn entry is cut off
+ * again, and if that fails, too, the journal is begun anew before anything else is appended. So there is
+ * never an entry behind one that cannot be read.
  */
 
 #include <stddef.h>
@@ -50,7 +54,10 @@ AUTO_DEFINE(session_store)
  *		it has no authority yet
  * @err:	Filled in on failure
  *
- * Return: 0, or negative error code
+ * What failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file says what it
+ * said before; only if the failure came after the whole was written may it say the new already.
+ *
+ * Return: 0, or negative error code; -EINVAL for an ANSWER that is not in @cache
  */
 int session_store_persist(struct session_store *st, const struct es_record *record,
 			  const struct answer_cache *cache, enum es_persist what, struct err *err);

@@ -204,9 +204,12 @@ void actor_start_es(struct world *w, int index)
 
 		if (!r->used)
 			continue;
-		/* written down again by whoever restores it, or forgotten */
+		/* written down again by whoever restores it, or forgotten; or neither, if that fails */
 		e->record[i].used = true;
 		e->record[i].record = r->record;
+		buf_init(&e->record[i].cache, 0);
+		if (buf_append(&e->record[i].cache, buf_bytes(&r->cache), r->cache.len, NULL) < 0)
+			abort();
 		bool alive = engine_find(w, index, r->record.session, r->record.container_epoch);
 		if (es_node_restore(e->es, w->now, &r->record, buf_bytes(&r->cache), r->cache.len,
 				    alive, &err) < 0)

@@ -160,7 +160,7 @@ void check_delivery(struct world *w, struct mud *m, const struct wire_data *answ
 		if (r &&
 		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED ||
 		     r->state == WIRE_ES_LOST) &&
-		    r->executed >= answer->number)
+		    (r->executed >= answer->number || r->started == answer->number))
 			return;
 	}
 	violated(w, "the answer to %llu of %s comes from a container without authority",

@@ -4,6 +4,7 @@
  * Containers, checkpoints and transfers - slow, failing, interrupted, but never dishonest
  */
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -648,8 +649,8 @@ static bool both_executed(struct world *w, const struct es_record *copy, const s
 	return false;
 }
 
-static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-		    enum es_persist what)
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
 {
 	struct here h = here(ctx);
 	struct record_slot *r = record_of(h.world, h.edge, record->session);
@@ -657,10 +658,12 @@ static void persist(void *ctx, const struct es_record *record, const struct answ
 
 	if (!r) {
 		violated(h.world, "too many records at %s", h.world->edge[h.edge].es_name);
-		return;
+		return 0;
 	}
 	if (!r->used && what != ES_PERSIST_ALL)
-		return; /* a copy without authority: nothing of it is kept */
+		return 0; /* a copy without authority: nothing of it is kept */
+	if (h.world->now < h.world->edge[h.edge].full_until)
+		return err_set(err, -ENOSPC, "write a record");
 	r->used = true;
 	if (what == ES_PERSIST_ALL)
 		r->record = *record;
@@ -684,6 +687,7 @@ static void persist(void *ctx, const struct es_record *record, const struct answ
 		c->authority = true;
 		c->diverged = false;
 	}
+	return 0;
 }
 
 static void forget(void *ctx, uint64_t session)

@@ -31,6 +31,7 @@ void faults_plan(struct world *w)
 	p->slow_requests = chance(w, 300);
 	p->rogue = chance(w, 200);
 	p->through_codec = chance(w, 100);
+	p->disk_faults = chance(w, 250);
 	p->fault_permille = roll(w, 12);
 	p->faults_until = 4000 + roll(w, 8000);
 	p->end = p->faults_until + 120000;
@@ -48,6 +49,7 @@ void faults_plan(struct world *w)
 		.drain_ms = 100 + roll(w, 300),
 		.standby_ms = 3000,
 		.idle_ms = 60000,
+		.write_ms = 300,
 		.compare = true,
 	};
 	for (unsigned int i = 0; i < p->muds; i++) {
@@ -228,6 +230,15 @@ static void rogue_claims(struct world *w)
 	}
 }
 
+/* Often it begins in the middle of something, and what was just done cannot be written. */
+static void fill_disk(struct world *w, int index)
+{
+	struct edge *e = &w->edge[index];
+
+	trace(w, "the disk of %s is full", e->es_name);
+	e->full_until = w->now + (chance(w, 500) ? 1 + roll(w, 20) : roll(w, 2000));
+}
+
 void faults_maybe(struct world *w)
 {
 	const struct plan *p = &w->plan;
@@ -240,6 +251,8 @@ void faults_maybe(struct world *w)
 		move_mud(w, (int)roll(w, p->muds), index);
 	if (p->rogue && chance(w, 5))
 		rogue_claims(w);
+	if (p->disk_faults && chance(w, 2))
+		fill_disk(w, index);
 	if (!chance(w, p->fault_permille))
 		return;
 	switch (roll(w, 8)) {

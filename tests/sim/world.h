@@ -155,6 +155,7 @@ struct edge {
 	uint32_t ap_life; /* grows with each restart */
 	uint32_t es_life;
 	uint64_t mud_link[MUDS_MAX];
+	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
 };
@@ -201,7 +202,7 @@ struct plan {
 	uint64_t wan_ms;
 	uint64_t fault_permille;
 	bool link_faults, ap_faults, es_faults, host_faults, container_faults, slow_requests;
-	bool device_faults, rogue, through_codec;
+	bool device_faults, disk_faults, rogue, through_codec;
 	uint64_t faults_until;
 	uint64_t end;
 };

@@ -517,13 +517,15 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 	queue(ctx, j);
 }
 
-static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-		    enum es_persist what)
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
 {
 	(void)ctx;
 	(void)record;
 	(void)cache;
 	(void)what;
+	(void)err;
+	return 0;
 }
 
 static void forget(void *ctx, uint64_t session)

@@ -1016,6 +1016,29 @@ static void test_edge_server_lies(void **state)
 	stop(&w);
 }
 
+/* R9: an edge server cannot write, so requests wait: the device is told which and why */
+static void test_edge_server_waits(void **state)
+{
+	struct wire_message m = message(WIRE_REFUSED, 2);
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	request(&w, 1, 0);
+	m.es_status = (struct wire_es_status){ .status = WIRE_E_BUSY,
+					       .cut_association = 2,
+					       .reason = "no room" };
+	ap_node_es_message(w.node, w.now, "ES-2", &m); /* nobody waits for that one */
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	const struct wire_refusal *r = &last(&w, "mud", WIRE_REFUSAL)->refusal;
+	assert_int_equal(r->status, WIRE_E_BUSY);
+	assert_int_equal(r->number, 1);
+	assert_string_equal(r->reason, "no room");
+	assert_state(&w, AP_TRACING);
+	stop(&w);
+}
+
 /* R11: an access point that never had the session sends its user nowhere: edge servers are asked */
 static void test_old_ap_lies(void **state)
 {
@@ -1112,6 +1135,7 @@ int main(void)
 		cmocka_unit_test(test_claims_have_a_limit),
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_old_ap_lies),
+		cmocka_unit_test(test_edge_server_waits),
 		cmocka_unit_test(test_link_is_back),
 		cmocka_unit_test(test_device_gone),
 	};

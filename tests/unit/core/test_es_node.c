@@ -34,6 +34,9 @@ struct world {
 	struct es_record record;
 	struct buf cache;
 	uint64_t started_when_executed;
+	bool disk_full;
+	unsigned int writes;
+	enum es_persist written;
 	struct es_node *node;
 };
 
@@ -136,15 +139,19 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 	((struct world *)ctx)->cancelled++;
 }
 
-static void persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-		    enum es_persist what)
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
 {
 	struct world *w = ctx;
 
-	(void)what;
+	w->writes++;
+	w->written = what;
+	if (w->disk_full)
+		return err_set(err, -ENOSPC, "append 24 bytes");
 	w->record = *record;
 	buf_consume(&w->cache, w->cache.len);
 	assert_int_equal(answer_cache_encode(cache, &w->cache, NULL), 0);
+	return 0;
 }
 
 static void forget(void *ctx, uint64_t session)
@@ -1307,6 +1314,124 @@ static void test_bad_record(void **state)
 	stop(&w);
 }
 
+/* --- a disk that is full ----------------------------------------------------------------------- */
+
+static void tick_until(struct world *w, uint64_t now)
+{
+	while (es_node_deadline(w->node) <= now)
+		es_node_tick(w->node, es_node_deadline(w->node));
+}
+
+/* R1, R9: what cannot be written to have begun does not begin; who waits is told, and served later */
+static void test_start_not_written(void **state)
+{
+	struct world w;
+	struct policy p = policy_default();
+
+	(void)state;
+	active(&w);
+	w.disk_full = true;
+	request(&w, 1, 1, 0);
+	request(&w, 1, 2, 0);
+	assert_int_equal(w.executing_count, 0);
+	tick_until(&w, p.write_ms / 2);
+	assert_int_equal(w.executing_count, 0);
+	assert_true(w.writes < 5 + p.write_ms / p.retry_ms); /* tried again, but not all the time */
+	assert_int_equal(count(&w, WIRE_REFUSED), 0);
+	tick_until(&w, p.write_ms);
+	assert_int_equal(count(&w, WIRE_REFUSED), 1);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_BUSY);
+	assert_int_equal(last(&w)->es_status.executed, 0);
+	assert_non_null(strstr(last(&w)->es_status.reason, "nothing of it was executed"));
+	assert_non_null(strstr(last(&w)->es_status.reason, "No space left"));
+	command(&w, WIRE_ABORT, 1); /* the session is not silent meanwhile: its record is true */
+	assert_int_equal(last(&w)->type, WIRE_ABORTED);
+	w.disk_full = false;
+	tick_until(&w, p.write_ms + 2 * p.retry_ms);
+	assert_int_equal(w.executing_count, 1);
+	assert_int_equal(w.started_when_executed, 1);
+	executed(&w, 1, 1);
+	executed(&w, 1, 2);
+	assert_int_equal(count(&w, WIRE_ANSWER), 2);
+	assert_int_equal(es_node_deadline(w.node), p.idle_ms);
+	stop(&w);
+}
+
+/* R1: the answer goes out, but nothing more is executed or said before it is written */
+static void test_answer_not_written(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	request(&w, 1, 2, 0);
+	w.disk_full = true;
+	executed(&w, 1, 1);
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	assert_int_equal(w.record.started, 1); /* so after a crash it would be in doubt, not repeated */
+	assert_int_equal(w.executing_count, 1);
+	size_t before = w.sent_count;
+	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(w.sent_count, before);
+	w.disk_full = false;
+	tick_until(&w, policy_default().retry_ms);
+	assert_int_equal(w.record.executed, 1);
+	assert_int_equal(w.executing_count, 2);
+	assert_int_equal(count(&w, WIRE_STATUS), 1);
+	stop(&w);
+}
+
+/* R4: nobody is told FENCED before that would outlive a crash */
+static void test_fence_not_written(void **state)
+{
+	struct wire_message fence = message(WIRE_FENCE, 1, 1);
+	struct world w;
+
+	(void)state;
+	active(&w);
+	w.disk_full = true;
+	say(&w, "AP-1", fence);
+	say(&w, "AP-1", fence);
+	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(count(&w, WIRE_FENCED), 0);
+	assert_int_equal(count(&w, WIRE_STATUS), 0);
+	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
+	request(&w, 1, 1, 0);
+	tick_until(&w, policy_default().write_ms);
+	assert_int_equal(w.executing_count, 0);
+	w.disk_full = false;
+	tick_until(&w, 2 * policy_default().write_ms);
+	assert_int_equal(w.written, ES_PERSIST_ALL);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_FENCED);
+	stop(&w);
+}
+
+/* R7, R10: an offer that could not be remembered is refused, and what is known here stays known */
+static void test_offer_not_written(void **state)
+{
+	struct world w;
+	const char *reason;
+
+	(void)state;
+	start(&w);
+	w.disk_full = true;
+	assert_false(offer(&w, "ES-9", 1, 1, &reason));
+	assert_non_null(strstr(reason, "cannot write"));
+	assert_int_equal(view(&w).record.session, 0);
+	stop(&w);
+	fenced(&w);
+	command(&w, WIRE_RETIRE, 1);
+	es_node_removed(w.node, S, 1);
+	w.disk_full = true;
+	assert_false(offer(&w, "ES-9", 1, 1, &reason));
+	assert_int_equal(view(&w).record.state, WIRE_ES_RETIRED);
+	w.disk_full = false;
+	assert_true(offer(&w, "ES-9", 1, 1, &reason));
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1332,6 +1457,10 @@ int main(void)
 		cmocka_unit_test(test_proof_under_the_known_number),
 		cmocka_unit_test(test_created_and_gone),
 		cmocka_unit_test(test_offers_that_lie),
+		cmocka_unit_test(test_start_not_written),
+		cmocka_unit_test(test_answer_not_written),
+		cmocka_unit_test(test_fence_not_written),
+		cmocka_unit_test(test_offer_not_written),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_drain_limit),
 		cmocka_unit_test(test_parts_delay_a_cut),

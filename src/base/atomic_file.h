@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Files that outlive a crash - of the program, of the host, of a write that failed
+ *
+ * At every moment the name stands for the whole old content or the whole new one. The new one is written
+ * beside it (name and ATOMIC_FILE_SUFFIX), synced, renamed, and the directory synced. A file with the
+ * suffix that a crash has left is replaced the next time.
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+
+#define ATOMIC_FILE_SUFFIX   ".new"
+#define ATOMIC_FILE_NAME_MAX 250 /* bytes of a name, so that the suffix fits */
+
+/**
+ * atomic_file_write() - Write a file whole, or leave what is there
+ * @dir:	Descriptor of its directory
+ * @name:	In that directory, no path, at most ATOMIC_FILE_NAME_MAX bytes
+ * @bytes:	Content, borrowed
+ * @len:	Bytes of it
+ * @mode:	Of the new file; the umask applies
+ * @err:	Filled in on failure
+ *
+ * Only one caller may write one name at a time. If it fails after the rename, the file is the new one,
+ * but may be the old one again after a crash of the host.
+ *
+ * Return: 0, or negative error code
+ */
+int atomic_file_write(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
+		      struct err *err);
