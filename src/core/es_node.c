@@ -376,7 +376,8 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_ARRIVING);
-	if (es_session_persist(s, ES_PERSIST_ALL)) /* after a crash it still is known whence it came */
+	if (es_session_persist(s,
+			       ES_PERSIST_ALL)) /* after a crash it still is known whence it came */
 		return true;
 	*reason = "the destination cannot write down that the session comes";
 	s->unwritten = false;
@@ -575,8 +576,8 @@ static void delay_cut(struct es_session *s)
 	char reason[WIRE_REASON_SIZE];
 
 	if (s->unwritten)
-		(void)snprintf(reason, sizeof(reason), "nothing goes on before it is written: %.200s",
-			       s->why_unwritten);
+		(void)snprintf(reason, sizeof(reason),
+			       "nothing goes on before it is written: %.200s", s->why_unwritten);
 	else
 		(void)snprintf(reason, sizeof(reason),
 			       "request %llu %s longer than the drain limit of %llu ms",

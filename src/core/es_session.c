@@ -155,8 +155,7 @@ static void tell_waiting(struct es_session *s, uint64_t now)
 
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason),
 		       "request %llu waits, nothing of it was executed: %s cannot write: %.100s",
-		       (unsigned long long)s->record.executed + 1, s->node->name,
-		       s->why_unwritten);
+		       (unsigned long long)s->record.executed + 1, s->node->name, s->why_unwritten);
 	s->told_at = now;
 	es_session_say(s, "WAITING TO WRITE", s->record.executed + 1, "%s", m.es_status.reason);
 	s->node->ops->to_ap(s->node->ctx, s->record.ap, &m);

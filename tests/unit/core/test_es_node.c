@@ -1369,7 +1369,8 @@ static void test_answer_not_written(void **state)
 	w.disk_full = true;
 	executed(&w, 1, 1);
 	assert_int_equal(last(&w)->type, WIRE_ANSWER);
-	assert_int_equal(w.record.started, 1); /* so after a crash it would be in doubt, not repeated */
+	assert_int_equal(w.record.started,
+			 1); /* so after a crash it would be in doubt, not repeated */
 	assert_int_equal(w.executing_count, 1);
 	size_t before = w.sent_count;
 	attach(&w, "AP-1", 1, 42);
