@@ -15,6 +15,7 @@ int(err_set)(struct err *err, int code, const char *fmt, ...)
 	if (!err)
 		return code;
 	err->code = code;
+	err->lasting = false;
 	va_start(ap, fmt);
 	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	va_end(ap);
@@ -39,5 +40,12 @@ int(err_wrap)(struct err *err, int code, const char *fmt, ...)
 	va_end(ap);
 	used = strlen(err->text);
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", below);
+	return code;
+}
+
+int err_lasting(struct err *err, int code)
+{
+	if (err)
+		err->lasting = true;
 	return code;
 }

@@ -11,6 +11,7 @@
  * Libraries never log errors; programs do, once.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ERR_TEXT_MAX 512
@@ -18,10 +19,12 @@
 /**
  * struct err - What went wrong
  * @code:	Negative errno value, 0 while nothing has failed
+ * @lasting:	Trying again is of no use until somebody changes something, see err_lasting()
  * @text:	One line without a newline: what was tried, with what, why it failed
  */
 struct err {
 	int code;
+	bool lasting;
 	char text[ERR_TEXT_MAX];
 };
 
@@ -45,6 +48,19 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
  * Return: @code
  */
 int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/**
+ * err_lasting() - Say of a failure that trying again is of no use until somebody changes something
+ * @err:	Failure, just recorded; may be NULL
+ * @code:	The code to hand on
+ *
+ * Who finds the reason knows whether it can pass by itself: a container that no edge server can move is
+ * lasting; a link, a disk or a program that failed is not. err_wrap() keeps it, err_set() begins anew.
+ * Written as "return err_lasting(err, err_set(err, -EPERM, ...))".
+ *
+ * Return: @code
+ */
+int err_lasting(struct err *err, int code);
 
 #ifdef __clang_analyzer__
 /* It sees one file at a time; here it learns that what comes back is a failure. */

@@ -2,13 +2,32 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-/* The only process-wide state of the tree: who speaks. Set once in main() before any thread. */
+/*
+ * The only process-wide state of the tree: who speaks, set once in main() before any thread; and
+ * whether debug lines are wanted, which the first one asks and all others know.
+ */
 static char speaker[64] = "baton";
+
+enum { DEBUG_UNKNOWN, DEBUG_OFF, DEBUG_ON };
+
+static atomic_int debug = DEBUG_UNKNOWN;
+
+static bool debugging(void)
+{
+	int known = atomic_load_explicit(&debug, memory_order_relaxed);
+
+	if (known == DEBUG_UNKNOWN) {
+		known = getenv("BATON_DEBUG") ? DEBUG_ON : DEBUG_OFF;
+		atomic_store_explicit(&debug, known, memory_order_relaxed);
+	}
+	return known == DEBUG_ON;
+}
 
 void log_name(const char *name)
 {
@@ -52,7 +71,7 @@ void log_debug(const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!getenv("BATON_DEBUG"))
+	if (!debugging())
 		return;
 	va_start(ap, fmt);
 	write_line("debug", fmt, ap);

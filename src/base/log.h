@@ -5,7 +5,7 @@
  * Diagnostics of a program - one line each on stderr
  *
  * Programs log an error once, where it is final. Libraries only use log_debug(), which costs one
- * comparison unless BATON_DEBUG is set in the environment. Events of the session protocol are not
+ * comparison unless BATON_DEBUG was set in the environment when the first line was due. Events of the session protocol are not
  * diagnostics: they go to the event log repository (report/).
  */
 

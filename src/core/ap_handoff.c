@@ -16,6 +16,7 @@
 
 #define DIVERGENCES_MAX 3  /* a doubt at the source may look like one; three do not */
 #define CLOSE_BEHIND    16 /* requests that a copy may lack when the source is fenced */
+#define EQUAL_MAX       3  /* attempts that fail for one lasting reason; a fourth would, too */
 #define FINDING_ROUNDS  3  /* authority may move while we ask: one round alone can miss it */
 
 static bool gone(const struct ap_edge *e)
@@ -72,12 +73,51 @@ static uint32_t highest_epoch(const struct ap_session *s)
 
 /* --- beginning --------------------------------------------------------------------------------- */
 
+static uint64_t backoff(const struct ap_session *s)
+{
+	const struct policy *p = &s->node->policy;
+	uint64_t pause = p->backoff_ms;
+
+	if (s->hold_next)
+		return 1; /* R6: it cannot differ again, so there is nothing to wait for */
+	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
+		pause *= 2;
+	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
+}
+
+/* Whether nothing is to be gained by another attempt, until the user moves or the container is another. */
+static bool given_up(const struct ap_session *s)
+{
+	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
+
+	return s->diverged || (source && s->given_up_epoch && s->given_up_epoch == source->epoch);
+}
+
+/* An attempt failed at the edge servers. A reason that may pass says nothing about the next attempt. */
+static void count_reason(struct ap_session *s, const struct wire_es_status *w)
+{
+	if (w->status != WIRE_E_LASTING) {
+		s->equal_reasons = 0;
+		return;
+	}
+	if (s->equal_reasons && strcmp(s->last_reason, w->reason) != 0)
+		s->equal_reasons = 0;
+	memcpy(s->last_reason, w->reason, WIRE_REASON_SIZE);
+	if (++s->equal_reasons < EQUAL_MAX)
+		return;
+	s->equal_reasons = 0;
+	s->given_up_epoch = ap_session_source(s)->epoch;
+	ap_session_say(s, "MIGRATION GIVEN UP", 0, "%s", w->reason);
+}
+
 static void start_tracing(struct ap_session *s, uint64_t now)
 {
 	int index = ap_session_edge(s, s->node->home);
 
-	if (index < 0)
+	if (index < 0) { /* predecessors that have not answered yet take up all entries */
+		s->next_attempt = now + backoff(s);
 		return;
+	}
 	s->dest = index;
 	s->next_attempt = 0;
 	s->hold_next = false;
@@ -135,18 +175,6 @@ static void forget_copy_answers(struct ap_session *s, bool delivered_too)
 	}
 }
 
-static uint64_t backoff(const struct ap_session *s)
-{
-	const struct policy *p = &s->node->policy;
-	uint64_t pause = p->backoff_ms;
-
-	if (s->hold_next)
-		return 1; /* R6: it cannot differ again, so there is nothing to wait for */
-	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
-		pause *= 2;
-	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
-}
-
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 {
 	struct ap_edge *e = &s->edge[index];
@@ -164,11 +192,11 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	watch_predecessor(s, from);
 	e->fed = 0;
 	e->answered = 0;
-	if (!at_home && !s->attempts && !s->diverged && !s->move_association) {
+	if (!at_home && !s->attempts && !given_up(s) && !s->move_association) {
 		start_tracing(s, now);
 	} else {
 		ap_session_move(s, AP_SERVING, now);
-		s->next_attempt = at_home || s->diverged ? 0 : now + backoff(s);
+		s->next_attempt = at_home || given_up(s) ? 0 : now + backoff(s);
 	}
 	ap_mud_respond(s, WIRE_OK, "");
 	ap_mud_notice(s);
@@ -292,12 +320,12 @@ static void drop_attempt(struct ap_session *s, uint64_t now, const char *why)
 	send_plain(s, ap_session_source(s), WIRE_ABORT);
 	s->attempts++;
 	ap_session_say(s, "MIGRATION DROPPED", 0, "%s; %s", why,
-		       s->diverged ? "not tried again" : "tried again later");
+		       given_up(s) ? "not tried again" : "tried again later");
 	forget_copy_answers(s, true);
 	forget_other_edges(s, s->source);
 	s->dest = -1;
 	ap_session_move(s, AP_SERVING, now);
-	s->next_attempt = s->diverged ? 0 : now + backoff(s);
+	s->next_attempt = given_up(s) ? 0 : now + backoff(s);
 	ap_forward_settle(s);
 	ap_forward_feed(s);
 }
@@ -691,6 +719,7 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	}
 	/* the source's word that it failed counts only while it is still at it */
 	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
+		count_reason(s, &m->es_status);
 		drop_attempt(s, now, m->es_status.reason);
 		return;
 	}

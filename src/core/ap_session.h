@@ -84,6 +84,8 @@ struct ap_edge {
  *			active, wherever it is
  * @rounds:		how often all edge servers were asked in FINDING
  * @attempts:		migrations that failed in a row
+ * @last_reason:	why the last one failed, if for a lasting reason; @equal_reasons in a row
+ * @given_up_epoch:	so often that no further one is made while the container is that of this epoch
  * @next_attempt:	when to try again
  * @move:		the MUD is elsewhere already, its new access point waits for the context
  * @move_association:	of @move; 0 if there is none
@@ -123,6 +125,9 @@ struct ap_session {
 	bool copy_inactive;
 	uint32_t rounds;
 	uint32_t attempts;
+	char last_reason[WIRE_REASON_SIZE];
+	uint32_t equal_reasons;
+	uint32_t given_up_epoch;
 	uint64_t next_attempt;
 	struct wire_move_notify move;
 	uint32_t move_association;

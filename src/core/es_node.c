@@ -243,6 +243,19 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 	es_session_pump(s, now);
 }
 
+/*
+ * A cut that came to nothing may have left the container frozen, whatever froze it or died while it did
+ * (R17). Authority is here, so it runs.
+ */
+static void keep_running(struct es_session *s)
+{
+	const struct es_node *node = s->node;
+
+	if (s->record.state == WIRE_ES_ACTIVE)
+		node->ops->resume_container(node->ctx, s->record.session,
+					    s->record.container_epoch);
+}
+
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken)
 {
 	struct es_session *s = es_session_find(node, session);
@@ -259,14 +272,14 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 		if (s->hold)
 			es_session_hold(s);
 		es_session_notify(s, WIRE_CUT);
-	} else if (taken && s->hold) {
-		s->node->ops->resume_container(s->node->ctx, session, s->record.container_epoch);
+	} else {
+		keep_running(s);
 	}
 	es_session_pump(s, now);
 }
 
 void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
-			     const char *reason)
+			     const char *reason, bool lasting)
 {
 	struct es_session *s = es_session_find(node, session);
 
@@ -278,9 +291,11 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 	s->cancelled = false;
 	s->cutting = false;
 	s->held = false;
+	s->lasting = reason && lasting;
 	if (reason) {
 		(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
 		es_session_say(s, "MIGRATION FAILED", s->record.executed, "%s", reason);
+		keep_running(s);
 	}
 	if (s->then_to[0] && s->record.state == WIRE_ES_ACTIVE) {
 		char to[NAME_SIZE];

@@ -252,9 +252,16 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session);
 /** es_node_cut_taken() - take_cut ended, the container runs on; @taken: the cut is good */
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken);
 
-/** es_node_source_finished() - A migration ended; @reason is NULL if the destination has restored */
+/**
+ * es_node_source_finished() - A migration ended
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @reason:	Why it failed; NULL if the destination has restored
+ * @lasting:	Another attempt would fail for the same reason, until somebody changes something
+ */
 void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
-			     const char *reason);
+			     const char *reason, bool lasting);
 
 /**
  * es_node_offered() - Another edge server offers a session

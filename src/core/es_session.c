@@ -211,6 +211,9 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 		},
 	};
 
+	if (type == WIRE_FAILED)
+		m.es_status.status = s->lasting ? WIRE_E_LASTING : WIRE_E_FAILED;
+
 	memcpy(m.es_status.peer, s->record.peer, NAME_SIZE);
 	memcpy(m.es_status.mud, s->record.mud, NAME_SIZE);
 	memcpy(m.es_status.service, s->record.service, NAME_SIZE);

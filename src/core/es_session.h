@@ -53,6 +53,7 @@ struct es_pending {
  * @why_unwritten:	the reason
  * @unwritten_since, @write_at, @told_at: since when, when to try again, when the user was told last
  * @heard:		when an access point last spoke of this session
+ * @lasting:		of @reason: the next migration will fail for the same
  * @reason:		why it is LOST, or why the last migration failed
  */
 struct es_session {
@@ -88,6 +89,7 @@ struct es_session {
 	uint64_t write_at;
 	uint64_t told_at;
 	uint64_t heard;
+	bool lasting;
 	char reason[WIRE_REASON_SIZE];
 };
 

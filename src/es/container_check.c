@@ -399,5 +399,6 @@ int container_check_refusal(const json_t *findings, struct err *err)
 	(void)err_set(err, -EPROTO, "the container cannot be moved: %s", text);
 	if (err)
 		err->code = -EPERM;
-	return -EPERM;
+	/* each finding is of the container or of the hosts as they are: no attempt changes it */
+	return err_lasting(err, -EPERM);
 }

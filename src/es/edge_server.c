@@ -391,7 +391,7 @@ static void on_wake(uv_async_t *wake)
 		list_remove(&l->link);
 		switch (l->kind) {
 		case LATER_SOURCE_FAILED:
-			es_node_source_finished(es->node, now(es), l->session, l->reason);
+			es_node_source_finished(es->node, now(es), l->session, l->reason, false);
 			break;
 		case LATER_NO_CUT:
 			es_node_cut_taken(es->node, now(es), l->session, false);
@@ -493,11 +493,12 @@ static void on_cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freez
 	es_node_cut_taken(es->node, now(es), session, taken);
 }
 
-static void on_source_finished(void *ctx, uint64_t session, bool restored, const char *reason)
+static void on_source_finished(void *ctx, uint64_t session, bool restored, const char *reason,
+			       bool lasting)
 {
 	struct edge_server *es = ctx;
 
-	es_node_source_finished(es->node, now(es), session, restored ? NULL : reason);
+	es_node_source_finished(es->node, now(es), session, restored ? NULL : reason, lasting);
 }
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)

@@ -415,7 +415,7 @@ static void migration_ended(struct migration *m)
 	if (mc->closing)
 		;
 	else if (m->is_source)
-		mc->ops->source_finished(mc->ctx, m->session, m->good, reason);
+		mc->ops->source_finished(mc->ctx, m->session, m->good, reason, m->err.lasting);
 	else if (m->announced && m->good)
 		mc->ops->arrived(mc->ctx, m->transfer_id, m->session, &cut, &m->where);
 	else if (m->announced)

@@ -170,8 +170,12 @@ struct migration_controller_ops {
 	 */
 	void (*cut_taken)(void *ctx, uint64_t session, bool taken, uint32_t freeze_us,
 			  const char *reason);
-	/** @source_finished: the migration is over; @restored: CT-y stands restored, not active */
-	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason);
+	/**
+	 * @source_finished: the migration is over; @restored: CT-y stands restored, not active;
+	 * @lasting: of @reason, see err_lasting()
+	 */
+	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason,
+				bool lasting);
 	/**
 	 * @offered: another edge server, @offer->offer.from_es by its certificate, brings a
 	 * session. Answer now or later with migration_controller_accept() or _refuse().

@@ -539,7 +539,7 @@ void destination_report(struct migration *m)
 	if (!m->stream)
 		return;
 	result.type = WIRE_TRANSFER_RESULT;
-	result.text.status = m->good ? WIRE_OK : WIRE_E_FAILED;
+	result.text.status = m->good ? WIRE_OK : m->err.lasting ? WIRE_E_LASTING : WIRE_E_FAILED;
 	result.text.bytes = (const uint8_t *)(m->good ? "" : m->err.text);
 	result.text.len = strlen((const char *)result.text.bytes);
 	if (tls_stream_send_message(m->stream, &result, NULL) == 0 && !m->good) {

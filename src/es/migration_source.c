@@ -108,6 +108,17 @@ static int offer_send(struct migration *m, struct err *err)
 	return tls_stream_send_message(m->stream, &offer, err);
 }
 
+/* The destination's reason, and whether it is a lasting one, is ours from here on. */
+static int told_of_failure(const struct migration *m, const struct wire_message *result,
+			   struct err *err)
+{
+	int r = err_set(err, -EPROTO, "%s: %.*s", m->source.to_es,
+			result->text.len > 300 ? 300 : (int)result->text.len,
+			(const char *)result->text.bytes);
+
+	return result->text.status == WIRE_E_LASTING ? err_lasting(err, r) : r;
+}
+
 /** answer_receive() - Wait for the destination's word on a stage; @to is valid until the next one */
 static int answer_receive(struct migration *m, enum wire_type type, int timeout_ms,
 			  struct wire_message *to, struct err *err)
@@ -124,9 +135,7 @@ static int answer_receive(struct migration *m, enum wire_type type, int timeout_
 		return err_wrap(err, r, "wait for %s", m->source.to_es);
 	/* A failure may be told at any time. */
 	if (to->type == WIRE_TRANSFER_RESULT && to->text.status != WIRE_OK)
-		return err_set(err, -EPROTO, "%s: %.*s", m->source.to_es,
-			       to->text.len > 300 ? 300 : (int)to->text.len,
-			       (const char *)to->text.bytes);
+		return told_of_failure(m, to, err);
 	if (to->type != type)
 		return err_set(err, -EPROTO, "%s sends %s, not %s", m->source.to_es,
 			       wire_type_name(to->type), wire_type_name(type));

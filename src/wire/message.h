@@ -389,7 +389,7 @@ struct wire_unfence {
  * @command:		REFUSED: the first 8 bytes of the proof that came with the command, 0 if none
  *			did: an access point with several claims to a session knows which is meant
  * @status:		WIRE_OK; for FAILED and REFUSED what was wrong (WIRE_E_LASTING: a migration will
- *			fail again); WIRE_E_BUSY: requests wait for what @reason says
+ *			fail again; WIRE_E_BUSY: no command is refused, but requests wait for what @reason says)
  * @reason:		for FAILED, LOST and REFUSED, and with WIRE_E_BUSY; else empty
  */
 struct wire_es_status {

@@ -84,9 +84,11 @@ static void cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freeze_u
 	printf("cut_taken %d freeze_us=%u %s\n", taken, freeze_us, reason);
 }
 
-static void source_finished(void *ctx, uint64_t session, bool restored, const char *reason)
+static void source_finished(void *ctx, uint64_t session, bool restored, const char *reason,
+			    bool lasting)
 {
 	(void)session;
+	(void)lasting;
 	printf("source_finished %d %s\n", restored, reason);
 	end(ctx, !restored);
 }

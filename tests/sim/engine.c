@@ -354,7 +354,7 @@ static void source_failed(struct world *w, void *arg)
 		thaw(w, t);
 	if (source_of(w, t))
 		es_node_source_finished(source_of(w, t), w->now, t->order.session,
-					"transfer failed");
+					"transfer failed", false);
 }
 
 static void arrival_failed(struct world *w, void *arg)
@@ -399,7 +399,7 @@ static void result_came(struct world *w, void *arg)
 	t->step = STEP_ENDED;
 	t->source_done = true;
 	if (source_of(w, t))
-		es_node_source_finished(source_of(w, t), w->now, t->order.session, NULL);
+		es_node_source_finished(source_of(w, t), w->now, t->order.session, NULL, false);
 }
 
 static void restored(struct world *w, void *arg)

@@ -310,7 +310,7 @@ static void offer(struct fake_edge *e)
 	if (to && es_node_offered(to->node, now, e->name, &m, &reason))
 		es_node_cut_wanted(e->node, now, o->session);
 	else
-		es_node_source_finished(e->node, now, o->session, reason);
+		es_node_source_finished(e->node, now, o->session, reason, false);
 }
 
 static void cut(struct fake_edge *e)
@@ -329,7 +329,7 @@ static void cut(struct fake_edge *e)
 	memcpy(c->chain, e->snapshot.chain, sizeof(c->chain));
 	if (es_node_arrived(to->node, now, o->session, &w, NULL) < 0)
 		give_up("the cut was refused");
-	es_node_source_finished(e->node, now, o->session, NULL);
+	es_node_source_finished(e->node, now, o->session, NULL, false);
 }
 
 /* The node has dropped a migration, to here or from here */
@@ -340,7 +340,7 @@ static void cancel(struct fake_edge *e, uint64_t session)
 	uint64_t now = uv_now(e->loop);
 
 	if (o->session == session) {
-		es_node_source_finished(e->node, now, session, "cancelled");
+		es_node_source_finished(e->node, now, session, "cancelled", false);
 		if (to)
 			es_node_arrival_failed(to->node, now, session, "cancelled");
 	}
@@ -428,6 +428,14 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 {
 	(void)service;
 	queue(ctx, (struct job){ .kind = JOB_CREATED, .session = session, .epoch = epoch });
+}
+
+/* Nothing here is ever frozen */
+static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	(void)ctx;
+	(void)session;
+	(void)epoch;
 }
 
 static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
@@ -550,6 +558,7 @@ static const struct es_node_ops node_ops = {
 	.hold = hold,
 	.create_container = create_container,
 	.remove_container = remove_container,
+	.resume_container = resume_container,
 	.execute = hand_in,
 	.migrate = migrate,
 	.under_way = under_way,

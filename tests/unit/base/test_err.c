@@ -37,6 +37,20 @@ static void test_wrap(void **state)
 	assert_int_equal(err.code, -EIO);
 }
 
+/* Whether trying again helps goes up with the reason, and no further than that reason */
+static void test_lasting(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(err_lasting(&err, err_set(&err, -EPERM, "privileged")), -EPERM);
+	assert_int_equal(err_wrap(&err, -EPERM, "prepare"), -EPERM);
+	assert_true(err.lasting);
+	(void)err_set(&err, -EPIPE, "send");
+	assert_false(err.lasting);
+	assert_int_equal(err_lasting(NULL, -EPERM), -EPERM);
+}
+
 static void test_nobody_listens(void **state)
 {
 	(void)state;
@@ -64,9 +78,8 @@ static void test_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_wrap),
-		cmocka_unit_test(test_nobody_listens),
+		cmocka_unit_test(test_set),     cmocka_unit_test(test_wrap),
+		cmocka_unit_test(test_lasting), cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_long),
 	};
 

@@ -28,6 +28,8 @@ struct world {
 	size_t count;
 	uint64_t now;
 	struct ap_node *node;
+	unsigned int given_up;
+	char detail[WIRE_REASON_SIZE];
 };
 
 static void record(struct world *w, const char *to, const struct wire_message *m)
@@ -64,11 +66,14 @@ static void random_bytes(void *ctx, void *bytes, size_t len)
 
 static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, const char *detail)
 {
-	(void)ctx;
+	struct world *w = ctx;
+
 	(void)session;
-	(void)kind;
 	(void)n;
-	(void)detail;
+	if (strcmp(kind, "MIGRATION GIVEN UP") != 0)
+		return;
+	w->given_up++;
+	(void)snprintf(w->detail, sizeof(w->detail), "%s", detail);
 }
 
 static const struct ap_node_ops ops = { to_mud, to_es, to_ap, random_bytes, event };
@@ -1039,6 +1044,106 @@ static void test_edge_server_waits(void **state)
 	stop(&w);
 }
 
+static void failed(struct world *w, uint32_t epoch, enum wire_status why, const char *reason)
+{
+	struct wire_message m = message(WIRE_FAILED, 2);
+
+	m.epoch = epoch;
+	m.es_status =
+		(struct wire_es_status){ .state = WIRE_ES_ACTIVE, .status = why, .secret = { 42 } };
+	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
+	ap_node_es_message(w->node, w->now, "ES-1", &m);
+	assert_state(w, AP_SERVING);
+}
+
+/* Time goes on until the next attempt, at most an hour. Return: whether there was one */
+static bool tried_again(struct world *w)
+{
+	uint64_t end = w->now + 3600000;
+
+	while (view(w).state == AP_SERVING && w->now < end) {
+		w->now = ap_node_deadline(w->node);
+		ap_node_tick(w->node, w->now);
+	}
+	return view(w).state == AP_TRACING;
+}
+
+/* R10: what cannot change by itself is not tried for ever; it is said once, whole */
+static void test_equal_reasons_end_it(void **state)
+{
+	struct policy p = policy_default();
+	struct world w;
+
+	(void)state;
+	p.idle_ms = 7200000;
+	tracing_with(&w, p);
+	for (int i = 0; i < 6; i++) { /* what may pass is tried again and again */
+		failed(&w, 1, WIRE_E_FAILED, "the link broke");
+		assert_true(tried_again(&w));
+	}
+	failed(&w, 1, WIRE_E_LASTING, "it is privileged");
+	assert_true(tried_again(&w));
+	failed(&w, 1, WIRE_E_LASTING, "no such image");
+	assert_true(tried_again(&w));
+	failed(&w, 1, WIRE_E_LASTING, "it is privileged");
+	assert_true(tried_again(&w));
+	failed(&w, 1, WIRE_E_LASTING, "it is privileged");
+	assert_true(tried_again(&w));
+	assert_int_equal(w.given_up, 0);
+	failed(&w, 1, WIRE_E_LASTING, "it is privileged");
+	assert_int_equal(w.given_up, 1);
+	assert_string_equal(w.detail, "it is privileged");
+	assert_false(tried_again(&w));
+	assert_int_equal(w.given_up, 1);
+	/* the user moves: that is another association, and another three attempts */
+	reassociate(&w, "AP-1", 3);
+	assert_state(&w, AP_MOVING);
+	stop(&w);
+}
+
+/* A cut that held, then authority back at ES-1, which names another edge server each time. */
+static void comes_back_from(struct world *w, unsigned int round)
+{
+	struct wire_message m = message(WIRE_STATUS, 2);
+
+	m.epoch = 1 + round;
+	m.es_status = (struct wire_es_status){
+		.state = WIRE_ES_FENCED, .cut_association = 2, .holding = true, .secret = { 42 }
+	};
+	ap_node_es_message(w->node, w->now, "ES-1", &m);
+	status(w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+	assert_state(w, AP_GOING_BACK);
+	m.epoch = 2 + round;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_ACTIVE, .secret = { 42 } };
+	(void)snprintf(m.es_status.peer, NAME_SIZE, "ES-%u", 10 + round);
+	ap_node_es_message(w->node, w->now, "ES-1", &m);
+	assert_state(w, AP_SERVING);
+}
+
+/* No entry for the destination is free: the next attempt is later, and not again and again at once */
+static void test_no_room_for_a_destination(void **state)
+{
+	struct policy p = policy_default();
+	struct world w;
+	unsigned int round = 0;
+
+	(void)state;
+	tracing_with(&w, p);
+	do {
+		assert_true(round < 10);
+		uint64_t before = w.now;
+		comes_back_from(&w, round++);
+		unsigned int ticks = 0;
+		while (view(&w).state == AP_SERVING && ticks++ < 40) {
+			w.now = ap_node_deadline(w.node);
+			ap_node_tick(w.node, w.now);
+		}
+		assert_true(view(&w).state == AP_TRACING || w.now > before + 10 * p.backoff_max_ms);
+	} while (view(&w).state == AP_TRACING);
+	assert_int_equal(round, 7); /* and ES-1 is the eighth */
+	stop(&w);
+}
+
 /* R11: an access point that never had the session sends its user nowhere: edge servers are asked */
 static void test_old_ap_lies(void **state)
 {
@@ -1136,6 +1241,8 @@ int main(void)
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_old_ap_lies),
 		cmocka_unit_test(test_edge_server_waits),
+		cmocka_unit_test(test_equal_reasons_end_it),
+		cmocka_unit_test(test_no_room_for_a_destination),
 		cmocka_unit_test(test_link_is_back),
 		cmocka_unit_test(test_device_gone),
 	};

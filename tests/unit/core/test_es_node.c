@@ -801,7 +801,7 @@ static void test_cut(void **state)
 	assert_int_equal(count(&w, WIRE_CUT), 1);
 	assert_int_equal(w.executing_count, 2);
 	executed(&w, 1, 2);
-	es_node_source_finished(w.node, 0, S, NULL);
+	es_node_source_finished(w.node, 0, S, NULL, false);
 	assert_int_equal(view(&w).migration, WIRE_MIGRATION_NONE);
 	assert_int_equal(view(&w).cut, 1);
 	assert_int_equal(w.executing_count, 3); /* CT-x serves on */
@@ -908,7 +908,7 @@ static void test_hold(void **state)
 
 	(void)state;
 	holding(&w);
-	es_node_source_finished(w.node, 0, S, NULL);
+	es_node_source_finished(w.node, 0, S, NULL, false);
 	request(&w, 1, 2, 0);
 	assert_int_equal(w.executing_count, 1);
 	say(&w, "AP-1", message(WIRE_RETIRE, 1, 1));
@@ -925,7 +925,7 @@ static void test_hold_fails(void **state)
 
 	(void)state;
 	holding(&w);
-	es_node_source_finished(w.node, 0, S, "ES-2 is gone");
+	es_node_source_finished(w.node, 0, S, "ES-2 is gone", false);
 	assert_int_equal(last(&w)->type, WIRE_FAILED);
 	assert_true(last(&w)->es_status.holding);
 	m.unfence.new_epoch = 2;
@@ -966,7 +966,7 @@ static void test_no_migration_of_old(void **state)
 	order_migration(&w, "ES-3", "AP-3", 3); /* waits for the end of the first one */
 	assert_int_equal(w.cancelled, 1);
 	attach(&w, "AP-1", 4, 42);
-	es_node_source_finished(w.node, 0, S, "cancelled");
+	es_node_source_finished(w.node, 0, S, "cancelled", false);
 	assert_int_equal(w.migrations, 1);
 	stop(&w);
 }
@@ -1001,13 +1001,20 @@ static void test_migration_fails(void **state)
 	es_node_cut_wanted(w.node, 0, S);
 	es_node_cut_taken(w.node, 0, S, false);
 	assert_int_equal(count(&w, WIRE_CUT), 0);
-	es_node_source_finished(w.node, 0, S, "disk full");
+	assert_int_equal(w.resumed, 1); /* R17: whatever the cut has left of it */
+	es_node_source_finished(w.node, 0, S, "disk full", false);
+	assert_int_equal(w.resumed, 2); /* and whatever froze it after that */
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_FAILED);
 	assert_int_equal(last(&w)->type, WIRE_FAILED);
 	assert_string_equal(last(&w)->es_status.reason, "disk full");
 	request(&w, 1, 1, 0);
 	assert_int_equal(w.executing_count, 1);
 	order_migration(&w, "ES-2", "AP-1", 1);
 	assert_int_equal(w.migrations, 2);
+	es_node_source_finished(w.node, 0, S, "it is privileged", true);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_LASTING);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	assert_int_equal(last(&w)->es_status.status, WIRE_OK);
 	stop(&w);
 }
 
@@ -1022,12 +1029,12 @@ static void test_moves_on(void **state)
 	order_migration(&w, "ES-3", "AP-3", 3);
 	assert_int_equal(w.cancelled, 1);
 	assert_int_equal(w.migrations, 1);
-	es_node_source_finished(w.node, 0, S, "cancelled");
+	es_node_source_finished(w.node, 0, S, "cancelled", false);
 	assert_int_equal(w.migrations, 2);
 	assert_string_equal(w.order.to_es, "ES-3");
 	order_migration(&w, "ES-1", "AP-1", 4); /* and back home */
 	assert_int_equal(w.cancelled, 2);
-	es_node_source_finished(w.node, 0, S, "cancelled");
+	es_node_source_finished(w.node, 0, S, "cancelled", false);
 	assert_int_equal(w.migrations, 2);
 	stop(&w);
 }

@@ -129,13 +129,13 @@ static const struct ap_node_ops ap_ops = { ap_to_mud, ap_to_es, ap_to_ap, random
 
 static void edge_server_answers(struct world *w, const struct wire_message *m)
 {
-	struct wire_message a = { .type = WIRE_STATUS,
-				  .session = m->session,
-				  .association = m->association,
-				  .epoch = 1,
-				  .es_status = { .state = WIRE_ES_ACTIVE,
-						 .executed = w->executed,
-						 .secret = { 42 } } };
+	struct wire_message a = {
+		.type = WIRE_STATUS,
+		.session = m->session,
+		.association = m->association,
+		.epoch = 1,
+		.es_status = { .state = WIRE_ES_ACTIVE, .executed = w->executed, .secret = { 42 } }
+	};
 
 	if (m->type == WIRE_REQUEST) {
 		if (m->data.number == w->executed + 1)
@@ -160,8 +160,7 @@ static void turn(struct world *w)
 	uint64_t number;
 
 	w->now += 500;
-	if (w->sent < REQUESTS &&
-	    mud_session_request(w->mud, w->now, &request, &number, NULL) == 0)
+	if (w->sent < REQUESTS && mud_session_request(w->mud, w->now, &request, &number, NULL) == 0)
 		w->sent++;
 	mud_session_tick(w->mud, w->now);
 	for (size_t i = 0; i < w->to_ap_count; i++) {

@@ -36,13 +36,13 @@ struct world {
 	struct es_node *node;
 	struct session_store *store;
 	uint64_t now;
-	bool created;          /* there is a container */
-	bool removed;          /* there was one, and the node does not know yet that it is gone */
+	bool created; /* there is a container */
+	bool removed; /* there was one, and the node does not know yet that it is gone */
 	unsigned int executed[REQUESTS + 1];
-	uint64_t has;          /* the request that the container has now */
+	uint64_t has; /* the request that the container has now */
 	bool answered[REQUESTS + 1];
 	bool in_doubt[REQUESTS + 1];
-	bool active;           /* the access point was told so */
+	bool active; /* the access point was told so */
 	uint32_t epoch;
 	bool told_fenced, unfencing, back;
 	uint32_t fenced_epoch;
@@ -498,10 +498,8 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write_fails),
-		cmocka_unit_test(test_disk_stays_full),
-		cmocka_unit_test(test_crash_at_each_write),
-		cmocka_unit_test(test_told_to_wait),
+		cmocka_unit_test(test_write_fails),         cmocka_unit_test(test_disk_stays_full),
+		cmocka_unit_test(test_crash_at_each_write), cmocka_unit_test(test_told_to_wait),
 		cmocka_unit_test(test_memory_fails),
 	};
 
