@@ -196,6 +196,7 @@ void actor_start_es(struct world *w, int index)
 	if (es_node_new(&e->es, e->es_name, &w->policy, proof_model, &engine_ops,
 			&contexts[1][index], NULL) < 0)
 		abort();
+	w->records_changed = true;
 	remove_strays(w, index);
 	memcpy(saved, e->record, sizeof(saved));
 	memset(e->record, 0, sizeof(e->record));
@@ -326,6 +327,7 @@ void actor_deliver(struct world *w, struct node_id from, struct node_id to,
 		mud_session_message(w->mud[to.index].logic, w->now, w->edge[from.index].ap_name, m);
 		break;
 	case KIND_AP:
+		e->ap_touched = true;
 		if (from.kind == KIND_MUD)
 			ap_node_mud_message(e->ap, w->now, e->mud_link[from.index],
 					    w->mud[from.index].name, m);
@@ -372,8 +374,10 @@ void actor_tick_all(struct world *w)
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		struct edge *e = &w->edge[i];
 
-		if (e->ap && ap_node_deadline(e->ap) <= w->now)
+		if (e->ap && ap_node_deadline(e->ap) <= w->now) {
+			e->ap_touched = true;
 			ap_node_tick(e->ap, w->now);
+		}
 		if (e->es && es_node_deadline(e->es) <= w->now)
 			es_node_tick(e->es, w->now);
 	}
@@ -387,6 +391,7 @@ static void heartbeat(struct world *w, void *arg)
 {
 	(void)arg;
 	actor_tick_all(w);
+	check_waits(w);
 	agenda_add(w, 10, heartbeat, NULL);
 }
 

@@ -626,7 +626,7 @@ static struct record_slot *record_of(struct world *w, int edge, uint64_t session
 
 		if (r->used && r->record.session == session)
 			return r;
-		if (!r->used)
+		if (!r->used && !free_slot)
 			free_slot = r;
 	}
 	return free_slot;
@@ -664,6 +664,7 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 		return 0; /* a copy without authority: nothing of it is kept */
 	if (h.world->now < h.world->edge[h.edge].full_until)
 		return err_set(err, -ENOSPC, "write a record");
+	h.world->records_changed = true;
 	r->used = true;
 	if (what == ES_PERSIST_ALL)
 		r->record = *record;
@@ -697,6 +698,7 @@ static void forget(void *ctx, uint64_t session)
 
 	if (!r || !r->used)
 		return;
+	h.world->records_changed = true;
 	buf_deinit(&r->cache);
 	*r = (struct record_slot){ 0 };
 }

@@ -31,7 +31,7 @@
 #define MUDS_MAX     3
 #define NODES_MAX    (MUDS_MAX + 2 * EDGES_MAX)
 #define REQUESTS_MAX 400
-#define SESSIONS_MAX 64
+#define SESSIONS_MAX 32 /* policy.sessions_max, and so records and containers of an edge server */
 #define DOUBTS_MAX   64
 
 struct world;
@@ -155,6 +155,7 @@ struct edge {
 	uint32_t ap_life; /* grows with each restart */
 	uint32_t es_life;
 	uint64_t mud_link[MUDS_MAX];
+	bool ap_touched; /* since its limits were checked last */
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
@@ -218,6 +219,7 @@ struct world {
 	struct mud mud[MUDS_MAX];
 	struct pipe pipe[NODES_MAX][NODES_MAX];
 	struct transfer *transfers;
+	bool records_changed; /* since they were checked last */
 	uint64_t next_link;
 	uint64_t next_serial;
 	uint64_t events;
@@ -241,6 +243,7 @@ bool chance(struct world *w, uint64_t permille);
 void violated(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void check_always(struct world *w);
+void check_waits(struct world *w);
 void check_answer(struct world *w, struct mud *m, const struct wire_data *answer);
 void check_delivery(struct world *w, struct mud *m, const struct wire_data *answer);
 void check_stranger(struct world *w, const char *from, const char *to,
