@@ -292,8 +292,11 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 			s->edge[i].heard = false; /* asked again when next_retry comes */
 		return;
 	}
-	ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
-		    known ? "no edge server has the session" : "no edge server was named");
+	if (s->proof_refused)
+		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, "the proof does not fit the session");
+	else
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+			    known ? "no edge server has the session" : "no edge server was named");
 }
 
 /* --- failing, going back ----------------------------------------------------------------------- */

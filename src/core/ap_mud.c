@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "core/ap_session.h"
 
 void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
@@ -308,7 +309,7 @@ static void hand_over(struct ap_session *s, uint64_t now, struct ap_edge *author
 		.session = s->session,
 		.association = s->move_association,
 		.epoch = authority->epoch,
-		.move_response = { .status = WIRE_OK },
+		.move_response = { .status = WIRE_OK, .command = get_be64(s->move.proof) },
 	};
 
 	memcpy(migrate.migrate.to_es, s->move.new_es, NAME_SIZE);

@@ -106,6 +106,11 @@ bool ap_session_fits(const struct ap_session *s, const uint8_t *secret)
 	return proof_equal(expected, s->proof);
 }
 
+bool ap_session_meant(const struct ap_session *s, uint64_t command)
+{
+	return command == get_be64(s->proof) || (!command && ap_session_proven(s));
+}
+
 void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret)
 {
 	s->has_secret = true;
@@ -288,7 +293,10 @@ static void on_move_notify(struct ap_node *node, uint64_t now, const char *ap,
 	struct wire_message answer = { .type = WIRE_MOVE_RESPONSE,
 				       .session = m->session,
 				       .association = m->association,
-				       .move_response = { .status = WIRE_E_UNKNOWN_SESSION } };
+				       .move_response = {
+					       .status = WIRE_E_UNKNOWN_SESSION,
+					       .command = get_be64(m->move_notify.proof),
+				       } };
 	uint8_t expected[WIRE_PROOF_SIZE];
 
 	while (s && !s->has_secret)
@@ -319,7 +327,7 @@ void ap_node_ap_message(struct ap_node *node, uint64_t now, const char *ap,
 		on_move_notify(node, now, ap, m);
 	for (; s && m->type == WIRE_MOVE_RESPONSE; s = ap_session_next(node, m->session, s)) {
 		if (s->state == AP_MOVING && m->association == s->association &&
-		    name_equal(ap, s->old_ap))
+		    name_equal(ap, s->old_ap) && ap_session_meant(s, m->move_response.command))
 			ap_mud_move_response(s, now, m);
 	}
 	reap(node, m->session);
@@ -359,15 +367,15 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 		memcpy(s->service, w->service, NAME_SIZE);
 }
 
-static void on_refused(struct ap_session *s, uint64_t now, const struct ap_edge *e,
+static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		       const struct wire_message *m)
 {
 	const struct ap_edge *source = ap_session_source(s);
 
 	if (m->association != s->association)
 		return; /* of an older visit of the MUD */
-	if (m->es_status.command && m->es_status.command != get_be64(s->proof))
-		return; /* another claim is meant */
+	if (!ap_session_meant(s, m->es_status.command))
+		return;
 	if (m->es_status.status == WIRE_E_BUSY) {
 		ap_forward_waiting(s, e, &m->es_status);
 		return;
@@ -380,8 +388,16 @@ static void on_refused(struct ap_session *s, uint64_t now, const struct ap_edge 
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
-	if (s->state == AP_FINDING || s->state == AP_MOVING || s->state == AP_ASSOCIATING)
+	if (s->state == AP_ASSOCIATING)
 		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, m->es_status.reason);
+	if (s->state ==
+	    AP_FINDING) { /* what is there is not this device's; another may have that */
+		e->heard = true;
+		e->state = WIRE_ES_NONE;
+		e->peer[0] = '\0';
+		s->proof_refused = true;
+		ap_handoff_find(s, now);
+	}
 }
 
 static void session_es_message(struct ap_session *s, uint64_t now, const char *es,

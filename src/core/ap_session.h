@@ -82,6 +82,7 @@ struct ap_edge {
  * @hold_next:		the next attempt holds, and follows at once
  * @copy_inactive:	in GOING_BACK: ACTIVATE was never sent to the copy of this cut, so it cannot be
  *			active, wherever it is
+ * @proof_refused:	in FINDING: an edge server has a session of this number that the proof does not fit
  * @rounds:		how often all edge servers were asked in FINDING
  * @attempts:		migrations that failed in a row
  * @last_reason:	why the last one failed, if for a lasting reason; @equal_reasons in a row
@@ -123,6 +124,7 @@ struct ap_session {
 	bool diverged;
 	bool hold_next;
 	bool copy_inactive;
+	bool proof_refused;
 	uint32_t rounds;
 	uint32_t attempts;
 	char last_reason[WIRE_REASON_SIZE];
@@ -174,6 +176,13 @@ bool ap_session_proven(const struct ap_session *s);
 
 /** ap_session_fits() - Whether the MUD's proof was made with @secret; if that is known, it is compared */
 bool ap_session_fits(const struct ap_session *s, const uint8_t *secret);
+
+/**
+ * ap_session_meant() - Whether @command, as an answer repeats it, was this session's
+ *
+ * 0 is that of a command without a proof, which claims do not send.
+ */
+bool ap_session_meant(const struct ap_session *s, uint64_t command);
 
 /** ap_session_prove() - @secret fits (ap_session_fits()): all other claims to the session end */
 void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret);

@@ -185,7 +185,9 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 	send_absent(node, s->record.ap, &asked, WIRE_FAILED, WIRE_E_FAILED, reason);
 	es_session_say(s, "CONTAINER FAILED", 0, "%s", reason);
 	es_session_forget(s);
-	es_session_free(s);
+	/* it may be there all the same: the engine's answer got lost (R10) */
+	es_session_move(s, WIRE_ES_NONE);
+	es_session_drop_container(s);
 }
 
 void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
@@ -195,8 +197,29 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
 	if (!s || !s->removing || s->removing_epoch != epoch)
 		return;
 	s->removing = false;
+	s->remove_at = 0;
+	s->remove_failures = 0;
 	if (s->record.state == WIRE_ES_NONE)
 		es_session_free(s);
+}
+
+void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+			 const char *reason)
+{
+	struct es_session *s = es_session_find(node, session);
+	uint64_t pause = node->policy.backoff_ms;
+
+	node->now = now;
+	if (!s || !s->removing || s->removing_epoch != epoch)
+		return;
+	if (!s->remove_failures)
+		es_session_say(s, "CONTAINER NOT REMOVED", s->record.executed, "%s", reason);
+	for (uint32_t i = 0; i < s->remove_failures && pause < node->policy.backoff_max_ms; i++)
+		pause *= 2;
+	if (pause > node->policy.backoff_max_ms)
+		pause = node->policy.backoff_max_ms;
+	s->remove_failures++;
+	s->remove_at = now + pause;
 }
 
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
@@ -310,20 +333,44 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 
 /* --- a migration to here ----------------------------------------------------------------------- */
 
+/* An arrival or a copy, or what is remembered of one: authority has never been here. */
+static bool weightless(const struct es_session *s)
+{
+	const struct es_record *r = &s->record;
+
+	return r->state == WIRE_ES_ARRIVING || r->state == WIRE_ES_STANDBY ||
+	       (r->state == WIRE_ES_RETIRED && r->container_epoch > r->epoch);
+}
+
+/*
+ * What has had authority is not cleared away for somebody who does not know its secret. What has not may
+ * be the lie of an edge server that never had the session: then its numbers mean nothing (R11).
+ */
+static const char *older(const struct es_session *s, const struct wire_message *m)
+{
+	if (!proof_equal(m->offer.secret, s->record.secret))
+		return weightless(s) ? NULL : "the session that was here has another secret";
+	if (m->association < s->record.association)
+		return "the user moved on since";
+	if ((s->record.state == WIRE_ES_RETIRED || s->record.state == WIRE_ES_LOST) &&
+	    s->record.epoch > m->epoch)
+		return "this edge server knows a later epoch";
+	return NULL;
+}
+
 /* Whether an older trace of the session stands in the way; what can be cleared away is. */
 static const char *clear_the_way(struct es_session *s, const struct wire_message *m)
 {
-	/* what is here is not cleared away for somebody who has never had the session (R11) */
-	if (!proof_equal(m->offer.secret, s->record.secret))
-		return "the offer does not come from where the session was: its secret is another";
+	const char *reason = older(s, m);
+
 	if (s->removing)
 		return "the older container of this session is still being removed";
-	if (m->association < s->record.association)
-		return "the user moved on since";
+	if (reason)
+		return reason;
 	switch (s->record.state) {
 	case WIRE_ES_RETIRED:
 	case WIRE_ES_LOST:
-		return s->record.epoch <= m->epoch ? NULL : "this edge server knows a later epoch";
+		return NULL;
 	case WIRE_ES_FENCED:
 		/* the offer comes from who has authority: the word to retire got lost on its way */
 		if (s->record.epoch >= m->epoch)
@@ -583,6 +630,8 @@ static uint64_t session_deadline(const struct es_session *s)
 		at = drained;
 	if (s->unwritten && s->write_at < at)
 		at = s->write_at;
+	if (s->remove_at && s->remove_at < at)
+		at = s->remove_at;
 	return at;
 }
 
@@ -609,6 +658,10 @@ static void session_tick(struct es_session *s, uint64_t now)
 {
 	const struct policy *p = &s->node->policy;
 
+	if (s->remove_at && now >= s->remove_at) {
+		s->remove_at = 0;
+		s->node->ops->remove_container(s->node->ctx, s->record.session, s->removing_epoch);
+	}
 	es_session_write_again(s, now);
 	if (s->held && now >= s->held_since + p->drain_ms)
 		es_session_pump(s, now);

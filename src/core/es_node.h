@@ -98,7 +98,8 @@ struct es_migration_order {
  * @hold:		whether a migration of the service holds (R6); @diverged: the copy of an earlier
  *			one answered otherwise
  * @create_container:	make and start CT-x(m); es_node_created() follows
- * @remove_container:	stop and remove; es_node_removed() follows. May name one that is not there
+ * @remove_container:	stop and remove; es_node_removed() or es_node_not_removed() follows. May name one
+ *			that is not there
  * @resume_container:	thaw it, after a cut that held; harmless if it is not frozen
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
@@ -201,8 +202,17 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     const char *reason);
 
-/** es_node_removed() - remove_container ended */
+/** es_node_removed() - remove_container ended, the container is not there any more */
 void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
+
+/**
+ * es_node_not_removed() - remove_container failed, or nobody knows: @reason
+ *
+ * It is asked for again, after pauses that double from policy.backoff_ms to backoff_max_ms, as long as the
+ * program runs (R10). Until it succeeds the session's number is taken at this edge server.
+ */
+void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+			 const char *reason);
 
 /**
  * es_node_executed() - The container answered

@@ -239,21 +239,55 @@ void es_session_notify(struct es_session *s, enum wire_type type)
 		es_session_send(s, s->record.ap, type);
 }
 
-/* @proof: of the command, NULL if it needs none */
+/*
+ * The access point that made the session has no proof of its first association: it gave the secret
+ * out itself.
+ */
+static bool proven(const struct es_session *s, uint32_t association, const char *ap,
+		   const uint8_t *proof)
+{
+	uint8_t expected[WIRE_PROOF_SIZE];
+
+	if (association == FIRST_ASSOCIATION && name_equal(ap, s->record.creator))
+		return true;
+	s->node->proof(expected, s->record.secret, s->record.session, association, ap);
+	return proof_equal(expected, proof);
+}
+
 static void refuse(struct es_session *s, const char *ap, const struct wire_message *command,
-		   const uint8_t *proof, enum wire_status status, const char *reason)
+		   enum wire_status status, const char *reason)
 {
 	struct wire_message m = {
 		.type = WIRE_REFUSED,
 		.session = s->record.session,
 		.association = command->association,
-		.es_status = { .status = status,
-			       .cut_association = s->record.association,
-			       .command = proof ? get_be64(proof) : 0 },
+		.es_status = { .status = status, .cut_association = s->record.association },
 	};
 
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
 	s->node->ops->to_ap(s->node->ctx, ap, &m);
+}
+
+/*
+ * Likewise of one that comes with a proof. Only who has a good one, be it of the past, is told that the
+ * user is elsewhere: to others this may be another session altogether, that somebody has put here under
+ * the same number.
+ */
+static void refuse_proof(struct es_session *s, const char *from_ap,
+			 const struct wire_message *command, const char *ap, const uint8_t *proof)
+{
+	struct wire_message m = {
+		.type = WIRE_REFUSED,
+		.session = s->record.session,
+		.association = command->association,
+		.es_status = { .status = WIRE_E_NOT_ALLOWED,
+			       .command = get_be64(proof),
+			       .reason = "not the access point the user proved to be at" },
+	};
+
+	if (proven(s, command->association, ap, proof))
+		m.es_status.cut_association = s->record.association;
+	s->node->ops->to_ap(s->node->ctx, from_ap, &m);
 }
 
 void es_session_clear_pending(struct es_session *s)
@@ -556,21 +590,6 @@ static void drop_behind_gap(struct es_session *s)
 	}
 }
 
-/*
- * The access point that made the session has no proof of its first association: it gave the secret
- * out itself.
- */
-static bool proven(const struct es_session *s, uint32_t association, const char *ap,
-		   const uint8_t *proof)
-{
-	uint8_t expected[WIRE_PROOF_SIZE];
-
-	if (association == FIRST_ASSOCIATION && name_equal(ap, s->record.creator))
-		return true;
-	s->node->proof(expected, s->record.secret, s->record.session, association, ap);
-	return proof_equal(expected, proof);
-}
-
 /**
  * admit() - Whether @ap is where the MUD is, as of its association number @association (R11)
  * @s:		Session
@@ -623,8 +642,7 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		      const struct wire_message *m)
 {
 	if (!name_equal(ap, m->attach.ap) || !admit(s, ap, m->association, ap, m->attach.proof)) {
-		refuse(s, ap, m, m->attach.proof, WIRE_E_NOT_ALLOWED,
-		       "not the access point the user proved to be at");
+		refuse_proof(s, ap, m, m->attach.ap, m->attach.proof);
 		return;
 	}
 	s->heard = now;
@@ -667,8 +685,7 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	bool hold = s->node->ops->hold(s->node->ctx, s->record.service, w->hold);
 
 	if (!admit(s, from_ap, m->association, w->ap, w->proof)) {
-		refuse(s, from_ap, m, w->proof, WIRE_E_NOT_ALLOWED,
-		       "the user did not prove to be there");
+		refuse_proof(s, from_ap, m, w->ap, w->proof);
 		return;
 	}
 	s->heard = now;
@@ -815,7 +832,7 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	if (!in_charge(s, ap, m)) {
-		refuse(s, ap, m, NULL, WIRE_E_NOT_ALLOWED,
+		refuse(s, ap, m, WIRE_E_NOT_ALLOWED,
 		       "not the access point in charge of the session");
 		return;
 	}
@@ -843,6 +860,6 @@ void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 		on_disassociation(s);
 		break;
 	default:
-		refuse(s, ap, m, NULL, WIRE_E_PROTOCOL, "message does not belong here");
+		refuse(s, ap, m, WIRE_E_PROTOCOL, "message does not belong here");
 	}
 }

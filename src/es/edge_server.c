@@ -37,7 +37,7 @@
  * another host: migrations have threads of their own, Docker is asked on libuv's workers.
  */
 
-enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_REMOVED, LATER_NOT_CREATED };
+enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };
 
 /* something to tell the node in a turn of its own */
 struct later {
@@ -181,7 +181,10 @@ static void on_removed(void *ctx, const struct container_address *where, const c
 	(void)where;
 	if (reason)
 		log_error("session %016" PRIx64 ": container not removed: %s", op->session, reason);
-	es_node_removed(es->node, op->session, op->epoch);
+	if (reason)
+		es_node_not_removed(es->node, now(es), op->session, op->epoch, reason);
+	else
+		es_node_removed(es->node, op->session, op->epoch);
 	free(op);
 }
 
@@ -196,7 +199,7 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	if (op && container_management_remove(es->containers, name, on_removed, op, NULL) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_REMOVED, session, epoch, "");
+	tell_later(es, LATER_NOT_REMOVED, session, epoch, "out of memory");
 }
 
 static bool hold(void *ctx, const char *name, bool diverged)
@@ -396,8 +399,8 @@ static void on_wake(uv_async_t *wake)
 		case LATER_NO_CUT:
 			es_node_cut_taken(es->node, now(es), l->session, false);
 			break;
-		case LATER_REMOVED:
-			es_node_removed(es->node, l->session, l->epoch);
+		case LATER_NOT_REMOVED:
+			es_node_not_removed(es->node, now(es), l->session, l->epoch, l->reason);
 			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, now(es), l->session, l->epoch, l->reason);

@@ -250,6 +250,8 @@ static int encode_move(Baton__Wire__Envelope *e, const struct wire_message *m,
 	const struct wire_move_response *q = &m->move_response;
 
 	b.status = q->status;
+	b.has_command = q->command != 0;
+	b.command = q->command;
 	b.reason = text_of(q->reason, sizeof(q->reason), scratch);
 	b.service = name_of(q->service);
 	b.secret = bytes_of(q->secret, sizeof(q->secret));
@@ -701,6 +703,7 @@ static void read_move_response(struct reader *rd, struct wire_move_response *to,
 			       const Baton__Wire__MoveResponse *b)
 {
 	to->status = b->status;
+	to->command = b->command;
 	read_text(rd, "reason", to->reason, sizeof(to->reason), &b->reason);
 	read_name(rd, "service", to->service, &b->service);
 	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);

@@ -240,9 +240,15 @@ struct wire_move_notify {
 	uint8_t proof[WIRE_PROOF_SIZE];
 };
 
-/** struct wire_move_response - IAPP MOVE-response: the context of the MUD */
+/**
+ * struct wire_move_response - IAPP MOVE-response: the context of the MUD
+ *
+ * @command are the first 8 bytes of the proof in the MOVE NOTIFY it answers: several devices may claim one
+ * session at one access point.
+ */
 struct wire_move_response {
 	enum wire_status status;
+	uint64_t command;
 	char reason[WIRE_REASON_SIZE];
 	char service[NAME_SIZE];
 	uint8_t secret[WIRE_SECRET_SIZE];

@@ -75,6 +75,8 @@ static void ap_to_mud(void *ctx, uint64_t link, const struct wire_message *m)
 {
 	struct context *c = ctx;
 
+	if (link >= ROGUE_LINK)
+		check_rogue(c->world, c->world->edge[c->index].ap_name, m);
 	for (int i = 0; i < MUDS_MAX; i++) {
 		if (c->world->edge[c->index].mud_link[i] != link)
 			continue;

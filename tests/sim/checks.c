@@ -181,6 +181,17 @@ void check_stranger(struct world *w, const char *from, const char *to, const str
 		violated(w, "%s tells %s the secret of a session", from, to);
 }
 
+/* A device gets nothing of another's session (R11). */
+void check_rogue(struct world *w, const char *from, const struct wire_message *m)
+{
+	bool welcome =
+		(m->type == WIRE_REASSOCIATION_RESPONSE || m->type == WIRE_ASSOCIATION_RESPONSE) &&
+		m->association_response.status == WIRE_OK;
+
+	if (welcome || m->type == WIRE_ANSWER || m->type == WIRE_EDGE_NOTICE)
+		violated(w, "%s takes a rogue device for another", from);
+}
+
 void check_removal(struct world *w, int edge, const struct container *c)
 {
 	if (!c->authority)
@@ -246,10 +257,22 @@ struct at_edge {
 	int edge;
 };
 
+/* Who has authority runs, whatever a cut has left of it (R17). A cut takes 41 ms at most. */
+static void check_frozen(struct world *w, int edge, const struct es_session_view *v)
+{
+	const struct container *c =
+		engine_find(w, edge, v->record.session, v->record.container_epoch);
+
+	if (c && c->frozen && v->record.state == WIRE_ES_ACTIVE && w->now > c->frozen_since + 300)
+		violated(w, "the container of session %llx is left frozen",
+			 (unsigned long long)v->record.session);
+}
+
 static void check_es_session(void *ctx, const struct es_session_view *v)
 {
 	const struct at_edge *at = ctx;
 
+	check_frozen(at->world, at->edge, v);
 	check_draining(at->world, at->edge, v);
 }
 

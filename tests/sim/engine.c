@@ -18,6 +18,7 @@
 struct here {
 	struct world *world;
 	int edge;
+	bool dying; /* of its last words none is heard */
 };
 
 static struct here here(void *ctx)
@@ -27,7 +28,7 @@ static struct here here(void *ctx)
 		int edge;
 	} *c = ctx;
 
-	return (struct here){ c->world, c->edge };
+	return (struct here){ c->world, c->edge, c->world->edge[c->edge].dying };
 }
 
 struct container *engine_find(struct world *w, int edge, uint64_t session, uint32_t epoch)
@@ -113,6 +114,8 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 {
 	struct here h = here(ctx);
 	int to = edge_by_ap(h.world, ap);
+	if (h.dying)
+		return;
 
 	if (to >= 0)
 		network_send(h.world, node_es(h.edge), node_ap(to), m);
@@ -137,9 +140,17 @@ static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
 {
 	struct here h = here(ctx);
 	struct container *c = engine_find(h.world, h.edge, session, epoch);
+	if (h.dying)
+		return;
 
 	if (c)
 		c->frozen = false;
+}
+
+/* Something that was done, and whose answer is lost. */
+static bool answer_lost(struct world *w, uint64_t permille)
+{
+	return w->plan.device_faults && w->now < w->plan.faults_until && chance(w, permille);
 }
 
 static void created(struct world *w, void *arg)
@@ -157,13 +168,21 @@ static void created(struct world *w, void *arg)
 		return;
 	}
 	container_add(w, j->edge, j->session, j->epoch);
-	es_node_created(es, w->now, j->session, j->epoch, NULL);
+	if (!answer_lost(w, 30)) {
+		es_node_created(es, w->now, j->session, j->epoch, NULL);
+		return;
+	}
+	if (m)
+		m->excused = true;
+	es_node_created(es, w->now, j->session, j->epoch, "the engine does not answer");
 }
 
 static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
 {
 	struct here h = here(ctx);
 	struct job *j = job_new(h.world, h.edge, session, epoch);
+	if (h.dying)
+		return;
 
 	(void)service;
 	j->failed = h.world->plan.device_faults && chance(h.world, 30);
@@ -174,17 +193,25 @@ static void removed(struct world *w, void *arg)
 {
 	const struct job *j = arg;
 	struct container *c = engine_find(w, j->edge, j->session, j->epoch);
+	struct es_node *es = daemon_of(w, j);
+	bool done = !answer_lost(w, 100);
 
+	if (c && !done && chance(w, 500))
+		c = NULL; /* it is not done either */
 	if (c)
 		*c = (struct container){ 0 };
-	if (daemon_of(w, j))
-		es_node_removed(w->edge[j->edge].es, j->session, j->epoch);
+	if (es && done)
+		es_node_removed(es, j->session, j->epoch);
+	else if (es)
+		es_node_not_removed(es, w->now, j->session, j->epoch, "no answer");
 }
 
 static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 {
 	struct here h = here(ctx);
 	const struct container *c = engine_find(h.world, h.edge, session, epoch);
+	if (h.dying)
+		return;
 
 	if (c)
 		check_removal(h.world, h.edge, c);
@@ -231,6 +258,8 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	uint64_t number = request->number;
 	struct here h = here(ctx);
 	struct container *c = engine_find(h.world, h.edge, session, epoch);
+	if (h.dying)
+		return;
 
 	if (!c)
 		return; /* killed: the daemon will hear of it */
@@ -332,9 +361,12 @@ static struct es_node *destination_of(struct world *w, const struct transfer *t)
 	return w->edge[t->to].es_life == t->to_life ? w->edge[t->to].es : NULL;
 }
 
-static void thaw(struct world *w, struct transfer *t)
+/* CRIU, as it ends, may freeze once more what was thawed: then it is for the edge server to see to it. */
+static void thaw(struct world *w, struct transfer *t, bool failed)
 {
 	t->frozen = false;
+	if (failed && w->plan.device_faults && chance(w, 300))
+		return;
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct container *c = &w->edge[t->from].container[i];
 
@@ -351,7 +383,7 @@ static void source_failed(struct world *w, void *arg)
 		return;
 	t->source_done = true;
 	if (t->frozen)
-		thaw(w, t);
+		thaw(w, t, true);
 	if (source_of(w, t))
 		es_node_source_finished(source_of(w, t), w->now, t->order.session,
 					"transfer failed", false);
@@ -455,7 +487,7 @@ static void cut_ended(struct world *w, void *arg)
 		t->frozen = false;
 		w->held++;
 	} else {
-		thaw(w, t);
+		thaw(w, t, !good);
 	}
 	if (!source_of(w, t))
 		return;
@@ -483,6 +515,8 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	struct world *w = h.world;
 	struct transfer *t = transfer_from(w, h.edge, session);
 	struct container *c = NULL;
+	if (h.dying)
+		return;
 
 	if (!t || t->step != STEP_WAIT_CUT)
 		return; /* it failed, the end of it is on its way */
@@ -504,6 +538,7 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	t->cut_number = number;
 	t->snapshot = c->state;
 	c->frozen = true;
+	c->frozen_since = w->now;
 	t->frozen = true;
 	if (answer_cache_encode(cache, &t->cache, NULL) < 0)
 		abort();
@@ -526,6 +561,8 @@ static void cut_delayed(void *ctx, uint64_t session, const char *reason)
 {
 	struct here h = here(ctx);
 	struct transfer *t = transfer_from(h.world, h.edge, session);
+	if (h.dying)
+		return;
 
 	(void)reason;
 	if (!t || t->step != STEP_WAIT_CUT)
@@ -588,6 +625,8 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 	struct here h = here(ctx);
 	struct world *w = h.world;
 	struct transfer *t = calloc(1, sizeof(*t));
+	if (h.dying)
+		return;
 
 	if (!t)
 		abort();
@@ -605,6 +644,8 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 {
 	struct here h = here(ctx);
+	if (h.dying)
+		return;
 
 	(void)reason;
 	for (struct transfer *t = h.world->transfers; t; t = t->next) {
@@ -649,6 +690,17 @@ static bool both_executed(struct world *w, const struct es_record *copy, const s
 	return false;
 }
 
+/* A crash in the middle of a write: what was written is torn, and cut off at the next start. */
+static bool dies_here(struct here h)
+{
+	struct world *w = h.world;
+
+	if (!w->plan.disk_faults || w->now >= w->plan.faults_until || !chance(w, 1))
+		return false;
+	w->edge[h.edge].dying = true;
+	return true;
+}
+
 static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
 		   enum es_persist what, struct err *err)
 {
@@ -662,6 +714,8 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 	}
 	if (!r->used && what != ES_PERSIST_ALL)
 		return 0; /* a copy without authority: nothing of it is kept */
+	if (h.dying || dies_here(h))
+		return err_set(err, -EIO, "write a record");
 	if (h.world->now < h.world->edge[h.edge].full_until)
 		return err_set(err, -ENOSPC, "write a record");
 	h.world->records_changed = true;
@@ -695,6 +749,8 @@ static void forget(void *ctx, uint64_t session)
 {
 	struct here h = here(ctx);
 	struct record_slot *r = record_of(h.world, h.edge, session);
+	if (h.dying)
+		return;
 
 	if (!r || !r->used)
 		return;

@@ -7,6 +7,7 @@
  * sooner or later. They end at plan.faults_until: from then on everything must come right.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,31 +204,204 @@ static void cut_link(struct world *w)
 	network_cut(w, a, b, chance(w, 500) ? 1 : roll(w, 2000));
 }
 
-/* Somebody with a valid certificate and no proof claims a device's session (R11). */
-static void rogue_claims(struct world *w)
+void faults_after(struct world *w)
 {
-	int edge = (int)roll(w, w->plan.edges);
-	const struct mud *mud = &w->mud[roll(w, w->plan.muds)];
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		if (w->edge[i].dying)
+			crash_es(w, (int)i, false);
+		w->edge[i].dying = false;
+	}
+}
+
+/* What an edge server knows of a session, if it does: a rogue has overheard everything but secrets. */
+static const struct es_record *overheard(struct world *w, int edge, uint64_t session)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct record_slot *r = &w->edge[edge].record[i];
+
+		if (r->used && r->record.session == session)
+			return &r->record;
+	}
+	return NULL;
+}
+
+/* An access point with a valid certificate gives an edge server orders, under its own name or another's. */
+static void rogue_ap_orders(struct world *w, int edge, const struct mud *mud)
+{
+	static const enum wire_type orders[] = { WIRE_FENCE,  WIRE_UNFENCE, WIRE_ACTIVATE,
+						 WIRE_RETIRE, WIRE_ABORT,   WIRE_DISASSOCIATION };
+	const struct es_record *r = overheard(w, edge, mud->session);
 	struct wire_message m = { .session = mud->session,
+				  .association = r && chance(w, 700) ? r->association
+								     : 1 + (uint32_t)roll(w, 30),
+				  .epoch = r ? r->epoch : 1 };
+	const char *named = r && r->ap[0] && chance(w, 500) ? r->ap : "AP-rogue";
+
+	if (!w->edge[edge].es)
+		return;
+	switch (roll(w, 4)) {
+	case 0:
+		m.type = WIRE_ATTACH;
+		(void)name_set(m.attach.ap, named, NULL);
+		break;
+	case 1:
+		m.type = WIRE_MIGRATE;
+		(void)name_set(m.migrate.ap, named, NULL);
+		memcpy(m.migrate.to_es, w->edge[roll(w, w->plan.edges)].es_name, NAME_SIZE);
+		break;
+	case 2:
+		m.type = WIRE_CREATE;
+		memcpy(m.create.mud, mud->name, NAME_SIZE);
+		(void)name_set(m.create.service, mud->service, NULL);
+		if (!r)
+			return; /* that would be a session of its own */
+		break;
+	default:
+		m.type = orders[roll(w, ARRAY_SIZE(orders))];
+		if (m.type == WIRE_UNFENCE)
+			m.unfence.new_epoch = chance(w, 500) ? UINT32_MAX : m.epoch + 1;
+	}
+	es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
+}
+
+static void rogue_ap_claims(struct world *w, int edge, const struct mud *mud)
+{
+	struct wire_message m = { .type = WIRE_MOVE_NOTIFY,
+				  .session = mud->session,
 				  .association = 1 + (uint32_t)roll(w, 30) };
 
-	if (chance(w, 300) && w->edge[edge].ap) {
-		m.type = WIRE_MOVE_NOTIFY;
-		memcpy(m.move_notify.new_ap, "AP-rogue", 9);
-		memcpy(m.move_notify.new_es, "EdgeServer-rogue", 17);
-		ap_node_ap_message(w->edge[edge].ap, w->now, "AP-rogue", &m);
-	} else if (chance(w, 500) && w->edge[edge].es) {
-		m.type = WIRE_ATTACH;
-		memcpy(m.attach.ap, "AP-rogue", 9);
-		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
-	} else if (w->edge[edge].es) {
-		m.type = WIRE_MIGRATE;
-		memcpy(m.migrate.ap, "AP-rogue", 9);
-		memcpy(m.migrate.to_es, w->edge[0].es_name, NAME_SIZE);
-		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
-		m.type = chance(w, 500) ? WIRE_RETIRE : WIRE_ACTIVATE;
-		es_node_message(w->edge[edge].es, w->now, "AP-rogue", &m);
+	if (!w->edge[edge].ap)
+		return;
+	(void)name_set(m.move_notify.new_ap, "AP-rogue", NULL);
+	(void)name_set(m.move_notify.new_es, "EdgeServer-rogue", NULL);
+	if (chance(w, 300)) { /* or it answers for another */
+		m.type = WIRE_MOVE_RESPONSE;
+		m.move_response = (struct wire_move_response){ .secret = { 1 } };
+		(void)name_set(m.move_response.authority, "EdgeServer-rogue", NULL);
 	}
+	ap_node_ap_message(w->edge[edge].ap, w->now, "AP-rogue", &m);
+}
+
+/* A device claims the session of another one, with a number as good as that one's. */
+static void rogue_device_claims(struct world *w, int edge, const struct mud *mud)
+{
+	const struct es_record *r = overheard(w, edge, mud->session);
+	uint64_t link = ROGUE_LINK + roll(w, 6);
+	char name[NAME_SIZE];
+	struct wire_message m = { .type = WIRE_REASSOCIATION_REQUEST,
+				  .session = mud->session,
+				  .association = r ? r->association + (uint32_t)roll(w, 3)
+						   : 1 + (uint32_t)roll(w, 30) };
+
+	if (!w->edge[edge].ap)
+		return;
+	(void)snprintf(name, sizeof(name), "ROGUE-%u", (unsigned int)(link - ROGUE_LINK));
+	if (chance(w, 100)) {
+		m.type = WIRE_DISASSOCIATION;
+	} else if (chance(w, 200)) {
+		m.type = WIRE_REQUEST;
+		m.data = (struct wire_data){ .number = mud->sent + 1 };
+	} else {
+		(void)name_set(m.reassociation_request.mud, name, NULL);
+		(void)name_set(m.reassociation_request.service, mud->service, NULL);
+		(void)name_set(m.reassociation_request.old_ap,
+			       w->edge[roll(w, w->plan.edges)].ap_name, NULL);
+		m.reassociation_request.edges.count = 1;
+		memcpy(m.reassociation_request.edges.name[0],
+		       w->edge[roll(w, w->plan.edges)].es_name, NAME_SIZE);
+	}
+	ap_node_mud_message(w->edge[edge].ap, w->now, link, name, &m);
+}
+
+struct rogue_arrival {
+	int edge;
+	uint32_t life;
+	uint64_t session;
+};
+
+/* What the rogue brought is nothing, or a container with an answer cache of its own making. */
+static void rogue_arrival_ends(struct world *w, void *arg)
+{
+	const struct rogue_arrival *a = arg;
+	const struct wire_cut cut = { .number = 1 + roll(w, 400) };
+	struct edge *e = &w->edge[a->edge];
+
+	if (!e->es || e->es_life != a->life)
+		return;
+	if (chance(w, 500))
+		(void)es_node_arrived(e->es, w->now, a->session, &cut, NULL);
+	else
+		es_node_arrival_failed(e->es, w->now, a->session, "the rogue ended it");
+}
+
+/* An edge server with a valid certificate offers a session that it never had. */
+static void rogue_es_offers(struct world *w, int edge, const struct mud *mud)
+{
+	const struct es_record *r = overheard(w, edge, mud->session);
+	struct wire_message m = { .type = WIRE_TRANSFER_OFFER,
+				  .session = mud->session,
+				  .association = chance(w, 200) ? UINT32_MAX : 40,
+				  .epoch = chance(w, 200) ? UINT32_MAX
+					   : r            ? r->epoch + 1
+							  : 7 };
+	const char *reason;
+
+	if (!w->edge[edge].es)
+		return;
+	memcpy(m.offer.mud, mud->name, NAME_SIZE);
+	(void)name_set(m.offer.service, mud->service, NULL);
+	(void)name_set(m.offer.from_es, "EdgeServer-rogue", NULL);
+	memcpy(m.offer.ap, w->edge[mud->at].ap_name, NAME_SIZE);
+	m.offer.secret[0] = 1;
+	if (!es_node_offered(w->edge[edge].es, w->now, "EdgeServer-rogue", &m, &reason))
+		return;
+	struct rogue_arrival *a = malloc(sizeof(*a));
+	if (!a)
+		abort();
+	*a = (struct rogue_arrival){ edge, w->edge[edge].es_life, mud->session };
+	agenda_add(w, 1 + roll(w, 300), rogue_arrival_ends, a);
+}
+
+/* Or it tells an access point how the session stands, what the container answered, who the user is with. */
+static void rogue_es_tells(struct world *w, int edge, const struct mud *mud)
+{
+	struct wire_message m = { .type = WIRE_STATUS,
+				  .session = mud->session,
+				  .association = 1 + (uint32_t)roll(w, 30),
+				  .epoch = chance(w, 500) ? UINT32_MAX : 1 + (uint32_t)roll(w, 5) };
+	/* the name of one that takes no part in it, so its own */
+	const char *name = "EdgeServer-rogue";
+
+	if (!w->edge[edge].ap)
+		return;
+	switch (roll(w, 3)) {
+	case 0:
+		m.es_status = (struct wire_es_status){ .state = WIRE_ES_ACTIVE, .secret = { 1 } };
+		break;
+	case 1:
+		m.type = WIRE_REFUSED;
+		m.es_status.cut_association = UINT32_MAX;
+		break;
+	default:
+		m.type = WIRE_ANSWER;
+		m.data = (struct wire_data){ .number = 1 + roll(w, mud->sent + 1),
+					     .digest = roll(w, 0) };
+	}
+	ap_node_es_message(w->edge[edge].ap, w->now, name, &m);
+}
+
+/* Somebody with a valid certificate and no proof is after a device's session (R11). */
+static void rogue_strikes(struct world *w)
+{
+	static void (*const ways[])(struct world * w, int edge, const struct mud *mud) = {
+		rogue_ap_orders,     rogue_ap_orders, rogue_ap_claims,
+		rogue_device_claims, rogue_es_offers, rogue_es_tells,
+	};
+	int edge = (int)roll(w, w->plan.edges);
+	const struct mud *mud = &w->mud[roll(w, w->plan.muds)];
+
+	if (mud->session)
+		ways[roll(w, ARRAY_SIZE(ways))](w, edge, mud);
 }
 
 /* Often it begins in the middle of something, and what was just done cannot be written. */
@@ -250,7 +424,7 @@ void faults_maybe(struct world *w)
 	if (chance(w, 3))
 		move_mud(w, (int)roll(w, p->muds), index);
 	if (p->rogue && chance(w, 5))
-		rogue_claims(w);
+		rogue_strikes(w);
 	if (p->disk_faults && chance(w, 2))
 		fill_disk(w, index);
 	if (!chance(w, p->fault_permille))

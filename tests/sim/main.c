@@ -29,6 +29,7 @@ static void run(struct world *w)
 	uint64_t next_look = w->plan.faults_until;
 	while (!w->failed && w->now < w->plan.end && agenda_step(w)) {
 		w->events++;
+		faults_after(w);
 		check_always(w);
 		if (w->now >= next_look) {
 			check_end(w);

@@ -32,7 +32,7 @@
 #define NODES_MAX    (MUDS_MAX + 2 * EDGES_MAX)
 #define REQUESTS_MAX 400
 #define SESSIONS_MAX 32 /* policy.sessions_max, and so records and containers of an edge server */
-#define DOUBTS_MAX   64
+#define ROGUE_LINK   (1ull << 40) /* from there on links of devices that are not who they say */
 
 struct world;
 
@@ -103,6 +103,7 @@ struct container {
 	struct state state;
 	uint64_t running;
 	bool frozen;
+	uint64_t frozen_since;
 	bool authority;
 	uint64_t authority_since;
 	bool diverged;
@@ -155,7 +156,8 @@ struct edge {
 	uint32_t ap_life; /* grows with each restart */
 	uint32_t es_life;
 	uint64_t mud_link[MUDS_MAX];
-	bool ap_touched; /* since its limits were checked last */
+	bool dying;          /* the edge server's program crashed in what it is doing */
+	bool ap_touched;     /* since its limits were checked last */
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
@@ -248,6 +250,7 @@ void check_answer(struct world *w, struct mud *m, const struct wire_data *answer
 void check_delivery(struct world *w, struct mud *m, const struct wire_data *answer);
 void check_stranger(struct world *w, const char *from, const char *to,
 		    const struct wire_message *m);
+void check_rogue(struct world *w, const char *from, const struct wire_message *m);
 void check_removal(struct world *w, int edge, const struct container *c);
 void check_end(struct world *w);
 struct state state_after(struct state before, uint64_t session, uint64_t number);
@@ -293,3 +296,4 @@ struct mud *mud_by_session(struct world *w, uint64_t session);
 /* faults.c */
 void faults_plan(struct world *w);
 void faults_maybe(struct world *w);
+void faults_after(struct world *w);

@@ -224,6 +224,7 @@ static void move_response(struct world *w, enum wire_status result)
 
 	m.epoch = 1;
 	m.move_response.status = result;
+	m.move_response.command = 0x3432203737203220ull; /* "42 77 2 " */
 	m.move_response.secret[0] = 42;
 	(void)snprintf(m.move_response.service, NAME_SIZE, "offload");
 	(void)snprintf(m.move_response.authority, NAME_SIZE, "ES-1");
@@ -960,10 +961,15 @@ static void test_claims_side_by_side(void **state)
 	request(&w, 1, 0);
 	/* the refusal of one is not that of the other */
 	m.es_status = (struct wire_es_status){ .status = WIRE_E_NOT_ALLOWED,
-					       .cut_association = 1,
 					       .command = 0x3133203737203220ull }; /* "13 77 2 " */
-	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	for (int i = 0; i < 4; i++) {
+		ap_node_es_message(w.node, w.now, "ES-1", &m);
+		status(&w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+	}
 	assert_int_equal(sessions(&w), 1);
+	assert_int_equal(
+		last(&w, "mud-6", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
+		WIRE_E_NOT_ALLOWED);
 	claim(&w, 7, "ROGUE-2", 2, 14);
 	assert_int_equal(sessions(&w), 2);
 	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 0, 0);
@@ -974,6 +980,27 @@ static void test_claims_side_by_side(void **state)
 	assert_int_equal(
 		last(&w, "mud-7", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
 		WIRE_E_NOT_ALLOWED);
+	stop(&w);
+}
+
+/* R11: the old access point refuses one of two claims; the other one's answer is yet to come */
+static void test_refused_move_of_another(void **state)
+{
+	struct wire_message m = message(WIRE_MOVE_RESPONSE, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-1", 2);
+	m.move_response.status = WIRE_E_NOT_ALLOWED;
+	m.move_response.command = 0x3133203737203220ull; /* "13 77 2 " */
+	ap_node_ap_message(w.node, w.now, "AP-1", &m);
+	assert_state(&w, AP_MOVING);
+	m.move_response.command = 0; /* of a proof that begins so */
+	ap_node_ap_message(w.node, w.now, "AP-1", &m);
+	assert_state(&w, AP_MOVING);
+	move_response(&w, WIRE_OK);
+	assert_state(&w, AP_TRACING);
 	stop(&w);
 }
 
@@ -1153,6 +1180,7 @@ static void test_old_ap_lies(void **state)
 	(void)state;
 	start(&w);
 	reassociate(&w, "AP-1", 2);
+	m.move_response.command = 0x3432203737203220ull; /* "42 77 2 " */
 	m.move_response.secret[0] = 13;
 	(void)snprintf(m.move_response.service, NAME_SIZE, "offload");
 	(void)snprintf(m.move_response.authority, NAME_SIZE, "ES-rogue");
@@ -1237,6 +1265,7 @@ int main(void)
 		cmocka_unit_test(test_rogue_move),
 		cmocka_unit_test(test_rogue_device),
 		cmocka_unit_test(test_claims_side_by_side),
+		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_old_ap_lies),

@@ -351,7 +351,32 @@ static void test_create_fails(void **state)
 	assert_int_equal(last(&w)->type, WIRE_FAILED);
 	assert_string_equal(last(&w)->es_status.reason, "no such image");
 	assert_int_equal(w.forgotten, 1);
+	assert_int_equal(w.removed, 1); /* it may be there all the same */
+	es_node_removed(w.node, S, 1);
 	assert_int_equal(view(&w).record.session, 0); /* R10: nothing is left */
+	stop(&w);
+}
+
+static void fenced(struct world *w);
+
+/* R10: a removal that failed, or whose answer got lost, is tried again until it succeeded */
+static void test_removal_fails(void **state)
+{
+	struct policy p = policy_default();
+	struct world w;
+
+	(void)state;
+	fenced(&w);
+	command(&w, WIRE_RETIRE, 1);
+	for (unsigned int i = 1; i < 9; i++) {
+		assert_int_equal(w.removed, i);
+		es_node_not_removed(w.node, i * 60000, S, 1, "the engine does not answer");
+		uint64_t due = es_node_deadline(w.node);
+		assert_true(due > i * 60000 && due <= i * 60000 + p.backoff_max_ms);
+		es_node_tick(w.node, due);
+	}
+	es_node_removed(w.node, S, 1);
+	assert_true(es_node_deadline(w.node) >= p.idle_ms);
 	stop(&w);
 }
 
@@ -1465,6 +1490,7 @@ int main(void)
 		cmocka_unit_test(test_proof_under_the_known_number),
 		cmocka_unit_test(test_created_and_gone),
 		cmocka_unit_test(test_offers_that_lie),
+		cmocka_unit_test(test_removal_fails),
 		cmocka_unit_test(test_start_not_written),
 		cmocka_unit_test(test_answer_not_written),
 		cmocka_unit_test(test_fence_not_written),

@@ -125,6 +125,7 @@ static inline struct wire_message sample_message(enum wire_type type)
 		strcpy(m.move_notify.new_es, "EdgeServer-2");
 		break;
 	case WIRE_MOVE_RESPONSE:
+		m.move_response.command = 0x8877665544332211ull;
 		strcpy(m.move_response.service, "chain");
 		strcpy(m.move_response.authority, "EdgeServer-1");
 		memset(m.move_response.secret, 1, WIRE_SECRET_SIZE);
