@@ -51,10 +51,21 @@ struct answer_cache *answer_cache_free(struct answer_cache *cache)
 	return NULL;
 }
 
+static bool is_answer(const struct wire_data *answer)
+{
+	return answer->number && answer->len <= WIRE_PAYLOAD_MAX &&
+	       (answer->status == WIRE_OK || answer->status == WIRE_OK_MORE ||
+		answer->status == WIRE_E_IN_DOUBT || answer->status == WIRE_E_PROTOCOL);
+}
+
 int answer_cache_put(struct answer_cache *cache, const struct wire_data *answer, struct err *err)
 {
 	size_t len = answer->len;
 
+	if (!is_answer(answer))
+		return err_set(err, -EINVAL, "answer %llu with status %u and %zu bytes, limit %u",
+			       (unsigned long long)answer->number, answer->status, len,
+			       WIRE_PAYLOAD_MAX);
 	if (cache->count && answer_at(cache, cache->count - 1)->number >= answer->number)
 		return err_set(err, -EINVAL, "answer %llu stored out of order",
 			       (unsigned long long)answer->number);
@@ -159,14 +170,8 @@ int answer_cache_decode(struct answer_cache **ret, const void *bytes, size_t len
 						  .bytes = at + HEADER_SIZE,
 						  .len = get_be32(at + 20) };
 
-		if (answer.len > WIRE_PAYLOAD_MAX || answer.len > len - HEADER_SIZE)
-			return err_set(err, -EPROTO, "answer cache: answer of %zu bytes, limit %u",
-				       answer.len, WIRE_PAYLOAD_MAX);
-		if (!answer.number)
-			return err_set(err, -EPROTO, "answer cache: number 0");
-		if (answer.status != WIRE_OK && answer.status != WIRE_OK_MORE &&
-		    answer.status != WIRE_E_IN_DOUBT && answer.status != WIRE_E_PROTOCOL)
-			return err_set(err, -EPROTO, "answer cache: status %u", answer.status);
+		if (answer.len > len - HEADER_SIZE)
+			return err_set(err, -EPROTO, "answer cache ends inside an answer");
 		r = answer_cache_put(cache, &answer, err);
 		if (r < 0)
 			return r == -EINVAL ? err_wrap(err, -EPROTO, "answer cache") : r;

@@ -341,11 +341,29 @@ struct reading {
 
 static int take_all(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
 {
+	const struct es_record *record = &rd->record;
+	int r;
+
 	if (len < RECORD_SIZE || !record_decode(&rd->record, body))
 		return err_set(err, -EPROTO, "the record breaks a rule");
 	rd->cache = answer_cache_free(rd->cache);
+	r = answer_cache_decode(&rd->cache, body + RECORD_SIZE, len - RECORD_SIZE, err);
+	if (r < 0)
+		return r;
+	if (answer_cache_highest(rd->cache) > record->executed ||
+	    (record->started && record->started != record->executed + 1))
+		return err_set(err, -EPROTO, "the record's numbers do not fit together");
 	rd->begun = true;
-	return answer_cache_decode(&rd->cache, body + RECORD_SIZE, len - RECORD_SIZE, err);
+	return 0;
+}
+
+static int take_started(struct reading *rd, const uint8_t *body, struct err *err)
+{
+	rd->record.started = get_be64(body);
+	if (rd->record.started != rd->record.executed + 1)
+		return err_set(err, -EPROTO, "request %" PRIu64 " started out of order",
+			       rd->record.started);
+	return 0;
 }
 
 static int take_answer(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
@@ -356,9 +374,12 @@ static int take_answer(struct reading *rd, const uint8_t *body, size_t len, stru
 					  .bytes = body + ANSWER_HEAD,
 					  .len = len - ANSWER_HEAD };
 
+	if (answer.number != rd->record.executed + 1)
+		return err_set(err, -EPROTO, "answer %" PRIu64 " out of order", answer.number);
 	rd->record.executed = answer.number;
 	rd->record.started = 0;
-	return answer_cache_put(rd->cache, &answer, err);
+	int r = answer_cache_put(rd->cache, &answer, err);
+	return r == -EINVAL ? err_wrap(err, -EPROTO, "the journal") : r;
 }
 
 static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, size_t len,
@@ -368,19 +389,15 @@ static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, si
 		return take_all(rd, body, len, err);
 	if (!rd->begun)
 		return err_set(err, -EPROTO, "the journal does not begin with a record");
-	if (kind == KIND_STARTED && len == 8) {
-		rd->record.started = get_be64(body);
-		return 0;
-	}
+	if (kind == KIND_STARTED && len == 8)
+		return take_started(rd, body, err);
 	if (kind == KIND_ANSWER && len >= ANSWER_HEAD)
 		return take_answer(rd, body, len, err);
 	return err_set(err, -EPROTO, "an entry of unknown kind");
 }
 
-static int read_journal(struct reading *rd, const struct buf *file, struct err *err)
+static int read_journal(struct reading *rd, const uint8_t *at, size_t left, struct err *err)
 {
-	const uint8_t *at = buf_bytes(file);
-	size_t left = file->len;
 	int r;
 
 	if (left < MAGIC_SIZE || memcmp(at, MAGIC, MAGIC_SIZE) != 0)
@@ -431,26 +448,38 @@ static bool session_file(const char *name)
 	return len == 24 && strcmp(name + 16, ".session") == 0;
 }
 
-static int read_one(struct session_store *st, const char *name,
-		    void (*fn)(void *ctx, const struct es_record *record, const void *cache,
-			       size_t cache_len),
-		    void *ctx, struct err *err)
+int session_store_read(const void *bytes, size_t len,
+		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				  size_t cache_len),
+		       void *ctx, struct err *err)
 {
 	struct reading rd = { 0 };
-	struct buf file, cache;
+	struct buf cache;
 	int r;
 
-	buf_init(&file, FILE_MAX);
 	buf_init(&cache, 0);
-	r = read_file(st, name, &file, err);
-	if (r == 0)
-		r = read_journal(&rd, &file, err);
+	r = read_journal(&rd, bytes, len, err);
 	if (r == 0)
 		r = answer_cache_encode(rd.cache, &cache, err);
 	if (r == 0)
 		fn(ctx, &rd.record, buf_bytes(&cache), cache.len);
 	answer_cache_free(rd.cache);
 	buf_deinit(&cache);
+	return r;
+}
+
+static int read_one(struct session_store *st, const char *name,
+		    void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+			       size_t cache_len),
+		    void *ctx, struct err *err)
+{
+	struct buf file;
+	int r;
+
+	buf_init(&file, FILE_MAX);
+	r = read_file(st, name, &file, err);
+	if (r == 0)
+		r = session_store_read(buf_bytes(&file), file.len, fn, ctx, err);
 	buf_deinit(&file);
 	return r;
 }

@@ -80,3 +80,18 @@ int session_store_each(struct session_store *st,
 				  size_t cache_len),
 		       void (*bad)(void *ctx, const char *file, const char *reason), void *ctx,
 		       struct err *err);
+
+/**
+ * session_store_read() - Read one journal
+ * @bytes:	Of the file, borrowed
+ * @len:	Their number
+ * @fn:		Called if it is good, as by session_store_each()
+ * @ctx:	Handed to it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPROTO for bytes that are no journal or break a rule, -ENOMEM
+ */
+int session_store_read(const void *bytes, size_t len,
+		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				  size_t cache_len),
+		       void *ctx, struct err *err);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Fuzzer of the session journal - what an edge server reads of its sessions after a crash
+ *
+ * The first byte of an input says what the rest is. Even: the file as it is. Odd: entries, each a byte of
+ * kind, two of length and a body, to which the sums are made here, for no fuzzer guesses those.
+ *
+ * Any bytes must be refused with a text, or give a session whose numbers and names keep their rules and
+ * which the session logic takes over.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "core/answer_cache.h"
+#include "core/es_node.h"
+#include "es/session_store.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int holds)
+{
+	if (!holds)
+		abort();
+}
+
+static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	(void)session;
+	(void)association;
+	(void)ap;
+	memcpy(to, secret, WIRE_PROOF_SIZE);
+}
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	(void)ctx;
+	(void)ap;
+	(void)m;
+}
+
+static void container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	(void)ctx;
+	(void)session;
+	(void)epoch;
+}
+
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
+{
+	(void)ctx;
+	(void)what;
+	(void)err;
+	require(record->executed >= answer_cache_highest(cache));
+	return 0;
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	(void)ctx;
+	(void)session;
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	(void)ctx;
+	(void)session;
+	(void)kind;
+	(void)number;
+	(void)detail;
+}
+
+static const struct es_node_ops ops = {
+	.to_ap = to_ap,
+	.remove_container = container,
+	.resume_container = container,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+static void on_session(void *ctx, const struct es_record *record, const void *cache, size_t len)
+{
+	const struct policy policy = policy_default();
+
+	*(int *)ctx += 1;
+	require(record->session && record->state <= WIRE_ES_LOST);
+	require(name_valid(record->mud) && name_valid(record->service));
+	require(!record->started || record->started == record->executed + 1);
+	for (int alive = 0; alive < 2; alive++) {
+		AUTO(es_node) struct es_node *node = NULL;
+		require(es_node_new(&node, "ES-1", &policy, proof, &ops, NULL, NULL) == 0);
+		require(es_node_restore(node, 0, record, cache, len, alive, NULL) == 0);
+	}
+}
+
+static void add_entry(struct buf *to, uint32_t kind, const uint8_t *body, size_t len)
+{
+	uint8_t head[16];
+
+	put_be32(head, (uint32_t)len);
+	put_be32(head + 4, kind);
+	put_be64(head + 8, XXH3_64bits_withSeed(body, len, kind));
+	require(buf_append(to, head, sizeof(head), NULL) == 0);
+	require(buf_append(to, body, len, NULL) == 0);
+}
+
+static void with_sums(struct buf *to, const uint8_t *data, size_t size)
+{
+	require(buf_append(to, "BATONSS2", 8, NULL) == 0);
+	while (size > 3) {
+		size_t len = (size_t)data[1] << 8 | data[2];
+
+		if (len > size - 3)
+			len = size - 3;
+		add_entry(to, data[0], data + 3, len);
+		data += 3 + len;
+		size -= 3 + len;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err err = { 0 };
+	struct buf file;
+	int sessions = 0;
+
+	if (!size)
+		return 0;
+	buf_init(&file, 0);
+	if (data[0] & 1)
+		with_sums(&file, data + 1, size - 1);
+	else
+		require(buf_append(&file, data + 1, size - 1, NULL) == 0);
+	int r = session_store_read(buf_bytes(&file), file.len, on_session, &sessions, &err);
+	require(r == 0 ? sessions == 1 : sessions == 0 && err.code == r && err.text[0]);
+	buf_deinit(&file);
+	return 0;
+}
