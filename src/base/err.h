@@ -54,8 +54,8 @@ int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((for
  * @err:	Failure, just recorded; may be NULL
  * @code:	The code to hand on
  *
- * Who finds the reason knows whether it can pass by itself: a container that no edge server can move is
- * lasting; a link, a disk or a program that failed is not. err_wrap() keeps it, err_set() begins anew.
+ * The place that finds the reason knows whether it can pass by itself: a container that no edge server can
+ * move is lasting; a link, a disk or a program that failed is not. err_wrap() keeps it, err_set() begins anew.
  * Written as "return err_lasting(err, err_set(err, -EPERM, ...))".
  *
  * Return: @code

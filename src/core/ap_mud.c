@@ -90,7 +90,7 @@ void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, co
 
 static const char too_many_claims[] = "too many devices claim this session";
 
-/* What there is under one number: @own of the device that asks; @count without a proof */
+/* Sessions and claims under one number: @own of the device that asks; @count without a proof */
 struct claims {
 	struct ap_session *proven;
 	struct ap_session *own;

@@ -181,6 +181,8 @@ bool ap_session_fits(const struct ap_session *s, const uint8_t *secret);
  * ap_session_meant() - Whether @command, as an answer repeats it, was this session's
  *
  * 0 is that of a command without a proof, which claims do not send.
+ *
+ * Return: true if it was
  */
 bool ap_session_meant(const struct ap_session *s, uint64_t command);
 

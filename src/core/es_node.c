@@ -343,8 +343,8 @@ static bool weightless(const struct es_session *s)
 }
 
 /*
- * What has had authority is not cleared away for somebody who does not know its secret. What has not may
- * be the lie of an edge server that never had the session: then its numbers mean nothing (R11).
+ * A session that has had authority here is not cleared away for somebody who does not know its secret. One
+ * that has not may be the lie of an edge server that never had it: then its numbers mean nothing (R11).
  */
 static const char *older(const struct es_session *s, const struct wire_message *m)
 {

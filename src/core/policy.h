@@ -70,5 +70,7 @@ typedef void (*proof_fn)(uint8_t *proof, const uint8_t *secret, uint64_t session
  * @b:	likewise
  *
  * The time that it takes tells nothing about how much of a guess was right.
+ *
+ * Return: true if all bytes are equal
  */
 bool proof_equal(const uint8_t *a, const uint8_t *b);

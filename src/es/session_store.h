@@ -54,7 +54,7 @@ AUTO_DEFINE(session_store)
  *		it has no authority yet
  * @err:	Filled in on failure
  *
- * What failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file says what it
+ * A write that failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file says what it
  * said before; only if the failure came after the whole was written may it say the new already.
  *
  * Return: 0, or negative error code; -EINVAL for an ANSWER that is not in @cache

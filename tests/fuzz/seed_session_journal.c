@@ -106,10 +106,10 @@ int main(int argc, char **argv)
 						  .digest = 70,
 						  .bytes = (const uint8_t *)"answer",
 						  .len = 6 };
-		enum es_persist what = i == 0 ? ES_PERSIST_ALL
-				       : i % 2 ? ES_PERSIST_STARTED
-					       : ES_PERSIST_ANSWER;
+		enum es_persist what = ES_PERSIST_ALL;
 
+		if (i > 0)
+			what = i % 2 ? ES_PERSIST_STARTED : ES_PERSIST_ANSWER;
 		if (what == ES_PERSIST_STARTED) {
 			r.started = r.executed + 1;
 		} else if (what == ES_PERSIST_ANSWER) {

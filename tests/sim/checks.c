@@ -257,7 +257,7 @@ struct at_edge {
 	int edge;
 };
 
-/* Who has authority runs, whatever a cut has left of it (R17). A cut takes 41 ms at most. */
+/* A container that has authority runs, whatever a cut has left of it (R17). A cut takes 41 ms at most. */
 static void check_frozen(struct world *w, int edge, const struct es_session_view *v)
 {
 	const struct container *c =

@@ -213,7 +213,7 @@ void faults_after(struct world *w)
 	}
 }
 
-/* What an edge server knows of a session, if it does: a rogue has overheard everything but secrets. */
+/* The record of a session at an edge server, or NULL: a rogue has overheard everything but secrets. */
 static const struct es_record *overheard(struct world *w, int edge, uint64_t session)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++) {
@@ -319,7 +319,7 @@ struct rogue_arrival {
 	uint64_t session;
 };
 
-/* What the rogue brought is nothing, or a container with an answer cache of its own making. */
+/* The rogue brought nothing, or a container with an answer cache of its own making. */
 static void rogue_arrival_ends(struct world *w, void *arg)
 {
 	const struct rogue_arrival *a = arg;

@@ -338,7 +338,7 @@ static bool done_through(const struct world *w, uint64_t last)
 
 #define TURNS 60
 
-/* What was told must be true after a crash. */
+/* Whatever was told must be true after a crash. */
 static void start_again(struct world *w)
 {
 	bool told_fenced = w->told_fenced && !w->back;
