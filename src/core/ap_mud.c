@@ -365,7 +365,8 @@ static void on_disassociation(struct ap_session *s, uint64_t now)
 	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);
 
 	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
+	/* a claim ends itself and nothing else: the session may be another device's (R11) */
+	for (int i = 0; i < AP_EDGES_MAX && ap_session_proven(s); i++) {
 		if (s->edge[i].name[0])
 			ap_session_tell(s, &s->edge[i], &m);
 	}

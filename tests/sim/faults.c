@@ -400,7 +400,8 @@ static void rogue_strikes(struct world *w)
 	int edge = (int)roll(w, w->plan.edges);
 	const struct mud *mud = &w->mud[roll(w, w->plan.muds)];
 
-	if (mud->session)
+	/* the number is random: before there is a session nobody knows it, and then it could be taken */
+	if (mud->answered)
 		ways[roll(w, ARRAY_SIZE(ways))](w, edge, mud);
 }
 

@@ -947,6 +947,22 @@ static void test_rogue_device(void **state)
 	stop(&w);
 }
 
+/* R11: a device that has proven nothing ends its claim, not the session that it claimed */
+static void test_rogue_device_leaves(void **state)
+{
+	struct wire_message m = message(WIRE_DISASSOCIATION, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	claim(&w, 6, "ROGUE", 2, 13);
+	ap_node_mud_message(w.node, w.now, 6, "ROGUE", &m);
+	assert_int_equal(sessions(&w), 0);
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 0);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 0);
+	stop(&w);
+}
+
 /* R11: nobody here knows the secret: claims stand side by side until an edge server tells it */
 static void test_claims_side_by_side(void **state)
 {
@@ -1264,6 +1280,7 @@ int main(void)
 		cmocka_unit_test(test_leaving_late),
 		cmocka_unit_test(test_rogue_move),
 		cmocka_unit_test(test_rogue_device),
+		cmocka_unit_test(test_rogue_device_leaves),
 		cmocka_unit_test(test_claims_side_by_side),
 		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
