@@ -135,6 +135,31 @@ bool cgroup_frozen(const struct cgroup_freezer *f)
 	return file_read(events, text, sizeof(text)) && strstr(text, "frozen 1");
 }
 
+bool cgroup_freezing(const struct cgroup_freezer *f)
+{
+	char text[64];
+
+	return file_read(f->file, text, sizeof(text)) &&
+	       (f->v2 ? text[0] == '1' : !strncmp(text, "FR", 2)); /* FREEZING or FROZEN */
+}
+
+int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, pid_t pid),
+			void *ctx)
+{
+	char path[PATH_MAX + 16];
+	int dir = (int)(strrchr(f->file, '/') - f->file);
+	int pid;
+	int r = 0;
+
+	(void)snprintf(path, sizeof(path), "%.*s/cgroup.procs", dir, f->file);
+	auto_fclose FILE *list = fopen(path, "re");
+	if (!list)
+		return -errno;
+	while (r == 0 && fscanf(list, "%d", &pid) == 1)
+		r = each(ctx, pid);
+	return r;
+}
+
 int cgroup_thaw(const struct cgroup_freezer *f, struct err *err)
 {
 	int r = file_write(f->file, f->v2 ? "0" : "THAWED");

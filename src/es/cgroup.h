@@ -51,5 +51,19 @@ int cgroup_thaw(const struct cgroup_freezer *f, struct err *err);
 /** cgroup_frozen() - Whether they are frozen, all of them */
 bool cgroup_frozen(const struct cgroup_freezer *f);
 
+/** cgroup_freezing() - Whether they are frozen or about to be; false if the group is gone */
+bool cgroup_freezing(const struct cgroup_freezer *f);
+
+/**
+ * cgroup_each_process() - Call a function for each process of the group
+ * @f:		Freezer
+ * @each:	Called with a process; not 0: stop there
+ * @ctx:	Handed to it
+ *
+ * Return: 0, what @each returned, or negative error code
+ */
+int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, pid_t pid),
+			void *ctx);
+
 /** cgroup_memory() - Bytes of memory of a process's group, files on tmpfs among them; 0 if that cannot be told */
 uint64_t cgroup_memory(pid_t pid);

@@ -15,23 +15,35 @@
 #include "es/cgroup.h"
 #include "es/layer_node.h"
 #include "es/process.h"
+#include "es/process_family.h"
+#include "es/task_state.h"
+#include "es/thaw_guard.h"
 
-#define BEGIN_MS  20000 /* from the start of runc to the first hook */
-#define FREEZE_MS 10000
-#define DUMP_MS   60000 /* between two hooks, and from the last to the end */
-#define THAW_MS   2000  /* from network-unlock until CRIU has let go */
-#define ORPHAN_MS 20000 /* for a CRIU whose baton-es was killed to give up */
-#define HOOK_SIZE 32
+#define BEGIN_MS   20000 /* from the start of runc to the first hook */
+#define FREEZE_MS  10000
+#define DUMP_MS    60000 /* between two hooks, and from the last to the end */
+#define SILENCE_MS 5000  /* of it, without a byte more in log and images: CRIU hangs */
+#define LOOK_MS    250
+#define THAW_MS    2000 /* from network-unlock until CRIU has let go */
+#define UNDO_MS    3000 /* for a CRIU that is told to give up to undo its work */
+#define KILL_MS    5000 /* until what was killed is gone */
+#define HOOK_SIZE  32
+#define MARK       "BATON_CUT_SOCKET=%s"
 
 /**
  * struct checkpoint - A dump
  * @runc:	running from begin to the end of the cut
+ * @mark:	in the environment of runc and of all that comes of it
  * @listener:	where the hooks connect
  * @parked:	connection of the hook that waits for our answer, or -1
- * @begun:	CRIU was let go: it may not be killed any more
+ * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
+ * @over:	nothing of the dump runs any more
  */
 struct checkpoint {
 	struct process *runc;
+	char *container;
+	struct thaw_guard *guard;
+	char *mark;
 	struct cgroup_freezer freezer;
 	char *dir;
 	char *images;
@@ -41,7 +53,7 @@ struct checkpoint {
 	bool hold;
 	bool late;
 	bool begun;
-	bool freezing;
+	bool over;
 };
 
 int checkpoint_write_config(const char *path, const char *action_script, struct err *err)
@@ -103,6 +115,25 @@ static void hook_answer(struct checkpoint *c, bool good)
 	}
 }
 
+/** hangs() - Explain what CRIU was at when it began to say nothing */
+static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
+{
+	char path[PATH_MAX];
+	char last[160] = "nothing";
+	size_t size = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/dump.log", c->dir);
+	auto_fclose FILE *log = fopen(path, "re");
+	auto_free char *line = NULL;
+	while (log && getline(&line, &size, log) > 0)
+		(void)snprintf(last, sizeof(last), "%.*s", (int)strcspn(line, "\n"), line);
+	return err_set(
+		err, -ETIMEDOUT,
+		"CRIU hangs: not a word or byte of it for %d ms, or no end after %d ms; its log "
+		"ends with: %s",
+		SILENCE_MS, timeout_ms, last);
+}
+
 /** runc_failed() - Explain why runc has ended, from CRIU's log */
 static int runc_failed(struct checkpoint *c, int status, struct err *err)
 {
@@ -119,6 +150,56 @@ static int runc_failed(struct checkpoint *c, int status, struct err *err)
 		reason[strcspn(reason, "\n")] = '\0';
 	}
 	return err_set(err, -EPROTO, "runc checkpoint ended with status %d: %s", status, reason);
+}
+
+/** images_measure() - Bytes of all image files */
+static uint64_t images_measure(const char *path)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *entry;
+	uint64_t bytes = 0;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir)))
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_size;
+	if (dir)
+		(void)closedir(dir);
+	return bytes;
+}
+
+/** progress() - What grows as long as CRIU works */
+static uint64_t progress(const struct checkpoint *c)
+{
+	return images_measure(c->dir) + images_measure(c->images);
+}
+
+/**
+ * quiet_poll() - Wait for an event, as long as CRIU works
+ *
+ * Return: as poll(), 0 after @timeout_ms, or after SILENCE_MS without progress
+ */
+static int quiet_poll(const struct checkpoint *c, struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	uint64_t now = monotonic_us();
+	uint64_t end = now + (uint64_t)timeout_ms * 1000;
+	uint64_t moved = now;
+	uint64_t before = progress(c);
+
+	while (now < end && now - moved < SILENCE_MS * 1000) {
+		uint64_t left = (end - now) / 1000 + 1;
+		int r = poll(fds, count, left < LOOK_MS ? (int)left : LOOK_MS);
+
+		if (r > 0 || (r < 0 && errno != EINTR))
+			return r;
+		uint64_t bytes = progress(c);
+		now = monotonic_us();
+		if (bytes != before)
+			moved = now;
+		before = bytes;
+	}
+	return 0;
 }
 
 /**
@@ -142,13 +223,11 @@ static int hook_wait(struct checkpoint *c, int cancel_fd, int timeout_ms, char n
 	ssize_t n;
 	int r;
 
-	do
-		r = poll(fds, 3, timeout_ms);
-	while (r < 0 && errno == EINTR);
+	r = quiet_poll(c, fds, 3, timeout_ms);
 	if (r < 0)
 		return err_set(err, -errno, "wait for CRIU");
 	if (r == 0)
-		return err_set(err, -ETIMEDOUT, "CRIU says nothing for %d ms", timeout_ms);
+		return hangs(c, timeout_ms, err);
 	if (fds[0].revents) {
 		c->parked = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (c->parked < 0)
@@ -200,14 +279,13 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 	auto_free char *socket = NULL;
 	auto_free char *log = NULL;
 	auto_free char *conf_env = NULL;
-	auto_free char *socket_env = NULL;
 	auto_free char *path_env = path_make(c, config->prefix, config->store);
 	int r;
 
 	if (!path_env || asprintf(&conf, "%s/criu.conf", c->dir) < 0 ||
 	    asprintf(&socket, "%s/hook", c->dir) < 0 || asprintf(&log, "%s/runc.log", c->dir) < 0 ||
 	    asprintf(&conf_env, "CRIU_CONFIG_FILE=%s", conf) < 0 ||
-	    asprintf(&socket_env, "BATON_CUT_SOCKET=%s", socket) < 0)
+	    asprintf(&c->mark, MARK, socket) < 0)
 		return err_set(err, -ENOMEM, "checkpoint");
 	r = checkpoint_write_config(conf, config->cut_hook, err);
 	if (r < 0)
@@ -220,7 +298,7 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			       "--image-path", c->images,         "--work-path",
 			       c->dir,         config->container, NULL };
 	/* CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times. */
-	const char *env[] = { path_env, conf_env, socket_env,
+	const char *env[] = { path_env, conf_env, c->mark,
 			      "TAR_OPTIONS=--format=posix --xattrs --xattrs-include=* --acls",
 			      NULL };
 	return process_start(&c->runc, argv, env, log, err);
@@ -240,13 +318,15 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 	c->cancel_fd = config->cancel_fd;
 	c->hold = config->hold;
 	c->late = config->late;
+	c->guard = config->guard;
 	r = cgroup_freezer_find(&c->freezer, config->pid, err);
 	if (r < 0)
 		return r;
 	if (mkdir(config->dir, 0700) < 0)
 		return err_set(err, -errno, "create %s", config->dir);
 	c->dir = strdup(config->dir);
-	if (!c->dir || asprintf(&c->images, "%s/images", c->dir) < 0)
+	c->container = strdup(config->container);
+	if (!c->dir || !c->container || asprintf(&c->images, "%s/images", c->dir) < 0)
 		return err_set(err, -ENOMEM, "checkpoint");
 	if (mkdir(c->images, 0700) < 0)
 		return err_set(err, -errno, "create %s", c->images);
@@ -341,23 +421,57 @@ static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	}
 }
 
-/** images_measure() - Bytes of all image files */
-static uint64_t images_measure(const char *path)
+/** images_close() - Make the image files root's alone */
+static void images_close(const char *path)
 {
 	DIR *dir = opendir(path);
 	const struct dirent *entry;
-	uint64_t bytes = 0;
 	struct stat st;
 
 	while (dir && (entry = readdir(dir)))
 		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode)) {
-			bytes += (uint64_t)st.st_size;
+		    S_ISREG(st.st_mode))
 			(void)fchmodat(dirfd(dir), entry->d_name, 0600, 0);
-		}
 	if (dir)
 		(void)closedir(dir);
-	return bytes;
+}
+
+/**
+ * dump_end() - End runc, CRIU and its hooks, whatever they are at, and thaw
+ *
+ * A CRIU that is asked to undoes its work and leaves the tasks clean, if it can; one that hangs because they
+ * are frozen goes on when they are not. Only then it is killed: its code in the tasks puts them back into place
+ * when it notices. Whoever is left in the end may freeze them once more: thaw_guard.h is there for that.
+ */
+static void dump_end(struct checkpoint *c)
+{
+	const struct process_family family = { .dir = c->dir, .mark = c->mark };
+	uint64_t until = monotonic_us() + UNDO_MS * 1000;
+	char name[HOOK_SIZE];
+	int status;
+
+	hook_answer(c, false);
+	(void)cgroup_thaw(&c->freezer, NULL);
+	while (c->begun && monotonic_us() < until && hook_wait(c, -1, UNDO_MS, name, NULL) == 0 &&
+	       *name)
+		hook_answer(c, !strcmp(name, "network-unlock"));
+	hook_answer(c, false);
+	process_kill(c->runc, SIGKILL);
+	(void)process_family_end(&family, KILL_MS);
+	(void)process_wait(c->runc, -1, KILL_MS, &status, NULL);
+	(void)cgroup_thaw(&c->freezer, NULL);
+	c->over = true;
+}
+
+/** task_check() - Refuse a process that CRIU would hang on. Return: 0, or -EBUSY */
+static int task_check(void *ctx, pid_t pid)
+{
+	struct err *err = ctx;
+	struct task_obstacle obstacle;
+
+	if (!task_obstacle(pid, &obstacle))
+		return 0;
+	return err_set(err, -EBUSY, "%s (%s)", obstacle.what, obstacle.remedy);
 }
 
 int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
@@ -367,24 +481,31 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	int r = freezer_note(c, err);
 
 	memset(result, 0, sizeof(*result));
+	/* Not later: a task that was stopped before looks like any other when it is frozen. */
+	if (r == 0)
+		r = cgroup_each_process(&c->freezer, task_check, err);
+	thaw_guard_may_freeze(c->guard, c->container);
 	began = monotonic_us();
-	if (r == 0) {
-		c->freezing = true;
+	if (r == 0)
 		r = cgroup_freeze(&c->freezer, FREEZE_MS, err);
-	}
 	if (r == 0) {
 		c->begun = true;
 		hook_answer(c, true);
 		r = dump(c, frozen, ctx, result, began, err);
 		if (r == 0 && c->hold)
 			r = hold(c, err);
-		if (r < 0 || !c->hold)
+		if (r < 0)
+			dump_end(c);
+		else if (!c->hold)
 			(void)cgroup_thaw(&c->freezer, NULL);
-		c->freezing = false;
+		c->over = true;
 		result->dump_us = monotonic_us() - began;
 		if (!result->freeze_us)
 			result->freeze_us = result->dump_us;
 	}
+	/* One that is held stays frozen until its authority is decided (R6). */
+	if (r < 0 || !c->hold)
+		(void)thaw_guard_must_run(c->guard, c->container);
 	if (r == 0 && c->late) {
 		r = frozen(ctx, false, err);
 		if (r == 0)
@@ -392,6 +513,7 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	}
 	if (r < 0)
 		return err_wrap(err, r, "checkpoint");
+	images_close(c->images);
 	result->bytes = images_measure(c->images);
 	return 0;
 }
@@ -403,21 +525,17 @@ const char *checkpoint_images(const struct checkpoint *c)
 
 struct checkpoint *checkpoint_free(struct checkpoint *c)
 {
-	int status;
-
 	if (!c)
 		return NULL;
-	hook_answer(c, false);
-	/* A dump that has begun gets the time to leave the tasks clean; before, nothing is touched. */
-	if (c->runc && c->begun)
-		(void)process_wait(c->runc, -1, DUMP_MS, &status, NULL);
+	if (c->runc && !c->over)
+		dump_end(c);
 	(void)process_free(c->runc);
-	if (c->freezing)
-		(void)cgroup_thaw(&c->freezer, NULL);
 	if (c->listener >= 0)
 		close(c->listener);
 	if (c->dir)
 		(void)layer_path_remove(c->dir, NULL);
+	free(c->mark);
+	free(c->container);
 	free(c->dir);
 	free(c->images);
 	free(c);
@@ -437,55 +555,24 @@ static void noted_thaw(const char *path)
 	}
 }
 
-/** holds_open() - Whether a process has a file below @dir open */
-static bool holds_open(const char *pid, const char *dir)
-{
-	char path[64];
-	char target[PATH_MAX];
-	const struct dirent *entry;
-	bool holds = false;
-
-	(void)snprintf(path, sizeof(path), "/proc/%.16s/fd", pid);
-	DIR *fds = opendir(path);
-	while (fds && !holds && (entry = readdir(fds))) {
-		ssize_t n = readlinkat(dirfd(fds), entry->d_name, target, sizeof(target) - 1);
-
-		target[n > 0 ? n : 0] = '\0';
-		holds = n > 0 && !strncmp(target, dir, strlen(dir)) && target[strlen(dir)] == '/';
-	}
-	if (fds)
-		(void)closedir(fds);
-	return holds;
-}
-
-/** dump_goes_on() - Whether runc or CRIU of a killed predecessor still work in @dir */
-static bool dump_goes_on(const char *dir)
-{
-	DIR *proc = opendir("/proc");
-	const struct dirent *entry;
-	bool found = false;
-
-	while (proc && !found && (entry = readdir(proc)))
-		found = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-			holds_open(entry->d_name, dir);
-	if (proc)
-		(void)closedir(proc);
-	return found;
-}
-
 int checkpoint_clean(const char *dir, struct err *err)
 {
 	static const struct timespec nap = { .tv_nsec = 20000000 };
-	uint64_t until = monotonic_us() + ORPHAN_MS * 1000;
+	uint64_t until = monotonic_us() + UNDO_MS * 1000;
 	char path[PATH_MAX];
 
+	auto_free char *mark = NULL;
+	if (asprintf(&mark, MARK "/hook", dir) < 0)
+		return err_set(err, -ENOMEM, "clean %s", dir);
+	const struct process_family family = { .dir = dir, .mark = mark };
 	/*
-	 * A CRIU that has lost us fails at its next hook, and then puts the freezer back into the
-	 * state it found, which is frozen. So thaw only when it is gone, and not kill it: it has its
-	 * code in the tasks.
+	 * A CRIU that has lost us fails at its next hook, undoes its work, and then puts the freezer back into the
+	 * state it found, which is frozen. So it gets the time for that, then it is killed, and they are thawed
+	 * when it is gone.
 	 */
-	while (dump_goes_on(dir) && monotonic_us() < until)
+	while (process_family_lives(&family) && monotonic_us() < until)
 		(void)nanosleep(&nap, NULL);
+	(void)process_family_end(&family, KILL_MS);
 	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
 	noted_thaw(path);
 	return layer_path_remove(dir, err);

@@ -15,8 +15,9 @@
  *                          hook network-unlock ........... CRIU lets go, we thaw, or hold (R6)
  *
  * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
- * a failing layer copy or a cancellation ends a dump that has begun. CRIU is never killed between
- * the hooks, for its parasite code may be in the service's processes.
+ * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or does not
+ * heed a "no" for 3 s, is killed with all that it has started, and the tasks are thawed when it is gone (R17):
+ * its parasite code in them ends by itself when it loses its master.
  */
 
 #include <stdbool.h>
@@ -27,6 +28,7 @@
 
 struct err;
 struct checkpoint;
+struct thaw_guard;
 
 /**
  * struct checkpoint_config - What is dumped, and with what; borrowed for checkpoint_begin()
@@ -37,6 +39,7 @@ struct checkpoint;
  * @cut_hook:	path of baton-cut-hook
  * @store:	path of baton-store, which tar is to find as gzip; NULL: the real one
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
+ * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or NULL
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
  * @late:	TEST ONLY: call frozen() after the thaw
@@ -49,6 +52,7 @@ struct checkpoint_config {
 	const char *cut_hook;
 	const char *store;
 	const char *dir;
+	struct thaw_guard *guard;
 	int cancel_fd;
 	bool hold;
 	bool late;
@@ -106,7 +110,8 @@ AUTO_DEFINE(checkpoint)
 
 /**
  * checkpoint_clean() - Undo what a predecessor that was killed has left in a work directory
- * @dir:	Directory given as @dir then; a container that is still frozen is thawed
+ * @dir:	Directory given as @dir then; runc and CRIU that still work there are ended, and a container that
+ *		is still frozen is thawed
  *
  * Return: 0, or negative error code
  */

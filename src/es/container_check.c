@@ -16,6 +16,7 @@
 #include "es/container_mounts.h"
 #include "es/container_sqlite.h"
 #include "es/docker_engine.h"
+#include "es/task_state.h"
 
 #define FINDINGS_MAX     32
 #define CAP_SYS_RESOURCE 24
@@ -214,8 +215,11 @@ static void check_process(json_t *findings, pid_t pid, bool limits)
 	char name[64];
 	char number[16];
 	unsigned long long uid = 0;
+	struct task_obstacle obstacle;
 
 	process_name(name, pid);
+	if (task_obstacle(pid, &obstacle))
+		container_finding(findings, obstacle.remedy, "%s", obstacle.what);
 	check_descriptors(findings, pid, name);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
 	if (!limits && status_number(number, "Uid:", 10, &uid) && uid != 0)

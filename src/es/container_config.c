@@ -229,6 +229,7 @@ void container_address_from(struct container_address *to, const json_t *inspect,
 	(void)snprintf(to->started, sizeof(to->started), "%s",
 		       json_text(inspect, "State", "StartedAt", NULL));
 	to->port = port;
+	to->pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
 }
 
 /** port_try() - Connect once. Return: 0, -EAGAIN if refused or not answered, or negative */

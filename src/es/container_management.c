@@ -235,16 +235,6 @@ static int thaw(struct operation *op, struct docker_engine *de, struct err *err)
 	return r;
 }
 
-int container_management_resume(struct container_management *cm, const char *id, struct err *err)
-{
-	struct operation *op = operation_new(cm, thaw, NULL, err);
-
-	if (!op)
-		return -ENOMEM;
-	(void)snprintf(op->name, sizeof(op->name), "%s", id);
-	return operation_start(op, err);
-}
-
 static int remove_run(struct operation *op, struct docker_engine *de, struct err *err)
 {
 	struct err ignored;

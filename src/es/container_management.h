@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <uv.h>
 
@@ -32,13 +33,15 @@ struct container_management;
  * struct container_address - Where a container is reached, and since when it runs
  *
  * @started changes when the engine starts the container anew (restart policy, `docker restart`):
- * its processes are fresh then and the session's state is lost, although the id is the same.
+ * its processes are fresh then and the session's state is lost, although the id is the same. @pid is that of
+ * its first process; 0 if it does not run.
  */
 struct container_address {
 	char id[CONTAINER_ID_SIZE];
 	char ip[CONTAINER_IP_SIZE];
 	uint16_t port;
 	char started[CONTAINER_TIME_SIZE];
+	pid_t pid;
 };
 
 /** enum migration_method - What goes beside the container (the paper's C-Migr and P-Migr) */
@@ -205,16 +208,6 @@ int container_management_create(struct container_management *cm, uint64_t sessio
  */
 int container_management_remove(struct container_management *cm, const char *id,
 				container_done_cb done, void *ctx, struct err *err);
-
-/**
- * container_management_resume() - Thaw a container that was held after its cut (R6)
- * @cm:		Container management
- * @id:		Id or name; one that is gone, or not frozen, stays as it is
- * @err:	Filled in on failure
- *
- * Return: 0, or negative error code
- */
-int container_management_resume(struct container_management *cm, const char *id, struct err *err);
 
 /**
  * container_management_list() - Find all of our containers, running or not

@@ -22,6 +22,7 @@
 #include "es/gateway.h"
 #include "es/service_catalogue.h"
 #include "es/session_store.h"
+#include "es/thaw_guard.h"
 #include "net/crypto.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -60,6 +61,7 @@ struct edge_server {
 	const char *runtime; /* name under which the engine knows baton-runtime */
 	struct container_management *containers;
 	struct migration_controller *migrations;
+	struct thaw_guard *guard;
 	struct list later;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
@@ -132,9 +134,15 @@ static int open_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 			    struct err *err)
 {
 	const struct container_service *service = service_of(es, name);
+	int r = thaw_guard_watch(es->guard, where->id, where->pid, err);
 
-	return gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
-			   service ? &service->comparison : NULL, where, err);
+	if (r < 0)
+		return r;
+	r = gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
+			service ? &service->comparison : NULL, where, err);
+	if (r < 0)
+		thaw_guard_forget(es->guard, where->id);
+	return r;
 }
 
 static bool service_known(void *ctx, const char *service)
@@ -194,6 +202,10 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	struct operation *op = operation_new(es, session, epoch);
 	char name[CONTAINER_ID_SIZE];
 
+	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+
+	if (where)
+		thaw_guard_forget(es->guard, where->id);
 	gateway_remove(es->gateway, session, epoch);
 	container_name(name, session, epoch);
 	if (op && container_management_remove(es->containers, name, on_removed, op, NULL) == 0)
@@ -218,12 +230,15 @@ static bool hold(void *ctx, const char *name, bool diverged)
 static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
 {
 	struct edge_server *es = ctx;
-	char name[CONTAINER_ID_SIZE];
-	struct err err = { 0 };
+	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+	int r;
 
-	container_name(name, session, epoch);
-	if (container_management_resume(es->containers, name, &err) < 0)
-		log_error("session %016" PRIx64 ": not thawed: %s", session, err.text);
+	if (!where) /* it has ended, and is removed */
+		return;
+	r = thaw_guard_must_run(es->guard, where->id);
+	if (r < 0)
+		log_error("session %016" PRIx64 ": container %.12s not thawed: %s", session,
+			  where->id, strerror(-r));
 }
 
 static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
@@ -691,8 +706,6 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		alive = f->running && open_to_requests(a->es, f->session, f->epoch, record->service,
 						       &f->where, &err) == 0;
 		a->kept[i] = true;
-		if (alive) /* we may have been killed while it was held */
-			(void)container_management_resume(a->es->containers, f->where.id, NULL);
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
 		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);
@@ -705,6 +718,13 @@ static void bad_file(void *ctx, const char *file, const char *reason)
 	(void)ctx;
 	log_error("session file %s: %s; its session is lost, the file can be deleted", file,
 		  reason);
+}
+
+/* On the guard's thread. */
+static void on_thawed(void *ctx, const char *id)
+{
+	(void)ctx;
+	log_error("container %.12s was found frozen although its user is served by it: thawed", id);
 }
 
 static int listen_now(struct edge_server *es, struct err *err)
@@ -763,6 +783,7 @@ static void part_closed(struct edge_server *es)
 	if (--es->closing > 0)
 		return;
 	list_for_each_safe(at, next, &es->later) free(list_entry(at, struct later, link));
+	es->guard = thaw_guard_free(es->guard); /* migrations used it until now */
 	if (es->closed)
 		es->closed(es->closed_ctx);
 	free(es);
@@ -826,6 +847,7 @@ int edge_server_offer(struct edge_server *es, const struct container_service *se
 static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;
+	struct migration_config migration = *setup->migration;
 	int r;
 
 	es->runtime = setup->containers->runtime;
@@ -846,8 +868,11 @@ static int start(struct edge_server *es, struct err *err)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
 					     on_died, es, err);
 	if (r == 0)
-		r = migration_controller_new(&es->migrations, setup->loop, setup->migration,
-					     setup->tls, &migration_ops, es, err);
+		r = thaw_guard_new(&es->guard, on_thawed, NULL, err);
+	migration.guard = es->guard;
+	if (r == 0)
+		r = migration_controller_new(&es->migrations, setup->loop, &migration, setup->tls,
+					     &migration_ops, es, err);
 	if (r == 0)
 		r = container_management_list(es->containers, on_listed, es, err);
 	if (r < 0)

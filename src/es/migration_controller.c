@@ -668,6 +668,7 @@ static const struct acceptor_ops acceptor_ops = {
 static int directory_prepare(const struct migration_config *config, const char *path,
 			     struct err *err)
 {
+	static const char *const checkpoints[] = { "checkpoint", "ahead" }; /* see source_checkpoint() */
 	const struct dirent *entry;
 	struct stat st;
 	int r = 0;
@@ -684,9 +685,15 @@ static int directory_prepare(const struct migration_config *config, const char *
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		/* A predecessor that was killed may have left a container frozen. */
-		(void)snprintf(below, sizeof(below), "%s/%s/checkpoint", path, entry->d_name);
-		(void)checkpoint_clean(below, NULL);
+		/*
+		 * A predecessor that was killed may have left a container frozen, in the cut or in the memory
+		 * pass ahead of it, and a CRIU that will freeze it again.
+		 */
+		for (size_t i = 0; i < ARRAY_SIZE(checkpoints); i++) {
+			(void)snprintf(below, sizeof(below), "%s/%s/%s", path, entry->d_name,
+				       checkpoints[i]);
+			(void)checkpoint_clean(below, NULL);
+		}
 		(void)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
 		r = file_worker_remove(config->file_worker, below, err);
 	}

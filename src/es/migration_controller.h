@@ -52,6 +52,7 @@
 #include "wire/message.h"
 
 struct err;
+struct thaw_guard;
 struct tls_context; /* net/tls.h */
 struct migration_controller;
 
@@ -97,6 +98,7 @@ const char *migration_method_name(enum migration_method method);
  * @shared:		directories that are the same on all edge servers: containers may mount them, and
  *			what is in them; NULL-terminated, NULL: none
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
+ * @guard:		thaws what must not stay frozen (R17); borrowed, or NULL
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
  */
 struct migration_config {
@@ -123,6 +125,7 @@ struct migration_config {
 	enum migration_profile profile;
 	const char *const *shared;
 	const char *const *registries;
+	struct thaw_guard *guard;
 	bool test_late_snapshot;
 };
 

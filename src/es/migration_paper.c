@@ -28,6 +28,7 @@
 #include "es/migration.h"
 #include "es/migration_plan.h"
 #include "es/process.h"
+#include "es/thaw_guard.h"
 #include "net/tls_stream.h"
 
 #define CHECKPOINT "baton-paper"
@@ -163,8 +164,10 @@ int paper_source_checkpoint(struct migration *m, struct err *err)
 	/* what a predecessor that was killed has left would be in the way */
 	if (r == 0)
 		(void)docker_engine_checkpoint_remove(m->engine, id, CHECKPOINT, NULL);
+	thaw_guard_may_freeze(m->mc->config.guard, id);
 	if (r == 0)
 		r = docker_engine_checkpoint(m->engine, id, CHECKPOINT, err);
+	(void)thaw_guard_must_run(m->mc->config.guard, id);
 	if (r != 0)
 		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->source.container);
 	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -375,6 +375,7 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 		.cut_hook = m->mc->config.cut_hook,
 		.store = m->mc->config.store,
 		.dir = dir,
+		.guard = m->mc->config.guard,
 		.cancel_fd = m->cancel_fd,
 		.hold = hold,
 		.late = m->mc->config.test_late_snapshot,

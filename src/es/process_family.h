@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Process family - all that works in one of our directories, whoever has started it and whoever is gone since
+ *
+ * runc starts CRIU, CRIU starts hooks and tar, and each may outlive the one that started it, in a process
+ * group of its own; they may also outlive a predecessor of this program that was killed. They are found by what
+ * they have: a variable in the environment that nobody else has (CRIU itself writes over its own), or a file
+ * below the directory open. It is looked for among root's processes in our PID namespace only, so no container
+ * can get itself into the family.
+ */
+
+#include <stdbool.h>
+
+/** struct process_family - How its members are known; both strings are borrowed */
+struct process_family {
+	const char *dir;  /* absolute path */
+	const char *mark; /* "NAME=VALUE" */
+};
+
+/**
+ * process_family_lives() - Whether there is a member
+ *
+ * One that was killed and is not reaped yet does not count.
+ */
+bool process_family_lives(const struct process_family *family);
+
+/**
+ * process_family_end() - Kill all members, and wait until they are gone
+ * @family:	Family
+ * @timeout_ms:	Longest wait: what sleeps in the kernel may not go
+ *
+ * Return: 0, or -ETIMEDOUT if any is left
+ */
+int process_family_end(const struct process_family *family, int timeout_ms);

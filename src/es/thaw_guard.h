@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Thaw guard - sees to it that a container which is to run is not left frozen (R17)
+ *
+ * CRIU, runc and the engine freeze a container's group, and may hang, die, or put the group back into
+ * the state that they found, frozen, long after everybody has stopped waiting for them. The guard is a
+ * thread of its own that does nothing but look at the groups of the containers it was given, and waits for
+ * nobody. A group that is found frozen at two looks in succession although its container is to run is
+ * thawed, at the latest THAW_GUARD_MS after it froze, every time anew.
+ *
+ * A container that is being cut may be frozen, and so may one that is held after its cut (R6):
+ * thaw_guard_may_freeze() says so. All calls may be made from any thread, and none of them waits for more
+ * than a look of the guard.
+ */
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/auto.h"
+
+struct err;
+struct thaw_guard;
+
+/* From the freeze until the guard has thawed, unless the guard's thread gets no CPU */
+#define THAW_GUARD_MS 1000
+
+/* Containers watched at a time (R9); beyond it thaw_guard_watch() fails */
+#define THAW_GUARD_MAX 4096
+
+/**
+ * thaw_guard_new() - Start the guard
+ * @ret:	Set on success only; the caller owns it, see thaw_guard_free()
+ * @thawed:	Called on the guard's thread when a container had to be thawed, once until it has been seen
+ *		running; it must not call the guard; may be NULL
+ * @ctx:	Handed to @thawed
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int thaw_guard_new(struct thaw_guard **ret, void (*thawed)(void *ctx, const char *id), void *ctx,
+		   struct err *err);
+
+/** thaw_guard_free() - Stop the guard; all groups stay as they are. @g may be NULL. Return: NULL */
+struct thaw_guard *thaw_guard_free(struct thaw_guard *g);
+
+AUTO_DEFINE(thaw_guard)
+
+/**
+ * thaw_guard_watch() - Watch a container, which is to run from now on, and thaw it
+ * @g:		Guard
+ * @id:		Full id of the container, copied; its group must have it in its name
+ * @pid:	of its first process
+ * @err:	Filled in on failure
+ *
+ * Return: 0 (also if it is watched already), -ENOENT if the process is not of that container, -ENOSPC
+ * beyond THAW_GUARD_MAX, or another negative error code
+ */
+int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err *err);
+
+/** thaw_guard_forget() - Watch a container no more; one that is not watched is no error */
+void thaw_guard_forget(struct thaw_guard *g, const char *id);
+
+/** thaw_guard_may_freeze() - From now on a container may be frozen; @g may be NULL */
+void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
+
+/**
+ * thaw_guard_must_run() - From now on a container is to run: it is thawed at once, in the calling thread
+ * @g:		Guard, or NULL
+ * @id:		Container
+ *
+ * Return: 0, -ENOENT if it is not watched, or another negative error code if it could not be thawed: the
+ * guard goes on trying
+ */
+int thaw_guard_must_run(struct thaw_guard *g, const char *id);
