@@ -72,6 +72,9 @@ int container_found_from(struct container_found *to, const json_t *labels);
  */
 void container_address_from(struct container_address *to, const json_t *inspect, uint16_t port);
 
+/** container_udp_bound() - Whether a socket in a process's network namespace is bound to an UDP port */
+bool container_udp_bound(pid_t pid, uint16_t port);
+
 /**
  * container_udp_wait() - Wait until the service has a socket on its UDP port
  * @pid:	A process of the container

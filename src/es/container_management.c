@@ -3,9 +3,11 @@
 /*
  * Container Management
  *
- * An operation is a work item of libuv's thread pool: its own Docker client, blocking calls, the
- * result carried back to the loop. One more thread follows the engine's events and tells when a
- * container ends. All of them stop when @cancel_fd becomes readable.
+ * An operation is a piece of work for a thread of a pool: its own Docker client, blocking calls, the
+ * result carried back to the loop. Creations have a pool, and removals have another, so neither waits for the
+ * other; of one session's operations one runs at a time. That a new container's port answers is waited for on the
+ * loop. One more thread follows the engine's events and tells when a container ends. All of them stop when
+ * @cancel_fd becomes readable.
  */
 
 #include "es/container_management.h"
@@ -18,19 +20,28 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "es/cgroup.h"
 #include "es/container_config.h"
+#include "es/container_port.h"
 #include "es/docker_engine.h"
 #include "es/loop_queue.h"
 #include "es/process.h"
+#include "es/work_pool.h"
 
 #define START_MS_DEFAULT 30000
 #define RECONNECT_MS     500 /* pause before an engine that went away is asked again */
 #define REMOVED_KEPT     256 /* removed containers whose end is no news */
+#define CREATIONS        8   /* that the engine is asked for at a time */
+#define REMOVALS         4   /* likewise; lists are among them */
+#define WAITING_MAX      1024
+#define AGAIN_MS         1000 /* until a removal that failed is tried again; doubled each time */
+#define AGAIN_MS_MAX     60000
 
 /**
  * struct container_management - Settings and the thread that follows events
- * @operations:	running; close() waits for them
+ * @operations:	all that is under way; close() waits for it
+ * @pools:	that are not closed yet
  * @removed:	ids we removed, a ring; loop thread only
  * @since:	time of the last event, watcher thread only
  */
@@ -45,7 +56,10 @@ struct container_management {
 	pthread_t watcher;
 	bool watching;
 	bool closing;
-	unsigned int operations;
+	struct list operations;
+	struct work_pool *creations;
+	struct work_pool *removals;
+	unsigned int pools;
 	char removed[REMOVED_KEPT][CONTAINER_ID_SIZE];
 	unsigned int next_removed;
 	long long since;
@@ -53,10 +67,24 @@ struct container_management {
 	void *closed_ctx;
 };
 
-/** struct operation - One piece of work for a worker thread and where its result goes */
+/**
+ * struct operation - One piece of work for a worker thread and where its result goes
+ * @link:	in the list of all
+ * @next:	called on the loop when the worker is done
+ * @wait:	for the port of the new container, or NULL
+ * @timer, @resting: until a removal is tried again
+ * @tries:	of a removal, that failed
+ */
 struct operation {
-	uv_work_t work;
+	struct list link;
+	struct work work;
 	struct container_management *cm;
+	struct work_pool *pool;
+	void (*next)(struct operation *op);
+	struct port_wait *wait;
+	uv_timer_t timer;
+	bool resting;
+	unsigned int tries;
 	int (*run)(struct operation *op, struct docker_engine *de, struct err *err);
 	json_t *config;
 	char name[CONTAINER_ID_SIZE];
@@ -68,6 +96,7 @@ struct operation {
 	container_done_cb done;
 	container_list_cb listed;
 	void *ctx;
+	char reason[ERR_TEXT_MAX];
 	int result;
 	struct err err;
 };
@@ -83,13 +112,28 @@ static void close_step(struct container_management *cm);
 
 static void operation_free(struct operation *op)
 {
+	list_remove(&op->link);
 	json_decref(op->config);
 	free(op->found);
 	free(op);
 }
 
+/** operation_end() - Tell the result, unless nobody wants to hear any more; consumes @op */
+static void operation_end(struct operation *op, const char *reason)
+{
+	struct container_management *cm = op->cm;
+
+	if (!cm->closing && op->done)
+		op->done(op->ctx, reason || !op->where.id[0] ? NULL : &op->where, reason);
+	if (!cm->closing && op->listed)
+		op->listed(op->ctx, op->found, op->count, reason);
+	operation_free(op);
+	if (cm->closing)
+		close_step(cm);
+}
+
 /* On a worker thread. */
-static void operation_work(uv_work_t *work)
+static void operation_work(struct work *work)
 {
 	struct operation *op = container_of(work, struct operation, work);
 	AUTO(docker_engine) struct docker_engine *de = NULL;
@@ -100,41 +144,52 @@ static void operation_work(uv_work_t *work)
 }
 
 /* Back on the loop. */
-static void operation_done(uv_work_t *work, int status)
+static void operation_done(struct work *work)
 {
 	struct operation *op = container_of(work, struct operation, work);
-	struct container_management *cm = op->cm;
-	const char *reason = op->result < 0 ? op->err.text : NULL;
 
-	if (status < 0)
-		reason = "cancelled";
-	cm->operations--;
-	if (!cm->closing && op->done)
-		op->done(op->ctx, reason || !op->where.id[0] ? NULL : &op->where, reason);
-	if (!cm->closing && op->listed)
-		op->listed(op->ctx, op->found, op->count, reason);
-	operation_free(op);
-	if (cm->closing)
-		close_step(cm);
+	op->next(op);
+}
+
+/** operation_ended() - The worker was all */
+static void operation_ended(struct operation *op)
+{
+	operation_end(op, op->result < 0 ? op->err.text : NULL);
+}
+
+/** operation_queue() - Have a thread do it. Return: 0, or -EBUSY */
+static int operation_queue(struct operation *op, struct err *err)
+{
+	int r = work_pool_add(op->pool, &op->work, err);
+
+	return r < 0 ? err_wrap(err, r, "container operation") : 0;
 }
 
 /** operation_start() - Queue @op, which is consumed also on failure */
 static int operation_start(struct operation *op, struct err *err)
 {
-	int r = uv_queue_work(op->cm->loop, &op->work, operation_work, operation_done);
+	int r = operation_queue(op, err);
 
-	if (r < 0) {
+	if (r < 0)
 		operation_free(op);
-		return err_set(err, r, "queue a container operation");
-	}
-	op->cm->operations++;
-	return 0;
+	return r;
 }
 
-static struct operation *operation_new(struct container_management *cm,
-				       int (*run)(struct operation *, struct docker_engine *,
-						  struct err *),
-				       void *ctx, struct err *err)
+/**
+ * operation_new() - Make an operation
+ * @cm:		Container management
+ * @pool:	Whose threads it is for
+ * @key:	Of operations with the same key one runs at a time
+ * @run:	What a thread does
+ * @ctx:	For the callback
+ * @err:	Filled in on failure
+ *
+ * Return: in the list of all, or NULL
+ */
+static struct operation *
+operation_new(struct container_management *cm, struct work_pool *pool, uint64_t key,
+	      int (*run)(struct operation *, struct docker_engine *, struct err *), void *ctx,
+	      struct err *err)
 {
 	struct operation *op = cm->closing ? NULL : calloc(1, sizeof(*op));
 
@@ -142,13 +197,23 @@ static struct operation *operation_new(struct container_management *cm,
 		(void)err_set(err, -ENOMEM, "container operation");
 		return NULL;
 	}
+	op->work = (struct work){ .key = key, .run = operation_work, .done = operation_done };
 	op->cm = cm;
+	op->pool = pool;
+	op->next = operation_ended;
 	op->run = run;
 	op->ctx = ctx;
+	list_append(&cm->operations, &op->link);
 	return op;
 }
 
-/** created_start() - Start the new container and wait until its service answers */
+/** removed_note() - The end of a container that we remove is no news */
+static void removed_note(struct container_management *cm, const char *id)
+{
+	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
+}
+
+/** created_start() - Start the new container */
 static int created_start(struct operation *op, struct docker_engine *de, const char *id,
 			 struct err *err)
 {
@@ -162,18 +227,22 @@ static int created_start(struct operation *op, struct docker_engine *de, const c
 	if (r < 0)
 		return r;
 	container_address_from(&op->where, inspect, op->where.port);
-	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
 	json_decref(inspect);
-	if (op->udp && pid > 0) /* else it has ended, which is told */
-		r = container_udp_wait(pid, op->where.port, op->start_ms, op->cm->cancel_fd, err);
-	else if (!op->udp)
-		r = container_port_wait(&op->where, op->start_ms, op->cm->cancel_fd, err);
-	return r < 0 ? err_wrap(err, r, "the service in %s does not answer", op->name) : 0;
+	return 0;
+}
+
+/** gone_remove() - Remove what came of a container that failed, also if we are being closed */
+static void gone_remove(struct operation *op, const char *id)
+{
+	AUTO(docker_engine) struct docker_engine *de = NULL;
+	struct err ignored = { 0 };
+
+	if (docker_engine_new(&de, op->cm->socket, -1, &ignored) == 0)
+		(void)docker_engine_remove(de, id, &ignored);
 }
 
 static int create_run(struct operation *op, struct docker_engine *de, struct err *err)
 {
-	struct err ignored = { 0 };
 	char id[CONTAINER_ID_SIZE];
 	int r = docker_engine_create(de, op->name, op->config, id, sizeof(id), err);
 
@@ -183,20 +252,62 @@ static int create_run(struct operation *op, struct docker_engine *de, struct err
 	if (r < 0)
 		return r;
 	r = created_start(op, de, id, err);
-	if (r < 0) {
-		/* Also if we are being closed: a client that is not cancelled does the removal. */
-		AUTO(docker_engine) struct docker_engine *last = NULL;
-		if (docker_engine_new(&last, op->cm->socket, -1, &ignored) == 0)
-			(void)docker_engine_remove(last, id, &ignored);
-	}
+	if (r < 0)
+		gone_remove(op, id);
 	return r;
+}
+
+/* On a worker thread: the service in the container never came to life. */
+static int deaf_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	(void)de;
+	(void)err;
+	gone_remove(op, op->where.id);
+	return 0;
+}
+
+/* What counts is why it is removed. */
+static void deaf_removed(struct operation *op)
+{
+	operation_end(op, op->reason);
+}
+
+/* On the loop. */
+static void on_port(void *ctx, const char *reason)
+{
+	struct operation *op = ctx;
+
+	op->wait = NULL;
+	if (!reason) {
+		operation_end(op, NULL);
+		return;
+	}
+	(void)snprintf(op->reason, sizeof(op->reason), "%s: %s", op->name, reason);
+	removed_note(op->cm, op->where.id);
+	op->run = deaf_run;
+	op->next = deaf_removed;
+	op->pool = op->cm->removals;
+	if (operation_queue(op, NULL) < 0) /* found again at the next start */
+		operation_end(op, op->reason);
+}
+
+/* On the loop: the container runs, now its service must be there. */
+static void created(struct operation *op)
+{
+	struct err err = { 0 };
+
+	if (op->result < 0 || op->cm->closing)
+		operation_ended(op);
+	else if (port_wait_start(&op->wait, op->cm->loop, &op->where, op->udp, op->start_ms,
+				 on_port, op, &err) < 0)
+		on_port(op, err.text);
 }
 
 int container_management_create(struct container_management *cm, uint64_t session, uint32_t epoch,
 				const struct container_service *service, container_done_cb done,
 				void *ctx, struct err *err)
 {
-	struct operation *op = operation_new(cm, create_run, ctx, err);
+	struct operation *op = operation_new(cm, cm->creations, session, create_run, ctx, err);
 
 	if (!op)
 		return -ENOMEM;
@@ -212,6 +323,7 @@ int container_management_create(struct container_management *cm, uint64_t sessio
 	op->where.port = service->port;
 	op->udp = service->udp;
 	op->start_ms = service->start_ms ? service->start_ms : START_MS_DEFAULT;
+	op->next = created;
 	op->done = done;
 	return operation_start(op, err);
 }
@@ -244,15 +356,56 @@ static int remove_run(struct operation *op, struct docker_engine *de, struct err
 	return docker_engine_remove(de, op->name, err);
 }
 
-int container_management_remove(struct container_management *cm, const char *id,
+static void removed(struct operation *op);
+
+static void on_again_closed(uv_handle_t *handle)
+{
+	struct operation *op = handle->data;
+
+	op->resting = false;
+	/* When we are being closed: it is found again at the next start. */
+	op->result = op->cm->closing ? -ECANCELED : operation_queue(op, &op->err);
+	if (op->result < 0)
+		removed(op);
+}
+
+/* On the loop. */
+static void on_again(uv_timer_t *timer)
+{
+	uv_close((uv_handle_t *)timer, on_again_closed);
+}
+
+/* On the loop: what could not be removed is still there, so nobody is told otherwise. */
+static void removed(struct operation *op)
+{
+	unsigned int shift = op->tries < 6 ? op->tries : 6;
+	uint64_t pause = (uint64_t)AGAIN_MS << shift;
+
+	if (op->result == 0 && op->tries)
+		log_info("container %s is removed at last, at try %u", op->name, op->tries + 1);
+	if (op->result == 0 || op->cm->closing) {
+		operation_ended(op);
+		return;
+	}
+	if (op->tries++ == 0)
+		log_error("container %s cannot be removed, which is tried again: %s", op->name,
+			  op->err.text);
+	(void)uv_timer_init(op->cm->loop, &op->timer); /* cannot fail, nor can its start */
+	op->timer.data = op;
+	op->resting = true;
+	(void)uv_timer_start(&op->timer, on_again, pause < AGAIN_MS_MAX ? pause : AGAIN_MS_MAX, 0);
+}
+
+int container_management_remove(struct container_management *cm, uint64_t session, const char *id,
 				container_done_cb done, void *ctx, struct err *err)
 {
-	struct operation *op = operation_new(cm, remove_run, ctx, err);
+	struct operation *op = operation_new(cm, cm->removals, session, remove_run, ctx, err);
 
 	if (!op)
 		return -ENOMEM;
 	(void)snprintf(op->name, sizeof(op->name), "%s", id);
-	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
+	removed_note(cm, id);
+	op->next = removed;
 	op->done = done;
 	return operation_start(op, err);
 }
@@ -302,7 +455,7 @@ static int list_run(struct operation *op, struct docker_engine *de, struct err *
 int container_management_list(struct container_management *cm, container_list_cb done, void *ctx,
 			      struct err *err)
 {
-	struct operation *op = operation_new(cm, list_run, ctx, err);
+	struct operation *op = operation_new(cm, cm->removals, 0, list_run, ctx, err);
 
 	if (!op)
 		return -ENOMEM;
@@ -411,6 +564,7 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 	cm->ctx = ctx;
 	cm->socket = strdup(config->docker_socket);
 	cm->runtime = strdup(config->runtime);
+	list_init(&cm->operations);
 	cm->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!cm->socket || !cm->runtime || cm->cancel_fd < 0)
 		r = err_set(err, -ENOMEM, "container management");
@@ -420,10 +574,15 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 		management_free(cm);
 		return r;
 	}
-	cm->watching = pthread_create(&cm->watcher, NULL, watch, cm) == 0;
-	if (!cm->watching) {
+	r = work_pool_new(&cm->creations, loop, CREATIONS, WAITING_MAX, err);
+	if (r == 0)
+		r = work_pool_new(&cm->removals, loop, REMOVALS, WAITING_MAX, err);
+	cm->watching = r == 0 && pthread_create(&cm->watcher, NULL, watch, cm) == 0;
+	if (r == 0 && !cm->watching)
+		r = err_set(err, -EAGAIN, "start a thread");
+	if (r < 0) {
 		container_management_close(cm, NULL, NULL);
-		return err_set(err, -EAGAIN, "start a thread");
+		return r;
 	}
 	*ret = cm;
 	return 0;
@@ -440,12 +599,29 @@ static void queue_closed(void *ctx)
 		closed(closed_ctx);
 }
 
-/** close_step() - The queue goes when the last operation is back */
+/** close_step() - The queue goes when the last operation is back, and the threads are gone */
 static void close_step(struct container_management *cm)
 {
 	/* Once: a callback that closes us is followed by another call of this. */
-	if (cm->queue && cm->operations == 0)
+	if (cm->queue && !cm->pools && list_empty(&cm->operations))
 		loop_queue_close(TAKE_PTR(cm->queue), queue_closed, cm);
+}
+
+static void pool_closed(void *ctx)
+{
+	struct container_management *cm = ctx;
+
+	cm->pools--;
+	close_step(cm);
+}
+
+/** pool_close() - Close a pool, if there is one */
+static void pool_close(struct container_management *cm, struct work_pool *pool)
+{
+	if (!pool)
+		return;
+	cm->pools++;
+	work_pool_close(pool, pool_closed, cm);
 }
 
 void container_management_close(struct container_management *cm, void (*closed)(void *ctx),
@@ -457,5 +633,19 @@ void container_management_close(struct container_management *cm, void (*closed)(
 	(void)eventfd_write(cm->cancel_fd, 1);
 	if (cm->watching)
 		(void)pthread_join(cm->watcher, NULL);
-	close_step(cm);
+	cm->pools = 1;
+	list_for_each_safe(at, next, &cm->operations)
+	{
+		struct operation *op = list_entry(at, struct operation, link);
+
+		if (op->resting && !uv_is_closing((uv_handle_t *)&op->timer)) {
+			uv_close((uv_handle_t *)&op->timer, on_again_closed);
+		} else if (op->wait) {
+			port_wait_cancel(op->wait);
+			operation_free(op);
+		}
+	}
+	pool_close(cm, cm->creations);
+	pool_close(cm, cm->removals);
+	pool_closed(cm);
 }

@@ -6,7 +6,8 @@
  *
  * A session's container is named baton-<session, 16 hexadecimal digits>-<epoch> and labelled
  * baton.session, baton.epoch, baton.service and baton.port, so that a restarted daemon finds it
- * again. Whatever talks to Docker runs on libuv's worker threads; results come back on the loop.
+ * again. Whatever talks to Docker runs on threads of its own: at most 8 creations and 4 removals at a time,
+ * of one session one at a time, and 1024 of each may wait (R9); results come back on the loop.
  */
 
 #include <stdbool.h>
@@ -199,14 +200,18 @@ int container_management_create(struct container_management *cm, uint64_t sessio
 /**
  * container_management_remove() - Stop a container at once and remove it with its layer
  * @cm:		Container management
+ * @session:	Its session
  * @id:		Id or name; one that is gone already counts as removed
- * @done:	Called on the loop; may be NULL
+ * @done:	Called on the loop when it is gone; may be NULL
  * @ctx:	Handed to @done
  * @err:	Filled in on failure, when @done will not be called
  *
+ * What cannot be removed is tried again, after 1, 2, 4 ... 60 s, until it is gone or this program ends; that is
+ * logged once. The next start finds what is left by its labels.
+ *
  * Return: 0, or negative error code
  */
-int container_management_remove(struct container_management *cm, const char *id,
+int container_management_remove(struct container_management *cm, uint64_t session, const char *id,
 				container_done_cb done, void *ctx, struct err *err);
 
 /**

@@ -203,15 +203,17 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	char name[CONTAINER_ID_SIZE];
 
 	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+	struct err err = { .text = "out of memory" };
 
 	if (where)
 		thaw_guard_forget(es->guard, where->id);
 	gateway_remove(es->gateway, session, epoch);
 	container_name(name, session, epoch);
-	if (op && container_management_remove(es->containers, name, on_removed, op, NULL) == 0)
+	if (op &&
+	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_REMOVED, session, epoch, "out of memory");
+	tell_later(es, LATER_NOT_REMOVED, session, epoch, err.text);
 }
 
 static bool hold(void *ctx, const char *name, bool diverged)
@@ -760,8 +762,9 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 	if (r == 0)
 		r = session_store_each(es->store, adopt, bad_file, &a, &err);
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (!kept[i] && container_management_remove(es->containers, found[i].where.id, NULL,
-							    NULL, NULL) == 0)
+		if (!kept[i] &&
+		    container_management_remove(es->containers, found[i].session, found[i].where.id,
+						NULL, NULL, NULL) == 0)
 			log_info("container of an unfinished migration removed: %016" PRIx64
 				 ", epoch %u",
 				 found[i].session, found[i].epoch);

@@ -259,8 +259,10 @@ void door_try(struct door *d)
 {
 	int r;
 
-	if (d->incomplete) {
-		dead(d, "out of memory for a request");
+	if (d->incomplete) { /* the container is as well as before */
+		if (d->parts && d->request.part != WIRE_PART_WHOLE)
+			parts_drop(d->parts, &d->request);
+		refused(d, "the edge server has no memory for this request: send it once more");
 		return;
 	}
 	if (d->streams) {

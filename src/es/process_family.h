@@ -4,11 +4,11 @@
 /*
  * Process family - all that works in one of our directories, whoever has started it and whoever is gone since
  *
- * runc starts CRIU, CRIU starts hooks and tar, and each may outlive the one that started it, in a process
- * group of its own; they may also outlive a predecessor of this program that was killed. They are found by what
- * they have: a variable in the environment that nobody else has (CRIU itself writes over its own), or a file
- * below the directory open. It is looked for among root's processes in our PID namespace only, so no container
- * can get itself into the family.
+ * runc starts CRIU, CRIU starts hooks and tar, and each may outlive the one that started it, in a
+ * process group of its own; they may also outlive a predecessor of this program that was killed. They are
+ * found by what they have: a variable in the environment that nobody else has (CRIU itself writes over its
+ * own), or a file below the directory open. Only root's processes in our PID namespace are looked at, so
+ * no container can get itself into the family.
  */
 
 #include <stdbool.h>

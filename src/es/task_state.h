@@ -4,8 +4,8 @@
 /*
  * Task state - what a process is in, and cannot be checkpointed in
  *
- * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel lets nobody seize a stopped task of a frozen
- * group. A task that is traced is somebody else's already.
+ * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel lets nobody seize a stopped
+ * task of a frozen group. A task that is traced is somebody else's already.
  */
 
 #include <stdbool.h>

@@ -667,6 +667,24 @@ static void test_udp_too_long(void **state)
 	assert_non_null(strstr(b->reason, "65508 bytes do not fit"));
 }
 
+/* A request that there is no room for, in a buffer or in memory, is refused: the container goes on. */
+static void test_no_room(void **state)
+{
+	static const uint8_t bytes[WIRE_PREAMBLE_MAX + 4];
+	const struct wire_data request = {
+		.number = 1, .bytes = bytes, .len = sizeof(bytes), .preamble = WIRE_PREAMBLE_MAX + 1
+	};
+	struct bed *b = *state;
+
+	gateway_execute(b->gateway, SESSION, EPOCH, &request);
+	run_until_told(b);
+	assert_string_equal(b->dead, "");
+	assert_int_equal(b->refused, 1);
+	assert_non_null(strstr(b->reason, "no memory for this request"));
+	ask(b, 2, "two");
+	assert_int_equal(b->answered, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -677,6 +695,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tried_again, begin, finish),
 		cmocka_unit_test_setup_teardown(test_forgotten, begin, finish),
 		cmocka_unit_test_setup_teardown(test_bad_address, begin, finish),
+		cmocka_unit_test_setup_teardown(test_no_room, begin, finish),
 		cmocka_unit_test_setup_teardown(test_line, begin_line, finish),
 		cmocka_unit_test_setup_teardown(test_line_too_many, begin_line, finish),
 		cmocka_unit_test_setup_teardown(test_resp, begin_resp, finish),
