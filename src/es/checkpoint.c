@@ -529,6 +529,8 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 		return NULL;
 	if (c->runc && !c->over)
 		dump_end(c);
+	if (c->mark && !process_family_lives(&(struct process_family){ c->dir, c->mark }))
+		thaw_guard_rest(c->guard, c->container);
 	(void)process_free(c->runc);
 	if (c->listener >= 0)
 		close(c->listener);

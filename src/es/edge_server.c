@@ -22,6 +22,7 @@
 #include "es/gateway.h"
 #include "es/service_catalogue.h"
 #include "es/session_store.h"
+#include "es/started_notes.h"
 #include "es/thaw_guard.h"
 #include "net/crypto.h"
 #include "net/tls.h"
@@ -57,6 +58,7 @@ struct edge_server {
 	struct gateway *gateway;
 	struct spools *spools;
 	struct session_store *store;
+	struct started_notes *started;
 	struct service_catalogue *catalogue;
 	const char *runtime; /* name under which the engine knows baton-runtime */
 	struct container_management *containers;
@@ -138,6 +140,10 @@ static int open_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 
 	if (r < 0)
 		return r;
+	if (started_notes_put(es->started, where, err) < 0)
+		log_error("session %016" PRIx64
+			  ": a restart of its container would go unnoticed: %s",
+			  session, err->text);
 	r = gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
 			service ? &service->comparison : NULL, where, err);
 	if (r < 0)
@@ -693,6 +699,20 @@ struct adoption {
 	size_t sessions;
 };
 
+/* A container that was restarted has lost its session's memory, which must not go on as if nothing was. */
+static bool not_restarted(struct edge_server *es, const struct container_found *f)
+{
+	char noted[CONTAINER_TIME_SIZE];
+
+	if (started_notes_same(es->started, &f->where, noted))
+		return true;
+	log_error("session %016" PRIx64
+		  ": container %.12s was restarted at %s, by somebody else; it ran "
+		  "since %s, and what the session had in its memory is lost",
+		  f->session, f->where.id, f->where.started, noted);
+	return false;
+}
+
 static void adopt(void *ctx, const struct es_record *record, const void *cache, size_t cache_len)
 {
 	struct adoption *a = ctx;
@@ -705,8 +725,9 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 
 		if (f->session != record->session || f->epoch != record->container_epoch)
 			continue;
-		alive = f->running && open_to_requests(a->es, f->session, f->epoch, record->service,
-						       &f->where, &err) == 0;
+		alive = f->running && not_restarted(a->es, f) &&
+			open_to_requests(a->es, f->session, f->epoch, record->service, &f->where,
+					 &err) == 0;
 		a->kept[i] = true;
 	}
 	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
@@ -769,6 +790,7 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 				 ", epoch %u",
 				 found[i].session, found[i].epoch);
 	}
+	started_notes_sweep(es->started, found, count);
 	if (r == 0)
 		r = listen_now(es, &err);
 	if (r < 0) {
@@ -820,6 +842,7 @@ static void close_all(struct edge_server *es)
 	}
 	es->node = es_node_free(es->node);
 	es->store = session_store_free(es->store);
+	es->started = started_notes_free(es->started);
 	es->catalogue = service_catalogue_free(es->catalogue);
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
@@ -867,6 +890,8 @@ static int start(struct edge_server *es, struct err *err)
 		r = gateway_new(&es->gateway, setup->loop, es->spools, &gateway_ops, es, err);
 	if (r == 0)
 		r = session_store_open(&es->store, setup->state_dir, err);
+	if (r == 0)
+		r = started_notes_open(&es->started, setup->state_dir, err);
 	if (r == 0)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
 					     on_died, es, err);

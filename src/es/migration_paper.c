@@ -168,6 +168,8 @@ int paper_source_checkpoint(struct migration *m, struct err *err)
 	if (r == 0)
 		r = docker_engine_checkpoint(m->engine, id, CHECKPOINT, err);
 	(void)thaw_guard_must_run(m->mc->config.guard, id);
+	if (r == 0) /* else the engine's CRIU may live */
+		thaw_guard_rest(m->mc->config.guard, id);
 	if (r != 0)
 		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->source.container);
 	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -19,6 +19,7 @@
 /**
  * struct guarded - A container
  * @may_freeze:	it is being cut, or held after its cut
+ * @danger:	somebody may live who freezes it
  * @seen:	it was frozen at the last look
  * @told:	that it was thawed has been told
  */
@@ -27,6 +28,7 @@ struct guarded {
 	char id[ID_SIZE];
 	struct cgroup_freezer freezer;
 	bool may_freeze;
+	bool danger;
 	bool seen;
 	bool told;
 };
@@ -57,7 +59,7 @@ static struct guarded *find(struct thaw_guard *g, const char *id)
 /** look() - Thaw a container if it is frozen and should not be */
 static void look(struct thaw_guard *g, struct guarded *one)
 {
-	if (one->may_freeze || !cgroup_freezing(&one->freezer)) {
+	if (!one->danger || one->may_freeze || !cgroup_freezing(&one->freezer)) {
 		one->seen = false;
 		one->told = false;
 		return;
@@ -187,8 +189,21 @@ void thaw_guard_may_freeze(struct thaw_guard *g, const char *id)
 		return;
 	(void)pthread_mutex_lock(&g->lock);
 	struct guarded *one = find(g, id);
-	if (one)
+	if (one) {
 		one->may_freeze = true;
+		one->danger = true;
+	}
+	(void)pthread_mutex_unlock(&g->lock);
+}
+
+void thaw_guard_rest(struct thaw_guard *g, const char *id)
+{
+	if (!g)
+		return;
+	(void)pthread_mutex_lock(&g->lock);
+	struct guarded *one = find(g, id);
+	if (one)
+		one->danger = false;
 	(void)pthread_mutex_unlock(&g->lock);
 }
 

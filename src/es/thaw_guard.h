@@ -4,18 +4,20 @@
 /*
  * Thaw guard - sees to it that a container which is to run is not left frozen (R17)
  *
- * CRIU, runc and the engine freeze a container's group, and may hang, die, or put the group back into
- * the state that they found, frozen, long after everybody has stopped waiting for them. The guard is a
- * thread of its own that does nothing but look at the groups of the containers it was given, and waits for
- * nobody. A group that is found frozen at two looks in succession although its container is to run is
+ * CRIU and runc freeze a container's group, and may hang, die, or put the group back into the state that they
+ * found, frozen, long after everybody has stopped waiting for them. The guard is a thread of its own that
+ * does nothing but look at the groups of containers for which such a program may still live, and waits
+ * for nobody. A group that is found frozen at two looks in succession although its container is to run is
  * thawed, at the latest THAW_GUARD_MS after it froze, every time anew.
  *
- * A container that is being cut may be frozen, and so may one that is held after its cut (R6):
- * thaw_guard_may_freeze() says so. All calls may be made from any thread, and none of them waits for more
- * than a look of the guard.
+ *     thaw_guard_watch()        the container is there, and runs
+ *     thaw_guard_may_freeze()   a cut begins
+ *     thaw_guard_must_run()     the cut is over, or what was held after it goes on (R6): thawed, and guarded
+ *     thaw_guard_rest()         nobody of the cut lives any more: who freezes it now means it (docker pause)
+ *
+ * All calls may be made from any thread, and none of them waits for more than a look of the guard.
  */
 
-#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/auto.h"
@@ -62,7 +64,7 @@ int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err
 /** thaw_guard_forget() - Watch a container no more; one that is not watched is no error */
 void thaw_guard_forget(struct thaw_guard *g, const char *id);
 
-/** thaw_guard_may_freeze() - From now on a container may be frozen; @g may be NULL */
+/** thaw_guard_may_freeze() - From now on a container may be frozen, by somebody who may hang; @g may be NULL */
 void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
 
 /**
@@ -74,3 +76,6 @@ void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
  * guard goes on trying
  */
 int thaw_guard_must_run(struct thaw_guard *g, const char *id);
+
+/** thaw_guard_rest() - Whoever thaw_guard_may_freeze() was for lives no more; @g may be NULL */
+void thaw_guard_rest(struct thaw_guard *g, const char *id);

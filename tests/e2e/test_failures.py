@@ -201,6 +201,23 @@ class Source(FailureTest):
         self.assertEqual(len(self.events.find("IN DOUBT", "EdgeServer-1", session)), 1)
         self.assert_nothing_left()
 
+    def test_container_restarted_meanwhile(self):
+        """R15: a container that somebody restarted has an empty memory: that is said, not served"""
+        user = self.user("--requests", 120, "--interval-ms", 50)
+        session = user.session()
+        container, = self.lab.containers("pc1")
+        self.wait_event("SVCR", "USER", session, count=20)
+        self.crash("EdgeServer-1")
+        self.lab.docker("pc1", "restart", "-t", "0", container)
+        self.lab.start("EdgeServer-1")
+        self.wait_event("CONTAINER DIED", "EdgeServer-1", session)
+        self.assertRegex(self.said("EdgeServer-1"),
+                         f"session {session}: container [0-9a-f]* was restarted at .* is lost")
+        report = user.end()
+        self.assertEqual(report["duplicated"], 0, report)
+        self.assertLess(report["answered"], user.requests, report)
+        self.assert_nothing_left()
+
     def test_edge_server_killed_while_sending(self):
         """R10: ES-x dies after the cut: CT-x is adopted, nothing is frozen, the move is tried again"""
         user = self.user("--requests", 280, "--interval-ms", 50, "--move", "20:AP-2")

@@ -128,12 +128,15 @@ static struct bed *bed_of(void **state)
 	return bed;
 }
 
+/** watch() - Watch a group that was cut, and whose CRIU may live */
 static void watch(struct bed *bed, struct group *g)
 {
 	struct err err = { 0 };
 
 	if (thaw_guard_watch(bed->guard, g->id, g->pid, &err) < 0)
 		fail_msg("%s", err.text);
+	thaw_guard_may_freeze(bed->guard, g->id);
+	assert_int_equal(thaw_guard_must_run(bed->guard, g->id), 0);
 }
 
 /* Every time anew, for who freezes once may freeze again. */
@@ -185,6 +188,21 @@ static void test_found_frozen(void **state)
 	assert_false(cgroup_freezing(&bed->one.freezer));
 }
 
+/* Who freezes it when nobody of a cut lives any more means it. */
+static void test_rests(void **state)
+{
+	struct bed *bed = bed_of(state);
+
+	watch(bed, &bed->one);
+	watch(bed, &bed->other);
+	thaw_guard_rest(bed->guard, bed->one.id);
+	assert_int_equal(cgroup_freeze(&bed->one.freezer, 10000, NULL), 0);
+	assert_int_equal(cgroup_freeze(&bed->other.freezer, 10000, NULL), 0);
+	while (sem_wait(&bed->thawed) < 0)
+		;
+	assert_true(cgroup_frozen(&bed->one.freezer));
+}
+
 static void test_forgets(void **state)
 {
 	struct bed *bed = bed_of(state);
@@ -216,6 +234,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thaws, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_may_freeze, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_frozen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
 	};

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "es/started_notes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/files.h"
+#include "es/container_management.h"
+
+#define SUFFIX    ".started"
+#define NAME_ROOM (CONTAINER_ID_SIZE + sizeof(SUFFIX) + 4)
+
+struct started_notes {
+	int dir;
+};
+
+int started_notes_open(struct started_notes **ret, const char *dir, struct err *err)
+{
+	struct started_notes *sn = calloc(1, sizeof(*sn));
+
+	if (!sn)
+		return err_set(err, -ENOMEM, "notes of containers");
+	sn->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sn->dir < 0) {
+		int r = err_set(err, -errno, "open %s", dir);
+
+		free(sn);
+		return r;
+	}
+	*ret = sn;
+	return 0;
+}
+
+struct started_notes *started_notes_free(struct started_notes *sn)
+{
+	if (!sn)
+		return NULL;
+	close(sn->dir);
+	free(sn);
+	return NULL;
+}
+
+/** name_of() - File of a container */
+static void name_of(char to[NAME_ROOM], const char *id)
+{
+	(void)snprintf(to, NAME_ROOM, "%.*s" SUFFIX, CONTAINER_ID_SIZE - 1, id);
+}
+
+int started_notes_put(struct started_notes *sn, const struct container_address *where,
+		      struct err *err)
+{
+	char name[NAME_ROOM];
+	char new[NAME_ROOM + 4];
+	int r;
+
+	name_of(name, where->id);
+	(void)snprintf(new, sizeof(new), "%s.new", name);
+	auto_close int fd =
+		openat(sn->dir, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "write %s", new);
+	r = files_write(fd, where->started, strlen(where->started));
+	if (r == 0 && renameat(sn->dir, new, sn->dir, name) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(sn->dir, new, 0);
+	return r < 0 ? err_set(err, r, "write %s", name) : 0;
+}
+
+bool started_notes_same(struct started_notes *sn, const struct container_address *where,
+			char *noted)
+{
+	char name[NAME_ROOM];
+
+	name_of(name, where->id);
+	auto_close int fd = openat(sn->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, noted, CONTAINER_TIME_SIZE - 1);
+	noted[n > 0 ? n : 0] = '\0';
+	return !*noted || !strcmp(noted, where->started);
+}
+
+/** kept() - Whether a file is the note of one of these containers, or no note at all */
+static bool kept(const char *file, const struct container_found *found, size_t count)
+{
+	const char *suffix = strstr(file, SUFFIX);
+	size_t len = suffix ? (size_t)(suffix - file) : 0;
+
+	for (size_t i = 0; suffix && i < count; i++)
+		if (!strncmp(file, found[i].where.id, len) && !found[i].where.id[len] &&
+		    !strcmp(suffix, SUFFIX))
+			return true;
+	return !suffix;
+}
+
+void started_notes_sweep(struct started_notes *sn, const struct container_found *found,
+			 size_t count)
+{
+	const struct dirent *entry;
+	int fd = openat(sn->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	while (dir && (entry = readdir(dir)))
+		if (!kept(entry->d_name, found, count))
+			(void)unlinkat(sn->dir, entry->d_name, 0);
+	if (dir)
+		(void)closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+}
