@@ -12,7 +12,9 @@
 
 #define API        "http://docker/v1.41"
 #define ANSWER_MAX (16u << 20) /* bytes of an answer that we take */
-#define CALL_MS    60000       /* longest call, but for events */
+#define CALL_MS    60000       /* longest call whose answer comes in one piece */
+#define EVENTS_MS  600000  /* then events are asked for anew: a connection may be dead in silence */
+#define PULL_MS    3600000 /* longest pull, however lively */
 #define POLL_MS    1000
 
 #define STREAM_PIECE    (1u << 20)         /* bytes of an image that wait for their reader */
@@ -37,11 +39,17 @@ struct docker_engine {
  * @answer:	body so far
  * @event:	if set, the body is a sequence of lines handed to it as they come
  * @ctx:	for @event
+ * @total_ms:	longest call; 0: CALL_MS
+ * @silence_ms:	longest time without a byte of the answer; 0: @total_ms
+ * @moved_us:	when the last one came
  */
 struct call {
 	struct buf answer;
 	void (*event)(void *ctx, const json_t *json);
 	void *ctx;
+	uint32_t total_ms;
+	uint32_t silence_ms;
+	uint64_t moved_us;
 };
 
 static void curl_start(void)
@@ -99,6 +107,7 @@ static size_t body_take(char *bytes, size_t size, size_t count, void *user)
 {
 	struct call *call = user;
 
+	call->moved_us = monotonic_us();
 	if (buf_append(&call->answer, bytes, size * count, NULL) < 0)
 		return 0;
 	if (call->event)
@@ -106,12 +115,32 @@ static size_t body_take(char *bytes, size_t size, size_t count, void *user)
 	return size * count;
 }
 
-/** transfer_run() - Drive @easy to its end, its time limit or our cancellation */
-static int transfer_run(struct docker_engine *de, CURL *easy, const char *what, struct err *err)
+/** call_late() - Whether the engine lets us wait too long. Return: 0, or -ETIMEDOUT */
+static int call_late(const struct docker_engine *de, const struct call *call, uint64_t began,
+		     const char *what, struct err *err)
 {
+	uint64_t now = monotonic_us();
+
+	if (call->silence_ms && now - call->moved_us > call->silence_ms * 1000ull)
+		return err_set(err, -ETIMEDOUT, "docker %s at %s: not a word for %u ms", what,
+			       de->socket, call->silence_ms);
+	if (call->total_ms && now - began > call->total_ms * 1000ull)
+		return err_set(err, -ETIMEDOUT, "docker %s at %s: no end after %u ms", what,
+			       de->socket, call->total_ms);
+	return 0;
+}
+
+/** transfer_run() - Drive @easy to its end, its time limits or our cancellation */
+static int transfer_run(struct docker_engine *de, CURL *easy, struct call *call, const char *what,
+			struct err *err)
+{
+	uint64_t began = monotonic_us();
+	int poll_ms =
+		call->silence_ms && call->silence_ms < POLL_MS ? (int)call->silence_ms : POLL_MS;
 	struct curl_waitfd extra = { .fd = de->cancel_fd, .events = CURL_WAIT_POLLIN };
 	unsigned int extras = de->cancel_fd >= 0 ? 1 : 0;
 
+	call->moved_us = began;
 	for (;;) {
 		int running = 0;
 		int left;
@@ -128,13 +157,16 @@ static int transfer_run(struct docker_engine *de, CURL *easy, const char *what, 
 					       "docker %s at %s: %s", what, de->socket,
 					       curl_easy_strerror(msg->data.result));
 		if (mc == CURLM_OK && running)
-			mc = curl_multi_poll(de->multi, &extra, extras, POLL_MS, NULL);
+			mc = curl_multi_poll(de->multi, &extra, extras, poll_ms, NULL);
 		if (mc != CURLM_OK)
 			return err_set(err, -EIO, "docker %s: %s", what, curl_multi_strerror(mc));
 		if (!running)
 			return 0;
 		if (cancelled(de->cancel_fd))
 			return err_set(err, -ECANCELED, "docker %s", what);
+		int r = call_late(de, call, began, what, err);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -152,7 +184,7 @@ static bool call_prepare(struct docker_engine *de, CURL *easy, const char *metho
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_take);
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-	if (!call->event)
+	if (!call->total_ms)
 		ok = ok && !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)CALL_MS);
 	if (body)
 		ok = ok && !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
@@ -185,7 +217,7 @@ static int call_run(struct docker_engine *de, const char *what, const char *meth
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 	if (easy && headers && call_prepare(de, easy, method, url, body, headers, call) &&
 	    curl_multi_add_handle(de->multi, easy) == CURLM_OK) {
-		r = transfer_run(de, easy, what, err);
+		r = transfer_run(de, easy, call, what, err);
 		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
 		(void)curl_multi_remove_handle(de->multi, easy);
 	} else {
@@ -456,10 +488,12 @@ static void pull_line(void *ctx, const json_t *json)
 }
 
 int docker_engine_pull(struct docker_engine *de, const char *repository, const char *digest,
-		       struct err *err)
+		       uint32_t silence_ms, struct err *err)
 {
 	char error[PULL_ERROR_MAX] = "";
-	struct call call = { .event = pull_line, .ctx = error };
+	struct call call = {
+		.event = pull_line, .ctx = error, .total_ms = PULL_MS, .silence_ms = silence_ms
+	};
 	long status = 0;
 
 	auto_free char *path = NULL;
@@ -491,7 +525,7 @@ int docker_engine_image_remove(struct docker_engine *de, const char *name, struc
 int docker_engine_events(struct docker_engine *de, const char *label, long long since,
 			 void (*event)(void *ctx, const json_t *json), void *ctx, struct err *err)
 {
-	struct call call = { .event = event, .ctx = ctx };
+	struct call call = { .event = event, .ctx = ctx, .total_ms = EVENTS_MS };
 	long status = 0;
 	char filter[256];
 

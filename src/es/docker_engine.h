@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -216,14 +217,15 @@ int docker_engine_commit(struct docker_engine *de, const char *id, char *image, 
  * @de:		Client
  * @repository:	"host:port/name"
  * @digest:	of its manifest, "sha256:..."; the engine verifies it
+ * @silence_ms:	a pull of which the engine tells nothing for so long is given up
  * @err:	Filled in on failure, with the engine's own words
  *
- * Takes as long as it takes; layers that are complete stay in the engine's cache after a failure.
+ * May take an hour. Layers that are complete stay in the engine's cache after a failure.
  *
- * Return: 0, or negative error code
+ * Return: 0, -ETIMEDOUT, or another negative error code
  */
 int docker_engine_pull(struct docker_engine *de, const char *repository, const char *digest,
-		       struct err *err);
+		       uint32_t silence_ms, struct err *err);
 
 /** docker_engine_image_remove() - Remove an image. Return: 0 (also if gone), or negative (in use) */
 int docker_engine_image_remove(struct docker_engine *de, const char *name, struct err *err);
@@ -237,7 +239,7 @@ int docker_engine_image_remove(struct docker_engine *de, const char *name, struc
  * @ctx:	Handed to @event
  * @err:	Filled in: returns only when the connection ends, fails or is cancelled
  *
- * Return: negative error code; -ECANCELED if cancelled
+ * Return: negative error code; -ECANCELED if cancelled, -ETIMEDOUT after ten minutes: ask again
  */
 int docker_engine_events(struct docker_engine *de, const char *label, long long since,
 			 void (*event)(void *ctx, const json_t *json), void *ctx, struct err *err);

@@ -456,7 +456,7 @@ int migration_ask_offer(struct migration *m, struct err *err);
  * @changed:	signalled when @ended is set
  * @ended:	the thread is done
  * @tell:	called every two seconds without the lock; NULL: nobody listens
- * @err:	Filled in on failure of @tell; the thread is waited for in any case
+ * @err:	Filled in on failure of @tell: the other side is gone, and the thread is cancelled, by @m->cancel_fd
  *
  * Return: 0, or negative error code
  */

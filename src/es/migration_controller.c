@@ -232,8 +232,12 @@ int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_con
 		until.tv_sec += TELL_S;
 		now = pthread_cond_timedwait(changed, lock, &until) == ETIMEDOUT && !*ended;
 		(void)pthread_mutex_unlock(lock);
-		if (now && tell && r == 0)
+		if (now && tell && r == 0) {
 			r = tell(m, err);
+			if (r <
+			    0) /* nobody wants it any more: what the thread waits for ends now */
+				(void)eventfd_write(m->cancel_fd, 1);
+		}
 		(void)pthread_mutex_lock(lock);
 	}
 	return r;
@@ -668,7 +672,8 @@ static const struct acceptor_ops acceptor_ops = {
 static int directory_prepare(const struct migration_config *config, const char *path,
 			     struct err *err)
 {
-	static const char *const checkpoints[] = { "checkpoint", "ahead" }; /* see source_checkpoint() */
+	static const char *const checkpoints[] = { "checkpoint",
+						   "ahead" }; /* see source_checkpoint() */
 	const struct dirent *entry;
 	struct stat st;
 	int r = 0;

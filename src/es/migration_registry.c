@@ -137,6 +137,8 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 
 /* --- pulling ----------------------------------------------------------------------------------- */
 
+#define PULL_SILENCE_MS 120000 /* unpacking a layer is the longest that an engine says nothing of */
+
 /** struct image_pulling - The engine pulls; a thread waits for it, and another tells the source */
 struct image_pulling {
 	struct migration *m;
@@ -159,7 +161,8 @@ static void *pulling_run(void *arg)
 	ip->r = docker_engine_new(&engine, ip->m->mc->config.docker_socket, ip->m->cancel_fd,
 				  &ip->err);
 	if (ip->r == 0)
-		ip->r = docker_engine_pull(engine, repository, ip->from.digest, &ip->err);
+		ip->r = docker_engine_pull(engine, repository, ip->from.digest, PULL_SILENCE_MS,
+					   &ip->err);
 	(void)pthread_mutex_lock(&ip->lock);
 	ip->ended = true;
 	(void)pthread_cond_broadcast(&ip->changed);
