@@ -51,6 +51,13 @@ static int mount_find(char to[PATH_MAX], const char *controller)
 	return -ENOENT;
 }
 
+bool cgroup_unified(void)
+{
+	char root[PATH_MAX];
+
+	return mount_find(root, NULL) == 0 && mount_find(root, "freezer") < 0;
+}
+
 /** group_find() - The directory of a process's group, version 1 if there is one. Return: 0 or negative */
 static int group_find(char to[PATH_MAX], pid_t pid, const char *controller, bool *v2)
 {

@@ -25,6 +25,9 @@ struct cgroup_freezer {
 	bool v2;
 };
 
+/** cgroup_unified() - Whether this host has version 2 only */
+bool cgroup_unified(void);
+
 /**
  * cgroup_freezer_find() - Find the freezer of the group a process is in
  * @to:		Filled in on success

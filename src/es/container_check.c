@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "es/cgroup.h"
 #include "es/container_config.h"
 #include "es/container_mounts.h"
 #include "es/container_sqlite.h"
@@ -22,17 +23,45 @@
 #define CAP_SYS_RESOURCE 24
 #define TMPFS_LARGE      (64u << 20)
 
-void container_finding(json_t *findings, const char *remedy, const char *format, ...)
+/** finding_add() - Append a finding */
+__attribute__((format(printf, 4, 0))) static void
+finding_add(json_t *findings, const char *remedy, bool lasting, const char *format, va_list ap)
 {
 	char what[512];
+
+	(void)vsnprintf(what, sizeof(what), format, ap);
+	if (json_array_size(findings) < FINDINGS_MAX)
+		(void)json_array_append_new(findings,
+					    json_pack("{s:s, s:s, s:b}", "what", what, "remedy",
+						      remedy, "lasting", lasting));
+}
+
+void container_finding(json_t *findings, const char *remedy, const char *format, ...)
+{
 	va_list ap;
 
 	va_start(ap, format);
-	(void)vsnprintf(what, sizeof(what), format, ap);
+	finding_add(findings, remedy, true, format, ap);
 	va_end(ap);
-	if (json_array_size(findings) < FINDINGS_MAX)
-		(void)json_array_append_new(
-			findings, json_pack("{s:s, s:s}", "what", what, "remedy", remedy));
+}
+
+void container_finding_now(json_t *findings, const char *remedy, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	finding_add(findings, remedy, false, format, ap);
+	va_end(ap);
+}
+
+bool container_check_lasting(const json_t *findings)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(findings, i,
+			   item) if (json_is_true(json_object_get(item, "lasting"))) return true;
+	return false;
 }
 
 /** shared_mode() - Whether a namespace is shared with the host or another container */
@@ -41,10 +70,52 @@ static bool shared_mode(const char *mode)
 	return !strcmp(mode, "host") || !strncmp(mode, "container:", 10);
 }
 
+/** check_host_things() - Look for what names something that only one host or engine has */
+static void check_host_things(json_t *findings, const json_t *host)
+{
+	static const char *const lists[][3] = {
+		{ "DeviceCgroupRules", "devices of its host are allowed to it",
+		  "start it without --device-cgroup-rule" },
+		{ "Links", "it is linked to other containers",
+		  "have it find them by name in a network of its own" },
+		{ "BlkioWeightDevice", "it has a weight for a disk of its host",
+		  "start it without --blkio-weight-device" },
+		{ "BlkioDeviceReadBps", "it has a limit for a disk of its host",
+		  "start it without --device-read-bps" },
+		{ "BlkioDeviceWriteBps", "it has a limit for a disk of its host",
+		  "start it without --device-write-bps" },
+		{ "BlkioDeviceReadIOps", "it has a limit for a disk of its host",
+		  "start it without --device-read-iops" },
+		{ "BlkioDeviceWriteIOps", "it has a limit for a disk of its host",
+		  "start it without --device-write-iops" },
+	};
+	static const char *const names[][3] = {
+		{ "CgroupParent", "its control group is below one of its host",
+		  "start it without --cgroup-parent" },
+		{ "Cgroup", "it shares a control group", "give it one of its own" },
+		{ "VolumeDriver", "its volumes are made by the driver",
+		  "start it without --volume-driver" },
+		{ "CpusetCpus", "it is bound to CPUs of its host", "limit it by --cpus" },
+		{ "CpusetMems", "it is bound to memory nodes of its host",
+		  "start it without --cpuset-mems" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (json_array_size(json_object_get(host, lists[i][0])))
+			container_finding(findings, lists[i][2], "%s", lists[i][1]);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *name = json_text(host, names[i][0], NULL);
+
+		if (*name)
+			container_finding(findings, names[i][2], "%s (%s)", names[i][1], name);
+	}
+}
+
 void container_check_config(json_t *findings, const json_t *config, const json_t *host,
 			    const char *const *shared)
 {
-	static const char *const modes[] = { "NetworkMode", "PidMode", "IpcMode", "UTSMode" };
+	static const char *const modes[] = { "NetworkMode", "PidMode", "IpcMode", "UTSMode",
+					     "UsernsMode" };
 
 	if (json_is_true(json_object_get(config, "Tty")))
 		container_finding(findings, "start it without -t", "it has a terminal (tty)");
@@ -66,6 +137,11 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 			container_finding(findings, "give it namespaces of its own", "its %s is %s",
 					  modes[i], mode);
 	}
+	/* With version 1 it is what the engine gives to all, and shows nothing of the host. */
+	if (cgroup_unified() && !strcmp(json_text(host, "CgroupnsMode", NULL), "host"))
+		container_finding(findings, "start it with --cgroupns private",
+				  "it sees the control groups of its host");
+	check_host_things(findings, host);
 	container_mounts_check(findings, config, host, shared);
 }
 
@@ -219,7 +295,7 @@ static void check_process(json_t *findings, pid_t pid, bool limits)
 
 	process_name(name, pid);
 	if (task_obstacle(pid, &obstacle))
-		container_finding(findings, obstacle.remedy, "%s", obstacle.what);
+		container_finding_now(findings, obstacle.remedy, "%s", obstacle.what);
 	check_descriptors(findings, pid, name);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
 	if (!limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
@@ -266,8 +342,8 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 		container_finding(list, "leave it in one network", "it is in several networks");
 	if (!json_is_true(json_at(inspect, "State", "Running", NULL)) ||
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
-		container_finding(list, "start or unpause it", "it is not running (%s)",
-				  json_text(inspect, "State", "Status", NULL));
+		container_finding_now(list, "start or unpause it", "it is not running (%s)",
+				      json_text(inspect, "State", "Status", NULL));
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	for (size_t i = 0; i < count; i++)
 		check_process(list, pids[i], may_set_limits());
@@ -382,25 +458,41 @@ void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 				  "the cut stays behind");
 }
 
+/** refusal_add() - Append a finding to a line, if it fits. Return: whether it did */
+static bool refusal_add(char text[CONTAINER_REFUSAL_MAX], const json_t *finding)
+{
+	size_t used = strlen(text);
+	size_t room = CONTAINER_REFUSAL_MAX - used;
+	int n = snprintf(text + used, room, "%s%s (%s)", used ? "; " : "",
+			 json_text(finding, "what", NULL), json_text(finding, "remedy", NULL));
+
+	if (n > 0 && (size_t)n < room)
+		return true;
+	if (used) {
+		text[used] = '\0';
+		return false;
+	}
+	/* One alone is too long, for it has a path: cut it after a word. */
+	char *end = strrchr(text, ' ');
+	(void)snprintf(end && end < text + room - 5 ? end : text + room - 5, 5, " ...");
+	return true;
+}
+
 int container_check_refusal(const json_t *findings, struct err *err)
 {
-	char text[ERR_TEXT_MAX] = "";
-	size_t used = 0;
-	json_t *item;
-	size_t i;
+	char text[CONTAINER_REFUSAL_MAX] = "";
+	char more[64] = "";
+	size_t shown = 0;
+	size_t count = json_array_size(findings);
 
-	json_array_foreach(findings, i, item)
-	{
-		int n = snprintf(text + used, sizeof(text) - used, "%s%s (%s)", i ? "; " : "",
-				 json_text(item, "what", NULL), json_text(item, "remedy", NULL));
-
-		used += n > 0 ? (size_t)n : 0;
-		if (used >= sizeof(text))
-			break;
-	}
-	if (!*text)
+	while (shown < count && refusal_add(text, json_array_get(findings, shown)))
+		shown++;
+	if (!count)
 		return 0;
-	(void)err_set(err, -EPROTO, "the container cannot be moved: %s", text);
+	if (shown < count)
+		(void)snprintf(more, sizeof(more), "; and %zu more, see baton check",
+			       count - shown);
+	(void)err_set(err, -EPROTO, "the container cannot be moved: %s%s", text, more);
 	if (err)
 		err->code = -EPERM;
 	/* each finding is of the container or of the hosts as they are: no attempt changes it */

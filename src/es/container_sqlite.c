@@ -107,12 +107,13 @@ static void report(json_t *findings, const struct database *d)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)d->pid, d->fd);
 	ssize_t n = readlink(path, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = '\0';
-	container_finding(findings,
-			  "give the database PRAGMA journal_mode = WAL, or each transaction a "
-			  "connection of its own",
-			  "process %d keeps the SQLite database %s open, and would not write to it "
-			  "elsewhere: its inode number differs there",
-			  (int)d->pid, name);
+	container_finding_now(
+		findings,
+		"give the database PRAGMA journal_mode = WAL, or each transaction a "
+		"connection of its own",
+		"process %d keeps the SQLite database %s open, and would not write to it "
+		"elsewhere: its inode number differs there",
+		(int)d->pid, name);
 }
 
 void container_sqlite_check(json_t *findings, const pid_t *pids, size_t count)

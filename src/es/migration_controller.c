@@ -323,7 +323,7 @@ static void *migration_run(void *arg)
 				     m->source.container);
 	(void)stages_run(m);
 	if (!m->good && (m->is_source || m->session))
-		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%.200s",
+		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%s",
 				     m->is_source ? "source" : "destination", m->err.text);
 	if (!m->is_source)
 		destination_report(m);

@@ -110,7 +110,7 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 		}
 		/* It may still be pulled from: the engine has credentials that we have not. */
 		m->image_way = partial ? IMAGE_FROM_REGISTRY : IMAGE_FROM_SOURCE;
-		migration_stage_done(m, "IMAGE WAY", "from=%s reason=%.160s",
+		migration_stage_done(m, "IMAGE WAY", "from=%s reason=%s",
 				     image_way_name(m->image_way), why.text);
 		return 0;
 	}
@@ -211,6 +211,6 @@ int destination_pull(struct migration *m, struct err *err)
 	m->image_way = IMAGE_FROM_SOURCE;
 	m->predicted_us = 0;
 	m->expected_us = 0;
-	migration_stage_done(m, "IMAGE WAY", "from=source reason=%.160s", why.text);
+	migration_stage_done(m, "IMAGE WAY", "from=source reason=%s", why.text);
 	return destination_accept(m, err);
 }

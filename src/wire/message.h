@@ -24,7 +24,7 @@
 
 #define WIRE_SECRET_SIZE 32
 #define WIRE_PROOF_SIZE  32
-#define WIRE_REASON_SIZE 256
+#define WIRE_REASON_SIZE 448        /* a text of struct err with what is put before it */
 #define WIRE_EDGES_MAX   4          /* edge servers a MUD remembers for its session */
 #define WIRE_PAYLOAD_MAX (1u << 20) /* bytes of one request or answer */
 #define WIRE_TEXT_MAX    (1u << 20) /* bytes of an operator's answer or a batch of events */

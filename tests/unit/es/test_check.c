@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
+#include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/docker_engine.h"
 #include "es/layer.h"
@@ -95,11 +97,81 @@ static void test_measure(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/** config() - Check a HostConfig: the one finding it must have, or none */
+static void config(const char *host, const char *word)
+{
+	json_t *json = json_loads(host, 0, NULL);
+	json_t *empty = json_object();
+	json_t *found = json_array();
+
+	assert_non_null(json);
+	container_check_config(found, empty, json, NULL);
+	assert_int_equal(json_array_size(found), *word ? 1 : 0);
+	if (*word) {
+		assert_non_null(strstr(json_text(json_array_get(found, 0), "what", NULL), word));
+		assert_true(container_check_lasting(found));
+	}
+	json_decref(json);
+	json_decref(empty);
+	json_decref(found);
+}
+
+/* What names something of one host has no meaning at another one. */
+static void test_host_config(void **state)
+{
+	(void)state;
+	config("{}", "");
+	config("{\"CgroupnsMode\":\"private\",\"UsernsMode\":\"\",\"CgroupParent\":\"\","
+	       "\"DeviceCgroupRules\":null,\"Links\":[],\"CpusetCpus\":\"\",\"IpcMode\":"
+	       "\"private\"}",
+	       "");
+	config("{\"CgroupnsMode\":\"host\"}", cgroup_unified() ? "control groups of its host" : "");
+	config("{\"UsernsMode\":\"host\"}", "its UsernsMode is host");
+	config("{\"PidMode\":\"container:other\"}", "its PidMode is container:other");
+	config("{\"CgroupParent\":\"/system.slice\"}", "below one of its host (/system.slice)");
+	config("{\"DeviceCgroupRules\":[\"c 1:3 rwm\"]}", "devices of its host");
+	config("{\"Links\":[\"/db:/web/db\"]}", "linked to other containers");
+	config("{\"CpusetCpus\":\"0-1\"}", "bound to CPUs of its host (0-1)");
+	config("{\"VolumeDriver\":\"nfs\"}", "by the driver (nfs)");
+	config("{\"BlkioDeviceReadBps\":[{\"Path\":\"/dev/sda\",\"Rate\":1}]}", "disk of its host");
+}
+
+/* A line has whole findings, and says how many it has not. */
+static void test_refusal(void **state)
+{
+	json_t *findings = json_array();
+	struct err err = { 0 };
+	char path[400];
+
+	(void)state;
+	assert_int_equal(container_check_refusal(findings, &err), 0);
+	container_finding_now(findings, "continue it", "process %d is stopped", 12);
+	assert_false(container_check_lasting(findings));
+	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	assert_string_equal(err.text,
+			    "the container cannot be moved: process 12 is stopped (continue it)");
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	container_finding(findings, "close it", "it has %s open", path);
+	container_finding(findings, "end it", "it does more");
+	assert_true(container_check_lasting(findings));
+	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	assert_string_equal(err.text,
+			    "the container cannot be moved: process 12 is stopped (continue "
+			    "it); and 2 more, see baton check");
+	/* One that is too long alone ends after a word. */
+	(void)json_array_remove(findings, 0);
+	(void)json_array_remove(findings, 1);
+	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	assert_string_equal(err.text, "the container cannot be moved: it has ...");
+	json_decref(findings);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_predict),
-		cmocka_unit_test(test_image),
+		cmocka_unit_test(test_predict),     cmocka_unit_test(test_image),
+		cmocka_unit_test(test_host_config), cmocka_unit_test(test_refusal),
 		cmocka_unit_test(test_measure),
 	};
 
