@@ -29,17 +29,25 @@ void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 		"image-path", "work-path", "parent-path",    "process",  "p",
 		"log",        "root"
 	};
+	static const char *const bundle[] = { "bundle", "b" };
 	int i = 1;
 
 	call->command = 0;
 	call->id = NULL;
+	call->bundle = ".";
 	while (i < argc && argv[i][0] == '-')
 		i += in(argv[i], global, ARRAY_SIZE(global)) && !strchr(argv[i], '=') ? 2 : 1;
 	if (i >= argc)
 		return;
 	call->command = i++;
-	while (i < argc && argv[i][0] == '-')
-		i += in(argv[i], local, ARRAY_SIZE(local)) && !strchr(argv[i], '=') ? 2 : 1;
+	while (i < argc && argv[i][0] == '-') {
+		const char *value = strchr(argv[i], '=');
+		bool apart = in(argv[i], local, ARRAY_SIZE(local)) && !value;
+
+		if (in(argv[i], bundle, ARRAY_SIZE(bundle)) && (value || i + 1 < argc))
+			call->bundle = value ? value + 1 : argv[i + 1];
+		i += apart ? 2 : 1;
+	}
 	if (i < argc)
 		call->id = argv[i];
 }

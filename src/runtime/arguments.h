@@ -12,10 +12,12 @@
  * struct runtime_call - A runtime's command line, understood as far as we need
  * @command:	index in argv of "create", "start" ...; 0 if there is none
  * @id:		container id, or NULL; borrowed from argv
+ * @bundle:	directory of the container's configuration; "." if none is given; borrowed from argv
  */
 struct runtime_call {
 	int command;
 	const char *id;
+	const char *bundle;
 };
 
 /** runtime_call_parse() - Find the command and the container id in a command line */

@@ -15,6 +15,8 @@
  *         criu.conf              options for CRIU
  *         restored               written here when the restore has succeeded
  *
+ * The configuration of every container that is created gets a rule first: see bundle.h.
+ *
  * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:
  * old state is not restored twice.
  *
@@ -37,6 +39,7 @@
 
 #include "base/auto.h"
 #include "runtime/arguments.h"
+#include "runtime/bundle.h"
 
 #define RUNC "runc"
 
@@ -153,6 +156,7 @@ int main(int argc, char **argv)
 	char dir[PATH_MAX];
 	bool there = false;
 	bool create;
+	int r;
 
 	if (!root)
 		root = BATON_STAGED_DIR;
@@ -171,6 +175,8 @@ int main(int argc, char **argv)
 		if (there && marked(dir))
 			return 0;
 	}
+	if (create && (r = bundle_edit(call.bundle, dir)) < 0)
+		return complain(argc, argv, strerror(-r), dir);
 	argv[0] = (char[]){ RUNC };
 	execvp(RUNC, argv);
 	return complain(argc, argv, strerror(errno), "execute " RUNC);

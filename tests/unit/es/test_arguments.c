@@ -48,6 +48,7 @@ static void test_parse(void **state)
 	parse(&call, create);
 	assert_int_equal(call.command, 7);
 	assert_string_equal(call.id, ID);
+	assert_string_equal(call.bundle, "/b");
 	parse(&call, flags);
 	assert_int_equal(call.command, 4);
 	assert_string_equal(call.id, ID);

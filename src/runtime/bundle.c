@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/auto.h"
+#include "base/files.h"
+
+#define KEEP "BATON_LANDLOCK=keep"
+
+/** keeps_landlock() - Whether the container's environment says so */
+static bool keeps_landlock(const json_t *config)
+{
+	const json_t *env = json_object_get(json_object_get(config, "process"), "env");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(env, i, item)
+	{
+		if (json_is_string(item) && !strcmp(json_string_value(item), KEEP))
+			return true;
+	}
+	return false;
+}
+
+/** names_clear() - Take Landlock's calls out of a rule. Return: whether the rule has others */
+static bool names_clear(json_t *rule)
+{
+	json_t *names = json_object_get(rule, "names");
+
+	for (size_t i = json_array_size(names); i > 0; i--) {
+		const char *name = json_string_value(json_array_get(names, i - 1));
+
+		if (name && !strncmp(name, "landlock_", strlen("landlock_")))
+			(void)json_array_remove(names, i - 1);
+	}
+	return json_array_size(names) > 0;
+}
+
+/** profile_none() - A profile that lets everything pass, for a container without one */
+static json_t *profile_none(void)
+{
+#if defined(__x86_64__)
+	static const char *const machines[] = { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86",
+						"SCMP_ARCH_X32" };
+#elif defined(__aarch64__)
+	static const char *const machines[] = { "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM" };
+#else
+#error "name the architectures whose programs run here, as OCI does: others would be killed"
+#endif
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
+		(void)json_array_append_new(list, json_string(machines[i]));
+	return json_pack("{s:s, s:o, s:[]}", "defaultAction", "SCMP_ACT_ALLOW", "architectures",
+			 list, "syscalls");
+}
+
+/** landlock_deny() - Add our rule to the profile. Return: 0, or -1 without memory */
+static int landlock_deny(json_t *config)
+{
+	json_t *linux_ = json_object_get(config, "linux");
+	json_t *profile = json_object_get(linux_, "seccomp");
+	json_t *rules;
+
+	if (!json_is_object(profile)) {
+		profile = profile_none();
+		if (json_object_set_new(linux_, "seccomp", profile) < 0)
+			return -1;
+	}
+	rules = json_object_get(profile, "syscalls");
+	if (!json_is_array(rules)) {
+		rules = json_array();
+		if (json_object_set_new(profile, "syscalls", rules) < 0)
+			return -1;
+	}
+	for (size_t i = json_array_size(rules); i > 0; i--)
+		if (!names_clear(json_array_get(rules, i - 1)))
+			(void)json_array_remove(rules, i - 1);
+	return json_array_append_new(
+		rules, json_pack("{s:[s, s, s], s:s, s:i}", "names", "landlock_create_ruleset",
+				 "landlock_add_rule", "landlock_restrict_self", "action",
+				 "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
+}
+
+char *bundle_config_edit(const char *text, size_t len)
+{
+	json_t *config = json_loadb(text, len, 0, NULL);
+	char *edited = NULL;
+
+	if (json_is_object(config) && (keeps_landlock(config) || landlock_deny(config) == 0))
+		edited = json_dumps(config, JSON_COMPACT);
+	json_decref(config);
+	return edited;
+}
+
+/** config_read() - Read a whole file. Return: its bytes, to be freed, or NULL with errno */
+static char *config_read(const char *path, size_t *len, mode_t *mode)
+{
+	struct stat st;
+
+	auto_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	if (st.st_size > BUNDLE_CONFIG_MAX) {
+		errno = EFBIG;
+		return NULL;
+	}
+	*mode = st.st_mode & 0777;
+	auto_free char *text = malloc((size_t)st.st_size + 1);
+	ssize_t n = text ? read(fd, text, (size_t)st.st_size) : -1;
+	if (n < 0)
+		return NULL;
+	*len = (size_t)n;
+	return TAKE_PTR(text);
+}
+
+int bundle_edit(const char *bundle, char *file)
+{
+	char new[PATH_MAX + 16];
+	size_t len = 0;
+	mode_t mode = 0;
+	int r;
+
+	if (snprintf(file, PATH_MAX, "%s/config.json", bundle) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	(void)snprintf(new, sizeof(new), "%s.baton", file);
+	auto_free char *text = config_read(file, &len, &mode);
+	if (!text)
+		return errno ? -errno : -ENOMEM;
+	auto_free char *edited = bundle_config_edit(text, len);
+	if (!edited)
+		return -EINVAL;
+	auto_close int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	r = files_write(fd, edited, strlen(edited));
+	if (r == 0 && rename(new, file) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(new);
+	return r;
+}

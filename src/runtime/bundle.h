@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Bundle - what the engine has written for runc, changed before runc reads it
+ *
+ * CRIU carries no Landlock domains, and nothing tells which process has one: at the copy, what was shut in
+ * would be free. So containers are told that this kernel has no Landlock (ENOSYS), as many kernels have
+ * not: no program counts on a sandbox that a move would open. The rule joins the seccomp profile that the
+ * engine gives, whichever it is. A container with BATON_LANDLOCK=keep in its environment keeps Landlock.
+ */
+
+#include <stddef.h>
+
+#define BUNDLE_CONFIG_MAX                                                                          \
+	(4u << 20) /* bytes of a config.json; beyond it the container is refused */
+
+/**
+ * bundle_config_edit() - Edit the text of a config.json
+ * @text:	It
+ * @len:	Its length
+ *
+ * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is no JSON
+ * object, or without memory
+ */
+char *bundle_config_edit(const char *text, size_t len);
+
+/**
+ * bundle_edit() - Edit the config.json of a bundle, in place
+ * @bundle:	Its directory, of the engine's
+ * @file:	Set to the file's path, PATH_MAX bytes, for complaints
+ *
+ * Return: 0, or negative error code; the file is as it was then
+ */
+int bundle_edit(const char *bundle, char *file);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Bundle: Landlock is closed to a container, with each kind of seccomp profile
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "runtime/bundle.h"
+
+#define RULE                                                                                       \
+	"{\"names\":[\"landlock_create_ruleset\",\"landlock_add_rule\",\"landlock_restrict_"       \
+	"self\"],"                                                                                 \
+	"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38}"
+
+static void edit(const char *from, const char *expected)
+{
+	auto_free char *to = bundle_config_edit(from, strlen(from));
+
+	assert_non_null(to);
+	assert_string_equal(to, expected);
+}
+
+/* What the profile allowed of it goes; all else stays. */
+static void test_profile(void **state)
+{
+	(void)state;
+	edit("{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":["
+	     "{\"names\":[\"read\",\"landlock_add_rule\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\"},"
+	     "{\"names\":[\"landlock_restrict_self\"],\"action\":\"SCMP_ACT_ALLOW\"}]}}}",
+	     "{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":["
+	     "{\"names\":[\"read\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\"}," RULE "]}}}");
+	edit("{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\"}}}",
+	     "{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[" RULE
+	     "]}}}");
+}
+
+static void test_unconfined(void **state)
+{
+	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12);
+
+	(void)state;
+	assert_non_null(strstr(to, "\"defaultAction\":\"SCMP_ACT_ALLOW\""));
+	assert_non_null(strstr(to, "\"architectures\":[\"SCMP_ARCH_"));
+	assert_non_null(strstr(to, RULE));
+}
+
+static void test_kept(void **state)
+{
+	static const char config[] =
+		"{\"process\":{\"env\":[\"A=1\",\"BATON_LANDLOCK=keep\"]},\"linux\":{}}";
+
+	(void)state;
+	edit(config, config);
+}
+
+static void test_no_config(void **state)
+{
+	char dir[] = "/tmp/baton-test-XXXXXX";
+	char file[PATH_MAX];
+
+	(void)state;
+	assert_null(bundle_config_edit("[]", 2));
+	assert_null(bundle_config_edit("{", 1));
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(bundle_edit(dir, file), -ENOENT);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_profile),
+		cmocka_unit_test(test_unconfined),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_no_config),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
