@@ -59,8 +59,11 @@ bool container_check_lasting(const json_t *findings)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(findings, i,
-			   item) if (json_is_true(json_object_get(item, "lasting"))) return true;
+	json_array_foreach(findings, i, item)
+	{
+		if (json_is_true(json_object_get(item, "lasting")))
+			return true;
+	}
 	return false;
 }
 
