@@ -35,6 +35,7 @@
  * @runc:	running from begin to the end of the cut
  * @mark:	in the environment of runc and of all that comes of it
  * @listener:	where the hooks connect
+ * @guarding:	connection of the hook's guard, who thaws if we are killed; or -1
  * @parked:	connection of the hook that waits for our answer, or -1
  * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
  * @over:	nothing of the dump runs any more
@@ -44,6 +45,7 @@ struct checkpoint {
 	char *container;
 	struct thaw_guard *guard;
 	char *mark;
+	int guarding;
 	struct cgroup_freezer freezer;
 	char *dir;
 	char *images;
@@ -132,6 +134,16 @@ static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
 		"CRIU hangs: not a word or byte of it for %d ms, or no end after %d ms; its log "
 		"ends with: %s",
 		SILENCE_MS, timeout_ms, last);
+}
+
+/** guard_release() - Whatever happens to us from now on, the tasks are as they should be */
+static void guard_release(struct checkpoint *c)
+{
+	if (c->guarding >= 0) {
+		(void)send(c->guarding, "+", 1, MSG_NOSIGNAL);
+		close(c->guarding);
+		c->guarding = -EBADF;
+	}
 }
 
 /** runc_failed() - Explain why runc has ended, from CRIU's log */
@@ -279,12 +291,15 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 	auto_free char *socket = NULL;
 	auto_free char *log = NULL;
 	auto_free char *conf_env = NULL;
+	auto_free char *freezer_env = NULL;
 	auto_free char *path_env = path_make(c, config->prefix, config->store);
 	int r;
 
 	if (!path_env || asprintf(&conf, "%s/criu.conf", c->dir) < 0 ||
 	    asprintf(&socket, "%s/hook", c->dir) < 0 || asprintf(&log, "%s/runc.log", c->dir) < 0 ||
 	    asprintf(&conf_env, "CRIU_CONFIG_FILE=%s", conf) < 0 ||
+	    asprintf(&freezer_env, "BATON_FREEZER=%s %s", c->freezer.v2 ? "0" : "THAWED",
+		     c->freezer.file) < 0 ||
 	    asprintf(&c->mark, MARK, socket) < 0)
 		return err_set(err, -ENOMEM, "checkpoint");
 	r = checkpoint_write_config(conf, config->cut_hook, err);
@@ -298,16 +313,40 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			       "--image-path", c->images,         "--work-path",
 			       c->dir,         config->container, NULL };
 	/* CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times. */
-	const char *env[] = { path_env, conf_env, c->mark,
+	const char *env[] = { path_env,
+			      conf_env,
+			      c->mark,
+			      freezer_env,
 			      "TAR_OPTIONS=--format=posix --xattrs --xattrs-include=* --acls",
 			      NULL };
 	return process_start(&c->runc, argv, env, log, err);
 }
 
+/** hooks_first() - Wait until CRIU is ready, and the guard is there. Both come at once. */
+static int hooks_first(struct checkpoint *c, struct err *err)
+{
+	auto_close int ready = -EBADF;
+	int r = 0;
+
+	while (r == 0 && (ready < 0 || c->guarding < 0)) {
+		char name[HOOK_SIZE] = "";
+
+		r = hook_wait(c, c->cancel_fd, BEGIN_MS, name, err);
+		if (r == 0 && !strcmp(name, "guard") && c->guarding < 0)
+			c->guarding = TAKE_FD(c->parked);
+		else if (r == 0 && !strcmp(name, "pre-dump") && ready < 0)
+			ready = TAKE_FD(c->parked);
+		else if (r == 0)
+			r = err_set(err, -EPROTO, "CRIU calls '%s' before pre-dump", name);
+	}
+	if (r == 0)
+		c->parked = TAKE_FD(ready);
+	return r;
+}
+
 int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *config,
 		     struct err *err)
 {
-	char name[HOOK_SIZE] = "";
 	int r;
 
 	AUTO(checkpoint) struct checkpoint *c = calloc(1, sizeof(*c));
@@ -315,6 +354,7 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 		return err_set(err, -ENOMEM, "checkpoint");
 	c->listener = -EBADF;
 	c->parked = -EBADF;
+	c->guarding = -EBADF;
 	c->cancel_fd = config->cancel_fd;
 	c->hold = config->hold;
 	c->late = config->late;
@@ -332,9 +372,7 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 		return err_set(err, -errno, "create %s", c->images);
 	r = runc_start(c, config, err);
 	if (r == 0)
-		r = hook_wait(c, c->cancel_fd, BEGIN_MS, name, err);
-	if (r == 0 && strcmp(name, "pre-dump") != 0)
-		r = err_set(err, -EPROTO, "CRIU calls '%s' before pre-dump", name);
+		r = hooks_first(c, err);
 	if (r < 0)
 		return err_wrap(err, r, "begin a checkpoint");
 	*ret = TAKE_PTR(c);
@@ -506,6 +544,8 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	/* One that is held stays frozen until its authority is decided (R6). */
 	if (r < 0 || !c->hold)
 		(void)thaw_guard_must_run(c->guard, c->container);
+	if (c->over)
+		guard_release(c);
 	if (r == 0 && c->late) {
 		r = frozen(ctx, false, err);
 		if (r == 0)
@@ -529,6 +569,7 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 		return NULL;
 	if (c->runc && !c->over)
 		dump_end(c);
+	guard_release(c);
 	if (c->mark && !process_family_lives(&(struct process_family){ c->dir, c->mark }))
 		thaw_guard_rest(c->guard, c->container);
 	(void)process_free(c->runc);

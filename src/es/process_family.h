@@ -20,9 +20,9 @@ struct process_family {
 };
 
 /**
- * process_family_lives() - Whether there is a member
+ * process_family_lives() - Look for members
  *
- * One that was killed and is not reaped yet does not count.
+ * Return: whether there is one; one that was killed and is not reaped yet does not count
  */
 bool process_family_lives(const struct process_family *family);
 

@@ -162,6 +162,8 @@ int main(int argc, char **argv)
 		root = BATON_STAGED_DIR;
 	runtime_call_parse(&call, argc, argv);
 	create = call.command && !strcmp(argv[call.command], "create");
+	if (create && (r = bundle_edit(call.bundle, dir)) < 0)
+		return complain(argc, argv, strerror(-r), dir);
 	if ((create || (call.command && !strcmp(argv[call.command], "start"))) &&
 	    runtime_id_valid(call.id) &&
 	    snprintf(dir, sizeof(dir), "%s/%s", root, call.id) < PATH_MAX) {
@@ -175,8 +177,6 @@ int main(int argc, char **argv)
 		if (there && marked(dir))
 			return 0;
 	}
-	if (create && (r = bundle_edit(call.bundle, dir)) < 0)
-		return complain(argc, argv, strerror(-r), dir);
 	argv[0] = (char[]){ RUNC };
 	execvp(RUNC, argv);
 	return complain(argc, argv, strerror(errno), "execute " RUNC);

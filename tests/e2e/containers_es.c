@@ -76,7 +76,8 @@ static void not_created(void *ctx, const struct container_address *where, const 
 	printf("refused as it should: %s\n", reason ? reason : "");
 	if (where || !reason)
 		end(run, "a service that never answers was created");
-	else if (container_management_remove(run->cm, SESSION, run->where.id, removed, run, &err) < 0)
+	else if (container_management_remove(run->cm, SESSION, run->where.id, removed, run, &err) <
+		 0)
 		end(run, err.text);
 }
 

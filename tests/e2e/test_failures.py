@@ -17,6 +17,14 @@ done
 echo spoilt >"$(ls -d /run/baton/staged/*/images/core-1.img)"
 """
 
+# Lets every stopped process of its container go on.
+CONTINUE = """
+import glob, os, signal
+for path in glob.glob("/proc/[0-9]*/stat"):
+    if open(path).read().rsplit(")", 1)[1].split()[0] == "T":
+        os.kill(int(path.split("/")[2]), signal.SIGCONT)
+"""
+
 
 class FailureTest(bed.BedTest):
     EDGES = 2
@@ -216,6 +224,23 @@ class Source(FailureTest):
         report = user.end()
         self.assertEqual(report["duplicated"], 0, report)
         self.assertLess(report["answered"], user.requests, report)
+        self.assert_nothing_left()
+
+    def test_task_stopped(self):
+        """R17: CRIU hangs on a stopped task: said before anything is frozen, moved when it goes on"""
+        user = self.user("--requests", 400, "--interval-ms", 50, "--move", "20:AP-2")
+        session = user.session()
+        container, = self.lab.containers("pc1")
+        self.lab.docker("pc1", "exec", "-d", container, "python3", "-c",
+                        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+        failed = self.wait_event("MIGRATION FAILED", "EdgeServer-1", session)
+        self.assertIn("is stopped (continue it (SIGCONT), or end it)", failed["detail"])
+        self.assertEqual(self.frozen(), [])
+        self.assertEqual(self.events.find("T1", "EdgeServer-1", session), [])
+        self.lab.docker("pc1", "exec", container, "python3", "-c", CONTINUE)
+        self.wait_event("MIGRATION DONE", "EdgeServer-2", session, seconds=60)
+        self.assertTrue(user.running(), "the user was gone before the container had moved")
+        self.assert_good(user)
         self.assert_nothing_left()
 
     def test_edge_server_killed_while_sending(self):
