@@ -364,9 +364,11 @@ static void on_again_closed(uv_handle_t *handle)
 
 	op->resting = false;
 	/* When we are being closed: it is found again at the next start. */
-	op->result = op->cm->closing ? -ECANCELED : operation_queue(op, &op->err);
-	if (op->result < 0)
-		removed(op);
+	int r = op->cm->closing ? -ECANCELED : operation_queue(op, &op->err);
+	if (r == 0)
+		return; /* a thread has it: its result is no longer ours */
+	op->result = r;
+	removed(op);
 }
 
 /* On the loop. */

@@ -24,12 +24,16 @@ struct fake_answer {
 
 /**
  * struct fake_engine - The engine
+ * @connections:	whose threads live
  * @answer:	called for each request, on the thread of its connection
  */
 struct fake_engine {
 	char path[64];
 	int listener;
 	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	unsigned int connections;
 	void (*answer)(void *ctx, const char *method, const char *path, struct fake_answer *to);
 	void *ctx;
 };
@@ -80,6 +84,10 @@ static void *fake_serve(void *arg)
 		break;
 	}
 	close(c.fd);
+	(void)pthread_mutex_lock(&c.engine->lock);
+	c.engine->connections--;
+	(void)pthread_cond_signal(&c.engine->ended);
+	(void)pthread_mutex_unlock(&c.engine->lock);
 	return NULL;
 }
 
@@ -93,6 +101,9 @@ static void *fake_listen(void *arg)
 		pthread_t thread;
 
 		*c = (struct fake_connection){ e, fd };
+		(void)pthread_mutex_lock(&e->lock);
+		e->connections++;
+		(void)pthread_mutex_unlock(&e->lock);
 		if (pthread_create(&thread, NULL, fake_serve, c) == 0)
 			(void)pthread_detach(thread);
 	}
@@ -105,6 +116,8 @@ static inline int fake_engine_start(struct fake_engine *e)
 
 	(void)snprintf(e->path, sizeof(e->path), "/tmp/baton-test-engine-%d", (int)getpid());
 	(void)unlink(e->path);
+	(void)pthread_mutex_init(&e->lock, NULL);
+	(void)pthread_cond_init(&e->ended, NULL);
 	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", e->path);
 	e->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(e->listener, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(e->listener, 64) < 0)
@@ -116,6 +129,10 @@ static inline void fake_engine_stop(struct fake_engine *e)
 {
 	(void)shutdown(e->listener, SHUT_RDWR);
 	(void)pthread_join(e->thread, NULL);
+	(void)pthread_mutex_lock(&e->lock);
+	while (e->connections)
+		(void)pthread_cond_wait(&e->ended, &e->lock);
+	(void)pthread_mutex_unlock(&e->lock);
 	close(e->listener);
 	(void)unlink(e->path);
 }
