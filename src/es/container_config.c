@@ -280,22 +280,6 @@ bool container_udp_bound(pid_t pid, uint16_t port)
 	return udp_bound_in(pid, "udp", port) || udp_bound_in(pid, "udp6", port);
 }
 
-int container_udp_wait(pid_t pid, uint16_t port, uint32_t timeout_ms, int cancel_fd,
-		       struct err *err)
-{
-	uint64_t end = monotonic_us() + (uint64_t)timeout_ms * 1000;
-	struct pollfd rest = { .fd = cancel_fd, .events = POLLIN };
-
-	while (!container_udp_bound(pid, port)) {
-		if (monotonic_us() >= end)
-			return err_set(err, -ETIMEDOUT, "nothing listens on UDP port %u for %u ms",
-				       port, timeout_ms);
-		if (poll(&rest, 1, PORT_RETRY_MS) > 0)
-			return err_set(err, -ECANCELED, "wait for UDP port %u", port);
-	}
-	return 0;
-}
-
 int container_port_wait(const struct container_address *where, uint32_t timeout_ms, int cancel_fd,
 			struct err *err)
 {

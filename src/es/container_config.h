@@ -76,19 +76,6 @@ void container_address_from(struct container_address *to, const json_t *inspect,
 bool container_udp_bound(pid_t pid, uint16_t port);
 
 /**
- * container_udp_wait() - Wait until the service has a socket on its UDP port
- * @pid:	A process of the container
- * @port:	Port
- * @timeout_ms, @cancel_fd, @err: as for container_port_wait()
- *
- * A datagram that is sent before may be lost without a word.
- *
- * Return: 0, -ETIMEDOUT, or -ECANCELED
- */
-int container_udp_wait(pid_t pid, uint16_t port, uint32_t timeout_ms, int cancel_fd,
-		       struct err *err);
-
-/**
  * container_port_wait() - Wait until the service accepts a connection
  * @where:	Container
  * @timeout_ms:	Longest wait

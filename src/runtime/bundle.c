@@ -47,20 +47,25 @@ static bool names_clear(json_t *rule)
 	return json_array_size(names) > 0;
 }
 
+/*
+ * The architectures whose programs run here, as OCI names them: a profile must have all, for others' calls would be
+ * killed. Where they are not known a container without a profile keeps Landlock.
+ */
+static const char *const machines[] = {
+#if defined(__x86_64__)
+	"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32",
+#elif defined(__aarch64__)
+	"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",
+#endif
+	NULL
+};
+
 /** profile_none() - A profile that lets everything pass, for a container without one */
 static json_t *profile_none(void)
 {
-#if defined(__x86_64__)
-	static const char *const machines[] = { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86",
-						"SCMP_ARCH_X32" };
-#elif defined(__aarch64__)
-	static const char *const machines[] = { "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM" };
-#else
-#error "name the architectures whose programs run here, as OCI does: others would be killed"
-#endif
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
+	for (size_t i = 0; machines[i]; i++)
 		(void)json_array_append_new(list, json_string(machines[i]));
 	return json_pack("{s:s, s:o, s:[]}", "defaultAction", "SCMP_ACT_ALLOW", "architectures",
 			 list, "syscalls");
@@ -73,6 +78,8 @@ static int landlock_deny(json_t *config)
 	json_t *profile = json_object_get(linux_, "seccomp");
 	json_t *rules;
 
+	if (!json_is_object(profile) && !machines[0])
+		return 0;
 	if (!json_is_object(profile)) {
 		profile = profile_none();
 		if (json_object_set_new(linux_, "seccomp", profile) < 0)
