@@ -199,7 +199,8 @@ static int quiet_poll(const struct checkpoint *c, struct pollfd *fds, nfds_t cou
 	uint64_t moved = now;
 	uint64_t before = progress(c);
 
-	while (now < end && now - moved < SILENCE_MS * 1000) {
+	/* Before the tasks are frozen its silence does no harm. */
+	while (now < end && (!c->begun || now - moved < SILENCE_MS * 1000)) {
 		uint64_t left = (end - now) / 1000 + 1;
 		int r = poll(fds, count, left < LOOK_MS ? (int)left : LOOK_MS);
 
