@@ -498,6 +498,5 @@ int container_check_refusal(const json_t *findings, struct err *err)
 	(void)err_set(err, -EPROTO, "the container cannot be moved: %s%s", text, more);
 	if (err)
 		err->code = -EPERM;
-	/* each finding is of the container or of the hosts as they are: no attempt changes it */
-	return err_lasting(err, -EPERM);
+	return container_check_lasting(findings) ? err_lasting(err, -EPERM) : -EPERM;
 }

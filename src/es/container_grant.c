@@ -28,7 +28,7 @@ static int refuse(const char *setting, struct err *err)
 		      setting);
 	if (err)
 		err->code = -EPERM;
-	return -EPERM;
+	return err_lasting(err, -EPERM);
 }
 
 /** empty() - Whether a value asks for nothing */

@@ -224,7 +224,7 @@ static int refuse(const char *what, const char *theirs, const char *ours, struct
 		      ours);
 	if (err)
 		err->code = -EPERM;
-	return -EPERM;
+	return err_lasting(err, -EPERM);
 }
 
 /** version_number() - "4.2.1" as 4002, the parts that must agree or may grow */

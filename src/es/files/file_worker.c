@@ -87,6 +87,7 @@ static int end_take(struct file_worker *fw, size_t len, struct err *err)
 	if (err) {
 		/* its text has the errno's in it already */
 		err->code = fw->end.result;
+		err->lasting = false;
 		(void)snprintf(err->text, sizeof(err->text), "%s", fw->end.text);
 	}
 	return fw->end.result;
@@ -484,7 +485,10 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 	call->number = grant->capabilities;
 	call->remember = grant->no_new_privs;
 	call->each = grant->filtered;
-	return r < 0 ? r : call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+	if (r == 0)
+		r = call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+	/* another checkpoint of the same container would ask for the same */
+	return r == -EPERM ? err_lasting(err, r) : r;
 }
 
 /* --- texts ------------------------------------------------------------------------------------- */

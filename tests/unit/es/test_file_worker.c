@@ -395,7 +395,9 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return 2;
-	worker = argv[1];
-	hole = argv[2];
+	worker = realpath(argv[1], NULL); /* the tests change their directory */
+	hole = realpath(argv[2], NULL);
+	if (!worker || !hole)
+		return 2;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
