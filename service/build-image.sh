@@ -81,10 +81,11 @@ bootstrap() {
 	command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: run tools/setup.sh"
 	sources=$(machine_sources "$suite")
 	[ -n "$sources" ] || die "this machine's apt configuration has no source for '$suite'"
-	# Descriptor 3 is for the progress of grow_root; all else is of interest only if it fails.
+	# Descriptor 3 is for the progress of grow_root; all else is of interest only if it fails. The lock's
+	# descriptor stays here: mmdebstrap gives hooks the next free one, and dash knows those of one digit only.
 	printf '%s\n' "$sources" | SOURCE_DATE_EPOCH=$EPOCH mmdebstrap --mode=root \
 		--aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' "$@" \
-		3>&2 >"$WORK/log" 2>&1 && return
+		3>&2 9>&- >"$WORK/log" 2>&1 && return
 	die "the base cannot be made ($(grep -m 1 '^[EW]: ' "$WORK/log" || tail -n 1 "$WORK/log"))." \
 		"Is there a network and a Debian mirror?"
 }

@@ -5,7 +5,7 @@
 #
 #   tools/setup.sh [--build-only | --experiment]
 #
-# Installs only what is missing and starts nothing: the Docker engine is installed but its daemon
+# Installs only what is missing, removes nothing, and starts nothing: the Docker engine is installed but its daemon
 # stays off, the lab starts its own ones. CRIU comes from a newer Debian suite into a private
 # prefix (tools/private-criu.sh); the system's own libraries are not touched.
 #
@@ -29,10 +29,13 @@ BUILD_PACKAGES=(
 	libzstd-dev make
 	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
+# gpg verifies the packages of the image's base; mmdebstrap only recommends it.
 RUN_PACKAGES=(
-	curl docker-registry docker.io gnuplot-nox hostapd iproute2 iptables mmdebstrap
-	netcat-openbsd procps redis-tools tini wpasupplicant
+	curl docker-registry gnuplot-nox gpg hostapd iproute2 iptables mmdebstrap netcat-openbsd procps
+	redis-tools tini wpasupplicant
 )
+# Debian's engine would push out another one that is installed, its containers with it.
+command -v dockerd >/dev/null || RUN_PACKAGES+=(docker.io)
 
 # With these the ways of moving a container that Baton is compared with are run (lab/peer).
 EXPERIMENT_PACKAGES=(openssh-client openssh-server podman)
@@ -83,8 +86,10 @@ install_packages() {
 	fi
 	say "packages: installing ${want[*]}"
 	hold_services
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
-		"${want[@]}" >/dev/null || die "the installation of packages failed, see above"
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends --no-remove install \
+		"${want[@]}" >/dev/null ||
+		die "the installation of packages failed, see above; what would remove packages of this" \
+			"machine is not done"
 	release_services
 }
 
