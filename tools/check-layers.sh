@@ -56,7 +56,7 @@ IMPURE='sys/socket\.h|sys/epoll\.h|netinet/.*|arpa/inet\.h|unistd\.h|fcntl\.h|pt
 # them, and the rest goes through it (es/files/beneath.h). The others named here read /proc, or a
 # directory in which only the edge server itself makes names.
 FROM_NAME="(^|[^a-z_])(openat2?|fstatat|statx|faccessat|fchmodat|fchownat|unlinkat|mkdirat|mknodat|renameat2?|linkat|symlinkat|readlinkat|utimensat)[[:space:]]*[(]|SYS_openat"
-FROM_NAME_MAY='es/(files/beneath|session_store|container_check|container_sqlite|checkpoint)\.c'
+FROM_NAME_MAY='es/(files/beneath|session_store|started_notes|container_check|container_sqlite|checkpoint|process_family|task_state)\.c'
 
 status=0
 breach() {

@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "es/container_check.h"
+#include "es/files/beneath.h"
 
 #define OPEN_MAX_SEEN 64 /* databases looked at; who has more open does so in all of them */
 #define LOOKS         5
@@ -41,7 +42,7 @@ static bool has_journal(int dir, const char *fd)
 {
 	uint8_t header[HEADER_SIZE];
 
-	auto_close int file = openat(dir, fd, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	auto_close int file = beneath_opened(dir, fd, O_RDONLY);
 	return file >= 0 && pread(file, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
 	       memcmp(header, magic, sizeof(magic)) == 0 && header[HEADER_WRITER] == WRITER_JOURNAL;
 }
@@ -55,7 +56,6 @@ static void look_at_process(struct look *l, pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	DIR *dir = opendir(path);
 	while (dir && l->count < OPEN_MAX_SEEN && (entry = readdir(dir))) {
-		/* what is no regular file may have effects when it is opened */
 		if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
 		    !has_journal(dirfd(dir), entry->d_name))
 			continue;

@@ -86,22 +86,34 @@ int beneath_parent(int root, const char *path, char last[NAME_MAX + 1])
 	return beneath_open(root, begin ? above : ".", O_PATH | O_DIRECTORY);
 }
 
-int beneath_regular(int dir, const char *name, int flags)
+/** regular_reopen() - Open what an O_PATH descriptor stands for, if it is a regular file */
+static int regular_reopen(int found, int flags)
 {
 	char path[64];
 	struct stat st;
 
-	if (!plain(name))
-		return -EINVAL;
-	auto_close int found = beneath_open(dir, name, O_PATH | O_NOFOLLOW);
-	if (found < 0)
-		return found;
 	if (fstat(found, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EMEDIUMTYPE;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
 	return result(open(path, flags | O_CLOEXEC));
+}
+
+int beneath_regular(int dir, const char *name, int flags)
+{
+	if (!plain(name))
+		return -EINVAL;
+	auto_close int found = beneath_open(dir, name, O_PATH | O_NOFOLLOW);
+	return found < 0 ? found : regular_reopen(found, flags);
+}
+
+int beneath_opened(int dir, const char *name, int flags)
+{
+	if (!plain(name))
+		return -EINVAL;
+	auto_close int found = openat(dir, name, O_PATH | O_CLOEXEC);
+	return found < 0 ? -errno : regular_reopen(found, flags);
 }
 
 int beneath_directory(int dir, const char *name)

@@ -64,6 +64,18 @@ int beneath_parent(int root, const char *path, char last[NAME_MAX + 1]);
  */
 int beneath_regular(int dir, const char *name, int flags);
 
+/**
+ * beneath_opened() - Open the regular file that a process has open
+ * @dir:	Its /proc/PID/fd
+ * @name:	Number of the descriptor there
+ * @flags:	As for beneath_regular()
+ *
+ * The process may put a device in the place of its descriptor at any time: this looks first, too.
+ *
+ * Return: as beneath_regular()
+ */
+int beneath_opened(int dir, const char *name, int flags);
+
 /** beneath_directory() - Open a directory by its plain name, "." for @dir itself. Return: descriptor */
 int beneath_directory(int dir, const char *name);
 
