@@ -690,6 +690,18 @@ static int root_read(struct reader *in, struct archive_entry *e, struct archive_
 	return r;
 }
 
+/** too_deep() - Whether a path has more parts than a tree of ours, which must be removed again one day */
+static bool too_deep(const char *path)
+{
+	unsigned int parts = 0;
+
+	for (const char *at = path; *at; at += strspn(at, "/")) {
+		at += strcspn(at, "/");
+		parts++;
+	}
+	return parts > DEPTH_MAX;
+}
+
 /** entry_read() - Make what one entry describes */
 static int entry_read(struct reader *in, struct archive_entry *e, struct err *err)
 {
@@ -703,6 +715,9 @@ static int entry_read(struct reader *in, struct archive_entry *e, struct err *er
 			       archive_entry_pathname(e) ? archive_entry_pathname(e) : "");
 	if (++in->files > FILES_MAX)
 		return err_set(err, -EFBIG, "the archive has more than %d files", FILES_MAX);
+	if (too_deep(path))
+		return err_set(err, -EFBIG, "the archive has directories deeper than %d",
+			       DEPTH_MAX);
 	r = entry_room(in, e);
 	if (r < 0)
 		return r;

@@ -16,7 +16,20 @@
 #include "base/auto.h"
 #include "base/err.h"
 
-#define FILES_OPEN_MAX 1024 /* directories in one another, and a few */
+#define FILES_OPEN_MAX 1024        /* directories in one another, and a few */
+#define DATA_MAX       (1ul << 30) /* memory: notes on a million files, and a window of zstd */
+
+/* A sanitizer's own memory is beyond any limit. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
 
 /** root_empty() - Exchange the root for an empty one that has only a /proc of this process */
 static int root_empty(struct err *err)
@@ -65,8 +78,10 @@ static int limits_set(struct err *err)
 {
 	const struct rlimit none = { 0, 0 };
 	const struct rlimit files = { FILES_OPEN_MAX, FILES_OPEN_MAX };
+	const struct rlimit data = { DATA_MAX, DATA_MAX };
 
-	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    (!SANITIZED && setrlimit(RLIMIT_DATA, &data) < 0))
 		return err_set(err, -errno, "set limits");
 	return 0;
 }

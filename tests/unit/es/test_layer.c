@@ -678,6 +678,33 @@ static void test_evil(void **state)
 	assert_int_equal(access("baton-evil", F_OK), -1);
 }
 
+/* Trees are as deep as we can copy, and remove again; an archive must not make deeper ones. */
+static void test_deep(void **state)
+{
+	struct evil deep = { .path = NULL };
+	char path[4096] = "layer";
+	struct buf stream;
+	struct err err;
+
+	(void)state;
+	for (int i = 0; i < 300; i++)
+		strcat(path, "/d");
+	deep.path = path;
+	shell("rm -rf out && mkdir -p out/d && cd out/d && for i in $(seq 299); do mkdir d; cd d; "
+	      "done");
+	evil_pack(&stream, &deep);
+	assert_int_equal(unpack(&stream, "out", false, LIMIT, &err), -EFBIG);
+	buf_deinit(&stream);
+	shell("rm -rf out upper && mkdir upper && cd upper &&"
+	      "for i in $(seq 300); do mkdir d; cd d; done");
+	struct layer_staging *ls = staging_new("", LIMIT);
+	struct layer_stats stats;
+	assert_int_equal(layer_staging_update(ls, true, -1, &stats, &err), -ELOOP);
+	layer_staging_free(ls);
+	assert_int_equal(layer_path_remove("stage", &err), 0);
+	shell("rm -rf upper");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -691,6 +718,7 @@ int main(void)
 		cmocka_unit_test(test_ahead_elsewhere),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_evil),
+		cmocka_unit_test(test_deep),
 	};
 
 	if (geteuid() != 0) {
