@@ -165,14 +165,25 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 
 /* --- containers -------------------------------------------------------------------------------- */
 
+/** in_use() - Whether a session has the container of an epoch */
+static bool in_use(const struct es_session *s, uint32_t epoch)
+{
+	return s && s->record.container_epoch == epoch && s->record.state != WIRE_ES_NONE &&
+	       s->record.state != WIRE_ES_RETIRED && s->record.state != WIRE_ES_LOST;
+}
+
 void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     const char *reason)
 {
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (!s || s->record.state != WIRE_ES_CREATING || s->record.container_epoch != epoch)
+	if (!s || s->record.state != WIRE_ES_CREATING || s->record.container_epoch != epoch) {
+		/* its session ended meanwhile, and its removal may have come before it was there (R10) */
+		if (!reason && !in_use(s, epoch))
+			node->ops->remove_container(node->ctx, session, epoch);
 		return;
+	}
 	s->heard = now;
 	if (!reason) {
 		es_session_move(s, WIRE_ES_ACTIVE);

@@ -345,6 +345,14 @@ static bool isolated(const json_t *asked, const json_t *own, const char *name)
 	       (mode && (!strcmp(mode, "private") || !strcmp(mode, "shareable")));
 }
 
+/** new_privileges_given_up() - Whether a security option gives up new privileges, which only takes away */
+static bool new_privileges_given_up(const char *option)
+{
+	return option &&
+	       (!strcmp(option, "no-new-privileges") || !strcmp(option, "no-new-privileges:true") ||
+		!strcmp(option, "no-new-privileges=true"));
+}
+
 /* A filter is ours in any case; without one, or with another profile, it would be another container. */
 static bool security(const json_t *asked, const json_t *own, const char *name)
 {
@@ -359,8 +367,7 @@ static bool security(const json_t *asked, const json_t *own, const char *name)
 
 		if (!option)
 			return false;
-		if (in_list(json_object_get(own, name), item) ||
-		    !strncmp(option, "no-new-privileges", 17))
+		if (in_list(json_object_get(own, name), item) || new_privileges_given_up(option))
 			continue;
 		if (strncmp(option, "seccomp=", 8) != 0 || !strcmp(option + 8, "unconfined"))
 			return false;
@@ -419,9 +426,7 @@ static int new_privileges_take(json_t *host, const json_t *asked)
 
 	json_array_foreach(json_object_get(asked, "SecurityOpt"), i, item)
 	{
-		const char *option = json_string_value(item);
-
-		if (!option || strncmp(option, "no-new-privileges", 17) != 0)
+		if (!new_privileges_given_up(json_string_value(item)))
 			continue;
 		if (!json_is_array(options)) {
 			options = json_array();
@@ -570,9 +575,7 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 
 		if (option && !strcmp(option, "seccomp=unconfined"))
 			to->filtered = false;
-		if (option && (!strcmp(option, "no-new-privileges") ||
-			       !strcmp(option, "no-new-privileges:true") ||
-			       !strcmp(option, "no-new-privileges=true")))
+		if (new_privileges_given_up(option))
 			to->no_new_privs = true;
 	}
 }

@@ -201,6 +201,13 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path)
 		(*found)->dirty = (*found)->named = true;
 }
 
+static int too_large(const struct layer_staging *ls, struct err *err)
+{
+	return err_set(err, -EFBIG,
+		       "it has more than %llu bytes (holes in files count) or %d files",
+		       (unsigned long long)ls->max_bytes, FILES_MAX);
+}
+
 /** regular_copy() - Fill the new file @name of the copy */
 static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
 			struct err *err)
@@ -217,6 +224,9 @@ static int regular_copy(struct layer_staging *ls, int from_dir, int to_dir, cons
 		return err_set(err, to, "open the copy of %s", name);
 	if (fstat(from, &st) < 0)
 		return err_set(err, -errno, "copy %s", name);
+	/* Before it takes the room. It may have grown since it was looked at. */
+	if ((uint64_t)st.st_size > ls->max_bytes - ls->counted)
+		return too_large(ls, err);
 	int r = file_copy_data(from, to, st.st_size, ls->frozen ? -1 : ls->cancel_fd,
 			       &ls->stats->copied_bytes);
 	return r < 0 ? err_set(err, r, "copy %s", name) : 0;
@@ -426,9 +436,7 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	ls->stats->files++;
 	ls->counted += ENTRY_BYTES + strlen(path);
 	if (ls->counted > ls->max_bytes || ls->stats->files > FILES_MAX)
-		return err_set(err, -EFBIG,
-			       "it has more than %llu bytes (holes in files count) or %d files",
-			       (unsigned long long)ls->max_bytes, FILES_MAX);
+		return too_large(ls, err);
 	return 0;
 }
 

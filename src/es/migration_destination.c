@@ -441,13 +441,27 @@ int destination_cut(struct migration *m, struct err *err)
 	return 0;
 }
 
-/** checkpoint_judge() - See that CRIU is told to do nothing that the container's configuration does not grant */
-static int checkpoint_judge(struct migration *m, struct file_place images, struct err *err)
+/**
+ * checkpoint_judge() - See that CRIU is told to do nothing that the container's configuration does not grant
+ *
+ * By a worker of its own: the one that has read the peer's archive may have fallen to it. That one has the
+ * images open for writing, so it ends first.
+ */
+static int checkpoint_judge(struct migration *m, const char *path, struct err *err)
 {
+	AUTO(file_worker) struct file_worker *judge = NULL;
+	struct file_place images = { .path = "" };
 	struct checkpoint_grant grant;
+	int r = file_worker_start(&judge, m->mc->config.file_worker, m->cancel_fd, err);
 
+	m->files = file_worker_free(m->files);
+	if (r < 0)
+		return r;
+	images.dir = file_worker_directory(judge, path, false, err);
+	if (images.dir < 0)
+		return images.dir;
 	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters);
-	return file_worker_checkpoint(m->files, images, &grant, err);
+	return file_worker_checkpoint(judge, images, &grant, err);
 }
 
 int destination_receive(struct migration *m, struct err *err)
@@ -469,7 +483,7 @@ int destination_receive(struct migration *m, struct err *err)
 	if (r == 0)
 		r = destination_memory_whole(m, to[0].place, err);
 	if (r == 0)
-		r = checkpoint_judge(m, to[0].place, err);
+		r = checkpoint_judge(m, path, err);
 	m->received_us = monotonic_us();
 	return r;
 }

@@ -82,7 +82,7 @@ static bool holds_open(int proc, const char *pid, const char *dir)
 	return holds;
 }
 
-/** members() - Send a signal (0: none) to all members. Return: their number */
+/** members() - Send a signal (0: none) to all members. Return: their number; 1 if nobody can tell */
 static size_t members(const struct process_family *family, int sig)
 {
 	const struct dirent *entry;
@@ -92,9 +92,11 @@ static size_t members(const struct process_family *family, int sig)
 
 	auto_free char *room = malloc(ENVIRONMENT_MAX + 1);
 	if (!room || stat("/proc/self/ns/pid", &namespace) < 0 || stat("/proc/self/exe", &self) < 0)
-		return 0;
+		return 1;
 	DIR *proc = opendir("/proc");
-	while (proc && (entry = readdir(proc))) {
+	if (!proc)
+		return 1;
+	while ((entry = readdir(proc))) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
 		    !is_candidate(dirfd(proc), entry->d_name, &namespace, &self) ||
 		    (!is_marked(dirfd(proc), entry->d_name, family->mark, room) &&
@@ -104,8 +106,7 @@ static size_t members(const struct process_family *family, int sig)
 		if (sig)
 			(void)kill(atoi(entry->d_name), sig);
 	}
-	if (proc)
-		(void)closedir(proc);
+	(void)closedir(proc);
 	return count;
 }
 

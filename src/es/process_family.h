@@ -22,7 +22,8 @@ struct process_family {
 /**
  * process_family_lives() - Look for members
  *
- * Return: whether there is one; one that was killed and is not reaped yet does not count
+ * Return: whether there is one, or may be one, since there is no memory or descriptor to look with; one that
+ * was killed and is not reaped yet does not count
  */
 bool process_family_lives(const struct process_family *family);
 

@@ -61,18 +61,23 @@ static int revoke_serial(void *ctx, const char *serial, struct err *err)
 	return 0;
 }
 
-/* The list as it is, or an empty one. Return: NULL if there is no memory */
-static X509_CRL *list_read(const char *path, const X509 *ca)
+/* The list as it is, or an empty one. Who is in a list that cannot be read must not be forgotten */
+static int list_read(X509_CRL **ret, const char *path, const X509 *ca, struct err *err)
 {
 	auto_fclose FILE *f = fopen(path, "re");
+	if (!f && errno != ENOENT)
+		return err_set(err, -errno, "open %s", path);
 	X509_CRL *list = f ? PEM_read_X509_CRL(f, NULL, NULL, NULL) : NULL;
 
+	if (f && !list)
+		return err_set(err, -EINVAL, "%s holds no PEM list of revoked certificates", path);
 	/* one of an authority that was replaced says nothing about this one's certificates */
 	if (list && X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_subject_name(ca)) != 0) {
 		X509_CRL_free(list);
 		list = NULL;
 	}
-	return list ? list : X509_CRL_new();
+	*ret = list ? list : X509_CRL_new();
+	return *ret ? 0 : err_set(err, -ENOMEM, "list of revoked certificates");
 }
 
 /* The certificate that is there: authorities older than their list of what was issued have only this */
@@ -106,6 +111,7 @@ int pki_revoke(const char *dir, const char *name, size_t *revoked, struct err *e
 	char path[PATH_MAX], checked[NAME_SIZE];
 	X509 *loaded_cert = NULL;
 	EVP_PKEY *loaded_key = NULL;
+	X509_CRL *old = NULL;
 	int r = name_set(checked, name, err);
 
 	if (r == 0)
@@ -116,11 +122,14 @@ int pki_revoke(const char *dir, const char *name, size_t *revoked, struct err *e
 		return r;
 	pki_auto_x509 X509 *ca = loaded_cert;
 	pki_auto_pkey EVP_PKEY *key = loaded_key;
-	pki_auto_crl X509_CRL *list = list_read(path, ca);
+	r = list_read(&old, path, ca, err);
+	if (r < 0)
+		return r;
+	pki_auto_crl X509_CRL *list = old;
 	/* an hour back, so that hosts whose clocks differ a little take the list at once */
 	ASN1_TIME *now = X509_gmtime_adj(NULL, -3600);
 	struct revocation rv = { .list = list, .now = now };
-	if (!list || !now)
+	if (!now)
 		r = err_set(err, -ENOMEM, "list of revoked certificates");
 	if (r == 0)
 		r = pki_recorded(dir, checked, revoke_serial, &rv, err);

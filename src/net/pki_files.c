@@ -108,9 +108,15 @@ int pki_record(const char *dir, const char *name, X509 *cert, struct err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
 	int n = snprintf(line, sizeof(line), "%s %s\n", serial, name);
+	off_t end = lseek(fd, 0, SEEK_END);
 	errno = 0;
-	if (write(fd, line, (size_t)n) != n || fsync(fd) < 0)
-		return err_set(err, errno ? -errno : -EIO, "write %s", path);
+	if (end < 0 || write(fd, line, (size_t)n) != n || fsync(fd) < 0) {
+		r = err_set(err, errno ? -errno : -EIO, "write %s", path);
+		/* what follows a torn line would be read as part of it, and could not be revoked */
+		if (end >= 0 && ftruncate(fd, end) < 0)
+			return err_wrap(err, r, "half a line is left");
+		return r;
+	}
 	return 0;
 }
 
@@ -119,6 +125,7 @@ int pki_recorded(const char *dir, const char *name,
 		 struct err *err)
 {
 	char path[PATH_MAX], serial[PKI_SERIAL_SIZE], whose[NAME_SIZE];
+	char line[PKI_SERIAL_SIZE + NAME_SIZE + 8];
 	int r = pki_path(path, dir, PKI_ISSUED, "", err);
 
 	if (r < 0)
@@ -126,9 +133,11 @@ int pki_recorded(const char *dir, const char *name,
 	auto_fclose FILE *f = fopen(path, "re");
 	if (!f && errno != ENOENT) /* older than this file: nothing is recorded */
 		return err_set(err, -errno, "open %s", path);
-	while (r == 0 && f && fscanf(f, "%40s %63s", serial, whose) == 2)
-		if (strcmp(whose, name) == 0)
+	while (r == 0 && f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%40s %63s", serial, whose) == 2 && strcmp(whose, name) == 0)
 			r = found(ctx, serial, err);
+	if (r == 0 && f && ferror(f))
+		r = err_set(err, -EIO, "read %s", path);
 	return r;
 }
 

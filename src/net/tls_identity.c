@@ -110,6 +110,14 @@ static int open_pem(FILE **ret, const char *what, const char *path, const char *
 	return 0;
 }
 
+/* Whether the last PEM_read_...() stopped at the end of the file, not in the middle of something */
+static bool pem_ended(void)
+{
+	unsigned long why = ERR_peek_last_error();
+
+	return ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
+}
+
 /* struct authorities - How many were found; an expired one is of no use, but no fault either */
 struct authorities {
 	size_t good;
@@ -237,6 +245,9 @@ static int load_lists(struct tls_identity *id, const struct tls_files *files, bo
 			r = err_set(err, -EINVAL, "load %s: more than %d lists, or no memory", path,
 				    AUTHORITIES_MAX);
 	}
+	/* half a file, as while it is copied, must not make those in the other half good again */
+	if (r == 0 && lists && !pem_ended())
+		r = err_set(err, -EINVAL, "%s is damaged after %zu lists", path, lists);
 	if (r == 0 && !lists)
 		r = err_set(err, -EINVAL, "%s holds no PEM list of revoked certificates", path);
 	if (r == 0)

@@ -22,7 +22,6 @@ enum {
 	FS_DEVPTS = 6,
 	FS_CGROUP = 12,
 	FS_MQUEUE = 14,
-	FS_OVERLAY = 17,
 	FS_CGROUP2 = 23,
 };
 
@@ -141,12 +140,13 @@ enum filtering {
 	FILTER_GOOD_FOR_ALL,
 };
 
-/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index */
+/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index; @roots: mounts at / */
 struct judging {
 	int images;
 	const struct checkpoint_grant *grant;
 	enum filtering *filter;
 	size_t filters;
+	size_t roots;
 };
 
 /** filtering_of() - What the image of a thread says about its filter */
@@ -319,7 +319,8 @@ static bool leads_out(const char *path)
 	return false;
 }
 
-static int mount_check(const struct image *in, const Criu__Mount *m, struct err *err)
+static int mount_check(struct judging *j, const struct image *in, const Criu__Mount *m,
+		       struct err *err)
 {
 	const char *at = m->mountpoint ? m->mountpoint : "";
 	bool root = !strcmp(at, "/") || !strcmp(at, "./");
@@ -328,6 +329,9 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 		return denied(in, err, "a mount at ", at);
 	if (m->with_plugin || (m->fsname && *m->fsname))
 		return denied(in, err, "a mount of a foreign kind at ", at);
+	/* The engine makes one. CRIU makes the others, those of further mount namespaces among them. */
+	if (root && ++j->roots > 1)
+		return denied(in, err, "a further mount at ", at);
 	if (root || (m->ext_key && *m->ext_key))
 		return 0; /* the engine has made it */
 	switch (m->fstype) {
@@ -344,7 +348,7 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 	}
 }
 
-static int mounts_check(struct image *in, struct err *err)
+static int mounts_check(struct judging *j, struct image *in, struct err *err)
 {
 	const uint8_t *bytes;
 	size_t len;
@@ -353,7 +357,7 @@ static int mounts_check(struct image *in, struct err *err)
 	while ((r = image_next(in, &bytes, &len, err)) > 0) {
 		Criu__Mount *m = criu__mount__unpack(NULL, len, bytes);
 
-		r = m ? mount_check(in, m, err) : malformed(in, err);
+		r = m ? mount_check(j, in, m, err) : malformed(in, err);
 		criu__mount__free_unpacked(m, NULL);
 		if (r < 0)
 			return r;
@@ -415,7 +419,7 @@ static bool named(const char *name, const char *begin)
 }
 
 /** one_check() - Judge one image, if its kind is one that gives rights */
-static int one_check(const struct judging *j, const char *name, struct err *err)
+static int one_check(struct judging *j, const char *name, struct err *err)
 {
 	struct image in = { .name = name };
 	bool mounts = named(name, "mountpoints-");
@@ -429,13 +433,13 @@ static int one_check(const struct judging *j, const char *name, struct err *err)
 		return 0;
 	r = image_open(&in, j->images, name, err);
 	if (r == 0)
-		r = mounts ? mounts_check(&in, err) : groups_check(&in, err);
+		r = mounts ? mounts_check(j, &in, err) : groups_check(&in, err);
 	free(in.bytes);
 	return r;
 }
 
 /** others_check() - Judge the images that are not of tasks */
-static int others_check(const struct judging *j, struct err *err)
+static int others_check(struct judging *j, struct err *err)
 {
 	DIR *list = beneath_list(j->images);
 	const struct dirent *entry;

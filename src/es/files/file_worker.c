@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "base/buf.h"
@@ -62,6 +63,13 @@ static struct worker_call *call_begin(struct file_worker *fw, enum worker_op op)
 	return &fw->call;
 }
 
+/** lose() - Nobody knows what the worker still does, or says next: it ends here and now */
+static void lose(struct file_worker *fw)
+{
+	fw->lost = true;
+	(void)kill(fw->pid, SIGKILL);
+}
+
 /** call_send() - Send the call. @pass: descriptor that goes along, or -1 */
 static int call_send(struct file_worker *fw, const struct worker_call *call, int pass,
 		     struct err *err)
@@ -70,7 +78,10 @@ static int call_send(struct file_worker *fw, const struct worker_call *call, int
 
 	if (fw->lost)
 		return err_set(err, -EPIPE, "the file worker was ended");
-	return worker_line_send(fw->line, WORKER_CALL, call, len, pass, err);
+	int r = worker_line_send(fw->line, WORKER_CALL, call, len, pass, err);
+	if (r < 0) /* perhaps in the middle */
+		lose(fw);
+	return r;
 }
 
 /** end_take() - Read what the worker says at the end of a call. Return: its result */
@@ -148,9 +159,7 @@ static int end_wait(struct file_worker *fw, struct streams *streams, int timeout
 		if (r < 0)
 			break;
 	}
-	/* Nobody knows what it still does: it ends here and now. */
-	fw->lost = true;
-	(void)kill(fw->pid, SIGKILL);
+	lose(fw);
 	return r;
 }
 
@@ -181,9 +190,14 @@ static int call_run(struct file_worker *fw, const struct worker_call *call, stru
 {
 	int r = call_send(fw, call, -1, err);
 
-	if (r == 0)
-		r = settle(fw, err);
-	return r < 0 ? r : end_wait(fw, streams, timeout_ms, err);
+	if (r < 0)
+		return r;
+	r = settle(fw, err);
+	if (r < 0) { /* the end of this call would be taken for that of the next one */
+		lose(fw);
+		return r;
+	}
+	return end_wait(fw, streams, timeout_ms, err);
 }
 
 /** place_put() - Write a place into a call */
@@ -250,6 +264,7 @@ int file_worker_start(struct file_worker **ret, const char *program, int cancel_
 			 CLONE_NEWCGROUP,
 		.exit_signal = SIGCHLD,
 	};
+	const struct timeval patience = { .tv_sec = FILE_WORKER_CALL_MS / 1000 };
 	int ends[2];
 
 	AUTO(file_worker) struct file_worker *fw = calloc(1, sizeof(*fw));
@@ -262,6 +277,9 @@ int file_worker_start(struct file_worker **ret, const char *program, int cancel_
 		return err_set(err, -errno, "start a file worker");
 	fw->line = ends[0];
 	auto_close int theirs = ends[1];
+	/* One that asks and does not read must not keep us for ever. */
+	if (setsockopt(fw->line, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+		return err_set(err, -errno, "start a file worker");
 	fw->pid = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
 	if (fw->pid < 0)
 		return err_set(

@@ -44,10 +44,9 @@ static int root_empty(struct err *err)
 		return err_set(err, -errno, "mount an empty root");
 	if (chdir(place) < 0 || mkdir("proc", 0500) < 0)
 		return err_set(err, -errno, "fill an empty root");
-	/* A kernel without "subset" shows the rest of /proc, to somebody with no right to write there. */
-	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid") < 0 &&
-	    mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		return err_set(err, -errno, "mount /proc");
+	/* Nothing but processes: root may write into the rest of /proc. */
+	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid") < 0)
+		return err_set(err, -errno, "mount /proc with subset=pid (Linux 5.8 or later)");
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_set(err, -errno, "leave the host's root");
 	if (mount(NULL, "/", NULL,

@@ -241,6 +241,11 @@ static const struct filter_case filter_cases[] = {
 	{ { LOAD(offsetof(struct seccomp_data, args[0])), IS(0xffffffff, 0, 3), LOAD(NUMBER),
 	    IS(SYS_unshare, 0, 1), SAY(SECCOMP_RET_ALLOW), SAY(REFUSE) },
 	  6,
+	  "mount" },
+	/* one with an argument that nobody would try */
+	{ { LOAD(NUMBER), IS(SYS_unshare, 0, 3), LOAD(offsetof(struct seccomp_data, args[0])),
+	    IS(0x12345678, 0, 1), SAY(SECCOMP_RET_ALLOW), SAY(REFUSE) },
+	  6,
 	  "unshare" },
 	/* all of a foreign architecture */
 	{ { LOAD(ARCHITECTURE), IS(AUDIT_ARCH_I386, 0, 1), SAY(SECCOMP_RET_ALLOW), SAY(REFUSE) },
