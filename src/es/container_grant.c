@@ -557,7 +557,8 @@ static uint64_t capabilities_of(const json_t *list)
 	return bits;
 }
 
-void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters)
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters,
+			   bool apparmor)
 {
 	const json_t *host = json_object_get(config, "HostConfig");
 	const json_t *item;
@@ -568,6 +569,7 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 			(CAPABILITIES & ~capabilities_of(json_object_get(host, "CapDrop"))) |
 			capabilities_of(json_object_get(host, "CapAdd")),
 		.filtered = filters,
+		.profile = apparmor ? "docker-default" : NULL,
 	};
 	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item)
 	{
@@ -575,6 +577,9 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 
 		if (option && !strcmp(option, "seccomp=unconfined"))
 			to->filtered = false;
+		/* only our own entry can say so, see security() */
+		if (option && apparmor && !strncmp(option, "apparmor=", 9))
+			to->profile = strcmp(option + 9, "unconfined") != 0 ? option + 9 : NULL;
 		if (new_privileges_given_up(option))
 			to->no_new_privs = true;
 	}

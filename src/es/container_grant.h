@@ -51,8 +51,10 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
  * @to:		Filled in: what the engine gives a container of this configuration
  * @config:	From container_grant_config()
  * @filters:	The engine filters system calls unless it is told not to
+ * @apparmor:	It gives containers a profile of AppArmor
  */
-void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters);
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters,
+			   bool apparmor);
 
 /**
  * container_grant_name() - May an image that a peer brought have this name here?

@@ -109,7 +109,8 @@ struct migration {
 	void *cache;
 	size_t cache_len;
 	json_t *grant;
-	bool filters; /* destination: the engine filters system calls */
+	bool filters;  /* destination: the engine filters system calls */
+	bool apparmor; /* destination: it gives containers a profile */
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 

@@ -222,17 +222,19 @@ static int grant_take(struct migration *m, struct err *err)
 	return r;
 }
 
-/** filters_calls() - Whether the engine filters system calls of containers that ask for nothing else */
-static bool filters_calls(const json_t *info)
+/** engine_has() - Whether the engine confines containers that ask for nothing else in a way: "seccomp" ... */
+static bool engine_has(const json_t *info, const char *what)
 {
 	const json_t *item;
+	char name[32];
 	size_t i;
 
+	(void)snprintf(name, sizeof(name), "name=%s", what);
 	json_array_foreach(json_object_get(info, "SecurityOptions"), i, item)
 	{
 		const char *option = json_string_value(item);
 
-		if (option && !strncmp(option, "name=seccomp", 12))
+		if (option && !strncmp(option, name, strlen(name)))
 			return !strstr(option, "unconfined");
 	}
 	return false;
@@ -272,7 +274,8 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r == 0)
 		(void)snprintf(m->docker_root, sizeof(m->docker_root), "%s",
 			       json_text(info, "DockerRootDir", NULL));
-	m->filters = r == 0 && filters_calls(info);
+	m->filters = r == 0 && engine_has(info, "seccomp");
+	m->apparmor = r == 0 && engine_has(info, "apparmor");
 	json_decref(info);
 	if (r == 0)
 		r = migration_space(m->docker_root,
@@ -460,7 +463,7 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	images.dir = file_worker_directory(judge, path, false, err);
 	if (images.dir < 0)
 		return images.dir;
-	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters);
+	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters, m->apparmor);
 	return file_worker_checkpoint(judge, images, &grant, err);
 }
 

@@ -101,6 +101,15 @@ static bool marked(const char *dir)
 	return access(path, F_OK) == 0;
 }
 
+/** oom_score_set() - Give this process, and what it restores, an OOM score. Where it may not, it stays */
+static void oom_score_set(int score)
+{
+	auto_fclose FILE *f = fopen("/proc/self/oom_score_adj", "we");
+
+	if (f)
+		(void)fprintf(f, "%d", score);
+}
+
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */
 static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
 {
@@ -130,6 +139,7 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 		/* An engine that gives up and kills us must not leave a restore behind. */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
+		oom_score_set(bundle_oom_score(call->bundle));
 		execvp(RUNC, (char *const *)(uintptr_t)args);
 		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
 	}

@@ -132,6 +132,23 @@ static char *config_read(const char *path, size_t *len, mode_t *mode)
 	return TAKE_PTR(text);
 }
 
+int bundle_oom_score(const char *bundle)
+{
+	char file[PATH_MAX];
+	size_t len = 0;
+	mode_t mode = 0;
+	json_int_t score;
+
+	if (snprintf(file, sizeof(file), "%s/config.json", bundle) >= PATH_MAX)
+		return 0;
+	auto_free char *text = config_read(file, &len, &mode);
+	json_t *config = text ? json_loadb(text, len, 0, NULL) : NULL;
+	score = json_integer_value(
+		json_object_get(json_object_get(config, "process"), "oomScoreAdj"));
+	json_decref(config);
+	return score < -1000 || score > 1000 ? 0 : (int)score;
+}
+
 int bundle_edit(const char *bundle, char *file)
 {
 	char new[PATH_MAX + 16];

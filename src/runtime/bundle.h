@@ -26,6 +26,17 @@
 char *bundle_config_edit(const char *text, size_t len);
 
 /**
+ * bundle_oom_score() - The OOM score that the engine wants for the container's processes
+ * @bundle:	Its directory, of the engine's
+ *
+ * CRIU does not restore a score of 0; a restored process would keep that of who restores it, which with
+ * containerd's service is among the last that the kernel ends.
+ *
+ * Return: -1000 to 1000; 0 if nothing is said, or nothing can be read
+ */
+int bundle_oom_score(const char *bundle);
+
+/**
  * bundle_edit() - Edit the config.json of a bundle, in place
  * @bundle:	Its directory, of the engine's
  * @file:	Set to the file's path, PATH_MAX bytes, for complaints

@@ -2,6 +2,7 @@
 #include "es/files/checkpoint_images.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -13,6 +14,7 @@
 
 #define MAGIC_COMMON 0x54564319u
 #define MAGIC_SIZE   8 /* that, and one of the kind of image */
+#define INVENTORY    0x58313116u
 
 /* File systems that CRIU may mount anew: they show the kernel's view of this container, or are empty. */
 enum {
@@ -71,6 +73,11 @@ static int image_open(struct image *in, int images, const char *name, struct err
 	if (n != (ssize_t)in->len)
 		return err_set(err, n < 0 ? -errno : -EIO, "read %s", name);
 	memcpy(&magic, in->bytes, sizeof(magic));
+	/* The inventory tells how the others begin, so it begins otherwise itself. */
+	if (!strcmp(name, "inventory.img")) {
+		in->at = sizeof(magic);
+		return magic == INVENTORY ? 0 : malformed(in, err);
+	}
 	return magic == MAGIC_COMMON ? 0 : malformed(in, err);
 }
 
@@ -130,6 +137,26 @@ static int creds_check(const struct image *in, const Criu__Credentials *creds,
 			return denied(in, err, "a capability", "");
 	if (grant->no_new_privs && !creds->no_new_privs)
 		return denied(in, err, "a thread that may gain new privileges", "");
+	if (creds->securebits)
+		return denied(in, err, "secure bits", "");
+	if (grant->profile &&
+	    (!creds->lsm_profile || strcmp(creds->lsm_profile, grant->profile) != 0))
+		return denied(in, err, "another AppArmor profile than ", grant->profile);
+	return 0;
+}
+
+/** place_check() - What a thread asks of the scheduler, and of the kernel when memory is short */
+static int place_check(const struct image *in, const Criu__Core *core, struct err *err)
+{
+	const Criu__ThreadCore *thread = core->thread;
+
+	if (thread->policy != SCHED_OTHER && thread->policy != SCHED_BATCH &&
+	    thread->policy != SCHED_IDLE)
+		return denied(in, err, "a thread with real-time scheduling", "");
+	if (thread->nice < 0)
+		return denied(in, err, "a thread that goes before others", "");
+	if (core->task && core->task->oom_score_adj < 0)
+		return denied(in, err, "a task that others are ended for when memory is short", "");
 	return 0;
 }
 
@@ -177,16 +204,22 @@ static int core_check(const struct judging *j, const struct image *in, const Cri
 		      enum filtering *first, bool is_first, struct err *err)
 {
 	enum filtering filtering;
+	int r;
 
 	if (dead(core))
 		return 0; /* nobody runs */
 	if (!core->thread || !core->thread->creds)
 		return malformed(in, err);
+	if (core->ids)
+		return denied(in, err, "namespaces in the form of an old CRIU", "");
 	if (core->task && (core->task->has_old_seccomp_mode || core->task->has_old_seccomp_filter))
 		return denied(in, err, "filters in the form of an old CRIU", "");
 	filtering = filtering_of(j, core->thread);
 	if (is_first)
 		*first = filtering;
+	r = place_check(in, core, err);
+	if (r < 0)
+		return r;
 	if (j->grant->filtered && filtering == FILTER_OPEN &&
 	    (is_first || *first != FILTER_GOOD_FOR_ALL))
 		return denied(in, err, "a thread without the engine's filter of system calls", "");
@@ -219,9 +252,116 @@ static int thread_check(const struct judging *j, uint32_t tid, enum filtering *f
 	return r;
 }
 
+/* --- namespaces ---------------------------------------------------------------------------------- */
+
+/** namespaces_read() - Which namespaces a process has, from its image. Return: NULL with the error set */
+static Criu__Namespaces *namespaces_read(const struct judging *j, uint32_t pid, struct err *err)
+{
+	Criu__Namespaces *ids = NULL;
+	char name[32];
+	const uint8_t *bytes;
+	size_t len;
+	struct image in;
+
+	(void)snprintf(name, sizeof(name), "ids-%u.img", pid);
+	if (image_open(&in, j->images, name, err) == 0 && image_next(&in, &bytes, &len, err) > 0) {
+		ids = criu__namespaces__unpack(NULL, len, bytes);
+		if (!ids)
+			(void)malformed(&in, err);
+	}
+	free(in.bytes);
+	return ids;
+}
+
+/**
+ * namespaces_own() - Whether no namespace that isolates a container is the host's
+ *
+ * CRIU makes a new one where the numbers of the first process and of the host differ, and leaves it where
+ * they are equal: then the process would stand in the host's.
+ */
+static bool namespaces_own(const Criu__Namespaces *ids, const Criu__Namespaces *host)
+{
+	return ids->pid && ids->net && ids->ipc && ids->uts && ids->mnt && host->pid && host->net &&
+	       host->ipc && host->uts && host->mnt && ids->pid != host->pid &&
+	       ids->net != host->net && ids->ipc != host->ipc && ids->uts != host->uts &&
+	       ids->mnt != host->mnt && ids->user == host->user;
+}
+
+static bool namespaces_equal(const Criu__Namespaces *a, const Criu__Namespaces *b)
+{
+	return a->pid == b->pid && a->net == b->net && a->ipc == b->ipc && a->uts == b->uts &&
+	       a->mnt == b->mnt && a->user == b->user && a->cgroup == b->cgroup &&
+	       a->time == b->time;
+}
+
+/** namespaces_check() - Judge the namespaces of a process; the first one's are kept in @init */
+static int namespaces_check(const struct judging *j, const struct image *in, uint32_t pid,
+			    const Criu__Namespaces *host, Criu__Namespaces **init, struct err *err)
+{
+	Criu__Namespaces *ids = namespaces_read(j, pid, err);
+	int r = 0;
+
+	if (!ids)
+		return err->code;
+	if (!*init && !namespaces_own(ids, host))
+		r = denied(in, err, "a process in the host's namespaces", "");
+	else if (*init && !namespaces_equal(ids, *init))
+		r = denied(in, err, "a process in further namespaces", "");
+	if (*init)
+		criu__namespaces__free_unpacked(ids, NULL);
+	else
+		*init = ids;
+	return r;
+}
+
+/** inventory_read() - What CRIU itself had where the checkpoint was taken. Return: NULL with the error set */
+static Criu__Inventory *inventory_read(const struct judging *j, struct err *err)
+{
+	Criu__Inventory *inventory = NULL;
+	const uint8_t *bytes;
+	size_t len;
+	struct image in;
+
+	if (image_open(&in, j->images, "inventory.img", err) == 0) {
+		if (image_next(&in, &bytes, &len, err) > 0)
+			inventory = criu__inventory__unpack(NULL, len, bytes);
+		if (!inventory || !inventory->host) {
+			(void)malformed(&in, err);
+			criu__inventory__free_unpacked(inventory, NULL);
+			inventory = NULL;
+		}
+	}
+	free(in.bytes);
+	return inventory;
+}
+
+/* --- processes ----------------------------------------------------------------------------------- */
+
+/** ended() - Whether nobody runs in a process any more */
+static bool ended(const struct judging *j, uint32_t pid)
+{
+	char name[32];
+	const uint8_t *bytes;
+	size_t len;
+	struct image in;
+	bool is_dead = false;
+
+	(void)snprintf(name, sizeof(name), "core-%u.img", pid);
+	if (image_open(&in, j->images, name, NULL) == 0 &&
+	    image_next(&in, &bytes, &len, NULL) > 0) {
+		Criu__Core *core = criu__core__unpack(NULL, len, bytes);
+
+		is_dead = core && dead(core);
+		criu__core__free_unpacked(core, NULL);
+	}
+	free(in.bytes);
+	return is_dead;
+}
+
 /** process_check() - Judge a process, its first thread before the others */
 static int process_check(const struct judging *j, const struct image *in,
-			 const Criu__Process *process, struct err *err)
+			 const Criu__Process *process, const Criu__Namespaces *host,
+			 Criu__Namespaces **init, struct err *err)
 {
 	enum filtering first = FILTER_OPEN;
 	int r = process->has_pid ? thread_check(j, process->pid, &first, true, err)
@@ -232,6 +372,8 @@ static int process_check(const struct judging *j, const struct image *in,
 	for (size_t i = 0; r == 0 && i < process->n_threads; i++)
 		if (process->threads[i] != process->pid)
 			r = thread_check(j, process->threads[i], &first, false, err);
+	if (r == 0 && !ended(j, process->pid))
+		r = namespaces_check(j, in, process->pid, host, init, err);
 	return r;
 }
 
@@ -241,16 +383,24 @@ static int processes_check(const struct judging *j, struct err *err)
 	const uint8_t *bytes;
 	size_t len;
 	struct image in;
-	int r = image_open(&in, j->images, "pstree.img", err);
+	Criu__Namespaces *init = NULL;
+	Criu__Inventory *inventory = inventory_read(j, err);
+	int r;
 
+	if (!inventory)
+		return err->code;
+	r = image_open(&in, j->images, "pstree.img", err);
 	while (r == 0 && (r = image_next(&in, &bytes, &len, err)) > 0) {
 		Criu__Process *process = criu__process__unpack(NULL, len, bytes);
 
-		r = process ? process_check(j, &in, process, err) : malformed(&in, err);
+		r = process ? process_check(j, &in, process, inventory->host, &init, err)
+			    : malformed(&in, err);
 		criu__process__free_unpacked(process, NULL);
 	}
-	if (r == 0 && !in.entries)
+	if (r == 0 && !init)
 		r = malformed(&in, err);
+	criu__namespaces__free_unpacked(init, NULL);
+	criu__inventory__free_unpacked(inventory, NULL);
 	free(in.bytes);
 	return r;
 }
@@ -418,7 +568,42 @@ static bool named(const char *name, const char *begin)
 	return !strncmp(name, begin, strlen(begin)) && len > 4 && !strcmp(name + len - 4, ".img");
 }
 
-/** one_check() - Judge one image, if its kind is one that gives rights */
+/*
+ * kinds - Images that a container of ours may have; a name may end in a number
+ *
+ * Not here: what makes CRIU load AppArmor profiles, BPF maps or TUN devices, register binary formats,
+ * configure a network (the engine does), or what only an old CRIU read. A kind that a later CRIU
+ * brings is refused until somebody has looked at it.
+ */
+static const char *const kinds[] = {
+	"cgroup",     "core-",        "fdinfo-",     "fifo-data",      "filelocks",
+	"files",      "fs-",          "ghost-file-", "ids-",           "inventory",
+	"ipcns-msg-", "ipcns-sem-",   "ipcns-shm-",  "ipcns-var-",     "memfd",
+	"mm-",        "mountpoints-", "pagemap-",    "pagemap-shmem-", "pages-",
+	"pidns-",     "pipes-data",   "pstree",      "remap-fpath",    "seccomp",
+	"sk-queues",  "tcp-stream-",  "timens-",     "tmpfs-",         "tmpfs-dev-",
+	"tty",        "tty-info",     "utsns-",
+};
+
+/** known() - Whether an image is of a kind that a container may have */
+static bool known(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		size_t len = strlen(kinds[i]);
+		const char *rest = name + len;
+
+		if (strncmp(name, kinds[i], len) != 0)
+			continue;
+		if (kinds[i][len - 1] == '-')
+			rest += strspn(rest, "0123456789abcdef");
+		if (!strcmp(rest, ".img") || !strcmp(rest, ".tar.gz.img"))
+			return true;
+	}
+	/* runc's own, and CRIU's notes on its work */
+	return !strcmp(name, "descriptors.json") || !strcmp(name, "stats-dump");
+}
+
+/** one_check() - Judge one image that is not of a task */
 static int one_check(struct judging *j, const char *name, struct err *err)
 {
 	struct image in = { .name = name };
@@ -426,9 +611,13 @@ static int one_check(struct judging *j, const char *name, struct err *err)
 	bool groups = named(name, "cgroup");
 	int r;
 
-	/* Credentials of their own, in the way of an old CRIU: nobody would look at them. */
-	if (named(name, "creds-"))
-		return denied(&in, err, "credentials in the form of CRIU 2", "");
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return 0;
+	if (!known(name))
+		return err_set(err, -EPERM,
+			       "the checkpoint has an image %.80s, of a kind that is not granted "
+			       "here",
+			       name);
 	if (!mounts && !groups)
 		return 0;
 	r = image_open(&in, j->images, name, err);

@@ -7,7 +7,8 @@
  * A checkpoint comes from a peer. CRIU believes it: it gives tasks the credentials that are in it,
  * installs its system call filters, mounts what it names, writes the control group settings it lists.
  * So before CRIU sees it, this reads it and refuses what the container's own configuration does not
- * grant. Read in the file worker, since this is a parser of foreign bytes, too.
+ * grant: namespaces of the host, credentials, filters, a place in the scheduler, mounts, control groups,
+ * and images of a kind that a container of ours has not. Read in the file worker, since this is a parser of foreign bytes, too.
  *
  * The only file that knows CRIU's formats, and besides wire/envelope.c protobuf-c.
  */
@@ -25,18 +26,20 @@ struct err;
  * @capabilities:	a bit for each
  * @no_new_privs:	each thread must have given up new privileges
  * @filtered:		each thread must have a filter that denies what the engine's default denies
+ * @profile:		each thread must have this AppArmor profile; NULL: there is no AppArmor
  */
 struct checkpoint_grant {
 	uint64_t capabilities;
 	bool no_new_privs;
 	bool filtered;
+	const char *profile;
 };
 
 /**
  * checkpoint_images_check() - May this checkpoint be restored?
  * @images:	Directory of the images
  * @grant:	What its tasks may have
- * @err:	Filled in on failure: names the image, and what is not granted
+ * @err:	Filled in on failure: names the image, and what is not granted; not NULL
  *
  * Return: 0, -EPERM for what is not granted, -EPROTO for what is no image, or another negative error code
  */

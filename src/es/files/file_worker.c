@@ -503,6 +503,7 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 	call->number = grant->capabilities;
 	call->remember = grant->no_new_privs;
 	call->each = grant->filtered;
+	(void)snprintf(call->text, sizeof(call->text), "%s", grant->profile ? grant->profile : "");
 	if (r == 0)
 		r = call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
 	/* another checkpoint of the same container would ask for the same */

@@ -337,7 +337,8 @@ static int checkpoint(struct worker *w)
 {
 	const struct checkpoint_grant grant = { .capabilities = w->call.number,
 						.no_new_privs = w->call.remember,
-						.filtered = w->call.each };
+						.filtered = w->call.each,
+						.profile = *w->call.text ? w->call.text : NULL };
 	auto_close int images = root_open(w, 0);
 
 	return images < 0 ? images : checkpoint_images_check(images, &grant, &w->err);

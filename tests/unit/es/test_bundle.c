@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,6 +79,34 @@ static void test_no_config(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static void score(const char *config, int expected)
+{
+	char dir[] = "/tmp/baton-bundle-XXXXXX";
+	char path[64];
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/config.json", dir);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(config, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(bundle_oom_score(dir), expected);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* A restored process has the score that was asked for, not that of the engine's own processes. */
+static void test_oom_score(void **state)
+{
+	(void)state;
+	score("{\"process\":{\"oomScoreAdj\":300}}", 300);
+	score("{\"process\":{\"oomScoreAdj\":-5}}", -5);
+	score("{\"process\":{}}", 0);
+	score("{\"process\":{\"oomScoreAdj\":5000}}", 0);
+	score("no JSON", 0);
+	assert_int_equal(bundle_oom_score("/nowhere"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_unconfined),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_no_config),
+		cmocka_unit_test(test_oom_score),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

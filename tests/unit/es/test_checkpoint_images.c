@@ -52,7 +52,8 @@ static int finish(void **state)
 /** image_put() - Write an image of one entry */
 static void image_put(const char *name, const ProtobufCMessage *m)
 {
-	const uint32_t magic[2] = { 0x54564319, 1 };
+	const bool inventory = !strcmp(name, "inventory.img");
+	const uint32_t magic[2] = { inventory ? 0x58313116 : 0x54564319, 1 };
 	char path[128];
 	uint8_t bytes[65536];
 	uint32_t len = (uint32_t)protobuf_c_message_get_packed_size(m);
@@ -62,7 +63,7 @@ static void image_put(const char *name, const ProtobufCMessage *m)
 	(void)snprintf(path, sizeof(path), "%s/%s", base, name);
 	auto_fclose FILE *f = fopen(path, "we");
 	assert_non_null(f);
-	assert_int_equal(fwrite(magic, sizeof(magic), 1, f), 1);
+	assert_int_equal(fwrite(magic, inventory ? 4 : 8, 1, f), 1);
 	assert_int_equal(fwrite(&len, sizeof(len), 1, f), 1);
 	assert_int_equal(fwrite(bytes, 1, len, f), len);
 }
@@ -120,11 +121,64 @@ static void process_put(uint32_t *threads, size_t count)
 	image_put("pstree.img", &process.base);
 }
 
+/** processes_put() - pstree.img: two processes of one thread each */
+static void processes_put(uint32_t *first, uint32_t *second)
+{
+	const uint32_t magic[2] = { 0x54564319, 1 };
+	uint32_t *threads[] = { first, second };
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/pstree.img", base);
+	auto_fclose FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(magic, sizeof(magic), 1, f), 1);
+	for (size_t i = 0; i < 2; i++) {
+		Criu__Process process = CRIU__PROCESS__INIT;
+		uint8_t bytes[64];
+
+		process.has_pid = true;
+		process.pid = *threads[i];
+		process.threads = threads[i];
+		process.n_threads = 1;
+		uint32_t len = (uint32_t)criu__process__pack(&process, bytes);
+		assert_int_equal(fwrite(&len, sizeof(len), 1, f), 1);
+		assert_int_equal(fwrite(bytes, len, 1, f), 1);
+	}
+}
+
+/** namespaces_of() - Numbers of namespaces as CRIU gives them; @from: the first one */
+static Criu__Namespaces namespaces_of(uint32_t from)
+{
+	Criu__Namespaces ids = CRIU__NAMESPACES__INIT;
+
+	ids.has_pid = ids.has_net = ids.has_ipc = ids.has_uts = ids.has_mnt = ids.has_user = true;
+	ids.pid = from;
+	ids.net = from + 1;
+	ids.ipc = from + 2;
+	ids.uts = from + 3;
+	ids.mnt = from + 4;
+	ids.user = 7;
+	return ids;
+}
+
+/** host_put() - What the host had, and the first process */
+static void host_put(const Criu__Namespaces *init)
+{
+	Criu__Inventory inventory = CRIU__INVENTORY__INIT;
+	Criu__Namespaces host = namespaces_of(1);
+
+	inventory.host = &host;
+	image_put("inventory.img", &inventory.base);
+	image_put("ids-1.img", &init->base);
+}
+
 static void task_put(const struct task *t)
 {
+	const Criu__Namespaces init = namespaces_of(10);
 	uint32_t one[] = { 1 };
 
 	process_put(one, 1);
+	host_put(&init);
 	image_put("core-1.img", &t->core.base);
 }
 
@@ -164,7 +218,11 @@ static void test_no_credentials(void **state)
 	(void)state;
 	Criu__Process process = CRIU__PROCESS__INIT;
 
+	const Criu__Namespaces init = namespaces_of(10);
+
 	assert_int_equal(check(false, false), -ENOENT); /* no process at all */
+	host_put(&init);
+	assert_int_equal(check(false, false), -ENOENT);
 	image_put("pstree.img", &process.base);
 	assert_int_equal(check(false, false), -EPROTO); /* one without a number */
 	task_init(&t);
@@ -179,9 +237,20 @@ static void test_no_credentials(void **state)
 	Criu__TaskCore ended = CRIU__TASK_CORE__INIT;
 	ended.has_state = true;
 	ended.state = 2;
+	uint32_t both[] = { 1 };
+	uint32_t second[] = { 5 };
 	t.core.task = &ended;
 	task_put(&t);
-	assert_int_equal(check(false, true), 0);
+	assert_int_equal(check(false, true), -EPROTO); /* nobody at all runs */
+	image_put("core-5.img", &t.core.base);
+	t.core.task = NULL;
+	t.core.thread = &t.thread;
+	t.thread.creds = &t.creds;
+	task_put(&t);
+	processes_put(both, second);
+	assert_int_equal(check(false, false), 0);
+	t.core.task = &ended;
+	t.core.thread = NULL;
 	t.core.thread = &t.thread;
 	task_put(&t);
 	assert_int_equal(check(false, true), -EPERM);
@@ -352,14 +421,141 @@ static void test_filter_of_all_threads(void **state)
 	filters_put(strict, 1, false, 1);
 	assert_int_equal(check(false, true), 0);
 	/* a process of its own is not a thread */
-	process_put(threads + 1, 1);
+	processes_put(threads, threads + 1);
 	assert_int_equal(check(false, true), -EPERM);
+	process_put(threads, 2);
 	/* the way of an old CRIU, which reads these instead */
 	Criu__TaskCore task = CRIU__TASK_CORE__INIT;
 	task.has_old_seccomp_mode = true;
 	first.core.task = &task;
 	task_put(&first);
 	assert_int_equal(check(false, true), -EPERM);
+}
+
+/* CRIU makes a namespace where the first process's number is not the host's; else it stays in the host's. */
+static void test_namespaces(void **state)
+{
+	uint32_t first[] = { 1 };
+	uint32_t second[] = { 5 };
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	for (size_t i = 0; i < 12; i++) {
+		Criu__Namespaces ids = namespaces_of(10);
+		uint32_t *one[] = { &ids.pid, &ids.net, &ids.ipc, &ids.uts, &ids.mnt };
+
+		task_put(&t);
+		if (i < 5)
+			*one[i] = (uint32_t)i + 1; /* the host's */
+		else if (i < 10)
+			*one[i - 5] = 0; /* not said */
+		else if (i == 10)
+			ids.user = 8; /* one where it may be root */
+		host_put(&ids);
+		assert_int_equal(check(false, false), i == 11 ? 0 : -EPERM);
+	}
+	/* a process beside it, in others */
+	Criu__Namespaces others = namespaces_of(10);
+	task_put(&t);
+	image_put("core-5.img", &t.core.base);
+	processes_put(first, second);
+	assert_int_equal(check(false, false), -ENOENT);
+	image_put("ids-5.img", &others.base);
+	assert_int_equal(check(false, false), 0);
+	others.mnt = 5;
+	image_put("ids-5.img", &others.base);
+	assert_int_equal(check(false, false), -EPERM);
+	/* and the way of an old CRIU */
+	t.core.ids = &others;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPERM);
+}
+
+static void test_places(void **state)
+{
+	Criu__TaskCore task = CRIU__TASK_CORE__INIT;
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	t.core.task = &task;
+	t.thread.has_policy = t.thread.has_nice = task.has_oom_score_adj = true;
+	t.thread.policy = 3;
+	t.thread.nice = 5;
+	task.oom_score_adj = 300;
+	task_put(&t);
+	assert_int_equal(check(false, false), 0);
+	t.thread.policy = 1;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPERM);
+	t.thread.policy = 0;
+	t.thread.nice = -1;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPERM);
+	t.thread.nice = 0;
+	task.oom_score_adj = -998;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPERM);
+	task.oom_score_adj = 0;
+	t.creds.has_securebits = true;
+	t.creds.securebits = 1;
+	task_put(&t);
+	assert_int_equal(check(false, false), -EPERM);
+}
+
+static void test_profile(void **state)
+{
+	const struct checkpoint_grant grant = { .capabilities = DEFAULT_CAPS,
+						.profile = "docker-default" };
+	struct err err = { 0 };
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	assert_int_equal(checkpoint_images_check(images, &grant, &err), -EPERM);
+	t.creds.lsm_profile = (char *)(uintptr_t) "unconfined";
+	task_put(&t);
+	assert_int_equal(checkpoint_images_check(images, &grant, &err), -EPERM);
+	t.creds.lsm_profile = (char *)(uintptr_t) "docker-default";
+	task_put(&t);
+	assert_int_equal(checkpoint_images_check(images, &grant, &err), 0);
+}
+
+static void test_kinds(void **state)
+{
+	static const char *const bad[] = {
+		"apparmor.img",      "bpfmap-file.img", "bpfmap-data.img",
+		"tunfile.img",       "binfmt-misc.img", "autofs-1.img",
+		"userns-1.img",      "iptables-9.img",  "nftables-9.img",
+		"route-9.img",       "netdev-9.img",    "netns-9.img",
+		"something-new.img", "core-1.imgx",     "evil"
+	};
+	static const char *const good[] = { "tmpfs-dev-40.tar.gz.img",
+					    "pages-1.img",
+					    "ghost-file-1a.img",
+					    "pagemap-shmem-77.img",
+					    "files.img",
+					    "descriptors.json",
+					    "tty-info.img" };
+	Criu__Core empty = CRIU__CORE__INIT;
+	char path[128];
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		image_put(good[i], &empty.base);
+	assert_int_equal(check(false, false), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		image_put(bad[i], &empty.base);
+		if (check(false, false) != -EPERM)
+			fail_msg("%s was taken", bad[i]);
+		(void)snprintf(path, sizeof(path), "%s/%s", base, bad[i]);
+		assert_int_equal(unlink(path), 0);
+	}
 }
 
 static void test_mounts(void **state)
@@ -490,6 +686,10 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test_setup_teardown(test_threads_are_filtered, begin, finish),
 		cmocka_unit_test_setup_teardown(test_filter_of_all_threads, begin, finish),
+		cmocka_unit_test_setup_teardown(test_namespaces, begin, finish),
+		cmocka_unit_test_setup_teardown(test_places, begin, finish),
+		cmocka_unit_test_setup_teardown(test_profile, begin, finish),
+		cmocka_unit_test_setup_teardown(test_kinds, begin, finish),
 		cmocka_unit_test_setup_teardown(test_mounts, begin, finish),
 		cmocka_unit_test_setup_teardown(test_control_groups, begin, finish),
 		cmocka_unit_test_setup_teardown(test_malformed, begin, finish),
