@@ -110,10 +110,8 @@ static void test_oom_score(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_profile),
-		cmocka_unit_test(test_unconfined),
-		cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_no_config),
+		cmocka_unit_test(test_profile),   cmocka_unit_test(test_unconfined),
+		cmocka_unit_test(test_kept),      cmocka_unit_test(test_no_config),
 		cmocka_unit_test(test_oom_score),
 	};
 
