@@ -152,6 +152,20 @@ static bool volumes_are_asked_for(const json_t *volumes, const json_t *host_conf
 	return asked == json_array_size(volumes);
 }
 
+/** all_strings() - Whether a list has nothing but texts */
+static bool all_strings(const json_t *list)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		if (!json_is_string(item))
+			return false;
+	}
+	return true;
+}
+
 /** size_possible() - Whether a size can be one */
 static bool size_possible(json_int_t bytes)
 {
@@ -198,9 +212,10 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 		 json_array_size(layers) > LAYERS_MAX || !json_is_object(host_config) || port < 0 ||
 		 port > UINT16_MAX || !size_possible(memory) || !size_possible(layer) ||
 		 !size_possible(size) || !json_is_array(tags) || json_array_size(tags) > TAGS_MAX ||
-		 !json_is_array(digests) || json_array_size(digests) > TAGS_MAX)
+		 !json_is_array(digests) || json_array_size(digests) > TAGS_MAX ||
+		 !all_strings(layers) || !all_strings(tags) || !all_strings(digests))
 		r = err_set(err, -EPROTO, "the plan has a value that cannot be");
-	else if ((volumes && !json_is_array(volumes)) ||
+	else if ((volumes && (!json_is_array(volumes) || !all_strings(volumes))) ||
 		 !volumes_are_asked_for(volumes, host_config))
 		r = err_set(err, -EPROTO, "the plan's volumes are not those of its configuration");
 	config = json_object_get(plan, "config");

@@ -350,6 +350,24 @@ static void test_plan_refused(void **state)
 	json_decref(plan);
 }
 
+static void test_plan_no_texts(void **state)
+{
+	static const char *const keys[] = { "layers", "tags", "digests", "volumes" };
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		json_t *plan = plan_new();
+		json_t *back = NULL;
+
+		json_t *image = json_object_get(plan, "image");
+		json_object_set_new(i < 3 ? image : plan, keys[i], json_pack("[i]", 7));
+		if (parse(plan, &back, &err) != -EPROTO)
+			fail_msg("%s", keys[i]);
+		json_decref(plan);
+	}
+}
+
 static void fits(const char *key, const char *ours, int want)
 {
 	json_t *plan = plan_new();
@@ -421,9 +439,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clone),         cmocka_unit_test(test_service),
 		cmocka_unit_test(test_plan),          cmocka_unit_test(test_plan_refused),
-		cmocka_unit_test(test_fits),          cmocka_unit_test(test_layers_here),
-		cmocka_unit_test(test_clone_volumes), cmocka_unit_test(test_plan_volumes),
-		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_plan_no_texts), cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_layers_here),   cmocka_unit_test(test_clone_volumes),
+		cmocka_unit_test(test_plan_volumes),  cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
