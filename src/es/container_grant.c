@@ -585,6 +585,42 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 	}
 }
 
+/** line_add() - Add a line. Return: 0, or -E2BIG, also for a path that would be two lines */
+static int line_add(char *to, size_t size, const char *path)
+{
+	size_t len = strlen(to);
+
+	if (strchr(path, '\n') ||
+	    snprintf(to + len, size - len, "%s%s", len ? "\n" : "", path) >= (int)(size - len))
+		return -E2BIG;
+	return 0;
+}
+
+int container_grant_closed(char *to, size_t size, const json_t *inspect)
+{
+	static const char *const lists[] = { "MaskedPaths", "ReadonlyPaths" };
+	const json_t *item;
+	size_t i;
+	int r = 0;
+
+	*to = '\0';
+	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
+		json_array_foreach(json_at(inspect, "HostConfig", lists[k], NULL), i, item)
+		{
+			const char *path = json_string_value(item);
+
+			if (r == 0 && path && access(path, F_OK) == 0)
+				r = line_add(to, size, path);
+		}
+	}
+	json_array_foreach(json_object_get(inspect, "Mounts"), i, item)
+	{
+		if (r == 0 && json_is_false(json_object_get(item, "RW")))
+			r = line_add(to, size, json_text(item, "Destination", NULL));
+	}
+	return r;
+}
+
 bool container_grant_name(const json_t *grant, const char *id, const char *name)
 {
 	const char *slash = strrchr(name, '/');

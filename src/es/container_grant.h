@@ -57,6 +57,18 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 			   bool apparmor);
 
 /**
+ * container_grant_closed() - Paths that a container may at most read
+ * @to:		Set to them, one a line
+ * @size:	Room
+ * @inspect:	What the engine says about the container that was created
+ *
+ * Masks and read-only paths of the engine, as far as this host has them, and mounts that are not writable.
+ *
+ * Return: 0, or -E2BIG
+ */
+int container_grant_closed(char *to, size_t size, const json_t *inspect);
+
+/**
  * container_grant_name() - May an image that a peer brought have this name here?
  * @grant:	From container_grant_new()
  * @id:		Id of the image

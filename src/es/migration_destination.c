@@ -25,6 +25,7 @@
 
 #define SPACE_MARGIN (64u << 20)
 #define PROBE_BYTES  (2u << 20)
+#define CLOSED_ROOM  3500  /* less than BENEATH_PATH_MAX, with the name of a profile */
 #define PORT_MS      10000 /* a restored service listens already */
 
 /** receive() - Wait for the source's next message, which must be of one type */
@@ -455,6 +456,7 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	AUTO(file_worker) struct file_worker *judge = NULL;
 	struct file_place images = { .path = "" };
 	struct checkpoint_grant grant;
+	char closed[CLOSED_ROOM];
 	int r = file_worker_start(&judge, m->mc->config.file_worker, m->cancel_fd, err);
 
 	m->files = file_worker_free(m->files);
@@ -464,6 +466,12 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	if (images.dir < 0)
 		return images.dir;
 	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters, m->apparmor);
+	r = container_grant_closed(closed, sizeof(closed), m->inspect);
+	if (r < 0)
+		return err_set(err, r,
+			       "the paths that the container may only read need more than %d bytes",
+			       CLOSED_ROOM);
+	grant.closed = closed;
 	return file_worker_checkpoint(judge, images, &grant, err);
 }
 

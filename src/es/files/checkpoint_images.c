@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/auto.h"
@@ -12,6 +13,7 @@
 #include "es/files/beneath.h"
 #include "es/files/seccomp_filter.h"
 
+#define MOUNTS_MAX   1024
 #define MAGIC_COMMON 0x54564319u
 #define MAGIC_SIZE   8 /* that, and one of the kind of image */
 #define INVENTORY    0x58313116u
@@ -24,6 +26,7 @@ enum {
 	FS_DEVPTS = 6,
 	FS_CGROUP = 12,
 	FS_MQUEUE = 14,
+	FS_OVERLAY = 17,
 	FS_CGROUP2 = 23,
 };
 
@@ -167,7 +170,7 @@ enum filtering {
 	FILTER_GOOD_FOR_ALL,
 };
 
-/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index; @roots: mounts at / */
+/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index; @roots: mount namespaces */
 struct judging {
 	int images;
 	const struct checkpoint_grant *grant;
@@ -469,49 +472,151 @@ static bool leads_out(const char *path)
 	return false;
 }
 
-static int mount_check(struct judging *j, const struct image *in, const Criu__Mount *m,
-		       struct err *err)
+/** under() - Whether a path lies below another */
+static bool under(const char *path, const char *above)
+{
+	size_t len = strcmp(above, "/") ? strlen(above) : 0;
+
+	return !strncmp(path, above, len) && path[len] == '/' && path[len + 1];
+}
+
+/**
+ * kernel_view_good() - Whether a view of the kernel shows no more than the engine lets a container see
+ *
+ * Root in a container may write to /proc/sys and to control groups if nothing but the mount forbids it.
+ */
+static bool kernel_view_good(const Criu__Mount *m, const char *at)
+{
+	const char *root = m->root ? m->root : "";
+	bool closed = m->flags & MS_RDONLY;
+
+	switch (m->fstype) {
+	case FS_PROC:
+		return (!strcmp(at, "/proc") && !strcmp(root, "/")) ||
+		       (closed && under(at, "/proc") && !strcmp(root, at + strlen("/proc")));
+	case FS_SYSFS:
+		return closed && !strcmp(at, "/sys") && !strcmp(root, "/");
+	case FS_CGROUP:
+	case FS_CGROUP2:
+		return closed && under(at, "/sys/fs");
+	case FS_TMPFS:
+	case FS_DEVPTS:
+	case FS_MQUEUE:
+		return !strcmp(root, "/"); /* CRIU would follow a link in any other */
+	default:
+		return false;
+	}
+}
+
+static int mount_check(const struct image *in, const Criu__Mount *m, struct err *err)
 {
 	const char *at = m->mountpoint ? m->mountpoint : "";
-	bool root = !strcmp(at, "/") || !strcmp(at, "./");
+	bool root = !strcmp(at, "/");
 
-	if (!*at || leads_out(at) || leads_out(m->root))
+	if (at[0] != '/' || leads_out(at) || leads_out(m->root))
 		return denied(in, err, "a mount at ", at);
 	if (m->with_plugin || (m->fsname && *m->fsname))
 		return denied(in, err, "a mount of a foreign kind at ", at);
-	/* The engine makes one. CRIU makes the others, those of further mount namespaces among them. */
-	if (root && ++j->roots > 1)
-		return denied(in, err, "a further mount at ", at);
-	if (root || (m->ext_key && *m->ext_key))
+	if (root && m->fstype == FS_OVERLAY)
 		return 0; /* the engine has made it */
-	switch (m->fstype) {
-	case FS_PROC:
-	case FS_SYSFS:
-	case FS_TMPFS:
-	case FS_DEVPTS:
-	case FS_CGROUP:
-	case FS_MQUEUE:
-	case FS_CGROUP2:
+	if (!root && m->ext_key && *m->ext_key) {
+		/* So it has made this one, but here, and what shows control groups cannot be written to. */
+		if ((strcmp(m->ext_key, at) != 0 && strcmp(m->ext_key, "/dev/null") != 0) ||
+		    (under(m->ext_key, "/sys/fs/cgroup") && !(m->flags & MS_RDONLY)))
+			return denied(in, err, "a mount at ", at);
 		return 0;
-	default:
-		return denied(in, err, "a mount at ", at);
 	}
+	return !root && kernel_view_good(m, at) ? 0 : denied(in, err, "a mount at ", at);
+}
+
+/** closed_by() - Whether there is a mount at a path, nothing but read or nothing at all behind it */
+static bool closed_by(Criu__Mount *const *all, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(all[i]->mountpoint, path))
+			return (all[i]->flags & MS_RDONLY) ||
+			       (all[i]->ext_key && !strcmp(all[i]->ext_key, "/dev/null"));
+	return false;
+}
+
+/** tree_check() - Each mount lies on the one that it seems to lie on, and none on another */
+static int tree_check(const struct image *in, Criu__Mount *const *all, size_t count,
+		      struct err *err)
+{
+	bool proc = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *at = all[i]->mountpoint;
+		const Criu__Mount *on = NULL;
+
+		for (size_t k = 0; k < count; k++) {
+			if (k != i && !strcmp(all[k]->mountpoint, at))
+				return denied(in, err, "two mounts at ", at);
+			if (k != i && all[k]->id == all[i]->id)
+				return denied(in, err, "two mounts with one number at ", at);
+			if (under(at, all[k]->mountpoint) &&
+			    (!on || under(all[k]->mountpoint, on->mountpoint)))
+				on = all[k];
+		}
+		if (on && on->id != all[i]->parent)
+			return denied(in, err, "a mount that does not lie on the one above it, at ",
+				      at);
+		proc = proc || !strcmp(at, "/proc");
+	}
+	if (proc && !closed_by(all, count, "/proc/sys"))
+		return denied(in, err, "a /proc/sys that is open", "");
+	return 0;
+}
+
+/** closed_check() - Is each path closed that the engine closes for this configuration? */
+static int closed_check(const struct judging *j, const struct image *in, Criu__Mount *const *all,
+			size_t count, struct err *err)
+{
+	const char *at = j->grant->closed ? j->grant->closed : "";
+
+	while (*at) {
+		size_t len = strcspn(at, "\n");
+
+		auto_free char *path = strndup(at, len);
+		if (!path)
+			return err_set(err, -ENOMEM, "judge the checkpoint's mounts");
+		if (!closed_by(all, count, path))
+			return denied(in, err, "no mount that closes ", path);
+		at += len + (at[len] == '\n');
+	}
+	return 0;
 }
 
 static int mounts_check(struct judging *j, struct image *in, struct err *err)
 {
+	Criu__Mount *all[MOUNTS_MAX];
 	const uint8_t *bytes;
+	size_t count = 0;
 	size_t len;
 	int r;
 
 	while ((r = image_next(in, &bytes, &len, err)) > 0) {
 		Criu__Mount *m = criu__mount__unpack(NULL, len, bytes);
 
-		r = m ? mount_check(j, in, m, err) : malformed(in, err);
-		criu__mount__free_unpacked(m, NULL);
+		if (!m || count == MOUNTS_MAX) {
+			criu__mount__free_unpacked(m, NULL);
+			r = malformed(in, err);
+			break;
+		}
+		all[count++] = m;
+		r = mount_check(in, m, err);
 		if (r < 0)
-			return r;
+			break;
 	}
+	/* In a further namespace CRIU would mount its root anew. */
+	if (r == 0 && ++j->roots > 1)
+		r = denied(in, err, "a further mount namespace", "");
+	if (r == 0)
+		r = tree_check(in, all, count, err);
+	if (r == 0)
+		r = closed_check(j, in, all, count, err);
+	for (size_t i = 0; i < count; i++)
+		criu__mount__free_unpacked(all[i], NULL);
 	return r;
 }
 
@@ -642,6 +747,8 @@ static int others_check(struct judging *j, struct err *err)
 			    : one_check(j, entry->d_name, err);
 	if (list)
 		(void)closedir(list);
+	if (r == 0 && !j->roots && j->grant->closed && *j->grant->closed)
+		r = err_set(err, -EPROTO, "the checkpoint has no mounts");
 	return r;
 }
 

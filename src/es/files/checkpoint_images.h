@@ -27,12 +27,15 @@ struct err;
  * @no_new_privs:	each thread must have given up new privileges
  * @filtered:		each thread must have a filter that denies what the engine's default denies
  * @profile:		each thread must have this AppArmor profile; NULL: there is no AppArmor
+ * @closed:		paths that the container may at most read, one a line: masks, binds that are ":ro"; NULL
+ *			or "": none
  */
 struct checkpoint_grant {
 	uint64_t capabilities;
 	bool no_new_privs;
 	bool filtered;
 	const char *profile;
+	const char *closed;
 };
 
 /**

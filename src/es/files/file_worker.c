@@ -503,7 +503,9 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 	call->number = grant->capabilities;
 	call->remember = grant->no_new_privs;
 	call->each = grant->filtered;
-	(void)snprintf(call->text, sizeof(call->text), "%s", grant->profile ? grant->profile : "");
+	if (snprintf(call->text, sizeof(call->text), "%s\n%s", grant->profile ? grant->profile : "",
+		     grant->closed ? grant->closed : "") >= (int)sizeof(call->text))
+		return err_set(err, -E2BIG, "judge a checkpoint: too many paths that are closed");
 	if (r == 0)
 		r = call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
 	/* another checkpoint of the same container would ask for the same */

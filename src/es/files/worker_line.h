@@ -52,7 +52,8 @@ enum worker_op {
 	WORKER_OP_DELTA,      /* put pages together: @root[0] with what came before in @ahead */
 	WORKER_OP_JSON,       /* a text comes in, the same in our own writing goes out */
 	WORKER_OP_CHECKPOINT, /* judge images in @root[0]; @number: capabilities, @remember: no new
-			       * privileges, @each: filtered, @text: AppArmor profile */
+			       * privileges, @each: filtered, @text: AppArmor profile, and in
+			       * the lines after it @closed */
 	WORKER_OPS
 };
 

@@ -335,10 +335,15 @@ static int delta(struct worker *w)
 
 static int checkpoint(struct worker *w)
 {
+	char *lines = strchr(w->call.text, '\n');
 	const struct checkpoint_grant grant = { .capabilities = w->call.number,
 						.no_new_privs = w->call.remember,
 						.filtered = w->call.each,
-						.profile = *w->call.text ? w->call.text : NULL };
+						.profile =
+							lines != w->call.text ? w->call.text : NULL,
+						.closed = lines ? lines + 1 : NULL };
+	if (lines)
+		*lines = '\0';
 	auto_close int images = root_open(w, 0);
 
 	return images < 0 ? images : checkpoint_images_check(images, &grant, &w->err);

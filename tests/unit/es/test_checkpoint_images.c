@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -558,30 +559,104 @@ static void test_kinds(void **state)
 	}
 }
 
+/** struct mount_row - A mount as the tests write it; NULL at @at: no more */
+struct mount_row {
+	uint32_t fstype;
+	uint32_t id;
+	uint32_t parent;
+	uint32_t flags;
+	const char *at;
+	const char *root; /* NULL: "/" */
+	const char *ext_key;
+	const char *fsname;
+};
+
+#define ROWS 8
+
+/** mounts_put() - Write a mount namespace: the root (number 1), /proc (2) with a closed /proc/sys (3), and rows */
+static void mounts_put(const struct mount_row *rows)
+{
+	static const struct mount_row usual[] = {
+		{ 17, 1, 0, 0, "/", NULL, NULL, NULL },
+		{ 1, 2, 1, 0, "/proc", NULL, NULL, NULL },
+		{ 1, 3, 2, MS_RDONLY, "/proc/sys", "/sys", NULL, NULL },
+	};
+	const uint32_t magic[2] = { 0x54564319, 1 };
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/mountpoints-9.img", base);
+	auto_fclose FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(magic, sizeof(magic), 1, f), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(usual) + ROWS; i++) {
+		const struct mount_row *row =
+			i < ARRAY_SIZE(usual) ? &usual[i] : &rows[i - ARRAY_SIZE(usual)];
+		Criu__Mount m = CRIU__MOUNT__INIT;
+		uint8_t bytes[1024];
+		uint32_t len;
+
+		if (!row->at)
+			break;
+		m.has_fstype = m.has_id = m.has_parent = m.has_flags = true;
+		m.fstype = row->fstype;
+		m.id = row->id;
+		m.parent = row->parent;
+		m.flags = row->flags;
+		m.mountpoint = (char *)(uintptr_t)row->at;
+		m.root = (char *)(uintptr_t)(row->root ? row->root : "/");
+		m.ext_key = (char *)(uintptr_t)row->ext_key;
+		m.fsname = (char *)(uintptr_t)row->fsname;
+		len = (uint32_t)criu__mount__get_packed_size(&m);
+		assert_true(len <= sizeof(bytes));
+		criu__mount__pack(&m, bytes);
+		assert_int_equal(fwrite(&len, sizeof(len), 1, f), 1);
+		assert_int_equal(fwrite(bytes, 1, len, f), len);
+	}
+}
+
+/** closed_case() - Judge with paths that the engine closes */
+static int closed_case(const char *closed)
+{
+	const struct checkpoint_grant grant = { .capabilities = DEFAULT_CAPS, .closed = closed };
+	struct err err = { 0 };
+
+	return checkpoint_images_check(images, &grant, &err);
+}
+
 static void test_mounts(void **state)
 {
 	static const struct {
-		uint32_t fstype;
-		const char *mountpoint;
-		const char *ext_key;
-		const char *fsname;
-		const char *root;
+		struct mount_row row[ROWS];
 		int result;
 	} cases[] = {
-		{ 1, "/proc", NULL, NULL, "/", 0 },
-		{ 5, "/dev", NULL, NULL, "/", 0 },
-		{ 17, "/", NULL, NULL, "/", 0 },
-		{ 0, "/etc/hosts", "/etc/hosts", NULL, "/x", 0 },
-		{ 0, "/x", NULL, NULL, "/", -EPERM },
-		{ 3, "/x", NULL, NULL, "/", -EPERM },
-		{ 11, "/x", NULL, NULL, "/", -EPERM },
-		{ 16, "/x", NULL, "ext4", "/", -EPERM },
-		{ 5, "/x", NULL, "ext4", "/", -EPERM },
-		{ 17, "/x", NULL, NULL, "/", -EPERM },
-		{ 5, "/x/../../etc", NULL, NULL, "/", -EPERM },
-		{ 5, "..", NULL, NULL, "/", -EPERM },
-		{ 5, "/x", NULL, NULL, "/../..", -EPERM },
-		{ 5, "", NULL, NULL, "/", -EPERM },
+		{ { { 5, 9, 1, 0, "/dev", NULL, NULL, NULL } }, 0 },
+		{ { { 0, 9, 1, 0, "/etc/hosts", "/x", "/etc/hosts", NULL } }, 0 },
+		{ { { 2, 9, 1, MS_RDONLY, "/sys", NULL, NULL, NULL } }, 0 },
+		{ { { 1, 9, 2, MS_RDONLY, "/proc/bus", "/bus", NULL, NULL } }, 0 },
+		/* of a kind that may reach the host */
+		{ { { 0, 9, 1, 0, "/x", NULL, NULL, NULL } }, -EPERM },
+		{ { { 11, 9, 1, 0, "/x", NULL, NULL, NULL } }, -EPERM },
+		{ { { 16, 9, 1, 0, "/x", NULL, NULL, "ext4" } }, -EPERM },
+		{ { { 5, 9, 1, 0, "/x", NULL, NULL, "ext4" } }, -EPERM },
+		{ { { 17, 9, 1, 0, "/x", NULL, NULL, NULL } }, -EPERM },
+		{ { { 0, 9, 1, 0, "/x", NULL, "/etc/hosts", NULL } }, -EPERM },
+		/* outside of the container */
+		{ { { 5, 9, 1, 0, "/x/../../etc", NULL, NULL, NULL } }, -EPERM },
+		{ { { 5, 9, 1, 0, "..", NULL, NULL, NULL } }, -EPERM },
+		{ { { 5, 9, 1, 0, "/x", "/../..", NULL, NULL } }, -EPERM },
+		{ { { 5, 9, 1, 0, "/x", "/below", NULL, NULL } }, -EPERM },
+		{ { { 5, 9, 1, 0, "", NULL, NULL, NULL } }, -EPERM },
+		/* the kernel's settings, writable */
+		{ { { 2, 9, 1, 0, "/sys", NULL, NULL, NULL } }, -EPERM },
+		{ { { 1, 9, 1, 0, "/x", NULL, NULL, NULL } }, -EPERM },
+		{ { { 1, 9, 2, 0, "/proc/bus", "/bus", NULL, NULL } }, -EPERM },
+		{ { { 1, 9, 2, MS_RDONLY, "/proc/bus", "/sys", NULL, NULL } }, -EPERM },
+		{ { { 12, 9, 1, 0, "/sys/fs/cgroup/memory", NULL, NULL, NULL } }, -EPERM },
+		{ { { 0, 9, 1, 0, "/sys/fs/cgroup/x", NULL, "/sys/fs/cgroup/x", NULL } }, -EPERM },
+		/* not where they seem to be */
+		{ { { 1, 9, 3, MS_RDONLY, "/proc/bus", "/bus", NULL, NULL } }, -EPERM },
+		{ { { 5, 9, 1, 0, "/proc/sys", NULL, NULL, NULL } }, -EPERM },
+		{ { { 5, 3, 1, 0, "/dev", NULL, NULL, NULL } }, -EPERM },
 	};
 	struct task t;
 
@@ -589,18 +664,32 @@ static void test_mounts(void **state)
 	task_init(&t);
 	task_put(&t);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		Criu__Mount m = CRIU__MOUNT__INIT;
-
-		m.has_fstype = true;
-		m.fstype = cases[i].fstype;
-		m.mountpoint = (char *)(uintptr_t)cases[i].mountpoint;
-		m.ext_key = (char *)(uintptr_t)cases[i].ext_key;
-		m.fsname = (char *)(uintptr_t)cases[i].fsname;
-		m.root = (char *)(uintptr_t)cases[i].root;
-		image_put("mountpoints-9.img", &m.base);
+		mounts_put(cases[i].row);
 		if (check(false, false) != cases[i].result)
-			fail_msg("%u at '%s'", cases[i].fstype, cases[i].mountpoint);
+			fail_msg("case %zu: %u at '%s'", i, cases[i].row[0].fstype,
+				 cases[i].row[0].at);
 	}
+}
+
+static void test_closed_paths(void **state)
+{
+	static const struct mount_row rows[ROWS] = {
+		{ 0, 9, 1, MS_RDONLY, "/etc/key", "/x", "/etc/key", NULL },
+		{ 5, 10, 2, 0, "/proc/kcore", "/null", "/dev/null", NULL },
+		{ 5, 11, 1, 0, "/tmp", NULL, NULL, NULL },
+	};
+	struct task t;
+
+	(void)state;
+	task_init(&t);
+	task_put(&t);
+	assert_int_equal(closed_case("/proc/sys"), -EPROTO); /* no mounts at all */
+	mounts_put(rows);
+	assert_int_equal(closed_case("/proc/sys\n/etc/key\n/proc/kcore"), 0);
+	assert_int_equal(closed_case(""), 0);
+	assert_int_equal(closed_case("/proc/sys\n/etc/other"), -EPERM);
+	assert_int_equal(closed_case("/tmp"), -EPERM);
+	assert_int_equal(closed_case("/"), -EPERM);
 }
 
 static void test_control_groups(void **state)
@@ -691,6 +780,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_profile, begin, finish),
 		cmocka_unit_test_setup_teardown(test_kinds, begin, finish),
 		cmocka_unit_test_setup_teardown(test_mounts, begin, finish),
+		cmocka_unit_test_setup_teardown(test_closed_paths, begin, finish),
 		cmocka_unit_test_setup_teardown(test_control_groups, begin, finish),
 		cmocka_unit_test_setup_teardown(test_malformed, begin, finish),
 	};
