@@ -142,8 +142,8 @@ enum conf_profile {
  * @binds:		NULL-terminated list of /PATH:/PATH[:ro], or NULL; in directories of @shared
  * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp], or NULL
  * @env:		NULL-terminated NAME=VALUE list, or NULL
- * @trusted_images:	NULL-terminated list of image ids and repositories that other edge servers may bring
- *			under their names, or NULL
+ * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under their names, and
+ *			image ids that they may bring under @image, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
  * @file:		Where it stands
  */

@@ -18,6 +18,8 @@
 #define STRINGS_MAX   4096        /* of a list: environment, command */
 #define STRING_MAX    (128u << 10)
 #define OOM_SCORE_MAX 1000
+#define TEST_MAX      64         /* words of a health check's command */
+#define TIME_MIN      1000000000 /* ns of a health check's times */
 
 /** refuse() - Say which setting is not granted, and what would help */
 static int refuse(const char *setting, struct err *err)
@@ -86,6 +88,29 @@ static bool object(const json_t *value)
 	return !value || json_is_null(value) || json_is_object(value);
 }
 
+bool container_grant_health(const json_t *check)
+{
+	static const char *const times[] = { "Interval", "Timeout", "StartPeriod",
+					     "StartInterval" };
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)check, key, value)
+	{
+		bool good = empty(value);
+
+		if (!strcmp(key, "Test"))
+			good = strings(value) && json_array_size(value) <= TEST_MAX;
+		else if (!strcmp(key, "Retries"))
+			good = number(value);
+		for (size_t i = 0; i < ARRAY_SIZE(times) && !good; i++)
+			good = !strcmp(key, times[i]) && json_integer_value(value) >= TIME_MIN;
+		if (!good)
+			return false;
+	}
+	return object(check);
+}
+
 /**
  * struct inside - A setting that means something inside of the container alone
  *
@@ -96,10 +121,17 @@ static const struct inside {
 	const char *name;
 	bool (*good)(const json_t *value);
 } insides[] = {
-	{ "Env", strings },       { "Cmd", strings },        { "Entrypoint", strings },
-	{ "User", string },       { "WorkingDir", string },  { "Hostname", string },
-	{ "Domainname", string }, { "StopSignal", string },  { "StopTimeout", number },
-	{ "OpenStdin", truth },   { "Healthcheck", object },
+	{ "Env", strings },
+	{ "Cmd", strings },
+	{ "Entrypoint", strings },
+	{ "User", string },
+	{ "WorkingDir", string },
+	{ "Hostname", string },
+	{ "Domainname", string },
+	{ "StopSignal", string },
+	{ "StopTimeout", number },
+	{ "OpenStdin", truth },
+	{ "Healthcheck", container_grant_health },
 };
 
 /** inside_take() - Take what concerns the inside */
@@ -110,7 +142,11 @@ static int inside_take(json_t *config, const json_t *asked, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(insides); i++) {
 		json_t *value = json_object_get(asked, insides[i].name);
 
-		if (!insides[i].good(value))
+		if (insides[i].good(value))
+			;
+		else if (insides[i].good == container_grant_health)
+			return refuse("Healthcheck (" CONTAINER_GRANT_HEALTH ")", err);
+		else
 			return refuse(insides[i].name, err);
 		if (value && !json_is_null(value))
 			r |= json_object_set(config, insides[i].name, value);
@@ -534,6 +570,13 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
 	return r;
 }
 
+int container_grant_image(const json_t *image, struct err *err)
+{
+	if (container_grant_health(json_at(image, "Config", "Healthcheck", NULL)))
+		return 0;
+	return refuse("Healthcheck of its image (" CONTAINER_GRANT_HEALTH ")", err);
+}
+
 /** capabilities_of() - A bit for each name in a list, "ALL" for all */
 static uint64_t capabilities_of(const json_t *list)
 {
@@ -557,8 +600,34 @@ static uint64_t capabilities_of(const json_t *list)
 	return bits;
 }
 
-void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters,
-			   bool apparmor)
+/** new_privileges_kept() - Whether a security option keeps new privileges where the engine gives them up */
+static bool new_privileges_kept(const char *option)
+{
+	return option && (!strcmp(option, "no-new-privileges:false") ||
+			  !strcmp(option, "no-new-privileges=false"));
+}
+
+void container_grant_engine(struct container_engine_grant *to, const json_t *info)
+{
+	const json_t *item;
+	size_t i;
+
+	*to = (struct container_engine_grant){ 0 };
+	json_array_foreach(json_object_get(info, "SecurityOptions"), i, item)
+	{
+		const char *option = json_string_value(item);
+
+		if (option && !strncmp(option, "name=seccomp", 12))
+			to->filters = !strstr(option, "unconfined");
+		if (option && !strncmp(option, "name=apparmor", 13))
+			to->apparmor = true;
+		if (option && !strcmp(option, "name=no-new-privileges"))
+			to->no_new_privs = true;
+	}
+}
+
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
+			   const struct container_engine_grant *engine)
 {
 	const json_t *host = json_object_get(config, "HostConfig");
 	const json_t *item;
@@ -568,8 +637,9 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 		.capabilities =
 			(CAPABILITIES & ~capabilities_of(json_object_get(host, "CapDrop"))) |
 			capabilities_of(json_object_get(host, "CapAdd")),
-		.filtered = filters,
-		.profile = apparmor ? "docker-default" : NULL,
+		.filtered = engine->filters,
+		.no_new_privs = engine->no_new_privs,
+		.profile = engine->apparmor ? "docker-default" : NULL,
 	};
 	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item)
 	{
@@ -578,10 +648,12 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bo
 		if (option && !strcmp(option, "seccomp=unconfined"))
 			to->filtered = false;
 		/* only our own entry can say so, see security() */
-		if (option && apparmor && !strncmp(option, "apparmor=", 9))
+		if (option && engine->apparmor && !strncmp(option, "apparmor=", 9))
 			to->profile = strcmp(option + 9, "unconfined") != 0 ? option + 9 : NULL;
 		if (new_privileges_given_up(option))
 			to->no_new_privs = true;
+		else if (new_privileges_kept(option))
+			to->no_new_privs = false;
 	}
 }
 
@@ -621,6 +693,18 @@ int container_grant_closed(char *to, size_t size, const json_t *inspect)
 	return r;
 }
 
+/** service_image() - Whether it is the name that containers of the service are made of here */
+static bool service_image(const json_t *grant, const char *name)
+{
+	const char *ours = json_text(grant, "config", "Image", NULL);
+	const char *slash = strrchr(ours, '/');
+	size_t len = strlen(ours);
+
+	if (strncmp(ours, name, len) != 0)
+		return false;
+	return !name[len] || (!strchr(slash ? slash : ours, ':') && !strcmp(name + len, ":latest"));
+}
+
 bool container_grant_name(const json_t *grant, const char *id, const char *name)
 {
 	const char *slash = strrchr(name, '/');
@@ -633,8 +717,11 @@ bool container_grant_name(const json_t *grant, const char *id, const char *name)
 	{
 		const char *trusted = json_string_value(item);
 
-		if (trusted && (!strcmp(trusted, id) || (strlen(trusted) == repository &&
-							 !strncmp(trusted, name, repository))))
+		if (!trusted)
+			continue;
+		if (!strcmp(trusted, id) && service_image(grant, name))
+			return true;
+		if (strlen(trusted) == repository && !strncmp(trusted, name, repository))
 			return true;
 	}
 	return false;

@@ -21,6 +21,21 @@ struct checkpoint_grant;
 struct container_service;
 struct err;
 
+/* Said where a health check is refused: the engine runs it outside of the container's limits of CPU */
+#define CONTAINER_GRANT_HEALTH "times of at least 1 s, a command of at most 64 words"
+
+/**
+ * struct container_engine_grant - What the engine here does to every container that asks for nothing else
+ * @filters:		It filters system calls
+ * @apparmor:		It gives a profile of AppArmor
+ * @no_new_privs:	It gives up new privileges
+ */
+struct container_engine_grant {
+	bool filters;
+	bool apparmor;
+	bool no_new_privs;
+};
+
 /**
  * container_grant_new() - What this edge server grants containers of a service
  * @ret:	Set on success only, a new reference: an object with "config", "port", "images"
@@ -47,14 +62,38 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
 			   struct err *err);
 
 /**
+ * container_grant_health() - May a container, or an image that a peer brought, have this health check?
+ * @check:	"Healthcheck" as the engine says it; NULL: none
+ *
+ * Return: false if a time (Interval, Timeout, StartPeriod, StartInterval) is below 1 s and not 0, which is
+ * the engine's default, its command has more than 64 words, or it has a setting not known here
+ */
+bool container_grant_health(const json_t *check);
+
+/**
+ * container_grant_image() - May a container that arrives be made of this image?
+ * @image:	From docker_engine_image(); what the configuration leaves open the engine takes from it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -EPERM for a health check that container_grant_health() does not grant
+ */
+int container_grant_image(const json_t *image, struct err *err);
+
+/**
+ * container_grant_engine() - What the engine does to every container
+ * @to:		Filled in; nothing if the engine does not tell
+ * @info:	From docker_engine_info(); may be NULL
+ */
+void container_grant_engine(struct container_engine_grant *to, const json_t *info);
+
+/**
  * container_grant_tasks() - What the tasks of a container may have
  * @to:		Filled in: what the engine gives a container of this configuration
  * @config:	From container_grant_config()
- * @filters:	The engine filters system calls unless it is told not to
- * @apparmor:	It gives containers a profile of AppArmor
+ * @engine:	From container_grant_engine(); the configuration may say otherwise
  */
-void container_grant_tasks(struct checkpoint_grant *to, const json_t *config, bool filters,
-			   bool apparmor);
+void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
+			   const struct container_engine_grant *engine);
 
 /**
  * container_grant_closed() - Paths that a container may at most read
@@ -74,6 +113,7 @@ int container_grant_closed(char *to, size_t size, const json_t *inspect);
  * @id:		Id of the image
  * @name:	"REPOSITORY:TAG"
  *
- * Return: true if the service's entry trusts the id, or the repository, in trusted_images
+ * Return: true if the service's entry trusts the repository in trusted_images; or trusts the id, and the
+ * name is that of the entry's own image. An id alone says nothing about the names of other services.
  */
 bool container_grant_name(const json_t *grant, const char *id, const char *name);

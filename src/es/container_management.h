@@ -77,8 +77,8 @@ enum container_sync {
  * @tmpfs:		NULL-terminated list of /PATH[:OPTIONS]; may be NULL
  * @binds:		NULL-terminated list of /PATH:/PATH[:ro]; may be NULL
  * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp]; may be NULL
- * @trusted_images:	NULL-terminated list of image ids ("sha256:...") and repositories that other edge servers
- *			may bring under their names; may be NULL
+ * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under their names, and
+ *			image ids ("sha256:...") that they may bring under @image; may be NULL
  * @start_ms:		how long it may take until the port answers; 0: 30000
  * @sync:		how a copy catches up (R6)
  * @method:		what goes with them when they move

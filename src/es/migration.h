@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "es/checkpoint.h"
+#include "es/container_grant.h"
 #include "es/image_choice.h"
 #include "es/layer.h"
 #include "es/migration_controller.h"
@@ -109,8 +110,7 @@ struct migration {
 	void *cache;
 	size_t cache_len;
 	json_t *grant;
-	bool filters;  /* destination: the engine filters system calls */
-	bool apparmor; /* destination: it gives containers a profile */
+	struct container_engine_grant engine_grant; /* destination */
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 

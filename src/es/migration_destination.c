@@ -108,10 +108,12 @@ int destination_find_image(struct migration *m, char name[256], struct err *err)
 		r = docker_engine_image(m->engine, names[i], &image, err);
 		if (r < 0)
 			return r;
-		if (r == 0)
-			r = migration_plan_fits_image(m->plan, image, NULL);
+		bool fits = r == 0 && migration_plan_fits_image(m->plan, image, NULL) == 0;
+		r = fits ? container_grant_image(image, err) : 0;
 		json_decref(image);
-		if (r == 0) {
+		if (r < 0)
+			return r;
+		if (fits) {
 			(void)snprintf(name, 256, "%s", names[i]);
 			return 0;
 		}
@@ -223,24 +225,6 @@ static int grant_take(struct migration *m, struct err *err)
 	return r;
 }
 
-/** engine_has() - Whether the engine confines containers that ask for nothing else in a way: "seccomp" ... */
-static bool engine_has(const json_t *info, const char *what)
-{
-	const json_t *item;
-	char name[32];
-	size_t i;
-
-	(void)snprintf(name, sizeof(name), "name=%s", what);
-	json_array_foreach(json_object_get(info, "SecurityOptions"), i, item)
-	{
-		const char *option = json_string_value(item);
-
-		if (option && !strncmp(option, name, strlen(name)))
-			return !strstr(option, "unconfined");
-	}
-	return false;
-}
-
 int destination_judge(struct migration *m, struct err *err)
 {
 	json_t *bytes;
@@ -275,8 +259,7 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r == 0)
 		(void)snprintf(m->docker_root, sizeof(m->docker_root), "%s",
 			       json_text(info, "DockerRootDir", NULL));
-	m->filters = r == 0 && engine_has(info, "seccomp");
-	m->apparmor = r == 0 && engine_has(info, "apparmor");
+	container_grant_engine(&m->engine_grant, info);
 	json_decref(info);
 	if (r == 0)
 		r = migration_space(m->docker_root,
@@ -465,7 +448,7 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	images.dir = file_worker_directory(judge, path, false, err);
 	if (images.dir < 0)
 		return images.dir;
-	container_grant_tasks(&grant, json_object_get(m->plan, "config"), m->filters, m->apparmor);
+	container_grant_tasks(&grant, json_object_get(m->plan, "config"), &m->engine_grant);
 	r = container_grant_closed(closed, sizeof(closed), m->inspect);
 	if (r < 0)
 		return err_set(err, r,

@@ -21,6 +21,7 @@
 #include "es/container_config.h"
 #include "es/container_grant.h"
 #include "es/docker_engine.h"
+#include "es/files/checkpoint_images.h"
 
 static const char *const volumes[] = { "data:/data", NULL };
 static const char *const binds[] = { "/srv/shared:/s:ro", NULL };
@@ -270,9 +271,23 @@ static void test_new_privileges(void **state)
 static void test_inside(void **state)
 {
 	static const struct wish bad[] = {
-		{ "Env", "[1]" },        { "Env", "{}" },      { "Cmd", "[[\"x\"]]" },
-		{ "User", "1" },         { "Hostname", "{}" }, { "StopTimeout", "\"x\"" },
+		{ "Env", "[1]" },
+		{ "Env", "{}" },
+		{ "Cmd", "[[\"x\"]]" },
+		{ "User", "1" },
+		{ "Hostname", "{}" },
+		{ "StopTimeout", "\"x\"" },
 		{ "Healthcheck", "[]" },
+		{ "Healthcheck", "{\"Test\":[\"CMD\",\"x\"],\"Interval\":1000000}" },
+		{ "Healthcheck", "{\"Timeout\":999999999}" },
+		{ "Healthcheck", "{\"StartPeriod\":1}" },
+		{ "Healthcheck", "{\"StartInterval\":1000000}" },
+		{ "Healthcheck", "{\"Interval\":-1}" },
+		{ "Healthcheck", "{\"Interval\":1.5}" },
+		{ "Healthcheck", "{\"Interval\":\"1s\"}" },
+		{ "Healthcheck", "{\"Retries\":\"x\"}" },
+		{ "Healthcheck", "{\"Test\":[1]}" },
+		{ "Healthcheck", "{\"Often\":true}" },
 	};
 
 	(void)state;
@@ -291,6 +306,73 @@ static void test_inside(void **state)
 	}
 }
 
+/* The engine runs it, so it must not be able to keep the engine busy */
+static void test_health(void **state)
+{
+	json_t *check = json_pack("{s:[s, s], s:I, s:I, s:i, s:i}", "Test", "CMD-SHELL", "true",
+				  "Interval", (json_int_t)1000000000, "Timeout",
+				  (json_int_t)30000000000, "StartPeriod", 0, "Retries", 3);
+	json_t *words = json_array();
+
+	(void)state;
+	assert_true(container_grant_health(NULL));
+	assert_true(container_grant_health(check));
+	for (size_t i = 0; i < 64; i++)
+		json_array_append_new(words, json_string("x"));
+	json_object_set(check, "Test", words);
+	assert_true(container_grant_health(check));
+	json_array_append_new(words, json_string("x"));
+	assert_false(container_grant_health(check));
+	json_decref(words);
+	json_decref(check);
+	/* the engine takes an image's where the configuration has none */
+	json_t *image =
+		json_loads("{\"Config\":{\"Healthcheck\":{\"Interval\":1000000}}}", 0, NULL);
+	struct err err = { 0 };
+	assert_int_equal(container_grant_image(image, &err), -EPERM);
+	assert_non_null(strstr(err.text, "Healthcheck of its image (times of at least 1 s"));
+	json_decref(image);
+	image = json_loads("{\"Config\":{\"Healthcheck\":null}}", 0, NULL);
+	assert_int_equal(container_grant_image(image, &err), 0);
+	json_decref(image);
+}
+
+/** tasks_of() - What tasks may have at an engine with these options, in a container with that one */
+static struct checkpoint_grant tasks_of(const char *engine, const char *option)
+{
+	json_t *info = json_loads(engine, 0, NULL);
+	json_t *config = json_pack("{s:{s:[s]}}", "HostConfig", "SecurityOpt", option);
+	struct container_engine_grant given;
+	struct checkpoint_grant tasks;
+
+	assert_non_null(info);
+	container_grant_engine(&given, info);
+	container_grant_tasks(&tasks, config, &given);
+	json_decref(info);
+	json_decref(config);
+	return tasks;
+}
+
+/* What the engine gives up for every container, a checkpoint does not bring back */
+static void test_engine(void **state)
+{
+	static const char strict[] = "{\"SecurityOptions\":[\"name=seccomp,profile=builtin\","
+				     "\"name=no-new-privileges\"]}";
+	static const char usual[] = "{\"SecurityOptions\":[\"name=seccomp,profile=default\"]}";
+	static const char open[] = "{\"SecurityOptions\":[\"name=seccomp,profile=unconfined\"]}";
+
+	(void)state;
+	assert_true(tasks_of(strict, "label=x").no_new_privs);
+	assert_true(tasks_of(strict, "label=x").filtered);
+	assert_false(tasks_of(strict, "seccomp=unconfined").filtered);
+	assert_false(tasks_of(strict, "no-new-privileges:false").no_new_privs);
+	assert_false(tasks_of(usual, "label=x").no_new_privs);
+	assert_true(tasks_of(usual, "no-new-privileges").no_new_privs);
+	assert_true(tasks_of(usual, "label=x").filtered);
+	assert_false(tasks_of(open, "label=x").filtered);
+	assert_false(tasks_of("{}", "label=x").filtered);
+}
+
 static void test_names(void **state)
 {
 	json_t *grant = grant_new();
@@ -299,7 +381,12 @@ static void test_names(void **state)
 	assert_true(container_grant_name(grant, "sha256:1", "shop/cache:1"));
 	assert_true(container_grant_name(grant, "sha256:1", "shop/cache"));
 	assert_true(container_grant_name(grant, "sha256:1", "registry:5000/team/app:2"));
-	assert_true(container_grant_name(grant, trusted[0], "anything:1"));
+	/* an id stands for the image of this service, not for the name of another one */
+	assert_true(container_grant_name(grant, trusted[0], "svc:1"));
+	assert_false(container_grant_name(grant, trusted[0], "svc:10"));
+	assert_false(container_grant_name(grant, trusted[0], "svc"));
+	assert_false(container_grant_name(grant, trusted[0], "anything:1"));
+	assert_true(container_grant_name(grant, trusted[0], "shop/cache:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "svc:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "shop/cache2:1"));
 	assert_false(container_grant_name(grant, "sha256:1", "shop/cac:1"));
@@ -314,7 +401,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_entry), cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_less),      cmocka_unit_test(test_new_privileges),
-		cmocka_unit_test(test_inside),    cmocka_unit_test(test_names),
+		cmocka_unit_test(test_inside),    cmocka_unit_test(test_health),
+		cmocka_unit_test(test_engine),    cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
