@@ -32,6 +32,13 @@ static const struct allowance allowances[] = {
 	[INCOMING_REST] = { "rest", MINUTE_MS / 10, 0 },
 };
 
+size_t incoming_share(size_t slots)
+{
+	size_t share = (3 * slots + 3) / 4;
+
+	return slots > 1 && share == slots ? slots - 1 : share;
+}
+
 void incoming_enter(struct tls_stream *stream, enum incoming_state state, uint64_t max_bytes)
 {
 	const struct allowance *a = &allowances[state];

@@ -7,7 +7,8 @@
  * Two counts, kept apart:
  *
  *     handshakes   INCOMING_HANDSHAKES connections may be without a proven certificate (net/acceptor.h)
- *     slots        max_destinations migrations, each of an edge server that has proven itself
+ *     slots        max_destinations migrations, each of an edge server that has proven itself; one
+ *                  edge server gets incoming_share() of them, so that another finds one
  *
  * What comes over the connection has a budget in each state, also after the end of an archive: a time,
  * which grows with what arrives, and a number of bytes. A peer that is silent, that sends a byte now and
@@ -17,6 +18,7 @@
  * is done.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct tls_stream;
@@ -44,3 +46,11 @@ enum incoming_state {
  * @max_bytes:	Most bytes of a transfer, uncompressed
  */
 void incoming_enter(struct tls_stream *stream, enum incoming_state state, uint64_t max_bytes);
+
+/**
+ * incoming_share() - Most slots of one edge server
+ * @slots:	There are in all, at least 1
+ *
+ * Return: three quarters, rounded up, but one less than all if there are two or more
+ */
+size_t incoming_share(size_t slots);

@@ -96,6 +96,8 @@ struct migration {
 	bool announced; /* destination: offered() was called */
 	bool settled;   /* destination: no handshake any more; loop thread only, as is @slot */
 	bool slot;      /* destination: it counts among mc->destinations */
+	char slot_peer
+		[NAME_SIZE]; /* destination: whose certificate it is; written before the question */
 	bool image_wanted;
 	uint64_t session;
 	uint64_t transfer_id;

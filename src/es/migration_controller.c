@@ -433,19 +433,39 @@ static void migration_ended(struct migration *m)
 
 static bool tell(struct migration *m, enum migration_question answer, const char *reason);
 
+/** slots_of() - How many slots an edge server holds */
+static size_t slots_of(const struct migration_controller *mc, const char *peer)
+{
+	size_t count = 0;
+
+	list_for_each_safe(pos, tmp, &mc->migrations)
+	{
+		const struct migration *m = list_entry(pos, struct migration, link);
+
+		count += m->slot && name_equal(m->slot_peer, peer);
+	}
+	return count;
+}
+
 /** proven() - An edge server has shown its certificate: a slot is its own from now on */
 static void proven(struct migration *m)
 {
 	struct migration_controller *mc = m->mc;
+	size_t share = incoming_share(mc->config.max_destinations);
+	char reason[WIRE_REASON_SIZE] = "";
 
 	handshake_settled(m);
-	m->slot = mc->destinations < mc->config.max_destinations;
+	if (mc->destinations >= mc->config.max_destinations)
+		(void)snprintf(reason, sizeof(reason),
+			       "no more migrations at a time here (migrations_max)");
+	else if (slots_of(mc, m->slot_peer) >= share)
+		(void)snprintf(reason, sizeof(reason),
+			       "no more migrations at a time here from %s, which has %zu of %zu "
+			       "places (migrations_max)",
+			       m->slot_peer, share, (size_t)mc->config.max_destinations);
+	m->slot = !*reason;
 	mc->destinations += m->slot;
-	if (m->slot)
-		(void)tell(m, MIGRATION_TOLD_YES, "");
-	else
-		(void)tell(m, MIGRATION_TOLD_NO,
-			   "no more migrations at a time here (migrations_max)");
+	(void)tell(m, m->slot ? MIGRATION_TOLD_YES : MIGRATION_TOLD_NO, reason);
 }
 
 /* A thread's note, on the loop. */

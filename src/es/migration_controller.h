@@ -88,7 +88,7 @@ const char *migration_method_name(enum migration_method method);
  * @store:		path of the program baton-store, or NULL
  * @file_worker:	path of the program baton-file-worker
  * @max_sources:	migrations away from here at a time; 0: 4
- * @max_destinations:	migrations to here at a time; 0: 4
+ * @max_destinations:	migrations to here at a time; 0: 4. One edge server gets incoming_share() of them
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000

@@ -55,8 +55,11 @@ int destination_offer(struct migration *m, struct err *err)
 	int r = tls_stream_accept(&m->stream, m->mc->tls, TAKE_FD(m->fd), 1u << WIRE_ROLE_ES,
 				  m->cancel_fd, INCOMING_HELLO_MS, err);
 
-	if (r == 0)
+	if (r == 0) {
+		(void)snprintf(m->slot_peer, sizeof(m->slot_peer), "%s",
+			       tls_stream_peer_name(m->stream));
 		r = migration_ask_slot(m, err);
+	}
 	if (r == 0) {
 		enter(m, INCOMING_OFFER);
 		r = receive(m, WIRE_TRANSFER_OFFER, &m->offer, err);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/incoming.h"
 #include "es/transfer.h"
 #include "net/link.h"
 #include "net/tls_stream.h"
@@ -26,7 +27,7 @@
 #define SLOTS    2
 
 static struct test_pki pki;
-static struct tls_context *here, *there;
+static struct tls_context *here, *there, *elsewhere;
 
 /* --- who connects to a controller ------------------------------------------------------------------ */
 
@@ -36,7 +37,9 @@ struct source {
 	struct controller_bed *bed;
 	uv_async_t done;
 	bool ended;
-	bool silent; /* it offers nothing and keeps its connection, @stream */
+	struct tls_context *from;
+	const char *name; /* of @from */
+	bool silent;      /* it offers nothing and keeps its connection, @stream */
 	struct tls_stream *stream;
 	int result;
 	struct err err;
@@ -53,16 +56,14 @@ static void *offer_run(void *arg)
 		.session = 7,
 		.association = 1,
 		.epoch = 1,
-		.offer = { .mud = "MUD-1",
-			   .service = "s",
-			   .from_es = "EdgeServer-2",
-			   .ap = "AP-1" },
+		.offer = { .mud = "MUD-1", .service = "s", .ap = "AP-1" },
 	};
 
+	(void)snprintf(m.offer.from_es, sizeof(m.offer.from_es), "%s", s->name);
 	m.offer.plan = (const uint8_t *)plan;
 	m.offer.plan_len = sizeof(plan) - 1;
-	s->result = tls_stream_connect(&made, there, s->bed->address, "EdgeServer-1", WIRE_ROLE_ES,
-				       -1, LIMIT_MS, &s->err);
+	s->result = tls_stream_connect(&made, s->from, s->bed->address, "EdgeServer-1",
+				       WIRE_ROLE_ES, -1, LIMIT_MS, &s->err);
 	AUTO(tls_stream) struct tls_stream *stream = made;
 	if (s->silent) {
 		s->stream = TAKE_PTR(stream);
@@ -90,12 +91,21 @@ static void on_closed(uv_handle_t *handle)
 	((struct source *)handle->data)->ended = false;
 }
 
-static void source_start(struct source *s, struct controller_bed *b, bool silent)
+static void source_start_as(struct source *s, struct controller_bed *b, struct tls_context *from,
+			    bool silent)
 {
-	*s = (struct source){ .bed = b, .silent = silent };
+	*s = (struct source){ .bed = b,
+			      .from = from,
+			      .name = from == there ? "EdgeServer-2" : "EdgeServer-3",
+			      .silent = silent };
 	assert_int_equal(uv_async_init(&b->loop, &s->done, on_done), 0);
 	s->done.data = s;
 	assert_int_equal(pthread_create(&s->thread, NULL, offer_run, s), 0);
+}
+
+static void source_start(struct source *s, struct controller_bed *b, bool silent)
+{
+	source_start_as(s, b, there, silent);
 }
 
 static void source_end(struct source *s)
@@ -164,7 +174,7 @@ static void test_slots(void **state)
 	(void)state;
 	controller_bed_open(&b, pki.dir, here, SLOTS);
 	for (size_t i = 0; i < SLOTS; i++) {
-		source_start(&held[i], &b, true);
+		source_start_as(&held[i], &b, i ? there : elsewhere, true);
 		source_end(&held[i]);
 		assert_int_equal(held[i].result, 0);
 	}
@@ -173,6 +183,32 @@ static void test_slots(void **state)
 		tls_stream_free(held[i].stream);
 	offer_until(&b, "that will do");
 	controller_bed_shut(&b);
+}
+
+/* One edge server that holds what is its share leaves a slot to the others (R16) */
+static void test_share(void **state)
+{
+	struct source held;
+	struct source other;
+	struct controller_bed b;
+
+	(void)state;
+	controller_bed_open(&b, pki.dir, here, SLOTS);
+	source_start(&held, &b, true);
+	source_end(&held);
+	offer_until(&b, "from EdgeServer-2, which has 1 of 2 places");
+	source_start_as(&other, &b, elsewhere, false);
+	source_end(&other);
+	assert_int_equal(other.result, 0);
+	assert_non_null(strstr(other.answer, "that will do"));
+	tls_stream_free(held.stream);
+	offer_until(&b, "that will do");
+	controller_bed_shut(&b);
+	assert_int_equal(incoming_share(1), 1);
+	assert_int_equal(incoming_share(2), 1);
+	assert_int_equal(incoming_share(3), 2);
+	assert_int_equal(incoming_share(4), 3);
+	assert_int_equal(incoming_share(64), 48);
 }
 
 /* --- a stream that does not end -------------------------------------------------------------------- */
@@ -314,6 +350,7 @@ static int set_up(void **state)
 	test_pki_new(&pki);
 	here = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
 	there = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
+	elsewhere = test_pki_tls(&pki, "EdgeServer-3", WIRE_ROLE_ES);
 	return 0;
 }
 
@@ -322,6 +359,7 @@ static int tear_down(void **state)
 	(void)state;
 	tls_context_free(here);
 	tls_context_free(there);
+	tls_context_free(elsewhere);
 	test_pki_remove(&pki);
 	return 0;
 }
@@ -329,9 +367,8 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strangers),
-		cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_strangers), cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_share),     cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_trees),
 	};
 
