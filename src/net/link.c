@@ -191,6 +191,9 @@ static struct link_limits with_defaults(struct link_limits l)
 		l.accepted_max = DEFAULT_ACCEPTED_MAX;
 	if (!l.handshakes_max)
 		l.handshakes_max = DEFAULT_HANDSHAKES;
+	/* or strangers, even of one address, could take all places of those that have proven themselves */
+	if (l.handshakes_max > (l.accepted_max + 1) / 2)
+		l.handshakes_max = (l.accepted_max + 1) / 2;
 	return l;
 }
 

@@ -83,7 +83,8 @@ struct link_ops {
  * @retry_max_ms:	Longest such wait (2000)
  * @accepted_max:	Most connections of one listener, those not up yet included (1024)
  * @handshakes_max:	Most of them that are not up yet; one address gets half of these places, see
- *			net/handshakes.h (256, which is also the most)
+ *			net/handshakes.h (256, which is also the most; half of @accepted_max if that
+ *			is less, but at least 4)
  */
 struct link_limits {
 	size_t queue_bytes;

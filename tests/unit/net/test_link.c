@@ -563,6 +563,37 @@ static void test_rubbish(void **state)
 	listener_close(ls);
 }
 
+/* Strangers of one address leave room for a peer at a listener that takes few connections */
+static void test_strangers(void **state)
+{
+	struct end server = { 0 }, client = { 0 };
+	struct link_setup setup = setup_of(es, &server);
+	struct listener *ls = NULL;
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	struct err err = { 0 };
+	int fd[8];
+
+	(void)state;
+	setup.limits.handshake_ms = 2 * LIMIT_MS; /* they stay */
+	setup.limits.accepted_max = ARRAY_SIZE(fd);
+	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
+	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a.sin_port = htons(listener_port(ls));
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fd[i], (struct sockaddr *)&from, sizeof(from)), 0);
+		assert_int_equal(connect(fd[i], (struct sockaddr *)&a, sizeof(a)), 0);
+	}
+	struct peer *p = peer_with(setup_of(ap, &client), listener_port(ls));
+	wait_until(client.link);
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	peer_close(p);
+	listener_close(ls);
+}
+
 /* A peer with a good certificate that then sends what no frame may be */
 struct liar {
 	uint16_t port;
@@ -613,13 +644,21 @@ int main(void)
 {
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LINK_TEST(test_both_ways),  LINK_TEST(test_wrong_authority),
-		LINK_TEST(test_wrong_role), LINK_TEST(test_wrong_name),
-		LINK_TEST(test_full_queue), LINK_TEST(test_pause_in_batch),
-		LINK_TEST(test_reconnect),  LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_data_gone),  LINK_TEST(test_ending),
-		LINK_TEST(test_revoked),    LINK_TEST(test_silence),
-		LINK_TEST(test_rubbish),    LINK_TEST(test_oversized_frame),
+		LINK_TEST(test_strangers),
+		LINK_TEST(test_both_ways),
+		LINK_TEST(test_wrong_authority),
+		LINK_TEST(test_wrong_role),
+		LINK_TEST(test_wrong_name),
+		LINK_TEST(test_full_queue),
+		LINK_TEST(test_pause_in_batch),
+		LINK_TEST(test_reconnect),
+		LINK_TEST(test_close_in_callback),
+		LINK_TEST(test_data_gone),
+		LINK_TEST(test_ending),
+		LINK_TEST(test_revoked),
+		LINK_TEST(test_silence),
+		LINK_TEST(test_rubbish),
+		LINK_TEST(test_oversized_frame),
 	};
 
 	return cmocka_run_group_tests_name("net/link", tests, set_up, tear_down);
