@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,8 +29,8 @@ static int write_beside(int dir, const char *beside, const void *bytes, size_t l
 	return fsync(fd) < 0 ? err_set(err, -errno, "sync %s", beside) : 0;
 }
 
-int atomic_file_write(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
-		      struct err *err)
+static int put(int dir, const char *name, const void *bytes, size_t len, mode_t mode, bool fresh,
+	       struct err *err)
 {
 	char beside[ATOMIC_FILE_NAME_MAX + sizeof(ATOMIC_FILE_SUFFIX)];
 	int r;
@@ -38,11 +39,24 @@ int atomic_file_write(int dir, const char *name, const void *bytes, size_t len, 
 		return err_set(err, -ENAMETOOLONG, "write %s", name);
 	(void)snprintf(beside, sizeof(beside), "%s%s", name, ATOMIC_FILE_SUFFIX);
 	r = write_beside(dir, beside, bytes, len, mode, err);
-	if (r == 0 && renameat(dir, beside, dir, name) < 0)
-		r = err_set(err, -errno, "rename %s", beside);
+	if (r == 0 && (fresh ? renameat2(dir, beside, dir, name, RENAME_NOREPLACE)
+			     : renameat(dir, beside, dir, name)) < 0)
+		r = err_set(err, -errno, "rename %s to %s", beside, name);
 	if (r < 0) {
 		(void)unlinkat(dir, beside, 0); /* it takes room that may be what is missing */
 		return r;
 	}
 	return fsync(dir) < 0 ? err_set(err, -errno, "sync the directory of %s", name) : 0;
+}
+
+int atomic_file_write(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
+		      struct err *err)
+{
+	return put(dir, name, bytes, len, mode, false, err);
+}
+
+int atomic_file_create(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
+		       struct err *err)
+{
+	return put(dir, name, bytes, len, mode, true, err);
 }

@@ -33,3 +33,13 @@ struct err;
  */
 int atomic_file_write(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
 		      struct err *err);
+
+/**
+ * atomic_file_create() - The same, if there is no file of this name yet
+ *
+ * Arguments and terms as for atomic_file_write().
+ *
+ * Return: 0, -EEXIST, or another negative error code
+ */
+int atomic_file_create(int dir, const char *name, const void *bytes, size_t len, mode_t mode,
+		       struct err *err);

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/atomic_file.h"
 #include "base/err.h"
-#include "base/files.h"
 #include "es/container_management.h"
 
 #define SUFFIX    ".started"
-#define NAME_ROOM (CONTAINER_ID_SIZE + sizeof(SUFFIX) + 4)
+#define NAME_ROOM (CONTAINER_ID_SIZE + sizeof(SUFFIX))
 
 struct started_notes {
 	int dir;
@@ -54,21 +54,9 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
 		      struct err *err)
 {
 	char name[NAME_ROOM];
-	char new[NAME_ROOM + 4];
-	int r;
 
 	name_of(name, where->id);
-	(void)snprintf(new, sizeof(new), "%s.new", name);
-	auto_close int fd =
-		openat(sn->dir, new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_set(err, -errno, "write %s", new);
-	r = files_write(fd, where->started, strlen(where->started));
-	if (r == 0 && renameat(sn->dir, new, sn->dir, name) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlinkat(sn->dir, new, 0);
-	return r < 0 ? err_set(err, r, "write %s", name) : 0;
+	return atomic_file_write(sn->dir, name, where->started, strlen(where->started), 0600, err);
 }
 
 bool started_notes_same(struct started_notes *sn, const struct container_address *where,

@@ -5,11 +5,15 @@
 #include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/atomic_file.h"
 #include "base/auto.h"
 #include "base/err.h"
+#include "net/crypto.h"
 
 int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char *suffix,
 	     struct err *err)
@@ -29,28 +33,43 @@ int pki_want_absent(const char *path, bool force, struct err *err)
 	return 0;
 }
 
-/* Writes one PEM object through @write_pem to a temporary file and renames it into place */
+/** directory_of() - Open the directory of a file; @name: set to its name there */
+static int directory_of(const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+
+	*name = slash ? slash + 1 : path;
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 1,
+		       slash ? path : ".");
+	return open(slash == path ? "/" : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int pki_write(const char *path, mode_t mode, bool force,
 	      int (*write_pem)(FILE *f, const void *object), const void *object, struct err *err)
 {
-	char temporary[PATH_MAX + 16];
-
-	(void)snprintf(temporary, sizeof(temporary), "%s.tmp%d", path, (int)getpid());
-	auto_close int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return err_set(err, -errno, "create %s", temporary);
-	auto_fclose FILE *f = fdopen(fd, "w");
-	if (!f)
-		return err_set(err, -errno, "create %s", temporary);
-	int file_fd = TAKE_FD(fd); /* closed with f from here on */
+	char *text = NULL;
+	size_t len = 0;
+	const char *name;
 	int r = 0;
-	if (write_pem(f, object) != 1 || fflush(f) != 0 || fsync(file_fd) < 0)
-		r = err_set(err, errno ? -errno : -EIO, "write %s", temporary);
-	else if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, force ? 0 : RENAME_NOREPLACE) < 0)
-		r = err_set(err, -errno, "rename %s to %s", temporary, path);
-	if (r < 0)
-		(void)unlink(temporary);
-	return r;
+
+	auto_close int dir = directory_of(path, &name);
+	if (dir < 0)
+		return err_set(err, -errno, "open the directory of %s", path);
+	if (flock(dir, LOCK_EX) < 0) /* another writer would use the same temporary file */
+		return err_set(err, -errno, "lock the directory of %s", path);
+	FILE *f = open_memstream(&text, &len);
+	if (!f || write_pem(f, object) != 1)
+		r = err_set(err, -ENOMEM, "write %s", path);
+	if (f && fclose(f) != 0 && r == 0)
+		r = err_set(err, -ENOMEM, "write %s", path);
+	if (r == 0)
+		r = (force ? atomic_file_write : atomic_file_create)(dir, name, text, len, mode,
+								     err);
+	if (text) /* perhaps a key */
+		crypto_wipe(text, len);
+	free(text);
+	return r < 0 ? err_wrap(err, r, "%s", path) : 0;
 }
 
 int pki_write_key(FILE *f, const void *key)

@@ -51,13 +51,15 @@ int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char 
 int pki_want_absent(const char *path, bool force, struct err *err);
 
 /**
- * pki_write() - Write one PEM object to a temporary file, sync, rename
+ * pki_write() - Write one PEM object so that it outlives a crash of the host, see base/atomic_file.h
  * @path:	Where it shall be
  * @mode:	Of the file
  * @force:	Replace one that is there
  * @write_pem:	Writes it; returns 1 if all is well
  * @object:	Handed to @write_pem
  * @err:	Filled in on failure, when nothing is left
+ *
+ * Waits for others that write in the same directory.
  *
  * Return: 0, or negative error code
  */

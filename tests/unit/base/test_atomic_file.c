@@ -67,6 +67,22 @@ static void test_whole(void **state)
 	assert_int_not_equal(faccessat(dir, "f.new", F_OK, 0), 0);
 }
 
+/* A file that is there stays as it is, and nothing is left beside it */
+static void test_create(void **state)
+{
+	struct err err = { 0 };
+	char text[16];
+
+	(void)state;
+	(void)unlinkat(dir, "f", 0);
+	assert_int_equal(atomic_file_create(dir, "f", "one", 3, 0600, &err), 0);
+	assert_int_equal(atomic_file_create(dir, "f", "two", 3, 0600, &err), -EEXIST);
+	assert_non_null(strstr(err.text, "to f"));
+	content(text, sizeof(text));
+	assert_string_equal(text, "one");
+	assert_int_not_equal(faccessat(dir, "f.new", F_OK, 0), 0);
+}
+
 /* A link in the place of the temporary file is not followed */
 static void test_no_link(void **state)
 {
@@ -119,9 +135,8 @@ static void test_name_too_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_no_link),
-		cmocka_unit_test(test_each_call_fails),
+		cmocka_unit_test(test_whole),         cmocka_unit_test(test_create),
+		cmocka_unit_test(test_no_link),       cmocka_unit_test(test_each_call_fails),
 		cmocka_unit_test(test_name_too_long),
 	};
 
