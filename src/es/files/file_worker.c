@@ -70,20 +70,6 @@ static void lose(struct file_worker *fw)
 	(void)kill(fw->pid, SIGKILL);
 }
 
-/** call_send() - Send the call. @pass: descriptor that goes along, or -1 */
-static int call_send(struct file_worker *fw, const struct worker_call *call, int pass,
-		     struct err *err)
-{
-	size_t len = offsetof(struct worker_call, text) + strlen(call->text) + 1;
-
-	if (fw->lost)
-		return err_set(err, -EPIPE, "the file worker was ended");
-	int r = worker_line_send(fw->line, WORKER_CALL, call, len, pass, err);
-	if (r < 0) /* perhaps in the middle */
-		lose(fw);
-	return r;
-}
-
 /** end_take() - Read what the worker says at the end of a call. Return: its result */
 static int end_take(struct file_worker *fw, size_t len, struct err *err)
 {
@@ -102,6 +88,44 @@ static int end_take(struct file_worker *fw, size_t len, struct err *err)
 		(void)snprintf(err->text, sizeof(err->text), "%s", fw->end.text);
 	}
 	return fw->end.result;
+}
+
+/** last_words() - Why a worker has ended, if it has said so. Return: that, or @r if it has not */
+static int last_words(struct file_worker *fw, int r, struct err *err)
+{
+	enum worker_kind kind;
+	size_t len;
+
+	/* ends of the calls before this one are in front */
+	for (unsigned int n = 0; n <= fw->owed; n++) {
+		struct err said = { 0 };
+
+		if (worker_line_receive(fw->line, 0, &kind, fw->in, &len, NULL, NULL) < 0 ||
+		    kind != WORKER_END)
+			break;
+		if (end_take(fw, len, &said) < 0) {
+			if (err)
+				*err = said;
+			return said.code;
+		}
+	}
+	return r;
+}
+
+/** call_send() - Send the call. @pass: descriptor that goes along, or -1 */
+static int call_send(struct file_worker *fw, const struct worker_call *call, int pass,
+		     struct err *err)
+{
+	size_t len = offsetof(struct worker_call, text) + strlen(call->text) + 1;
+
+	if (fw->lost)
+		return err_set(err, -EPIPE, "the file worker was ended");
+	int r = worker_line_send(fw->line, WORKER_CALL, call, len, pass, err);
+	if (r == -EPIPE) /* one that could not lock itself in is gone before it is asked */
+		r = last_words(fw, r, err);
+	if (r < 0) /* perhaps in the middle */
+		lose(fw);
+	return r;
 }
 
 /** bytes_give() - Answer the worker's wish for bytes */

@@ -27,6 +27,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "es/files/file_worker.h"
+#include "es/files/worker_line.h"
 #include "es/layer_node.h"
 
 #define LIMIT (64u << 20)
@@ -358,6 +359,29 @@ static void test_failures(void **state)
 }
 
 /* It has no process but itself to see, no network, and few capabilities. */
+/* A worker that could not lock itself in has said why before it was asked for anything */
+static void test_last_words(void **state)
+{
+	struct file_worker *fw = start("/proc/self/exe");
+	siginfo_t info;
+	struct err err = { 0 };
+	char *ours = NULL;
+
+	(void)state;
+	assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0); /* it has ended */
+	assert_int_equal(file_worker_json(fw, "[]", 2, &ours, &err), -ENOSYS);
+	assert_string_equal(err.text, "no sandbox here");
+	file_worker_free(fw);
+}
+
+/** refusing_worker() - What this program is when test_last_words() starts it as a worker */
+static int refusing_worker(void)
+{
+	struct worker_end end = { .result = -ENOSYS, .text = "no sandbox here" };
+
+	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
+}
+
 static void test_sandbox(void **state)
 {
 	struct file_worker *fw = start(worker);
@@ -391,8 +415,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_json, begin, finish),
 		cmocka_unit_test_setup_teardown(test_failures, begin, finish),
 		cmocka_unit_test_setup_teardown(test_sandbox, begin, finish),
+		cmocka_unit_test_setup_teardown(test_last_words, begin, finish),
 	};
 
+	if (argc == 1)
+		return refusing_worker();
 	if (argc != 3)
 		return 2;
 	worker = realpath(argv[1], NULL); /* the tests change their directory */
