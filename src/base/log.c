@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/text.h"
+
 /*
  * The only process-wide state of the tree: who speaks, set once in main() before any thread; and
  * whether debug lines are wanted, which the first one asks and all others know.
@@ -44,6 +46,7 @@ write_line(const char *level, const char *fmt, va_list ap)
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	text_printable(text);
 	/* one call, so that lines of several threads do not mix */
 	(void)fprintf(stderr, "%02d:%02d:%02d.%03ld %s %s: %s\n", utc.tm_hour, utc.tm_min,
 		      utc.tm_sec, now.tv_nsec / 1000000, level, speaker, text);

@@ -42,6 +42,13 @@ bool name_equal(const char *a, const char *b)
 	return strncmp(a, b, NAME_SIZE) == 0;
 }
 
+void text_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~') /* also above 127, with a sign or without */
+			*text = '?';
+}
+
 void hex_encode(char *to, const void *bytes, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";

@@ -32,6 +32,16 @@ bool name_valid(const char *name);
 /** name_equal() - Whether two name fields hold the same name */
 bool name_equal(const char *a, const char *b);
 
+/**
+ * text_printable() - Put '?' for each byte that is not printable ASCII
+ * @text:	Changed in place
+ *
+ * For texts that somebody else chose, such as the name of a process in a container: in a terminal an escape
+ * sequence would be obeyed, in a log a line break would begin a line in our name, and JSON takes no bytes
+ * that are not UTF-8.
+ */
+void text_printable(char *text);
+
 /** hex_encode() - Write 2 * @len lower-case digits and a NUL to @to */
 void hex_encode(char *to, const void *bytes, size_t len);
 

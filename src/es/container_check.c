@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "es/cgroup.h"
 #include "es/container_config.h"
 #include "es/container_mounts.h"
@@ -30,6 +31,8 @@ finding_add(json_t *findings, const char *remedy, bool lasting, const char *form
 	char what[512];
 
 	(void)vsnprintf(what, sizeof(what), format, ap);
+	/* a path with bytes that JSON does not take must not keep the finding out of the list */
+	text_printable(what);
 	if (json_array_size(findings) < FINDINGS_MAX)
 		(void)json_array_append_new(findings,
 					    json_pack("{s:s, s:s, s:b}", "what", what, "remedy",
@@ -277,6 +280,7 @@ static void process_name(char to[64], pid_t pid)
 		to[n - 1] = '\0'; /* the newline */
 	else
 		(void)snprintf(to, 64, "?");
+	text_printable(to);
 }
 
 /** may_set_limits() - Whether CRIU can give processes of other users their limits back here */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/text.h"
 
 #define STATUS_SIZE 512 /* name, state and tracer are in its first lines */
 
@@ -37,6 +38,7 @@ static bool task_read(int tasks, const char *tid, struct task *to)
 	tracer = strstr(text, "\nTracerPid:\t");
 	if (!state || !tracer || sscanf(text, "Name:\t%63[^\n]", to->name) != 1)
 		return false;
+	text_printable(to->name);
 	to->state = state[strlen("\nState:\t")];
 	to->tracer = atoi(tracer + strlen("\nTracerPid:\t"));
 	return true;

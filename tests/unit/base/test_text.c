@@ -66,12 +66,22 @@ static void test_hex(void **state)
 	assert_int_equal(hex_decode(back, 0, ""), 0);
 }
 
+static void test_printable(void **state)
+{
+	char text[] = "a \033[2J\r\n\t~\x7f\x9b\xc3\xa4z";
+
+	(void)state;
+	text_printable(text);
+	assert_string_equal(text, "a ?[2J???~????z");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_name_set),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_printable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

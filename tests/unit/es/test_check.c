@@ -145,6 +145,11 @@ static void test_refusal(void **state)
 
 	(void)state;
 	assert_int_equal(container_check_refusal(findings, &err), 0);
+	/* what a container chose is shown, and does not keep a finding out of the list */
+	container_finding_now(findings, "continue it", "process 12 (%s) is stopped", "\033[2J\xff");
+	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	assert_non_null(strstr(err.text, "process 12 (?[2J?) is stopped"));
+	(void)json_array_clear(findings);
 	container_finding_now(findings, "continue it", "process %d is stopped", 12);
 	assert_false(container_check_lasting(findings));
 	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
