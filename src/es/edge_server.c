@@ -36,7 +36,8 @@
  * enters the node once, and the node's operations only start things. What such an operation finds
  * to be impossible at once is put on @later and told to the node in a turn of its own, so the node
  * is never entered from its own operations. Nothing here waits for a container, a disk transfer or
- * another host: migrations have threads of their own, Docker is asked on libuv's workers.
+ * another host: migrations have threads of their own, and container management asks Docker in pools of
+ * its own. On libuv's workers are only the check for `baton check` and the search for old images.
  */
 
 enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };

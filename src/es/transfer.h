@@ -123,6 +123,10 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
  * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX more
  * @err:	Filled in on failure
  *
+ * zstd unpacks it here, in this process, not in a file worker: @take gets the unpacked bytes. Only the
+ * archive in them is read by a worker (layers of images, see file_worker_image()). zstd is bounded in
+ * memory and bytes (files/inflate.h), but a hole in it would be one in baton-es.
+ *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
 int transfer_receive_stream(struct tls_stream *stream, uint64_t session,

@@ -9,7 +9,8 @@
  * network, no program to execute, capabilities over files only, and a filter of system calls. Directories
  * come as descriptors of mounts of their own (file_worker.h), out of which no ".." leads.
  *
- * The only file that knows libcap-ng and libseccomp.
+ * sandbox.c is where capabilities are given up and a filter is made. Others know these libraries for what
+ * they can tell only: container_grant.c names of capabilities, seccomp_filter.c numbers of system calls.
  */
 
 struct err;

@@ -13,7 +13,9 @@
 /*
  * denied - What Docker's and containerd's default profiles deny unless a capability is added
  *
- * Those that lead out of a container, or change the host. All of them without regard to arguments.
+ * Those of them that lead out of a container, or change the host, and are denied whatever their arguments
+ * are. The profiles deny others, too, and some by their arguments (clone() with namespaces): these are not
+ * looked for. A filter that stops all in this list is taken for the engine's.
  */
 static const char *const denied[] = {
 	"mount",         "umount2",
