@@ -698,7 +698,10 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 	else if (m->es_status.state == WIRE_ES_ACTIVE) {
 		/* after a lost answer the edge server knows the secret of the first try */
 		memcpy(s->secret, m->es_status.secret, WIRE_SECRET_SIZE);
-		ap_handoff_adopt(s, now, s->source);
+		if (s->leaving)
+			ap_mud_end(s, now);
+		else
+			ap_handoff_adopt(s, now, s->source);
 	} else if (m->es_status.state == WIRE_ES_LOST)
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, m->es_status.reason);
 }

@@ -145,6 +145,7 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 		s->mud_link = link;
 		s->response_due = true;
 		s->reassociating = false;
+		s->leaving = false;
 		if (s->state != AP_ASSOCIATING)
 			ap_mud_respond(s, WIRE_OK, "");
 		return;
@@ -211,6 +212,7 @@ static void come_back(struct ap_session *s, uint64_t link, const struct wire_mes
 	s->mud_association = m->association;
 	s->response_due = true;
 	s->reassociating = true;
+	s->leaving = false;
 	if (s->acked < w->ack)
 		s->acked = w->ack;
 	if (s->state == AP_MOVING || s->state == AP_FINDING || s->state == AP_ASSOCIATING)
@@ -360,17 +362,32 @@ void ap_mud_leave(struct ap_session *s, uint64_t now)
 	}
 }
 
-static void on_disassociation(struct ap_session *s, uint64_t now)
+void ap_mud_end(struct ap_session *s, uint64_t now)
 {
 	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);
 
-	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
-	/* a claim ends itself and nothing else: the session may be another device's (R11) */
-	for (int i = 0; i < AP_EDGES_MAX && ap_session_proven(s); i++) {
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (s->edge[i].name[0])
 			ap_session_tell(s, &s->edge[i], &m);
 	}
 	ap_session_move(s, AP_ENDED, now);
+}
+
+static void on_disassociation(struct ap_session *s, uint64_t now)
+{
+	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
+	if (s->state == AP_ASSOCIATING) {
+		s->leaving = true;
+		s->response_due = false;
+		s->mud_link = 0;
+		s->left_at = now;
+		return;
+	}
+	/* a claim ends itself and nothing else: the session may be another device's (R11) */
+	if (ap_session_proven(s))
+		ap_mud_end(s, now);
+	else
+		ap_session_move(s, AP_ENDED, now);
 }
 
 void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,

@@ -64,6 +64,8 @@ struct ap_edge {
  * @left_at:		when it was connected last
  * @response_due:	the MUD waits for a (RE)ASSOCIATION RESPONSE
  * @reassociating:	which of the two
+ * @leaving:		in ASSOCIATING: the MUD has ended what it began. The edge server is told when it has made
+ *			the container, which shows that the session is this MUD's (R11)
  * @has_secret:		@secret is known, and that the MUD's proof fits it
  * @proof:		from the MUD, for this access point and @association
  * @old_ap:		where the context is
@@ -106,6 +108,7 @@ struct ap_session {
 	uint64_t left_at;
 	bool response_due;
 	bool reassociating;
+	bool leaving;
 	bool has_secret;
 	uint8_t secret[WIRE_SECRET_SIZE];
 	uint8_t proof[WIRE_PROOF_SIZE];
@@ -238,6 +241,9 @@ void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64
 
 /** ap_mud_lost() - The session is gone: tell the MUD, end it here */
 void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason);
+
+/** ap_mud_end() - The MUD wants the session no more: tell the edge servers, end it here */
+void ap_mud_end(struct ap_session *s, uint64_t now);
 
 /** ap_mud_message() - ASSOCIATION, REASSOCIATION, DISASSOCIATION of a MUD */
 void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,

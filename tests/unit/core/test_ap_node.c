@@ -963,6 +963,34 @@ static void test_rogue_device_leaves(void **state)
 	stop(&w);
 }
 
+/* R10, R11: who leaves before the container is there leaves none behind, and ends nobody else's session */
+static void test_leaves_while_associating(void **state)
+{
+	struct wire_message leave = message(WIRE_DISASSOCIATION, 1);
+	struct wire_message m = message(WIRE_CREATED, 1);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	associate(&w);
+	from_mud(&w, leave);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 0);
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 1);
+	assert_int_equal(sent(&w, "mud", WIRE_ASSOCIATION_RESPONSE), 0);
+	assert_int_equal(sessions(&w), 0);
+	associate(&w);
+	from_mud(&w, leave);
+	m = message(WIRE_REFUSED, 1);
+	m.es_status.status = WIRE_E_NOT_ALLOWED;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 1);
+	assert_int_equal(sessions(&w), 0);
+	stop(&w);
+}
+
 /* R11: nobody here knows the secret: claims stand side by side until an edge server tells it */
 static void test_claims_side_by_side(void **state)
 {
@@ -1281,6 +1309,7 @@ int main(void)
 		cmocka_unit_test(test_rogue_move),
 		cmocka_unit_test(test_rogue_device),
 		cmocka_unit_test(test_rogue_device_leaves),
+		cmocka_unit_test(test_leaves_while_associating),
 		cmocka_unit_test(test_claims_side_by_side),
 		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
