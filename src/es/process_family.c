@@ -82,6 +82,26 @@ static bool holds_open(int proc, const char *pid, const char *dir)
 	return holds;
 }
 
+/** is_worker() - Whether a process runs one of the programs that a cut consists of */
+static bool is_worker(int proc, const char *pid)
+{
+	static const char *const names[] = { "criu", "runc",           "tar",
+					     "gzip", "baton-cut-hook", "baton-store" };
+	char path[64];
+	char exe[PATH_MAX];
+	bool is = false;
+
+	(void)snprintf(path, sizeof(path), "%.20s/exe", pid);
+	ssize_t n = readlinkat(proc, path, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = '\0';
+	/* One that was replaced since is followed by " (deleted)". */
+	const char *name = strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe;
+	size_t len = strcspn(name, " ");
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !is; i++)
+		is = strlen(names[i]) == len && !strncmp(name, names[i], len);
+	return is;
+}
+
 /** members() - Send a signal (0: none) to all members. Return: their number; 1 if nobody can tell */
 static size_t members(const struct process_family *family, int sig)
 {
@@ -100,7 +120,8 @@ static size_t members(const struct process_family *family, int sig)
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
 		    !is_candidate(dirfd(proc), entry->d_name, &namespace, &self) ||
 		    (!is_marked(dirfd(proc), entry->d_name, family->mark, room) &&
-		     !holds_open(dirfd(proc), entry->d_name, family->dir)))
+		     !(is_worker(dirfd(proc), entry->d_name) &&
+		       holds_open(dirfd(proc), entry->d_name, family->dir))))
 			continue;
 		count++;
 		if (sig)

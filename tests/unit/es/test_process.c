@@ -29,6 +29,7 @@ struct bed {
 	char dir[64];
 	char mark[96];
 	char file[96];
+	char program[96];
 };
 
 static int setup(void **state)
@@ -39,6 +40,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(bed->dir));
 	(void)snprintf(bed->mark, sizeof(bed->mark), "BATON_TEST=%s", bed->dir);
 	(void)snprintf(bed->file, sizeof(bed->file), "%s/file", bed->dir);
+	(void)snprintf(bed->program, sizeof(bed->program), "%s/criu", bed->dir);
 	*state = bed;
 	return 0;
 }
@@ -48,6 +50,7 @@ static int teardown(void **state)
 	struct bed *bed = *state;
 
 	(void)unlink(bed->file);
+	(void)unlink(bed->program);
 	(void)rmdir(bed->dir);
 	free(bed);
 	return 0;
@@ -87,7 +90,30 @@ static void test_orphan(void **state)
 /* CRIU writes over its environment, as whoever shows a title does. */
 static void test_without_mark(void **state)
 {
-	ends(*state, "setsid env -i /bin/sleep 1000 3>$0 & wait");
+	ends(*state, "d=${0%/*}; cp /bin/sleep $d/criu; setsid env -i $d/criu 1000 3>$0 & wait");
+}
+
+/* An administrator who looks at a file of ours is none of it. */
+static void test_stranger(void **state)
+{
+	struct bed *bed = *state;
+	const struct process_family family = { .dir = bed->dir, .mark = bed->mark };
+	AUTO(process) struct process *p = NULL;
+	const char *argv[] = { "sh", "-c", "exec sleep 1000 3>$0", bed->file, NULL };
+	const char *env[] = { NULL };
+
+	if (geteuid() != 0) {
+		print_message("SKIP: needs root\n");
+		skip();
+	}
+	assert_int_equal(process_start(&p, argv, env, NULL, NULL), 0);
+	while (access(bed->file, F_OK) < 0)
+		;
+	assert_false(process_family_lives(&family));
+	assert_int_equal(process_family_end(&family, 0), 0);
+	assert_int_equal(process_wait(p, -1, 0, &(int){ 0 }, NULL), -ETIMEDOUT);
+	process_kill(p, SIGKILL);
+	(void)process_wait(p, -1, 10000, &(int){ 0 }, NULL);
 }
 
 /* What goes on to fork is not faster than we are. */
@@ -147,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_orphan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_mark, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forks_on, setup, teardown),
 		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_traced),
