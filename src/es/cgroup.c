@@ -151,7 +151,7 @@ bool cgroup_freezing(const struct cgroup_freezer *f)
 }
 
 int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, pid_t pid),
-			void *ctx)
+			void *ctx, struct err *err)
 {
 	char path[PATH_MAX + 16];
 	int dir = (int)(strrchr(f->file, '/') - f->file);
@@ -161,7 +161,7 @@ int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, p
 	(void)snprintf(path, sizeof(path), "%.*s/cgroup.procs", dir, f->file);
 	auto_fclose FILE *list = fopen(path, "re");
 	if (!list)
-		return -errno;
+		return err_set(err, -errno, "open %s", path);
 	while (r == 0 && fscanf(list, "%d", &pid) == 1)
 		r = each(ctx, pid);
 	return r;

@@ -62,11 +62,12 @@ bool cgroup_freezing(const struct cgroup_freezer *f);
  * @f:		Freezer
  * @each:	Called with a process; not 0: stop there
  * @ctx:	Handed to it
+ * @err:	Filled in if the list of processes cannot be read; what @each returns is @each's to explain
  *
  * Return: 0, what @each returned, or negative error code
  */
 int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, pid_t pid),
-			void *ctx);
+			void *ctx, struct err *err);
 
 /** cgroup_memory() - Bytes of memory of a process's group, files on tmpfs among them; 0 if that cannot be told */
 uint64_t cgroup_memory(pid_t pid);

@@ -38,6 +38,7 @@
  * @guarding:	connection of the hook's guard, who thaws if we are killed; or -1
  * @parked:	connection of the hook that waits for our answer, or -1
  * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
+ * @told_guard:	thaw_guard_may_freeze() was called
  * @over:	nothing of the dump runs any more
  */
 struct checkpoint {
@@ -55,6 +56,7 @@ struct checkpoint {
 	bool hold;
 	bool late;
 	bool begun;
+	bool told_guard;
 	bool over;
 };
 
@@ -522,8 +524,9 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	memset(result, 0, sizeof(*result));
 	/* Not later: a task that was stopped before looks like any other when it is frozen. */
 	if (r == 0)
-		r = cgroup_each_process(&c->freezer, task_check, err);
+		r = cgroup_each_process(&c->freezer, task_check, err, err);
 	thaw_guard_may_freeze(c->guard, c->container);
+	c->told_guard = true;
 	began = monotonic_us();
 	if (r == 0)
 		r = cgroup_freeze(&c->freezer, FREEZE_MS, err);
@@ -571,7 +574,7 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 	if (c->runc && !c->over)
 		dump_end(c);
 	guard_release(c);
-	if (c->mark && !process_family_lives(&(struct process_family){ c->dir, c->mark }))
+	if (c->told_guard && !process_family_lives(&(struct process_family){ c->dir, c->mark }))
 		thaw_guard_rest(c->guard, c->container);
 	(void)process_free(c->runc);
 	if (c->listener >= 0)
@@ -586,21 +589,24 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 	return NULL;
 }
 
-/** noted_thaw() - Thaw by what freezer_note() has left in the file @path */
-static void noted_thaw(const char *path)
+/** noted_freezer() - What freezer_note() has left in the file @path. Return: whether it has */
+static bool noted_freezer(const char *path, struct cgroup_freezer *freezer)
 {
-	struct cgroup_freezer freezer = { 0 };
 	int v2 = 0;
 	auto_fclose FILE *note = fopen(path, "re");
 
-	if (note && fscanf(note, "%d %4095[^\n]", &v2, freezer.file) == 2) {
-		freezer.v2 = v2;
-		(void)cgroup_thaw(&freezer, NULL);
-	}
+	if (!note || fscanf(note, "%d %4095[^\n]", &v2, freezer->file) != 2)
+		return false;
+	freezer->v2 = v2;
+	return true;
 }
 
-int checkpoint_clean(const char *dir, struct err *err)
+int checkpoint_clean(const char *dir, struct thaw_guard *guard, struct err *err)
 {
+	struct cgroup_freezer freezer = { 0 };
+	bool noted;
+	int r;
+
 	static const struct timespec nap = { .tv_nsec = 20000000 };
 	uint64_t until = monotonic_us() + UNDO_MS * 1000;
 	char path[PATH_MAX];
@@ -616,8 +622,15 @@ int checkpoint_clean(const char *dir, struct err *err)
 	 */
 	while (process_family_lives(&family) && monotonic_us() < until)
 		(void)nanosleep(&nap, NULL);
-	(void)process_family_end(&family, KILL_MS);
+	r = process_family_end(&family, KILL_MS);
 	(void)snprintf(path, sizeof(path), "%s/freezer", dir);
-	noted_thaw(path);
-	return layer_path_remove(dir, err);
+	noted = noted_freezer(path, &freezer);
+	if (noted)
+		(void)cgroup_thaw(&freezer, NULL);
+	if (r == 0)
+		return layer_path_remove(dir, err);
+	if (noted && thaw_guard_left(guard, &freezer) < 0)
+		return err_set(err, r, "end CRIU in %s, which may freeze %s unnoticed", dir,
+			       freezer.file);
+	return err_set(err, r, "end CRIU in %s", dir);
 }

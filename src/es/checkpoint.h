@@ -112,10 +112,13 @@ AUTO_DEFINE(checkpoint)
  * checkpoint_clean() - Undo what a predecessor that was killed has left in a work directory
  * @dir:	Directory given as @dir then; runc and CRIU that still work there are ended, and a container that
  *		is still frozen is thawed
+ * @guard:	Told of a container that may be frozen again, since one of them cannot be ended; or NULL
+ * @err:	Filled in on failure
  *
- * Return: 0, or negative error code
+ * Return: 0, -ETIMEDOUT if one of them sleeps in the kernel and cannot be
+ * ended: the directory stays, so that it is found again; or another negative error code
  */
-int checkpoint_clean(const char *dir, struct err *err);
+int checkpoint_clean(const char *dir, struct thaw_guard *guard, struct err *err);
 
 /**
  * checkpoint_log_reason() - The first error a CRIU log tells

@@ -745,10 +745,18 @@ static void bad_file(void *ctx, const char *file, const char *reason)
 }
 
 /* On the guard's thread. */
-static void on_thawed(void *ctx, const char *id)
+static void on_thawed(void *ctx, const char *id, const char *reason)
 {
 	(void)ctx;
-	log_error("container %.12s was found frozen although its user is served by it: thawed", id);
+	if (reason)
+		log_error("container %s was found frozen although its user is served by it, and "
+			  "stays so: "
+			  "%s",
+			  id, reason);
+	else
+		log_error("container %.12s was found frozen although its user is served by it: "
+			  "thawed",
+			  id);
 }
 
 static int listen_now(struct edge_server *es, struct err *err)

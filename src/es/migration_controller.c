@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
@@ -688,12 +689,25 @@ static const struct acceptor_ops acceptor_ops = {
 
 /* --- beginning and end --------------------------------------------------------------------------- */
 
+int migration_work_clean(const struct migration_config *config, const char *path, struct err *err)
+{
+	static const char *const checkpoints[] = { "checkpoint",
+						   "ahead" }; /* see source_checkpoint() */
+	char below[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(checkpoints) && r != -ETIMEDOUT; i++) {
+		if (snprintf(below, sizeof(below), "%s/%s", path, checkpoints[i]) >= PATH_MAX)
+			return err_set(err, -ENAMETOOLONG, "%s", path);
+		r = checkpoint_clean(below, config->guard, err);
+	}
+	return r == -ETIMEDOUT ? r : file_worker_remove(config->file_worker, path, err);
+}
+
 /** directory_prepare() - Make a directory of root's, mode 0700, and empty it */
 static int directory_prepare(const struct migration_config *config, const char *path,
 			     struct err *err)
 {
-	static const char *const checkpoints[] = { "checkpoint",
-						   "ahead" }; /* see source_checkpoint() */
 	const struct dirent *entry;
 	struct stat st;
 	int r = 0;
@@ -710,17 +724,12 @@ static int directory_prepare(const struct migration_config *config, const char *
 
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		/*
-		 * A predecessor that was killed may have left a container frozen, in the cut or in the memory
-		 * pass ahead of it, and a CRIU that will freeze it again.
-		 */
-		for (size_t i = 0; i < ARRAY_SIZE(checkpoints); i++) {
-			(void)snprintf(below, sizeof(below), "%s/%s/%s", path, entry->d_name,
-				       checkpoints[i]);
-			(void)checkpoint_clean(below, NULL);
-		}
 		(void)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
-		r = file_worker_remove(config->file_worker, below, err);
+		r = migration_work_clean(config, below, err);
+		if (r == -ETIMEDOUT) {
+			log_error("%s stays: %s", below, err->text);
+			r = 0;
+		}
 	}
 	if (dir)
 		(void)closedir(dir);

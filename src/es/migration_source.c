@@ -68,8 +68,14 @@ int source_work(struct migration *m, struct err *err)
 	if (snprintf(m->work, sizeof(m->work), "%s/source-%016" PRIx64,
 		     m->mc->config.checkpoint_dir, m->session) >= (int)sizeof(m->work))
 		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.checkpoint_dir);
-	if (mkdir(m->work, 0700) < 0)
-		return err_set(err, -errno, "create %s", m->work);
+	if (mkdir(m->work, 0700) < 0) {
+		/* A predecessor of this program has left somebody in it whom nobody could end. */
+		int r = errno == EEXIST ? migration_work_clean(&m->mc->config, m->work, err) : 0;
+		if (r < 0)
+			return r;
+		if (mkdir(m->work, 0700) < 0)
+			return err_set(err, -errno, "create %s", m->work);
+	}
 	m->work_made = true;
 	return file_worker_start(&m->files, m->mc->config.file_worker, m->cancel_fd, err);
 }

@@ -18,25 +18,28 @@
 
 /**
  * struct guarded - A container
+ * @id:		"" if only its group is known, see thaw_guard_left()
  * @may_freeze:	it is being cut, or held after its cut
- * @danger:	somebody may live who freezes it
+ * @dangers:	cuts of which somebody may live who freezes it
  * @seen:	it was frozen at the last look
  * @told:	that it was thawed has been told
+ * @told_failure: that it cannot be thawed has been told
  */
 struct guarded {
 	struct list link;
 	char id[ID_SIZE];
 	struct cgroup_freezer freezer;
 	bool may_freeze;
-	bool danger;
+	unsigned int dangers;
 	bool seen;
 	bool told;
+	bool told_failure;
 };
 
 struct thaw_guard {
 	struct list guarded;
 	size_t count;
-	void (*thawed)(void *ctx, const char *id);
+	void (*thawed)(void *ctx, const char *id, const char *reason);
 	void *ctx;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -56,22 +59,45 @@ static struct guarded *find(struct thaw_guard *g, const char *id)
 	return NULL;
 }
 
+/** find_group() - By the group, of a container whose id is not known. Return: NULL if there is none */
+static struct guarded *find_group(struct thaw_guard *g, const struct cgroup_freezer *freezer)
+{
+	list_for_each_safe(at, next, &g->guarded)
+	{
+		struct guarded *one = list_entry(at, struct guarded, link);
+
+		if (!*one->id && !strcmp(one->freezer.file, freezer->file))
+			return one;
+	}
+	return NULL;
+}
+
+/** name_of() - Whom to speak of */
+static const char *name_of(const struct guarded *one)
+{
+	return *one->id ? one->id : one->freezer.file;
+}
+
 /** look() - Thaw a container if it is frozen and should not be */
 static void look(struct thaw_guard *g, struct guarded *one)
 {
-	if (!one->danger || one->may_freeze || !cgroup_freezing(&one->freezer)) {
+	struct err err = { 0 };
+	bool failed;
+
+	if (!one->dangers || one->may_freeze || !cgroup_freezing(&one->freezer)) {
 		one->seen = false;
 		one->told = false;
+		one->told_failure = false;
 		return;
 	}
 	if (!one->seen) {
 		one->seen = true;
 		return;
 	}
-	(void)cgroup_thaw(&one->freezer, NULL);
-	if (!one->told && g->thawed)
-		g->thawed(g->ctx, one->id);
-	one->told = true;
+	failed = cgroup_thaw(&one->freezer, &err) < 0;
+	if (g->thawed && !(failed ? one->told_failure : one->told))
+		g->thawed(g->ctx, name_of(one), failed ? err.text : NULL);
+	*(failed ? &one->told_failure : &one->told) = true;
 }
 
 static void *guard(void *arg)
@@ -95,7 +121,8 @@ static void *guard(void *arg)
 	return NULL;
 }
 
-int thaw_guard_new(struct thaw_guard **ret, void (*thawed)(void *ctx, const char *id), void *ctx,
+int thaw_guard_new(struct thaw_guard **ret,
+		   void (*thawed)(void *ctx, const char *id, const char *reason), void *ctx,
 		   struct err *err)
 {
 	struct thaw_guard *g = calloc(1, sizeof(*g));
@@ -139,6 +166,17 @@ struct thaw_guard *thaw_guard_free(struct thaw_guard *g)
 	return NULL;
 }
 
+/** add() - Take *@one into the list, under the lock. Return: 0 and *@one is NULL, or -ENOSPC */
+static int add(struct thaw_guard *g, struct guarded **one)
+{
+	if (g->count >= THAW_GUARD_MAX)
+		return -ENOSPC;
+	list_append(&g->guarded, &(*one)->link);
+	g->count++;
+	*one = NULL;
+	return 0;
+}
+
 int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err *err)
 {
 	struct guarded *one = calloc(1, sizeof(*one));
@@ -157,18 +195,35 @@ int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err
 	}
 	(void)cgroup_thaw(&one->freezer, NULL);
 	(void)pthread_mutex_lock(&g->lock);
-	if (find(g, id)) {
-		find(g, id)->may_freeze = false;
-	} else if (g->count >= THAW_GUARD_MAX) {
-		r = -ENOSPC;
+	struct guarded *known = find(g, id);
+	if (!known)
+		known = find_group(g, &one->freezer);
+	if (known) {
+		memcpy(known->id, one->id, sizeof(known->id));
+		known->may_freeze = false;
 	} else {
-		list_append(&g->guarded, &one->link);
-		g->count++;
-		one = NULL;
+		r = add(g, &one);
 	}
 	(void)pthread_mutex_unlock(&g->lock);
 	free(one);
 	return r < 0 ? err_set(err, r, "watch more than %d containers", THAW_GUARD_MAX) : 0;
+}
+
+int thaw_guard_left(struct thaw_guard *g, const struct cgroup_freezer *freezer)
+{
+	struct guarded *one = g ? calloc(1, sizeof(*one)) : NULL;
+	int r = 0;
+
+	if (!one)
+		return g ? -ENOMEM : 0;
+	one->freezer = *freezer;
+	one->dangers = 1;
+	(void)pthread_mutex_lock(&g->lock);
+	if (!find_group(g, freezer))
+		r = add(g, &one);
+	(void)pthread_mutex_unlock(&g->lock);
+	free(one);
+	return r;
 }
 
 void thaw_guard_forget(struct thaw_guard *g, const char *id)
@@ -191,7 +246,7 @@ void thaw_guard_may_freeze(struct thaw_guard *g, const char *id)
 	struct guarded *one = find(g, id);
 	if (one) {
 		one->may_freeze = true;
-		one->danger = true;
+		one->dangers++;
 	}
 	(void)pthread_mutex_unlock(&g->lock);
 }
@@ -202,8 +257,8 @@ void thaw_guard_rest(struct thaw_guard *g, const char *id)
 		return;
 	(void)pthread_mutex_lock(&g->lock);
 	struct guarded *one = find(g, id);
-	if (one)
-		one->danger = false;
+	if (one && one->dangers)
+		one->dangers--;
 	(void)pthread_mutex_unlock(&g->lock);
 }
 

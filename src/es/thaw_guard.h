@@ -11,9 +11,11 @@
  * thawed, at the latest THAW_GUARD_MS after it froze, every time anew.
  *
  *     thaw_guard_watch()        the container is there, and runs
+ *     thaw_guard_left()         before that: somebody lives of a predecessor's cut
  *     thaw_guard_may_freeze()   a cut begins
  *     thaw_guard_must_run()     the cut is over, or what was held after it goes on (R6): thawed, and guarded
- *     thaw_guard_rest()         nobody of the cut lives any more: who freezes it now means it (docker pause)
+ *     thaw_guard_rest()         nobody of that cut lives any more, once for each thaw_guard_may_freeze(). When
+ *                               that is so of all cuts, who freezes it means it (docker pause)
  *
  * All calls may be made from any thread, and none of them waits for more than a look of the guard.
  */
@@ -22,6 +24,7 @@
 
 #include "base/auto.h"
 
+struct cgroup_freezer;
 struct err;
 struct thaw_guard;
 
@@ -34,14 +37,16 @@ struct thaw_guard;
 /**
  * thaw_guard_new() - Start the guard
  * @ret:	Set on success only; the caller owns it, see thaw_guard_free()
- * @thawed:	Called on the guard's thread when a container had to be thawed, once until it has been seen
- *		running; it must not call the guard; may be NULL
+ * @thawed:	Called on the guard's thread when a container had to be thawed, with @reason NULL, or could not
+ *		be, with the @reason; each once until it has been seen running. @id is its freezer's file if
+ *		its id is not known. It must not call the guard; may be NULL
  * @ctx:	Handed to @thawed
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int thaw_guard_new(struct thaw_guard **ret, void (*thawed)(void *ctx, const char *id), void *ctx,
+int thaw_guard_new(struct thaw_guard **ret,
+		   void (*thawed)(void *ctx, const char *id, const char *reason), void *ctx,
 		   struct err *err);
 
 /** thaw_guard_free() - Stop the guard; all groups stay as they are. @g may be NULL. Return: NULL */
@@ -61,6 +66,15 @@ AUTO_DEFINE(thaw_guard)
  */
 int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err *err);
 
+/**
+ * thaw_guard_left() - Somebody of a cut of a predecessor of this program lives, and may freeze a group
+ * @g:		Guard, or NULL
+ * @freezer:	Of the group, copied. A container of that group, when it is watched, is in that danger for good
+ *
+ * Return: 0 (also if it is known already), -ENOSPC beyond THAW_GUARD_MAX, or -ENOMEM
+ */
+int thaw_guard_left(struct thaw_guard *g, const struct cgroup_freezer *freezer);
+
 /** thaw_guard_forget() - Watch a container no more; one that is not watched is no error */
 void thaw_guard_forget(struct thaw_guard *g, const char *id);
 
@@ -77,5 +91,5 @@ void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
  */
 int thaw_guard_must_run(struct thaw_guard *g, const char *id);
 
-/** thaw_guard_rest() - Whoever thaw_guard_may_freeze() was for lives no more; @g may be NULL */
+/** thaw_guard_rest() - Whoever one thaw_guard_may_freeze() was for lives no more; @g may be NULL */
 void thaw_guard_rest(struct thaw_guard *g, const char *id);

@@ -38,7 +38,7 @@ struct bed {
 	struct group other;
 	struct thaw_guard *guard;
 	sem_t thawed;
-	char last[64];
+	char last[PATH_MAX];
 };
 
 static const char *hierarchy(void)
@@ -82,10 +82,12 @@ static void group_remove(struct group *g)
 		;
 }
 
-static void thawed(void *ctx, const char *id)
+static void thawed(void *ctx, const char *id, const char *reason)
 {
 	struct bed *bed = ctx;
 
+	if (reason)
+		return;
 	(void)snprintf(bed->last, sizeof(bed->last), "%s", id);
 	(void)sem_post(&bed->thawed);
 }
@@ -203,6 +205,46 @@ static void test_rests(void **state)
 	assert_true(cgroup_frozen(&bed->one.freezer));
 }
 
+/* Of two cuts each may have left somebody: the end of one says nothing about the other. */
+static void test_two_cuts(void **state)
+{
+	struct bed *bed = bed_of(state);
+
+	watch(bed, &bed->one);
+	watch(bed, &bed->one);
+	thaw_guard_rest(bed->guard, bed->one.id);
+	assert_int_equal(cgroup_freeze(&bed->one.freezer, 10000, NULL), 0);
+	while (sem_wait(&bed->thawed) < 0)
+		;
+	assert_string_equal(bed->last, bed->one.id);
+}
+
+/* A predecessor's CRIU lives: known by the group before the container is, and then by its id. */
+static void test_left(void **state)
+{
+	struct bed *bed = bed_of(state);
+
+	assert_int_equal(thaw_guard_left(bed->guard, &bed->one.freezer), 0);
+	assert_int_equal(thaw_guard_left(bed->guard, &bed->one.freezer), 0);
+	assert_int_equal(cgroup_freeze(&bed->one.freezer, 10000, NULL), 0);
+	while (sem_wait(&bed->thawed) < 0)
+		;
+	assert_string_equal(bed->last, bed->one.freezer.file);
+	watch(bed, &bed->one);
+	thaw_guard_rest(bed->guard, bed->one.id);
+	assert_int_equal(cgroup_freeze(&bed->one.freezer, 10000, NULL), 0);
+	while (cgroup_freezing(&bed->one.freezer))
+		;
+	/* One container, one record: a cut of it is left alone. */
+	thaw_guard_forget(bed->guard, bed->one.id);
+	watch(bed, &bed->other);
+	assert_int_equal(cgroup_freeze(&bed->one.freezer, 10000, NULL), 0);
+	assert_int_equal(cgroup_freeze(&bed->other.freezer, 10000, NULL), 0);
+	while (cgroup_freezing(&bed->other.freezer))
+		;
+	assert_true(cgroup_frozen(&bed->one.freezer));
+}
+
 static void test_forgets(void **state)
 {
 	struct bed *bed = bed_of(state);
@@ -235,6 +277,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_may_freeze, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_found_frozen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_cuts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forgets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
 	};
