@@ -98,8 +98,8 @@ struct es_migration_order {
  * @hold:		whether a migration of the service holds (R6); @diverged: the copy of an earlier
  *			one answered otherwise
  * @create_container:	make and start CT-x(m); es_node_created() follows
- * @remove_container:	stop and remove; es_node_removed() or es_node_not_removed() follows. May name one
- *			that is not there
+ * @remove_container:	stop and remove, and try until it is done: es_node_removed() follows, or
+ *			es_node_not_removed() if that cannot even begin. May name one that is not there
  * @resume_container:	thaw it, after a cut that held; harmless if it is not frozen
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
@@ -111,7 +111,9 @@ struct es_migration_order {
  * @cancel_migration:	source or destination: stop and undo; its end is reported as usual
  * @persist:		write down, before anything asked for afterwards is done. 0, or negative: then it is
  *			as if nothing had been written, and the node asks again, for this or for more. Until
- *			it succeeds nothing is executed, and nobody is told of what is not written
+ *			it succeeds nothing is executed, and nobody is told how the session stands. An answer
+ *			is sent even if ANSWER failed: STARTED is written, so after a crash its request is in
+ *			doubt and not executed again (R1), and the user has the answer
  * @forget:		the session's record is not needed any more
  * @event:		for the event log; @kind is a constant
  */
@@ -206,9 +208,9 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
 
 /**
- * es_node_not_removed() - remove_container failed, or nobody knows: @reason
+ * es_node_not_removed() - remove_container could not begin: @reason
  *
- * It is asked for again, after pauses that double from policy.backoff_ms to backoff_max_ms, as long as the
+ * Whoever has begun a removal tries until it is done; one that has not begun has nobody else. So it is asked for again, after pauses that double from policy.backoff_ms to backoff_max_ms, as long as the
  * program runs (R10). Until it succeeds the session's number is taken at this edge server.
  */
 void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,

@@ -517,6 +517,7 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 	*p = (struct es_pending){ 0 };
 	s->pending_count--;
 	es_session_keep(s, answer);
+	/* Sent even if it is not written: STARTED is, so the request is never executed again (R1). */
 	(void)es_session_persist(s, ES_PERSIST_ANSWER);
 	send_answer(s, answer);
 	es_session_pump(s, now);

@@ -47,7 +47,7 @@ struct es_pending {
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
  * @removing:		a container is being removed; made in epoch @removing_epoch
- * @remove_at:		when to try again, if that failed, @remove_failures times in a row; else 0
+ * @remove_at:		when to ask again, if that could not begin, @remove_failures times in a row; else 0
  * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,
  *			nothing else is missing. Otherwise the record is behind: until it is written nobody
  *			is told how the session stands

@@ -31,6 +31,7 @@
 
 #define START_MS_DEFAULT 30000
 #define RECONNECT_MS     500 /* pause before an engine that went away is asked again */
+#define MEMORY_MS        10  /* until it is asked for again */
 #define REMOVED_KEPT     256 /* removed containers whose end is no news */
 #define CREATIONS        8   /* that the engine is asked for at a time */
 #define REMOVALS         4   /* likewise; lists are among them */
@@ -482,15 +483,26 @@ static void death_tell(void *arg)
 	free(death);
 }
 
-/* On the watcher thread. */
+/** memory_wait() - On the watcher thread. Return: false if we are being closed */
+static bool memory_wait(const struct container_management *cm)
+{
+	struct pollfd rest = { .fd = cm->cancel_fd, .events = POLLIN };
+
+	return poll(&rest, 1, MEMORY_MS) <= 0;
+}
+
+/* On the watcher thread. Waits for memory: a session whose container's death is lost is served by nobody. */
 static void event_take(void *ctx, const json_t *json)
 {
 	struct container_management *cm = ctx;
 	const json_t *labels = json_at(json, "Actor", "Attributes", NULL);
-	struct death *death = calloc(1, sizeof(*death));
+	struct death *death;
 
+	while (!(death = calloc(1, sizeof(*death))))
+		if (!memory_wait(cm))
+			return;
 	cm->since = json_integer_value(json_object_get(json, "time"));
-	if (!death || container_found_from(&death->found, labels) < 0) {
+	if (container_found_from(&death->found, labels) < 0) {
 		free(death);
 		return;
 	}
@@ -498,8 +510,12 @@ static void event_take(void *ctx, const json_t *json)
 	death->exit_code = atoi(json_text(labels, "exitCode", NULL));
 	(void)snprintf(death->found.where.id, CONTAINER_ID_SIZE, "%s",
 		       json_text(json, "Actor", "ID", NULL));
-	if (loop_queue_post(cm->queue, death_tell, death) < 0)
-		free(death);
+	while (loop_queue_post(cm->queue, death_tell, death) < 0) {
+		if (!memory_wait(cm)) {
+			free(death);
+			return;
+		}
+	}
 }
 
 /* The watcher thread: begins again where it was when the engine comes back. */

@@ -202,7 +202,7 @@ int container_management_create(struct container_management *cm, uint64_t sessio
  * @cm:		Container management
  * @session:	Its session
  * @id:		Id or name; one that is gone already counts as removed
- * @done:	Called on the loop when it is gone; may be NULL
+ * @done:	Called on the loop when it is gone, never with a reason; may be NULL
  * @ctx:	Handed to @done
  * @err:	Filled in on failure, when @done will not be called
  *
