@@ -46,6 +46,7 @@ enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NO
 struct later {
 	struct list link;
 	enum later_kind kind;
+	bool lasting; /* of @reason */
 	uint64_t session;
 	uint32_t epoch;
 	char reason[WIRE_REASON_SIZE];
@@ -92,7 +93,7 @@ static uint64_t now(const struct edge_server *es)
 }
 
 static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t session,
-		       uint32_t epoch, const char *reason)
+		       uint32_t epoch, const struct err *err)
 {
 	struct later *l = calloc(1, sizeof(*l));
 
@@ -103,7 +104,8 @@ static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t se
 	l->kind = kind;
 	l->session = session;
 	l->epoch = epoch;
-	(void)snprintf(l->reason, sizeof(l->reason), "%s", reason);
+	l->lasting = err->lasting;
+	(void)snprintf(l->reason, sizeof(l->reason), "%.*s", WIRE_REASON_SIZE - 1, err->text);
 	list_append(&es->later, &l->link);
 	(void)uv_async_send(&es->wake);
 }
@@ -185,7 +187,7 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 					      service_of(es, service), on_created, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_CREATED, session, epoch, err.text);
+	tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
 }
 
 static void on_removed(void *ctx, const struct container_address *where, const char *reason)
@@ -194,12 +196,8 @@ static void on_removed(void *ctx, const struct container_address *where, const c
 	struct edge_server *es = op->es;
 
 	(void)where;
-	if (reason)
-		log_error("session %016" PRIx64 ": container not removed: %s", op->session, reason);
-	if (reason)
-		es_node_not_removed(es->node, now(es), op->session, op->epoch, reason);
-	else
-		es_node_removed(es->node, op->session, op->epoch);
+	(void)reason; /* it is tried until it is done */
+	es_node_removed(es->node, op->session, op->epoch);
 	free(op);
 }
 
@@ -220,7 +218,7 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_REMOVED, session, epoch, err.text);
+	tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
 }
 
 static bool hold(void *ctx, const char *name, bool diverged)
@@ -288,8 +286,9 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	};
 
 	if (!address)
-		return err_set(err, -EINVAL, "edge server %s is not in our configuration",
-			       order->to_es);
+		return err_lasting(err, err_set(err, -EINVAL,
+						"edge server %s is not in our configuration",
+						order->to_es));
 	if (!where || !service)
 		return err_set(err, -EINVAL, "the container of the session is not known");
 	memcpy(source.container, where->id, sizeof(source.container));
@@ -314,7 +313,7 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 	struct err err = { 0 };
 
 	if (start_migration(es, order, &err) < 0)
-		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, err.text);
+		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
 }
 
 static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
@@ -332,7 +331,7 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 					     bytes.len, &err);
 	buf_deinit(&bytes);
 	if (r < 0)
-		tell_later(es, LATER_NO_CUT, session, 0, err.text);
+		tell_later(es, LATER_NO_CUT, session, 0, &err);
 }
 
 static void cut_delayed(void *ctx, uint64_t session, const char *reason)
@@ -373,7 +372,7 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 
 	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
 	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0 ||
-	    strcmp(kind, "NOT WRITTEN") == 0)
+	    strcmp(kind, "NOT WRITTEN") == 0 || strcmp(kind, "CONTAINER NOT REMOVED") == 0)
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
 	else
 		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,
@@ -418,7 +417,8 @@ static void on_wake(uv_async_t *wake)
 		list_remove(&l->link);
 		switch (l->kind) {
 		case LATER_SOURCE_FAILED:
-			es_node_source_finished(es->node, now(es), l->session, l->reason, false);
+			es_node_source_finished(es->node, now(es), l->session, l->reason,
+						l->lasting);
 			break;
 		case LATER_NO_CUT:
 			es_node_cut_taken(es->node, now(es), l->session, false);
@@ -533,17 +533,18 @@ static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_messag
 	struct edge_server *es = ctx;
 	const struct container_service *service = service_of(es, offer->offer.service);
 	const char *reason = "this edge server's catalogue has no such service";
+	bool offers = service_catalogue_offers(es->catalogue, offer->offer.service);
 	json_t *grant = NULL;
-	struct err err = { 0 };
+	struct err err = { .lasting = !offers };
 
-	if (service && container_grant_new(&grant, service, es->runtime, &err) < 0)
+	if (offers && container_grant_new(&grant, service, es->runtime, &err) < 0)
 		reason = err.text;
 	if (grant && es_node_offered(es->node, now(es), offer->offer.from_es, offer, &reason)) {
 		migration_controller_accept(es->migrations, transfer_id, grant);
 		return;
 	}
 	json_decref(grant);
-	migration_controller_refuse(es->migrations, transfer_id, reason);
+	migration_controller_refuse(es->migrations, transfer_id, reason, err.lasting);
 }
 
 static void on_connection_failed(void *ctx, const char *who, const char *reason)

@@ -70,7 +70,8 @@ enum migration_question {
 	MIGRATION_ASKS_NOTHING,
 	MIGRATION_ASKS, /* cut_wanted() or offered() is on the way or was called */
 	MIGRATION_TOLD_YES,
-	MIGRATION_TOLD_NO, /* delayed, refused */
+	MIGRATION_TOLD_NO,    /* delayed, refused */
+	MIGRATION_TOLD_NEVER, /* refused, and so would be another attempt, see err_lasting() */
 };
 
 /**

@@ -206,7 +206,7 @@ static int ask_leave(struct migration *m, enum note_kind kind, struct err *err)
 	(void)err_set(err, -EPROTO, "refused: %s", m->answer_reason);
 	if (err)
 		err->code = -EPERM;
-	return -EPERM;
+	return r == MIGRATION_TOLD_NEVER ? err_lasting(err, -EPERM) : -EPERM;
 }
 
 int migration_ask_slot(struct migration *m, struct err *err)
@@ -275,7 +275,8 @@ int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
 			return 0;
 		}
 	}
-	return err_set(err, -ENOTSUP, "find the container's layer: no overlay2 storage driver");
+	return err_lasting(err, err_set(err, -ENOTSUP,
+					"find the container's layer: no overlay2 storage driver"));
 }
 
 /** stages_run() - Run all stages, then undo. Return: 0, or negative error code */
@@ -644,12 +645,12 @@ void migration_controller_accept(struct migration_controller *mc, uint64_t trans
 }
 
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
-				 const char *reason)
+				 const char *reason, bool lasting)
 {
 	struct migration *m = offered_find(mc, transfer_id);
 
 	if (m)
-		(void)tell(m, MIGRATION_TOLD_NO, reason);
+		(void)tell(m, lasting ? MIGRATION_TOLD_NEVER : MIGRATION_TOLD_NO, reason);
 }
 
 static void on_not_accepted(void *ctx, const char *who, const char *reason)

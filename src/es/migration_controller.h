@@ -294,9 +294,9 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
 void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id,
 				 json_t *grant);
 
-/** migration_controller_refuse() - Turn the offer down; @reason is told to the source */
+/** migration_controller_refuse() - Turn the offer down; @reason is told to the source, and if it is @lasting */
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
-				 const char *reason);
+				 const char *reason, bool lasting);
 
 /** struct migration_link - A link over which a container might go; all zero: one of 10 MB/s, no delay */
 struct migration_link {

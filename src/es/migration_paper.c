@@ -104,8 +104,9 @@ static int plan_make(struct migration *m, struct err *err)
 	int r = source_look(m, &image, err);
 
 	if (r == 0 && container_mounts_volume(m->inspect, &first))
-		r = err_set(err, -EOPNOTSUPP,
-			    "move volumes the paper's way: it has none (set profile = \"baton\")");
+		r = err_lasting(err, err_set(err, -EOPNOTSUPP,
+					     "move volumes the paper's way: it has none (set "
+					     "profile = \"baton\")"));
 	if (r == 0) {
 		memory = cgroup_memory(
 			(pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)));

@@ -111,7 +111,7 @@ static void offered(void *ctx, uint64_t transfer_id, const struct wire_message *
 	printf("offered %016" PRIx64 " %s from %s\n", offer->session, offer->offer.service,
 	       offer->offer.from_es);
 	if (s->refuse)
-		migration_controller_refuse(s->mc, transfer_id, "no room at the inn");
+		migration_controller_refuse(s->mc, transfer_id, "no room at the inn", false);
 	else
 		migration_controller_accept(s->mc, transfer_id, granted(offer));
 }

@@ -24,7 +24,7 @@ static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_messag
 
 	(void)offer;
 	b->offered++;
-	migration_controller_refuse(b->mc, transfer_id, "that will do");
+	migration_controller_refuse(b->mc, transfer_id, "that will do", true);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)

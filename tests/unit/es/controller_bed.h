@@ -12,7 +12,7 @@
 /**
  * struct controller_bed - A controller on a loop of its own
  * @address:	Where other edge servers bring containers
- * @offered:	How many offers came; each is refused with "that will do"
+ * @offered:	How many offers came; each is refused with "that will do", for good
  */
 struct controller_bed {
 	uv_loop_t loop;

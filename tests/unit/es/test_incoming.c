@@ -44,6 +44,7 @@ struct source {
 	int result;
 	struct err err;
 	char answer[256];
+	uint32_t status; /* of it */
 };
 
 static void *offer_run(void *arg)
@@ -74,9 +75,11 @@ static void *offer_run(void *arg)
 		s->result = tls_stream_send_message(stream, &m, &s->err);
 	if (s->result == 0)
 		s->result = tls_stream_receive_message(stream, &m, &s->err);
-	if (s->result == 0 && m.type == WIRE_TRANSFER_RESULT)
+	if (s->result == 0 && m.type == WIRE_TRANSFER_RESULT) {
+		s->status = m.text.status;
 		(void)snprintf(s->answer, sizeof(s->answer), "%.*s", (int)m.text.len,
 			       (const char *)m.text.bytes);
+	}
 	(void)uv_async_send(&s->done);
 	return NULL;
 }
@@ -146,6 +149,7 @@ static void test_strangers(void **state)
 		fail_msg("%s", s.err.text);
 	assert_int_equal(b.offered, 1);
 	assert_non_null(strstr(s.answer, "that will do"));
+	assert_int_equal(s.status, WIRE_E_LASTING);
 	for (size_t i = 0; i < IDLE; i++)
 		close(fd[i]);
 	controller_bed_shut(&b);
