@@ -275,8 +275,9 @@ int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
 			return 0;
 		}
 	}
-	return err_lasting(err, err_set(err, -ENOTSUP,
-					"find the container's layer: no overlay2 storage driver"));
+	(void)err_set(err, -ENOTSUP, "find the container's layer: no overlay2 storage driver");
+	/* Without that file it may just have ended. */
+	return mounts ? err_lasting(err, -ENOTSUP) : -ENOTSUP;
 }
 
 /** stages_run() - Run all stages, then undo. Return: 0, or negative error code */

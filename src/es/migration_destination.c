@@ -212,7 +212,7 @@ static int profile_check(struct migration *m, struct err *err)
 		return 0;
 	(void)err_set(err, -EPROTO, "%s has another profile than ours, \"%s\"",
 		      m->offer.offer.from_es, ours);
-	return -EPERM;
+	return err_lasting(err, -EPERM);
 }
 
 /** grant_take() - Let the plan have no other configuration than one that is granted here (R16) */

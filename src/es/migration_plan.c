@@ -333,7 +333,7 @@ int migration_plan_fits_image(const json_t *plan, const json_t *image, struct er
 		      json_text(plan, "image", "name", NULL));
 	if (err)
 		err->code = -EPERM;
-	return -EPERM;
+	return err_lasting(err, -EPERM);
 }
 
 size_t migration_plan_layers(const json_t *plan)

@@ -409,6 +409,7 @@ static void test_fits(void **state)
 	json_decref(host);
 	json_t *image = load("{\"RootFS\":{\"Layers\":[\"sha256:b\",\"sha256:a\"]}}");
 	assert_int_equal(migration_plan_fits_image(plan, image, &err), -EPERM);
+	assert_true(err.lasting);
 	json_decref(image);
 	json_decref(plan);
 }
