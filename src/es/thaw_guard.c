@@ -59,14 +59,14 @@ static struct guarded *find(struct thaw_guard *g, const char *id)
 	return NULL;
 }
 
-/** find_group() - By the group, of a container whose id is not known. Return: NULL if there is none */
+/** find_group() - By the group, whether its container is known or not. Return: NULL if there is none */
 static struct guarded *find_group(struct thaw_guard *g, const struct cgroup_freezer *freezer)
 {
 	list_for_each_safe(at, next, &g->guarded)
 	{
 		struct guarded *one = list_entry(at, struct guarded, link);
 
-		if (!*one->id && !strcmp(one->freezer.file, freezer->file))
+		if (!strcmp(one->freezer.file, freezer->file))
 			return one;
 	}
 	return NULL;
@@ -219,8 +219,11 @@ int thaw_guard_left(struct thaw_guard *g, const struct cgroup_freezer *freezer)
 	one->freezer = *freezer;
 	one->dangers = 1;
 	(void)pthread_mutex_lock(&g->lock);
-	if (!find_group(g, freezer))
+	struct guarded *known = find_group(g, freezer);
+	if (!known)
 		r = add(g, &one);
+	else if (!known->dangers)
+		known->dangers = 1;
 	(void)pthread_mutex_unlock(&g->lock);
 	free(one);
 	return r;

@@ -69,7 +69,7 @@ int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err
 /**
  * thaw_guard_left() - Somebody of a cut of a predecessor of this program lives, and may freeze a group
  * @g:		Guard, or NULL
- * @freezer:	Of the group, copied. A container of that group, when it is watched, is in that danger for good
+ * @freezer:	Of the group, copied. The container of that group, watched or not yet, is in that danger for good
  *
  * Return: 0 (also if it is known already), -ENOSPC beyond THAW_GUARD_MAX, or -ENOMEM
  */
