@@ -142,6 +142,12 @@ class BedTest(unittest.TestCase):
     clean = False
     up = None  # the lab that is up, of whatever class: the runner takes it down when interrupted
 
+    def __init_subclass__(cls, **kwargs):
+        """A class made from another one has a lab of its own"""
+        super().__init_subclass__(**kwargs)
+        cls.lab = None
+        cls.clean = False
+
     @classmethod
     def bring_up(cls):
         cls.lab = Lab(LAB_NAME, cls.EDGES, limits=cls.LIMITS, service_env=list(cls.ENV),
