@@ -11,6 +11,8 @@
 #include "core/replay_buffer.h"
 #include "core/es_session.h"
 
+#define GIVEN_UP_SHARE 8 /* of all sessions, for one peer */
+
 int es_node_new(struct es_node **ret, const char *name, const struct policy *policy, proof_fn proof,
 		const struct es_node_ops *ops, void *ctx, struct err *err)
 {
@@ -407,6 +409,38 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 	return "an older copy of this session is still being removed";
 }
 
+/**
+ * forget_given_up() - Leave the arrivals of one peer that came to nothing a share of the sessions only
+ *
+ * Each stays known for who may look for the session here (R7). The one of which nobody has spoken for the
+ * longest time goes when the peer has had more of them than its share: others' sessions are not affected.
+ */
+static void forget_given_up(struct es_node *node, const char *peer)
+{
+	struct es_session *oldest = NULL;
+	size_t count = 0;
+
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct es_session *s = list_entry(at, struct es_session, link);
+		bool never_here = s->record.epoch < s->record.container_epoch;
+
+		if (s->record.state != WIRE_ES_RETIRED || !never_here ||
+		    !name_equal(s->record.peer, peer))
+			continue;
+		count++;
+		if (!s->removing && (!oldest || s->heard < oldest->heard))
+			oldest = s;
+	}
+	if (!oldest || count < node->policy.sessions_max / GIVEN_UP_SHARE)
+		return;
+	es_session_say(oldest, "FORGOTTEN", 0, "%s has %zu arrivals here that came to nothing",
+		       peer, count);
+	es_session_forget(oldest);
+	es_session_move(oldest, WIRE_ES_NONE);
+	es_session_free(oldest);
+}
+
 bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		     const struct wire_message *m, const char **reason)
 {
@@ -435,6 +469,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		before = s->record;
 		es_session_free(s);
 	}
+	forget_given_up(node, from);
 	s = es_session_new(node, m->session, now);
 	if (!s) {
 		*reason = "limit of sessions reached at the destination";

@@ -1465,9 +1465,48 @@ static void test_offer_not_written(void **state)
 	stop(&w);
 }
 
+static void count_by_number(void *ctx, const struct es_session_view *v)
+{
+	size_t *seen = ctx;
+
+	if (v->record.session - 1000 < 2)
+		seen[v->record.session - 1000]++;
+	seen[2]++;
+}
+
+/* What a peer offers in vain takes its share of the sessions, not all of them. */
+static void test_offers_in_vain(void **state)
+{
+	struct world w = { 0 };
+	struct policy policy = policy_default();
+	const char *reason;
+	size_t seen[3] = { 0 };
+
+	(void)state;
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	for (uint64_t i = 0; i <= policy.sessions_max; i++) {
+		struct wire_message m = message(WIRE_TRANSFER_OFFER, 1, 1);
+
+		m.session = 1000 + i;
+		(void)snprintf(m.offer.mud, NAME_SIZE, "X");
+		(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+		(void)snprintf(m.offer.from_es, NAME_SIZE, i ? "ES-9" : "ES-8");
+		(void)snprintf(m.offer.ap, NAME_SIZE, "AP-1");
+		assert_true(es_node_offered(w.node, i, m.offer.from_es, &m, &reason));
+		es_node_arrival_failed(w.node, i, m.session, "the plan is nothing");
+		w.sent_count = 0;
+	}
+	es_node_each(w.node, count_by_number, seen);
+	assert_int_equal(seen[0], 1); /* ES-8 is another one */
+	assert_int_equal(seen[1], 0); /* the oldest of ES-9 */
+	assert_int_equal(seen[2], 1 + policy.sessions_max / 8);
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_offers_in_vain),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_fails),
 		cmocka_unit_test(test_create_by_another),
