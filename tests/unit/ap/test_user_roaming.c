@@ -14,11 +14,32 @@
 
 #define USER "127.0.0.11"
 
+/* The next request of a user and the service, at access point @index; it is the @count-th */
+static void use_as(const char *user, int index, int count)
+{
+	struct client c;
+	char want[32];
+
+	client_open(&c, user, index, "line");
+	client_say(&c, "x\n");
+	(void)snprintf(want, sizeof(want), "%d 0 2\n", count);
+	expect(&c, want);
+	client_close(&c);
+}
+
+static void use(int index, int count)
+{
+	use_as(USER, index, count);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	users_bed_prepare(3);
 	users_bed_start_all();
+	/* another user has been everywhere: the access points are linked */
+	for (int i = 0; i < 4; i++)
+		use_as("127.0.0.77", i % 3, i + 1);
 	return 0;
 }
 
@@ -31,19 +52,6 @@ static int set_up_without_first(void **state)
 	users_bed_start(1, false);
 	users_bed_start(2, false);
 	return 0;
-}
-
-/* The next request of this user and service, at access point @index; it is the @count-th */
-static void use(int index, int count)
-{
-	struct client c;
-	char want[32];
-
-	client_open(&c, USER, index, "line");
-	client_say(&c, "x\n");
-	(void)snprintf(want, sizeof(want), "%d 0 2\n", count);
-	expect(&c, want);
-	client_close(&c);
 }
 
 /* Nobody is at two places in the same millisecond. */
