@@ -335,8 +335,7 @@ static void test_directory_becomes_link(void **state)
 		"mkdir -p upper/a/dir && touch upper/a/passwd upper/a/dir/file",
 		"mkdir -p upper/x/a/dir && touch upper/x/a/passwd upper/x/a/dir/file",
 		"mkdir -p upper/a upper/b/dir && touch upper/b/passwd upper/b/dir/file",
-		"mkdir -p upper/a/dir && touch upper/a/passwd upper/z && ln upper/z "
-		"upper/a/dir/file",
+		"mkdir -p upper/a/dir && cd upper && touch a/passwd z && ln z a/dir/file",
 	};
 	static const char *const after[] = {
 		"rm -r upper/a && ln -s \"$PWD/victim\" upper/a",
