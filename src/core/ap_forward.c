@@ -251,14 +251,20 @@ void ap_forward_settle(struct ap_session *s)
 	}
 }
 
-/* Both containers must have answered alike. Return: false if they did not. */
-static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
+bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c)
 {
 	if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY] ||
 	    c->digest[REPLAY_SOURCE] == c->digest[REPLAY_COPY] || !s->node->policy.compare)
 		return true;
-	if (!c->digest[REPLAY_SOURCE] || !c->digest[REPLAY_COPY])
-		return true; /* the service's answers are not to be compared */
+	/* or the service's answers are not to be compared */
+	return !c->digest[REPLAY_SOURCE] || !c->digest[REPLAY_COPY];
+}
+
+/* Both containers must have answered alike. Return: false if they did not. */
+static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
+{
+	if (ap_forward_alike(s, c))
+		return true;
 	ap_handoff_diverged(s, now, c->number, c->in_doubt);
 	return false;
 }

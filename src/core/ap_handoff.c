@@ -411,10 +411,15 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 	s->divergences += !in_doubt;
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	s->hold_next = !in_doubt && !s->diverged;
-	if (replaying)
+	if (replaying) {
 		drop_attempt(s, now, "the copy is not in sync");
-	else
-		go_back(s, now, "the copy is not in sync");
+		return;
+	}
+	send_plain(s, ap_session_dest(s), WIRE_ABORT);
+	/* FENCE is on its way: what it said before is out of date, too */
+	if (ap_session_source(s)->state != WIRE_ES_FENCED)
+		ap_session_source(s)->heard = false;
+	go_back(s, now, "the copy is not in sync");
 }
 
 /* --- progress ---------------------------------------------------------------------------------- */
@@ -541,6 +546,9 @@ static bool in_sync_through(struct ap_session *s, uint64_t m)
 		if (!c)
 			return false;
 		if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY])
+			return false;
+		/* it may have been said already, and the same copy have come to us again */
+		if (!ap_forward_alike(s, c))
 			return false;
 	}
 	return true;

@@ -14,6 +14,7 @@
 #include "core/ap_node.h"
 
 struct replay_buffer;
+struct replay_copy;
 
 #define AP_EDGES_MAX  8 /* edge servers one session may concern at a time */
 #define AP_CLAIMS_MAX 4 /* devices that claim one session without a proof, until it is decided */
@@ -288,6 +289,9 @@ void ap_forward_release(struct ap_session *s, struct ap_edge *e);
 
 /** ap_forward_behind() - Whether the MUD has answers that the container has yet to come to (R1) */
 bool ap_forward_behind(struct ap_session *s);
+
+/** ap_forward_alike() - Whether the answers of both containers, as far as they are known, agree (R5) */
+bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c);
 
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);

@@ -490,6 +490,29 @@ static void test_divergence(void **state)
 	stop(&w);
 }
 
+/* R5: a copy that answered otherwise does not get authority when it comes to us again */
+static void test_divergence_while_fencing(void **state)
+{
+	struct world w;
+
+	(void)state;
+	fencing(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-1", 1, 5);
+	answer_as(&w, "ES-2", 2, 5, "another answer");
+	assert_state(&w, AP_GOING_BACK);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0); /* is it fenced yet? */
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 1, 5, 2);
+	w.now += 1;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 5, 2); /* the ABORT got lost */
+	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 5, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
+	stop(&w);
+}
+
 static unsigned int held_migrations(const struct world *w)
 {
 	unsigned int count = 0;
@@ -1288,6 +1311,7 @@ int main(void)
 		cmocka_unit_test(test_switch),
 		cmocka_unit_test(test_late_stop),
 		cmocka_unit_test(test_divergence),
+		cmocka_unit_test(test_divergence_while_fencing),
 		cmocka_unit_test(test_not_compared),
 		cmocka_unit_test(test_hold_after_a_difference),
 		cmocka_unit_test(test_hold),
