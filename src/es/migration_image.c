@@ -171,7 +171,7 @@ static int image_send(struct migration *m, struct err *err)
 
 	if (r == 0)
 		r = transfer_send_stream(m->stream, &m->header, departure_send, m,
-					 m->mc->config.compression, &sent, m->cancel_fd, err);
+					 m->mc->config.compression, &sent, err);
 	if (r == 0)
 		r = source_flush(m, err);
 	source_learn_reason(m, r, err);

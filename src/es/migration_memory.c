@@ -44,7 +44,7 @@ static int memory_send(struct migration *m, struct transfer_tree *tree, struct e
 	if (tree->tree.place.dir < 0)
 		return tree->tree.place.dir;
 	r = transfer_send(m->stream, TRANSFER_STREAM, &m->header, m->files, tree, 1, false,
-			  m->mc->config.compression, m->cancel_fd, err);
+			  m->mc->config.compression, err);
 	source_learn_reason(m, r, err);
 	/* while the link is still busy with it */
 	return r < 0 ? r : memory_base_new(&m->base, images, err);

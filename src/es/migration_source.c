@@ -243,7 +243,7 @@ int source_trees(struct migration *m, enum transfer_way way, struct transfer_tre
 		 size_t count, struct err *err)
 {
 	int r = transfer_send(m->stream, way, &m->header, m->files, trees, count,
-			      way == TRANSFER_STREAM, m->mc->config.compression, m->cancel_fd, err);
+			      way == TRANSFER_STREAM, m->mc->config.compression, err);
 
 	source_learn_reason(m, r, err);
 	return r;

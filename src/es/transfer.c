@@ -37,7 +37,6 @@ struct sender {
 	uint8_t *piece;
 	size_t used;
 	uint64_t bytes;
-	int cancel_fd;
 	struct pace pace;
 };
 
@@ -281,7 +280,7 @@ static ZSTD_CCtx *zstd_new(int level, bool wide)
 
 /**
  * stream_send() - Send what @body writes, and the end
- * @out:	stream, header and cancel_fd are set
+ * @out:	stream and header are set
  * @way:	compressed or not
  * @level:	of compression
  * @wide:	look for repetitions as far back as a receiver takes; costs memory on both sides
@@ -316,9 +315,9 @@ static int stream_send(struct sender *out, enum transfer_way way, int level, boo
 int transfer_send(struct tls_stream *stream, enum transfer_way way,
 		  const struct wire_message *header, struct file_worker *files,
 		  struct transfer_tree *trees, size_t count, bool remember, int level,
-		  int cancel_fd, struct err *err)
+		  struct err *err)
 {
-	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
+	struct sender out = { .stream = stream, .header = header };
 	struct sending all = {
 		.files = files, .trees = trees, .count = count, .remember = remember
 	};
@@ -341,9 +340,9 @@ static int made_send(struct sender *out, void *ctx, struct err *err)
 
 int transfer_send_stream(struct tls_stream *stream, const struct wire_message *header,
 			 int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err),
-			 void *ctx, int level, uint64_t *sent, int cancel_fd, struct err *err)
+			 void *ctx, int level, uint64_t *sent, struct err *err)
 {
-	struct sender out = { .stream = stream, .header = header, .cancel_fd = cancel_fd };
+	struct sender out = { .stream = stream, .header = header };
 	struct making making = { .make = make, .ctx = ctx };
 	int r = stream_send(&out, TRANSFER_STREAM, level, true, made_send, &making, err);
 

@@ -63,7 +63,6 @@ struct transfer_tree {
  * @count:	At most FILE_WORKER_TREES_MAX
  * @remember:	Name instead of sending what @files has sent before, and remember the rest
  * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
- * @cancel_fd:	Ends it when readable, or -1
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code; the stream is of no use after that
@@ -71,7 +70,7 @@ struct transfer_tree {
 int transfer_send(struct tls_stream *stream, enum transfer_way way,
 		  const struct wire_message *header, struct file_worker *files,
 		  struct transfer_tree *trees, size_t count, bool remember, int level,
-		  int cancel_fd, struct err *err);
+		  struct err *err);
 
 /**
  * transfer_receive() - Receive trees up to the end, and verify that they came whole
@@ -93,7 +92,7 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
 
 /**
  * transfer_send_stream() - Send what somebody else writes, and the end
- * @stream, @header, @level, @cancel_fd:	as for transfer_send()
+ * @stream, @header, @level:	as for transfer_send()
  * @make:	Called once: writes into @sink with @sink_ctx
  * @ctx:	Handed to @make
  * @sent:	Set to the bytes on the wire, compressed
@@ -107,7 +106,7 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
  */
 int transfer_send_stream(struct tls_stream *stream, const struct wire_message *header,
 			 int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err),
-			 void *ctx, int level, uint64_t *sent, int cancel_fd, struct err *err);
+			 void *ctx, int level, uint64_t *sent, struct err *err);
 
 /** transfer_send_nothing() - Say that we are still at it, while there is nothing to send yet */
 int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *header,

@@ -78,7 +78,7 @@ static int landlock_deny(json_t *config)
 	json_t *profile = json_object_get(linux_, "seccomp");
 	json_t *rules;
 
-	if (!json_is_object(profile) && !machines[0])
+	if (!json_is_object(profile) && ARRAY_SIZE(machines) == 1)
 		return 0;
 	if (!json_is_object(profile)) {
 		profile = profile_none();

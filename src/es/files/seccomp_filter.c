@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/files/seccomp_filter.h"
 
+#include <assert.h>
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/seccomp.h>
@@ -326,10 +327,10 @@ static const struct architecture architectures[] = {
 #elif defined(__aarch64__)
 	{ AUDIT_ARCH_AARCH64, SCMP_ARCH_AARCH64 },
 	{ AUDIT_ARCH_ARM, SCMP_ARCH_ARM },
-#else
-#error "which system calls does this machine have?"
 #endif
 };
+
+static_assert(ARRAY_SIZE(architectures) > 0, "which system calls does this machine have?");
 
 /** tried() - Whether a call is stopped, of one architecture. STOPPED for a call that it does not have */
 static enum verdict tried(const struct sock_filter *program, size_t count,

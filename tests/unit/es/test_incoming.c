@@ -254,7 +254,7 @@ static void *send_run(void *arg)
 				     LIMIT_MS, &err);
 	AUTO(tls_stream) struct tls_stream *out = made;
 	if (p->sent == 0)
-		p->sent = transfer_send_stream(out, &header, flood, p, 1, &bytes, -1, &err);
+		p->sent = transfer_send_stream(out, &header, flood, p, 1, &bytes, &err);
 	return NULL;
 }
 
@@ -342,7 +342,7 @@ static void test_trees(void **state)
 					  FILE_WORKER_TREES_MAX + 1, 1, &err),
 			 -EINVAL);
 	assert_int_equal(transfer_send(NULL, TRANSFER_STREAM, &header, NULL, trees,
-				       FILE_WORKER_TREES_MAX + 1, false, 0, -1, &err),
+				       FILE_WORKER_TREES_MAX + 1, false, 0, &err),
 			 -EINVAL);
 	assert_non_null(strstr(err.text, "a transfer of 25 trees, at most 24"));
 }
