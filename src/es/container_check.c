@@ -175,8 +175,8 @@ size_t container_pids(pid_t *pids, size_t max, pid_t init)
 	return count;
 }
 
-/** watches() - Whether an inotify descriptor watches something on the device */
-static bool watches(pid_t pid, const char *fd, dev_t device)
+/** watches() - Whether an inotify descriptor watches something on the device, in the first *@left lines */
+static bool watches(pid_t pid, const char *fd, dev_t device, size_t *left)
 {
 	char path[64];
 	size_t size = 0;
@@ -184,10 +184,11 @@ static bool watches(pid_t pid, const char *fd, dev_t device)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.20s", (int)pid, fd);
 	auto_fclose FILE *info = fopen(path, "re");
 	auto_free char *line = NULL;
-	while (info && getline(&line, &size, info) > 0) {
+	while (info && *left && getline(&line, &size, info) > 0) {
 		const char *text = strstr(line, "sdev:");
 		unsigned long dev = text ? strtoul(text + 5, NULL, 16) : 0;
 
+		--*left;
 		if (text && dev >> 20 == major(device) && (dev & 0xfffff) == minor(device))
 			return true;
 	}
@@ -211,8 +212,8 @@ static bool harmless_device(const char *path)
 	return false;
 }
 
-/** check_descriptors() - Look for what CRIU cannot dump among a process's open files */
-static void check_descriptors(json_t *findings, pid_t pid, const char *name)
+/** check_descriptors() - Look for what CRIU cannot dump among a process's open files, *@left of them at most */
+static void check_descriptors(json_t *findings, pid_t pid, const char *name, size_t *left)
 {
 	char path[64];
 	char link[256];
@@ -223,9 +224,10 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name)
 	(void)stat(path, &root);
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	DIR *dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && *left && (entry = readdir(dir))) {
 		ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
 
+		--*left;
 		if (n < 0)
 			continue;
 		link[n] = '\0';
@@ -241,7 +243,7 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name)
 				"process %d (%s) uses io_uring", (int)pid, name);
 		else if ((!strcmp(link, "anon_inode:inotify") ||
 			  !strcmp(link, "anon_inode:[fanotify]")) &&
-			 watches(pid, entry->d_name, root.st_dev))
+			 watches(pid, entry->d_name, root.st_dev, left))
 			container_finding(
 				findings, "switch off the watching of files, or watch only a tmpfs",
 				"process %d (%s) watches files of the container layer (%s)",
@@ -293,7 +295,7 @@ static bool may_set_limits(void)
 }
 
 /** check_process() - Judge one process */
-static void check_process(json_t *findings, pid_t pid, bool limits)
+static void check_process(json_t *findings, pid_t pid, bool limits, size_t *left)
 {
 	char name[64];
 	char number[16];
@@ -303,7 +305,7 @@ static void check_process(json_t *findings, pid_t pid, bool limits)
 	process_name(name, pid);
 	if (task_obstacle(pid, &obstacle))
 		container_finding_now(findings, obstacle.remedy, "%s", obstacle.what);
-	check_descriptors(findings, pid, name);
+	check_descriptors(findings, pid, name, left);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
 	if (!limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
 		container_finding(findings,
@@ -312,6 +314,21 @@ static void check_process(json_t *findings, pid_t pid, bool limits)
 				  "process %d (%s) runs as user %llu, and this host's root lacks "
 				  "CAP_SYS_RESOURCE, which CRIU then needs",
 				  (int)pid, name, uid);
+}
+
+void container_check_processes(json_t *findings, const pid_t *pids, size_t count)
+{
+	size_t left = CONTAINER_OPEN_MAX;
+	bool limits = may_set_limits();
+
+	for (size_t i = 0; i < count; i++)
+		check_process(findings, pids[i], limits, &left);
+	if (left)
+		container_sqlite_check(findings, pids, count);
+	else
+		container_finding_now(findings, "have it open fewer files, or watch fewer",
+				      "its processes have %d files open, or more",
+				      CONTAINER_OPEN_MAX);
 }
 
 /** check_own() - Judge the configuration that its copy elsewhere would get, and the volumes here */
@@ -351,10 +368,7 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
 		container_finding_now(list, "start or unpause it", "it is not running (%s)",
 				      json_text(inspect, "State", "Status", NULL));
-	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
-	for (size_t i = 0; i < count; i++)
-		check_process(list, pids[i], may_set_limits());
-	container_sqlite_check(list, pids, count);
+	container_check_processes(list, pids, container_pids(pids, CONTAINER_PIDS_MAX, pid));
 	*findings = list;
 	return 0;
 }

@@ -22,6 +22,7 @@ struct docker_engine;
 struct err;
 
 #define CONTAINER_PIDS_MAX    4096
+#define CONTAINER_OPEN_MAX    131072 /* open files looked at, and lines about what they watch */
 #define CONTAINER_REFUSAL_MAX 340 /* with what is put before it, an event still takes the whole */
 
 /**
@@ -86,6 +87,17 @@ void container_check_image(json_t *findings, json_t *notes, const json_t *image,
  * Return: 0 if there are none, else -EPERM
  */
 int container_check_refusal(const json_t *findings, struct err *err);
+
+/**
+ * container_check_processes() - Judge the processes of a container by what they are and have open
+ * @findings:	Appended to
+ * @pids:	From container_pids()
+ * @count:	of them
+ *
+ * Beyond CONTAINER_OPEN_MAX open files of all, nothing more is looked at, and that is a finding: the container
+ * decides how many there are.
+ */
+void container_check_processes(json_t *findings, const pid_t *pids, size_t count);
 
 /**
  * container_pids() - All processes in the PID namespace of a container's first process

@@ -36,6 +36,7 @@ struct database {
 struct look {
 	size_t count;
 	struct database at[OPEN_MAX_SEEN];
+	size_t seen; /* open files */
 };
 
 static bool has_journal(int dir, const char *fd)
@@ -55,7 +56,9 @@ static void look_at_process(struct look *l, pid_t pid)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	DIR *dir = opendir(path);
-	while (dir && l->count < OPEN_MAX_SEEN && (entry = readdir(dir))) {
+	while (dir && l->count < OPEN_MAX_SEEN && l->seen < CONTAINER_OPEN_MAX &&
+	       (entry = readdir(dir))) {
+		l->seen++;
 		if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
 		    !has_journal(dirfd(dir), entry->d_name))
 			continue;
@@ -71,6 +74,7 @@ static void look_at_process(struct look *l, pid_t pid)
 static void look(struct look *l, const pid_t *pids, size_t count)
 {
 	l->count = 0;
+	l->seen = 0;
 	for (size_t i = 0; i < count; i++)
 		look_at_process(l, pids[i]);
 }

@@ -5,8 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "es/cgroup.h"
@@ -97,6 +99,31 @@ static void test_measure(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* A container with very many open files is refused in good time: here one process counts as many. */
+static void test_many_files(void **state)
+{
+	enum { FILES = 512, PROCESSES = CONTAINER_OPEN_MAX / FILES };
+	pid_t pids[PROCESSES];
+	int open_here[FILES];
+	json_t *found = json_array();
+
+	(void)state;
+	for (size_t i = 0; i < PROCESSES; i++)
+		pids[i] = getpid();
+	container_check_processes(found, pids, PROCESSES);
+	assert_int_equal(json_array_size(found), 0);
+	for (size_t i = 0; i < FILES; i++) {
+		open_here[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		assert_true(open_here[i] >= 0);
+	}
+	container_check_processes(found, pids, PROCESSES);
+	for (size_t i = 0; i < FILES; i++)
+		close(open_here[i]);
+	assert_int_equal(json_array_size(found), 1);
+	assert_non_null(strstr(json_text(json_array_get(found, 0), "what", NULL), "131072"));
+	json_decref(found);
+}
+
 /** config() - Check a HostConfig: the one finding it must have, or none */
 static void config(const char *host, const char *word)
 {
@@ -177,7 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_predict),     cmocka_unit_test(test_image),
 		cmocka_unit_test(test_host_config), cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_measure),
+		cmocka_unit_test(test_measure),     cmocka_unit_test(test_many_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
