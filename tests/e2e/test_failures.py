@@ -8,13 +8,13 @@ import time
 import bed
 
 # Spoils the memory image of the container that is arriving, as soon as its files are there. The
-# file is small and complete when it appears; what is damaged is what CRIU reads back.
+# file is small and complete when it appears, and is none of those that are judged before CRIU reads them.
 SPOIL = """
 n=0
-until [ -s "$(ls -d /run/baton/staged/*/images/core-1.img 2>/dev/null)" ]; do
+until [ -s "$(ls -d /run/baton/staged/*/images/mm-1.img 2>/dev/null)" ]; do
     n=$((n + 1)); [ $n -lt 500 ] || exit 1; sleep 0.01
 done
-echo spoilt >"$(ls -d /run/baton/staged/*/images/core-1.img)"
+echo spoilt >"$(ls -d /run/baton/staged/*/images/mm-1.img)"
 """
 
 # Lets every stopped process of its container go on.
