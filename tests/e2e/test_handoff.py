@@ -26,7 +26,7 @@ class OneMove(bed.BedTest):
 
     def test_container_follows_by_itself(self):
         """R1, R3, R8: nobody commands anything; CT-x goes only when CT-y has taken over"""
-        user = self.user("--requests", 170, "--interval-ms", 50, "--move", "20:AP-2")
+        user = self.user("--requests", 340, "--interval-ms", 50, "--move", "20:AP-2")
         session = user.session()
         before, = self.lab.containers("pc1")
         config = self.configuration("pc1", before)
@@ -48,7 +48,7 @@ class OneMove(bed.BedTest):
                           ("MIGRATION DONE", "EdgeServer-2"), ("T8", "AP-2"),
                           ("RETIRED", "EdgeServer-1"), ("SWITCH COMPLETE", "AP-2"))
         # afterwards the container is near again: no request crosses the WAN
-        self.assertLess(user.response_ms(140, 169)[15], 100)
+        self.assertLess(user.response_ms(310, 339)[15], 100)
         self.assert_nothing_left()
 
     def test_there_and_back_again(self):

@@ -90,7 +90,9 @@ static void test_orphan(void **state)
 /* CRIU writes over its environment, as whoever shows a title does. */
 static void test_without_mark(void **state)
 {
-	ends(*state, "d=${0%/*}; cp /bin/sleep $d/criu; setsid env -i $d/criu 1000 3>$0 & wait");
+	ends(*state,
+	     "d=${0%/*}; cp /bin/sleep $d/criu; setsid env -i $d/criu 1000 3<$d/criu &"
+	     "until read -r name </proc/$!/comm && [ $name = criu ]; do :; done; : >$0; wait");
 }
 
 /* An administrator who looks at a file of ours is none of it. */
