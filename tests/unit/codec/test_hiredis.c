@@ -54,7 +54,7 @@ static void add(struct text *t, const char *fmt, ...)
 
 static void add_value(struct text *t, unsigned int depth)
 {
-	static const char *const simple[] = { "OK", "", "a\rb", "a\nb", "QUEUED" };
+	static const char *const simple[] = { "OK", "", "a b", "PONG", "QUEUED" };
 	unsigned int n = below(4);
 
 	switch (below(depth && t->len < BYTES_MAX / 4 ? 9 : 6)) {
@@ -102,7 +102,10 @@ static void damage(struct text *t)
 	}
 }
 
-/* Where hiredis sees the end of @count answers. Return: 0 if they are not whole, or none */
+#define STRICTER                                                                                   \
+	SIZE_MAX /* since 1.1 it takes no CR or LF in a simple string; the codec does, as servers may */
+
+/* Where hiredis sees the end of @count answers. Return: 0 if they are not whole, or none; or STRICTER */
 static size_t by_hiredis(const struct text *t, unsigned int count)
 {
 	redisReader *reader = redisReaderCreate();
@@ -114,8 +117,11 @@ static size_t by_hiredis(const struct text *t, unsigned int count)
 	for (; got < count; got++) {
 		void *reply = NULL;
 
-		if (redisReaderGetReply(reader, &reply) != REDIS_OK || !reply)
+		if (redisReaderGetReply(reader, &reply) != REDIS_OK || !reply) {
+			if (strstr(reader->errstr, "Bad simple string"))
+				end = STRICTER;
 			break;
+		}
 		freeReplyObject(reply);
 	}
 	if (got == count)
@@ -177,6 +183,9 @@ static void test_damaged(void **state)
 		damage(&t);
 		enum codec_result r = by_codec(&t, count, &end);
 		size_t theirs = by_hiredis(&t, count);
+
+		if (theirs == STRICTER)
+			continue;
 		if (r == CODEC_DONE)
 			assert_int_equal(theirs, end);
 		if (r == CODEC_MORE) /* it may see an error that comes after the end for us */
