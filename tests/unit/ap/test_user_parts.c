@@ -153,7 +153,7 @@ static void test_slow_client(void **state)
 	wait_until(fake_edge_under_way(users_bed.edge[0]));
 	client_say(&other, "GET / HTTP/1.1\r\n\r\n");
 	expect_small(&other, "2 0 18");
-	assert_false(fake_edge_under_way(users_bed.edge[0]));
+	wait_until(!fake_edge_under_way(users_bed.edge[0]));
 	client_read(&slow, true);
 	expect_long(&slow, 9000000);
 	client_close(&slow);
