@@ -193,7 +193,7 @@ static void test_capabilities(void **state)
 	assert_int_equal(check(false, false), 0);
 	for (size_t set = 0; set < 5; set++) {
 		for (uint32_t bit = 0; bit < 64; bit++) {
-			if (DEFAULT_CAPS >> bit & 1 && bit < 32)
+			if (bit < 32 && DEFAULT_CAPS >> bit & 1)
 				continue;
 			task_init(&t);
 			t.caps[set][bit / 32] |= 1u << bit % 32;
