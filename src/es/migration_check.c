@@ -196,9 +196,8 @@ static void check_done(uv_work_t *work, int status)
 	struct migration_controller *mc = check->mc;
 
 	mc->checks--;
-	if (!mc->closing)
-		check->done(check->ctx, check->json,
-			    status < 0 || check->result < 0 ? check->err.text : NULL);
+	check->done(check->ctx, check->json,
+		    status < 0 || check->result < 0 ? check->err.text : NULL);
 	free(check->json);
 	free(check);
 	if (mc->closing)
