@@ -789,3 +789,17 @@ int archive_extract(archive_source source, void *ctx, struct archive_root *roots
 	(void)archive_read_free(in.archive);
 	return r < 0 ? r : finished;
 }
+
+int archive_drain(archive_source source, void *ctx, size_t most, struct err *err)
+{
+	const void *bytes;
+	size_t more = 0;
+	ssize_t n;
+
+	while ((n = source(ctx, &bytes, err)) > 0) {
+		more += (size_t)n;
+		if (more > most)
+			return err_set(err, -EFBIG, "the stream goes on after its end");
+	}
+	return (int)n;
+}

@@ -44,6 +44,17 @@ typedef int (*archive_sink)(void *ctx, const void *bytes, size_t len, struct err
  */
 typedef ssize_t (*archive_source)(void *ctx, const void **bytes, struct err *err);
 
+/**
+ * archive_drain() - Read a stream to its end, when all that was wanted of it has come
+ * @source:	Gives the stream
+ * @ctx:	First argument of @source
+ * @most:	Bytes that may follow: padding
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EFBIG if there are more, or what @source failed with
+ */
+int archive_drain(archive_source source, void *ctx, size_t most, struct err *err);
+
 /** archive_writer_new() - Begin a stream that goes to @sink. Return: 0, or negative error code */
 int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx, struct err *err);
 

@@ -417,21 +417,6 @@ static ssize_t chunk_give(void *ctx, const void **bytes, struct err *err)
 	return (ssize_t)m.text.len;
 }
 
-/** drain() - Read a stream to its end, when all that was wanted of it has come */
-static int drain(archive_source source, void *ctx, struct err *err)
-{
-	const void *bytes;
-	size_t more = 0;
-	ssize_t n;
-
-	while ((n = source(ctx, &bytes, err)) > 0) {
-		more += (size_t)n;
-		if (more > TRANSFER_TAIL_MAX)
-			return err_set(err, -EFBIG, "the stream goes on after its end");
-	}
-	return (int)n;
-}
-
 int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 			    int (*take)(void *ctx, archive_source source, void *source_ctx,
 					struct err *err),
@@ -447,7 +432,7 @@ int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
 		r = inflate_new(&packed, chunk_give, &in, max_bytes + TRANSFER_TAIL_MAX, err);
 	if (r == 0)
 		r = take(ctx, inflate_give, packed, err);
-	return r < 0 ? r : drain(inflate_give, packed, err);
+	return r < 0 ? r : archive_drain(inflate_give, packed, TRANSFER_TAIL_MAX, err);
 }
 
 static int file_received(void *ctx, struct err *err)

@@ -120,21 +120,6 @@ static int file_done(void *ctx, struct err *err)
 	return mark(ctx, WORKER_AFTER, err);
 }
 
-/** drain() - Read a stream to its end, which is near */
-static int drain(archive_source source, void *ctx, struct err *err)
-{
-	const void *bytes;
-	size_t more = 0;
-	ssize_t n;
-
-	while ((n = source(ctx, &bytes, err)) > 0) {
-		more += (size_t)n;
-		if (more > DRAIN_MAX)
-			return err_set(err, -EFBIG, "the stream goes on after the archive's end");
-	}
-	return (int)n;
-}
-
 /* --- directories ------------------------------------------------------------------------------- */
 
 /** place_open() - Open a directory of a call. Return: descriptor that the caller owns, or negative */
@@ -252,7 +237,7 @@ static int extract_from(struct worker *w, archive_source source, void *ctx,
 	int r = archive_extract(source, ctx, roots, w->call.count, w->call.max_bytes,
 				w->call.each ? file_done : NULL, w, &w->err);
 
-	return r < 0 ? r : drain(source, ctx, &w->err);
+	return r < 0 ? r : archive_drain(source, ctx, DRAIN_MAX, &w->err);
 }
 
 /** roots_open() - Open where the trees go. Return: 0, or negative error code; roots_close() is owed */
