@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,13 +92,7 @@ static void on_certificates(void *ctx, enum tls_watch_word word, const char *tex
 {
 	struct program *p = ctx;
 
-	if (word == TLS_WATCH_READ)
-		log_info("%s", text);
-	else
-		log_error("%s", text);
-	if (word == TLS_WATCH_ENDING)
-		log_reporter_event(p->reporter, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
-				   tls_watch_days(p->tls));
+	log_reporter_certificates(p->reporter, p->tls, word, text);
 }
 
 static void on_stopped(void *ctx)

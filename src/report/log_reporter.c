@@ -2,6 +2,7 @@
 #include "report/log_reporter.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -391,6 +392,18 @@ void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char 
 	va_start(ap, fmt);
 	report(r, time_us, kind, session, number, fmt, ap);
 	va_end(ap);
+}
+
+void log_reporter_certificates(struct log_reporter *r, struct tls_context *tls,
+			       enum tls_watch_word word, const char *text)
+{
+	if (word == TLS_WATCH_READ)
+		log_info("%s", text);
+	else
+		log_error("%s", text);
+	if (word == TLS_WATCH_ENDING)
+		log_reporter_event(r, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
+				   tls_watch_days(tls));
 }
 
 uint64_t log_reporter_dropped(struct log_reporter *r)

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/tls_watch.h"
+
 struct err;
 struct log_reporter; /* opaque */
 struct tls_context;
@@ -81,6 +83,16 @@ void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t sessi
 void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char *kind,
 			   uint64_t session, uint64_t number, const char *fmt, ...)
 	__attribute__((format(printf, 6, 7)));
+
+/**
+ * log_reporter_certificates() - Log what the watch over our identity says; that a certificate ends is an event, too
+ * @r:		Reporter; NULL: only the log
+ * @tls:	Identity that is watched
+ * @word:	As from tls_watch_new()
+ * @text:	Likewise
+ */
+void log_reporter_certificates(struct log_reporter *r, struct tls_context *tls,
+			       enum tls_watch_word word, const char *text);
 
 /** log_reporter_dropped() - Events dropped since the start, because the ring was full */
 uint64_t log_reporter_dropped(struct log_reporter *r);
