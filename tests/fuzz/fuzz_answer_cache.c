@@ -14,14 +14,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/answer_cache.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void require_same(const struct answer_cache *cache, const uint8_t *data, size_t size)
 {

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "codec/codec.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,12 +30,6 @@ static const struct {
 	{ "resp", "PING\r\nPING\r\n", 12 },
 	{ "http", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27 },
 };
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static int refused(enum codec_result r)
 {

@@ -16,17 +16,12 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "fuzz_input.h"
 #include "logrepo/event_json.h"
 #include "logrepo/file_writer.h"
 #include "logrepo/storage_management.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void fuzz_line(const char *line, size_t len)
 {

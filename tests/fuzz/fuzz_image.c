@@ -22,36 +22,13 @@
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
+#include "fuzz_input.h"
 
 #define ID    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" /* of "{}" */
 #define LAYER "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" /* of "x" */
 #define LIMIT 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/** struct input - What is left of it */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static ssize_t give(void *ctx, const void **bytes, struct err *err)
-{
-	struct input *in = ctx;
-	size_t n = in->left < 61 ? in->left : 61;
-
-	(void)err;
-	*bytes = in->at;
-	in->at += n;
-	in->left -= n;
-	return (ssize_t)n;
-}
 
 static void grown(void *ctx, size_t layer, uint64_t bytes, uint64_t length)
 {
@@ -75,7 +52,7 @@ static void layers_try(const char *home, struct input *in)
 	struct err err = { 0 };
 
 	require(image_arrival_new(&ia, home, ID, layers, &err) == 0);
-	int r = image_arrival_receive(ia, &receipt, give, in, &err);
+	int r = image_arrival_receive(ia, &receipt, input_give, in, &err);
 	require(r < 0 ? err.text[0] : complete == 2);
 	for (size_t i = 0; i < complete; i++)
 		require(image_arrival_bytes(ia, i) == 1);
@@ -95,7 +72,7 @@ static void archive_try(const char *home, struct input *in)
 	require(mkdir(path, 0700) == 0);
 	int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	require(dirfd >= 0);
-	int r = image_archive_unpack(&rules, give, in, dirfd, &err);
+	int r = image_archive_unpack(&rules, input_give, in, dirfd, &err);
 	require(r == 0 || err.text[0]);
 	DIR *dir = fdopendir(dirfd);
 	const struct dirent *entry;
@@ -109,7 +86,7 @@ static void archive_try(const char *home, struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char home[] = "/dev/shm/baton-fuzz-XXXXXX";
-	struct input in = { .at = data + 1, .left = size ? size - 1 : 0 };
+	struct input in = { .at = data + 1, .left = size ? size - 1 : 0, .piece = 61 };
 
 	if (!size)
 		return 0;

@@ -21,34 +21,11 @@
 #include "es/files/inflate.h"
 #include "es/layer_archive.h"
 #include "es/layer_node.h"
+#include "fuzz_input.h"
 
 #define LIMIT 65536
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/** struct input - What is left of it */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
-
-static ssize_t give(void *ctx, const void **bytes, struct err *err)
-{
-	struct input *in = ctx;
-	size_t n = in->left < 509 ? in->left : 509;
-
-	(void)err;
-	*bytes = in->at;
-	in->at += n;
-	in->left -= n;
-	return (ssize_t)n;
-}
 
 static int open_below(const char *home, const char *name)
 {
@@ -85,11 +62,11 @@ static void extract_try(const char *home, uint8_t how, struct input *in)
 	};
 	struct err err = { 0 };
 	AUTO(inflate) struct inflate *packed = NULL;
-	int r = how & 1 ? inflate_new(&packed, give, in, 2 * LIMIT, &err) : 0;
+	int r = how & 1 ? inflate_new(&packed, input_give, in, 2 * LIMIT, &err) : 0;
 
 	require(r == 0);
 	r = packed ? archive_extract(inflate_give, packed, roots, 2, LIMIT, NULL, NULL, &err)
-		   : archive_extract(give, in, roots, 2, LIMIT, NULL, NULL, &err);
+		   : archive_extract(input_give, in, roots, 2, LIMIT, NULL, NULL, &err);
 	require(r == 0 || err.text[0]);
 	only_ours(home, how & 4 ? 3 : 2);
 	require(layer_tree_empty(layer, &err) == 0 && layer_tree_empty(memory, &err) == 0);
@@ -102,7 +79,7 @@ static void extract_try(const char *home, uint8_t how, struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char home[] = "/dev/shm/baton-fuzz-XXXXXX";
-	struct input in = { .at = data + 1, .left = size ? size - 1 : 0 };
+	struct input in = { .at = data + 1, .left = size ? size - 1 : 0, .piece = 509 };
 
 	if (!size)
 		return 0;

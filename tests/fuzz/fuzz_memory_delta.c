@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "es/memory_delta.h"
+#include "fuzz_input.h"
 
 #define PAGES_BASE 3
 #define PAGES_MAX  64
@@ -25,12 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int base = -1;
 static int images = -1;
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void put(int dir, const char *name, const void *bytes, size_t len)
 {

@@ -17,14 +17,9 @@
 #include "es/container_management.h"
 #include "es/docker_engine.h"
 #include "es/migration_plan.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static json_t *grant_new(void)
 {

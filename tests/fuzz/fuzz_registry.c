@@ -14,16 +14,11 @@
 
 #include "base/err.h"
 #include "es/registry.h"
+#include "fuzz_input.h"
 
 #define LAYER_MOST (1ull << 40)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void require_digest(const char *digest)
 {

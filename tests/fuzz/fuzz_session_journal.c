@@ -21,14 +21,9 @@
 #include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "es/session_store.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
 		  const char *ap)

@@ -12,14 +12,9 @@
 #include <strings.h>
 
 #include "ap/station_text.h"
+#include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void require_address(const char *at, size_t len, const uint8_t mac[STATION_MAC_SIZE])
 {
