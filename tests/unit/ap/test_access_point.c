@@ -21,6 +21,7 @@
 #include "net/crypto.h"
 #include "net/link.h"
 #include "test_pki.h"
+#include "wait_until.h"
 
 #define LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
 
@@ -40,7 +41,6 @@ struct end {
 static struct test_pki pki;
 static struct tls_context *ap_tls, *ap2_tls, *es_tls, *mud_tls, *operator_tls;
 static uv_loop_t loop;
-static bool late;
 
 static void on_up(void *ctx, struct link *l)
 {
@@ -96,26 +96,7 @@ static const struct link_ops ops = {
 	.refused = on_refused,
 };
 
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-/* Runs the loop until @condition; fails the test if that takes too long */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&loop, LIMIT_MS, condition)
 
 /* ---- fixture: one edge server, one access point ---- */
 

@@ -27,12 +27,6 @@ static const char *const es_names[USERS_BED_MAX] = { "EdgeServer-1", "EdgeServer
 						     "EdgeServer-3" };
 static const char *const services[] = { "frame", "line", "resp", "http", "udp" };
 
-void users_bed_on_limit(uv_timer_t *timer)
-{
-	(void)timer;
-	users_bed.late = true;
-}
-
 /* ---- an ordinary client ---- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)

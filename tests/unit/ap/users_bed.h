@@ -23,6 +23,7 @@
 
 #include "ap/access_point.h"
 #include "fake_edge.h"
+#include "wait_until.h"
 #include "net/tls.h"
 
 #define USERS_BED_MAX      3
@@ -48,7 +49,6 @@
  */
 struct users_bed {
 	uv_loop_t loop;
-	bool late;
 	int count;
 	struct fake_edge *edge[USERS_BED_MAX];
 	struct access_point *ap[USERS_BED_MAX];
@@ -87,23 +87,8 @@ void users_bed_start_all(void);
 /** users_bed_tear_down() - Close all that there is; nothing may be left in the loop. Return: 0 */
 int users_bed_tear_down(void **state);
 
-/** users_bed_on_limit() - Too late: see wait_until() */
-void users_bed_on_limit(uv_timer_t *timer);
-
 /* Runs the loop until @condition; fails the test if that takes too long */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		users_bed.late = false;                                                            \
-		uv_timer_init(&users_bed.loop, &limit_);                                           \
-		uv_timer_start(&limit_, users_bed_on_limit, USERS_BED_LIMIT_MS, 0);                \
-		while (!(condition) && !users_bed.late)                                            \
-			uv_run(&users_bed.loop, UV_RUN_ONCE);                                      \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&users_bed.loop, UV_RUN_NOWAIT);                                            \
-		if (users_bed.late)                                                                \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&users_bed.loop, USERS_BED_LIMIT_MS, condition)
 
 /* ---- an ordinary client ---- */
 

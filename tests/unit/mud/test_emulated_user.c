@@ -25,39 +25,20 @@
 #include "fake_edge.h"
 #include "mud/emulated_user.h"
 #include "test_pki.h"
+#include "wait_until.h"
 
 #define LIMIT_MS 30000 /* a test that has not seen its event by then has failed */
 
 static struct test_pki pki;
 static struct tls_context *ap_tls[2], *es_tls[2], *mud_tls;
 static uv_loop_t loop;
-static bool late;
 static struct fake_edge *edge[2];
 static struct access_point *ap[2];
 static struct client_ap places[2];
 static char station[2][32];
 static char out[64];
 
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-/* Runs the loop until @condition; fails the test if that takes too long */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&loop, LIMIT_MS, condition)
 
 /* ---- fixture ---- */
 

@@ -18,6 +18,7 @@
 #include "net/acceptor.h"
 #include "net/address.h"
 #include "net/handshakes.h"
+#include "wait_until.h"
 
 #define LIMIT_MS 20000
 #define CLIENTS  6
@@ -30,7 +31,6 @@ struct seen {
 };
 
 static uv_loop_t loop;
-static bool late;
 
 static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 {
@@ -52,25 +52,7 @@ static void on_refused(void *ctx, const char *who, const char *reason)
 
 static const struct acceptor_ops ops = { .accepted = on_accepted, .refused = on_refused };
 
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&loop, LIMIT_MS, condition)
 
 static struct acceptor *listen_here(struct seen *seen, size_t handshakes)
 {

@@ -24,6 +24,7 @@
 #include "net/tls_stream.h"
 #include "test_pki.h"
 #include "wire/codec.h"
+#include "wait_until.h"
 
 #define LIMIT_MS 20000 /* a test that has not seen its event by then has failed */
 
@@ -43,7 +44,6 @@ struct end {
 static struct test_pki pki, foreign;
 static struct tls_context *ap, *es, *mud, *stranger;
 static uv_loop_t loop;
-static bool late;
 
 static void on_up(void *ctx, struct link *l)
 {
@@ -113,26 +113,7 @@ static const struct link_ops ops = {
 	.refused = on_refused,
 };
 
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-/* Runs the loop until @condition; fails the test if that takes too long */
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&loop, LIMIT_MS, condition)
 
 static struct link_setup setup_of(struct tls_context *tls, struct end *e)
 {

@@ -14,6 +14,7 @@
 #include "net/link.h"
 #include "report/log_reporter.h"
 #include "test_pki.h"
+#include "wait_until.h"
 
 #define LIMIT_MS 20000
 
@@ -32,7 +33,7 @@ struct repository {
 static struct test_pki pki;
 static struct tls_context *node, *logrepo;
 static uv_loop_t loop;
-static bool late, closed;
+static bool closed;
 static char told[256];
 
 static void on_up(void *ctx, struct link *l)
@@ -74,25 +75,7 @@ static void on_down(void *ctx, struct link *l, const char *reason)
 
 static const struct link_ops ops = { .up = on_up, .message = on_message, .down = on_down };
 
-static void on_limit(uv_timer_t *t)
-{
-	(void)t;
-	late = true;
-}
-
-#define wait_until(condition)                                                                      \
-	do {                                                                                       \
-		uv_timer_t limit_;                                                                 \
-		late = false;                                                                      \
-		uv_timer_init(&loop, &limit_);                                                     \
-		uv_timer_start(&limit_, on_limit, LIMIT_MS, 0);                                    \
-		while (!(condition) && !late)                                                      \
-			uv_run(&loop, UV_RUN_ONCE);                                                \
-		uv_close((uv_handle_t *)&limit_, NULL);                                            \
-		uv_run(&loop, UV_RUN_NOWAIT);                                                      \
-		if (late)                                                                          \
-			fail_msg("never came: %s", #condition);                                    \
-	} while (0)
+#define wait_until(condition) wait_until_in(&loop, LIMIT_MS, condition)
 
 static void repository_open(struct repository *r, uint16_t port)
 {
