@@ -114,7 +114,8 @@ static void not_written(struct es_session *s, enum es_persist what, const char *
 		es_session_say(s, "NOT WRITTEN", s->record.executed, "%s", why);
 	}
 	s->unwritten = true;
-	s->to_write = what;
+	/* by then the user may have confirmed the answer, and the cache has it no more */
+	s->to_write = what == ES_PERSIST_ANSWER ? ES_PERSIST_ALL : what;
 	s->write_at = now + s->node->policy.retry_ms;
 }
 

@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -718,6 +719,10 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 		return err_set(err, -EIO, "write a record");
 	if (h.world->now < h.world->edge[h.edge].full_until)
 		return err_set(err, -ENOSPC, "write a record");
+	if (what == ES_PERSIST_ANSWER &&
+	    answer_cache_get(cache, record->executed, &(struct wire_data){ 0 }) != 0)
+		return err_set(err, -EINVAL, "answer %" PRIu64 " is not in the cache",
+			       record->executed); /* as the journal does */
 	h.world->records_changed = true;
 	r->used = true;
 	if (what == ES_PERSIST_ALL)

@@ -148,6 +148,10 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 	w->written = what;
 	if (w->disk_full)
 		return err_set(err, -ENOSPC, "append 24 bytes");
+	/* as the journal does: it cannot append an answer that the user has confirmed */
+	if (what == ES_PERSIST_ANSWER &&
+	    answer_cache_get(cache, record->executed, &(struct wire_data){ 0 }))
+		return err_set(err, -EINVAL, "the answer is not in the cache");
 	w->record = *record;
 	buf_consume(&w->cache, w->cache.len);
 	assert_int_equal(answer_cache_encode(cache, &w->cache, NULL), 0);
@@ -1407,6 +1411,7 @@ static void test_answer_not_written(void **state)
 	size_t before = w.sent_count;
 	attach(&w, "AP-1", 1, 42);
 	assert_int_equal(w.sent_count, before);
+	request(&w, 1, 3, 1); /* the user has the answer, so the cache has it no more */
 	w.disk_full = false;
 	tick_until(&w, policy_default().retry_ms);
 	assert_int_equal(w.record.executed, 1);
