@@ -189,6 +189,17 @@ uint64_t layer_measure(const char *path)
 	return root < 0 ? 0 : tree_measure(root, 0);
 }
 
+/** dirty_visit() - Called with each record: one of the same file, given in @closure, is dirty, too */
+static void dirty_visit(const void *node, VISIT which, void *closure)
+{
+	struct record *record = *(struct record *const *)node;
+	const struct stat *st = closure;
+
+	if ((which == postorder || which == leaf) && record->st.st_ino == st->st_ino &&
+	    record->st.st_dev == st->st_dev)
+		record->dirty = record->named = true;
+}
+
 void layer_staging_dirty(struct layer_staging *ls, const char *path)
 {
 	size_t len = strlen(ls->at);
@@ -197,8 +208,13 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path)
 		return; /* of another tree */
 	struct record key = { .path = (char *)(uintptr_t)(path + len + 1) };
 	struct record **found = tfind(&key, &ls->records, record_compare);
-	if (found)
-		(*found)->dirty = (*found)->named = true;
+	if (!found)
+		return;
+	(*found)->dirty = (*found)->named = true;
+	/* another of its names may be the one that an update meets first, and copies */
+	struct stat st = (*found)->st;
+	if (st.st_nlink > 1)
+		twalk_r(ls->records, dirty_visit, &st);
 }
 
 static int too_large(const struct layer_staging *ls, struct err *err)

@@ -511,8 +511,12 @@ static void test_ahead_elsewhere(void **state)
 	assert_int_equal(layer_path_remove(elsewhere, NULL), 0);
 }
 
-/** mapped() - The layer (@at "") or a volume, and a file of it by its path in the container */
-static void mapped(const char *at, const char *path)
+/**
+ * mapped() - The layer (@at "") or a volume, and a file of it by its path in the container
+ *
+ * With more names around it, whichever comes first when the directory is read.
+ */
+static void mapped(const char *at, const char *path, const char *more_names)
 {
 	struct layer_staging *ls = NULL;
 	struct layer_stats stats;
@@ -520,6 +524,7 @@ static void mapped(const char *at, const char *path)
 
 	shell("rm -rf upper && mkdir upper");
 	put("upper/map", "before");
+	shell(more_names);
 	auto_close int fd = open("upper/map", O_RDWR | O_CLOEXEC);
 	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(map, MAP_FAILED);
@@ -542,8 +547,9 @@ static void mapped(const char *at, const char *path)
 static void test_mapped(void **state)
 {
 	(void)state;
-	mapped("", "/map");
-	mapped("/volume", "/volume/map");
+	mapped("", "/map", "true");
+	mapped("/volume", "/volume/map", "true");
+	mapped("", "/map", "for i in 1 2 3 4 5 6 7 8; do ln upper/map upper/$i; done");
 }
 
 static void test_limits(void **state)
