@@ -210,8 +210,10 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	const struct container_address *where = gateway_find(es->gateway, session, epoch);
 	struct err err = { .text = "out of memory" };
 
-	if (where)
+	if (where) {
 		thaw_guard_forget(es->guard, where->id);
+		started_notes_drop(es->started, where->id);
+	}
 	gateway_remove(es->gateway, session, epoch);
 	container_name(name, session, epoch);
 	if (op &&
@@ -560,12 +562,18 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 	uint32_t epoch = es_node_arriving_epoch(es->node, session);
 	const char *service = es_node_service(es->node, session);
 	struct err err = { 0 };
+	struct err why = { 0 };
 
 	(void)transfer_id;
-	if (epoch && open_to_requests(es, session, epoch, service, where, &err) < 0)
-		log_error("session %016" PRIx64 ": %s", session, err.text);
+	bool deaf = epoch && open_to_requests(es, session, epoch, service, where, &why) < 0;
+
 	if (es_node_arrived(es->node, now(es), session, cut, &err) < 0)
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
+	if (!deaf)
+		return;
+	/* a copy that nobody can speak to must not get authority (R4) */
+	log_error("session %016" PRIx64 ": %s", session, why.text);
+	es_node_container_died(es->node, now(es), session, epoch, why.text);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
@@ -800,7 +808,9 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 				 ", epoch %u",
 				 found[i].session, found[i].epoch);
 	}
-	started_notes_sweep(es->started, found, count);
+	/* of what could not be listed nobody knows that it is gone */
+	if (r == 0 && count < CONTAINERS_MAX)
+		started_notes_sweep(es->started, found, count);
 	if (r == 0)
 		r = listen_now(es, &err);
 	if (r < 0) {

@@ -71,6 +71,14 @@ bool started_notes_same(struct started_notes *sn, const struct container_address
 	return !*noted || !strcmp(noted, where->started);
 }
 
+void started_notes_drop(struct started_notes *sn, const char *id)
+{
+	char name[NAME_ROOM];
+
+	name_of(name, id);
+	(void)unlinkat(sn->dir, name, 0);
+}
+
 /** kept() - Whether a file is the note of one of these containers, or no note at all */
 static bool kept(const char *file, const struct container_found *found, size_t count)
 {

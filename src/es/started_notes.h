@@ -41,12 +41,16 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
  * started_notes_same() - Whether a container runs since when it was noted
  * @sn:		Notes
  * @where:	What the engine says now
- * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older version
+ * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older version, or it
+ *		cannot be read
  *
- * Return: true also if nothing was noted
+ * Return: true also then: a session is not ended for a file that cannot be read
  */
 bool started_notes_same(struct started_notes *sn, const struct container_address *where,
 			char *noted);
+
+/** started_notes_drop() - Forget a container that goes: there is one file for each that lives */
+void started_notes_drop(struct started_notes *sn, const char *id);
 
 /** started_notes_sweep() - Remove the notes of all containers but these */
 void started_notes_sweep(struct started_notes *sn, const struct container_found *found,

@@ -105,7 +105,6 @@ static void *guard(void *arg)
 	struct thaw_guard *g = arg;
 	struct timespec next;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &next);
 	(void)pthread_mutex_lock(&g->lock);
 	while (!g->end) {
 		list_for_each_safe(at, tmp, &g->guarded)
