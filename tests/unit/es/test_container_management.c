@@ -22,7 +22,7 @@
 #include "es/container_management.h"
 #include "fake_engine.h"
 
-#define DEAF    5     /* more than libuv has threads */
+#define DEAF    12    /* more than creations have threads */
 #define DEAF_MS 20000 /* how long a service that never listens is waited for */
 #define HEALTHY 77
 
@@ -31,6 +31,7 @@ struct bed {
 	uv_loop_t loop;
 	struct container_management *cm;
 	int listener;
+	int deaf;           /* never listens */
 	uint16_t port;      /* of the healthy one */
 	uint16_t deaf_port; /* where nothing listens */
 	atomic_int starts;
@@ -86,13 +87,11 @@ static int setup(void **state)
 	struct bed *b = calloc(1, sizeof(*b));
 	const struct container_config config = { .docker_socket = b->engine.path,
 						 .runtime = "baton" };
-	int closed;
 
 	b->engine.answer = answer;
 	b->engine.ctx = b;
 	b->port = port_open(&b->listener, true);
-	b->deaf_port = port_open(&closed, false);
-	close(closed);
+	b->deaf_port = port_open(&b->deaf, false); /* held, so that nobody else listens there */
 	assert_int_equal(uv_loop_init(&b->loop), 0);
 	assert_int_equal(fake_engine_start(&b->engine), 0);
 	assert_int_equal(container_management_new(&b->cm, &b->loop, &config, NULL, NULL, NULL), 0);
@@ -110,6 +109,7 @@ static int teardown(void **state)
 	assert_int_equal(uv_loop_close(&b->loop), 0);
 	fake_engine_stop(&b->engine);
 	close(b->listener);
+	close(b->deaf);
 	free(b);
 	return 0;
 }

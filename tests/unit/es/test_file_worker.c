@@ -391,7 +391,7 @@ static void test_sandbox(void **state)
 	(void)state;
 	assert_int_equal(file_worker_json(fw, "[]", 2, &ours, &err), 0); /* it is in its sandbox */
 	free(ours);
-	shell("pid=$(pgrep -n -x baton-file-work) && cd /proc/$pid &&"
+	shell("pid=$(pgrep -P $PPID -x baton-file-work) && cd /proc/$pid &&"
 	      "grep -q '^Seccomp:\t2' status && grep -q '^NoNewPrivs:\t1' status &&"
 	      "grep -q '^CapInh:\t0*$' status && grep -q '^CapAmb:\t0*$' status &&"
 	      /* chown, dac_override, fowner, fsetid, sys_admin, mknod, setfcap */
@@ -401,7 +401,7 @@ static void test_sandbox(void **state)
 	      "for ns in mnt pid net ipc uts cgroup; do test $(readlink ns/$ns) != $(readlink "
 	      "/proc/self/ns/$ns) || exit 1; done");
 	file_worker_free(fw);
-	shell("! pgrep -x baton-file-work >/dev/null");
+	shell("! pgrep -P $PPID -x baton-file-work >/dev/null");
 }
 
 int main(int argc, char **argv)
