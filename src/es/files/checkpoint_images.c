@@ -223,8 +223,11 @@ static int core_check(const struct judging *j, const struct image *in, const Cri
 	r = place_check(in, core, err);
 	if (r < 0)
 		return r;
-	if (j->grant->filtered && filtering == FILTER_OPEN &&
-	    (is_first || *first != FILTER_GOOD_FOR_ALL))
+	/* the kernel leaves all as it is if a thread has another filter, and CRIU takes that for done */
+	if (j->grant->filtered && !is_first && *first == FILTER_GOOD_FOR_ALL) {
+		if (core->thread->seccomp_mode)
+			return denied(in, err, "a thread with a filter besides that of all", "");
+	} else if (j->grant->filtered && filtering == FILTER_OPEN)
 		return denied(in, err, "a thread without the engine's filter of system calls", "");
 	return creds_check(in, core->thread->creds, j->grant, err);
 }
@@ -410,7 +413,7 @@ static int processes_check(const struct judging *j, struct err *err)
 
 /* --- filters ------------------------------------------------------------------------------------- */
 
-/** filter_good() - Whether a filter, or one that was there before it, keeps a container in */
+/** filter_good() - Whether a filter keeps a container in */
 static bool filter_good(const Criu__SeccompFilter *f)
 {
 	const size_t size = sizeof(struct sock_filter);
@@ -424,17 +427,19 @@ static bool filter_good(const Criu__SeccompFilter *f)
 	return seccomp_filter_passes(program, f->filter.len / size) == NULL;
 }
 
-/** filtering_from() - Judge a filter together with those that were there before it: one good one is enough */
-static enum filtering filtering_from(const struct judging *j, const Criu__SeccompFilter *f,
-				     size_t index)
+/**
+ * filtering_from() - Judge a filter of a number by itself
+ *
+ * CRIU installs the one that a thread names first, then those behind it ("prev"). Only the first one is sure
+ * to be installed: one before the engine's could keep the engine's out, by what it says of seccomp(2). With an
+ * honest checkpoint the first one is the oldest, which is the engine's.
+ */
+static enum filtering filtering_from(const Criu__SeccompFilter *f, size_t index)
 {
-	/* CRIU writes the earlier one first. */
-	enum filtering before = f->has_prev && f->prev < index ? j->filter[f->prev] : FILTER_OPEN;
-	enum filtering this = !filter_good(f)  ? FILTER_OPEN
-			      : (f->flags & 1) ? FILTER_GOOD_FOR_ALL
-					       : FILTER_GOOD;
-
-	return this > before ? this : before;
+	/* CRIU follows them without counting */
+	if ((f->has_prev && f->prev >= index) || !filter_good(f))
+		return FILTER_OPEN;
+	return f->flags & 1 ? FILTER_GOOD_FOR_ALL : FILTER_GOOD;
 }
 
 /** filters_read() - Judge each filter of seccomp.img */
@@ -452,7 +457,7 @@ static int filters_read(struct judging *j, struct image *in, struct err *err)
 	j->filter = calloc(all->n_filters + 1, sizeof(*j->filter));
 	j->filters = j->filter ? all->n_filters : 0;
 	for (size_t i = 0; i < j->filters; i++)
-		j->filter[i] = filtering_from(j, all->filters[i], i);
+		j->filter[i] = filtering_from(all->filters[i], i);
 	criu__seccomp__free_unpacked(all, NULL);
 	return j->filter ? 0 : err_set(err, -ENOMEM, "read %s", in->name);
 }
