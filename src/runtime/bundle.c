@@ -15,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/files.h"
+#include "runtime/big_numbers.h"
 
 #define KEEP "BATON_LANDLOCK=keep"
 
@@ -100,13 +101,25 @@ static int landlock_deny(json_t *config)
 				 "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
 }
 
+/** config_parse() - Parse a configuration, its big numbers as strings. Return: NULL if it cannot be done */
+static json_t *config_parse(const char *text, size_t len, char mark[BIG_NUMBERS_MARK])
+{
+	if (memchr(text, '\0', len) || big_numbers_mark(mark) < 0)
+		return NULL;
+	auto_free char *hidden = big_numbers_hide(text, len, mark);
+	return hidden ? json_loads(hidden, 0, NULL) : NULL;
+}
+
 char *bundle_config_edit(const char *text, size_t len)
 {
-	json_t *config = json_loadb(text, len, 0, NULL);
+	char mark[BIG_NUMBERS_MARK];
+	json_t *config = config_parse(text, len, mark);
 	char *edited = NULL;
 
 	if (json_is_object(config) && (keeps_landlock(config) || landlock_deny(config) == 0))
 		edited = json_dumps(config, JSON_COMPACT);
+	if (edited)
+		big_numbers_show(edited, mark);
 	json_decref(config);
 	return edited;
 }
@@ -134,6 +147,7 @@ static char *config_read(const char *path, size_t *len, mode_t *mode)
 
 int bundle_oom_score(const char *bundle)
 {
+	char mark[BIG_NUMBERS_MARK];
 	char file[PATH_MAX];
 	size_t len = 0;
 	mode_t mode = 0;
@@ -142,7 +156,7 @@ int bundle_oom_score(const char *bundle)
 	if (snprintf(file, sizeof(file), "%s/config.json", bundle) >= PATH_MAX)
 		return 0;
 	auto_free char *text = config_read(file, &len, &mode);
-	json_t *config = text ? json_loadb(text, len, 0, NULL) : NULL;
+	json_t *config = text ? config_parse(text, len, mark) : NULL;
 	score = json_integer_value(
 		json_object_get(json_object_get(config, "process"), "oomScoreAdj"));
 	json_decref(config);

@@ -66,6 +66,32 @@ static void test_kept(void **state)
 	edit(config, config);
 }
 
+/* An engine writes "unlimited" as the number that all of 64 bits make, which jansson does not take. */
+static void test_big_numbers(void **state)
+{
+	static const char kept[] =
+		"{\"process\":{\"env\":[\"BATON_LANDLOCK=keep\",\"N=18446744073709551615\","
+		"\"Q=\\\",18446744073709551615\"],\"rlimits\":[{\"type\":\"RLIMIT_CORE\",\"hard\":"
+		"18446744073709551615,\"soft\":18446744073709551615}],"
+		"\"n\":[-9223372036854775808,999999999999999999,1000000000000000000,0,-1,1.5]},"
+		"\"18446744073709551615\":18446744073709551615}";
+
+	(void)state;
+	edit(kept, kept);
+}
+
+/* A number is one only where JSON has one */
+static void test_no_numbers(void **state)
+{
+	static const char *const texts[] = { "{\"a\":18446744073709551615x}", "{\"a\":\"1",
+					     "{\"a\":--1}", "{18446744073709551615:1}" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_null(bundle_config_edit(texts[i], strlen(texts[i])));
+	assert_null(bundle_config_edit("{}\0{}", 5));
+}
+
 static void test_no_config(void **state)
 {
 	char dir[] = "/tmp/baton-test-XXXXXX";
@@ -101,6 +127,7 @@ static void test_oom_score(void **state)
 	(void)state;
 	score("{\"process\":{\"oomScoreAdj\":300}}", 300);
 	score("{\"process\":{\"oomScoreAdj\":-5}}", -5);
+	score("{\"process\":{\"oomScoreAdj\":7,\"rlimits\":[18446744073709551615]}}", 7);
 	score("{\"process\":{}}", 0);
 	score("{\"process\":{\"oomScoreAdj\":5000}}", 0);
 	score("no JSON", 0);
@@ -110,9 +137,10 @@ static void test_oom_score(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_profile),   cmocka_unit_test(test_unconfined),
-		cmocka_unit_test(test_kept),      cmocka_unit_test(test_no_config),
-		cmocka_unit_test(test_oom_score),
+		cmocka_unit_test(test_profile),    cmocka_unit_test(test_unconfined),
+		cmocka_unit_test(test_kept),       cmocka_unit_test(test_no_config),
+		cmocka_unit_test(test_oom_score),  cmocka_unit_test(test_big_numbers),
+		cmocka_unit_test(test_no_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
