@@ -657,39 +657,56 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
 	}
 }
 
+/** of_one_cpu() - Whether a path is that of one CPU; engines mask what is in as many as their host has */
+static bool of_one_cpu(const char *path)
+{
+	static const char cpus[] = "/sys/devices/system/cpu/";
+
+	return !strncmp(path, cpus, sizeof(cpus) - 1);
+}
+
 /** line_add() - Add a line. Return: 0, or -E2BIG, also for a path that would be two lines */
-static int line_add(char *to, size_t size, const char *path)
+static int line_add(char *to, size_t size, char how, const char *path)
 {
 	size_t len = strlen(to);
 
-	if (strchr(path, '\n') ||
-	    snprintf(to + len, size - len, "%s%s", len ? "\n" : "", path) >= (int)(size - len))
+	if (strchr(path, '\n') || snprintf(to + len, size - len, "%s%c%s", len ? "\n" : "", how,
+					   path) >= (int)(size - len))
 		return -E2BIG;
 	return 0;
 }
 
 int container_grant_closed(char *to, size_t size, const json_t *inspect)
 {
-	static const char *const lists[] = { "MaskedPaths", "ReadonlyPaths" };
+	static const struct {
+		const char *name;
+		char how;
+	} lists[] = {
+		{ "MaskedPaths", CHECKPOINT_CLOSED_MASKED },
+		{ "ReadonlyPaths", CHECKPOINT_CLOSED_READ_ONLY },
+	};
 	const json_t *item;
 	size_t i;
 	int r = 0;
 
 	*to = '\0';
 	for (size_t k = 0; k < ARRAY_SIZE(lists); k++) {
-		json_array_foreach(json_at(inspect, "HostConfig", lists[k], NULL), i, item)
+		json_array_foreach(json_at(inspect, "HostConfig", lists[k].name, NULL), i, item)
 		{
 			const char *path = json_string_value(item);
 
-			if (r == 0 && path && access(path, F_OK) == 0)
-				r = line_add(to, size, path);
+			if (r == 0 && path && !of_one_cpu(path) && access(path, F_OK) == 0)
+				r = line_add(to, size, lists[k].how, path);
 		}
 	}
 	json_array_foreach(json_object_get(inspect, "Mounts"), i, item)
 	{
 		if (r == 0 && json_is_false(json_object_get(item, "RW")))
-			r = line_add(to, size, json_text(item, "Destination", NULL));
+			r = line_add(to, size, CHECKPOINT_CLOSED_BIND,
+				     json_text(item, "Destination", NULL));
 	}
+	if (r == 0 && json_is_true(json_at(inspect, "HostConfig", "ReadonlyRootfs", NULL)))
+		r = line_add(to, size, CHECKPOINT_CLOSED_READ_ONLY, "/");
 	return r;
 }
 

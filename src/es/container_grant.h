@@ -96,12 +96,14 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
 			   const struct container_engine_grant *engine);
 
 /**
- * container_grant_closed() - Paths that a container may at most read
- * @to:		Set to them, one a line
+ * container_grant_closed() - Paths that are closed to a container
+ * @to:		Set to them, one a line as in struct checkpoint_grant
  * @size:	Room
  * @inspect:	What the engine says about the container that was created
  *
  * Masks and read-only paths of the engine, as far as this host has them, and mounts that are not writable.
+ * Not masks below /sys/devices/system/cpu: hosts differ in their CPUs, and the temperature there is no secret
+ * that is worth a refusal.
  *
  * Return: 0, or -E2BIG
  */

@@ -40,12 +40,13 @@ struct image_saving; /* in migration_image.c */
 struct tls_stream;
 struct migration;
 
-#define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
-#define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
-#define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load, or pull */
-#define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
-#define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
-#define MIGRATION_DELAY_MS  250             /* between two tries to drain */
+#define MIGRATION_CLOSED_MAX 3500 /* less than BENEATH_PATH_MAX, with the name of a profile */
+#define MIGRATION_DIR_MAX    (PATH_MAX - 64) /* room for names below it */
+#define MIGRATION_ACCEPT_MS  60000           /* a destination may need this long to create CT-y */
+#define MIGRATION_IMAGE_MS   1800000         /* a destination may need this long to load, or pull */
+#define MIGRATION_DRAIN_MS   300000          /* a source may need this long to drain (R12) */
+#define MIGRATION_LINGER_MS  3000            /* a source gets this long to read why it failed */
+#define MIGRATION_DELAY_MS   250             /* between two tries to drain */
 
 /**
  * struct migration_stage - One step of Table 1's way
@@ -114,6 +115,7 @@ struct migration {
 	size_t cache_len;
 	json_t *grant;
 	struct container_engine_grant engine_grant; /* destination */
+	char closed[MIGRATION_CLOSED_MAX];          /* destination: from container_grant_closed() */
 	char answer_reason[WIRE_REASON_SIZE];
 	char cancel_reason[WIRE_REASON_SIZE];
 

@@ -25,7 +25,6 @@
 
 #define SPACE_MARGIN (64u << 20)
 #define PROBE_BYTES  (2u << 20)
-#define CLOSED_ROOM  3500  /* less than BENEATH_PATH_MAX, with the name of a profile */
 #define PORT_MS      10000 /* a restored service listens already */
 
 /** receive() - Wait for the source's next message, which must be of one type */
@@ -187,6 +186,18 @@ static int staged_make(struct migration *m, struct err *err)
 	return checkpoint_write_config(path, NULL, err);
 }
 
+/** closed_take() - Note what is closed to the container, long before the cut: it may be more than fits */
+static int closed_take(struct migration *m, struct err *err)
+{
+	int r = container_grant_closed(m->closed, sizeof(m->closed), m->inspect);
+
+	return r < 0 ? err_set(err, r,
+			       "paths that are masked or read-only in the container need more than "
+			       "%zu bytes together: mount fewer with \"ro\"",
+			       sizeof(m->closed))
+		     : 0;
+}
+
 int destination_make(struct migration *m, const char *image, struct err *err)
 {
 	int r = destination_create(m, image, err);
@@ -195,6 +206,8 @@ int destination_make(struct migration *m, const char *image, struct err *err)
 		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
 		r = r > 0 ? err_set(err, -ENOENT, "the new container") : r;
 	}
+	if (r == 0)
+		r = closed_take(m, err);
 	if (r == 0)
 		r = migration_trees_place(&m->trees, m->inspect, err);
 	if (r == 0)
@@ -442,7 +455,6 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	AUTO(file_worker) struct file_worker *judge = NULL;
 	struct file_place images = { .path = "" };
 	struct checkpoint_grant grant;
-	char closed[CLOSED_ROOM];
 	int r = file_worker_start(&judge, m->mc->config.file_worker, m->cancel_fd, err);
 
 	m->files = file_worker_free(m->files);
@@ -452,12 +464,7 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	if (images.dir < 0)
 		return images.dir;
 	container_grant_tasks(&grant, json_object_get(m->plan, "config"), &m->engine_grant);
-	r = container_grant_closed(closed, sizeof(closed), m->inspect);
-	if (r < 0)
-		return err_set(err, r,
-			       "the paths that the container may only read need more than %d bytes",
-			       CLOSED_ROOM);
-	grant.closed = closed;
+	grant.closed = m->closed;
 	return file_worker_checkpoint(judge, images, &grant, err);
 }
 

@@ -485,6 +485,22 @@ static bool under(const char *path, const char *above)
 	return !strncmp(path, above, len) && path[len] == '/' && path[len + 1];
 }
 
+/** of_process() - Whether a path in /proc is that of a process, where links lead anywhere */
+static bool of_process(const char *root)
+{
+	return (root[0] == '/' && root[1] >= '0' && root[1] <= '9') || !strncmp(root, "/self", 5) ||
+	       !strncmp(root, "/thread-self", 12);
+}
+
+/** hierarchy_options() - Whether mounting control groups would make a hierarchy, or the kernel run a program */
+static bool hierarchy_options(const char *options)
+{
+	const char *name = options ? strstr(options, "name=") : NULL;
+
+	return (options && strstr(options, "release_agent")) ||
+	       (name && strncmp(name, "name=systemd", 12) != 0);
+}
+
 /**
  * kernel_view_good() - Whether a view of the kernel shows no more than the engine lets a container see
  *
@@ -498,10 +514,12 @@ static bool kernel_view_good(const Criu__Mount *m, const char *at)
 	switch (m->fstype) {
 	case FS_PROC:
 		return (!strcmp(at, "/proc") && !strcmp(root, "/")) ||
-		       (closed && under(at, "/proc") && !strcmp(root, at + strlen("/proc")));
+		       (closed && under(at, "/proc") && !strcmp(root, at + strlen("/proc")) &&
+			!of_process(root));
 	case FS_SYSFS:
 		return closed && !strcmp(at, "/sys") && !strcmp(root, "/");
 	case FS_CGROUP:
+		return closed && under(at, "/sys/fs") && !hierarchy_options(m->options);
 	case FS_CGROUP2:
 		return closed && under(at, "/sys/fs");
 	case FS_TMPFS:
@@ -520,7 +538,7 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 
 	if (at[0] != '/' || leads_out(at) || leads_out(m->root))
 		return denied(in, err, "a mount at ", at);
-	if (m->with_plugin || (m->fsname && *m->fsname))
+	if (m->with_plugin || m->deleted || (m->fsname && *m->fsname))
 		return denied(in, err, "a mount of a foreign kind at ", at);
 	if (root && m->fstype == FS_OVERLAY)
 		return 0; /* the engine has made it */
@@ -534,14 +552,36 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 	return !root && kernel_view_good(m, at) ? 0 : denied(in, err, "a mount at ", at);
 }
 
-/** closed_by() - Whether there is a mount at a path, nothing but read or nothing at all behind it */
-static bool closed_by(Criu__Mount *const *all, size_t count, const char *path)
+/** external() - Whether a mount is made by the engine, and what is behind it is the host's */
+static bool external(const Criu__Mount *m)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(all[i]->mountpoint, path))
-			return (all[i]->flags & MS_RDONLY) ||
-			       (all[i]->ext_key && !strcmp(all[i]->ext_key, "/dev/null"));
-	return false;
+	return !strcmp(m->mountpoint, "/") ||
+	       (m->ext_key && *m->ext_key && strcmp(m->ext_key, "/dev/null") != 0);
+}
+
+/** closed_by() - Whether there is a mount at a path that closes it as @how says */
+static bool closed_by(Criu__Mount *const *all, size_t count, char how, const char *path)
+{
+	const Criu__Mount *m = NULL;
+	bool nothing;
+	bool read_only;
+
+	for (size_t i = 0; !m && i < count; i++)
+		m = !strcmp(all[i]->mountpoint, path) ? all[i] : NULL;
+	if (!m)
+		return false;
+	nothing = m->ext_key && !strcmp(m->ext_key, "/dev/null");
+	read_only = m->flags & MS_RDONLY;
+	switch (how) {
+	case CHECKPOINT_CLOSED_MASKED:
+		return nothing || (read_only && m->fstype == FS_TMPFS && !external(m));
+	case CHECKPOINT_CLOSED_READ_ONLY:
+		return nothing || read_only;
+	case CHECKPOINT_CLOSED_BIND:
+		return read_only && m->ext_key && !strcmp(m->ext_key, path);
+	default:
+		return false;
+	}
 }
 
 /** tree_check() - Each mount lies on the one that it seems to lie on, and none on another */
@@ -559,6 +599,10 @@ static int tree_check(const struct image *in, Criu__Mount *const *all, size_t co
 				return denied(in, err, "two mounts at ", at);
 			if (k != i && all[k]->id == all[i]->id)
 				return denied(in, err, "two mounts with one number at ", at);
+			/* CRIU would mount the same again, with flags of its own */
+			if (k != i && external(all[k]) && !external(all[i]) &&
+			    all[k]->root_dev == all[i]->root_dev)
+				return denied(in, err, "a mount of what is the host's, at ", at);
 			if (under(at, all[k]->mountpoint) &&
 			    (!on || under(all[k]->mountpoint, on->mountpoint)))
 				on = all[k];
@@ -568,7 +612,7 @@ static int tree_check(const struct image *in, Criu__Mount *const *all, size_t co
 				      at);
 		proc = proc || !strcmp(at, "/proc");
 	}
-	if (proc && !closed_by(all, count, "/proc/sys"))
+	if (proc && !closed_by(all, count, CHECKPOINT_CLOSED_READ_ONLY, "/proc/sys"))
 		return denied(in, err, "a /proc/sys that is open", "");
 	return 0;
 }
@@ -582,10 +626,10 @@ static int closed_check(const struct judging *j, const struct image *in, Criu__M
 	while (*at) {
 		size_t len = strcspn(at, "\n");
 
-		auto_free char *path = strndup(at, len);
+		auto_free char *path = strndup(at + 1, len - 1);
 		if (!path)
 			return err_set(err, -ENOMEM, "judge the checkpoint's mounts");
-		if (!closed_by(all, count, path))
+		if (!closed_by(all, count, *at, path))
 			return denied(in, err, "no mount that closes ", path);
 		at += len + (at[len] == '\n');
 	}

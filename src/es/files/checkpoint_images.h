@@ -21,14 +21,20 @@ struct err;
 #define CHECKPOINT_IMAGE_MAX   (16u << 20) /* bytes of an image that is read */
 #define CHECKPOINT_ENTRIES_MAX 65536       /* messages in one, and images */
 
+/* How a path is closed */
+enum {
+	CHECKPOINT_CLOSED_MASKED = 'm',    /* nothing is there */
+	CHECKPOINT_CLOSED_READ_ONLY = 'r', /* at most read */
+	CHECKPOINT_CLOSED_BIND = 'b',      /* the engine's mount is there, at most read */
+};
+
 /**
  * struct checkpoint_grant - What tasks of the container may have
  * @capabilities:	a bit for each
  * @no_new_privs:	each thread must have given up new privileges
  * @filtered:		each thread must have a filter that denies what the engine's default denies
  * @profile:		each thread must have this AppArmor profile; NULL: there is no AppArmor
- * @closed:		paths that the container may at most read, one a line: masks, binds that are ":ro"; NULL
- *			or "": none
+ * @closed:		paths that are closed to the container, one a line behind how; NULL or "": none
  */
 struct checkpoint_grant {
 	uint64_t capabilities;

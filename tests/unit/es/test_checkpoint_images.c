@@ -599,6 +599,8 @@ struct mount_row {
 	const char *root; /* NULL: "/" */
 	const char *ext_key;
 	const char *fsname;
+	uint32_t root_dev; /* 0: one of its own */
+	const char *options;
 };
 
 #define ROWS 8
@@ -636,6 +638,9 @@ static void mounts_put(const struct mount_row *rows)
 		m.root = (char *)(uintptr_t)(row->root ? row->root : "/");
 		m.ext_key = (char *)(uintptr_t)row->ext_key;
 		m.fsname = (char *)(uintptr_t)row->fsname;
+		m.has_root_dev = true;
+		m.root_dev = row->root_dev ? row->root_dev : 1000 + (uint32_t)i;
+		m.options = (char *)(uintptr_t)row->options;
 		len = (uint32_t)criu__mount__get_packed_size(&m);
 		assert_true(len <= sizeof(bytes));
 		criu__mount__pack(&m, bytes);
@@ -683,6 +688,21 @@ static void test_mounts(void **state)
 		{ { { 1, 9, 2, MS_RDONLY, "/proc/bus", "/sys", NULL, NULL } }, -EPERM },
 		{ { { 12, 9, 1, 0, "/sys/fs/cgroup/memory", NULL, NULL, NULL } }, -EPERM },
 		{ { { 0, 9, 1, 0, "/sys/fs/cgroup/x", NULL, "/sys/fs/cgroup/x", NULL } }, -EPERM },
+		{ { { 1, 9, 2, MS_RDONLY, "/proc/1/root", "/1/root", NULL, NULL } }, -EPERM },
+		{ { { 12, 9, 1, MS_RDONLY, "/sys/fs/cgroup/x", NULL, NULL, NULL, 0, "cpu" } }, 0 },
+		{ { { 12, 9, 1, MS_RDONLY, "/sys/fs/cgroup/x", NULL, NULL, NULL, 0,
+		      "release_agent=/x" } },
+		  -EPERM },
+		{ { { 12, 9, 1, MS_RDONLY, "/sys/fs/cgroup/x", NULL, NULL, NULL, 0, "name=x" } },
+		  -EPERM },
+		/* the host's, once more and writable */
+		{ { { 0, 9, 1, MS_RDONLY, "/maps", NULL, "/maps", NULL, 7 },
+		    { 5, 10, 1, 0, "/leak", NULL, NULL, NULL, 8 } },
+		  0 },
+		{ { { 0, 9, 1, MS_RDONLY, "/maps", NULL, "/maps", NULL, 7 },
+		    { 5, 10, 1, 0, "/leak", NULL, NULL, NULL, 7 } },
+		  -EPERM },
+		{ { { 5, 10, 1, 0, "/leak", NULL, NULL, NULL, 1000 } }, -EPERM },
 		/* not where they seem to be */
 		{ { { 1, 9, 3, MS_RDONLY, "/proc/bus", "/bus", NULL, NULL } }, -EPERM },
 		{ { { 5, 9, 1, 0, "/proc/sys", NULL, NULL, NULL } }, -EPERM },
@@ -713,13 +733,17 @@ static void test_closed_paths(void **state)
 	(void)state;
 	task_init(&t);
 	task_put(&t);
-	assert_int_equal(closed_case("/proc/sys"), -EPROTO); /* no mounts at all */
+	assert_int_equal(closed_case("r/proc/sys"), -EPROTO); /* no mounts at all */
 	mounts_put(rows);
-	assert_int_equal(closed_case("/proc/sys\n/etc/key\n/proc/kcore"), 0);
+	assert_int_equal(closed_case("r/proc/sys\nb/etc/key\nm/proc/kcore"), 0);
 	assert_int_equal(closed_case(""), 0);
-	assert_int_equal(closed_case("/proc/sys\n/etc/other"), -EPERM);
-	assert_int_equal(closed_case("/tmp"), -EPERM);
-	assert_int_equal(closed_case("/"), -EPERM);
+	assert_int_equal(closed_case("r/proc/sys\nb/etc/other"), -EPERM);
+	assert_int_equal(closed_case("r/tmp"), -EPERM);
+	assert_int_equal(closed_case("r/"), -EPERM);
+	assert_int_equal(closed_case("m/proc/sys"), -EPERM); /* it is read-only, and can be read */
+	assert_int_equal(closed_case("b/proc/kcore"),
+			 -EPERM); /* not what the engine mounts there */
+	assert_int_equal(closed_case("x/proc/sys"), -EPERM);
 }
 
 static void test_control_groups(void **state)

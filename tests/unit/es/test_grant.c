@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/err.h"
@@ -80,7 +81,7 @@ static const char asked_text[] =
 	"\"Ulimits\":null,\"CpuCount\":0,\"IOMaximumIOps\":0,"
 	"\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/data\",\"VolumeOptions\":{\"NoCopy\":true,"
 	"\"Labels\":{\"baton.volume\":\"data\"}}}],"
-	"\"MaskedPaths\":[\"/proc/kcore\"],\"ReadonlyPaths\":[\"/proc/sys\"]},"
+	"\"MaskedPaths\":[\"/proc/stat\"],\"ReadonlyPaths\":[\"/proc/sys\"]},"
 	"\"NetworkingConfig\":{\"EndpointsConfig\":{\"bridge\":{}}}}";
 
 static json_t *asked_new(void)
@@ -373,6 +374,55 @@ static void test_engine(void **state)
 	assert_false(tasks_of("{}", "label=x").filtered);
 }
 
+static int closed_of(char *to, size_t size, const char *inspect)
+{
+	json_t *said = json_loads(inspect, 0, NULL);
+	int r;
+
+	assert_non_null(said);
+	r = container_grant_closed(to, size, said);
+	json_decref(said);
+	return r;
+}
+
+/* What must be closed in the copy is what the engine closes, as far as this host has it */
+static void test_closed(void **state)
+{
+	static const char all[] =
+		"{\"HostConfig\":{\"MaskedPaths\":[\"/proc/stat\",\"/proc/no/such\"],"
+		"\"ReadonlyPaths\":[\"/proc/sys\"],\"ReadonlyRootfs\":true},"
+		"\"Mounts\":[{\"Destination\":\"/settings\",\"RW\":false},"
+		"{\"Destination\":\"/data\",\"RW\":true}]}";
+	char closed[100];
+
+	(void)state;
+	assert_int_equal(closed_of(closed, sizeof(closed), all), 0);
+	assert_string_equal(closed, "m/proc/stat\nr/proc/sys\nb/settings\nr/");
+	assert_int_equal(closed_of(closed, sizeof(closed), "{\"HostConfig\":{}}"), 0);
+	assert_string_equal(closed, "");
+	/* no more than fits, to the byte */
+	assert_int_equal(closed_of(closed, 37, all), 0);
+	assert_int_equal(closed_of(closed, 36, all), -E2BIG);
+	/* one line is one path */
+	assert_int_equal(closed_of(closed, sizeof(closed),
+				   "{\"Mounts\":[{\"Destination\":\"/a\\nr/b\",\"RW\":false}]}"),
+			 -E2BIG);
+}
+
+/* Some engines mask a path of each CPU; a host has other CPUs than the next one */
+static void test_closed_cpus(void **state)
+{
+	char closed[100];
+
+	(void)state;
+	assert_int_equal(access("/sys/devices/system/cpu/online", F_OK), 0);
+	assert_int_equal(closed_of(closed, sizeof(closed),
+				   "{\"HostConfig\":{\"MaskedPaths\":["
+				   "\"/sys/devices/system/cpu/online\",\"/proc/stat\"]}}"),
+			 0);
+	assert_string_equal(closed, "m/proc/stat");
+}
+
 static void test_names(void **state)
 {
 	json_t *grant = grant_new();
@@ -403,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_less),      cmocka_unit_test(test_new_privileges),
 		cmocka_unit_test(test_inside),    cmocka_unit_test(test_health),
 		cmocka_unit_test(test_engine),    cmocka_unit_test(test_names),
+		cmocka_unit_test(test_closed),    cmocka_unit_test(test_closed_cpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
