@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/err.h"
@@ -15,7 +17,11 @@ struct head {
 	uint32_t len;
 };
 
-/** union passing - Room for one descriptor beside a frame, aligned as the kernel wants it */
+/**
+ * union passing - Room for one descriptor beside a frame, aligned as the kernel wants it
+ *
+ * Alignment leaves room for a second one: passed_take() closes it.
+ */
 union passing {
 	char room[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
@@ -63,19 +69,32 @@ int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t le
 	return 0;
 }
 
-/** passed_take() - The descriptor that came along, at most one */
+/** passed_take() - The first descriptor that came along, or -1; others are closed */
 static int passed_take(struct msghdr *m)
 {
-	int fd = -1;
+	int first = -1;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(int)))
-			memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	return fd;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(int));
+			if (first < 0)
+				first = fd;
+			else
+				(void)close(fd);
+		}
+	}
+	return first;
 }
 
-/** bytes_receive() - Wait for exactly so many bytes, and a descriptor with the first of them */
+/**
+ * bytes_receive() - Wait for exactly so many bytes
+ * @passed:	Set to a descriptor that comes with the first of them; NULL: there is no room for any, so the
+ *		kernel closes what the other side passes
+ */
 static int bytes_receive(int fd, int timeout_ms, void *bytes, size_t len, int *passed,
 			 struct err *err)
 {
@@ -83,12 +102,13 @@ static int bytes_receive(int fd, int timeout_ms, void *bytes, size_t len, int *p
 	size_t got = 0;
 
 	while (got < len) {
+		bool room = passed && got == 0;
 		union passing passing;
 		struct iovec part = { (char *)bytes + got, len - got };
 		struct msghdr m = { .msg_iov = &part,
 				    .msg_iovlen = 1,
-				    .msg_control = passed ? passing.room : NULL,
-				    .msg_controllen = passed ? sizeof(passing.room) : 0 };
+				    .msg_control = room ? passing.room : NULL,
+				    .msg_controllen = room ? sizeof(passing.room) : 0 };
 		int ready = poll(&p, 1, timeout_ms);
 
 		if (ready == 0)
@@ -101,7 +121,7 @@ static int bytes_receive(int fd, int timeout_ms, void *bytes, size_t len, int *p
 			return err_set(err, -errno, "listen to the file worker");
 		if (n == 0)
 			return err_set(err, -EPIPE, "the file worker has ended");
-		if (passed && got == 0)
+		if (room)
 			*passed = passed_take(&m);
 		got += (size_t)n;
 	}
@@ -113,7 +133,7 @@ int worker_line_receive(int fd, int timeout_ms, enum worker_kind *kind, void *by
 {
 	struct head head;
 	int came = -1;
-	int r = bytes_receive(fd, timeout_ms, &head, sizeof(head), &came, err);
+	int r = bytes_receive(fd, timeout_ms, &head, sizeof(head), passed ? &came : NULL, err);
 	auto_close int owned = came;
 
 	if (r == 0 && head.len > WORKER_BYTES_MAX)

@@ -115,7 +115,8 @@ int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t le
  * @kind:	Set to its kind
  * @bytes:	WORKER_BYTES_MAX of room
  * @len:	Set to its length
- * @passed:	Set to the descriptor that came along, which the caller owns, or -1
+ * @passed:	Set to the descriptor that came along, which the caller owns, or -1; more than one are closed. NULL:
+ *		none is received, whatever the other side passes
  * @err:	Filled in on failure
  *
  * Return: 0, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another negative error code
