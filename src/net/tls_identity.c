@@ -154,6 +154,9 @@ static int authorities_read(struct tls_identity *id, struct authorities *found, 
 		if (all || X509_check_ca(ca) == 1)
 			r = authority_add(id, found, ca, path, err);
 	}
+	/* half a file, as while it is copied, must not make strangers of those of the other half */
+	if (r == 0 && !pem_ended())
+		r = err_set(err, -EINVAL, "%s is damaged", path);
 	return r;
 }
 

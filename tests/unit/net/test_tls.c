@@ -328,6 +328,16 @@ static void test_two_authorities(void **state)
 		{ .ca = p.dir, .cert = cert[0], .key = key[0] },
 	};
 	assert_int_equal(tls_context_new(&ap, &of_ap, &se), 0);
+	/* half copied: the first authority alone would make strangers of all whom the second one signed */
+	struct stat st;
+	assert_int_equal(stat(both, &st), 0);
+	assert_int_equal(truncate(both, st.st_size - 60), 0);
+	assert_int_equal(tls_context_reload(ap, &se), -EINVAL);
+	assert_says(se, "both.crt is damaged");
+	assert_int_equal(unlink(both), 0);
+	append(both, old);
+	append(both, new);
+	assert_int_equal(tls_context_reload(ap, &se), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(of_es); i++) {
 		struct tls_context *es = NULL;
 
