@@ -26,7 +26,10 @@
  */
 
 #define READ_STEP 65536u
-#define IN_LIMIT  (WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX + READ_STEP)
+/* Longest wait between two looks at the peer's certificate */
+#define PEER_CHECK_MS 1000
+
+#define IN_LIMIT (WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + (size_t)WIRE_CUT_MAX + READ_STEP)
 
 /**
  * struct tls_stream - One connection
@@ -93,7 +96,16 @@ static int check_budget(const struct tls_stream *s, struct err *err)
 	return 0;
 }
 
-/* Waits until @fd is ready for @events. Return: 0, -ECANCELED, -ETIMEDOUT */
+/* Whether the peer's certificate is still good; before it is known, the handshake finds out */
+static int check_peer(struct tls_stream *s, struct err *err)
+{
+	return s->name[0] && tls_session_valid(s->tls, err) < 0 ? -EACCES : 0;
+}
+
+/*
+ * Waits until @fd is ready for @events. A peer whose certificate is revoked meanwhile is not waited for, and what
+ * it has sent by then does not count. Return: 0, -ECANCELED, -ETIMEDOUT, -EACCES
+ */
 static int wait_fd(struct tls_stream *s, short events, struct err *err)
 {
 	int64_t until = now_ms() + s->timeout_ms;
@@ -108,15 +120,17 @@ static int wait_fd(struct tls_stream *s, short events, struct err *err)
 		until = budget_end(s);
 	for (;;) {
 		int64_t left = until - now_ms();
+		int step = left < PEER_CHECK_MS ? (int)left : PEER_CHECK_MS;
 
-		int n = poll(fds, 2, left > 0 ? (int)left : 0);
+		int n = poll(fds, 2, step > 0 ? step : 0);
 		if (n < 0 && errno != EINTR)
 			return err_set(err, -errno, "wait for the connection");
 		if (n > 0 && fds[1].revents)
 			return err_set(err, -ECANCELED, "transfer");
-		if (n > 0)
-			return 0;
-		int r = left <= 0 && events == POLLIN ? check_budget(s, err) : 0;
+		int r = check_peer(s, err);
+		if (r < 0 || n > 0)
+			return r;
+		r = left <= 0 && events == POLLIN ? check_budget(s, err) : 0;
 		if (r < 0)
 			return r;
 		if (left <= 0)
@@ -129,12 +143,9 @@ static int check_cancel(struct tls_stream *s, struct err *err)
 {
 	struct pollfd cancel = { .fd = s->cancel_fd, .events = POLLIN };
 
-	if (s->name[0] && tls_session_valid(s->tls, err) < 0)
-		return -EACCES;
-
 	if (s->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
 		return err_set(err, -ECANCELED, "transfer");
-	return 0;
+	return check_peer(s, err);
 }
 
 /* After a session call returned @r: wait if it asks for it. Return: 0 = call again, or the end */

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "base/err.h"
 #include "net/link.h"
+#include "net/pki.h"
 #include "net/tls_stream.h"
 #include "test_pki.h"
 #include "wire/codec.h"
@@ -98,6 +100,18 @@ static void server_end(struct server *sv)
 static void idle(struct tls_stream *s)
 {
 	(void)s;
+}
+
+/* Says something as soon as it is told to */
+static int told = -1;
+
+static void say_when_told(struct tls_stream *s)
+{
+	const struct wire_message m = { .type = WIRE_TRANSFER_END };
+	struct pollfd p = { .fd = told, .events = POLLIN };
+
+	(void)poll(&p, 1, LIMIT_MS);
+	(void)tls_stream_send_message(s, &m, NULL);
 }
 
 /* Takes chunks until the end, then says how many bytes there were and whether they were right */
@@ -327,12 +341,85 @@ static void test_refusals(void **state)
 	assert_null(s);
 }
 
+/* Waits for a message; its result is the thread's. @tid: set before */
+struct waiter {
+	pthread_t thread;
+	struct tls_stream *s;
+	_Atomic pid_t tid;
+	int result;
+	struct err err;
+};
+
+static void *wait_message(void *arg)
+{
+	struct waiter *w = arg;
+	struct wire_message m;
+
+	w->tid = gettid();
+	w->result = tls_stream_receive_message(w->s, &m, &w->err);
+	return NULL;
+}
+
+/** sleeps() - Whether a thread of ours waits in the kernel */
+static bool sleeps(pid_t tid)
+{
+	char path[64], line[200] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	FILE *f = tid ? fopen(path, "re") : NULL;
+	bool yes = f && fgets(line, sizeof(line), f) && strstr(line, ") S ");
+	if (f)
+		(void)fclose(f);
+	return yes;
+}
+
+/* Who is revoked while we wait for it is neither waited for nor heard */
+static void test_revoked(void **state)
+{
+	struct test_pki p;
+	struct err err = { 0 };
+	size_t revoked;
+
+	(void)state;
+	for (int speaks = 0; speaks < 2; speaks++) {
+		struct waiter w = { .thread = 0 };
+		struct server sv;
+
+		test_pki_new(&p);
+		struct tls_context *here = test_pki_tls(&p, "EdgeServer-1", WIRE_ROLE_ES);
+		struct tls_context *there = test_pki_tls(&p, "EdgeServer-2", WIRE_ROLE_ES);
+		struct tls_context *usual = two;
+		two = there;
+		server_start(&sv, speaks ? say_when_told : idle, true);
+		two = usual;
+		assert_int_equal(tls_stream_connect(&w.s, here, sv.address, "EdgeServer-2",
+						    WIRE_ROLE_ES, -1, LIMIT_MS, &err),
+				 0);
+		assert_int_equal(pthread_create(&w.thread, NULL, wait_message, &w), 0);
+		while (!sleeps(w.tid))
+			(void)sched_yield();
+		assert_int_equal(pki_revoke(p.dir, "EdgeServer-2", &revoked, &err), 0);
+		assert_int_equal(tls_context_reload(here, &err), 0);
+		if (speaks)
+			assert_int_equal(eventfd_write(told, 1), 0);
+		pthread_join(w.thread, NULL);
+		assert_int_equal(w.result, -EACCES);
+		assert_non_null(strstr(w.err.text, "the certificate of EdgeServer-2 is revoked"));
+		server_end(&sv);
+		tls_stream_free(w.s);
+		tls_context_free(here);
+		tls_context_free(there);
+		test_pki_remove(&p);
+	}
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	(void)signal(SIGPIPE, SIG_IGN);
 	test_pki_new(&pki);
 	one = test_pki_tls(&pki, "EdgeServer-1", WIRE_ROLE_ES);
+	told = eventfd(0, EFD_CLOEXEC);
 	two = test_pki_tls(&pki, "EdgeServer-2", WIRE_ROLE_ES);
 	mud = test_pki_tls(&pki, "MUD-1", WIRE_ROLE_MUD);
 	return 0;
@@ -353,7 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transfer), cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_budget),   cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_revoked),
 	};
 
 	return cmocka_run_group_tests_name("net/tls_stream", tests, set_up, tear_down);
