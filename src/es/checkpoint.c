@@ -569,17 +569,20 @@ const char *checkpoint_images(const struct checkpoint *c)
 
 struct checkpoint *checkpoint_free(struct checkpoint *c)
 {
+	bool lives;
+
 	if (!c)
 		return NULL;
 	if (c->runc && !c->over)
 		dump_end(c);
 	guard_release(c);
-	if (c->told_guard && !process_family_lives(&(struct process_family){ c->dir, c->mark }))
+	lives = c->told_guard && process_family_lives(&(struct process_family){ c->dir, c->mark });
+	if (c->told_guard && !lives)
 		thaw_guard_rest(c->guard, c->container);
 	(void)process_free(c->runc);
 	if (c->listener >= 0)
 		close(c->listener);
-	if (c->dir)
+	if (c->dir && !lives) /* else it is how checkpoint_clean() finds who could not be ended */
 		(void)layer_path_remove(c->dir, NULL);
 	free(c->mark);
 	free(c->container);

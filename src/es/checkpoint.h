@@ -103,7 +103,14 @@ int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 /** checkpoint_images() - Directory of the image files. Return: valid as long as @c */
 const char *checkpoint_images(const struct checkpoint *c);
 
-/** checkpoint_free() - Stop it if it runs, thaw, remove all its files. Return: NULL, always */
+/**
+ * checkpoint_free() - Stop it if it runs, thaw, remove all its files
+ * @c:		Checkpoint, or NULL
+ *
+ * The files stay if one of its programs sleeps in the kernel and cannot be ended, for checkpoint_clean().
+ *
+ * Return: NULL, always
+ */
 struct checkpoint *checkpoint_free(struct checkpoint *c);
 
 AUTO_DEFINE(checkpoint)

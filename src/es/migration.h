@@ -339,10 +339,10 @@ void destination_clean(struct migration *m);
 int source_look(struct migration *m, json_t **image, struct err *err);
 
 /**
- * migration_work_clean() - Remove a source's work directory that a predecessor of this program has left
+ * migration_work_clean() - Remove a source's work directory
  *
- * It may have left a container frozen, in the cut or in the memory pass ahead of it, and a CRIU that will freeze it
- * again: see checkpoint_clean().
+ * A predecessor that was killed may have left a container frozen, in the cut or in the memory pass ahead of it,
+ * and a CRIU that will freeze it again: see checkpoint_clean().
  *
  * Return: 0, -ETIMEDOUT if somebody in it cannot be ended: it stays; or another negative error code
  */

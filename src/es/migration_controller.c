@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "es/docker_engine.h"
@@ -106,6 +107,7 @@ enum note_kind {
 	NOTE_PROVEN,
 	NOTE_OFFERED,
 	NOTE_STAGE,
+	NOTE_ARRIVED,
 	NOTE_ENDED,
 };
 
@@ -310,8 +312,6 @@ static int stages_run(struct migration *m)
 		if (undo)
 			undo(m);
 	}
-	if (!m->is_source)
-		destination_clean(m);
 	return r;
 }
 
@@ -328,8 +328,13 @@ static void *migration_run(void *arg)
 	if (!m->good && (m->is_source || m->session))
 		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%s",
 				     m->is_source ? "source" : "destination", m->err.text);
-	if (!m->is_source)
+	if (!m->is_source) {
+		/* A user may be waiting for this: both sides are told before the files go. */
+		if (m->good)
+			note_send(note_new(m, NOTE_ARRIVED));
 		destination_report(m);
+		destination_clean(m);
+	}
 	note_send(note_new(m, NOTE_ENDED));
 	return NULL;
 }
@@ -407,11 +412,20 @@ static void handshake_settled(struct migration *m)
 	m->settled = true;
 }
 
+/** arrived() - CT-y runs; its thread still removes what it was made of */
+static void arrived(struct migration *m)
+{
+	struct wire_cut cut = { .number = m->number, .cache = m->cache, .cache_len = m->cache_len };
+
+	if (m->announced)
+		m->mc->ops->arrived(m->mc->ctx, m->transfer_id, m->session, &cut, &m->where);
+	m->announced = false;
+}
+
 /** migration_ended() - The thread is done: last callback, release */
 static void migration_ended(struct migration *m)
 {
 	struct migration_controller *mc = m->mc;
-	struct wire_cut cut = { .number = m->number, .cache = m->cache, .cache_len = m->cache_len };
 	const char *reason = m->good ? "" : m->err.text;
 
 	(void)pthread_join(m->thread, NULL);
@@ -423,11 +437,9 @@ static void migration_ended(struct migration *m)
 		;
 	else if (m->is_source)
 		mc->ops->source_finished(mc->ctx, m->session, m->good, reason, m->err.lasting);
-	else if (m->announced && m->good)
-		mc->ops->arrived(mc->ctx, m->transfer_id, m->session, &cut, &m->where);
 	else if (m->announced)
 		mc->ops->arrival_failed(mc->ctx, m->transfer_id, m->session, reason);
-	else if (mc->ops->connection_failed)
+	else if (!m->good && mc->ops->connection_failed)
 		mc->ops->connection_failed(mc->ctx, m->from, reason);
 	migration_free(m);
 	if (mc->closing)
@@ -495,6 +507,9 @@ static void note_take(void *arg)
 		case NOTE_OFFERED:
 			m->announced = true;
 			mc->ops->offered(mc->ctx, m->transfer_id, &m->offer);
+			break;
+		case NOTE_ARRIVED:
+			arrived(m);
 			break;
 		default:
 			mc->ops->stage(mc->ctx, m->session, note->event, note->time_us,
@@ -701,7 +716,8 @@ int migration_work_clean(const struct migration_config *config, const char *path
 	for (size_t i = 0; i < ARRAY_SIZE(checkpoints) && r != -ETIMEDOUT; i++) {
 		if (snprintf(below, sizeof(below), "%s/%s", path, checkpoints[i]) >= PATH_MAX)
 			return err_set(err, -ENAMETOOLONG, "%s", path);
-		r = checkpoint_clean(below, config->guard, err);
+		if (access(below, F_OK) == 0)
+			r = checkpoint_clean(below, config->guard, err);
 	}
 	return r == -ETIMEDOUT ? r : file_worker_remove(config->file_worker, path, err);
 }

@@ -11,6 +11,7 @@
 
 #include "es/cgroup.h"
 #include "es/container_check.h"
+#include "base/log.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/migration.h"
@@ -283,12 +284,14 @@ int source_prepare(struct migration *m, struct err *err)
 
 void source_prepare_undo(struct migration *m)
 {
+	struct err err = { 0 };
+
 	migration_trees_deinit(&m->trees);
 	m->files = file_worker_free(m->files);
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
-	if (m->work_made)
-		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
+	if (m->work_made && migration_work_clean(&m->mc->config, m->work, &err) < 0)
+		log_error("%s stays: %s", m->work, err.text);
 	m->work_made = false;
 }
 
