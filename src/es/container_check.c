@@ -342,6 +342,7 @@ static int check_own(json_t *findings, struct docker_engine *engine, const json_
 		return r;
 	container_check_config(findings, config, json_object_get(config, "HostConfig"), shared);
 	json_decref(config);
+	container_mounts_check_closed(findings, inspect);
 	return container_mounts_check_volumes(findings, engine, inspect, err);
 }
 

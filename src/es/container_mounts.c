@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,4 +348,41 @@ int container_mounts_check_volumes(json_t *findings, struct docker_engine *engin
 					  CONTAINER_PATH_MAX - 1);
 	}
 	return r;
+}
+
+/** mounted_at() - Whether a process sees a mount at a path; also if its mounts cannot be read */
+static bool mounted_at(pid_t pid, const char *path)
+{
+	char line[2 * PATH_MAX];
+	char name[64];
+	struct mntent entry;
+	bool found = false;
+
+	(void)snprintf(name, sizeof(name), "/proc/%d/mounts", (int)pid);
+	FILE *mounts = setmntent(name, "re");
+	if (!mounts)
+		return true;
+	while (!found && getmntent_r(mounts, &entry, line, sizeof(line)))
+		found = !strcmp(entry.mnt_dir, path);
+	(void)endmntent(mounts);
+	return found;
+}
+
+void container_mounts_check_closed(json_t *findings, const json_t *inspect)
+{
+	pid_t pid = (pid_t)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+	const json_t *item;
+	size_t i;
+
+	if (pid <= 0)
+		return;
+	json_array_foreach(json_object_get(inspect, "Mounts"), i, item)
+	{
+		const char *at = json_text(item, "Destination", NULL);
+
+		if (json_is_false(json_object_get(item, "RW")) && !mounted_at(pid, at))
+			container_finding(
+				findings, "mount it at the path that the link leads to",
+				"its read-only mount at %s lies behind a link of the image", at);
+	}
 }

@@ -70,6 +70,16 @@ int container_mounts_check_volumes(json_t *findings, struct docker_engine *engin
 				   const json_t *inspect, struct err *err);
 
 /**
+ * container_mounts_check_closed() - See that mounts which cannot be written lie where the engine says
+ * @findings:	Array to which findings are appended
+ * @inspect:	What the engine says about the container, which runs
+ *
+ * A path through a link of the image leads elsewhere. The destination looks for the mount at its path, and
+ * would refuse the checkpoint that has it at another one.
+ */
+void container_mounts_check_closed(json_t *findings, const json_t *inspect);
+
+/**
  * container_mounts_volume() - The next volume of a container, in the engine's order
  * @inspect:	What the engine says about the container
  * @index:	Begin with 0; moved on

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "es/cgroup.h"
 #include "es/container_check.h"
-#include "base/log.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/migration.h"

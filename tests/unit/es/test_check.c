@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "es/cgroup.h"
 #include "es/container_check.h"
+#include "es/container_mounts.h"
 #include "es/docker_engine.h"
 #include "es/layer.h"
 #include "es/migration_predict.h"
@@ -164,6 +165,24 @@ static void test_host_config(void **state)
 }
 
 /* A line has whole findings, and says how many it has not. */
+/* A read-only mount is looked for at its path, so it must be there; others are not compared */
+static void test_closed_mounts(void **state)
+{
+	json_t *findings = json_array();
+	json_t *inspect =
+		json_pack("{s:{s:i}, s:[{s:s, s:b}, {s:s, s:b}, {s:s, s:b}]}", "State", "Pid",
+			  (int)getpid(), "Mounts", "Destination", "/proc", "RW", 0, "Destination",
+			  "/var/run/x", "RW", 0, "Destination", "/var/run/y", "RW", 1);
+
+	(void)state;
+	container_mounts_check_closed(findings, inspect);
+	assert_int_equal(json_array_size(findings), 1);
+	assert_string_equal(json_text(json_array_get(findings, 0), "what", NULL),
+			    "its read-only mount at /var/run/x lies behind a link of the image");
+	json_decref(findings);
+	json_decref(inspect);
+}
+
 static void test_refusal(void **state)
 {
 	json_t *findings = json_array();
@@ -203,8 +222,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_predict),     cmocka_unit_test(test_image),
-		cmocka_unit_test(test_host_config), cmocka_unit_test(test_refusal),
-		cmocka_unit_test(test_measure),     cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_host_config), cmocka_unit_test(test_closed_mounts),
+		cmocka_unit_test(test_refusal),     cmocka_unit_test(test_measure),
+		cmocka_unit_test(test_many_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
