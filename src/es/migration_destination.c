@@ -488,6 +488,8 @@ int destination_receive(struct migration *m, struct err *err)
 		r = destination_memory_whole(m, to[0].place, err);
 	if (r == 0)
 		r = checkpoint_judge(m, path, err);
+	if (r == 0) /* the worker that had them has ended */
+		r = migration_trees_unspoilt(&m->trees, err);
 	m->received_us = monotonic_us();
 	return r;
 }

@@ -9,6 +9,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/docker_engine.h"
+#include "es/engine_files.h"
 #include "es/files/beneath.h"
 #include "es/layer_node.h"
 #include "es/migration.h"
@@ -17,6 +18,8 @@
 
 void migration_trees_deinit(struct migration_trees *t)
 {
+	for (size_t i = 0; i < t->count; i++)
+		buf_deinit(&t->tree[i].engine);
 	free(t->tree);
 	memset(t, 0, sizeof(*t));
 }
@@ -259,6 +262,16 @@ int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
 	return 0;
 }
 
+/** engine_files() - Read what the engine keeps beside a tree. Return: 0, or negative error code */
+static int engine_files(struct buf *to, const struct migration_tree *tree, struct err *err)
+{
+	const char *const ours[] = { strrchr(tree->path, '/') + 1, BESIDE };
+	auto_free char *dir = above(tree->path);
+
+	return dir ? engine_files_read(to, dir, ours, err)
+		   : err_set(err, -ENOMEM, "look beside a container's files");
+}
+
 /** tree_into() - Describe where one tree belongs */
 static int tree_into(struct migration_tree *tree, struct file_worker *files, struct file_tree *to,
 		     struct err *err)
@@ -271,6 +284,10 @@ static int tree_into(struct migration_tree *tree, struct file_worker *files, str
 	if (place && strcmp(place, tree->ahead) != 0 && rename(tree->ahead, place) == 0)
 		(void)snprintf(tree->ahead, sizeof(tree->ahead), "%s", place);
 	if (dir && !strcmp(place, tree->ahead)) {
+		int r = engine_files(&tree->engine, tree, err);
+
+		if (r < 0)
+			return r;
 		to->place = (struct file_place){ file_worker_directory(files, dir, true, err),
 						 strrchr(tree->path, '/') + 1 };
 		to->ahead = (struct file_place){ to->place.dir, BESIDE };
@@ -290,6 +307,27 @@ int migration_trees_into(struct migration_trees *t, struct file_worker *files,
 
 	for (size_t i = 0; r == 0 && i < t->count; i++)
 		r = tree_into(&t->tree[i], files, &to[i], err);
+	return r;
+}
+
+int migration_trees_unspoilt(const struct migration_trees *t, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->count; i++) {
+		const struct migration_tree *tree = &t->tree[i];
+		struct buf now = { .data = NULL };
+
+		if (!tree->engine.len)
+			continue;
+		r = engine_files(&now, tree, err);
+		if (r == 0 && (now.len != tree->engine.len ||
+			       memcmp(buf_bytes(&now), buf_bytes(&tree->engine), now.len) != 0))
+			r = err_set(err, -EPERM,
+				    "the engine's files beside %s are not as they were",
+				    tree->path);
+		buf_deinit(&now);
+	}
 	return r;
 }
 

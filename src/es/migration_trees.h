@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
 #include "es/container_mounts.h"
 #include "es/files/file_worker.h"
 #include "es/layer.h"
@@ -35,6 +36,7 @@ struct err;
  * @place:	at the source, the directory of its copy
  * @copy:	at the source, its copy in the file worker
  * @stats:	of the copy
+ * @engine:	at the destination, what the engine keeps beside @path; empty if the worker has no more than @path
  */
 struct migration_tree {
 	char root[16];
@@ -44,6 +46,7 @@ struct migration_tree {
 	struct file_place place;
 	int copy;
 	struct layer_stats stats;
+	struct buf engine;
 };
 
 /** struct migration_trees - All of a container, the layer first; empty if all is zero */
@@ -154,6 +157,15 @@ int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
  */
 int migration_trees_into(struct migration_trees *t, struct file_worker *files,
 			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err);
+
+/**
+ * migration_trees_unspoilt() - At the destination: see that what the engine keeps beside the trees is as it was
+ * @t:		After migration_trees_into(); the worker that had the trees has ended
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPERM if something is not, or another negative error code
+ */
+int migration_trees_unspoilt(const struct migration_trees *t, struct err *err);
 
 /** migration_trees_forget() - Remove what came before the cut. @program: path of baton-file-worker */
 void migration_trees_forget(struct migration_trees *t, const char *program);
