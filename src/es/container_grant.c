@@ -113,9 +113,10 @@ bool container_grant_health(const json_t *check)
 
 /**
  * struct inside - A setting that means something inside of the container alone
+ * @good:	whether a value is granted; "empty": none is, since without it this would be another container
  *
- * What the engine calls Config has no others but those that it fills in itself (Image, Labels), or that
- * belong to a client that is attached.
+ * What else the engine calls Config it fills in itself (Image, Labels), or it belongs to a client that is
+ * attached, or to building an image. That is not taken.
  */
 static const struct inside {
 	const char *name;
@@ -132,6 +133,9 @@ static const struct inside {
 	{ "StopTimeout", number },
 	{ "OpenStdin", truth },
 	{ "Healthcheck", container_grant_health },
+	{ "Tty", empty },
+	{ "NetworkDisabled", empty },
+	{ "MacAddress", empty },
 };
 
 /** inside_take() - Take what concerns the inside */
@@ -442,6 +446,8 @@ static const struct outside {
 	{ "PortBindings", ours, false },
 	{ "RestartPolicy", ours, false },
 	{ "Runtime", ours, false },
+	/* An engine notes its own defaults here; processes keep theirs, which are in the checkpoint. */
+	{ "Ulimits", ours, false },
 	{ "Isolation", isolated, false },
 };
 

@@ -157,7 +157,6 @@ static void test_wishes(void **state)
 		{ "VolumesFrom", "[\"other\"]" },
 		{ "ExtraHosts", "[\"x:1.2.3.4\"]" },
 		{ "GroupAdd", "[\"docker\"]" },
-		{ "Ulimits", "[{\"Name\":\"memlock\",\"Hard\":-1,\"Soft\":-1}]" },
 		{ "OomScoreAdj", "-1000" },
 		{ "OomKillDisable", "true" },
 		{ "Memory", "0" },
@@ -212,6 +211,54 @@ static void test_wishes(void **state)
 		json_decref(asked);
 		json_decref(grant);
 	}
+}
+
+/* One that had no network, or a terminal, would be another container here */
+static void test_other_containers(void **state)
+{
+	static const struct wish wishes[] = {
+		{ "Tty", "true" },
+		{ "NetworkDisabled", "true" },
+		{ "MacAddress", "\"02:42:ac:11:00:02\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
+		json_t *grant = grant_new();
+		json_t *asked = asked_new();
+		json_t *config = NULL;
+		struct err err = { 0 };
+
+		assert_int_equal(
+			json_object_set_new(asked, wishes[i].name,
+					    json_loads(wishes[i].value, JSON_DECODE_ANY, NULL)),
+			0);
+		assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), -EPERM);
+		assert_non_null(strstr(err.text, wishes[i].name));
+		json_decref(asked);
+		json_decref(grant);
+	}
+}
+
+/* An engine notes its own default ulimits with each container. They are no wish, and are not taken. */
+static void test_engine_ulimits(void **state)
+{
+	json_t *grant = grant_new();
+	json_t *asked = asked_new();
+	json_t *config = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(
+		json_object_set_new(
+			json_object_get(asked, "HostConfig"), "Ulimits",
+			json_loads("[{\"Name\":\"memlock\",\"Hard\":-1,\"Soft\":-1}]", 0, NULL)),
+		0);
+	assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), 0);
+	assert_null(json_at(config, "HostConfig", "Ulimits", NULL));
+	json_decref(config);
+	json_decref(asked);
+	json_decref(grant);
 }
 
 /* Less than our entry gives is granted: the container had no more. */
@@ -449,11 +496,18 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_entry), cmocka_unit_test(test_wishes),
-		cmocka_unit_test(test_less),      cmocka_unit_test(test_new_privileges),
-		cmocka_unit_test(test_inside),    cmocka_unit_test(test_health),
-		cmocka_unit_test(test_engine),    cmocka_unit_test(test_names),
-		cmocka_unit_test(test_closed),    cmocka_unit_test(test_closed_cpus),
+		cmocka_unit_test(test_own_entry),
+		cmocka_unit_test(test_wishes),
+		cmocka_unit_test(test_less),
+		cmocka_unit_test(test_new_privileges),
+		cmocka_unit_test(test_inside),
+		cmocka_unit_test(test_health),
+		cmocka_unit_test(test_engine),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_closed_cpus),
+		cmocka_unit_test(test_other_containers),
+		cmocka_unit_test(test_engine_ulimits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
