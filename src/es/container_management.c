@@ -5,8 +5,8 @@
  *
  * An operation is a piece of work for a thread of a pool: its own Docker client, blocking calls, the
  * result carried back to the loop. Creations have a pool, and removals have another, so neither waits for the
- * other; of one session's operations one runs at a time. That a new container's port answers is waited for on the
- * loop. One more thread follows the engine's events and tells when a container ends. All of them stop when
+ * other; of one session's operations in a pool one runs at a time. The loop waits until a new container's port
+ * answers. One more thread follows the engine's events and tells when a container ends. All of them stop when
  * @cancel_fd becomes readable.
  */
 

@@ -231,9 +231,10 @@ int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_con
 		struct timespec until;
 		bool now;
 
-		(void)clock_gettime(CLOCK_REALTIME, &until);
+		(void)clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += TELL_S;
-		now = pthread_cond_timedwait(changed, lock, &until) == ETIMEDOUT && !*ended;
+		now = pthread_cond_clockwait(changed, lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT &&
+		      !*ended;
 		(void)pthread_mutex_unlock(lock);
 		if (now && tell && r == 0) {
 			r = tell(m, err);

@@ -54,7 +54,7 @@ int work_pool_new(struct work_pool **ret, uv_loop_t *loop, unsigned int threads,
  * @work:	With key, run and done; the pool's until done() is called
  * @err:	Filled in on failure
  *
- * Return: 0, or -EBUSY if too much waits already
+ * Return: 0, or -EBUSY if too much waits already, or the pool is being closed
  */
 int work_pool_add(struct work_pool *pool, struct work *work, struct err *err);
 
