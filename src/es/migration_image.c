@@ -466,7 +466,7 @@ static int image_load(struct migration *m, struct err *err)
 	if (r)
 		return err_set(err, -r, "start a thread");
 	incoming_enter(m->stream, INCOMING_IMAGE, m->mc->config.max_bytes);
-	r = transfer_receive_stream(m->stream, m->session, layers_take, &il,
+	r = transfer_receive_stream(m->stream, m->session, m->files, layers_take, &il,
 				    m->mc->config.max_bytes, err);
 	ended = loading_end(&il, r == 0, &why);
 	/* Which came first: a layer that cannot be loaded is no reason to stop receiving the others. */

@@ -417,22 +417,32 @@ static ssize_t chunk_give(void *ctx, const void **bytes, struct err *err)
 	return (ssize_t)m.text.len;
 }
 
-int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
+/** end_check() - See that the stream was read to its end, which was verified */
+static int end_check(const struct receiver *in, struct err *err)
+{
+	return in->ended ? 0 : err_set(err, -EPROTO, "the stream was not read to its end");
+}
+
+int transfer_receive_stream(struct tls_stream *stream, uint64_t session, struct file_worker *files,
 			    int (*take)(void *ctx, archive_source source, void *source_ctx,
 					struct err *err),
 			    void *ctx, uint64_t max_bytes, struct err *err)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	AUTO(inflate) struct inflate *packed = NULL;
+	struct file_unpacking packed = { .files = NULL };
 	struct receiver in = { .stream = stream, .session = session };
 	int r = crypto_sha256_new(&digest, err);
 
 	in.digest = digest;
 	if (r == 0)
-		r = inflate_new(&packed, chunk_give, &in, max_bytes + TRANSFER_TAIL_MAX, err);
+		r = file_unpacking_init(&packed, files, chunk_give, &in,
+					max_bytes + TRANSFER_TAIL_MAX, err);
 	if (r == 0)
-		r = take(ctx, inflate_give, packed, err);
-	return r < 0 ? r : archive_drain(inflate_give, packed, TRANSFER_TAIL_MAX, err);
+		r = take(ctx, file_unpacking_give, &packed, err);
+	if (r == 0)
+		r = archive_drain(file_unpacking_give, &packed, TRANSFER_TAIL_MAX, err);
+	file_unpacking_deinit(&packed);
+	return r == 0 ? end_check(&in, err) : r;
 }
 
 static int file_received(void *ctx, struct err *err)
@@ -462,7 +472,7 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
 	in.digest = digest;
 	if (r == 0)
 		r = file_worker_extract(files, trees, count, &how, err);
-	if (r == 0 && !in.ended)
-		r = err_set(err, -EPROTO, "the stream was not read to its end");
+	if (r == 0)
+		r = end_check(&in, err);
 	return r < 0 ? err_wrap(err, r, "receive memory and layer") : 0;
 }

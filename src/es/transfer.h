@@ -116,19 +116,16 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
  * transfer_receive_stream() - Receive what transfer_send_stream() sends, and verify that it came whole
  * @stream:	Connection
  * @session:	Session whose transfer it must be
+ * @files:	Unpacks it
  * @take:	Called once: reads from @source with @source_ctx. What it got and has not verified
  *		itself must not be used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take
  * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX more
  * @err:	Filled in on failure
  *
- * zstd unpacks it here, in this process, not in a file worker: @take gets the unpacked bytes. Only the
- * archive in them is read by a worker (layers of images, see file_worker_image()). zstd is bounded in
- * memory and bytes (files/inflate.h), but a hole in it would be one in baton-es.
- *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
-int transfer_receive_stream(struct tls_stream *stream, uint64_t session,
+int transfer_receive_stream(struct tls_stream *stream, uint64_t session, struct file_worker *files,
 			    int (*take)(void *ctx, archive_source source, void *source_ctx,
 					struct err *err),
 			    void *ctx, uint64_t max_bytes, struct err *err);

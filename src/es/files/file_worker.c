@@ -584,3 +584,55 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
 	buf_deinit(&x.out);
 	return r;
 }
+
+/* --- frames ------------------------------------------------------------------------------------ */
+
+int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archive_source source,
+			void *ctx, uint64_t max_bytes, struct err *err)
+{
+	struct worker_call *call = call_begin(fw, WORKER_OP_UNPACK);
+	int r;
+
+	*u = (struct file_unpacking){ .files = fw, .source = source, .ctx = ctx };
+	call->max_bytes = max_bytes;
+	r = call_send(fw, call, -1, err);
+	return r < 0 ? r : settle(fw, err);
+}
+
+ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err)
+{
+	struct file_unpacking *u = ctx;
+	struct file_worker *fw = u->files;
+	struct streams streams = {
+		.source = u->source, .ctx = u->ctx, .left = u->left, .left_len = u->left_len
+	};
+	enum worker_kind kind;
+	size_t len;
+	int r = 0;
+
+	while (r == 0 && !u->ended) {
+		r = worker_line_receive(fw->line, FILE_WORKER_CALL_MS, &kind, fw->in, &len, NULL,
+					err);
+		if (r == 0 && kind == WORKER_BYTES && len) {
+			*bytes = fw->in;
+			u->left = streams.left;
+			u->left_len = streams.left_len;
+			return (ssize_t)len;
+		}
+		u->ended = r == 0 && kind == WORKER_END;
+		if (u->ended)
+			r = end_take(fw, len, err);
+		else if (r == 0 && kind == WORKER_WANT)
+			r = bytes_give(fw, &streams, err);
+		else if (r == 0)
+			r = err_set(err, -EPROTO, "the file worker says %d", (int)kind);
+	}
+	return r;
+}
+
+void file_unpacking_deinit(struct file_unpacking *u)
+{
+	if (u->files && !u->ended)
+		lose(u->files);
+	u->files = NULL;
+}

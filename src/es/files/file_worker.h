@@ -193,6 +193,48 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
 		     struct err *err);
 
 /**
+ * struct file_unpacking - A zstd frame that a worker unpacks while it comes
+ * @files:	Worker, which has no other call until file_unpacking_deinit()
+ * @source:	Gives the packed bytes; called with @ctx
+ * @left, @left_len: packed bytes that the worker has not asked for yet
+ * @ended:	the worker has said that this was all
+ */
+struct file_unpacking {
+	struct file_worker *files;
+	archive_source source;
+	void *ctx;
+	const uint8_t *left;
+	size_t left_len;
+	bool ended;
+};
+
+/**
+ * file_unpacking_init() - Begin to unpack
+ * @u:		Made; file_unpacking_deinit() is owed, also after a failure
+ * @fw:		Worker
+ * @source:	Gives the frame, and ends with it
+ * @ctx:	Handed to @source
+ * @max_bytes:	Most bytes that may come out
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archive_source source,
+			void *ctx, uint64_t max_bytes, struct err *err);
+
+/**
+ * file_unpacking_give() - The next bytes, as an archive_source() with a struct file_unpacking as its context
+ *
+ * A worker that has fallen may give others than were packed, also fewer: see whether @source came to its end.
+ *
+ * Return: as inflate_give(), or -EPROTO for a worker that does not do what it is for
+ */
+ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err);
+
+/** file_unpacking_deinit() - End it; a worker that has not come to the end ends with it */
+void file_unpacking_deinit(struct file_unpacking *u);
+
+/**
  * file_worker_remove() - Remove a directory of ours and all in it, by a worker of its own
  * @program:	Path of baton-file-worker
  * @path:	Directory; it need not exist

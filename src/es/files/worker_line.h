@@ -51,6 +51,7 @@ enum worker_op {
 	WORKER_OP_IMAGE, /* an image archive comes in, to @root[0]; @text: its id, @number: layers */
 	WORKER_OP_DELTA,      /* put pages together: @root[0] with what came before in @ahead */
 	WORKER_OP_JSON,       /* a text comes in, the same in our own writing goes out */
+	WORKER_OP_UNPACK,     /* a zstd frame comes in, what was packed goes out, while it comes */
 	WORKER_OP_CHECKPOINT, /* judge images in @root[0]; @number: capabilities, @remember: no new
 			       * privileges, @each: filtered, @text: AppArmor profile, and in
 			       * the lines after it @closed */

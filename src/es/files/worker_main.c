@@ -377,6 +377,25 @@ static int json(struct worker *w)
 	return r < 0 ? r : out_flush(w, &w->err);
 }
 
+/* --- frames ------------------------------------------------------------------------------------ */
+
+static int unpack(struct worker *w)
+{
+	AUTO(inflate) struct inflate *frame = NULL;
+	const void *bytes;
+	ssize_t n;
+	int r = inflate_new(&frame, line_give, w, w->call.max_bytes, &w->err);
+
+	if (r < 0)
+		return r;
+	while ((n = inflate_give(frame, &bytes, &w->err)) > 0) {
+		r = line_take(w, bytes, (size_t)n, &w->err);
+		if (r < 0)
+			return r;
+	}
+	return n < 0 ? (int)n : out_flush(w, &w->err);
+}
+
 /* --- calls ------------------------------------------------------------------------------------- */
 
 static bool has_end(const char *text, size_t size)
@@ -432,6 +451,8 @@ static int call_run(struct worker *w, int *passed)
 		return delta(w);
 	case WORKER_OP_JSON:
 		return json(w);
+	case WORKER_OP_UNPACK:
+		return unpack(w);
 	case WORKER_OP_CHECKPOINT:
 		return checkpoint(w);
 	case WORKER_OPS:

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/files/worker_line.h"
 #include "es/incoming.h"
 #include "es/transfer.h"
 #include "net/link.h"
@@ -27,6 +28,7 @@
 #define SLOTS    2
 
 static struct test_pki pki;
+static const char *worker; /* argv[1]: path of baton-file-worker */
 static struct tls_context *here, *there, *elsewhere;
 
 /* --- who connects to a controller ------------------------------------------------------------------ */
@@ -222,6 +224,7 @@ struct pair {
 	pthread_t thread;
 	int listener;
 	struct tls_stream *in;
+	struct file_worker *files;
 	size_t after; /* bytes sent behind what the receiver takes */
 	int sent;
 };
@@ -258,7 +261,7 @@ static void *send_run(void *arg)
 	return NULL;
 }
 
-static void pair_open(struct pair *p, size_t after)
+static void pair_open(struct pair *p, const char *program, size_t after)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	struct err err = { 0 };
@@ -273,11 +276,14 @@ static void pair_open(struct pair *p, size_t after)
 	assert_int_equal(
 		tls_stream_accept(&p->in, here, fd, LINK_ROLE(WIRE_ROLE_ES), -1, LIMIT_MS, &err),
 		0);
+	if (file_worker_start(&p->files, program, -1, &err) < 0)
+		fail_msg("%s", err.text);
 }
 
 static void pair_close(struct pair *p)
 {
 	tls_stream_free(p->in);
+	file_worker_free(p->files);
 	pthread_join(p->thread, NULL);
 	close(p->listener);
 }
@@ -311,22 +317,56 @@ static void test_bytes(void **state)
 	struct err err = { 0 };
 
 	(void)state;
+	if (geteuid() != 0)
+		skip();
 	/* padding is allowed */
-	pair_open(&p, TRANSFER_TAIL_MAX);
-	assert_int_equal(transfer_receive_stream(p.in, 7, take_nothing, NULL, 1u << 20, &err), 0);
+	pair_open(&p, worker, TRANSFER_TAIL_MAX);
+	assert_int_equal(
+		transfer_receive_stream(p.in, 7, p.files, take_nothing, NULL, 1u << 20, &err), 0);
 	pair_close(&p);
 	/* 64 MiB that shrink to a few KiB on the wire are none */
-	pair_open(&p, 64u << 20);
-	assert_int_equal(transfer_receive_stream(p.in, 7, take_nothing, NULL, 1u << 20, &err),
-			 -EFBIG);
+	pair_open(&p, worker, 64u << 20);
+	assert_int_equal(
+		transfer_receive_stream(p.in, 7, p.files, take_nothing, NULL, 1u << 20, &err),
+		-EFBIG);
 	assert_non_null(strstr(err.text, "the stream goes on after its end"));
 	pair_close(&p);
 	/* nor may the archive itself have more than is allowed */
-	pair_open(&p, 2u << 20);
-	assert_int_equal(transfer_receive_stream(p.in, 7, take_all, NULL, 1u << 20, &err), -EFBIG);
+	pair_open(&p, worker, 2u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, p.files, take_all, NULL, 1u << 20, &err),
+			 -EFBIG);
 	pair_close(&p);
-	pair_open(&p, 1u << 20);
-	assert_int_equal(transfer_receive_stream(p.in, 7, take_all, NULL, 1u << 20, &err), 0);
+	pair_open(&p, worker, 1u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, p.files, take_all, NULL, 1u << 20, &err),
+			 0);
+	pair_close(&p);
+}
+
+/** lying_worker() - What this program is when test_lies() starts it as a worker: its first call is done at once */
+static int lying_worker(void)
+{
+	static uint8_t bytes[WORKER_BYTES_MAX];
+	const struct worker_end end = { .result = 0 };
+	enum worker_kind kind;
+	size_t len;
+
+	return worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0 ||
+	       worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
+}
+
+/* A worker that has fallen cannot say that a stream was good which nobody has read */
+static void test_lies(void **state)
+{
+	struct pair p;
+	struct err err = { 0 };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pair_open(&p, "/proc/self/exe", 1u << 20);
+	assert_int_equal(transfer_receive_stream(p.in, 7, p.files, take_all, NULL, 1u << 20, &err),
+			 -EPROTO);
+	assert_non_null(strstr(err.text, "the stream was not read to its end"));
 	pair_close(&p);
 }
 
@@ -368,13 +408,17 @@ static int tear_down(void **state)
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strangers), cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_share),     cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_lies),      cmocka_unit_test(test_trees),
 	};
+
+	if (argc == 1)
+		return lying_worker();
+	worker = argv[1];
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
