@@ -22,6 +22,9 @@
 
 #define PROBE_MAX   (4u << 20)
 #define PROBE_PIECE (64u << 10)
+/* The user waits while a held cut is sent: a link slower than this, in bytes per second, is not waited for */
+#define HELD_MS   20000
+#define HELD_RATE (256u << 10)
 
 #define FLUSH_LEFT      (1u << 20)
 #define FLUSH_LEFT_HELD (64u << 10) /* R6: somebody waits for each byte that goes after the cut */
@@ -133,7 +136,9 @@ static int answer_receive(struct migration *m, enum wire_type type, int timeout_
 	int r;
 
 	tls_stream_set_timeout(m->stream, timeout_ms);
+	tls_stream_set_deadline(m->stream, (uint64_t)timeout_ms);
 	r = tls_stream_receive_message(m->stream, to, err);
+	tls_stream_set_deadline(m->stream, 0);
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
 	if (r > 0)
 		return err_set(err, -EPROTO, "%s ended the connection without a word",
@@ -516,9 +521,14 @@ int source_send(struct migration *m, struct err *err)
 	count = 1 + migration_trees_outgoing(&m->trees, trees + 1);
 	trees[count - 1].done = files_sent;
 	trees[count - 1].ctx = m;
+	if (m->source.hold)
+		tls_stream_set_deadline(m->stream,
+					HELD_MS + (m->cut.bytes + m->layer_stats.copied_bytes) *
+							  1000 / HELD_RATE);
 	r = source_tell_cut(m, err);
 	if (r == 0)
 		r = source_trees(m, TRANSFER_STREAM, trees, count, err);
+	tls_stream_set_deadline(m->stream, 0);
 	return r;
 }
 

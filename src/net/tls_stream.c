@@ -37,7 +37,8 @@
  * @fd:		Non-blocking socket, owned
  * @cancel_fd:	Borrowed, or -1
  * @timeout_ms:	Longest wait without progress
- * @deadline:	End of the handshake by the monotonic clock in ms; 0 when it is over
+ * @deadline:	End of the handshake, or of what tls_stream_set_deadline() is for, by the monotonic clock in ms; 0:
+ *		there is none
  * @budget:	What the peer may send since @budget_begin, a time as @deadline; @received so far
  * @in:		Bytes read for a message and not used yet
  * @used:	Bytes of @in that the message handed out last occupies
@@ -96,6 +97,14 @@ static int check_budget(const struct tls_stream *s, struct err *err)
 	return 0;
 }
 
+/* Whether there is time left */
+static int check_deadline(const struct tls_stream *s, struct err *err)
+{
+	return s->deadline && now_ms() >= s->deadline
+		       ? err_set(err, -ETIMEDOUT, "the peer is not done in the time it has")
+		       : 0;
+}
+
 /* Whether the peer's certificate is still good; before it is known, the handshake finds out */
 static int check_peer(struct tls_stream *s, struct err *err)
 {
@@ -130,7 +139,9 @@ static int wait_fd(struct tls_stream *s, short events, struct err *err)
 		int r = check_peer(s, err);
 		if (r < 0 || n > 0)
 			return r;
-		r = left <= 0 && events == POLLIN ? check_budget(s, err) : 0;
+		r = check_deadline(s, err);
+		if (r == 0 && left <= 0 && events == POLLIN)
+			r = check_budget(s, err);
 		if (r < 0)
 			return r;
 		if (left <= 0)
@@ -143,9 +154,11 @@ static int check_cancel(struct tls_stream *s, struct err *err)
 {
 	struct pollfd cancel = { .fd = s->cancel_fd, .events = POLLIN };
 
-	if (s->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
-		return err_set(err, -ECANCELED, "transfer");
-	return check_peer(s, err);
+	int r = check_deadline(s, err);
+
+	if (r == 0 && s->cancel_fd >= 0 && poll(&cancel, 1, 0) > 0)
+		r = err_set(err, -ECANCELED, "transfer");
+	return r == 0 ? check_peer(s, err) : r;
 }
 
 /* After a session call returned @r: wait if it asks for it. Return: 0 = call again, or the end */
@@ -333,6 +346,11 @@ const char *tls_stream_peer_name(const struct tls_stream *s)
 enum wire_role tls_stream_peer_role(const struct tls_stream *s)
 {
 	return s->role;
+}
+
+void tls_stream_set_deadline(struct tls_stream *s, uint64_t ms)
+{
+	s->deadline = ms ? now_ms() + (int64_t)ms : 0;
 }
 
 void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms)

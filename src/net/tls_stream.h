@@ -82,6 +82,15 @@ enum wire_role tls_stream_peer_role(const struct tls_stream *s);
 void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms);
 
 /**
+ * tls_stream_set_deadline() - Bound all that is sent and received from now on, however steadily it moves
+ * @s:		Stream
+ * @ms:		Time for it in milliseconds; 0: no bound
+ *
+ * A peer that takes, or gives, a byte now and then makes progress all the time.
+ */
+void tls_stream_set_deadline(struct tls_stream *s, uint64_t ms);
+
+/**
  * struct tls_stream_budget - How much the peer may send from now on, and how long it may take
  * @name:	For messages: what is being received; borrowed
  * @ms:		Time for all of it

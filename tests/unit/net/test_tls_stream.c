@@ -341,6 +341,41 @@ static void test_refusals(void **state)
 	assert_null(s);
 }
 
+/* What moves all the time ends all the same */
+static void test_deadline(void **state)
+{
+	static const uint8_t bytes[65536];
+	const struct wire_message m = { .type = WIRE_TRANSFER_CHUNK,
+					.text = { .bytes = bytes, .len = sizeof(bytes) } };
+	struct wire_message came;
+	struct server sv;
+	struct tls_stream *s = NULL;
+	struct err err = { 0 };
+	int r = 0;
+
+	(void)state;
+	/* one that takes whatever it gets */
+	server_start(&sv, take_bulk, false);
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), 0);
+	tls_stream_set_deadline(s, 50);
+	while (r == 0)
+		r = tls_stream_send_message(s, &m, &err);
+	assert_int_equal(r, -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "the peer is not done in the time it has"));
+	tls_stream_free(s);
+	server_end(&sv);
+	/* one that takes nothing, and one that says nothing */
+	server_start(&sv, idle, true);
+	assert_int_equal(connect_to(&s, &sv, -1, LIMIT_MS, &err), 0);
+	tls_stream_set_deadline(s, 50);
+	assert_int_equal(tls_stream_receive_message(s, &came, &err), -ETIMEDOUT);
+	assert_int_equal(tls_stream_send_message(s, &m, &err), -ETIMEDOUT);
+	tls_stream_set_deadline(s, 0);
+	assert_int_equal(tls_stream_send_message(s, &m, &err), 0);
+	tls_stream_free(s);
+	server_end(&sv);
+}
+
 /* Waits for a message; its result is the thread's. @tid: set before */
 struct waiter {
 	pthread_t thread;
@@ -441,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_transfer), cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_budget),   cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_revoked),
+		cmocka_unit_test(test_deadline),
 	};
 
 	return cmocka_run_group_tests_name("net/tls_stream", tests, set_up, tear_down);
