@@ -18,6 +18,7 @@
 #include "es/container_mounts.h"
 #include "es/container_sqlite.h"
 #include "es/docker_engine.h"
+#include "es/files/beneath.h"
 #include "es/task_state.h"
 
 #define FINDINGS_MAX     32
@@ -395,21 +396,24 @@ static bool entered(const pid_t *pids, size_t count, pid_t pid, pid_t init)
 /** tmpfs_measure() - Bytes on the tmpfs mounts of a container that CRIU has to carry */
 static uint64_t tmpfs_measure(pid_t init)
 {
-	char path[PATH_MAX];
+	char path[64];
 	char at[PATH_MAX];
 	char type[64];
 	struct statvfs fs;
 	uint64_t bytes = 0;
 	size_t size = 0;
 
+	(void)snprintf(path, sizeof(path), "/proc/%d/root", (int)init);
+	auto_close int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	(void)snprintf(path, sizeof(path), "/proc/%d/mounts", (int)init);
 	auto_fclose FILE *mounts = fopen(path, "re");
 	auto_free char *line = NULL;
-	while (mounts && getline(&line, &size, mounts) > 0) {
-		if (sscanf(line, "%*s %4095s %63s", at, type) == 2 && !strcmp(type, "tmpfs") &&
-		    snprintf(path, sizeof(path), "/proc/%d/root%s", (int)init, at) <
-			    (int)sizeof(path) &&
-		    statvfs(path, &fs) == 0)
+	while (root >= 0 && mounts && getline(&line, &size, mounts) > 0) {
+		if (sscanf(line, "%*s %4095s %63s", at, type) != 2 || strcmp(type, "tmpfs") != 0)
+			continue;
+		/* The container may have put a link in the way since. */
+		auto_close int fd = beneath_mounted(root, at);
+		if (fd >= 0 && fstatvfs(fd, &fs) == 0)
 			bytes += (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 	}
 	return bytes;

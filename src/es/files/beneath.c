@@ -52,6 +52,16 @@ int beneath_open(int root, const char *path, int flags)
 }
 #endif
 
+int beneath_mounted(int root, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+	};
+
+	return result((int)syscall(SYS_openat2, root, path, &how, sizeof(how)));
+}
+
 int beneath_check(struct err *err)
 {
 	auto_close int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

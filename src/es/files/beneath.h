@@ -41,6 +41,16 @@ int beneath_check(struct err *err);
 int beneath_open(int root, const char *path, int flags);
 
 /**
+ * beneath_mounted() - Find a file in a container, mounts included, to ask which file system it is on
+ * @root:	Root directory of the container
+ * @path:	As the container sees it
+ *
+ * Return: descriptor (O_PATH) that the caller owns, -ELOOP for a symbolic link on the way, or another
+ * negative error code
+ */
+int beneath_mounted(int root, const char *path);
+
+/**
  * beneath_parent() - Open the directory in which a path ends
  * @root:	Directory
  * @path:	Relative to it; slashes at its end are ignored

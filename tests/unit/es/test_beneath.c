@@ -136,6 +136,28 @@ static void test_names(void **state)
 	assert_true(st.st_mtime > 1000);
 }
 
+/* A path as a container sees it stays in the container, and links on the way count for nothing. */
+static void test_mounted(void **state)
+{
+	struct stat in;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(fstat(root, &in), 0);
+	auto_close int up = beneath_mounted(root, "/../../..");
+	assert_true(up >= 0 && fstat(up, &st) == 0 && st.st_ino == in.st_ino);
+	auto_close int file = beneath_mounted(root, "/dir/file");
+	assert_true(file >= 0);
+	assert_int_equal(beneath_mounted(root, "/etc/passwd"), -ENOENT);
+	assert_int_equal(beneath_mounted(root, "/abs/passwd"), -ELOOP);
+	assert_int_equal(beneath_mounted(root, "/out/file"), -ELOOP);
+	assert_int_equal(beneath_mounted(root, "/link"), -ELOOP);
+	auto_close int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_close int proc = beneath_mounted(slash, "/proc");
+	assert_true(proc >= 0 && fstat(proc, &st) == 0);
+	assert_true(fstat(slash, &in) == 0 && st.st_dev != in.st_dev);
+}
+
 static void test_kernel(void **state)
 {
 	struct err err;
@@ -148,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_paths, begin, finish),
+		cmocka_unit_test_setup_teardown(test_mounted, begin, finish),
 		cmocka_unit_test_setup_teardown(test_names, begin, finish),
 		cmocka_unit_test(test_kernel),
 	};
