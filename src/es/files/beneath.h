@@ -8,7 +8,7 @@
  * devices of an attacker's choice. Root must not be led out of such a tree. So a path of several
  * parts goes through openat2, which refuses symbolic links, ".." above the root, and mounts; all
  * other calls take one plain name in a directory that is open already, and never follow it.
- * tools/check-layers.sh refuses every other *at() call in src/es.
+ * tools/check-layers.sh refuses every other call by name in src/es, but for the files it lists.
  *
  * All functions return 0 (or a descriptor, or a length) or a negative error code, and leave the text
  * to their callers. -EINVAL: the name is empty, "..", or has a slash.
