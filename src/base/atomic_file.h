@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Files that outlive a crash - of the program, of the host, of a write that failed
+ * Files that outlive a crash of the program or the host, and a failed write
  *
  * At every moment the name stands for the whole old content or the whole new one. The new one is written
- * beside it (name and ATOMIC_FILE_SUFFIX), synced, renamed, and the directory synced. A file with the
- * suffix that a crash has left is replaced the next time.
+ * beside it (name and ATOMIC_FILE_SUFFIX), synced and renamed; then the directory is synced. The next
+ * write replaces a file with the suffix that a crash has left.
  */
 
 #include <stddef.h>
@@ -26,8 +26,8 @@ struct err;
  * @mode:	Of the new file; the umask applies
  * @err:	Filled in on failure
  *
- * Only one caller may write one name at a time. If it fails after the rename, the file is the new one,
- * but may be the old one again after a crash of the host.
+ * Only one caller may write a name at a time. If it fails after the rename, the new file is there,
+ * but a crash of the host may bring back the old one.
  *
  * Return: 0, or negative error code
  */

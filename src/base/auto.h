@@ -4,9 +4,9 @@
 /*
  * Cleanup style - a resource is released where its variable goes out of scope
  *
- * The cleanup variable is declared where the resource is acquired. Ownership leaves it by TAKE_PTR
- * or TAKE_FD as the last act of a constructor. A goto past a cleanup variable is refused by both
- * compilers (-Wjump-misses-init), so errors return at once.
+ * Declare the cleanup variable where the resource is acquired. TAKE_PTR or TAKE_FD passes ownership on,
+ * as the last act of a constructor. Both compilers refuse a goto past a cleanup variable
+ * (-Wjump-misses-init), so errors return at once.
  */
 
 #include <errno.h>

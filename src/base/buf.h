@@ -53,7 +53,7 @@ int buf_reserve(struct buf *b, size_t more, struct err *err);
  */
 int buf_append(struct buf *b, const void *data, size_t len, struct err *err);
 
-/** buf_consume() - Forget the first @len bytes, at most all there are */
+/** buf_consume() - Forget the first @len bytes, or all if there are fewer */
 void buf_consume(struct buf *b, size_t len);
 
 /** buf_remove() - Forget @len bytes that begin at byte @at; both must lie within the buffer */
@@ -65,7 +65,7 @@ static inline uint8_t *buf_bytes(const struct buf *b)
 	return b->data ? b->data + b->head : NULL;
 }
 
-/** buf_tail() - First free byte after buf_reserve(); @len must be raised by what was written */
+/** buf_tail() - First free byte after buf_reserve(); the writer adds the bytes written to @len */
 static inline uint8_t *buf_tail(const struct buf *b)
 {
 	return b->data + b->head + b->len;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Numbers in byte strings, big-endian whatever the machine is
+ * Numbers in byte strings, big-endian on every machine
  */
 
 #include <stdint.h>

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Digest - 64 bits that tell whether two pieces of bytes are alike
+ * Digest - 64 bits that tell whether two byte strings are equal
  *
- * FNV-1a: it finds accidents, not attacks.
+ * It is FNV-1a: it finds accidents, not attacks.
  */
 
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #define DIGEST_START 14695981039346656037ull
 
-/** digest_add() - Digest of what @digest is of, then @len bytes more. Return: the new digest */
+/** digest_add() - Extend @digest by @len further bytes. Return: the new digest */
 static inline uint64_t digest_add(uint64_t digest, const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;

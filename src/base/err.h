@@ -6,8 +6,8 @@
  *
  * Every function that can fail takes a `struct err *` last and returns 0 or a negative errno code.
  * Positive results are documented outcomes of that one function (X_E_...), which its direct caller
- * handles; they leave the error alone. The text is built where the failure is known and wrapped on
- * the way up, in a buffer the outermost caller owns, so no allocation happens on an error path.
+ * handles; they do not touch the error. The text is built where the failure is known and wrapped on
+ * the way up, in a buffer of the outermost caller, so that an error path allocates nothing.
  * Libraries never log errors; programs do, once.
  */
 
@@ -19,7 +19,7 @@
 /**
  * struct err - What went wrong
  * @code:	Negative errno value, 0 while nothing has failed
- * @lasting:	Trying again is of no use until somebody changes something, see err_lasting()
+ * @lasting:	It will fail again until somebody changes something, see err_lasting()
  * @text:	One line without a newline: what was tried, with what, why it failed
  */
 struct err {
@@ -31,8 +31,8 @@ struct err {
 /**
  * err_set() - Record a failure
  * @err:	Filled in; may be NULL, then only @code is returned
- * @code:	Negative errno code; its strerror text is appended unless it is -EPROTO or -EINVAL,
- *		whose meaning the caller's own words must give
+ * @code:	Negative errno code; its strerror text is appended, except for -EPROTO and -EINVAL,
+ *		which the caller's own words must explain
  * @fmt:	What was being done, as in "open checkpoint /run/x"
  *
  * Return: @code
@@ -40,7 +40,7 @@ struct err {
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /**
- * err_wrap() - Put what the caller was doing in front of a failure from below
+ * err_wrap() - Prefix a failure from below with what the caller was doing
  * @err:	Failure to wrap; may be NULL
  * @code:	The code to hand on, usually the one that came up
  * @fmt:	What this level was doing; ": " and the older text follow it
@@ -50,13 +50,13 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
 int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /**
- * err_lasting() - Say of a failure that trying again is of no use until somebody changes something
+ * err_lasting() - Mark a failure that will happen again until somebody changes something
  * @err:	Failure, just recorded; may be NULL
  * @code:	The code to hand on
  *
- * The place that finds the reason knows whether it can pass by itself: a container that no edge server can
- * move is lasting; a link, a disk or a program that failed is not. err_wrap() keeps it, err_set() begins anew.
- * Written as "return err_lasting(err, err_set(err, -EPERM, ...))".
+ * The code that finds the reason knows whether it can pass by itself: a container that no edge server can
+ * move is lasting; a failed link, disk or program is not. err_wrap() keeps the mark, err_set() clears it.
+ * Use: "return err_lasting(err, err_set(err, -EPERM, ...))".
  *
  * Return: @code
  */

@@ -8,10 +8,10 @@
 #include <stddef.h>
 
 /**
- * files_raise_limit() - Allow this process as many open files as the system lets it have
+ * files_raise_limit() - Allow this process as many open files as the system permits
  *
  * The usual soft limit of 1024 is less than the connections and sessions a daemon may hold (R9).
- * What cannot be raised stays; the limits then show as errors of single connections.
+ * If it cannot be raised, the old limit stays, and single connections fail at it.
  */
 void files_raise_limit(void);
 

@@ -5,8 +5,8 @@
  * Diagnostics of a program - one line each on stderr
  *
  * Programs log an error once, where it is final. Libraries only use log_debug(), which costs one
- * comparison unless BATON_DEBUG was set in the environment when the first line was due. Events of the session protocol are not
- * diagnostics: they go to the event log repository (report/).
+ * comparison unless BATON_DEBUG was in the environment at the first line. Events of the session
+ * protocol are no diagnostics: they go to the event log repository (report/).
  */
 
 /** log_error() - Something failed; the line says what and why */

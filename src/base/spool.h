@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Spool - bytes that are too many for memory: a file without a name
+ * Spool - a file without a name, for more bytes than memory should hold
  *
- * The file is gone when the program ends, however it does. Nobody else can open it. Reads and writes
- * go to the kernel's cache, so they are quick unless the disk cannot follow at all.
+ * The file is gone when the program ends, however it ends. Nobody else can open it. Reads and writes
+ * go to the kernel's cache, so they are quick unless the disk falls far behind.
  */
 
 #include <stddef.h>
@@ -18,9 +18,9 @@ struct spool;
 struct spools;
 
 /**
- * spools_new() - Where a program's spools lie, and how much they may take together
+ * spools_new() - Set the directory of a program's spools, and their limit
  * @ret:	Set on success only; the caller owns it, see spools_free()
- * @dir:	Directory on the file system that takes the bytes, copied; need not exist yet
+ * @dir:	Directory on the file system for the bytes, copied; need not exist yet
  * @max:	Bytes of all spools together (R9)
  * @err:	Filled in on failure
  *
@@ -51,7 +51,7 @@ AUTO_DEFINE(spool)
  * @s:		Spool
  * @bytes:	Borrowed for the call
  * @len:	How many
- * @err:	Filled in on failure; some of them may have been written, but do not count
+ * @err:	Filled in on failure; bytes written so far do not count
  *
  * Return: 0, -ENOSPC at the limit of all spools or of the file system, or another negative error code
  */
@@ -72,12 +72,12 @@ int spool_read(const struct spool *s, uint64_t offset, void *to, size_t len, str
 /**
  * spool_forget() - Give back the bytes before @offset, which are not read any more
  *
- * Where the file system cannot, they stay until spool_free().
+ * If the file system cannot free them, they stay until spool_free().
  */
 void spool_forget(struct spool *s, uint64_t offset);
 
 /** spools_left() - Bytes that may still be added to all spools together */
 uint64_t spools_left(const struct spools *s);
 
-/** spool_length() - Bytes in it, those that were forgotten included */
+/** spool_length() - Bytes in it, including forgotten ones */
 uint64_t spool_length(const struct spool *s);

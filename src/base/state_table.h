@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * State tables - the states of a protocol, and which may follow which
+ * State tables - the states of a protocol and the moves between them
  *
- * A move that the table does not allow is a bug in the program, not bad input: it stops the process
- * at the place where it happens, in the simulator as in a daemon.
+ * A move that the table does not allow is a bug in the program, not bad input. It stops the process
+ * where it happens, in the simulator and in a daemon alike.
  */
 
 #include <stddef.h>

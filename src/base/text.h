@@ -20,7 +20,7 @@ struct err;
  * @err:	Filled in on failure
  *
  * A name is 1 to 63 of the characters A-Z a-z 0-9 . _ - and does not begin with a dot or a dash, so
- * that it can stand in file names, container names and certificate subjects as it is.
+ * it can be used unchanged in file names, container names and certificate subjects.
  *
  * Return: 0, or -EINVAL
  */
@@ -36,9 +36,8 @@ bool name_equal(const char *a, const char *b);
  * text_printable() - Put '?' for each byte that is not printable ASCII
  * @text:	Changed in place
  *
- * For texts that somebody else chose, such as the name of a process in a container: in a terminal an escape
- * sequence would be obeyed, in a log a line break would begin a line in our name, and JSON takes no bytes
- * that are not UTF-8.
+ * For texts that somebody else chose, such as the name of a process in a container. A terminal would obey an
+ * escape sequence, a line break would forge a line of our log, and JSON allows only UTF-8.
  */
 void text_printable(char *text);
 

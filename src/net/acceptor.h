@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * Acceptors - every socket on which somebody may connect to a program of ours
+ * Acceptors - every listening socket of our programs
  *
  * libuv's own listening handles call accept() again and again while it fails with EMFILE, ENFILE or
- * ENOBUFS, and a descriptor that stays readable wakes the loop for ever. An acceptor stops asking
- * instead: it says so once, waits ACCEPTOR_PAUSE_MS, and tries again; what connects meanwhile waits in
- * the kernel's queue.
+ * ENOBUFS, and a descriptor that stays readable wakes the loop for ever. An acceptor pauses
+ * instead: it reports the failure once, waits ACCEPTOR_PAUSE_MS, and tries again; new connections meanwhile
+ * wait in the kernel's queue.
  *
- * An acceptor may count handshakes (net/handshakes.h): then each connection has a place until its owner
- * says acceptor_settled(), and one for which there is none is closed at once and reported.
+ * An acceptor may count handshakes (net/handshakes.h). Then each connection has a place until its owner
+ * calls acceptor_settled(), and a connection without a place is closed at once and reported.
  *
  * Everything here belongs to the thread of its event loop.
  */
@@ -32,8 +32,8 @@ struct uv_loop_s;
  * struct acceptor_ops - What the owner of an acceptor does
  * @accepted:	Somebody has connected. @fd belongs to the owner from now on; @from is borrowed.
  *		The acceptor may be closed from here
- * @refused:	A connection could not be taken; @who is its address, or "a connection". While nothing
- *		can be accepted it is called once. May be NULL
+ * @refused:	A connection could not be taken; @who is its address, or "a connection". Called once
+ *		while nothing can be accepted. May be NULL
  */
 struct acceptor_ops {
 	void (*accepted)(void *ctx, int fd, const struct sockaddr_storage *from);

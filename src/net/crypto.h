@@ -4,7 +4,7 @@
 /*
  * Cryptography - random bytes, the proof of an association (R11), SHA-256
  *
- * One of the three files that know OpenSSL (with tls.c and pki.c).
+ * One of the files that may include OpenSSL; tools/check-layers.sh lists them.
  */
 
 #include <stdbool.h>
@@ -40,7 +40,7 @@ int crypto_random(void *to, size_t len);
 int crypto_proof(uint8_t out[CRYPTO_SHA256_SIZE], const uint8_t secret[CRYPTO_SECRET_SIZE],
 		 uint64_t session, uint32_t association, const char *ap);
 
-/** crypto_equal() - Whether two byte strings are equal, in time that tells nothing about where not */
+/** crypto_equal() - Whether two byte strings are equal, in a time that does not depend on where they differ */
 bool crypto_equal(const void *a, const void *b, size_t len);
 
 /** crypto_wipe() - Overwrite @len bytes so that the compiler cannot leave it out */

@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * Handshakes - how many strangers may be at the door at a time, and how many of one address
+ * Handshakes - limits on connections without a proven certificate, in all and for each address
  *
- * Until its certificate is proven, a connection is a stranger's. Strangers have places of their own,
- * so that they never take the places of those who are known, and no address can hold all of them:
+ * Until its certificate is proven, a connection is a stranger's. Strangers have separate places,
+ * so they never take those of known programs, and no address can hold all of them:
  *
  *     less than half of the places are taken    anybody gets one
  *     half or more                              an address that holds a quarter gets no other
  *     all                                       nobody gets one
  *
- * A single address therefore ends at half of the places, and the other half is open to the rest.
- * An address is an IPv4 address, or the /64 network of an IPv6 address: one host has all of that.
+ * A single address therefore gets half of the places, and the other half is open to the rest.
+ * An address is an IPv4 address, or the /64 network of an IPv6 address, all of which belongs to one host.
  *
  * No I/O and no clock here: each owner gives a handshake its deadline.
  */

@@ -4,27 +4,27 @@
 /*
  * Links - messages between two programs over one TLS connection on the event loop
  *
- * A listener accepts links; a peer is one named program we keep a link to, connecting again for
- * ever when it breaks. A link is "up" once both certificates are verified and both HELLOs are
+ * A listener accepts links. A peer is one named program that we keep a link to; a broken link is
+ * tried again for ever. A link is "up" once both certificates are verified and both HELLOs are
  * checked (version; name and role equal to the certificate's). Only then does its owner hear of it:
  *
  *     listener or peer -> connect -> TLS -> HELLO -> up() -> message()* -> down()
  *                            \______________\_____ refused()
  *
  * Lifetime: a struct link is valid from up() until down() or link_close() returns, whichever comes
- * first; then the owner must forget it. up() and down() come in pairs, except that a link the owner
+ * first; then the owner must forget it. up() and down() come in pairs, but a link that the owner
  * closed itself, alone or with its listener or peer, gets no down(). All callbacks come from the
  * event loop, never from inside link_send(), so a callback may send, close and free as it likes.
  *
  * Liveness: a side that has heard or said nothing for @probe_ms sends CLOCK PROBE, which the other
- * answers at once; silence of @dead_ms ends the link. Both messages are dealt with here and never
+ * answers at once; silence for @dead_ms ends the link. Both messages are handled here and never
  * reach message().
  *
- * Validity: a certificate that ends, or that is revoked when the files are read again
- * (tls_context_reload()), ends its links within @probe_ms; its next attempts are refused.
+ * Validity: links end within @probe_ms after their certificate ends, or is revoked in files that are read
+ * again (tls_context_reload()); further attempts are refused.
  *
- * Limits (R9): bytes waiting to be sent, time to come up, number of accepted connections: see struct
- * link_limits. A frame above the limits of wire/codec.h, or one that only belongs on a migration's
+ * Limits (R9) on bytes waiting to be sent, time to come up, number of accepted connections: see struct
+ * link_limits. A frame above the limits of wire/codec.h, or one that belongs on a migration's
  * own connection, ends the link.
  *
  * Programs must ignore SIGPIPE. Everything here belongs to the thread of its event loop.
@@ -53,16 +53,16 @@ enum link_e {
 #define LINK_ROLE(role) (1u << (role))
 
 /**
- * struct link_ops - What the owner of links does when something happens
- * @up:		A link came up. Its peer may have an older link up still: the new one replaces it
+ * struct link_ops - Callbacks of the owner of links
+ * @up:		A link came up. Its peer may still have an older link up: the new one replaces it
  * @message:	A message came in. @m and all it points to is borrowed for the call
  * @down:	A link is gone; @reason is one line for a person
  * @writable:	After LINK_E_FULL: half the queue is free again; may be NULL
  * @clock:	A CLOCK REPLY came: the peer's clock is @offset_us ahead of ours, give or take half
  *		of @rtt_us; may be NULL
- * @refused:	A connection failed before it was up; @who is its name or address. A peer that is
- *		tried again and again tells only the first time and when the reason changes; a
- *		listener tells of each, at most ten a second. May be NULL
+ * @refused:	A connection failed before it was up; @who is its name or address. A peer reports
+ *		its first failure and each new reason; a listener reports each failure, at most ten
+ *		a second. May be NULL
  */
 struct link_ops {
 	void (*up)(void *ctx, struct link *l);
@@ -78,11 +78,11 @@ struct link_ops {
  * @queue_bytes:	Most bytes waiting to be sent on one link (8 MiB)
  * @handshake_ms:	Time to come up (5000)
  * @probe_ms:		Silence before a probe (1000)
- * @dead_ms:		Silence that ends the link (10000: a WAN that is cut for 5 s is waited for)
+ * @dead_ms:		Silence that ends the link (10000: a WAN may be cut for 5 s)
  * @retry_min_ms:	First wait of a peer before it connects again, doubled each time (50)
  * @retry_max_ms:	Longest such wait (2000)
- * @accepted_max:	Most connections of one listener, those not up yet included (1024)
- * @handshakes_max:	Most of them that are not up yet; one address gets half of these places, see
+ * @accepted_max:	Most connections of one listener, including those not up yet (1024)
+ * @handshakes_max:	Most connections that are not up yet; one address gets half of these places, see
  *			net/handshakes.h (256, which is also the most; half of @accepted_max if that
  *			is less, but at least 4)
  */
@@ -143,7 +143,7 @@ void listener_close(struct listener *ls);
  * @name:	Its name: another certificate is refused
  * @role:	Its role: another certificate is refused
  * @address:	"IP:PORT"
- * @err:	Filled in on failure; a program that is not there is no failure
+ * @err:	Filled in on failure; an unreachable program is no failure
  *
  * Return: 0, or negative error code
  */
@@ -175,15 +175,15 @@ size_t link_queued(const struct link *l);
 /**
  * link_pause() - Stop reading: message() will not be called until link_resume()
  *
- * The peer is held up once the buffers between are full; it still hears that we live. While
- * paused we notice a dead peer only by unacknowledged bytes, within about twice @dead_ms.
+ * The peer is held up once the buffers in between are full; it still hears that we live. While
+ * paused, only unacknowledged bytes show a dead peer, within about twice @dead_ms.
  */
 void link_pause(struct link *l);
 
 /** link_resume() - Read again; messages that had come in already follow from the event loop */
 void link_resume(struct link *l);
 
-/** link_probe() - Measure the clock now: ask, clock() will tell. Return: as link_send() */
+/** link_probe() - Measure the peer's clock now; clock() gets the result. Return: as link_send() */
 int link_probe(struct link *l);
 
 /** link_peer_name() - Name in the peer's certificate. Return: valid as long as @l */
@@ -192,11 +192,11 @@ const char *link_peer_name(const struct link *l);
 /** link_peer_role() - Role in the peer's certificate */
 enum wire_role link_peer_role(const struct link *l);
 
-/** link_broke_rules() - In down(): it ended because the peer sent what is no valid message */
+/** link_broke_rules() - In down(): it ended because the peer sent an invalid message */
 bool link_broke_rules(const struct link *l);
 
 /**
- * link_set_data() - Remember a pointer of the owner's, which is not looked at here
+ * link_set_data() - Remember a pointer of the owner's, which the link does not use
  * @l:		Link
  * @data:	Pointer, or NULL to forget it
  * @gone:	Called with @data when the link's memory goes, however the link ended: after down(), and
@@ -209,7 +209,7 @@ void link_set_data(struct link *l, void *data, void (*gone)(void *data));
 void *link_data(const struct link *l);
 
 /**
- * link_close() - End a link: what is queued is still tried once, down() does not come
+ * link_close() - End a link without down(); queued bytes are tried once more
  *
  * A peer connects again afterwards.
  */

@@ -5,10 +5,9 @@
  * Certificates - the deployment's own authority, made and used by `baton pki`
  *
  * A directory holds ca.crt, ca.key, ca.crl once something was revoked, "issued" (see pki_files.h), and
- * NAME.crt, NAME.key for each certificate issued. Keys are
- * Ed25519, in files of mode 0600. Every file is written under another name, synced and renamed, so
- * a crash leaves either nothing or a whole file. ca.key is needed only to issue; keep it off the
- * edge hosts.
+ * NAME.crt and NAME.key for each certificate. Keys are Ed25519, in files of mode 0600. Every file is
+ * written under another name, synced and renamed, so a crash leaves nothing or a whole file. Only
+ * issuing and revoking need ca.key; keep it off the edge hosts.
  */
 
 #include <stdbool.h>
@@ -53,7 +52,7 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
  * @role:	Set on success to its role
  * @err:	Filled in on failure
  *
- * The old certificate stays good until it ends, so that the files can be copied without haste.
+ * The old certificate is valid until it ends, so there is time to copy the files.
  *
  * Return: 0, -ENOENT, or another negative error code
  */
@@ -66,8 +65,8 @@ int pki_renew(const char *dir, const char *name, int days, enum wire_role *role,
  * @revoked:	Set on success to how many were added
  * @err:	Filled in on failure
  *
- * One that is issued to the name afterwards is good. Programs know the list when they have read it: at
- * their start, or at SIGHUP (net/tls_watch.h).
+ * Certificates issued to the name afterwards are valid. Programs read the list at their start and at
+ * SIGHUP (net/tls_watch.h).
  *
  * Return: 0, -ENOENT if there is nothing to revoke, or another negative error code
  */

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Files of the authority - what pki.c and pki_crl.c have in common
+ * Files of the authority - common to pki.c and pki_crl.c
  *
  * Beside certificates and keys there is one list, PKI_ISSUED: a line "SERIAL NAME" for each certificate
  * that was ever issued, written before the certificate itself. Without it only the last certificate of a
- * name could be revoked, and one that was renewed would stay good until its end.
+ * name could be revoked, and a renewed one would be valid until its end.
  */
 
 #include <limits.h>
@@ -47,12 +47,12 @@ static inline void pki_crl_freep(X509_CRL **p)
 int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char *suffix,
 	     struct err *err);
 
-/** pki_want_absent() - Say early that a file is there already. Return: 0, or -EEXIST if not @force */
+/** pki_want_absent() - Fail early if a file exists. Return: 0, or -EEXIST if not @force */
 int pki_want_absent(const char *path, bool force, struct err *err);
 
 /**
  * pki_write() - Write one PEM object so that it outlives a crash of the host, see base/atomic_file.h
- * @path:	Where it shall be
+ * @path:	Its place
  * @mode:	Of the file
  * @force:	Replace one that is there
  * @write_pem:	Writes it; returns 1 if all is well
@@ -75,7 +75,7 @@ int pki_write_cert(FILE *f, const void *cert);
 /** pki_load_authority() - Read ca.crt and ca.key; the caller frees both. Return: 0, or negative */
 int pki_load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err *err);
 
-/** pki_record() - Add a certificate to the list of what was issued. Return: 0, or negative */
+/** pki_record() - Add a certificate to the list PKI_ISSUED. Return: 0, or negative */
 int pki_record(const char *dir, const char *name, X509 *cert, struct err *err);
 
 /**

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * TCP options - what all our connections have in common
+ * TCP options - common to all our connections
  */
 
 #include <stdint.h>
@@ -24,8 +24,8 @@ void tcp_tune(int fd, uint32_t dead_ms);
  * @fd:		Socket, connected or not
  *
  * The kernel lets a send buffer grow to 4 MiB, of which half is bookkeeping. Where that is less than
- * bbr's first guess of what the path holds, bbr takes us for the bottleneck, never ends its start-up
- * phase, and keeps the path's queue full, which other connections feel as delay. Needs CAP_NET_ADMIN;
+ * bbr's first guess of the path's capacity, bbr takes us for the bottleneck, never ends its start-up
+ * phase, and keeps the path's queue full, which delays other connections. Needs CAP_NET_ADMIN;
  * without it nothing changes.
  */
 void tcp_tune_bulk(int fd);

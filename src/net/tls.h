@@ -4,12 +4,12 @@
 /*
  * TLS - who may talk to whom
  *
- * TLS 1.3 only, and both sides must show a certificate of the deployment's own authority (see
- * pki.h). What a peer is comes from its verified certificate alone: the common name (CN) is its
+ * Only TLS 1.3 is used, and both sides must show a certificate of the deployment's own authority (see
+ * pki.h). A peer's identity comes only from its verified certificate: the common name (CN) is its
  * name, the organisational unit (OU) its role. Nothing it says later can widen that.
  *
- * A session works on memory (feed the bytes that came, drain those to send: for event loops) or
- * straight on a socket (for migration threads).
+ * A session works on memory (feed received bytes, drain those to send: for event loops) or
+ * directly on a socket (for migration threads).
  */
 
 #include <stdbool.h>
@@ -35,8 +35,8 @@ enum tls_e {
 
 /**
  * struct tls_files - Where our identity is; paths of PEM files
- * @ca:		Certificates of the authorities that we trust, one or more; or a directory, of whose *.crt
- *		those of authorities count
+ * @ca:		Certificates of the authorities that we trust, one or more; or a directory, in which
+ *		the *.crt files of authorities count
  * @cert:	Our certificate
  * @key:	Our private key
  * @crl:	Lists of revoked certificates, one for each authority that has one; NULL: ca.crl beside
@@ -67,8 +67,9 @@ int tls_context_new(struct tls_context **ret, const struct tls_files *files, str
  * @c:		Context
  * @err:	Filled in on failure
  *
- * New sessions use what was read; those that are there are asked by tls_session_valid(). After a failure
- * all stays as it was; a list of revoked certificates that was there and is missing is one. Name and role in the certificate cannot change.
+ * New sessions use the new files; tls_session_valid() checks existing sessions. After a failure
+ * everything stays as it was. A list of revoked certificates that has gone missing is a failure. Name and role in
+ * the certificate cannot change.
  *
  * Return: 0, or negative error code, as tls_context_new()
  */
@@ -133,9 +134,9 @@ int tls_session_peer(struct tls_session *s, char name[NAME_SIZE], enum wire_role
  * @s:		Session
  * @err:	Filled in if not: whose certificate, what is wrong with it, what to do
  *
- * Costs a comparison, unless files were read again since it was asked last.
+ * Costs a comparison, unless files were read again since the last call.
  *
- * Return: 0, or -EACCES if the peer's certificate has ended, or is revoked by now, or if its authority is
+ * Return: 0, or -EACCES if the peer's certificate has ended or was revoked, or if its authority is
  * no longer one of ours
  */
 int tls_session_valid(struct tls_session *s, struct err *err);

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * TLS identity - whom we are and whom we trust, as the files say at one moment
+ * TLS identity - who we are and whom we trust, as read from the files at one moment
  *
- * Read by tls.c only, which swaps one identity for the next when the files are read again. The authorities
+ * Only tls.c uses it, and swaps one identity for the next when the files are read again. The authorities
  * are all certificates in one file, or all certificates of authorities in one directory: while a
- * deployment goes from one authority to the next, both are there.
+ * deployment goes from one authority to the next, it has both.
  */
 
 #include <openssl/ssl.h>
@@ -38,8 +38,8 @@ struct tls_refused {
  * tls_identity_load() - Read all files
  * @to:		Set on success only; see tls_identity_deinit()
  * @files:	Where they are
- * @want_list:	A list of revoked certificates must be there: it was the last time, and who takes it away must
- *		not make everybody good again
+ * @want_list:	A list of revoked certificates must be there, because it was the last time: removing it must
+ *		not make revoked certificates valid again
  * @err:	Filled in on failure: which file, what is wrong with it, what to do
  *
  * Return: 0, or negative error code, as tls_context_new()
@@ -57,12 +57,12 @@ void tls_identity_deinit(struct tls_identity *id);
  * @role:	Set to the role its OU names
  * @err:	Filled in on failure
  *
- * Return: 0, or -EACCES if it has not exactly one of each, or they are no valid ones
+ * Return: 0, or -EACCES unless it has exactly one valid name and one valid role
  */
 int tls_identity_read(X509 *cert, char name[NAME_SIZE], enum wire_role *role, struct err *err);
 
 /** tls_identity_expires() - When a certificate ends, seconds UTC */
 int64_t tls_identity_expires(const X509 *cert);
 
-/** tls_identity_verify() - Is a certificate good now? Return: X509_V_OK, or why not */
+/** tls_identity_verify() - Is a certificate valid now? Return: X509_V_OK, or why not */
 int tls_identity_verify(const struct tls_identity *id, X509 *cert);

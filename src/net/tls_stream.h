@@ -7,8 +7,8 @@
  * Straight-line code can connect, send messages and bulk bytes and wait for answers here, while the
  * event loop of the program goes on moving requests. Every call ends within its time limit: it
  * fails with -ETIMEDOUT when no byte moved for @timeout_ms, and with -ECANCELED as soon as
- * @cancel_fd is readable (an eventfd or the read end of a pipe, which stays readable, so that all
- * later calls fail too). A handshake has @timeout_ms in all. The version, name and role are checked by HELLO as on links.
+ * @cancel_fd is readable (an eventfd or the read end of a pipe, which stays readable, so all
+ * later calls fail too). A handshake has @timeout_ms in all. HELLO checks version, name and role as on links.
  *
  * One thread at a time may use a stream. Programs must ignore SIGPIPE.
  */
@@ -77,7 +77,7 @@ enum wire_role tls_stream_peer_role(const struct tls_stream *s);
 /**
  * tls_stream_set_timeout() - Change the longest wait without progress from now on
  *
- * A destination that restores says nothing for seconds; its source wants to wait longer there.
+ * A destination that restores says nothing for seconds; its source must wait longer then.
  */
 void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms);
 
@@ -92,9 +92,9 @@ void tls_stream_set_deadline(struct tls_stream *s, uint64_t ms);
 
 /**
  * struct tls_stream_budget - How much the peer may send from now on, and how long it may take
- * @name:	For messages: what is being received; borrowed
+ * @name:	Of the received data, for messages; borrowed
  * @ms:		Time for all of it
- * @rate:	Bytes per second, at least: each byte received adds 1 / @rate seconds to @ms. 0: none does
+ * @rate:	Bytes per second, at least: each byte received adds 1 / @rate seconds to @ms. 0: adds nothing
  * @bytes:	Most bytes, frames included; 0: no limit
  */
 struct tls_stream_budget {
@@ -105,7 +105,7 @@ struct tls_stream_budget {
 };
 
 /**
- * tls_stream_set_budget() - Begin to count what is received, and its time
+ * tls_stream_set_budget() - Limit the bytes received from now on, and their time
  *
  * The longest wait without progress does not bound a peer that sends a byte now and then; this does.
  * Reads fail with -ETIMEDOUT or -EFBIG once the budget is spent. It holds until the next call; a stream
@@ -128,8 +128,8 @@ int tls_stream_read(struct tls_stream *s, void *to, size_t len, size_t *got, str
 /**
  * tls_stream_write_all() - Write all bytes
  *
- * Return: 0, -ECANCELED, -ETIMEDOUT, or another negative error code, after which the stream is
- * of no use any more: part of the bytes may have gone out
+ * Return: 0, -ECANCELED, -ETIMEDOUT, or another negative error code. After a failure the stream is
+ * useless: part of the bytes may have gone out
  */
 int tls_stream_write_all(struct tls_stream *s, const void *from, size_t len, struct err *err);
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Watch over our identity - for as long as a program runs
+ * Watch over our identity while a program runs
  *
- * At SIGHUP it reads certificate, key, authorities and lists of revoked certificates again; links of who
- * is revoked then end by themselves (net/link.h). Once a day it says if our own certificate ends within
- * TLS_WATCH_DAYS, the first time soon after the start.
+ * At SIGHUP it reads certificate, key, authorities and lists of revoked certificates again; links with
+ * revoked certificates then end by themselves (net/link.h). Once a day, and first soon after the start, it
+ * says whether our own certificate ends within TLS_WATCH_DAYS.
  */
 
 #include <stdint.h>
@@ -18,7 +18,7 @@ struct uv_loop_s;
 
 #define TLS_WATCH_DAYS 30
 
-/** enum tls_watch_word - What there is to say */
+/** enum tls_watch_word - What it reports */
 enum tls_watch_word {
 	TLS_WATCH_READ,   /* all files were read again */
 	TLS_WATCH_KEPT,   /* they could not be used: all stays as it was */
@@ -30,7 +30,7 @@ enum tls_watch_word {
  * @ret:	Set on success only; the caller owns it, see tls_watch_close()
  * @loop:	Event loop
  * @tls:	Identity, borrowed until tls_watch_close()
- * @said:	Told what there is to say, as one line for a person
+ * @said:	Gets each report, as one line for a person
  * @ctx:	First argument of @said
  * @err:	Filled in on failure
  *

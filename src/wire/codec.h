@@ -4,10 +4,10 @@
 /*
  * Codec - messages to frames and back; baton.proto describes the bytes
  *
- * Requests, answers, chunks and cuts have a fixed binary header, read without parsing; all other
- * messages are protobuf. Decoding trusts nothing: what is not written in baton.proto is refused, and
- * the memory it may take is bounded whatever comes in. Encoding keeps to the same rules, so that a
- * fault of ours shows at the sender.
+ * Requests, answers, streams, chunks and cuts have a fixed binary header, read without parsing; all other
+ * messages are protobuf. Decoding trusts nothing: it refuses what is not in baton.proto, and bounds the
+ * memory it takes for any input. Encoding follows the same rules, so that a bug of ours shows at
+ * the sender.
  */
 
 #include <stdbool.h>
@@ -68,14 +68,14 @@ int wire_encode(const struct wire_message *m, struct buf *out, struct err *err);
 
 /**
  * wire_frame_size() - How long the frame at the start of some bytes is
- * @bytes:	What has come in
- * @len:	How much that is
- * @bulk:	Whether chunks and cuts may come on this connection
- * @size:	Set to the size of the whole frame, prefix included, if 1 is returned. It can be
- *		more than @len: then wait for the rest
+ * @bytes:	Received bytes
+ * @len:	Their number
+ * @bulk:	Whether this connection may carry chunks and cuts
+ * @size:	Set to the size of the whole frame, prefix included, if 1 is returned. If it is
+ *		more than @len, wait for the rest
  * @err:	Filled in on failure
  *
- * Return: 1, 0 if @len is too short to tell, or -EPROTO if this can be no frame
+ * Return: 1, 0 if @len is too short to tell, or -EPROTO if this cannot be a frame
  */
 int wire_frame_size(const uint8_t *bytes, size_t len, bool bulk, size_t *size, struct err *err);
 
@@ -94,13 +94,13 @@ int wire_decode(const uint8_t *frame, size_t len, struct wire_message *m,
 		struct wire_scratch *scratch, struct err *err);
 
 /**
- * wire_hello_check() - Whether we can talk to whoever sent this
+ * wire_hello_check() - Whether we can talk to the sender of a HELLO
  * @m:		First message of a connection
  * @name:	Name in its certificate
  * @role:	Role in its certificate
  * @err:	Filled in on failure
  *
- * Return: 0, or -EPROTO: no HELLO, versions do not meet, or it is not what its certificate says
+ * Return: 0, or -EPROTO: no HELLO, incompatible versions, or not what the certificate says
  */
 int wire_hello_check(const struct wire_message *m, const char *name, enum wire_role role,
 		     struct err *err);

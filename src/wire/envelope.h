@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Envelope - control messages as protobuf; for codec.c and nobody else
+ * Envelope - control messages as protobuf; for codec.c only
  */
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ struct wire_scratch;
 /** wire_scratch_alloc() - Bytes that live until the next reset. Return: NULL at the limit */
 void *wire_scratch_alloc(struct wire_scratch *s, size_t size);
 
-/** wire_scratch_reset() - Forget all that was handed out, keep a small block for the next time */
+/** wire_scratch_reset() - Take all bytes back; a small block is kept for the next time */
 void wire_scratch_reset(struct wire_scratch *s);
 
 /**

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Messages - everything one Baton program says to another, as plain structures
+ * Messages - everything that Baton programs say to each other, as plain structures
  *
  * The core and the simulator use these structures; wire/codec.c turns them into frames and back
  * (baton.proto is the reference for the bytes). Names follow IEEE 802.11 and IAPP where the paper
@@ -24,14 +24,14 @@
 
 #define WIRE_SECRET_SIZE 32
 #define WIRE_PROOF_SIZE  32
-#define WIRE_REASON_SIZE 448        /* a text of struct err with what is put before it */
+#define WIRE_REASON_SIZE 448        /* a text of struct err with a prefix */
 #define WIRE_EDGES_MAX   4          /* edge servers a MUD remembers for its session */
 #define WIRE_PAYLOAD_MAX (1u << 20) /* bytes of one request or answer */
 #define WIRE_TEXT_MAX    (1u << 20) /* bytes of an operator's answer or a batch of events */
 #define WIRE_WINDOW      1024       /* requests a MUD may have unanswered (R9) ... */
 #define WIRE_WINDOW_BYTES                                                                          \
 	(64u << 20) /* ... and bytes of them, or of answers it has not confirmed */
-#define WIRE_PREAMBLE_MAX      (64u << 10) /* bytes that bring a connection where it was */
+#define WIRE_PREAMBLE_MAX      (64u << 10) /* bytes that restore a connection's state */
 #define WIRE_USER_SESSIONS_MAX 64          /* sessions of an ordinary user */
 #define WIRE_STATION_SIZE      6           /* bytes of a station's address (IEEE 802) */
 #define WIRE_STATION_USERS_MAX 8           /* users, so IP addresses, of one station */
@@ -43,8 +43,8 @@
  * enum wire_type - Kinds of messages; the values are on the wire and never change
  *
  * The answers of an edge server to an access point (STATUS to LOST) all carry struct
- * wire_es_status: the kind says why it is sent now, the body says how the session stands. Losing
- * one is therefore harmless: the next says the same and more.
+ * wire_es_status: the kind says why it is sent now, the body gives the state of the session. Losing
+ * one is therefore harmless: the next one says the same and more.
  */
 enum wire_type {
 	WIRE_HELLO = 1, /* both ways, first on a link: struct wire_hello */
@@ -63,12 +63,12 @@ enum wire_type {
 	WIRE_MOVE_RESPONSE,
 	WIRE_USER_CLAIM,   /* struct wire_user_claim: an ordinary user is here; who has it? */
 	WIRE_USER_CONTEXT, /* struct wire_user_context: one of its sessions */
-	WIRE_USER_REQUEST, /* struct wire_user_request: a request of it without an answer */
+	WIRE_USER_REQUEST, /* struct wire_user_request: one of its unanswered requests */
 	WIRE_USER_END,     /* struct wire_user_end: that was all, or why there is nothing */
 	WIRE_USER_TAKEN,   /* struct wire_user_claim: the context is here whole; forget it */
 
-	WIRE_STATION_INQUIRY, /* struct wire_station_inquiry: a station came; which users is it? */
-	WIRE_STATION_USERS,   /* struct wire_station_users: the answer, also if there are none */
+	WIRE_STATION_INQUIRY, /* struct wire_station_inquiry: a station came; who are its users? */
+	WIRE_STATION_USERS,   /* struct wire_station_users: the answer, even if there are none */
 
 	/* access point to edge server */
 	WIRE_CREATE = 50,
@@ -93,7 +93,7 @@ enum wire_type {
 	WIRE_FAILED,  /* a migration failed, the session lives on where it was (R10) */
 	WIRE_LOST,    /* the container died */
 	WIRE_REFUSED, /* a command was not obeyed: status and reason say why. The association is
-			 * the command's, cut_association the one in force; no more counts */
+			 * the command's, cut_association the one in force; ignore the rest */
 
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,
@@ -111,8 +111,8 @@ enum wire_type {
 
 	/* edge server to edge server, on a migration's own connection */
 	WIRE_TRANSFER_OFFER = 140, /* struct wire_offer */
-	WIRE_TRANSFER_ACCEPT,      /* struct wire_text: JSON, what of the image is wanted; without
-				      a text, on the paper's way: a file has come */
+	WIRE_TRANSFER_ACCEPT,      /* struct wire_text: JSON, which part of the image is wanted;
+				      empty, on the paper's way: a file has come */
 	WIRE_TRANSFER_CUT,         /* struct wire_cut; the stream follows */
 	WIRE_TRANSFER_CHUNK,       /* struct wire_text: next bytes of the stream */
 	WIRE_TRANSFER_END,         /* struct wire_transfer_end */
@@ -129,7 +129,7 @@ enum wire_role {
 	WIRE_ROLE_OPERATOR,
 };
 
-/** enum wire_es_state - How a session stands at one edge server */
+/** enum wire_es_state - State of a session at one edge server */
 enum wire_es_state {
 	WIRE_ES_NONE,     /* not known here */
 	WIRE_ES_CREATING, /* first container is being made */
@@ -137,11 +137,11 @@ enum wire_es_state {
 	WIRE_ES_FENCED,   /* had authority: executes nothing in this epoch again */
 	WIRE_ES_ARRIVING, /* its container is on the way here */
 	WIRE_ES_STANDBY,  /* restored: executes copies, answers nobody yet */
-	WIRE_ES_RETIRED,  /* gone from here; peer and epoch say where to */
+	WIRE_ES_RETIRED,  /* gone from here; peer and epoch say where */
 	WIRE_ES_LOST,     /* the container died; state is gone from here */
 };
 
-/** enum wire_migration - How far the source is with moving a session away */
+/** enum wire_migration - Progress of a migration at its source */
 enum wire_migration {
 	WIRE_MIGRATION_NONE,
 	WIRE_MIGRATION_PREPARING, /* before the cut */
@@ -165,13 +165,13 @@ enum wire_status {
 };
 
 /**
- * enum wire_part - What a numbered request is of one that is too long to go in one piece
+ * enum wire_part - Which part of a long request a numbered request is
  *
- * The parts of a request are numbered like any others, so none is lost or taken twice; other requests
- * may come in between. The edge server collects them, and executes the whole with the last one. All
- * but that have empty answers. A long answer is kept there, too, and asked for in parts of
+ * The parts of a long request are numbered like other requests, so none is lost or taken twice; other
+ * requests may come in between. The edge server collects them, and executes the whole with the last one. All
+ * but the last have empty answers. The edge server also keeps a long answer, and gives it away in parts of
  * WIRE_PAYLOAD_MAX bytes: the first answers the request, each further one a REST. Only the user's own
- * connections have parts; one connection has one request in parts at a time.
+ * connections have parts; a connection has one request in parts at a time.
  */
 enum wire_part {
 	WIRE_PART_WHOLE, /* it is a request by itself */
@@ -180,13 +180,13 @@ enum wire_part {
 	WIRE_PART_LAST, /* now it can be executed */
 	WIRE_PART_REST, /* no request: the next part of the answer to the request whose number the
 			 * payload is (u64, big-endian). It is empty if there is none */
-	WIRE_PART_DROP, /* likewise: that answer is not wanted; 0: what came of the request is not */
+	WIRE_PART_DROP, /* same payload: that answer is not wanted; 0: drop the parts that have come */
 	WIRE_PARTS,
 };
 
 #define WIRE_PART_NUMBER_SIZE 8 /* of the payload of REST and DROP */
 
-/** struct wire_hello - Who speaks; must agree with the certificate of the link */
+/** struct wire_hello - The sender; must agree with the certificate of the link */
 struct wire_hello {
 	uint32_t version;
 	uint32_t compat;
@@ -225,7 +225,7 @@ struct wire_reassociation_request {
 	uint64_t ack; /* every answer up to this number has reached the MUD */
 };
 
-/** struct wire_refusal - What the access point does not do for a MUD, and why */
+/** struct wire_refusal - What the access point refuses to a MUD, and why */
 struct wire_refusal {
 	enum wire_status status;
 	uint64_t number; /* 0: the whole session */
@@ -259,7 +259,7 @@ struct wire_move_response {
  * struct wire_user_claim - An ordinary user, known by its address, has turned up at an access point
  * @user:	Its name
  * @claim:	Number of the claim, which the answers repeat; not 0
- * @silent_ms:	How long ago it was heard there: who heard it last has it
+ * @silent_ms:	How long ago it was heard there: the access point that heard it last has it
  */
 struct wire_user_claim {
 	char user[NAME_SIZE];
@@ -270,7 +270,7 @@ struct wire_user_claim {
 /**
  * struct wire_user_context - The device's half of one session of an ordinary user
  *
- * Session and association stand in the message. The secret goes to access points only, whose word
+ * Session and association are in the message. The secret goes to access points only; their word
  * that the user is there takes the place of a device's proof (R11).
  *
  * @user, @claim: See struct wire_user_claim
@@ -294,8 +294,8 @@ struct wire_user_context {
  * struct wire_user_request - A request after the context's ack
  * @user, @claim: See struct wire_user_claim
  * @number, @connection, @preamble, @part, @bytes, @len: As in struct wire_data
- * @port:	codec udp: where the answer is to go to, at the user's address; else 0
- * @answered:	it was delivered already
+ * @port:	codec udp: port at the user's address for the answer; else 0
+ * @answered:	Its answer was delivered already
  */
 struct wire_user_request {
 	char user[NAME_SIZE];
@@ -313,8 +313,8 @@ struct wire_user_request {
 /**
  * struct wire_user_end - The end of an answer to a claim
  * @user, @claim: See struct wire_user_claim
- * @status:	WIRE_OK; WIRE_E_UNKNOWN_SESSION: the user is not known; WIRE_E_NOT_ALLOWED: it was heard
- *		here later than there; WIRE_E_BUSY: not now
+ * @status:	WIRE_OK; WIRE_E_UNKNOWN_SESSION: unknown user; WIRE_E_NOT_ALLOWED: heard here later than
+ *		there; WIRE_E_BUSY: not now
  * @sessions:	Contexts that came before
  */
 struct wire_user_end {
@@ -325,7 +325,7 @@ struct wire_user_end {
 };
 
 /**
- * struct wire_station_inquiry - A station has come to an access point, which knows not its IP addresses
+ * struct wire_station_inquiry - A station has come to an access point that does not know its IP addresses
  * @station:	Its address
  * @inquiry:	Number of the inquiry, which the answer repeats; not 0
  */
@@ -335,9 +335,9 @@ struct wire_station_inquiry {
 };
 
 /**
- * struct wire_station_users - Which users of an access point are a station
+ * struct wire_station_users - The users of an access point that are at a station
  * @station, @inquiry: See struct wire_station_inquiry
- * @count:	How many; of more than fit in, those that were heard last
+ * @count:	How many; if there are more than fit, those that were heard last
  * @user:	Their names, which can be claimed (struct wire_user_claim)
  */
 struct wire_station_users {
@@ -361,12 +361,12 @@ struct wire_attach {
 	uint8_t proof[WIRE_PROOF_SIZE];
 };
 
-/** struct wire_migrate - Move the container to @to_es; the MUD is, or goes, where @proof shows */
+/** struct wire_migrate - Move the container to @to_es; @proof shows that the MUD is, or will be, at @ap */
 struct wire_migrate {
 	char to_es[NAME_SIZE];
 	char ap[NAME_SIZE]; /* access point that keeps the copies */
 	uint8_t proof[WIRE_PROOF_SIZE];
-	bool hold; /* a copy answered otherwise: hold if the service permits it (R6) */
+	bool hold; /* answers of a copy differed: hold if the service permits it (R6) */
 };
 
 /** struct wire_fence - Stop executing in this epoch */
@@ -380,7 +380,7 @@ struct wire_unfence {
 };
 
 /**
- * struct wire_es_status - How a session stands at the sending edge server
+ * struct wire_es_status - State of a session at the sending edge server
  * @state:		see enum wire_es_state; the epoch is in the message
  * @executed:		highest number executed
  * @received:		highest number such that it and all before it are here, executed or not
@@ -388,14 +388,14 @@ struct wire_unfence {
  * @cut_association:	association under which the cut was taken or restored
  * @migration:		what the source is doing
  * @holding:		FENCED by its own cut (R6, hold): until UNFENCE nothing executes there
- * @peer:		source: where to or whither gone; destination: where from; may be empty
+ * @peer:		source: where it goes or has gone; destination: where it comes from; may be empty
  * @mud, @service:	of the session
- * @secret:		of the session, sent only to the access point that is in charge of it. An access
- *			point knows by it that the sender has the session: it fits the MUD's proof
- * @command:		REFUSED: the first 8 bytes of the proof that came with the command, 0 if none
- *			did: an access point with several claims to a session knows which is meant
+ * @secret:		of the session, sent only to the access point in charge. It shows the access
+ *			point that the sender has the session, because it fits the MUD's proof
+ * @command:		REFUSED: the first 8 bytes of the proof in the command, 0 if it had none. They
+ *			tell an access point with several claims to a session which one is meant
  * @status:		WIRE_OK; for FAILED and REFUSED what was wrong (WIRE_E_LASTING: a migration will
- *			fail again; WIRE_E_BUSY: no command is refused, but requests wait for what @reason says)
+ *			fail again; WIRE_E_BUSY: no command is refused, but requests wait, see @reason)
  * @reason:		for FAILED, LOST and REFUSED, and with WIRE_E_BUSY; else empty
  */
 struct wire_es_status {
@@ -419,12 +419,12 @@ struct wire_es_status {
  * struct wire_data - One request or answer of the service
  * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
  * @ack:	requests: every answer up to this number has reached the MUD
- * @digest:	answers: of what is compared of it (R5); 0 if nothing is
+ * @digest:	answers: of the parts that are compared (R5); 0 if none are
  * @status:	answers: WIRE_OK, WIRE_OK_MORE; WIRE_E_IN_DOUBT without bytes; WIRE_E_PROTOCOL if the request was
- *		none of the service's codec, with a text that says why
- * @preamble:	requests: so many of the first bytes bring a new connection where the user's is;
- *		they are for a connection that had to be opened and nothing for others
- * @connection:	requests: which of the user's connections it came by; 0: it has none of its own
+ *		no message of the service's codec, with a text that says why
+ * @preamble:	requests: number of first bytes that give a new connection the state of the user's;
+ *		they are sent only on a connection that had to be opened
+ * @connection:	requests: the user's connection that it came by; 0: the user has none of its own
  * @part:	requests: see enum wire_part
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
@@ -444,14 +444,14 @@ struct wire_data {
 /**
  * struct wire_stream - What a service of codec tcp sends on one of the user's connections
  * @connection:	which; 0: all of them, with @ended
- * @offset:	bytes that were sent on it before these
+ * @offset:	bytes sent on it before these
  * @taken:	bytes of the user's that the service has been given on it
- * @ended:	nothing follows, in either direction. With another @offset than what came the
- *		connection did not end, but broke
+ * @ended:	nothing follows, in either direction. If @offset differs from the bytes received, the
+ *		connection broke instead
  * @bytes:	borrowed; may be none
  * @len:	their number, at most WIRE_PAYLOAD_MAX
  *
- * Not numbered and not kept: whoever misses one knows by @offset, and ends the connection.
+ * Streams are not numbered and not kept. @offset shows a missing one; the receiver then ends the connection.
  */
 struct wire_stream {
 	uint32_t connection;
@@ -485,7 +485,7 @@ struct wire_clock {
 	uint64_t received_us;
 };
 
-/** struct wire_text - Bytes with a status; what they mean depends on the message */
+/** struct wire_text - Bytes with a status; their meaning depends on the message */
 struct wire_text {
 	enum wire_status status;
 	const uint8_t *bytes; /* borrowed */
@@ -509,7 +509,7 @@ struct wire_offer {
 };
 
 /**
- * struct wire_cut - What was captured at the cut besides files
+ * struct wire_cut - State captured at the cut besides files
  * @number:	last executed number
  * @cache:	answers up to @number that the MUD may still ask for; format of core/answer_cache.h
  */
@@ -519,7 +519,7 @@ struct wire_cut {
 	size_t cache_len;
 };
 
-/** struct wire_transfer_end - What the stream of a migration must have come to */
+/** struct wire_transfer_end - Size and digest of a migration's stream */
 struct wire_transfer_end {
 	uint64_t stream_bytes; /* bytes of all chunks */
 	uint8_t sha256[32];    /* of all chunks */
