@@ -282,6 +282,11 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		if (e->state == WIRE_ES_FENCED && (fenced < 0 || e->epoch > s->edge[fenced].epoch))
 			fenced = i;
 	}
+	if (s->displaced) { /* somebody whom nobody has proved wrong: what is fenced here may be old */
+		ap_session_say(s, "DISPLACED", 0, "association %u", s->displaced);
+		ap_session_move(s, AP_ENDED, now);
+		return;
+	}
 	if (fenced >= 0) {
 		s->source = fenced;
 		go_back(s, now, "the access point that moved it is gone");

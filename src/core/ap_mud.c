@@ -185,6 +185,7 @@ static void send_move_notify(struct ap_session *s)
 static void start_finding(struct ap_session *s, uint64_t now)
 {
 	ap_session_move(s, AP_FINDING, now);
+	s->displaced = 0;
 	/* the nearest one may know more than a MUD that was long out of reach */
 	(void)ap_session_edge(s, s->node->home);
 	for (int i = 0; i < AP_EDGES_MAX; i++) {

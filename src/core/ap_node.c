@@ -382,7 +382,7 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	}
 	if (source && e != source)
 		return; /* where the user is now is not for it to say */
-	if (m->es_status.cut_association > s->association) {
+	if (m->es_status.cut_association > s->association && s->state != AP_FINDING) {
 		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
 		ap_session_say(s, "DISPLACED", 0, "association %u", m->es_status.cut_association);
 		ap_session_move(s, AP_ENDED, now);
@@ -395,7 +395,10 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		e->heard = true;
 		e->state = WIRE_ES_NONE;
 		e->peer[0] = '\0';
-		s->proof_refused = true;
+		if (m->es_status.cut_association > s->association)
+			s->displaced = m->es_status.cut_association;
+		else
+			s->proof_refused = true;
 		ap_handoff_find(s, now);
 	}
 }

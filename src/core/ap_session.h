@@ -85,6 +85,7 @@ struct ap_edge {
  * @hold_next:		the next attempt holds, and follows at once
  * @copy_inactive:	in GOING_BACK: ACTIVATE was never sent to the copy of this cut, so it cannot be
  *			active, wherever it is
+ * @displaced:	in FINDING: association that the user has elsewhere, as an edge server says; 0: none does
  * @proof_refused:	in FINDING: an edge server has a session of this number that the proof does not fit
  * @rounds:		how often all edge servers were asked in FINDING
  * @attempts:		migrations that failed in a row
@@ -129,6 +130,7 @@ struct ap_session {
 	bool hold_next;
 	bool copy_inactive;
 	bool proof_refused;
+	uint32_t displaced;
 	uint32_t rounds;
 	uint32_t attempts;
 	char last_reason[WIRE_REASON_SIZE];

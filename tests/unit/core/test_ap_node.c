@@ -1115,6 +1115,31 @@ static void test_edge_server_lies(void **state)
 	stop(&w);
 }
 
+/* R11: nor is one that is asked where a session is; who has it is believed before who says it is elsewhere */
+static void test_edge_server_displaces(void **state)
+{
+	struct wire_message m = message(WIRE_REFUSED, 2);
+	struct world w;
+
+	(void)state;
+	m.es_status = (struct wire_es_status){ .cut_association = 99,
+					       .command = 0x3432203737203220ull }; /* "42 77 2 " */
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_FINDING);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
+	assert_state(&w, AP_TRACING);
+	stop(&w);
+	/* what is fenced may be what the user left behind: nobody goes back to it then */
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_FENCED, 4, 9, 0);
+	assert_state(&w, AP_STATES);
+	stop(&w);
+}
+
 /* R9: an edge server cannot write, so requests wait: the device is told which and why */
 static void test_edge_server_waits(void **state)
 {
@@ -1338,6 +1363,7 @@ int main(void)
 		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
 		cmocka_unit_test(test_edge_server_lies),
+		cmocka_unit_test(test_edge_server_displaces),
 		cmocka_unit_test(test_old_ap_lies),
 		cmocka_unit_test(test_edge_server_waits),
 		cmocka_unit_test(test_equal_reasons_end_it),
