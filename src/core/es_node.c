@@ -357,12 +357,15 @@ static bool weightless(const struct es_session *s)
 
 /*
  * A session that has had authority here is not cleared away for somebody who does not know its secret. One
- * that has not may be the lie of an edge server that never had it: then its numbers mean nothing (R11).
+ * that has not may be the lie of an edge server that never had it: then its numbers mean nothing (R11), unless
+ * an access point has proven that it knows the same secret.
  */
 static const char *older(const struct es_session *s, const struct wire_message *m)
 {
 	if (!proof_equal(m->offer.secret, s->record.secret))
-		return weightless(s) ? NULL : "the session that was here has another secret";
+		return weightless(s) && !s->vouched
+			       ? NULL
+			       : "the session that was here has another secret";
 	if (m->association < s->record.association)
 		return "the user moved on since";
 	if ((s->record.state == WIRE_ES_RETIRED || s->record.state == WIRE_ES_LOST) &&
@@ -414,8 +417,10 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
  *
  * Each stays known for who may look for the session here (R7). The one of which nobody has spoken for the
  * longest time goes when the peer has had more of them than its share: others' sessions are not affected.
+ *
+ * Return: false if the peer has its share and none of them can go yet: their containers are being removed
  */
-static void forget_given_up(struct es_node *node, const char *peer)
+static bool forget_given_up(struct es_node *node, const char *peer)
 {
 	struct es_session *oldest = NULL;
 	size_t count = 0;
@@ -423,29 +428,32 @@ static void forget_given_up(struct es_node *node, const char *peer)
 	list_for_each_safe(at, next, &node->sessions)
 	{
 		struct es_session *s = list_entry(at, struct es_session, link);
-		bool never_here = s->record.epoch < s->record.container_epoch;
 
-		if (s->record.state != WIRE_ES_RETIRED || !never_here ||
+		if (s->record.state != WIRE_ES_RETIRED || !weightless(s) ||
 		    !name_equal(s->record.peer, peer))
 			continue;
 		count++;
 		if (!s->removing && (!oldest || s->heard < oldest->heard))
 			oldest = s;
 	}
-	if (!oldest || count < node->policy.sessions_max / GIVEN_UP_SHARE)
-		return;
+	if (count < node->policy.sessions_max / GIVEN_UP_SHARE)
+		return true;
+	if (!oldest)
+		return false;
 	es_session_say(oldest, "FORGOTTEN", 0, "%s has %zu arrivals here that came to nothing",
 		       peer, count);
 	es_session_forget(oldest);
 	es_session_move(oldest, WIRE_ES_NONE);
 	es_session_free(oldest);
+	return true;
 }
 
 bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		     const struct wire_message *m, const char **reason)
 {
 	const struct wire_offer *w = &m->offer;
-	struct es_session *s = es_session_find(node, m->session);
+	struct es_session *old = es_session_find(node, m->session);
+	struct es_session *s;
 	struct es_record before = { 0 };
 
 	node->now = now;
@@ -462,18 +470,24 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the service is not in the catalogue of the destination";
 		return false;
 	}
-	if (s) {
-		*reason = clear_the_way(s, m);
-		if (*reason)
-			return false;
-		before = s->record;
-		es_session_free(s);
-	}
-	forget_given_up(node, from);
-	s = es_session_new(node, m->session, now);
-	if (!s) {
-		*reason = "limit of sessions reached at the destination";
+	*reason = old ? clear_the_way(old, m) : NULL;
+	if (*reason)
 		return false;
+	if (!old && !forget_given_up(node, from)) {
+		*reason = "too many arrivals from that edge server are still being undone";
+		return false;
+	}
+	/* What is known of the older one stays until there is a newer one. */
+	node->count -= old != NULL;
+	s = es_session_new(node, m->session, now);
+	node->count += old != NULL;
+	if (!s) {
+		*reason = "limit of sessions reached at the destination, or no memory";
+		return false;
+	}
+	if (old) {
+		before = old->record;
+		es_session_free(old);
 	}
 	s->record.association = m->association;
 	s->record.epoch = m->epoch + 1;

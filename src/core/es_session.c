@@ -142,6 +142,14 @@ void es_session_forget(struct es_session *s)
 	s->node->ops->forget(s->node->ctx, s->record.session);
 }
 
+/* Whether the next request is here */
+static bool next_waits(const struct es_session *s)
+{
+	uint64_t next = s->record.executed + 1;
+
+	return s->pending[next % WIRE_WINDOW].number == next;
+}
+
 /* R9: who waits is told why, and that nothing of it was done; it is not the last word */
 static void tell_waiting(struct es_session *s, uint64_t now)
 {
@@ -171,7 +179,8 @@ void es_session_write_again(struct es_session *s, uint64_t now)
 	es_session_pump(s, now);
 	if (s->unwritten && now >= s->write_at)
 		s->unwritten = false; /* no request waits for it any more */
-	if (s->unwritten && now >= s->told_at + s->node->policy.write_ms)
+	if (s->unwritten && s->record.ap[0] && next_waits(s) &&
+	    now >= s->told_at + s->node->policy.write_ms)
 		tell_waiting(s, now);
 }
 
@@ -314,6 +323,7 @@ void es_session_give_up(struct es_session *s)
 	s->record.started = 0;
 	s->cut_association = 0;
 	s->cancelled = false;
+	s->vouched = false;
 	s->record.epoch--; /* authority never was here: it was at the peer, one epoch before */
 	es_session_move(s, WIRE_ES_RETIRED);
 	(void)es_session_persist(s, ES_PERSIST_ALL);
@@ -648,6 +658,7 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	s->heard = now;
+	s->vouched = s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_STANDBY;
 	es_session_send(s, ap, WIRE_STATUS);
 }
 

@@ -46,6 +46,8 @@ struct es_pending {
  * @then_hold:		with which @hold
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
+ * @vouched:		ARRIVING, STANDBY: an access point has proven that the secret is the session's, so the
+ *			offer was no lie
  * @removing:		a container is being removed; made in epoch @removing_epoch
  * @remove_at:		when to ask again, if that could not begin, @remove_failures times in a row; else 0
  * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,
@@ -81,6 +83,7 @@ struct es_session {
 	bool cancelled;
 	uint64_t cut;
 	uint32_t cut_association;
+	bool vouched;
 	bool removing;
 	uint32_t removing_epoch;
 	uint64_t remove_at;

@@ -1143,6 +1143,37 @@ static void test_offers_that_lie(void **state)
 	stop(&w);
 }
 
+/* A copy that the access point in charge vouches for is not cleared away by a peer with another secret */
+static void test_vouched_copy(void **state)
+{
+	struct wire_message m = message(WIRE_TRANSFER_OFFER, 9, 7);
+	const char *reason;
+	struct world w;
+
+	(void)state;
+	(void)snprintf(m.offer.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "ES-rogue");
+	m.offer.secret[0] = 13;
+	standby(&w);
+	attach(&w, "AP-1", 1, 42);
+	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
+	assert_string_equal(reason, "the session that was here has another secret");
+	assert_int_equal(w.removed, 0);
+	assert_int_equal(view(&w).record.state, WIRE_ES_STANDBY);
+	/* one with the secret may: what was here came to nothing */
+	assert_false(offer(&w, "ES-9", 2, 5, &reason));
+	assert_int_equal(w.removed, 1);
+	stop(&w);
+	/* a lie that was here first is cleared away: nobody can vouch for it */
+	start(&w);
+	assert_true(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
+	attach(&w, "AP-1", 9, 42);
+	assert_false(offer(&w, "ES-9", 1, 1, &reason));
+	assert_string_equal(reason, "an older arrival of this session is still being undone");
+	stop(&w);
+}
+
 /* R1: the cache that came along answers; R4: nothing has authority before ACTIVATE */
 static void test_standby(void **state)
 {
@@ -1435,8 +1466,11 @@ static void test_fence_not_written(void **state)
 	assert_int_equal(count(&w, WIRE_FENCED), 0);
 	assert_int_equal(count(&w, WIRE_STATUS), 0);
 	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
-	request(&w, 1, 1, 0);
 	tick_until(&w, policy_default().write_ms);
+	assert_int_equal(count(&w, WIRE_REFUSED),
+			 0); /* no request waits, so nobody is told of one */
+	request(&w, 1, 1, 0);
+	tick_until(&w, policy_default().write_ms + 1);
 	assert_int_equal(w.executing_count, 0);
 	w.disk_full = false;
 	tick_until(&w, 2 * policy_default().write_ms);
@@ -1508,10 +1542,77 @@ static void test_offers_in_vain(void **state)
 	stop(&w);
 }
 
+/** offered_as() - An offer for a session with that number */
+static bool offered_as(struct world *w, uint64_t session, const char *from, const char **reason)
+{
+	struct wire_message m = message(WIRE_TRANSFER_OFFER, 1, 1);
+
+	m.session = session;
+	(void)snprintf(m.offer.mud, NAME_SIZE, "X");
+	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "%s", from);
+	(void)snprintf(m.offer.ap, NAME_SIZE, "AP-1");
+	return es_node_offered(w->node, 0, from, &m, reason);
+}
+
+/* Nor does it get more while the containers of its share are being removed */
+static void test_offers_being_undone(void **state)
+{
+	static const uint8_t cache[] = { 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0,  0,
+					 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 'a' };
+	const struct wire_cut cut = { .number = 5, .cache = cache, .cache_len = sizeof(cache) };
+	struct world w = { 0 };
+	struct policy policy = policy_default();
+	const char *reason;
+
+	(void)state;
+	policy.sessions_max = 16;
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	for (uint64_t i = 1; i <= 2; i++) {
+		assert_true(offered_as(&w, 1000 + i, "ES-9", &reason));
+		assert_int_equal(es_node_arrived(w.node, 0, 1000 + i, &cut, NULL), 0);
+		assert_false(offered_as(&w, 1000 + i, "ES-9",
+					&reason)); /* the copy goes for a newer one */
+	}
+	assert_int_equal(w.removed, 2);
+	assert_false(offered_as(&w, 2000, "ES-9", &reason));
+	assert_string_equal(reason,
+			    "too many arrivals from that edge server are still being undone");
+	es_node_removed(w.node, 1001, 2);
+	assert_true(offered_as(&w, 2000, "ES-9", &reason));
+	stop(&w);
+}
+
+/* At the limit of sessions a newer arrival takes the place of the older one, and no other's */
+static void test_offer_without_room(void **state)
+{
+	struct world w = { 0 };
+	struct policy policy = policy_default();
+	char from[NAME_SIZE];
+	const char *reason;
+
+	(void)state;
+	policy.sessions_max = 16;
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	for (unsigned int i = 0; i < 16; i++) {
+		(void)snprintf(from, sizeof(from), "ES-%u", i);
+		assert_true(offered_as(&w, 1000 + i, from, &reason));
+		es_node_arrival_failed(w.node, 0, 1000 + i, "the plan is nothing");
+		w.sent_count = 0;
+	}
+	assert_false(offered_as(&w, 2000, "ES-99", &reason));
+	assert_non_null(strstr(reason, "limit of sessions"));
+	assert_true(offered_as(&w, 1000, "ES-0", &reason));
+	stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_offers_in_vain),
+		cmocka_unit_test(test_offers_being_undone),
+		cmocka_unit_test(test_offer_without_room),
+		cmocka_unit_test(test_vouched_copy),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_fails),
 		cmocka_unit_test(test_create_by_another),
