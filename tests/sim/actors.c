@@ -93,6 +93,8 @@ static void ap_to_es(void *ctx, const char *es, const struct wire_message *m)
 
 	if (to >= 0)
 		network_send(c->world, node_ap(c->index), node_es(to), m);
+	else if (name_equal(es, ROGUE_ES))
+		rogue_es_asked(c->world, c->index, m);
 }
 
 static void ap_to_ap(void *ctx, const char *ap, const struct wire_message *m)
@@ -228,9 +230,21 @@ static void mud_to_ap(void *ctx, const char *ap, const struct wire_message *m)
 {
 	struct context *c = ctx;
 	int to = edge_by_ap(c->world, ap);
+	struct wire_message listed;
 
-	if (to >= 0)
-		network_send(c->world, node_mud(c->index), node_ap(to), m);
+	if (to < 0)
+		return;
+	if (c->world->plan.rogue && m->type == WIRE_REASSOCIATION_REQUEST &&
+	    chance(c->world, 300)) {
+		/* the device has met one that a valid certificate calls an edge server */
+		struct wire_edges *edges = &listed.reassociation_request.edges;
+
+		listed = *m;
+		if (edges->count < WIRE_EDGES_MAX)
+			(void)name_set(edges->name[edges->count++], ROGUE_ES, NULL);
+		m = &listed;
+	}
+	network_send(c->world, node_mud(c->index), node_ap(to), m);
 }
 
 static void mud_answer(void *ctx, const struct wire_data *answer)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "world.h"
 
 /* R6: most catch up by replay */
@@ -273,11 +274,11 @@ static void rogue_ap_claims(struct world *w, int edge, const struct mud *mud)
 	if (!w->edge[edge].ap)
 		return;
 	(void)name_set(m.move_notify.new_ap, "AP-rogue", NULL);
-	(void)name_set(m.move_notify.new_es, "EdgeServer-rogue", NULL);
+	(void)name_set(m.move_notify.new_es, ROGUE_ES, NULL);
 	if (chance(w, 300)) { /* or it answers for another */
 		m.type = WIRE_MOVE_RESPONSE;
 		m.move_response = (struct wire_move_response){ .secret = { 1 } };
-		(void)name_set(m.move_response.authority, "EdgeServer-rogue", NULL);
+		(void)name_set(m.move_response.authority, ROGUE_ES, NULL);
 	}
 	ap_node_ap_message(w->edge[edge].ap, w->now, "AP-rogue", &m);
 }
@@ -350,10 +351,10 @@ static void rogue_es_offers(struct world *w, int edge, const struct mud *mud)
 		return;
 	memcpy(m.offer.mud, mud->name, NAME_SIZE);
 	(void)name_set(m.offer.service, mud->service, NULL);
-	(void)name_set(m.offer.from_es, "EdgeServer-rogue", NULL);
+	(void)name_set(m.offer.from_es, ROGUE_ES, NULL);
 	memcpy(m.offer.ap, w->edge[mud->at].ap_name, NAME_SIZE);
 	m.offer.secret[0] = 1;
-	if (!es_node_offered(w->edge[edge].es, w->now, "EdgeServer-rogue", &m, &reason))
+	if (!es_node_offered(w->edge[edge].es, w->now, ROGUE_ES, &m, &reason))
 		return;
 	struct rogue_arrival *a = malloc(sizeof(*a));
 	if (!a)
@@ -369,8 +370,6 @@ static void rogue_es_tells(struct world *w, int edge, const struct mud *mud)
 				  .session = mud->session,
 				  .association = 1 + (uint32_t)roll(w, 30),
 				  .epoch = chance(w, 500) ? UINT32_MAX : 1 + (uint32_t)roll(w, 5) };
-	/* the name of one that takes no part in it, so its own */
-	const char *name = "EdgeServer-rogue";
 
 	if (!w->edge[edge].ap)
 		return;
@@ -387,7 +386,44 @@ static void rogue_es_tells(struct world *w, int edge, const struct mud *mud)
 		m.data = (struct wire_data){ .number = 1 + roll(w, mud->sent + 1),
 					     .digest = roll(w, 0) };
 	}
-	ap_node_es_message(w->edge[edge].ap, w->now, name, &m);
+	ap_node_es_message(w->edge[edge].ap, w->now, ROGUE_ES, &m);
+}
+
+/* struct rogue_answer - What a rogue edge server says to an access point that has asked it */
+struct rogue_answer {
+	int edge;
+	struct wire_message m;
+};
+
+static void rogue_es_answers(struct world *w, void *arg)
+{
+	const struct rogue_answer *a = arg;
+
+	if (w->edge[a->edge].ap)
+		ap_node_es_message(w->edge[a->edge].ap, w->now, ROGUE_ES, &a->m);
+}
+
+void rogue_es_asked(struct world *w, int edge, const struct wire_message *m)
+{
+	struct rogue_answer *a = malloc(sizeof(*a));
+
+	if (!a)
+		abort();
+	*a = (struct rogue_answer){ .edge = edge,
+				    .m = { .type = WIRE_STATUS,
+					   .session = m->session,
+					   .association = m->association,
+					   .epoch = 1 + (uint32_t)roll(w, 5) } };
+	if (chance(w, 400)) { /* that it has authority, of which it knows no secret */
+		a->m.es_status.state = WIRE_ES_ACTIVE;
+		a->m.es_status.executed = roll(w, 400);
+		a->m.es_status.secret[0] = 1;
+	} else if (chance(w, 200) && m->type == WIRE_ATTACH) { /* that the user is elsewhere */
+		a->m.type = WIRE_REFUSED;
+		a->m.es_status.command = get_be64(m->attach.proof);
+		a->m.es_status.cut_association = UINT32_MAX;
+	}
+	agenda_add(w, 1 + roll(w, 100), rogue_es_answers, a);
 }
 
 /* Somebody with a valid certificate and no proof is after a device's session (R11). */

@@ -250,6 +250,12 @@ void check_answer(struct world *w, struct mud *m, const struct wire_data *answer
 void check_delivery(struct world *w, struct mud *m, const struct wire_data *answer);
 void check_stranger(struct world *w, const char *from, const char *to,
 		    const struct wire_message *m);
+/* Name of an edge server with a valid certificate that never had a session */
+#define ROGUE_ES "EdgeServer-rogue"
+
+/** rogue_es_asked() - An access point has asked the rogue edge server, which answers in its way */
+void rogue_es_asked(struct world *w, int edge, const struct wire_message *m);
+
 void check_rogue(struct world *w, const char *from, const struct wire_message *m);
 void check_removal(struct world *w, int edge, const struct container *c);
 void check_end(struct world *w);
