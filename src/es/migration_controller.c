@@ -270,9 +270,11 @@ int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
 	auto_fclose FILE *mounts = pid > 0 ? fopen(path, "re") : NULL;
 	auto_free char *line = NULL;
 	while (mounts && getline(&line, &size, mounts) > 0) {
-		const char *option = strstr(line, " / ") ? strstr(line, "upperdir=") : NULL;
+		const char *option = strstr(line, "upperdir=");
+		char at[3];
 
-		if (option) {
+		/* ID, parent, device, what of it, where: other overlays may be mounted elsewhere in it */
+		if (option && sscanf(line, "%*s %*s %*s %*s %2s", at) == 1 && !strcmp(at, "/")) {
 			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),
 				       option + 9);
 			return 0;
