@@ -43,7 +43,7 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_RESTORE_MS] = { "restore_ms", 120000, 1000, 3600000, "ms",
 			      "a restore must be done within this" },
 	[CONF_CONNECTIONS_MAX] = { "connections_max", 1024, 1, 65536, "",
-				   "connections to a listening address; more are closed" },
+				   "proven connections to a listening address; more are closed" },
 	[CONF_QUEUE_BYTES] = { "queue_bytes", 8 * MIB, 256 * KIB, 1 * GIB, "bytes",
 			       "bytes waiting on one link; then its senders are held up" },
 	[CONF_HANDSHAKE_MS] = { "handshake_ms", 5000, 100, 60000, "ms",

@@ -70,7 +70,8 @@ enum link_state {
  * @handles:		How many of them libuv still knows
  * @state:		See enum link_state
  * @from:		Where an accepted one comes from
- * @settled:		Its place among the listener's handshakes is given back
+ * @proven:		Its certificate is good: it has a place among the listener's links, and gave back
+ *			the one among its handshakes
  * @announced:		up() was called
  * @silent:		Its owner closed it and wants to hear no more
  * @paused:		Reading is stopped by the owner
@@ -96,7 +97,7 @@ struct link {
 	int handles;
 	enum link_state state;
 	struct sockaddr_storage from;
-	bool settled;
+	bool proven;
 	bool announced;
 	bool silent;
 	bool broke_rules;
@@ -130,6 +131,7 @@ struct link {
  * @closing:	listener_close() was called
  * @links:	All connections accepted
  * @count:	How many
+ * @proven:	How many of them with a proven certificate
  * @second:	Second that @refusals counts in
  */
 struct listener {
@@ -139,6 +141,7 @@ struct listener {
 	bool closing;
 	struct list links;
 	uint32_t count;
+	uint32_t proven;
 	uint64_t second;
 	uint32_t refusals;
 };
@@ -168,7 +171,7 @@ struct peer {
 	char told[ERR_TEXT_MAX];
 };
 
-static void listener_link_settled(struct listener *ls, struct link *l);
+static bool listener_link_proven(struct listener *ls, struct link *l);
 static void listener_link_gone(struct listener *ls, struct link *l);
 static void peer_link_gone(struct peer *p, struct link *l);
 static void on_tick(uv_timer_t *timer);
@@ -191,9 +194,6 @@ static struct link_limits with_defaults(struct link_limits l)
 		l.accepted_max = DEFAULT_ACCEPTED_MAX;
 	if (!l.handshakes_max)
 		l.handshakes_max = DEFAULT_HANDSHAKES;
-	/* or strangers, even of one address, could take all places of those that have proven themselves */
-	if (l.handshakes_max > (l.accepted_max + 1) / 2)
-		l.handshakes_max = (l.accepted_max + 1) / 2;
 	return l;
 }
 
@@ -460,6 +460,11 @@ static void handshake(struct link *l)
 		refuse(l, err.text);
 		return;
 	}
+	/* before HELLO: a peer that never was up tries again after ever longer waits */
+	if (l->listener && !listener_link_proven(l->listener, l)) {
+		link_fail(l, "too many connections");
+		return;
+	}
 	wire_hello_set(&hello, tls_context_name(l->setup.tls), tls_context_role(l->setup.tls));
 	if (send_message(l, &hello) < 0)
 		link_fail(l, "cannot send HELLO");
@@ -475,8 +480,6 @@ static void come_up(struct link *l, const struct wire_message *m)
 	}
 	l->state = LINK_UP;
 	l->announced = true;
-	if (l->listener)
-		listener_link_settled(l->listener, l);
 	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
 	l->last_tick = uv_now(l->setup.loop);
 	(void)uv_timer_start(&l->timer, on_tick, tick, tick);
@@ -783,12 +786,25 @@ static void listener_release(struct listener *ls)
 		free(ls);
 }
 
-/* Gives back the place that the link had among the strangers */
-static void listener_link_settled(struct listener *ls, struct link *l)
+/* From a place among the strangers to one among the links. Return: false if there is none */
+static bool listener_link_proven(struct listener *ls, struct link *l)
 {
-	if (!l->settled && ls->acceptor)
+	if (ls->proven >= ls->setup.limits.accepted_max)
+		return false;
+	acceptor_settled(ls->acceptor, &l->from);
+	l->proven = true;
+	ls->proven++;
+	return true;
+}
+
+/* Gives back the place that it has */
+static void listener_link_leaves(struct listener *ls, struct link *l)
+{
+	if (l->proven)
+		ls->proven--;
+	else if (ls->acceptor)
 		acceptor_settled(ls->acceptor, &l->from);
-	l->settled = true;
+	ls->count--;
 }
 
 /* Tells of a connection that never came up, but not of a flood of them */
@@ -807,10 +823,9 @@ static void listener_refused(struct listener *ls, const char *who, const char *r
 static void listener_link_gone(struct listener *ls, struct link *l)
 {
 	list_remove(&l->item);
-	listener_link_settled(ls, l);
+	listener_link_leaves(ls, l);
 	if (!l->announced && !l->silent && !ls->closing)
 		listener_refused(ls, l->who, l->reason);
-	ls->count--;
 	listener_release(ls);
 }
 
@@ -836,10 +851,6 @@ static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 	if (r < 0) {
 		(void)close(fd);
 		link_fail_uv(l, "accept", r);
-		return;
-	}
-	if (ls->count > ls->setup.limits.accepted_max) {
-		link_fail(l, "too many connections");
 		return;
 	}
 	link_connected(l, true);

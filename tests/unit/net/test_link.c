@@ -526,7 +526,6 @@ static void test_rubbish(void **state)
 
 	(void)state;
 	setup.limits.handshake_ms = 100;
-	setup.limits.accepted_max = 2;
 	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	a.sin_port = htons(listener_port(ls));
@@ -536,7 +535,7 @@ static void test_rubbish(void **state)
 		assert_int_equal(connect(fd[i], (struct sockaddr *)&a, sizeof(a)), 0);
 	}
 	assert_int_equal(write(fd[0], "GET / HTTP/1.1\r\n\r\n", 18), 18);
-	wait_until(server.refused == 3); /* rubbish, too many, handshake time */
+	wait_until(server.refused == 3); /* rubbish, handshake time, handshake time */
 	assert_string_equal(server.reason, "handshake not done within 100 ms");
 	for (int i = 0; i < 3; i++)
 		close(fd[i]);
@@ -544,10 +543,10 @@ static void test_rubbish(void **state)
 	listener_close(ls);
 }
 
-/* Strangers of one address leave room for a peer at a listener that takes few connections */
+/* Strangers take none of the places of those that prove who they are; these have a limit of their own */
 static void test_strangers(void **state)
 {
-	struct end server = { 0 }, client = { 0 };
+	struct end server = { 0 }, client = { 0 }, late = { 0 };
 	struct link_setup setup = setup_of(es, &server);
 	struct listener *ls = NULL;
 	struct sockaddr_in from = { .sin_family = AF_INET };
@@ -557,7 +556,8 @@ static void test_strangers(void **state)
 
 	(void)state;
 	setup.limits.handshake_ms = 2 * LIMIT_MS; /* they stay */
-	setup.limits.accepted_max = ARRAY_SIZE(fd);
+	setup.limits.accepted_max = 1;
+	setup.limits.handshakes_max = ARRAY_SIZE(fd);
 	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
 	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -569,9 +569,16 @@ static void test_strangers(void **state)
 	}
 	struct peer *p = peer_with(setup_of(ap, &client), listener_port(ls));
 	wait_until(client.link);
+	int refused = server.refused;
+	struct peer *q = peer_with(setup_of(mud, &late), listener_port(ls));
+	wait_until(server.refused > refused);
+	assert_string_equal(server.reason, "too many connections");
+	assert_int_equal(late.up, 0);
+	peer_close(p); /* its place is free again */
+	wait_until(late.link);
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		close(fd[i]);
-	peer_close(p);
+	peer_close(q);
 	listener_close(ls);
 }
 
