@@ -73,8 +73,12 @@ int pki_init(const char *dir, bool force, struct err *err)
 		r = pki_path(cert_path, dir, "ca", ".crt", err);
 	if (r == 0 && mkdir(dir, 0700) < 0 && errno != EEXIST)
 		r = err_set(err, -errno, "create directory %s", dir);
-	if (r == 0)
-		r = pki_want_absent(cert_path, force, err);
+	if (r < 0)
+		return r;
+	auto_close int lock = pki_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	r = pki_want_absent(cert_path, force, err);
 	if (r == 0)
 		r = pki_want_absent(key_path, force, err);
 	if (r < 0)
@@ -115,8 +119,12 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
 	r = pki_path(key_path, dir, checked, ".key", err);
 	if (r == 0)
 		r = pki_path(cert_path, dir, checked, ".crt", err);
-	if (r == 0)
-		r = pki_want_absent(cert_path, force, err);
+	if (r < 0)
+		return r;
+	auto_close int lock = pki_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	r = pki_want_absent(cert_path, force, err);
 	if (r == 0)
 		r = pki_want_absent(key_path, force, err);
 	if (r < 0)

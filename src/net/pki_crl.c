@@ -116,8 +116,12 @@ int pki_revoke(const char *dir, const char *name, size_t *revoked, struct err *e
 
 	if (r == 0)
 		r = pki_path(path, dir, "ca", ".crl", err);
-	if (r == 0)
-		r = pki_load_authority(dir, &loaded_cert, &loaded_key, err);
+	if (r < 0)
+		return r;
+	auto_close int lock = pki_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	r = pki_load_authority(dir, &loaded_cert, &loaded_key, err);
 	if (r < 0)
 		return r;
 	pki_auto_x509 X509 *ca = loaded_cert;

@@ -25,6 +25,17 @@ int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char 
 	return 0;
 }
 
+int pki_lock(const char *dir, struct err *err)
+{
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "open %s (make it with `baton pki init`)", dir);
+	if (flock(fd, LOCK_EX) < 0)
+		return err_set(err, -errno, "lock %s", dir);
+	return TAKE_FD(fd);
+}
+
 /* Says early, before any file is written, that one is there already */
 int pki_want_absent(const char *path, bool force, struct err *err)
 {
@@ -56,8 +67,6 @@ int pki_write(const char *path, mode_t mode, bool force,
 	auto_close int dir = directory_of(path, &name);
 	if (dir < 0)
 		return err_set(err, -errno, "open the directory of %s", path);
-	if (flock(dir, LOCK_EX) < 0) /* another writer would use the same temporary file */
-		return err_set(err, -errno, "lock the directory of %s", path);
 	FILE *f = open_memstream(&text, &len);
 	if (!f || write_pem(f, object) != 1)
 		r = err_set(err, -ENOMEM, "write %s", path);

@@ -47,7 +47,19 @@ static inline void pki_crl_freep(X509_CRL **p)
 int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char *suffix,
 	     struct err *err);
 
-/** pki_want_absent() - Fail early if a file exists. Return: 0, or -EEXIST if not @force */
+/**
+ * pki_lock() - Begin a command that writes: no other one may until the lock is closed
+ * @dir:	Of the authority
+ * @err:	Filled in on failure
+ *
+ * Each reads what is there and writes it with something more, so two at a time would lose what one of them
+ * has added. Waits for the other.
+ *
+ * Return: a descriptor that the caller closes, or negative error code
+ */
+int pki_lock(const char *dir, struct err *err);
+
+/** pki_want_absent() - Say early that a file is there already. Return: 0, or -EEXIST if not @force */
 int pki_want_absent(const char *path, bool force, struct err *err);
 
 /**
@@ -59,7 +71,7 @@ int pki_want_absent(const char *path, bool force, struct err *err);
  * @object:	Handed to @write_pem
  * @err:	Filled in on failure, when nothing is left
  *
- * Waits for others that write in the same directory.
+ * The caller holds pki_lock(): two writers would use the same temporary file.
  *
  * Return: 0, or negative error code
  */
@@ -75,7 +87,7 @@ int pki_write_cert(FILE *f, const void *cert);
 /** pki_load_authority() - Read ca.crt and ca.key; the caller frees both. Return: 0, or negative */
 int pki_load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err *err);
 
-/** pki_record() - Add a certificate to the list PKI_ISSUED. Return: 0, or negative */
+/** pki_record() - Add a certificate to the list of what was issued, under pki_lock(). Return: 0, or negative */
 int pki_record(const char *dir, const char *name, X509 *cert, struct err *err);
 
 /**

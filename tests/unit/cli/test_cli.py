@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """baton against a real baton-logrepo: certificates, status, events, follow, errors."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 BATON, LOGREPO, SEND = sys.argv[1:4]
@@ -19,6 +21,13 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def waiters(fd):
+    """How many wait for an flock() on the file"""
+    inode = f":{os.fstat(fd).st_ino} "
+    with open("/proc/locks", encoding="ascii") as f:
+        return sum("-> FLOCK" in line and inode in line for line in f)
 
 
 class Cli(unittest.TestCase):
@@ -144,6 +153,24 @@ class Cli(unittest.TestCase):
                            capture_output=True, timeout=30, check=False)
         self.assertEqual(p.returncode, 2)
         self.assertIn("/nowhere.conf", p.stderr)
+
+    def test_two_at_once(self):
+        pki = os.path.join(self.dir, "pki-3")
+        names = "AP-1", "AP-2"
+        self.run_ok("pki", "init", "--dir", pki)
+        for name in names:
+            self.run_ok("pki", "issue", name, "ap", "--dir", pki)
+        lock = os.open(pki, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        commands = [subprocess.Popen([BATON, "pki", "revoke", name, "--dir", pki],
+                                     stdout=subprocess.DEVNULL) for name in names]
+        until = time.monotonic() + 20
+        while waiters(lock) < len(names):
+            self.assertLess(time.monotonic(), until, "the commands do not wait for one another")
+        os.close(lock)
+        self.assertEqual([c.wait(20) for c in commands], [0, 0])
+        for name in names:  # both are in the list
+            self.fails("not revoked already", "pki", "revoke", name, "--dir", pki)
 
     def test_certificates_decide(self):
         # a user device may report events but not ask for them
