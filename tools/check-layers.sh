@@ -51,7 +51,7 @@ declare -A DOOR=(
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.
 PURE='core wire codec'
-IMPURE='sys/socket\.h|sys/epoll\.h|netinet/.*|arpa/inet\.h|unistd\.h|fcntl\.h|pthread\.h|time\.h|sys/time\.h|signal\.h|sys/stat\.h|uv\.h|base/log\.h'
+IMPURE='sys/socket\.h|sys/epoll\.h|netinet/.*|arpa/inet\.h|unistd\.h|fcntl\.h|pthread\.h|time\.h|sys/time\.h|signal\.h|sys/stat\.h|uv\.h|base/(clock|log)\.h'
 
 # Calls that go from a name to a file. In src/es, containers and peers make names, and such names go through
 # es/files/beneath.h. Only the files below call anything else, each with its calls and with whose names they

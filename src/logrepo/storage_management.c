@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/text.h"
 #include "logrepo/event_json.h"
@@ -58,11 +58,8 @@ int storage_sync(struct storage *s, struct err *err)
 /* A hole in the record must show in the record */
 static int store_loss(struct storage *s, const char *sender, uint64_t dropped, struct err *err)
 {
-	struct wire_event e = { .number = dropped };
-	struct timespec now;
+	struct wire_event e = { .number = dropped, .time_us = realtime_us() };
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	e.time_us = (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 	(void)snprintf(e.node, sizeof(e.node), "%s", sender);
 	(void)snprintf(e.kind, sizeof(e.kind), "EVENTS DROPPED");
 	(void)snprintf(e.detail, sizeof(e.detail), "%" PRIu64 " events before this one are missing",

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "mud/answer_checker.h"
@@ -207,7 +208,7 @@ static void move_to(struct emulated_user *u, const char *ap, uint64_t sent, cons
 		log_error("%s", err.text);
 		return;
 	}
-	*m = (struct run_move){ .after_request = sent, .moved_us = run_record_now_us() };
+	*m = (struct run_move){ .after_request = sent, .moved_us = realtime_us() };
 	(void)snprintf(m->ap, sizeof(m->ap), "%s", ap);
 	log_reporter_event_at(u->reporter, m->moved_us, "MOVE", service_client_session(&u->client),
 			      sent, "ap=%s old_ap=%s%s%s", ap, m[-1].ap, *detail ? " " : "",
@@ -321,7 +322,7 @@ static void on_associated(void *ctx, const char *ap)
 
 	if (u->moves && name_equal(u->move[u->moves - 1].ap, ap) &&
 	    !u->move[u->moves - 1].associated_us)
-		u->move[u->moves - 1].associated_us = run_record_now_us();
+		u->move[u->moves - 1].associated_us = realtime_us();
 	leave_progress_line(u);
 	log_info("associated with %s", ap);
 	if (u->started)
@@ -449,7 +450,7 @@ int emulated_user_new(struct emulated_user **ret, const struct emulated_user_set
 	u->ctx = setup->ctx;
 	(void)snprintf(u->node, sizeof(u->node), "%s", tls_context_name(setup->client.tls));
 	(void)snprintf(u->service, sizeof(u->service), "%s", setup->client.service);
-	u->move[0] = (struct run_move){ .moved_us = run_record_now_us() };
+	u->move[0] = (struct run_move){ .moved_us = realtime_us() };
 	(void)snprintf(u->move[0].ap, NAME_SIZE, "%s", setup->start_ap);
 	u->moves = 1;
 	(void)uv_timer_start(&u->deadline, on_deadline, u->deadline_ms, 0);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 /* struct row - Request n, in row n % WIRE_WINDOW, until its lines are written */
@@ -46,14 +47,6 @@ static uint64_t steady_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-uint64_t run_record_now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
 static int open_file(FILE **to, const char *dir, const char *name, struct err *err)
@@ -127,7 +120,7 @@ void run_record_request(struct run_record *rr, uint64_t number, const char *payl
 {
 	struct row *row = &rr->row[number % WIRE_WINDOW];
 
-	*row = (struct row){ .sent_us = run_record_now_us(), .sent_ns = steady_ns() };
+	*row = (struct row){ .sent_us = realtime_us(), .sent_ns = steady_ns() };
 	(void)snprintf(row->ap, sizeof(row->ap), "%s", ap);
 	rr->sent = number;
 	if (rr->requests) {
@@ -188,7 +181,7 @@ void run_record_answer(struct run_record *rr, const struct wire_data *answer,
 
 	if (answer->number > rr->sent || answer->number <= rr->written || row->answered_us)
 		return;
-	row->answered_us = run_record_now_us();
+	row->answered_us = realtime_us();
 	row->response_ms = (double)(steady_ns() - row->sent_ns) / 1e6;
 	row->verdict = *v;
 	rr->last_ms = row->response_ms;

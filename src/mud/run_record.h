@@ -99,9 +99,6 @@ void run_record_given_up(struct run_record *rr, uint64_t number);
 /** run_record_last_ms() - Response time of the answer that came last */
 double run_record_last_ms(const struct run_record *rr);
 
-/** run_record_now_us() - UTC, microseconds since 1970 */
-uint64_t run_record_now_us(void);
-
 /**
  * run_record_finish() - Write what is left and mud.json
  * @rr:		Record
