@@ -402,7 +402,7 @@ static int apply_one(const struct memory_base *b, int images, const char *name, 
 
 	if (r < 0)
 		return r;
-	struct reader rd = { m.bytes, m.bytes + m.size };
+	struct reader rd = { m.bytes, m.bytes ? m.bytes + m.size : NULL };
 	uint64_t pages = m.size < HEAD_SIZE ? 0 : get_be64(m.bytes + 8);
 	if (m.size < HEAD_SIZE || memcmp(m.bytes, MAGIC, 8) != 0)
 		r = err_set(err, -EPROTO, "%s is no delta", name);
