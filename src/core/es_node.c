@@ -454,7 +454,6 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	const struct wire_offer *w = &m->offer;
 	struct es_session *old = es_session_find(node, m->session);
 	struct es_session *s;
-	struct es_record before = { 0 };
 
 	node->now = now;
 	*reason = NULL;
@@ -477,17 +476,13 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "too many arrivals from that edge server are still being undone";
 		return false;
 	}
-	/* What is known of the older one stays until there is a newer one. */
+	/* What is known of the older one stays until the newer one is written down. */
 	node->count -= old != NULL;
 	s = es_session_new(node, m->session, now);
 	node->count += old != NULL;
 	if (!s) {
 		*reason = "limit of sessions reached at the destination, or no memory";
 		return false;
-	}
-	if (old) {
-		before = old->record;
-		es_session_free(old);
 	}
 	s->record.association = m->association;
 	s->record.epoch = m->epoch + 1;
@@ -498,15 +493,15 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_ARRIVING);
-	if (es_session_persist(s,
-			       ES_PERSIST_ALL)) /* after a crash it still is known whence it came */
-		return true;
-	*reason = "the destination cannot write down that the session comes";
-	s->unwritten = false;
-	s->record = before;
-	if (before.state == WIRE_ES_NONE)
+	/* after a crash, too, it must be known whence it came */
+	if (!es_session_persist(s, ES_PERSIST_ALL)) {
 		es_session_free(s);
-	return false;
+		*reason = "the destination cannot write down that the session comes";
+		return false;
+	}
+	if (old)
+		es_session_free(old);
+	return true;
 }
 
 static int stand_by(struct es_session *s, uint64_t now, const struct wire_cut *cut, struct err *err)

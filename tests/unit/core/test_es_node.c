@@ -1499,6 +1499,7 @@ static void test_offer_not_written(void **state)
 	w.disk_full = true;
 	assert_false(offer(&w, "ES-9", 1, 1, &reason));
 	assert_int_equal(view(&w).record.state, WIRE_ES_RETIRED);
+	assert_int_equal(view(&w).cached, 1);
 	w.disk_full = false;
 	assert_true(offer(&w, "ES-9", 1, 1, &reason));
 	stop(&w);

@@ -2,7 +2,8 @@
 
 /*
  * Memory that runs out at a device and at an access point: a request may have to be sent again, and
- * nothing else comes of it (R9). The edge server's half is in tests/unit/es/test_session_faults.c.
+ * nothing else comes of it (R9). Of an edge server there is only what is offered to it; the rest is in
+ * tests/unit/es/test_session_faults.c.
  */
 
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 
 #include "base/err.h"
 #include "core/ap_node.h"
+#include "core/es_node.h"
 #include "core/mud_session.h"
 #include "core/replay_buffer.h"
 #include "faults.h"
@@ -208,10 +210,93 @@ static void test_each_allocation_fails(void **state)
 	}
 }
 
+/* --- an offer to an edge server ---------------------------------------------------------------- */
+
+static bool service_known(void *ctx, const char *service)
+{
+	(void)ctx;
+	(void)service;
+	return true;
+}
+
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
+{
+	(void)ctx;
+	(void)record;
+	(void)cache;
+	(void)what;
+	(void)err;
+	return 0;
+}
+
+static const struct es_node_ops es_ops = {
+	.service_known = service_known,
+	.persist = persist,
+	.event = event,
+};
+
+static void take_state(void *ctx, const struct es_session_view *v)
+{
+	*(enum wire_es_state *)ctx = v->record.state;
+}
+
+/* A node that knows of a session where it went */
+static struct es_node *knows_of_one(const struct policy *policy)
+{
+	const struct es_record record = {
+		.session = 77,
+		.association = 1,
+		.epoch = 1,
+		.container_epoch = 1,
+		.state = WIRE_ES_RETIRED,
+		.service = "offload",
+		.ap = "AP-1",
+		.peer = "ES-2",
+	};
+	struct es_node *node = NULL;
+
+	assert_int_equal(es_node_new(&node, "ES-1", policy, proof, &es_ops, NULL, NULL), 0);
+	assert_int_equal(es_node_restore(node, 0, &record, "", 0, true, NULL), 0);
+	return node;
+}
+
+/* R7: an offer that is refused leaves what was known of the session */
+static void test_offer_without_memory(void **state)
+{
+	const struct wire_message offer = {
+		.type = WIRE_TRANSFER_OFFER,
+		.session = 77,
+		.association = 2,
+		.epoch = 2,
+		.offer = { .service = "offload", .from_es = "ES-2", .ap = "AP-1" },
+	};
+	struct policy policy = policy_default();
+	unsigned int refused = 0;
+	bool accepted = false;
+
+	(void)state;
+	for (unsigned int n = 1; !accepted; n++) {
+		struct es_node *node = knows_of_one(&policy);
+		enum wire_es_state now = WIRE_ES_NONE;
+		const char *reason;
+
+		faults_memory(n);
+		accepted = es_node_offered(node, 1, "ES-2", &offer, &reason);
+		assert_int_equal(faults_off(), !accepted);
+		es_node_each(node, take_state, &now);
+		assert_int_equal(now, accepted ? WIRE_ES_ARRIVING : WIRE_ES_RETIRED);
+		refused += !accepted;
+		es_node_free(node);
+	}
+	assert_true(refused >= 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_allocation_fails),
+		cmocka_unit_test(test_offer_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
