@@ -462,6 +462,7 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 	ap_session_move(s, AP_FINDING, now);
 	s->rounds = 0;
 	s->displaced = 0;
+	s->proof_refused = false;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		s->edge[i].heard = false;
 		s->edge[i].predecessor = false; /* all of them count again */

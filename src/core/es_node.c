@@ -436,7 +436,7 @@ static bool forget_given_up(struct es_node *node, const char *peer)
 		if (!s->removing && (!oldest || s->heard < oldest->heard))
 			oldest = s;
 	}
-	if (count < node->policy.sessions_max / GIVEN_UP_SHARE)
+	if (!count || count < node->policy.sessions_max / GIVEN_UP_SHARE)
 		return true;
 	if (!oldest)
 		return false;
@@ -492,6 +492,8 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	memcpy(s->record.ap, w->ap, NAME_SIZE);
 	(void)name_set(s->record.peer, from, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
+	s->vouched = old && (old->vouched || !weightless(old)) &&
+		     proof_equal(old->record.secret, w->secret);
 	es_session_move(s, WIRE_ES_ARRIVING);
 	/* after a crash, too, it must be known whence it came */
 	if (!es_session_persist(s, ES_PERSIST_ALL)) {

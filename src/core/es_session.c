@@ -323,7 +323,6 @@ void es_session_give_up(struct es_session *s)
 	s->record.started = 0;
 	s->cut_association = 0;
 	s->cancelled = false;
-	s->vouched = false;
 	s->record.epoch--; /* authority never was here: it was at the peer, one epoch before */
 	es_session_move(s, WIRE_ES_RETIRED);
 	(void)es_session_persist(s, ES_PERSIST_ALL);
@@ -658,7 +657,7 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 		return;
 	}
 	s->heard = now;
-	s->vouched = s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_STANDBY;
+	s->vouched = true;
 	es_session_send(s, ap, WIRE_STATUS);
 }
 

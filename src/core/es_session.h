@@ -46,8 +46,8 @@ struct es_pending {
  * @then_hold:		with which @hold
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
- * @vouched:		ARRIVING, STANDBY: an access point has proven that the secret is the session's, so the
- *			offer was no lie
+ * @vouched:		of an arrival, a copy, what is remembered of one: the secret is surely the session's, for an
+ *			access point has proven it, or the session has had authority here with it
  * @removing:		a container is being removed; made in epoch @removing_epoch
  * @remove_at:		when to ask again, if that could not begin, @remove_failures times in a row; else 0
  * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,

@@ -1164,6 +1164,18 @@ static void test_vouched_copy(void **state)
 	/* one with the secret may: what was here came to nothing */
 	assert_false(offer(&w, "ES-9", 2, 5, &reason));
 	assert_int_equal(w.removed, 1);
+	/* which is remembered: whoever looks for the session here is told whence it came (R7) */
+	es_node_removed(w.node, S, 2);
+	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
+	assert_string_equal(view(&w).record.peer, "ES-9");
+	stop(&w);
+	/* so is that of an arrival where the session has been before */
+	fenced(&w);
+	command(&w, WIRE_RETIRE, 1);
+	es_node_removed(w.node, S, 1);
+	assert_true(offer(&w, "ES-9", 1, 1, &reason));
+	es_node_arrival_failed(w.node, 0, S, "the link broke");
+	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	stop(&w);
 	/* a lie that was here first is cleared away: nobody can vouch for it */
 	start(&w);
@@ -1567,6 +1579,11 @@ static void test_offers_being_undone(void **state)
 	const char *reason;
 
 	(void)state;
+	policy.sessions_max =
+		1; /* a small host has no share to speak of, but takes the first one */
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	assert_true(offered_as(&w, 1, "ES-9", &reason));
+	es_node_free(w.node);
 	policy.sessions_max = 16;
 	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
 	for (uint64_t i = 1; i <= 2; i++) {
