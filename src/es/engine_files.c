@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,8 +26,8 @@ static int name_compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/** names_read() - List a directory but for two names. Return: 0, or negative error code */
-static int names_read(struct names *to, int dir, const char *const ours[2], struct err *err)
+/** names_read() - List a directory but for one name. Return: 0, or negative error code */
+static int names_read(struct names *to, int dir, const char *ahead, struct err *err)
 {
 	const struct dirent *entry;
 	DIR *list = beneath_list(dir);
@@ -37,8 +38,7 @@ static int names_read(struct names *to, int dir, const char *const ours[2], stru
 	while (r == 0 && (entry = readdir(list))) {
 		const char *name = entry->d_name;
 
-		if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, ours[0]) ||
-		    !strcmp(name, ours[1]))
+		if (!strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, ahead))
 			continue;
 		if (to->count == ENGINE_FILES_MAX)
 			r = err_set(err, -E2BIG, "more than %d files beside a container's layer",
@@ -70,24 +70,31 @@ static int content_append(struct buf *to, int dir, const char *name, struct err 
 	return err_set(err, fd < 0 ? fd : -errno, "read %s of the engine", name);
 }
 
-/** file_append() - Append all that is compared of a file. Return: 0, or negative error code */
-static int file_append(struct buf *to, int dir, const char *name, struct err *err)
+/**
+ * file_append() - Append all that is compared of a file
+ * @is_tree:	mode and owner are the container's
+ *
+ * A second name of a file, in the layer say, would let the container change it when nobody looks any more.
+ */
+static int file_append(struct buf *to, int dir, const char *name, bool is_tree, struct err *err)
 {
-	char line[NAME_MAX + 100];
+	char line[NAME_MAX + 150];
 	struct stat st;
 	int r = beneath_stat(dir, name, &st);
 
 	if (r < 0)
 		return err_set(err, r, "look at %s of the engine", name);
-	int len =
-		snprintf(line, sizeof(line), "%s/%o %u:%u %llu %lld\n", name, st.st_mode, st.st_uid,
-			 st.st_gid, S_ISDIR(st.st_mode) ? (unsigned long long)st.st_ino : 0,
-			 S_ISREG(st.st_mode) ? (long long)st.st_size : 0);
+	int len = snprintf(line, sizeof(line), "%s/%o %o %u:%u %llu %llu %lld\n", name,
+			   st.st_mode & S_IFMT, is_tree ? 0 : st.st_mode, is_tree ? 0 : st.st_uid,
+			   is_tree ? 0 : st.st_gid, (unsigned long long)st.st_ino,
+			   S_ISREG(st.st_mode) ? (unsigned long long)st.st_nlink : 0,
+			   S_ISREG(st.st_mode) ? (long long)st.st_size : 0);
 	r = buf_append(to, line, (size_t)len, err);
 	return r == 0 && S_ISREG(st.st_mode) ? content_append(to, dir, name, err) : r;
 }
 
-int engine_files_read(struct buf *to, const char *dir, const char *const ours[2], struct err *err)
+int engine_files_read(struct buf *to, const char *dir, const char *tree, const char *ahead,
+		      struct err *err)
 {
 	int r;
 
@@ -98,9 +105,9 @@ int engine_files_read(struct buf *to, const char *dir, const char *const ours[2]
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", dir);
 	buf_init(to, ENGINE_FILES_BYTES_MAX);
-	r = names_read(names, fd, ours, err);
+	r = names_read(names, fd, ahead, err);
 	for (size_t i = 0; r == 0 && i < names->count; i++)
-		r = file_append(to, fd, names->name[i], err);
+		r = file_append(to, fd, names->name[i], !strcmp(names->name[i], tree), err);
 	if (r == -ENOBUFS)
 		r = err_set(err, -E2BIG, "files of the engine in %s: more than %u bytes", dir,
 			    ENGINE_FILES_BYTES_MAX);

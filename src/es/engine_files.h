@@ -18,15 +18,17 @@ struct err;
 #define ENGINE_FILES_BYTES_MAX (256u << 10) /* of all of them */
 
 /**
- * engine_files_read() - Read what lies in a directory of the engine's, but for two names
+ * engine_files_read() - Read what lies in a directory of the engine's
  * @to:		Empty; filled with all that is to be compared
  * @dir:	Path of the directory, trusted
- * @ours:	Names that are passed over
+ * @tree:	Name of the layer or volume in it: must stay the directory that it is
+ * @ahead:	Name that is passed over
  * @err:	Filled in on failure
  *
- * Name, kind, mode and owner of each file, the bytes of regular ones, the number of directories: what is in
- * them is not read, as the engine mounts over them or empties them.
+ * Name, kind, inode, mode and owner of each file, number of links and bytes of regular ones. What is in
+ * directories is not read, as the engine mounts over them or empties them.
  *
  * Return: 0, -E2BIG beyond the limits, or another negative error code
  */
-int engine_files_read(struct buf *to, const char *dir, const char *const ours[2], struct err *err);
+int engine_files_read(struct buf *to, const char *dir, const char *tree, const char *ahead,
+		      struct err *err);

@@ -265,10 +265,9 @@ int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
 /** engine_files() - Read what the engine keeps beside a tree. Return: 0, or negative error code */
 static int engine_files(struct buf *to, const struct migration_tree *tree, struct err *err)
 {
-	const char *const ours[] = { strrchr(tree->path, '/') + 1, BESIDE };
 	auto_free char *dir = above(tree->path);
 
-	return dir ? engine_files_read(to, dir, ours, err)
+	return dir ? engine_files_read(to, dir, strrchr(tree->path, '/') + 1, BESIDE, err)
 		   : err_set(err, -ENOMEM, "look beside a container's files");
 }
 

@@ -36,7 +36,8 @@ struct err;
  * @place:	at the source, the directory of its copy
  * @copy:	at the source, its copy in the file worker
  * @stats:	of the copy
- * @engine:	at the destination, what the engine keeps beside @path; empty if the worker has no more than @path
+ * @engine:	at the destination, what the engine keeps beside @path, and that @path is a directory; empty if the worker
+ *		has no more than @path
  */
 struct migration_tree {
 	char root[16];

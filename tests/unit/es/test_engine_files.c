@@ -21,8 +21,6 @@
 #include "base/err.h"
 #include "es/engine_files.h"
 
-static const char *const ours[2] = { "diff", "baton-ahead" };
-
 /** run() - Run a command of the shell in a directory */
 static void run(const char *dir, const char *command)
 {
@@ -43,8 +41,9 @@ static void test_changes(void **state)
 		bool seen;
 	} rows[] = {
 		{ "true", false },
-		{ "touch diff/x && mkdir baton-ahead && touch baton-ahead/y && rm -r diff && mv "
-		  "baton-ahead diff",
+		{ "touch diff/x && mkdir baton-ahead && touch baton-ahead/y && mv baton-ahead/y "
+		  "diff "
+		  "&& chmod 711 diff && chown 7:7 diff",
 		  false },
 		{ "printf l/A:../../../../etc >lower", true },
 		{ "printf l/A:l/C >lower", true },
@@ -54,6 +53,10 @@ static void test_changes(void **state)
 		{ "printf more >>committed", true },
 		{ "chmod 600 link", true },
 		{ "touch opts.json", true },
+		{ "rm -r diff && ln -s /etc diff", true },
+		{ "ln lower diff/x", true },
+		{ "mv lower diff/x && ln diff/x lower", true },
+		{ "cp lower l && mv l lower", true },
 		{ "mv work w && mv merged work && mv w merged", true },
 		{ "rmdir work && ln -s /etc work", true },
 	};
@@ -67,9 +70,9 @@ static void test_changes(void **state)
 
 		assert_non_null(mkdtemp(dir));
 		run(dir, made);
-		assert_int_equal(engine_files_read(&before, dir, ours, &err), 0);
+		assert_int_equal(engine_files_read(&before, dir, "diff", "baton-ahead", &err), 0);
 		run(dir, rows[i].command);
-		assert_int_equal(engine_files_read(&after, dir, ours, &err), 0);
+		assert_int_equal(engine_files_read(&after, dir, "diff", "baton-ahead", &err), 0);
 		assert_int_equal(before.len != after.len ||
 					 memcmp(buf_bytes(&before), buf_bytes(&after), after.len) !=
 						 0,
@@ -81,6 +84,28 @@ static void test_changes(void **state)
 	}
 }
 
+/* Beside most volumes there is nothing before; what is there afterwards is seen */
+static void test_volume(void **state)
+{
+	char dir[] = "/tmp/baton-engine-files-XXXXXX";
+	struct buf before = { .data = NULL };
+	struct buf after = { .data = NULL };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	run(dir, "mkdir _data");
+	assert_int_equal(engine_files_read(&before, dir, "_data", "baton-ahead", &err), 0);
+	assert_true(before.len > 0);
+	run(dir, "touch opts.json");
+	assert_int_equal(engine_files_read(&after, dir, "_data", "baton-ahead", &err), 0);
+	assert_true(after.len > before.len);
+	buf_deinit(&before);
+	buf_deinit(&after);
+	run(dir, "rm -r ./*");
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_limits(void **state)
 {
 	char dir[] = "/tmp/baton-engine-files-XXXXXX";
@@ -88,16 +113,16 @@ static void test_limits(void **state)
 	struct err err = { 0 };
 
 	(void)state;
-	assert_int_equal(engine_files_read(&to, "/no/such", ours, &err), -ENOENT);
+	assert_int_equal(engine_files_read(&to, "/no/such", "diff", "baton-ahead", &err), -ENOENT);
 	assert_non_null(mkdtemp(dir));
 	run(dir, "truncate -s 1G lower");
-	assert_int_equal(engine_files_read(&to, dir, ours, &err), -E2BIG);
+	assert_int_equal(engine_files_read(&to, dir, "diff", "baton-ahead", &err), -E2BIG);
 	buf_deinit(&to);
 	run(dir, "rm lower && mkfifo pipe");
-	assert_int_equal(engine_files_read(&to, dir, ours, &err), 0);
+	assert_int_equal(engine_files_read(&to, dir, "diff", "baton-ahead", &err), 0);
 	buf_deinit(&to);
 	run(dir, "touch $(seq 40)");
-	assert_int_equal(engine_files_read(&to, dir, ours, &err), -E2BIG);
+	assert_int_equal(engine_files_read(&to, dir, "diff", "baton-ahead", &err), -E2BIG);
 	buf_deinit(&to);
 	run(dir, "rm -r ./*");
 	assert_int_equal(rmdir(dir), 0);
@@ -107,6 +132,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_volume),
 		cmocka_unit_test(test_limits),
 	};
 
