@@ -495,10 +495,18 @@ static bool of_process(const char *root)
 /** hierarchy_options() - Whether mounting control groups would make a hierarchy, or the kernel run a program */
 static bool hierarchy_options(const char *options)
 {
-	const char *name = options ? strstr(options, "name=") : NULL;
+	static const char known[] = "name=systemd";
+	const char *at = options ? strstr(options, "name=") : NULL;
 
-	return (options && strstr(options, "release_agent")) ||
-	       (name && strncmp(name, "name=systemd", 12) != 0);
+	if (options && strstr(options, "release_agent"))
+		return true;
+	for (; at; at = strstr(at + 1, "name=")) {
+		size_t len = strcspn(at, ",");
+
+		if (len != sizeof(known) - 1 || strncmp(at, known, len) != 0)
+			return true;
+	}
+	return false;
 }
 
 /**
@@ -540,6 +548,8 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 		return denied(in, err, "a mount at ", at);
 	if (m->with_plugin || m->deleted || (m->fsname && *m->fsname))
 		return denied(in, err, "a mount of a foreign kind at ", at);
+	if (root && m->ext_key && *m->ext_key)
+		return denied(in, err, "a mount in place of the root: ", m->ext_key);
 	if (root && m->fstype == FS_OVERLAY)
 		return 0; /* the engine has made it */
 	if (!root && m->ext_key && *m->ext_key) {
