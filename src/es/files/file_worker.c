@@ -19,6 +19,7 @@
 
 #define LINE     3 /* descriptor of the line in the worker */
 #define TEXT_MAX (1u << 20)
+#define ENDS_MAX 8  /* times that a worker is told of the end of a stream */
 #define OWED_MAX 32 /* calls whose ends nobody has looked at: few enough for the socket's buffer */
 
 /**
@@ -50,6 +51,7 @@ struct streams {
 	void *ctx;
 	const uint8_t *left; /* of what the source gave, borrowed from it */
 	size_t left_len;
+	unsigned int ends; /* times that the source had no more */
 	size_t trees;
 };
 
@@ -140,6 +142,9 @@ static int bytes_give(struct file_worker *fw, struct streams *streams, struct er
 
 		if (n < 0)
 			return (int)n;
+		if (n == 0 && ++streams->ends > ENDS_MAX)
+			return err_set(err, -EPROTO,
+				       "the file worker goes on asking after the end");
 		streams->left = bytes;
 		streams->left_len = (size_t)n;
 	}
@@ -603,9 +608,11 @@ ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err)
 {
 	struct file_unpacking *u = ctx;
 	struct file_worker *fw = u->files;
-	struct streams streams = {
-		.source = u->source, .ctx = u->ctx, .left = u->left, .left_len = u->left_len
-	};
+	struct streams streams = { .source = u->source,
+				   .ctx = u->ctx,
+				   .left = u->left,
+				   .left_len = u->left_len,
+				   .ends = u->ends };
 	enum worker_kind kind;
 	size_t len;
 	int r = 0;
@@ -617,6 +624,7 @@ ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err)
 			*bytes = fw->in;
 			u->left = streams.left;
 			u->left_len = streams.left_len;
+			u->ends = streams.ends;
 			return (ssize_t)len;
 		}
 		u->ended = r == 0 && kind == WORKER_END;

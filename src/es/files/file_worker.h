@@ -197,6 +197,7 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
  * @files:	Worker, which has no other call until file_unpacking_deinit()
  * @source:	Gives the packed bytes; called with @ctx
  * @left, @left_len: packed bytes that the worker has not asked for yet
+ * @ends:	times that the worker was told of the frame's end
  * @ended:	the worker has said that this was all
  */
 struct file_unpacking {
@@ -205,6 +206,7 @@ struct file_unpacking {
 	void *ctx;
 	const uint8_t *left;
 	size_t left_len;
+	unsigned int ends;
 	bool ended;
 };
 

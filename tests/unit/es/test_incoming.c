@@ -342,32 +342,52 @@ static void test_bytes(void **state)
 	pair_close(&p);
 }
 
-/** lying_worker() - What this program is when test_lies() starts it as a worker: its first call is done at once */
+#define GREEDY (3u << 20) /* bytes allowed to a lying worker that never stops asking */
+
+/** lying_worker() - What this program is when test_lies() starts it as a worker */
 static int lying_worker(void)
 {
 	static uint8_t bytes[WORKER_BYTES_MAX];
 	const struct worker_end end = { .result = 0 };
+	struct worker_call call = { .op = 0 };
 	enum worker_kind kind;
 	size_t len;
 
-	return worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0 ||
-	       worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
+	if (worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0)
+		return 1;
+	memcpy(&call, bytes, len < sizeof(call) ? len : sizeof(call));
+	while (call.max_bytes == GREEDY + TRANSFER_TAIL_MAX)
+		if (worker_line_send(3, WORKER_WANT, NULL, 0, -1, NULL) < 0 ||
+		    worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0)
+			return 1;
+	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
 }
 
-/* A worker that has fallen cannot say that a stream was good which nobody has read */
+/* A worker that has fallen cannot say that a stream was good which nobody has read, nor ask for ever */
 static void test_lies(void **state)
 {
-	struct pair p;
-	struct err err = { 0 };
+	static const struct {
+		uint64_t max_bytes;
+		const char *reason;
+	} rows[] = {
+		{ 1u << 20, "the stream was not read to its end" },
+		{ GREEDY, "the file worker goes on asking after the end" },
+	};
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	pair_open(&p, "/proc/self/exe", 1u << 20);
-	assert_int_equal(transfer_receive_stream(p.in, 7, p.files, take_all, NULL, 1u << 20, &err),
-			 -EPROTO);
-	assert_non_null(strstr(err.text, "the stream was not read to its end"));
-	pair_close(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct pair p;
+		struct err err = { 0 };
+
+		pair_open(&p, "/proc/self/exe", 1u << 20);
+		assert_int_equal(transfer_receive_stream(p.in, 7, p.files, take_all, NULL,
+							 rows[i].max_bytes, &err),
+				 -EPROTO);
+		assert_non_null(strstr(err.text, rows[i].reason));
+		pair_close(&p);
+	}
 }
 
 static void test_trees(void **state)
