@@ -23,7 +23,7 @@ int big_numbers_mark(char mark[BIG_NUMBERS_MARK]);
 
 /**
  * big_numbers_hide() - Make strings of the integers with more digits than the library surely holds
- * @text:	JSON; what it is not stays as it is, for the library to refuse
+ * @text:	JSON, of the engine
  * @len:	Its bytes
  * @mark:	From big_numbers_mark()
  *
