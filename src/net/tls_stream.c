@@ -39,6 +39,7 @@
  * @timeout_ms:	Longest wait without progress
  * @deadline:	End of the handshake, or of what tls_stream_set_deadline() is for, by the monotonic clock in ms; 0:
  *		there is none
+ * @bounded:	@deadline is of tls_stream_set_deadline()
  * @budget:	What the peer may send since @budget_begin, a time as @deadline; @received so far
  * @in:		Bytes read for a message and not used yet
  * @used:	Bytes of @in that the message handed out last occupies
@@ -52,6 +53,7 @@ struct tls_stream {
 	int cancel_fd;
 	int timeout_ms;
 	int64_t deadline;
+	bool bounded;
 	struct tls_stream_budget budget;
 	int64_t budget_begin;
 	uint64_t received;
@@ -100,7 +102,7 @@ static int check_budget(const struct tls_stream *s, struct err *err)
 /* Whether there is time left */
 static int check_deadline(const struct tls_stream *s, struct err *err)
 {
-	return s->deadline && now_ms() >= s->deadline
+	return s->bounded && s->deadline && now_ms() >= s->deadline
 		       ? err_set(err, -ETIMEDOUT, "the peer is not done in the time it has")
 		       : 0;
 }
@@ -351,6 +353,7 @@ enum wire_role tls_stream_peer_role(const struct tls_stream *s)
 void tls_stream_set_deadline(struct tls_stream *s, uint64_t ms)
 {
 	s->deadline = ms ? now_ms() + (int64_t)ms : 0;
+	s->bounded = true;
 }
 
 void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms)

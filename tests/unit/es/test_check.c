@@ -164,7 +164,6 @@ static void test_host_config(void **state)
 	config("{\"BlkioDeviceReadBps\":[{\"Path\":\"/dev/sda\",\"Rate\":1}]}", "disk of its host");
 }
 
-/* A line has whole findings, and says how many it has not. */
 /* A read-only mount is looked for at its path, so it must be there; others are not compared */
 static void test_closed_mounts(void **state)
 {
@@ -183,6 +182,7 @@ static void test_closed_mounts(void **state)
 	json_decref(inspect);
 }
 
+/* A line has whole findings, and says how many it has not. */
 static void test_refusal(void **state)
 {
 	json_t *findings = json_array();
