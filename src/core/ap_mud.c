@@ -142,6 +142,8 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 		return;
 	}
 	if (s) { /* the MUD asks again: it lost the answer, or the link */
+		if (s->leaving)
+			s->since = now;
 		s->mud_link = link;
 		s->response_due = true;
 		s->reassociating = false;
@@ -429,7 +431,8 @@ void ap_mud_tick(struct ap_session *s, uint64_t now)
 
 	s->next_retry = now + p->retry_ms;
 	if (s->state == AP_ASSOCIATING) {
-		if (now >= s->since + p->associate_ms)
+		/* of a device that has left a container may still come: idle_ms ends the wait for that */
+		if (!s->leaving && now >= s->since + p->associate_ms)
 			ap_mud_lost(s, now, WIRE_E_FAILED,
 				    "the edge server did not answer in time");
 		else

@@ -1014,6 +1014,37 @@ static void test_leaves_while_associating(void **state)
 	stop(&w);
 }
 
+/* R10: the same if the container comes later than anybody would have waited for it */
+static void test_leaves_and_container_is_late(void **state)
+{
+	struct wire_message m = message(WIRE_CREATED, 1);
+	struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	start(&w);
+	associate(&w);
+	from_mud(&w, message(WIRE_DISASSOCIATION, 1));
+	w.now += policy.associate_ms;
+	ap_node_tick(w.node, w.now);
+	associate(&w); /* it has changed its mind, and waits as long as anybody */
+	w.now += policy.associate_ms - 1;
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_ASSOCIATING);
+	from_mud(&w, message(WIRE_DISASSOCIATION, 1));
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 1);
+	assert_int_equal(sessions(&w), 0);
+	associate(&w);
+	from_mud(&w, message(WIRE_DISASSOCIATION, 1));
+	w.now += policy.idle_ms;
+	ap_node_tick(w.node, w.now);
+	assert_int_equal(sessions(&w), 0);
+	stop(&w);
+}
+
 /* R11: nobody here knows the secret: claims stand side by side until an edge server tells it */
 static void test_claims_side_by_side(void **state)
 {
@@ -1359,6 +1390,7 @@ int main(void)
 		cmocka_unit_test(test_rogue_device),
 		cmocka_unit_test(test_rogue_device_leaves),
 		cmocka_unit_test(test_leaves_while_associating),
+		cmocka_unit_test(test_leaves_and_container_is_late),
 		cmocka_unit_test(test_claims_side_by_side),
 		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
