@@ -127,17 +127,16 @@ static void send_create(struct ap_session *s)
 }
 
 static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
-			   const struct wire_message *m)
+			   const struct claims *claims, const struct wire_message *m)
 {
-	const struct claims claims = claims_of(node, m->session, m->association_request.mud);
-	struct ap_session *s = claims.own;
+	struct ap_session *s = claims->own;
 
-	if ((claims.proven && claims.proven != s) || (s && m->association != 1)) {
+	if ((claims->proven && claims->proven != s) || (s && m->association != 1)) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
 			      "a session with this number exists");
 		return;
 	}
-	if (!s && claims.count >= AP_CLAIMS_MAX) {
+	if (!s && claims->count >= AP_CLAIMS_MAX) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
@@ -224,16 +223,15 @@ static void come_back(struct ap_session *s, uint64_t link, const struct wire_mes
 }
 
 static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
-			     const struct wire_message *m)
+			     const struct claims *claims, const struct wire_message *m)
 {
 	const struct wire_reassociation_request *w = &m->reassociation_request;
-	const struct claims claims = claims_of(node, m->session, w->mud);
-	struct ap_session *s = claims.own;
+	struct ap_session *s = claims->own;
 
 	if (s && m->association < s->mud_association)
 		return; /* overtaken by a later one */
-	if (claims.proven && !proof_holds(claims.proven, m->association, w->proof)) {
-		ap_session_say(claims.proven, "REASSOCIATION REFUSED", 0, "wrong proof of %s",
+	if (claims->proven && !proof_holds(claims->proven, m->association, w->proof)) {
+		ap_session_say(claims->proven, "REASSOCIATION REFUSED", 0, "wrong proof of %s",
 			       w->mud);
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
 			      "the proof does not fit the session");
@@ -243,13 +241,13 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 		come_back(s, link, m);
 		return;
 	}
-	if (!claims.proven && !s && claims.count >= AP_CLAIMS_MAX) {
+	if (!claims->proven && !s && claims->count >= AP_CLAIMS_MAX) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
-	if (claims.proven) /* it was elsewhere in between: what we remember is out of date */
-		ap_session_free(claims.proven);
-	if (s && s != claims.proven)
+	if (claims->proven) /* it was elsewhere in between: what we remember is out of date */
+		ap_session_free(claims->proven);
+	if (s && s != claims->proven)
 		ap_session_free(s);
 	s = ap_session_new(node, m->session, AP_MOVING, now);
 	if (!s) {
@@ -396,7 +394,7 @@ static void on_disassociation(struct ap_session *s, uint64_t now)
 void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
 		    const struct wire_message *m)
 {
-	struct ap_session *s = claims_of(node, m->session, mud).own;
+	const struct claims claims = claims_of(node, m->session, mud);
 	bool right_mud = true;
 
 	if (m->type == WIRE_ASSOCIATION_REQUEST)
@@ -410,14 +408,14 @@ void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const cha
 	}
 	switch (m->type) {
 	case WIRE_ASSOCIATION_REQUEST:
-		on_association(node, now, link, m);
+		on_association(node, now, link, &claims, m);
 		break;
 	case WIRE_REASSOCIATION_REQUEST:
-		on_reassociation(node, now, link, m);
+		on_reassociation(node, now, link, &claims, m);
 		break;
 	case WIRE_DISASSOCIATION:
-		if (s && s->mud_link == link)
-			on_disassociation(s, now);
+		if (claims.own && claims.own->mud_link == link)
+			on_disassociation(claims.own, now);
 		break;
 	default:
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_PROTOCOL,
