@@ -195,12 +195,10 @@ int user_store_load(struct users *u, const char *dir, struct err *err)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "create state_dir %s", dir);
-	if (chmod(dir, 0700) < 0) /* its files hold secrets */
-		return err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
 	DIR *d = opendir(dir);
 	if (!d)
 		return err_set(err, -errno, "state_dir %s", dir);
-	/* what is in it takes over users' sessions: nobody else may write there, or read */
+	/* its files hold secrets, which take over users' sessions: nobody else may write there, or read */
 	if (fchmod(dirfd(d), 0700) < 0) {
 		int r = err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
 
