@@ -91,11 +91,12 @@ struct user_entry {
 
 struct user_listener;
 struct user_stations;
+struct user_writer;
 
 /**
  * struct users - See users.h
  * @session:	What all sessions have in common; points to @policy and @ap
- * @state_dir:	NULL: nothing is remembered over a restart
+ * @writer:	Of users' files; NULL: nothing is remembered over a restart
  * @spools:	Where long requests and answers lie
  * @stations:	NULL: who sends something is a user
  * @ops, @ctx:	See struct users_setup
@@ -112,7 +113,7 @@ struct users {
 	struct policy policy;
 	char ap[NAME_SIZE];
 	struct users_limits limits;
-	char *state_dir;
+	struct user_writer *writer;
 	struct spools *spools;
 	struct user_stations *stations;
 	const struct users_ops *ops;

@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -12,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "ap/user.h"
-#include "base/atomic_file.h"
+#include "ap/user_writer.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -50,19 +49,16 @@ static json_t *describe(const struct user_session *us)
 	return j;
 }
 
-static int write_file(const char *dir, const char *name, const char *text, struct err *err)
+static int put_file(struct user_writer *uw, const struct user *user, const char *text,
+		    struct err *err)
 {
 	char file[NAME_SIZE + sizeof(SUFFIX)];
 
-	(void)snprintf(file, sizeof(file), "%s%s", name, SUFFIX);
-	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "open state_dir %s", dir);
-	int r = atomic_file_write(fd, file, text, strlen(text), 0600, err);
-	return r < 0 ? err_wrap(err, r, "state_dir %s", dir) : 0;
+	(void)snprintf(file, sizeof(file), "%s%s", user->name, SUFFIX);
+	return user_writer_put(uw, file, text, err);
 }
 
-int user_store_save(const char *dir, const struct user *user, struct err *err)
+int user_store_save(struct user_writer *uw, const struct user *user, struct err *err)
 {
 	json_t *sessions = json_array();
 
@@ -75,26 +71,25 @@ int user_store_save(const char *dir, const struct user *user, struct err *err)
 	}
 	if (json_array_size(sessions) == 0) {
 		json_decref(sessions);
-		user_store_remove(dir, user);
-		return 0;
+		return put_file(uw, user, NULL, err);
 	}
 	json_t *j = json_pack("{s:i, s:s, s:o}", "version", VERSION, "user", user->name, "sessions",
 			      sessions);
 	auto_free char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	json_decref(j);
-	int r = text ? write_file(dir, user->name, text, err)
+	int r = text ? put_file(uw, user, text, err)
 		     : err_set(err, -ENOMEM, "record of %s", user->name);
 	if (text)
 		crypto_wipe(text, strlen(text));
 	return r;
 }
 
-void user_store_remove(const char *dir, const struct user *user)
+void user_store_remove(struct user_writer *uw, const struct user *user)
 {
-	char path[PATH_SIZE];
+	struct err err;
 
-	if (path_of(path, dir, user->name) == 0 && unlink(path) < 0 && errno != ENOENT)
-		log_error("remove %s: %s", path, strerror(errno));
+	if (put_file(uw, user, NULL, &err) < 0)
+		log_error("%s will still be known after a restart: %s", user->name, err.text);
 }
 
 /* ---- loading ---- */

@@ -11,19 +11,21 @@
  *	 "secret": 64, "association": N, "edges": [NAME ...]}]}
  *
  * It is written when one of these changes, which no request does: how far the requests have got, the
- * edge server tells. Nothing is forced to the disk, for the loop must not wait: a power failure may leave
- * an older file, with which the session is found, too, or none, and the user begins anew.
+ * edge server tells. A thread beside the loop writes it (user_writer.h), for the loop must not wait, and
+ * nothing waits for that: a crash may leave an older file, with which the session is found, too, or none,
+ * and the user begins anew. An access point that ends in order has written all.
  */
 
 struct err;
 struct user;
+struct user_writer;
 struct users;
 
-/** user_store_save() - Write the user's file, or remove it if it has no session. Return: 0, or negative */
-int user_store_save(const char *dir, const struct user *user, struct err *err);
+/** user_store_save() - Have the user's file written, or removed if it has no session. Return: 0, or negative */
+int user_store_save(struct user_writer *uw, const struct user *user, struct err *err);
 
 /** user_store_remove() - The user is known here no more */
-void user_store_remove(const char *dir, const struct user *user);
+void user_store_remove(struct user_writer *uw, const struct user *user);
 
 /**
  * user_store_load() - Make the users of all files known to @u

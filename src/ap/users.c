@@ -15,6 +15,7 @@
 #include "ap/user_session.h"
 #include "ap/user_stations.h"
 #include "ap/user_store.h"
+#include "ap/user_writer.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -299,8 +300,8 @@ void users_remove(struct user *user)
 
 void users_forget(struct user *user)
 {
-	if (user->users->state_dir)
-		user_store_remove(user->users->state_dir, user);
+	if (user->users->writer)
+		user_store_remove(user->users->writer, user);
 	users_remove(user);
 }
 
@@ -526,11 +527,11 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 /* Writes the user's record if something in it is new */
 static void user_remember(struct user *user)
 {
-	const char *dir = user->users->state_dir;
+	struct user_writer *uw = user->users->writer;
 	uint64_t digest = DIGEST_START;
 	struct err err;
 
-	if (!dir)
+	if (!uw)
 		return;
 	list_for_each_safe(at, next, &user->sessions)
 	{
@@ -546,7 +547,7 @@ static void user_remember(struct user *user)
 	if (digest == user->saved)
 		return;
 	user->saved = digest;
-	if (user_store_save(dir, user, &err) < 0)
+	if (user_store_save(uw, user, &err) < 0)
 		log_error("%s will not be known after a restart: %s", user->name, err.text);
 }
 
@@ -644,7 +645,6 @@ static void on_closed(uv_handle_t *handle)
 
 	if (--u->handles > 0)
 		return;
-	free(u->state_dir);
 	spools_free(u->spools);
 	free(u);
 }
@@ -659,6 +659,7 @@ void users_close(struct users *u)
 		list_for_each_safe(at, next, &u->bucket[i])
 			users_remove(list_entry(at, struct user, link));
 	}
+	user_writer_close(TAKE_PTR(u->writer));
 	station_inquiry_close(u);
 	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
 	user_stations_close(u->stations);
@@ -744,9 +745,9 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->handles = 4;
 	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
 	if (r == 0 && setup->state_dir) {
-		u->state_dir = strdup(setup->state_dir);
-		r = u->state_dir ? user_store_load(u, u->state_dir, err)
-				 : err_set(err, -ENOMEM, "state_dir");
+		r = user_store_load(u, setup->state_dir, err);
+		if (r == 0)
+			r = user_writer_new(&u->writer, setup->loop, setup->state_dir, err);
 	}
 	if (r == 0 && setup->stations)
 		r = user_stations_new(&u->stations, u, setup->stations, err);

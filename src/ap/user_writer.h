@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * User writer - puts users' files on the disk while the event loop goes on
+ *
+ * A file is forced to the disk (base/atomic_file.h), which may take long, so a thread beside the loop does
+ * it: one file at a time, in the order in which they were changed. A file that is changed again before its
+ * turn is written once, in its newest state; so no more than one state of each waits.
+ */
+
+struct err;
+struct user_writer; /* opaque */
+struct uv_loop_s;
+
+/**
+ * user_writer_new() - Write in one directory
+ * @ret:	Set on success only; the caller owns it, see user_writer_close()
+ * @loop:	Event loop; everything here belongs to its thread
+ * @dir:	Directory, copied
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char *dir,
+		    struct err *err);
+
+/**
+ * user_writer_put() - Have a file written, or removed, soon
+ * @uw:		Writer
+ * @name:	Name of the file in the directory
+ * @text:	What shall be in it, copied; NULL: the file shall not be there
+ * @err:	Filled in on failure
+ *
+ * What becomes of it is logged if it fails.
+ *
+ * Return: 0, -ENAMETOOLONG or -ENOMEM
+ */
+int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err);
+
+/** user_writer_close() - Write what still waits, and end; the loop waits for that. @uw may be NULL */
+void user_writer_close(struct user_writer *uw);
