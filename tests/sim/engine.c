@@ -625,10 +625,10 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 {
 	struct here h = here(ctx);
 	struct world *w = h.world;
-	struct transfer *t = calloc(1, sizeof(*t));
+
 	if (h.dying)
 		return;
-
+	struct transfer *t = calloc(1, sizeof(*t));
 	if (!t)
 		abort();
 	t->order = *order;
