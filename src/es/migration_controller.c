@@ -332,9 +332,12 @@ static void *migration_run(void *arg)
 		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%s",
 				     m->is_source ? "source" : "destination", m->err.text);
 	if (!m->is_source) {
-		/* A user may be waiting for this: both sides are told before the files go. */
-		if (m->good)
+		/* What came ahead goes first: the container would see it in the number of a file's links. */
+		if (m->good) {
+			destination_ahead_undo(m);
+			/* A user may be waiting: both sides are told before the checkpoint goes. */
 			note_send(note_new(m, NOTE_ARRIVED));
+		}
 		destination_report(m);
 		destination_clean(m);
 	}
