@@ -115,8 +115,8 @@ bool container_grant_health(const json_t *check)
  * struct inside - A setting that means something inside of the container alone
  * @good:	whether a value is granted; "empty": none is, since without it this would be another container
  *
- * What else the engine calls Config it fills in itself (Image, Labels), or it belongs to a client that is
- * attached, or to building an image. That is not taken.
+ * The rest of what the engine calls Config is not taken: the engine fills it in itself (Image, Labels), or it
+ * belongs to a client that is attached, or to building an image.
  */
 static const struct inside {
 	const char *name;

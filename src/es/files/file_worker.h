@@ -227,7 +227,8 @@ int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archiv
 /**
  * file_unpacking_give() - The next bytes, as an archive_source() with a struct file_unpacking as its context
  *
- * A worker that has fallen may give others than were packed, also fewer: see whether @source came to its end.
+ * A worker that has fallen may give other bytes than were packed, or fewer. The caller checks that @source came to
+ * its end.
  *
  * Return: as inflate_give(), or -EPROTO for a worker that does not do what it is for
  */
