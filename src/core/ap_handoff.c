@@ -254,6 +254,24 @@ static bool ask_further(struct ap_session *s)
 
 static void go_back(struct ap_session *s, uint64_t now, const char *why);
 
+/*
+ * Whether the edge server to which fenced @e was handed says what became of that. One that knows nothing
+ * of the session has lost all it knew: authority may have been there and gone on to where nobody here
+ * knows, so @e may not have it back (R4). One that has another's session under this number took it in place
+ * of a copy that had no authority: nothing else is cleared away for a stranger (R11).
+ */
+static bool successor_known(const struct ap_session *s, const struct ap_edge *e)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *next = &s->edge[i];
+
+		if (next->name[0] && name_equal(next->name, e->peer))
+			return next->heard &&
+			       (next->state != WIRE_ES_NONE || next->peer[0] || next->others);
+	}
+	return false;
+}
+
 void ap_handoff_find(struct ap_session *s, uint64_t now)
 {
 	int fenced = -1;
@@ -287,7 +305,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
-	if (fenced >= 0) {
+	if (fenced >= 0 && successor_known(s, &s->edge[fenced])) {
 		s->source = fenced;
 		go_back(s, now, "the access point that moved it is gone");
 		return;

@@ -362,6 +362,7 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->cut_association = w->cut_association;
 	e->migration = w->migration;
 	e->holding = w->holding;
+	e->others = false;
 	memcpy(e->peer, w->peer, NAME_SIZE);
 	if (w->state != WIRE_ES_NONE)
 		memcpy(s->service, w->service, NAME_SIZE);
@@ -394,6 +395,7 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	    AP_FINDING) { /* what is there is not this device's; another may have that */
 		e->heard = true;
 		e->state = WIRE_ES_NONE;
+		e->others = true;
 		e->peer[0] = '\0';
 		if (m->es_status.cut_association > s->association)
 			s->displaced = m->es_status.cut_association;

@@ -28,6 +28,7 @@ struct replay_copy;
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
  * @holding:	as in struct wire_es_status
+ * @others:	@state is NONE, for what is there under the session's number is another's
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
  *		access point that should have said it (R3)
  */
@@ -42,6 +43,7 @@ struct ap_edge {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	bool others;
 	char peer[NAME_SIZE];
 	uint64_t fed;
 	uint64_t answered;

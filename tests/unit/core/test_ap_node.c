@@ -1171,6 +1171,54 @@ static void test_edge_server_displaces(void **state)
 	stop(&w);
 }
 
+/* A fenced CT-x at ES-1 whose copy went to ES-2, asked for by an access point that was not there then. */
+static void fenced_to(struct world *w, const char *peer)
+{
+	struct wire_message m = message(WIRE_STATUS, 2);
+
+	start(w);
+	reassociate(w, "AP-2", 2);
+	m.epoch = 4;
+	m.es_status =
+		(struct wire_es_status){ .state = WIRE_ES_FENCED, .executed = 9, .secret = { 42 } };
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	(void)snprintf(m.es_status.peer, NAME_SIZE, "%s", peer);
+	ap_node_es_message(w->node, w->now, "ES-1", &m);
+	assert_state(w, AP_FINDING);
+}
+
+/* R4: ES-2 knows nothing any more, so authority may have gone on from there: nobody goes back */
+static void test_successor_forgot(void **state)
+{
+	struct wire_message m = message(WIRE_STATUS, 2);
+	struct world w;
+
+	(void)state;
+	fenced_to(&w, "ES-2");
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_NONE };
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_FINDING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0);
+	stop(&w);
+	/* one that still undoes the arrival, or knows that it came to nothing, never had authority */
+	fenced_to(&w, "ES-2");
+	(void)snprintf(m.es_status.peer, NAME_SIZE, "ES-1");
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_GOING_BACK);
+	stop(&w);
+	fenced_to(&w, "ES-2");
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_RETIRED, 4, 0, 0);
+	assert_state(&w, AP_GOING_BACK);
+	stop(&w);
+	/* nor had one where a stranger's session took the place of the arrival (R11) */
+	fenced_to(&w, "ES-2");
+	m.type = WIRE_REFUSED;
+	m.es_status = (struct wire_es_status){ .command = 0x3432203737203220ull }; /* "42 77 2 " */
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_GOING_BACK);
+	stop(&w);
+}
+
 /* R9: an edge server cannot write, so requests wait: the device is told which and why */
 static void test_edge_server_waits(void **state)
 {
@@ -1396,6 +1444,7 @@ int main(void)
 		cmocka_unit_test(test_claims_have_a_limit),
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_edge_server_displaces),
+		cmocka_unit_test(test_successor_forgot),
 		cmocka_unit_test(test_old_ap_lies),
 		cmocka_unit_test(test_edge_server_waits),
 		cmocka_unit_test(test_equal_reasons_end_it),
