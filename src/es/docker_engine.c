@@ -10,7 +10,8 @@
 #include "base/err.h"
 #include "es/process.h"
 
-#define API        "http://docker/v1.41"
+#define API_OLDEST 41          /* of 1.n: what Docker 20.10 speaks, and all newer ones up to 28 */
+#define API_NEWEST 51          /* newer ones than what was tried are not asked for */
 #define ANSWER_MAX (16u << 20) /* bytes of an answer that we take */
 #define CALL_MS    60000       /* longest call whose answer comes in one piece */
 #define EVENTS_MS  600000  /* then events are asked for anew: a connection may be dead in silence */
@@ -27,11 +28,13 @@
  * @socket:	of the engine
  * @cancel_fd:	see docker_engine_new()
  * @multi:	drives one transfer at a time; kept for its connection
+ * @api:	version of the Engine API that is spoken, 1.@api
  */
 struct docker_engine {
 	char *socket;
 	int cancel_fd;
 	CURLM *multi;
+	unsigned int api;
 };
 
 /**
@@ -68,6 +71,7 @@ int docker_engine_new(struct docker_engine **ret, const char *socket, int cancel
 		return err_set(err, -ENOMEM, "docker client");
 	de->socket = strdup(socket);
 	de->cancel_fd = cancel_fd;
+	de->api = API_OLDEST;
 	de->multi = curl_multi_init();
 	if (!de->socket || !de->multi)
 		return err_set(err, -ENOMEM, "docker client");
@@ -192,6 +196,59 @@ static bool call_prepare(struct docker_engine *de, CURL *easy, const char *metho
 }
 
 /**
+ * api_newer() - The engine refused a request: is that because it speaks newer versions of the API only?
+ *
+ * Each answer of an engine names the newest version that it speaks. The oldest that Baton knows is good for
+ * every engine but those that know it no more, so only a refusal leads to another one.
+ *
+ * Return: whether the request may be good in the version that is spoken from now on
+ */
+static bool api_newer(struct docker_engine *de, CURL *easy, long status)
+{
+	struct curl_header *header;
+	unsigned int newest;
+
+	if (status != 400 || de->api != API_OLDEST ||
+	    curl_easy_header(easy, "Api-Version", 0, CURLH_HEADER, -1, &header) != CURLHE_OK ||
+	    sscanf(header->value, "1.%u", &newest) != 1 || newest <= API_OLDEST)
+		return false;
+	de->api = newest < API_NEWEST ? newest : API_NEWEST;
+	return true;
+}
+
+/** url_of() - Where the API has @path. Return: to be freed by the caller, or NULL */
+static char *url_of(const struct docker_engine *de, const char *path)
+{
+	char *url;
+
+	return asprintf(&url, "http://docker/v1.%u%s", de->api, path) < 0 ? NULL : url;
+}
+
+/** call_once() - Send a request, take its answer, @status and whether to send it @again */
+static int call_once(struct docker_engine *de, const char *what, const char *method,
+		     const char *path, const char *body, struct call *call, long *status,
+		     bool *again, struct err *err)
+{
+	int r = -ENOMEM;
+
+	auto_free char *url = url_of(de, path);
+	CURL *easy = curl_easy_init();
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	if (url && easy && headers && call_prepare(de, easy, method, url, body, headers, call) &&
+	    curl_multi_add_handle(de->multi, easy) == CURLM_OK) {
+		r = transfer_run(de, easy, call, what, err);
+		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
+		*again = r == 0 && api_newer(de, easy, *status);
+		(void)curl_multi_remove_handle(de->multi, easy);
+	} else {
+		(void)err_set(err, r, "docker %s", what);
+	}
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(easy);
+	return r;
+}
+
+/**
  * call_run() - Send a request and take its answer
  * @de:		Client
  * @what:	What is being done, for errors: "create", "start" ...
@@ -208,24 +265,13 @@ static int call_run(struct docker_engine *de, const char *what, const char *meth
 		    const char *path, const char *body, struct call *call, long *status,
 		    struct err *err)
 {
-	int r = -ENOMEM;
+	bool again = false;
+	int r = call_once(de, what, method, path, body, call, status, &again, err);
 
-	auto_free char *url = NULL;
-	if (asprintf(&url, API "%s", path) < 0)
-		return err_set(err, -ENOMEM, "docker %s", what);
-	CURL *easy = curl_easy_init();
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-	if (easy && headers && call_prepare(de, easy, method, url, body, headers, call) &&
-	    curl_multi_add_handle(de->multi, easy) == CURLM_OK) {
-		r = transfer_run(de, easy, call, what, err);
-		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, status);
-		(void)curl_multi_remove_handle(de->multi, easy);
-	} else {
-		(void)err_set(err, r, "docker %s", what);
-	}
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(easy);
-	return r;
+	if (!again)
+		return r;
+	buf_consume(&call->answer, call->answer.len);
+	return call_once(de, what, method, path, body, call, status, &again, err);
 }
 
 /** status_error() - Turn a refusal of the engine into our error, with the engine's own words */
@@ -646,6 +692,22 @@ static bool stream_prepare(struct docker_stream *ds, bool upload)
 	return ok;
 }
 
+/**
+ * api_settle() - Find out which version of the API is good, before a transfer that is not sent twice
+ *
+ * Return: 0 whatever the engine says: the transfer itself will be refused; or negative error code
+ */
+static int api_settle(struct docker_engine *de, const char *what, struct err *err)
+{
+	struct call call = { 0 };
+	long status = 0;
+
+	buf_init(&call.answer, ANSWER_MAX);
+	int r = call_run(de, what, "GET", "/_ping", NULL, &call, &status, err);
+	buf_deinit(&call.answer);
+	return r;
+}
+
 /** stream_new() - Begin a transfer */
 static int stream_new(struct docker_engine *de, const char *what, const char *path, bool upload,
 		      struct docker_stream **ret, struct err *err)
@@ -661,6 +723,8 @@ static int stream_new(struct docker_engine *de, const char *what, const char *pa
 	buf_init(&ds->came, STREAM_PIECE + CURL_MAX_READ_SIZE);
 	buf_init(&ds->answer, ANSWER_MAX);
 	r = docker_engine_new(&ds->de, de->socket, de->cancel_fd, err);
+	if (r == 0)
+		r = api_settle(ds->de, what, err);
 	if (r < 0)
 		return r;
 	ds->easy = curl_easy_init();
@@ -670,8 +734,7 @@ static int stream_new(struct docker_engine *de, const char *what, const char *pa
 		(void)curl_slist_append(ds->headers, "Transfer-Encoding: chunked");
 		(void)curl_slist_append(ds->headers, "Content-Type: application/x-tar");
 	}
-	if (asprintf(&ds->url, API "%s", path) < 0)
-		ds->url = NULL;
+	ds->url = url_of(ds->de, path);
 	if (!ds->easy || !ds->headers || !ds->url || !stream_prepare(ds, upload) ||
 	    curl_multi_add_handle(ds->de->multi, ds->easy) != CURLM_OK)
 		return err_set(err, -ENOMEM, "docker %s", what);

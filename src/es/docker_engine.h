@@ -2,7 +2,9 @@
 #pragma once
 
 /*
- * Docker engine - the Engine API, version 1.41, over its unix socket
+ * Docker engine - the Engine API over its unix socket
+ *
+ * Version 1.41 is spoken, or, if the engine does not know that any more, its newest one up to 1.51.
  *
  * The only file that knows libcurl. An object is for one thread; calls block, within a time limit,
  * and end at once when the object's cancel descriptor becomes readable.

@@ -15,9 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/** struct fake_answer - What the engine says; if it @hangs, nothing */
+/** struct fake_answer - What the engine says, with @api as the version that it speaks; if it @hangs, nothing */
 struct fake_answer {
 	int status;
+	const char *api;
 	char body[2048];
 	bool hangs;
 };
@@ -77,8 +78,10 @@ static void *fake_serve(void *arg)
 			break;
 		}
 		(void)snprintf(head, sizeof(head),
-			       "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-			       answer.status, strlen(answer.body));
+			       "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nApi-Version: %s\r\n"
+			       "Connection: close\r\n\r\n",
+			       answer.status, strlen(answer.body),
+			       answer.api ? answer.api : "1.41");
 		(void)send(c.fd, head, strlen(head), MSG_NOSIGNAL);
 		(void)send(c.fd, answer.body, strlen(answer.body), MSG_NOSIGNAL);
 		break;
