@@ -151,7 +151,7 @@ static void start(struct world *w)
 	start_with(w, policy_default());
 }
 
-static void stop(struct world *w)
+static void finish(struct world *w)
 {
 	w->node = ap_node_free(w->node);
 }
@@ -314,7 +314,7 @@ static void test_association(void **state)
 	assert_string_equal(r->association_response.edges.name[0], "ES-2");
 	request(&w, 1, 0);
 	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->data.number, 1);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_association_fails(void **state)
@@ -330,7 +330,7 @@ static void test_association_fails(void **state)
 	assert_int_equal(last(&w, "mud", WIRE_ASSOCIATION_RESPONSE)->association_response.status,
 			 WIRE_E_UNKNOWN_SERVICE);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: the certificate decides who somebody is */
@@ -345,7 +345,7 @@ static void test_another_device(void **state)
 	from_mud(&w, m);
 	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_NOT_ALLOWED);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- the handoff ------------------------------------------------------------------------------- */
@@ -370,7 +370,7 @@ static void test_reassociation(void **state)
 	assert_string_equal(m->migrate.ap, "AP-2");
 	assert_int_equal(last(&w, "mud", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
 			 WIRE_OK);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: the old access point refuses: nothing happens here */
@@ -386,7 +386,7 @@ static void test_refused_move(void **state)
 			 WIRE_E_NOT_ALLOWED);
 	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), 0);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* R1: copies up to the cut are dropped, and replay begins right after it */
@@ -402,7 +402,7 @@ static void test_replay_after_the_cut(void **state)
 	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->data.number, 4);
 	assert_int_equal(last(&w, "ES-2", WIRE_REQUEST)->epoch, 2);
 	assert_int_equal(sent(&w, "ES-1", WIRE_FENCE), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: while it replays, the device hears CT-x only */
@@ -419,7 +419,7 @@ static void test_copies_answers_are_withheld(void **state)
 	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before);
 	answer(&w, "ES-1", 1, 5);
 	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before + 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: the order of the switch: FENCE, FENCED, ACTIVATE, ACTIVATED, and only then CT-y's answers */
@@ -444,7 +444,7 @@ static void test_switch(void **state)
 	assert_state(&w, AP_GRACE);
 	assert_int_equal(sent(&w, "mud", WIRE_ANSWER), before + 1);
 	assert_int_equal(last(&w, "mud", WIRE_ANSWER)->data.number, 5);
-	stop(&w);
+	finish(&w);
 }
 
 /* R3: CT-x is retired after the grace time, and the copies are kept until then */
@@ -471,7 +471,7 @@ static void test_late_stop(void **state)
 	assert_state(&w, AP_SERVING);
 	assert_string_equal(view(&w).source, "ES-2");
 	assert_string_equal(view(&w).dest, "");
-	stop(&w);
+	finish(&w);
 }
 
 /* --- R5 ---------------------------------------------------------------------------------------- */
@@ -487,7 +487,7 @@ static void test_divergence(void **state)
 	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
 	assert_int_equal(sent(&w, "ES-1", WIRE_FENCE), 0);
 	assert_string_equal(view(&w).source, "ES-1");
-	stop(&w);
+	finish(&w);
 }
 
 /* R5: a copy that answered otherwise does not get authority when it comes to us again */
@@ -510,7 +510,7 @@ static void test_divergence_while_fencing(void **state)
 	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 5, 2); /* the ABORT got lost */
 	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 5, 2);
 	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
-	stop(&w);
+	finish(&w);
 }
 
 static unsigned int held_migrations(const struct world *w)
@@ -535,7 +535,7 @@ static void test_hold_after_a_difference(void **state)
 	ap_node_tick(w.node, w.now);
 	assert_state(&w, AP_TRACING);
 	assert_int_equal(held_migrations(&w), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* CT-x holds since its cut at 2; requests 3 and 4 are here only */
@@ -573,7 +573,7 @@ static void test_hold(void **state)
 	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 0);
 	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 2, 2);
 	assert_int_equal(sent(&w, "ES-2", WIRE_REQUEST), 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* A cut that holds, but that nobody here has asked for: authority is looked for, as after any loss */
@@ -599,7 +599,7 @@ static void test_held_by_another(void **state)
 	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
 	assert_state(&w, AP_FINDING);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10: CT-y never was there, and could not be active: CT-x has it back without waiting for ES-2 */
@@ -621,7 +621,7 @@ static void test_hold_fails(void **state)
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
 	assert_state(&w, AP_GOING_BACK);
 	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* a service may say that its answers are not to be compared */
@@ -634,7 +634,7 @@ static void test_not_compared(void **state)
 	answer_as(&w, "ES-2", 2, 3, "any answer");
 	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 0);
 	assert_true(view(&w).state == AP_REPLAYING || view(&w).state == AP_FENCING);
-	stop(&w);
+	finish(&w);
 }
 
 /* what CT-x answered is not known here: not in sync, so no ACTIVATE */
@@ -659,7 +659,7 @@ static void test_sync_is_not_assumed(void **state)
 	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 0);
 	answer(&w, "ES-1", 1, 3);
 	assert_int_equal(sent(&w, "ES-2", WIRE_ACTIVATE), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- going back: R3, R4, R10 ------------------------------------------------------------------- */
@@ -681,7 +681,7 @@ static void test_copy_dies_while_replaying(void **state)
 	ap_node_tick(w.node, w.now);
 	assert_state(&w, AP_TRACING);
 	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), before + 1);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_migration_fails(void **state)
@@ -693,7 +693,7 @@ static void test_migration_fails(void **state)
 	status(&w, "ES-1", WIRE_FAILED, WIRE_ES_ACTIVE, 1, 0, 0);
 	assert_state(&w, AP_SERVING);
 	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: UNFENCE only once the other is known not to be active */
@@ -714,7 +714,7 @@ static void test_unfence_waits(void **state)
 	assert_string_equal(view(&w).source, "ES-1");
 	request(&w, 5, 4);
 	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->epoch, 3);
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: ACTIVATE had come through after all */
@@ -730,7 +730,7 @@ static void test_active_after_all(void **state)
 	assert_state(&w, AP_SERVING);
 	assert_string_equal(view(&w).source, "ES-2");
 	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R3: CT-y dies in the grace time: CT-x gets what CT-y alone executed */
@@ -752,7 +752,7 @@ static void test_back_in_grace(void **state)
 	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_REQUEST), 2);
 	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 6);
 	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_both_gone(void **state)
@@ -765,7 +765,7 @@ static void test_both_gone(void **state)
 	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 4, 2);
 	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- R7: a restarted access point asks ---------------------------------------------------------- */
@@ -785,7 +785,7 @@ static void test_finding(void **state)
 	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
 	assert_state(&w, AP_TRACING);
 	assert_string_equal(view(&w).source, "ES-1");
-	stop(&w);
+	finish(&w);
 }
 
 static void test_old_ap_is_silent(void **state)
@@ -798,7 +798,7 @@ static void test_old_ap_is_silent(void **state)
 	w.now += policy_default().move_ms;
 	ap_node_tick(w.node, w.now);
 	assert_state(&w, AP_FINDING);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- R9 ---------------------------------------------------------------------------------------- */
@@ -821,7 +821,7 @@ static void test_full_buffer(void **state)
 	status(&w, "ES-1", WIRE_CUT, WIRE_ES_ACTIVE, 1, 5, 5);
 	request(&w, 9, 0); /* the cut made room */
 	assert_int_equal(view(&w).highest, 9);
-	stop(&w);
+	finish(&w);
 }
 
 /*
@@ -850,7 +850,7 @@ static void test_answered_elsewhere(void **state)
 	status(&w, "ES-2", WIRE_READY, WIRE_ES_STANDBY, 2, 5, 5);
 	assert_state(&w, AP_SERVING);
 	assert_int_equal(sent(&w, "ES-2", WIRE_ABORT), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- leaving: R8, R11 -------------------------------------------------------------------------- */
@@ -879,7 +879,7 @@ static void test_leaving_early(void **state)
 	assert_string_equal(last(&w, "ES-1", WIRE_MIGRATE)->migrate.to_es, "ES-3");
 	assert_string_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->move_response.authority, "ES-1");
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* after FENCE the switch finishes first */
@@ -898,7 +898,7 @@ static void test_leaving_late(void **state)
 	assert_string_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->move_response.authority, "ES-2");
 	assert_int_equal(last(&w, "AP-3", WIRE_MOVE_RESPONSE)->epoch, 2);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_rogue_move(void **state)
@@ -918,7 +918,7 @@ static void test_rogue_move(void **state)
 		assert_int_equal(w.sent[i].move_response.secret[0], 0);
 	}
 	assert_state(&w, AP_REPLAYING);
-	stop(&w);
+	finish(&w);
 }
 
 static void claim(struct world *w, uint64_t link, const char *mud, uint32_t association,
@@ -967,7 +967,7 @@ static void test_rogue_device(void **state)
 	/* and a wrong number of the device itself changes nothing either */
 	claim(&w, LINK, "USER", 3, 13);
 	assert_state(&w, AP_REPLAYING);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: a device that has proven nothing ends its claim, not the session that it claimed */
@@ -983,7 +983,7 @@ static void test_rogue_device_leaves(void **state)
 	assert_int_equal(sessions(&w), 0);
 	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 0);
 	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10, R11: who leaves before the container is there leaves none behind, and ends nobody else's session */
@@ -1011,7 +1011,7 @@ static void test_leaves_while_associating(void **state)
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 1);
 	assert_int_equal(sessions(&w), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10: the same if the container comes later than anybody would have waited for it */
@@ -1042,7 +1042,7 @@ static void test_leaves_and_container_is_late(void **state)
 	w.now += policy.idle_ms;
 	ap_node_tick(w.node, w.now);
 	assert_int_equal(sessions(&w), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: nobody here knows the secret: claims stand side by side until an edge server tells it */
@@ -1078,7 +1078,7 @@ static void test_claims_side_by_side(void **state)
 	assert_int_equal(
 		last(&w, "mud-7", WIRE_REASSOCIATION_RESPONSE)->association_response.status,
 		WIRE_E_NOT_ALLOWED);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: the old access point refuses one of two claims; the other one's answer is yet to come */
@@ -1099,7 +1099,7 @@ static void test_refused_move_of_another(void **state)
 	assert_state(&w, AP_MOVING);
 	move_response(&w, WIRE_OK);
 	assert_state(&w, AP_TRACING);
-	stop(&w);
+	finish(&w);
 }
 
 /* R9: they are not many */
@@ -1116,7 +1116,7 @@ static void test_claims_have_a_limit(void **state)
 	}
 	assert_int_equal(sessions(&w), 4);
 	assert_int_equal(last(&w, "mud-108", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: an edge server that never had the session says that it has authority, and what the epoch is */
@@ -1143,7 +1143,7 @@ static void test_edge_server_lies(void **state)
 	m.es_status = (struct wire_es_status){ .cut_association = 99 };
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	assert_state(&w, AP_TRACING);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: nor is one that is asked where a session is; who has it is believed before who says it is elsewhere */
@@ -1161,14 +1161,14 @@ static void test_edge_server_displaces(void **state)
 	assert_state(&w, AP_FINDING);
 	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
 	assert_state(&w, AP_TRACING);
-	stop(&w);
+	finish(&w);
 	/* what is fenced may be what the user left behind: nobody goes back to it then */
 	start(&w);
 	reassociate(&w, "AP-2", 2);
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_FENCED, 4, 9, 0);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 /* A fenced CT-x at ES-1 whose copy went to ES-2, asked for by an access point that was not there then. */
@@ -1199,24 +1199,24 @@ static void test_successor_forgot(void **state)
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	assert_state(&w, AP_FINDING);
 	assert_int_equal(sent(&w, "ES-1", WIRE_UNFENCE), 0);
-	stop(&w);
+	finish(&w);
 	/* one that still undoes the arrival, or knows that it came to nothing, never had authority */
 	fenced_to(&w, "ES-2");
 	(void)snprintf(m.es_status.peer, NAME_SIZE, "ES-1");
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	assert_state(&w, AP_GOING_BACK);
-	stop(&w);
+	finish(&w);
 	fenced_to(&w, "ES-2");
 	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_RETIRED, 4, 0, 0);
 	assert_state(&w, AP_GOING_BACK);
-	stop(&w);
+	finish(&w);
 	/* nor had one where a stranger's session took the place of the arrival (R11) */
 	fenced_to(&w, "ES-2");
 	m.type = WIRE_REFUSED;
 	m.es_status = (struct wire_es_status){ .command = 0x3432203737203220ull }; /* "42 77 2 " */
 	ap_node_es_message(w.node, w.now, "ES-2", &m);
 	assert_state(&w, AP_GOING_BACK);
-	stop(&w);
+	finish(&w);
 }
 
 /* R9: an edge server cannot write, so requests wait: the device is told which and why */
@@ -1239,7 +1239,7 @@ static void test_edge_server_waits(void **state)
 	assert_int_equal(r->number, 1);
 	assert_string_equal(r->reason, "no room");
 	assert_state(&w, AP_TRACING);
-	stop(&w);
+	finish(&w);
 }
 
 static void failed(struct world *w, uint32_t epoch, enum wire_status why, const char *reason)
@@ -1296,7 +1296,7 @@ static void test_equal_reasons_end_it(void **state)
 	/* the user moves: that is another association, and another three attempts */
 	reassociate(&w, "AP-1", 3);
 	assert_state(&w, AP_MOVING);
-	stop(&w);
+	finish(&w);
 }
 
 /* A cut that held, then authority back at ES-1, which names another edge server each time. */
@@ -1339,7 +1339,7 @@ static void test_no_room_for_a_destination(void **state)
 		assert_true(view(&w).state == AP_TRACING || w.now > before + 10 * p.backoff_max_ms);
 	} while (view(&w).state == AP_TRACING);
 	assert_int_equal(round, 7); /* and ES-1 is the eighth */
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: an access point that never had the session sends its user nowhere: edge servers are asked */
@@ -1358,7 +1358,7 @@ static void test_old_ap_lies(void **state)
 	ap_node_ap_message(w.node, w.now, "AP-1", &m);
 	assert_state(&w, AP_FINDING);
 	assert_int_equal(sent(&w, "ES-rogue", WIRE_ATTACH), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- links ------------------------------------------------------------------------------------- */
@@ -1378,7 +1378,7 @@ static void test_link_is_back(void **state)
 	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_ATTACH), 1);
 	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_REQUEST), 1);
 	assert_int_equal(last(&w, "ES-1", WIRE_REQUEST)->data.number, 2);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_device_gone(void **state)
@@ -1399,7 +1399,7 @@ static void test_device_gone(void **state)
 	ap_node_mud_gone(w.node, w.now, LINK);
 	ap_node_tick(w.node, w.now + policy_default().idle_ms);
 	assert_state(&w, AP_STATES);
-	stop(&w);
+	finish(&w);
 }
 
 int main(void)

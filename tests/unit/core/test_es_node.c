@@ -295,7 +295,7 @@ static void start(struct world *w)
 	assert_int_equal(es_node_new(&w->node, "ES-1", &policy, proof, &ops, w, NULL), 0);
 }
 
-static void stop(struct world *w)
+static void finish(struct world *w)
 {
 	w->node = es_node_free(w->node);
 	buf_deinit(&w->cache);
@@ -341,7 +341,7 @@ static void test_create(void **state)
 	assert_int_equal(last(&w)->type, WIRE_CREATED);
 	assert_int_equal(last(&w)->epoch, 1);
 	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_create_fails(void **state)
@@ -358,7 +358,7 @@ static void test_create_fails(void **state)
 	assert_int_equal(w.removed, 1); /* it may be there all the same */
 	es_node_removed(w.node, S, 1);
 	assert_int_equal(view(&w).record.session, 0); /* R10: nothing is left */
-	stop(&w);
+	finish(&w);
 }
 
 static void fenced(struct world *w);
@@ -381,7 +381,7 @@ static void test_removal_fails(void **state)
 	}
 	es_node_removed(w.node, S, 1);
 	assert_true(es_node_deadline(w.node) >= p.idle_ms);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: a repeated CREATE tells the secret to its creator only */
@@ -396,7 +396,7 @@ static void test_create_by_another(void **state)
 	say(&w, "AP-9", m);
 	assert_int_equal(last(&w)->type, WIRE_REFUSED);
 	assert_int_equal(last(&w)->es_status.secret[0], 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R9: a limit on sessions, with a clear answer */
@@ -415,7 +415,7 @@ static void test_too_many(void **state)
 	say(&w, "AP-1", m);
 	assert_int_equal(last(&w)->type, WIRE_FAILED);
 	assert_int_equal(last(&w)->es_status.status, WIRE_E_BUSY);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- executing --------------------------------------------------------------------------------- */
@@ -440,7 +440,7 @@ static void test_order(void **state)
 	executed(&w, 1, 2);
 	assert_int_equal(count(&w, WIRE_ANSWER), 2);
 	assert_int_equal(last(&w)->data.number, 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* R1: what was executed is answered from the cache, never executed again */
@@ -464,7 +464,7 @@ static void test_duplicates(void **state)
 	request(&w, 1, 1, 1);
 	assert_int_equal(w.sent_count, before);
 	assert_int_equal(w.executing_count, 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* R9: no more than the window is kept */
@@ -479,7 +479,7 @@ static void test_beyond_the_window(void **state)
 	for (uint64_t n = 2; n <= WIRE_WINDOW; n++)
 		request(&w, 1, n, 0);
 	assert_int_equal(view(&w).queued, WIRE_WINDOW - 1);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_wrong_epoch(void **state)
@@ -495,7 +495,7 @@ static void test_wrong_epoch(void **state)
 	executed(&w, 2, 1); /* of another container */
 	assert_int_equal(count(&w, WIRE_ANSWER), 0);
 	assert_int_equal(w.record.executed, 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* What is no request for the service has a number all the same, and is not judged twice. */
@@ -517,7 +517,7 @@ static void test_refused(void **state)
 	request(&w, 1, 2, 0);
 	assert_int_equal(w.executing_count, 2);
 	assert_string_equal(es_node_service(w.node, S + 1), "");
-	stop(&w);
+	finish(&w);
 }
 
 /* R1: a broken connection to the container leaves doubt, and no second try */
@@ -534,7 +534,7 @@ static void test_in_doubt(void **state)
 	request(&w, 1, 1, 0);
 	assert_int_equal(w.executing_count, 1);
 	assert_int_equal(last(&w)->data.status, WIRE_E_IN_DOUBT);
-	stop(&w);
+	finish(&w);
 }
 
 /** A program about to stop finishes what a container has, and begins nothing (R1) */
@@ -556,7 +556,7 @@ static void test_stop(void **state)
 	assert_int_equal(w.record.started, 0);
 	request(&w, 1, 3, 1);
 	assert_false(es_node_busy(w.node));
-	stop(&w);
+	finish(&w);
 }
 
 static void test_container_dies(void **state)
@@ -573,7 +573,7 @@ static void test_container_dies(void **state)
 	assert_int_equal(w.removed, 1);
 	executed(&w, 1, 1); /* too late */
 	assert_int_equal(count(&w, WIRE_ANSWER), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- authority --------------------------------------------------------------------------------- */
@@ -604,7 +604,7 @@ static void test_fence(void **state)
 	assert_int_equal(last(&w)->type, WIRE_ANSWER);
 	say(&w, "AP-1", fence); /* again: it is said again */
 	assert_int_equal(last(&w)->type, WIRE_FENCED);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_fence_of_another_epoch(void **state)
@@ -616,7 +616,7 @@ static void test_fence_of_another_epoch(void **state)
 	command(&w, WIRE_FENCE, 2);
 	assert_int_equal(last(&w)->type, WIRE_STATUS);
 	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
-	stop(&w);
+	finish(&w);
 }
 
 static void fenced(struct world *w)
@@ -653,7 +653,7 @@ static void test_unfence(void **state)
 	assert_int_equal(w.executing_count, 2);
 	executed(&w, 1, 2);
 	assert_int_equal(w.record.executed, 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* R3: only a fenced container is stopped */
@@ -666,7 +666,7 @@ static void test_retire(void **state)
 	command(&w, WIRE_RETIRE, 1);
 	assert_int_equal(last(&w)->type, WIRE_STATUS);
 	assert_int_equal(w.removed, 0);
-	stop(&w);
+	finish(&w);
 	fenced(&w);
 	command(&w, WIRE_RETIRE, 1);
 	assert_int_equal(last(&w)->type, WIRE_RETIRED);
@@ -674,7 +674,7 @@ static void test_retire(void **state)
 	command(&w, WIRE_RETIRE, 1);
 	assert_int_equal(last(&w)->type, WIRE_RETIRED);
 	assert_int_equal(w.removed, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- R11 --------------------------------------------------------------------------------------- */
@@ -703,7 +703,7 @@ static void test_proof(void **state)
 	command(&w, WIRE_DISASSOCIATION, 1);
 	assert_int_equal(w.executing_count, 0);
 	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- cutting: R2, R12 -------------------------------------------------------------------------- */
@@ -749,7 +749,7 @@ static void test_names_another(void **state)
 	assert_int_equal(w.migrations, 0);
 	assert_string_equal(w.record.ap, "AP-2");
 	assert_not_told(&w, "AP-rogue");
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: the one in charge hands over, and is told nothing more from then on */
@@ -769,7 +769,7 @@ static void test_hands_over(void **state)
 			assert_memory_equal(w.sent[i].es_status.secret, no_secret,
 					    WIRE_SECRET_SIZE);
 	}
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: a lie under the number in force does not pass by naming oneself: the proof is looked at */
@@ -783,7 +783,7 @@ static void test_proof_under_the_known_number(void **state)
 	attach(&w, "AP-2", 2, 13); /* of a device that claims another's session there */
 	assert_int_equal(last(&w)->type, WIRE_REFUSED);
 	assert_int_equal(last(&w)->es_status.command >> 56, '1'); /* says which: "13 77 ..." */
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: the maker of a session asks for its secret after the user has left it */
@@ -802,7 +802,7 @@ static void test_created_and_gone(void **state)
 	assert_int_equal(w.sent_count, before + 1);
 	assert_int_equal(last(&w)->type, WIRE_REFUSED);
 	assert_memory_equal(last(&w)->es_status.secret, no_secret, WIRE_SECRET_SIZE);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_cut(void **state)
@@ -834,7 +834,7 @@ static void test_cut(void **state)
 	assert_int_equal(view(&w).migration, WIRE_MIGRATION_NONE);
 	assert_int_equal(view(&w).cut, 1);
 	assert_int_equal(w.executing_count, 3); /* CT-x serves on */
-	stop(&w);
+	finish(&w);
 }
 
 static void test_drain_limit(void **state)
@@ -859,7 +859,7 @@ static void test_drain_limit(void **state)
 	executed(&w, 1, 2);
 	es_node_cut_wanted(w.node, 0, S);
 	assert_int_equal(w.cuts, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R12: what is there in part only comes to its end before a cut, new requests or not. */
@@ -882,7 +882,7 @@ static void test_parts_delay_a_cut(void **state)
 	executed(&w, 1, 3);
 	assert_int_equal(w.cuts, 1);
 	assert_int_equal(w.cut_number, 3);
-	stop(&w);
+	finish(&w);
 }
 
 /* Parts of which the rest does not come: a cut waits for drain_ms, and no longer. */
@@ -908,7 +908,7 @@ static void test_parts_that_do_not_go_on(void **state)
 	es_node_tick(w.node, 2 * drain_ms);
 	assert_int_equal(w.cuts, 1);
 	assert_int_equal(w.delayed, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* A migration that holds, after its cut at 1 */
@@ -943,7 +943,7 @@ static void test_hold(void **state)
 	say(&w, "AP-1", message(WIRE_RETIRE, 1, 1));
 	assert_int_equal(w.removed, 1);
 	assert_int_equal(w.resumed, 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10: ES-y failed while requests were held: CT-x goes on where it was */
@@ -963,7 +963,7 @@ static void test_hold_fails(void **state)
 	assert_int_equal(w.resumed, 1);
 	request(&w, 2, 2, 0);
 	assert_int_equal(w.executing_count, 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* R8: while the cut that would hold was taken, the user moved on */
@@ -981,7 +981,7 @@ static void test_hold_is_cancelled(void **state)
 	assert_int_equal(w.resumed, 1);
 	request(&w, 1, 1, 0);
 	assert_int_equal(w.executing_count, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R8: the user went on to where the container is, before the migration that was to follow began */
@@ -997,7 +997,7 @@ static void test_no_migration_of_old(void **state)
 	attach(&w, "AP-1", 4, 42);
 	es_node_source_finished(w.node, 0, S, "cancelled", false);
 	assert_int_equal(w.migrations, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R6: an access point that saw a copy answer otherwise asks for a migration that holds */
@@ -1016,7 +1016,7 @@ static void test_hold_after_a_difference(void **state)
 	say(&w, "AP-1", m);
 	assert_int_equal(w.migrations, 1);
 	assert_true(w.order.hold);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10: a migration that fails leaves the service */
@@ -1044,7 +1044,7 @@ static void test_migration_fails(void **state)
 	assert_int_equal(last(&w)->es_status.status, WIRE_E_LASTING);
 	order_migration(&w, "ES-2", "AP-1", 1);
 	assert_int_equal(last(&w)->es_status.status, WIRE_OK);
-	stop(&w);
+	finish(&w);
 }
 
 /* R8: to another place in the middle: the first one is dropped, then the second begins */
@@ -1065,7 +1065,7 @@ static void test_moves_on(void **state)
 	assert_int_equal(w.cancelled, 2);
 	es_node_source_finished(w.node, 0, S, "cancelled", false);
 	assert_int_equal(w.migrations, 2);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- arriving ---------------------------------------------------------------------------------- */
@@ -1107,16 +1107,16 @@ static void test_offers_refused(void **state)
 	start(&w);
 	assert_false(offer(&w, "ES-8", 1, 1, &reason)); /* not who the certificate says */
 	assert_non_null(reason);
-	stop(&w);
+	finish(&w);
 	active(&w);
 	assert_false(offer(&w, "ES-9", 1, 1, &reason)); /* R4: it is active here */
 	assert_string_equal(reason, "the session is active here");
-	stop(&w);
+	finish(&w);
 	start(&w);
 	assert_true(offer(&w, "ES-9", 5, 1, &reason));
 	assert_null(reason);
 	assert_false(offer(&w, "ES-9", 4, 1, &reason)); /* R8: the user moved on since */
-	stop(&w);
+	finish(&w);
 }
 
 /* An offer clears nothing away for somebody who never had the session, and epochs do not run out */
@@ -1135,12 +1135,12 @@ static void test_offers_that_lie(void **state)
 	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	assert_int_equal(w.removed, 0);
 	assert_int_equal(w.record.state, WIRE_ES_FENCED);
-	stop(&w);
+	finish(&w);
 	start(&w);
 	m.epoch = UINT32_MAX;
 	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	assert_non_null(strstr(reason, "epoch"));
-	stop(&w);
+	finish(&w);
 }
 
 /* A copy that the access point in charge vouches for is not cleared away by a peer with another secret */
@@ -1168,7 +1168,7 @@ static void test_vouched_copy(void **state)
 	es_node_removed(w.node, S, 2);
 	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	assert_string_equal(view(&w).record.peer, "ES-9");
-	stop(&w);
+	finish(&w);
 	/* so is that of an arrival where the session has been before */
 	fenced(&w);
 	command(&w, WIRE_RETIRE, 1);
@@ -1176,14 +1176,14 @@ static void test_vouched_copy(void **state)
 	assert_true(offer(&w, "ES-9", 1, 1, &reason));
 	es_node_arrival_failed(w.node, 0, S, "the link broke");
 	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
-	stop(&w);
+	finish(&w);
 	/* a lie that was here first is cleared away: nobody can vouch for it */
 	start(&w);
 	assert_true(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	attach(&w, "AP-1", 9, 42);
 	assert_false(offer(&w, "ES-9", 1, 1, &reason));
 	assert_string_equal(reason, "an older arrival of this session is still being undone");
-	stop(&w);
+	finish(&w);
 }
 
 /* R1: the cache that came along answers; R4: nothing has authority before ACTIVATE */
@@ -1206,7 +1206,7 @@ static void test_standby(void **state)
 	assert_int_equal(last(&w)->type, WIRE_ACTIVATED);
 	assert_int_equal(w.record.state, WIRE_ES_ACTIVE);
 	assert_int_equal(w.record.executed, 6);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_bad_cut(void **state)
@@ -1222,7 +1222,7 @@ static void test_bad_cut(void **state)
 	assert_int_equal(es_node_arrived(w.node, 0, S, &cut, &err), -EPROTO);
 	assert_int_equal(w.removed, 1);
 	assert_int_equal(count(&w, WIRE_READY), 0);
-	stop(&w);
+	finish(&w);
 }
 
 /* R10: a copy nobody asks for goes away, and says whom it came from */
@@ -1240,7 +1240,7 @@ static void test_standby_lease(void **state)
 	command(&w, WIRE_ACTIVATE, 2); /* too late, and it says so */
 	assert_int_equal(last(&w)->es_status.state, WIRE_ES_RETIRED);
 	assert_string_equal(last(&w)->es_status.peer, "ES-9");
-	stop(&w);
+	finish(&w);
 }
 
 static void test_abort(void **state)
@@ -1252,7 +1252,7 @@ static void test_abort(void **state)
 	command(&w, WIRE_ABORT, 2);
 	assert_int_equal(last(&w)->type, WIRE_ABORTED);
 	assert_int_equal(w.removed, 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- ending ------------------------------------------------------------------------------------ */
@@ -1272,7 +1272,7 @@ static void test_idle(void **state)
 	es_node_removed(w.node, S, 1);
 	assert_int_equal(view(&w).record.session, 0);
 	assert_true(es_node_deadline(w.node) == UINT64_MAX);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_disassociation(void **state)
@@ -1288,7 +1288,7 @@ static void test_disassociation(void **state)
 	command(&w, WIRE_RETIRE, 1); /* unknown here is surely not active here */
 	assert_int_equal(last(&w)->type, WIRE_RETIRED);
 	assert_int_equal(last(&w)->es_status.state, WIRE_ES_NONE);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- restart ----------------------------------------------------------------------------------- */
@@ -1330,7 +1330,7 @@ static void test_restart_in_doubt(void **state)
 	assert_int_equal(last(&w)->data.status, WIRE_OK);
 	request(&w, 1, 3, 0);
 	assert_int_equal(w.executing_count, before + 1);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_restart_without_container(void **state)
@@ -1341,7 +1341,7 @@ static void test_restart_without_container(void **state)
 	active(&w);
 	assert_int_equal(restart(&w, false), 0);
 	assert_int_equal(w.record.state, WIRE_ES_LOST);
-	stop(&w);
+	finish(&w);
 }
 
 /* R7: who knows of this place only is sent on to where the copy came from */
@@ -1361,7 +1361,7 @@ static void test_restart_arriving(void **state)
 	attach(&w, "AP-3", 3, 42);
 	assert_int_equal(last(&w)->es_status.state, WIRE_ES_RETIRED);
 	assert_string_equal(last(&w)->es_status.peer, "ES-9");
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: a fenced one stays fenced */
@@ -1375,7 +1375,7 @@ static void test_restart_fenced(void **state)
 	request(&w, 1, 2, 0);
 	assert_int_equal(w.executing_count, 1);
 	assert_int_equal(w.record.state, WIRE_ES_FENCED);
-	stop(&w);
+	finish(&w);
 }
 
 static void test_bad_record(void **state)
@@ -1390,7 +1390,7 @@ static void test_bad_record(void **state)
 	assert_int_equal(view(&w).record.session, 0);
 	record.session = 0;
 	assert_int_equal(es_node_restore(w.node, 0, &record, NULL, 0, true, &err), -EPROTO);
-	stop(&w);
+	finish(&w);
 }
 
 /* --- a disk that is full ----------------------------------------------------------------------- */
@@ -1433,7 +1433,7 @@ static void test_start_not_written(void **state)
 	executed(&w, 1, 2);
 	assert_int_equal(count(&w, WIRE_ANSWER), 2);
 	assert_int_equal(es_node_deadline(w.node), p.idle_ms);
-	stop(&w);
+	finish(&w);
 }
 
 /* R1: the answer goes out, but nothing more is executed or said before it is written */
@@ -1460,7 +1460,7 @@ static void test_answer_not_written(void **state)
 	assert_int_equal(w.record.executed, 1);
 	assert_int_equal(w.executing_count, 2);
 	assert_int_equal(count(&w, WIRE_STATUS), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R4: nobody is told FENCED before that would outlive a crash */
@@ -1489,7 +1489,7 @@ static void test_fence_not_written(void **state)
 	assert_int_equal(w.written, ES_PERSIST_ALL);
 	assert_int_equal(w.record.state, WIRE_ES_FENCED);
 	assert_int_equal(last(&w)->es_status.state, WIRE_ES_FENCED);
-	stop(&w);
+	finish(&w);
 }
 
 /* R7, R10: an offer that could not be remembered is refused, and what is known here stays known */
@@ -1504,7 +1504,7 @@ static void test_offer_not_written(void **state)
 	assert_false(offer(&w, "ES-9", 1, 1, &reason));
 	assert_non_null(strstr(reason, "cannot write"));
 	assert_int_equal(view(&w).record.session, 0);
-	stop(&w);
+	finish(&w);
 	fenced(&w);
 	command(&w, WIRE_RETIRE, 1);
 	es_node_removed(w.node, S, 1);
@@ -1514,7 +1514,7 @@ static void test_offer_not_written(void **state)
 	assert_int_equal(view(&w).cached, 1);
 	w.disk_full = false;
 	assert_true(offer(&w, "ES-9", 1, 1, &reason));
-	stop(&w);
+	finish(&w);
 }
 
 static void count_by_number(void *ctx, const struct es_session_view *v)
@@ -1552,7 +1552,7 @@ static void test_offers_in_vain(void **state)
 	assert_int_equal(seen[0], 1); /* ES-8 is another one */
 	assert_int_equal(seen[1], 0); /* the oldest of ES-9 */
 	assert_int_equal(seen[2], 1 + policy.sessions_max / 8);
-	stop(&w);
+	finish(&w);
 }
 
 /** offered_as() - An offer for a session with that number */
@@ -1598,7 +1598,7 @@ static void test_offers_being_undone(void **state)
 			    "too many arrivals from that edge server are still being undone");
 	es_node_removed(w.node, 1001, 2);
 	assert_true(offered_as(&w, 2000, "ES-9", &reason));
-	stop(&w);
+	finish(&w);
 }
 
 /* At the limit of sessions a newer arrival takes the place of the older one, and no other's */
@@ -1621,7 +1621,7 @@ static void test_offer_without_room(void **state)
 	assert_false(offered_as(&w, 2000, "ES-99", &reason));
 	assert_non_null(strstr(reason, "limit of sessions"));
 	assert_true(offered_as(&w, 1000, "ES-0", &reason));
-	stop(&w);
+	finish(&w);
 }
 
 int main(void)
