@@ -322,7 +322,7 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			      freezer_env,
 			      "TAR_OPTIONS=--format=posix --xattrs --xattrs-include=* --acls",
 			      NULL };
-	return process_start(&c->runc, argv, env, log, err);
+	return process_start_aside(&c->runc, argv, env, log, err);
 }
 
 /** hooks_first() - Wait until CRIU is ready, and the guard is there. Both come at once. */

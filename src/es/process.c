@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/cgroup_v2.h"
 #include "base/err.h"
 
 /** struct process - A program that was started; @ended and @status are set once it is reaped */
@@ -89,28 +90,32 @@ static char **environment_with(const char *const *more)
 }
 
 /** child_run() - In the child: set up and become the program; never returns */
-static _Noreturn void child_run(const char *const *argv, char **env, int out, int report)
+static _Noreturn void child_run(const char *const *argv, char **env, int out, bool aside,
+				int report)
 {
 	sigset_t none;
-	int code;
+	int code = 0;
 
 	/* The daemon ignores SIGPIPE and blocks what its loop handles; programs expect neither. */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)setpgid(0, 0);
-	if (dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) >= 0 && dup2(out, 1) >= 0 &&
+	if (aside)
+		code = -cgroup_v2_step_aside();
+	if (!code && dup2(open("/dev/null", O_RDONLY | O_CLOEXEC), 0) >= 0 && dup2(out, 1) >= 0 &&
 	    dup2(out, 2) >= 0) {
 		environ = env;
 		execvp(argv[0], (char *const *)(uintptr_t)argv);
 	}
-	code = errno;
+	code = code ? code : errno;
 	(void)!write(report, &code, sizeof(code));
 	_exit(127);
 }
 
-int process_start(struct process **ret, const char *const *argv, const char *const *env,
-		  const char *output, struct err *err)
+/** start() - Start a program. @aside: see process_start_aside() */
+static int start(struct process **ret, const char *const *argv, const char *const *env,
+		 const char *output, bool aside, struct err *err)
 {
 	int report[2];
 	int code = 0;
@@ -134,7 +139,7 @@ int process_start(struct process **ret, const char *const *argv, const char *con
 	if (p->pid < 0)
 		return err_set(err, -errno, "fork for %s", argv[0]);
 	if (p->pid == 0)
-		child_run(argv, environment, out, report_write);
+		child_run(argv, environment, out, aside, report_write);
 	p->ended = false;
 	(void)setpgid(p->pid, p->pid);
 	close(TAKE_FD(report_write));
@@ -146,6 +151,18 @@ int process_start(struct process **ret, const char *const *argv, const char *con
 	(void)fcntl(p->fd, F_SETFD, FD_CLOEXEC);
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int process_start(struct process **ret, const char *const *argv, const char *const *env,
+		  const char *output, struct err *err)
+{
+	return start(ret, argv, env, output, false, err);
+}
+
+int process_start_aside(struct process **ret, const char *const *argv, const char *const *env,
+			const char *output, struct err *err)
+{
+	return start(ret, argv, env, output, true, err);
 }
 
 int process_fd(const struct process *p)

@@ -39,6 +39,10 @@ uint64_t utc_us(void);
 int process_start(struct process **ret, const char *const *argv, const char *const *env,
 		  const char *output, struct err *err);
 
+/** process_start_aside() - The same for what mounts control groups, see cgroup_v2_step_aside() */
+int process_start_aside(struct process **ret, const char *const *argv, const char *const *env,
+			const char *output, struct err *err);
+
 /** process_fd() - Descriptor that is readable when the program has ended; borrowed */
 int process_fd(const struct process *p);
 

@@ -15,7 +15,8 @@
  *         criu.conf              options for CRIU
  *         restored               written here when the restore has succeeded
  *
- * The configuration of every container that is created gets a rule first: see bundle.h.
+ * The configuration of every container that is created gets a rule first: see bundle.h. With control groups
+ * version 2, CRIU is kept from changing the host's mount of them (see base/cgroup_v2.h).
  *
  * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:
  * old state is not restored twice.
@@ -38,6 +39,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/cgroup_v2.h"
 #include "runtime/arguments.h"
 #include "runtime/bundle.h"
 
@@ -110,6 +112,14 @@ static void oom_score_set(int score)
 		(void)fprintf(f, "%d", score);
 }
 
+/** aside() - Keep runc and CRIU from changing the host's mount of control groups. Return: 0, or exit status */
+static int aside(int argc, char **argv)
+{
+	int r = cgroup_v2_step_aside();
+
+	return r < 0 ? complain(argc, argv, strerror(-r), "enter a cgroup namespace") : 0;
+}
+
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */
 static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
 {
@@ -140,6 +150,8 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
 		oom_score_set(bundle_oom_score(call->bundle));
+		if (aside(argc, argv))
+			_exit(1);
 		execvp(RUNC, (char *const *)(uintptr_t)args);
 		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
 	}
@@ -187,6 +199,11 @@ int main(int argc, char **argv)
 		if (there && marked(dir))
 			return 0;
 	}
+	/* The engine's own way to checkpoint and restore */
+	if (call.command &&
+	    (!strcmp(argv[call.command], "checkpoint") || !strcmp(argv[call.command], "restore")) &&
+	    aside(argc, argv))
+		return 1;
 	argv[0] = (char[]){ RUNC };
 	execvp(RUNC, argv);
 	return complain(argc, argv, strerror(errno), "execute " RUNC);
