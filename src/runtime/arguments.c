@@ -21,6 +21,14 @@ static bool in(const char *option, const char *const *list, size_t count)
 	return false;
 }
 
+/** ends_false() - Whether a switch is given as "--option=false" */
+static bool ends_false(const char *option)
+{
+	const char *value = strchr(option, '=');
+
+	return value && (!strcmp(value, "=false") || !strcmp(value, "=0"));
+}
+
 void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 {
 	static const char *const global[] = { "root", "log", "log-format", "criu", "rootless" };
@@ -30,13 +38,18 @@ void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 		"log",        "root"
 	};
 	static const char *const bundle[] = { "bundle", "b" };
+	static const char *const systemd[] = { "systemd-cgroup" };
 	int i = 1;
 
 	call->command = 0;
 	call->id = NULL;
 	call->bundle = ".";
-	while (i < argc && argv[i][0] == '-')
+	call->systemd = false;
+	while (i < argc && argv[i][0] == '-') {
+		if (in(argv[i], systemd, ARRAY_SIZE(systemd)))
+			call->systemd = !ends_false(argv[i]);
 		i += in(argv[i], global, ARRAY_SIZE(global)) && !strchr(argv[i], '=') ? 2 : 1;
+	}
 	if (i >= argc)
 		return;
 	call->command = i++;

@@ -13,11 +13,13 @@
  * @command:	index in argv of "create", "start" ...; 0 if there is none
  * @id:		container id, or NULL; borrowed from argv
  * @bundle:	directory of the container's configuration; "." if none is given; borrowed from argv
+ * @systemd:	its control group is a unit of systemd's
  */
 struct runtime_call {
 	int command;
 	const char *id;
 	const char *bundle;
+	bool systemd;
 };
 
 /** runtime_call_parse() - Find the command and the container id in a command line */

@@ -16,7 +16,8 @@
  *         restored               written here when the restore has succeeded
  *
  * The configuration of every container that is created gets a rule first: see bundle.h. With control groups
- * version 2, CRIU is kept from changing the host's mount of them (see base/cgroup_v2.h).
+ * version 2, CRIU is told which one is the container's (see cgroup_root.h), and kept from changing the host's
+ * mount of them (see base/cgroup_v2.h).
  *
  * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:
  * old state is not restored twice.
@@ -42,6 +43,7 @@
 #include "base/cgroup_v2.h"
 #include "runtime/arguments.h"
 #include "runtime/bundle.h"
+#include "runtime/cgroup_root.h"
 
 #define RUNC "runc"
 
@@ -112,6 +114,29 @@ static void oom_score_set(int score)
 		(void)fprintf(f, "%d", score);
 }
 
+/**
+ * cgroup_root_tell() - Have CRIU put the container into the control group that the engine has made for it
+ *
+ * Of version 1 runc tells CRIU each path itself; of version 2 CRIU would take that of the old container. What runc
+ * tells wins over the configuration file, but this it does not tell.
+ */
+static int cgroup_root_tell(const struct runtime_call *call, const char *conf)
+{
+	char wanted[CGROUP_ROOT_MAX];
+	char root[CGROUP_ROOT_MAX];
+	int r;
+
+	if (!cgroup_v2_alone())
+		return 0;
+	r = bundle_cgroups_path(call->bundle, wanted, sizeof(wanted));
+	if (r == 0)
+		r = cgroup_root_of(root, wanted, call->systemd);
+	if (r < 0)
+		return r;
+	auto_close int fd = open(conf, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 || dprintf(fd, "cgroup-root %s\n", root) < 0 ? -errno : 0;
+}
+
 /** aside() - Keep runc and CRIU from changing the host's mount of control groups. Return: 0, or exit status */
 static int aside(int argc, char **argv)
 {
@@ -127,6 +152,7 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	char work[PATH_MAX];
 	char conf[PATH_MAX];
 	int status = 0;
+	int r;
 	pid_t parent = getpid();
 	pid_t child;
 
@@ -136,6 +162,10 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	    snprintf(work, sizeof(work), "%s/work", dir) >= PATH_MAX ||
 	    snprintf(conf, sizeof(conf), "%s/criu.conf", dir) >= PATH_MAX)
 		return complain(argc, argv, "path too long", dir);
+	r = cgroup_root_tell(call, conf);
+	if (r < 0)
+		return complain(argc, argv, strerror(-r),
+				"tell CRIU the container's control group");
 	auto_free const char **args = runtime_restore_argv(call, argc, argv, RUNC, images, work);
 	/* Read by the tar that CRIU has unpack what was on a tmpfs, see es/checkpoint.c. */
 	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0 ||

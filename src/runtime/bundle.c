@@ -145,22 +145,41 @@ static char *config_read(const char *path, size_t *len, mode_t *mode)
 	return TAKE_PTR(text);
 }
 
-int bundle_oom_score(const char *bundle)
+/** bundle_read() - Parse the configuration of a bundle. Return: a new reference, or NULL */
+static json_t *bundle_read(const char *bundle)
 {
 	char mark[BIG_NUMBERS_MARK];
 	char file[PATH_MAX];
 	size_t len = 0;
 	mode_t mode = 0;
-	json_int_t score;
 
 	if (snprintf(file, sizeof(file), "%s/config.json", bundle) >= PATH_MAX)
-		return 0;
+		return NULL;
 	auto_free char *text = config_read(file, &len, &mode);
-	json_t *config = text ? config_parse(text, len, mark) : NULL;
-	score = json_integer_value(
+	return text ? config_parse(text, len, mark) : NULL;
+}
+
+int bundle_oom_score(const char *bundle)
+{
+	json_t *config = bundle_read(bundle);
+	json_int_t score = json_integer_value(
 		json_object_get(json_object_get(config, "process"), "oomScoreAdj"));
+
 	json_decref(config);
 	return score < -1000 || score > 1000 ? 0 : (int)score;
+}
+
+int bundle_cgroups_path(const char *bundle, char *to, size_t size)
+{
+	json_t *config = bundle_read(bundle);
+	const char *path =
+		json_string_value(json_object_get(json_object_get(config, "linux"), "cgroupsPath"));
+	int r = path && *path ? 0 : -ENOENT;
+
+	if (r == 0 && snprintf(to, size, "%s", path) >= (int)size)
+		r = -ENAMETOOLONG;
+	json_decref(config);
+	return r;
 }
 
 int bundle_edit(const char *bundle, char *file)

@@ -37,6 +37,16 @@ char *bundle_config_edit(const char *text, size_t len);
 int bundle_oom_score(const char *bundle);
 
 /**
+ * bundle_cgroups_path() - Where the engine wants the container's control group
+ * @bundle:	Its directory, of the engine's
+ * @to:		Set to "linux.cgroupsPath" of its configuration
+ * @size:	Room there
+ *
+ * Return: 0, -ENOENT if it says none, -ENAMETOOLONG, or another negative error code
+ */
+int bundle_cgroups_path(const char *bundle, char *to, size_t size);
+
+/**
  * bundle_edit() - Edit the config.json of a bundle, in place
  * @bundle:	Its directory, of the engine's
  * @file:	Set to the file's path, PATH_MAX bytes, for complaints

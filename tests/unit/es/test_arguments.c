@@ -40,6 +40,8 @@ static void test_parse(void **state)
 				       "--pid-file",    "/b/init.pid", ID,       NULL };
 	const char *const flags[] = { "baton-runtime", "--debug", "--root=/r", "--systemd-cgroup",
 				      "start",         ID,        NULL };
+	const char *const no_unit[] = { "baton-runtime", "--systemd-cgroup=false", "create", ID,
+					NULL };
 	const char *const version[] = { "baton-runtime", "--version", NULL };
 	const char *const bare[] = { "baton-runtime", "create", NULL };
 	struct runtime_call call;
@@ -49,8 +51,13 @@ static void test_parse(void **state)
 	assert_int_equal(call.command, 7);
 	assert_string_equal(call.id, ID);
 	assert_string_equal(call.bundle, "/b");
+	assert_false(call.systemd);
 	parse(&call, flags);
 	assert_int_equal(call.command, 4);
+	assert_true(call.systemd);
+	assert_string_equal(call.id, ID);
+	parse(&call, no_unit);
+	assert_false(call.systemd);
 	assert_string_equal(call.id, ID);
 	parse(&call, version);
 	assert_int_equal(call.command, 0);

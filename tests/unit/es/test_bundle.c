@@ -110,20 +110,36 @@ static void test_no_config(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-static void score(const char *config, int expected)
+/** bundle_make() - Make a bundle with this configuration in a new directory */
+static void bundle_make(char dir[static 32], const char *config)
 {
-	char dir[] = "/tmp/baton-bundle-XXXXXX";
 	char path[64];
 
+	(void)snprintf(dir, 32, "/tmp/baton-bundle-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/config.json", dir);
 	FILE *f = fopen(path, "we");
 	assert_non_null(f);
 	assert_true(fputs(config, f) >= 0);
 	assert_int_equal(fclose(f), 0);
-	assert_int_equal(bundle_oom_score(dir), expected);
+}
+
+static void bundle_remove(const char *dir)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "%s/config.json", dir);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
+}
+
+static void score(const char *config, int expected)
+{
+	char dir[32];
+
+	bundle_make(dir, config);
+	assert_int_equal(bundle_oom_score(dir), expected);
+	bundle_remove(dir);
 }
 
 /* A restored process has the score that was asked for, not that of the engine's own processes. */
@@ -139,13 +155,39 @@ static void test_oom_score(void **state)
 	assert_int_equal(bundle_oom_score("/nowhere"), 0);
 }
 
+static void cgroups_path(const char *config, size_t size, int result, const char *expected)
+{
+	char dir[32];
+	char to[32] = "";
+
+	bundle_make(dir, config);
+	assert_int_equal(bundle_cgroups_path(dir, to, size), result);
+	if (result == 0)
+		assert_string_equal(to, expected);
+	bundle_remove(dir);
+}
+
+static void test_cgroups_path(void **state)
+{
+	char to[8];
+
+	(void)state;
+	cgroups_path("{\"linux\":{\"cgroupsPath\":\"/docker/c0ffee\"}}", 32, 0, "/docker/c0ffee");
+	cgroups_path("{\"linux\":{\"cgroupsPath\":\"/docker/c0ffee\"}}", 14, -ENAMETOOLONG, "");
+	cgroups_path("{\"linux\":{\"cgroupsPath\":\"\"}}", 32, -ENOENT, "");
+	cgroups_path("{\"linux\":{\"cgroupsPath\":7}}", 32, -ENOENT, "");
+	cgroups_path("{\"linux\":{}}", 32, -ENOENT, "");
+	cgroups_path("no JSON", 32, -ENOENT, "");
+	assert_int_equal(bundle_cgroups_path("/nowhere", to, sizeof(to)), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_profile),    cmocka_unit_test(test_unconfined),
 		cmocka_unit_test(test_kept),       cmocka_unit_test(test_no_config),
 		cmocka_unit_test(test_oom_score),  cmocka_unit_test(test_big_numbers),
-		cmocka_unit_test(test_no_numbers),
+		cmocka_unit_test(test_no_numbers), cmocka_unit_test(test_cgroups_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
