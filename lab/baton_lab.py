@@ -30,6 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 EXAMPLES = ROOT / "examples"
 NOBODY = 65534
+SLOW = int(os.environ.get("BATON_SLOW", "1"))  # by what waits are longer
 SERVICE = "offload"
 GATEWAY = "10.80.0.1"  # of users, at every access point
 GATEWAY6 = "2001:db8::1"  # likewise, if the machine has IPv6
@@ -392,6 +393,7 @@ class Lab:
 
     def wait_for(self, condition, seconds, what, alive=None):
         """Poll a condition that nothing announces; fail when it does not come or @alive dies."""
+        seconds *= SLOW
         end = time.monotonic() + seconds
         while True:
             value = condition()
@@ -429,7 +431,7 @@ class Lab:
         """Send a signal to a program and wait until it has ended; return its status."""
         process = self.programs.pop(name, None)
         told = set()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 20 * SLOW
         while True:  # one that was only just started may not be there to be found yet
             for pid in set(self._pids(name)) - told:
                 told.add(pid)

@@ -272,19 +272,16 @@ class Timers:
         self.set = lambda: libc.timerfd_settime(
             self.fd, 0, (ctypes.c_long * 4)(0, 0, 0, 50_000_000), None)
         self.set()
-        self.alarms = 0
-        self.rang = threading.Event()
-        signal.signal(signal.SIGALRM, self.alarm)
+        # The interpreter itself writes a byte there. A handler would nest where it takes longer than the interval.
+        self.rang, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.signal(signal.SIGALRM, lambda *_: None)
         signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
 
-    def alarm(self, *_):
-        self.alarms += 1
-        self.rang.set()
-
     def check(self):
-        before = self.alarms
-        self.rang.clear()
-        if not self.rang.wait(ANSWER_S) or self.alarms <= before:
+        while select.select([self.rang], [], [], 0)[0]:
+            os.read(self.rang, 4096)
+        if not select.select([self.rang], [], [], ANSWER_S)[0]:
             return "the interval timer does not go off"
         if not select.select([self.fd], [], [], ANSWER_S)[0]:
             return "the timerfd does not go off"
