@@ -311,10 +311,19 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 	c->listener = listener_open(socket, err);
 	if (c->listener < 0)
 		return c->listener;
-	const char *argv[] = { "runc",         "--root",          config->runc_root,
-			       "checkpoint",   "--leave-running", "--file-locks",
-			       "--image-path", c->images,         "--work-path",
-			       c->dir,         config->container, NULL };
+	const char *argv[] = { "runc",
+			       "--root",
+			       config->runc_root,
+			       "checkpoint",
+			       "--leave-running",
+			       "--file-locks",
+			       "--image-path",
+			       c->images,
+			       "--work-path",
+			       c->dir,
+			       config->remap ? "--link-remap" : config->container,
+			       config->remap ? config->container : NULL,
+			       NULL };
 	/* CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times. */
 	const char *env[] = { path_env,
 			      conf_env,

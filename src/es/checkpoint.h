@@ -41,6 +41,7 @@ struct thaw_guard;
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
  * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or NULL
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
+ * @remap:	runc must be told to carry files without a name, see migration_runc_remaps()
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
  * @late:	TEST ONLY: call frozen() after the thaw
  */
@@ -54,6 +55,7 @@ struct checkpoint_config {
 	const char *dir;
 	struct thaw_guard *guard;
 	int cancel_fd;
+	bool remap;
 	bool hold;
 	bool late;
 };

@@ -170,6 +170,7 @@ struct migration_controller {
 	struct migration_config config;
 	struct tls_context *tls;
 	json_t *host;
+	bool runc_remaps; /* see migration_runc_remaps() */
 	struct loop_queue *queue;
 	const struct migration_controller_ops *ops;
 	void *ctx;

@@ -812,6 +812,7 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 	mc->config = *config;
 	config_defaults(&mc->config);
 	mc->host = host;
+	mc->runc_remaps = migration_runc_remaps(mc->config.prefix);
 	mc->tls = tls;
 	mc->ops = ops;
 	mc->ctx = ctx;

@@ -12,11 +12,34 @@
 #include "es/docker_engine.h"
 #include "es/process.h"
 
-#define PLAN_VERSION 3
-#define TOOL_MS      10000
-#define LAYERS_MAX   256
-#define TAGS_MAX     16
-#define CPU_TEXT_MAX 8192
+#define PLAN_VERSION  3
+#define TOOL_MS       10000
+#define TOOL_TEXT_MAX 16384
+#define LAYERS_MAX    256
+#define TAGS_MAX      16
+#define CPU_TEXT_MAX  8192
+
+/**
+ * tool_ask() - Run a program of @path ("PATH=..."), and take the beginning of what it prints
+ * @to:		Set to it, up to TOOL_TEXT_MAX - 1 bytes
+ * @argv:	What to run
+ */
+static int tool_ask(char to[TOOL_TEXT_MAX], const char *const *argv, const char *path,
+		    int cancel_fd, struct err *err)
+{
+	char file[] = "/tmp/baton-version-XXXXXX";
+	int fd = mkostemp(file, O_CLOEXEC);
+	const char *const env[] = { path, NULL };
+
+	if (fd < 0)
+		return err_set(err, -errno, "create %s", file);
+	auto_close int owned = fd;
+	int r = process_run(argv, env, file, cancel_fd, TOOL_MS, err);
+	(void)unlink(file);
+	ssize_t n = pread(owned, to, TOOL_TEXT_MAX - 1, 0);
+	to[n > 0 ? n : 0] = '\0';
+	return r;
+}
 
 /**
  * tool_version() - Ask a program for its version
@@ -26,26 +49,26 @@
 static int tool_version(char to[64], const char *program, const char *key, const char *path,
 			int cancel_fd, struct err *err)
 {
-	char file[] = "/tmp/baton-version-XXXXXX";
-	char text[1024];
-	int fd = mkostemp(file, O_CLOEXEC);
 	const char *const argv[] = { program, "--version", NULL };
-	const char *const env[] = { path, NULL };
+	char text[TOOL_TEXT_MAX];
+	int r = tool_ask(text, argv, path, cancel_fd, err);
 
-	if (fd < 0)
-		return err_set(err, -errno, "create %s", file);
-	auto_close int owned = fd;
-	int r = process_run(argv, env, file, cancel_fd, TOOL_MS, err);
-	(void)unlink(file);
 	if (r < 0)
 		return err_wrap(err, r, "ask %s for its version", program);
-	ssize_t n = pread(owned, text, sizeof(text) - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
 	const char *at = strstr(text, key);
 	if (!at)
 		return err_set(err, -EPROTO, "%s tells no version", program);
 	(void)snprintf(to, 64, "%.*s", (int)strcspn(at + strlen(key), "\n+ "), at + strlen(key));
 	return 0;
+}
+
+bool migration_runc_remaps(const char *prefix)
+{
+	const char *const argv[] = { "runc", "checkpoint", "--help", NULL };
+	char text[TOOL_TEXT_MAX];
+
+	auto_free char *path = path_in_prefix(prefix);
+	return path && tool_ask(text, argv, path, -1, NULL) == 0 && strstr(text, "--link-remap");
 }
 
 /** cpu_flags() - The instruction set extensions of this CPU, as the kernel lists them */

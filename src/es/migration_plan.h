@@ -44,6 +44,17 @@ struct err;
 int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct err *err);
 
 /**
+ * migration_runc_remaps() - Must runc be told to carry files that are open and have no name any more?
+ * @prefix:	As for migration_host_read()
+ *
+ * From 1.3 on runc says by RPC whether CRIU is to (link-remap), which wins over what we tell CRIU, and has an option
+ * for it. Before that it says nothing, and has none.
+ *
+ * Return: whether "runc checkpoint" knows the option
+ */
+bool migration_runc_remaps(const char *prefix);
+
+/**
  * migration_plan_make() - Write the plan for a container
  * @ret:	Set on success only, a new reference
  * @inspect:	What the engine says about the container

@@ -392,6 +392,7 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 		.guard = m->mc->config.guard,
 		.cancel_fd = m->cancel_fd,
 		.hold = hold,
+		.remap = m->mc->runc_remaps,
 		.late = m->mc->config.test_late_snapshot,
 	};
 	return checkpoint_begin(ret, &config, err);

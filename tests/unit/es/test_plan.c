@@ -6,7 +6,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "es/container_check.h"
@@ -435,6 +440,38 @@ static void test_layers_here(void **state)
 	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:b\",\"sha256:c\"]}}", 2);
 }
 
+/** runc_says() - Whether a runc whose help is this must be told to carry files without a name */
+static bool runc_says(const char *help, int status)
+{
+	char dir[] = "/tmp/baton-test-XXXXXX";
+	char bin[48];
+	char runc[64];
+	bool remaps;
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(bin, sizeof(bin), "%s/bin", dir);
+	(void)snprintf(runc, sizeof(runc), "%s/runc", bin);
+	assert_int_equal(mkdir(bin, 0700), 0);
+	int fd = open(runc, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	assert_true(dprintf(fd,
+			    "#!/bin/sh\n[ \"$*\" = 'checkpoint --help' ] && echo '%s'\nexit %d\n",
+			    help, status) > 0);
+	close(fd);
+	remaps = migration_runc_remaps(dir);
+	assert_int_equal(unlink(runc), 0);
+	assert_int_equal(rmdir(bin), 0);
+	assert_int_equal(rmdir(dir), 0);
+	return remaps;
+}
+
+static void test_runc_remaps(void **state)
+{
+	(void)state;
+	assert_true(runc_says("   --file-locks\n   --link-remap   handle them", 0));
+	assert_false(runc_says("   --file-locks", 0));
+	assert_false(runc_says("   --link-remap", 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_plan_no_texts), cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_layers_here),   cmocka_unit_test(test_clone_volumes),
 		cmocka_unit_test(test_plan_volumes),  cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_runc_remaps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
