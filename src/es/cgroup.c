@@ -11,6 +11,16 @@
 
 #define POLL_NS 100000
 
+/** file_read() - First bytes of a file as text. Return: whether it could be read */
+static bool file_read(const char *path, char *to, size_t size)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, to, size - 1);
+
+	to[n > 0 ? n : 0] = '\0';
+	return n >= 0;
+}
+
 /** options_have() - Whether a comma separated list has the word */
 static bool options_have(const char *list, const char *word)
 {
@@ -58,6 +68,38 @@ bool cgroup_unified(void)
 	return mount_find(root, NULL) == 0 && mount_find(root, "freezer") < 0;
 }
 
+const char *cgroup_version_parse(char hierarchies[CGROUP_LIST_MAX], const char *text)
+{
+	bool one = false;
+	bool two = false;
+	size_t used = 0;
+
+	*hierarchies = '\0';
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *list = line + strcspn(line, ":\n");
+		size_t len = *list == ':' ? strcspn(++list, ":\n") : 0;
+
+		two = two || (len == 0 && *list == ':');
+		/* One with a name and no controllers is systemd's own. */
+		one = one || (len && strncmp(list, "name=", strlen("name=")) != 0);
+		if (len && used + len + 1 < CGROUP_LIST_MAX)
+			used += (size_t)snprintf(hierarchies + used, CGROUP_LIST_MAX - used,
+						 "%s%.*s", used ? " " : "", (int)len, list);
+	}
+	if (one || !two)
+		return two ? "hybrid" : "v1";
+	*hierarchies = '\0';
+	return "v2";
+}
+
+const char *cgroup_version(char hierarchies[CGROUP_LIST_MAX])
+{
+	char text[8192];
+
+	(void)file_read("/proc/self/cgroup", text, sizeof(text));
+	return cgroup_version_parse(hierarchies, text);
+}
+
 /** group_find() - The directory of a process's group, version 1 if there is one. Return: 0 or negative */
 static int group_find(char to[PATH_MAX], pid_t pid, const char *controller, bool *v2)
 {
@@ -92,16 +134,6 @@ static int group_find(char to[PATH_MAX], pid_t pid, const char *controller, bool
 	if (snprintf(to, PATH_MAX, "%s%s", root, *v2 ? unified : one) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	return 0;
-}
-
-/** file_read() - First bytes of a file as text. Return: whether it could be read */
-static bool file_read(const char *path, char *to, size_t size)
-{
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, to, size - 1);
-
-	to[n > 0 ? n : 0] = '\0';
-	return n >= 0;
 }
 
 /** file_write() - Write text to a file in one go. Return: 0, or negative error code */

@@ -28,6 +28,21 @@ struct cgroup_freezer {
 /** cgroup_unified() - Whether this host has version 2 only */
 bool cgroup_unified(void);
 
+#define CGROUP_LIST_MAX                                                                            \
+	512 /* bytes of a list of hierarchies, with its end; what is beyond is left out */
+
+/**
+ * cgroup_version() - Which version of control groups this host has
+ * @hierarchies:	Set to the hierarchies of version 1, each as the kernel says it ("cpu,cpuacct"), with
+ *			blanks between; a container has a mount of each
+ *
+ * Return: "v1", "v2", or "hybrid": version 1, and version 2 beside it
+ */
+const char *cgroup_version(char hierarchies[CGROUP_LIST_MAX]);
+
+/** cgroup_version_parse() - The same from the text of a /proc/PID/cgroup */
+const char *cgroup_version_parse(char hierarchies[CGROUP_LIST_MAX], const char *text);
+
 /**
  * cgroup_freezer_find() - Find the freezer of the group a process is in
  * @to:		Filled in on success

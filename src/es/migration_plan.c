@@ -7,12 +7,13 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/container_config.h"
 #include "es/docker_engine.h"
 #include "es/process.h"
 
-#define PLAN_VERSION  3
+#define PLAN_VERSION  4
 #define TOOL_MS       10000
 #define TOOL_TEXT_MAX 16384
 #define LAYERS_MAX    256
@@ -94,6 +95,8 @@ int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct 
 	char criu[64];
 	char runc[64];
 	char cpu[CPU_TEXT_MAX];
+	char hierarchies[CGROUP_LIST_MAX];
+	const char *cgroup = cgroup_version(hierarchies);
 	int r;
 
 	auto_free char *path = path_in_prefix(prefix);
@@ -105,8 +108,9 @@ int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct 
 	if (r < 0)
 		return r;
 	cpu_flags(cpu);
-	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s}", "architecture", name.machine, "kernel",
-			 name.release, "criu", criu, "runc", runc, "cpu", cpu);
+	*ret = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "architecture", name.machine,
+			 "kernel", name.release, "criu", criu, "runc", runc, "cpu", cpu, "cgroup",
+			 cgroup, "hierarchies", hierarchies);
 	return *ret ? 0 : err_set(err, -ENOMEM, "describe this host");
 }
 
@@ -221,13 +225,14 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 	if (json_unpack_ex(
 		    plan, &why, 0,
 		    "{s:i, s:{s:o}, s:{s:s, s:s, s:s, s:o, s:o, s:o, s:I}, s:{s:s, s:s, s:s, "
-		    "s:s, s:s}, s:i, "
+		    "s:s, s:s, s:s, s:s}, s:i, "
 		    "s:{s:I, s:I}, s?o}",
 		    "version", &version, "config", "HostConfig", &host_config, "image", "id", &name,
 		    "name", &name, "architecture", &name, "layers", &layers, "tags", &tags,
 		    "digests", &digests, "size", &size, "host", "architecture", &name, "kernel",
-		    &name, "criu", &name, "runc", &name, "cpu", &name, "port", &port, "bytes",
-		    "memory", &memory, "layer", &layer, "volumes", &volumes) < 0)
+		    &name, "criu", &name, "runc", &name, "cpu", &name, "cgroup", &name,
+		    "hierarchies", &name, "port", &port, "bytes", "memory", &memory, "layer",
+		    &layer, "volumes", &volumes) < 0)
 		r = err_set(err, -EPROTO, "the plan is not one: %s", why.text);
 	else if (version != PLAN_VERSION)
 		r = err_set(err, -EPROTO, "the plan has version %d, not %d", version, PLAN_VERSION);
@@ -342,6 +347,13 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 			      json_text(host, "runc", NULL), err);
 	if (word_missing(json_text(theirs, "cpu", NULL), json_text(host, "cpu", NULL), missing))
 		return refuse("the CPU", missing, "without it", err);
+	/* What is mounted in the container, and how CRIU says where its processes are, differs. */
+	if (strcmp(json_text(theirs, "cgroup", NULL), json_text(host, "cgroup", NULL)) != 0)
+		return refuse("the version of control groups", json_text(theirs, "cgroup", NULL),
+			      json_text(host, "cgroup", NULL), err);
+	if (word_missing(json_text(theirs, "hierarchies", NULL),
+			 json_text(host, "hierarchies", NULL), missing))
+		return refuse("the control group", missing, "without it", err);
 	return 0;
 }
 

@@ -5,14 +5,15 @@
  * Migration plan - what a destination must know and have before the cut; JSON in TRANSFER OFFER
  *
  *     {
- *       "version": 3,
+ *       "version": 4,
  *       "config": { body of Docker's "create container" },
  *       "image": { "id": "sha256:...", "name": "service:1", "architecture": "amd64",
  *                  "layers": ["sha256:...", ...], "tags": ["service:1", ...], "size": 70000000,
  *                  "digests": ["registry:5000/service@sha256:...", ...] },
  *       "method": "auto", "profile": "baton",                     absent: these
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
- *                 "runc": "1.1.5", "cpu": "fpu vme ..." },
+ *                 "runc": "1.1.5", "cpu": "fpu vme ...",
+ *                 "cgroup": "hybrid", "hierarchies": "cpu,cpuacct memory ..." },
  *       "port": 7000,
  *       "volumes": ["/data", ...],               their paths in the container
  *       "bytes": { "memory": 33554432, "layer": 20971520 }      as measured before the cut, the layer

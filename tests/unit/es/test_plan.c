@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/cgroup.h"
 #include "es/container_check.h"
 #include "es/container_config.h"
 #include "es/container_mounts.h"
@@ -43,7 +44,8 @@ static const char inspect_text[] =
 
 static const char host_text[] =
 	"{\"architecture\":\"x86_64\",\"kernel\":\"6.1.0-9\",\"criu\":\"4.2.1\",\"runc\":\"1.1.5\","
-	"\"cpu\":\"fpu vme sse sse2\"}";
+	"\"cpu\":\"fpu vme sse sse2\",\"cgroup\":\"hybrid\",\"hierarchies\":\"cpu,cpuacct "
+	"memory\"}";
 
 static json_t *load(const char *text)
 {
@@ -399,6 +401,11 @@ static void test_fits(void **state)
 	fits("runc", "2.0.0", -EPERM);
 	fits("cpu", "avx sse2 sse vme fpu", 0);
 	fits("cpu", "fpu vme sse2 ssse", -EPERM);
+	fits("cgroup", "hybrid", 0);
+	fits("cgroup", "v1", -EPERM);
+	fits("cgroup", "v2", -EPERM);
+	fits("hierarchies", "pids memory cpu,cpuacct", 0);
+	fits("hierarchies", "cpu cpuacct memory", -EPERM);
 
 	json_t *plan = plan_new();
 	json_t *host = load(host_text);
@@ -438,6 +445,34 @@ static void test_layers_here(void **state)
 	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\"]}}", 1);
 	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:c\"]}}", 1);
 	layers_here("{\"RootFS\":{\"Layers\":[\"sha256:a\",\"sha256:b\",\"sha256:c\"]}}", 2);
+}
+
+static void version(const char *groups, const char *want, const char *hierarchies)
+{
+	char list[CGROUP_LIST_MAX];
+
+	assert_string_equal(cgroup_version_parse(list, groups), want);
+	assert_string_equal(list, hierarchies);
+}
+
+static void test_cgroup_version(void **state)
+{
+	char many[4 * CGROUP_LIST_MAX] = "";
+	char list[CGROUP_LIST_MAX];
+
+	(void)state;
+	version("0::/system.slice/docker.service\n", "v2", "");
+	version("3:memory:/a\n2:cpu,cpuacct:/b\n1:name=systemd:/\n0::/\n", "hybrid",
+		"memory cpu,cpuacct name=systemd");
+	version("2:cpu,cpuacct:/b:c\n1:name=systemd:/\n", "v1", "cpu,cpuacct name=systemd");
+	/* systemd's own beside version 2 is none of version 1 */
+	version("1:name=systemd:/\n0::/", "v2", "");
+	version("", "v1", "");
+	version("nothing of it\n\n0\n", "v1", "");
+	for (size_t i = 0; i + 10 < sizeof(many); i += 9)
+		memcpy(many + i, "1:pids:/\n", 10);
+	assert_string_equal(cgroup_version_parse(list, many), "v1");
+	assert_true(strlen(list) < CGROUP_LIST_MAX);
 }
 
 /** runc_says() - Whether a runc whose help is this must be told to carry files without a name */
@@ -480,7 +515,7 @@ int main(void)
 		cmocka_unit_test(test_plan_no_texts), cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_layers_here),   cmocka_unit_test(test_clone_volumes),
 		cmocka_unit_test(test_plan_volumes),  cmocka_unit_test(test_shared),
-		cmocka_unit_test(test_runc_remaps),
+		cmocka_unit_test(test_runc_remaps),   cmocka_unit_test(test_cgroup_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
