@@ -32,7 +32,7 @@ struct image_expiry {
 	uv_work_t work;
 	const char *dir;
 	const char *docker_socket;
-	const char *file_worker;
+	struct file_workers *workers;
 	uint64_t age_ms;
 	struct timespec began;
 	bool working;
@@ -81,7 +81,7 @@ static void ahead_remove(const struct image_expiry *ie, const char *root)
 		    beneath_stat(dirfd(dir), entry->d_name, &st) == 0 &&
 		    is_before(&st.st_ctim, &ie->began) &&
 		    snprintf(path, sizeof(path), "%s/%s", root, entry->d_name) < (int)sizeof(path))
-			(void)file_worker_remove(ie->file_worker, path, NULL);
+			(void)file_worker_remove(ie->workers, path, NULL);
 	if (dir)
 		(void)closedir(dir);
 }
@@ -139,7 +139,7 @@ static void timer_closed(uv_handle_t *handle)
 }
 
 int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir,
-		     const char *docker_socket, const char *file_worker, uint64_t age_ms,
+		     const char *docker_socket, struct file_workers *workers, uint64_t age_ms,
 		     struct err *err)
 {
 	uint64_t every = age_ms / 2;
@@ -152,7 +152,7 @@ int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir
 		return err_set(err, -ENOMEM, "image expiry");
 	ie->dir = dir;
 	ie->docker_socket = docker_socket;
-	ie->file_worker = file_worker;
+	ie->workers = workers;
 	ie->age_ms = age_ms;
 	(void)clock_gettime(CLOCK_REALTIME, &ie->began);
 	ie->timer.data = ie;

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 struct err;
+struct file_workers;
 struct image_expiry;
 
 #define IMAGE_AHEAD "baton-ahead-" /* layers that wait in the engine's directory for their image */
@@ -21,14 +22,14 @@ struct image_expiry;
  * @dir:	Directory, made with mode 0700 if need be; borrowed. What a crashed predecessor was about to
  *		send is removed, what came for us stays
  * @docker_socket:	of the engine that may hold layers; borrowed
- * @file_worker:	path of baton-file-worker; borrowed
+ * @workers:	remove them; borrowed
  * @age_ms:	arrivals that nothing was written to for so long are removed
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
 int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir,
-		     const char *docker_socket, const char *file_worker, uint64_t age_ms,
+		     const char *docker_socket, struct file_workers *workers, uint64_t age_ms,
 		     struct err *err);
 
 /** image_expiry_close() - Stop; @closed is called with @ctx on the loop when @ie has been released */

@@ -50,6 +50,7 @@ struct program {
 	char hook[PATH_MAX];
 	char store[PATH_MAX];
 	char file_worker[PATH_MAX];
+	struct file_workers *workers;
 	struct container_config containers;
 	struct migration_config migration;
 	struct container_service service[CONF_SERVICES_MAX];
@@ -245,7 +246,7 @@ static void fill_configs(struct program *p)
 		.prefix = prefix ? prefix : BATON_PREFIX,
 		.cut_hook = p->hook,
 		.store = p->store,
-		.file_worker = p->file_worker,
+		.workers = p->workers,
 		.max_sources = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
@@ -278,6 +279,8 @@ static int start(struct program *p, struct err *err)
 		r = find_program(p->store, STORE_PROGRAM, err);
 	if (r == 0)
 		r = find_program(p->file_worker, FILE_WORKER_PROGRAM, err);
+	if (r == 0)
+		r = file_workers_new(&p->workers, p->file_worker, NULL, err);
 	if (r < 0)
 		return r;
 	const struct log_reporter_setup report = {
@@ -359,6 +362,7 @@ static int run(struct program *p, struct err *err)
 	(void)uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);
 	tls_context_free(p->tls);
+	(void)file_workers_free(p->workers);
 	return r;
 }
 

@@ -725,7 +725,7 @@ int migration_work_clean(const struct migration_config *config, const char *path
 		if (access(below, F_OK) == 0)
 			r = checkpoint_clean(below, config->guard, err);
 	}
-	return r == -ETIMEDOUT ? r : file_worker_remove(config->file_worker, path, err);
+	return r == -ETIMEDOUT ? r : file_worker_remove(config->workers, path, err);
 }
 
 /** directory_prepare() - Make a directory of root's, mode 0700, and empty it */
@@ -827,7 +827,7 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 		return r;
 	}
 	r = image_expiry_new(&mc->expiry, loop, mc->config.image_dir, mc->config.docker_socket,
-			     mc->config.file_worker, mc->config.arrival_ms, err);
+			     mc->config.workers, mc->config.arrival_ms, err);
 	mc->expiring = r == 0;
 	if (r == 0)
 		r = listener_start(mc, err);

@@ -52,6 +52,7 @@
 #include "wire/message.h"
 
 struct err;
+struct file_workers; /* es/files/file_worker.h */
 struct thaw_guard;
 struct tls_context; /* net/tls.h */
 struct migration_controller;
@@ -86,7 +87,7 @@ const char *migration_method_name(enum migration_method method);
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
  * @store:		path of the program baton-store, or NULL
- * @file_worker:	path of the program baton-file-worker
+ * @workers:		file workers; borrowed
  * @max_sources:	migrations away from here at a time; 0: 4
  * @max_destinations:	migrations to here at a time; 0: 4. One edge server gets incoming_share() of them
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
@@ -114,7 +115,7 @@ struct migration_config {
 	const char *prefix;
 	const char *cut_hook;
 	const char *store;
-	const char *file_worker;
+	struct file_workers *workers;
 	uint32_t max_sources;
 	uint32_t max_destinations;
 	uint64_t max_bytes;

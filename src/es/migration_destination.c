@@ -246,7 +246,7 @@ int destination_judge(struct migration *m, struct err *err)
 	json_t *bytes;
 	json_t *info = NULL;
 	auto_free char *plan = NULL;
-	int r = file_worker_start(&m->files, m->mc->config.file_worker, m->cancel_fd, err);
+	int r = file_worker_start(&m->files, m->mc->config.workers, m->cancel_fd, err);
 
 	/* What a stranger wrote is read where it can do no harm; we read what was written there. */
 	if (r == 0)
@@ -362,7 +362,7 @@ void destination_clean(struct migration *m)
 {
 	destination_ahead_undo(m);
 	if (m->staged)
-		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
+		(void)file_worker_remove(m->mc->config.workers, m->work, NULL);
 	m->staged = false;
 }
 
@@ -415,7 +415,7 @@ int destination_ahead(struct migration *m, struct err *err)
 
 void destination_ahead_undo(struct migration *m)
 {
-	migration_trees_forget(&m->trees, m->mc->config.file_worker);
+	migration_trees_forget(&m->trees, m->mc->config.workers);
 	if (m->ahead_made)
 		(void)rmdir(m->ahead);
 	m->ahead_made = false;
@@ -455,9 +455,10 @@ static int checkpoint_judge(struct migration *m, const char *path, struct err *e
 	AUTO(file_worker) struct file_worker *judge = NULL;
 	struct file_place images = { .path = "" };
 	struct checkpoint_grant grant;
-	int r = file_worker_start(&judge, m->mc->config.file_worker, m->cancel_fd, err);
+	int r = file_worker_end(TAKE_PTR(m->files), err);
 
-	m->files = file_worker_free(m->files);
+	if (r == 0)
+		r = file_worker_start(&judge, m->mc->config.workers, m->cancel_fd, err);
 	if (r < 0)
 		return r;
 	images.dir = file_worker_directory(judge, path, false, err);

@@ -42,7 +42,7 @@ static int saved_unpack(struct migration *m, struct docker_engine *engine, struc
 	struct file_extracting how = { .max_bytes = m->mc->config.max_bytes, .source = save_read };
 	struct file_place to = { .path = "" };
 	const char *id = json_text(m->plan, "image", "id", NULL);
-	int r = file_worker_start(&files, m->mc->config.file_worker, m->cancel_fd, err);
+	int r = file_worker_start(&files, m->mc->config.workers, m->cancel_fd, err);
 
 	if (r < 0)
 		return r;

@@ -341,7 +341,7 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 	if (snprintf(m->work, sizeof(m->work), "%s/" CHECKPOINT "-%016" PRIx64, m->docker_root,
 		     m->session) >= (int)sizeof(m->work))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
-	(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
+	(void)file_worker_remove(m->mc->config.workers, m->work, NULL);
 	if (mkdir(m->work, 0700) < 0)
 		return err_set(err, -errno, "create %s", m->work);
 	m->work_made = true;
@@ -485,7 +485,7 @@ int paper_destination_restore(struct migration *m, struct err *err)
 		r = destination_prove(m, err);
 	if (r != 0)
 		return r < 0 ? r : err_set(err, -ENOENT, "the new container");
-	(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
+	(void)file_worker_remove(m->mc->config.workers, m->work, NULL);
 	m->work_made = false;
 	migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
 			     monotonic_us() - m->received_us, m->number);
@@ -504,6 +504,6 @@ void paper_destination_undo(struct migration *m)
 			(void)docker_engine_image_remove(engine, m->committed, &err);
 	}
 	if (m->work_made)
-		(void)file_worker_remove(m->mc->config.file_worker, m->work, NULL);
+		(void)file_worker_remove(m->mc->config.workers, m->work, NULL);
 	m->work_made = false;
 }

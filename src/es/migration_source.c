@@ -81,7 +81,7 @@ int source_work(struct migration *m, struct err *err)
 			return err_set(err, -errno, "create %s", m->work);
 	}
 	m->work_made = true;
-	return file_worker_start(&m->files, m->mc->config.file_worker, m->cancel_fd, err);
+	return file_worker_start(&m->files, m->mc->config.workers, m->cancel_fd, err);
 }
 
 int source_layer(struct migration *m, struct err *err)

@@ -330,13 +330,13 @@ int migration_trees_unspoilt(const struct migration_trees *t, struct err *err)
 	return r;
 }
 
-void migration_trees_forget(struct migration_trees *t, const char *program)
+void migration_trees_forget(struct migration_trees *t, struct file_workers *workers)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		struct migration_tree *tree = &t->tree[i];
 
 		if (*tree->ahead)
-			(void)file_worker_remove(program, tree->ahead, NULL);
+			(void)file_worker_remove(workers, tree->ahead, NULL);
 		tree->ahead[0] = '\0';
 	}
 }

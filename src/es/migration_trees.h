@@ -168,5 +168,5 @@ int migration_trees_into(struct migration_trees *t, struct file_worker *files,
  */
 int migration_trees_unspoilt(const struct migration_trees *t, struct err *err);
 
-/** migration_trees_forget() - Remove what came before the cut. @program: path of baton-file-worker */
-void migration_trees_forget(struct migration_trees *t, const char *program);
+/** migration_trees_forget() - Remove what came before the cut. @workers: of the program */
+void migration_trees_forget(struct migration_trees *t, struct file_workers *workers);

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "es/files/file_worker.h"
 #include "es/migration_controller.h"
 #include "net/pki.h"
 #include "net/tls.h"
@@ -191,6 +192,11 @@ int main(int argc, char **argv)
 	if (argc < fixed)
 		return 2;
 	const char *pki = argv[fixed - 1];
+	AUTO(file_workers) struct file_workers *workers = NULL;
+	if (file_workers_new(&workers, getenv("BATON_FILE_WORKER"), NULL, &err) < 0) {
+		printf("error %s\n", err.text);
+		return 1;
+	}
 	struct migration_config config = {
 		.name = argv[2],
 		.listen = s.source || check ? NULL : argv[3],
@@ -203,7 +209,7 @@ int main(int argc, char **argv)
 		.prefix = "/opt/baton",
 		.cut_hook = getenv("BATON_HOOK"),
 		.store = getenv("BATON_STORE"),
-		.file_worker = getenv("BATON_FILE_WORKER"),
+		.workers = workers,
 		.shared = shared,
 	};
 	for (int i = fixed; i < argc; i++) {

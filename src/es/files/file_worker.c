@@ -4,35 +4,75 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
 #include "es/files/checkpoint_images.h"
 #include "es/files/worker_line.h"
+#include "es/process.h"
 
 #define LINE     3 /* descriptor of the line in the worker */
 #define TEXT_MAX (1u << 20)
 #define ENDS_MAX 8  /* times that a worker is told of the end of a stream */
 #define OWED_MAX 32 /* calls whose ends nobody has looked at: few enough for the socket's buffer */
 
+/* A disk that writes 1 MB/s is slow, but works. */
+static const struct file_patience patience_default = {
+	.frame = 600000,
+	.call = 600000,
+	.stream = 1800000,
+	.more = 5400000,
+	.frozen = 30000,
+	.end = 5000,
+};
+
+/**
+ * struct file_workers - See file_workers_new()
+ * @lock:	guards @stuck
+ * @stuck:	struct file_worker that were killed and have not ended, by their @link
+ */
+struct file_workers {
+	char *program;
+	struct file_patience patience;
+	pthread_mutex_t lock;
+	struct list stuck;
+};
+
 /**
  * struct file_worker - A worker
+ * @workers:	borrowed
+ * @link:	in its list, once it is stuck
+ * @pidfd:	readable when it has ended
  * @line:	to it
+ * @cancel_fd:	borrowed, or -1
+ * @wait:	of the call under way: longest for a frame, and what ends it
+ * @left_us:	of the call under way: time that it still has
+ * @more_us:	what this may still grow by
  * @dirs, @layers: numbers given out
  * @owed:	calls that were posted and whose ends are still to be read
  * @lost:	a call broke off: the line is out of step
  * @call, @end, @in: of the call under way
  */
 struct file_worker {
+	struct file_workers *workers;
+	struct list link;
 	pid_t pid;
+	int pidfd;
 	int line;
+	int cancel_fd;
+	struct worker_wait wait;
+	uint64_t left_us;
+	uint64_t more_us;
 	uint32_t dirs;
 	uint32_t layers;
 	unsigned int owed;
@@ -54,6 +94,73 @@ struct streams {
 	unsigned int ends; /* times that the source had no more */
 	size_t trees;
 };
+
+/* --- time -------------------------------------------------------------------------------------- */
+
+/** patience_begin() - The time of a call begins */
+static void patience_begin(struct file_worker *fw, bool frozen, bool streams)
+{
+	const struct file_patience *p = &fw->workers->patience;
+	uint32_t ms = frozen ? p->frozen : streams ? p->stream : p->call;
+
+	fw->wait.ms = (int)(frozen ? p->frozen : p->frame);
+	fw->wait.cancel_fd = frozen ? -1 : fw->cancel_fd;
+	fw->left_us = (uint64_t)ms * 1000;
+	fw->more_us = streams && !frozen ? (uint64_t)p->more * 1000 : 0;
+}
+
+/** patience_use() - A frame with @len bytes has taken its time since @began_us */
+static void patience_use(struct file_worker *fw, uint64_t began_us, size_t len)
+{
+	/* 1 more: even frames that take no time come to an end */
+	uint64_t used = monotonic_us() - began_us + 1;
+	uint64_t more = len < fw->more_us ? len : fw->more_us;
+
+	fw->left_us -= used < fw->left_us ? used : fw->left_us;
+	fw->left_us += more;
+	fw->more_us -= more;
+}
+
+/** patience_next() - How long to wait for the next frame. Return: 0, or -ETIMEDOUT if there is no time left */
+static int patience_next(const struct file_worker *fw, struct worker_wait *wait, struct err *err)
+{
+	uint64_t left_ms = (fw->left_us + 999) / 1000;
+
+	*wait = fw->wait;
+	if ((uint64_t)wait->ms > left_ms)
+		wait->ms = (int)left_ms;
+	return left_ms ? 0
+		       : err_set(err, -ETIMEDOUT, "the file worker takes longer than a call may");
+}
+
+/** hear() - The next frame from the worker, into @fw->in */
+static int hear(struct file_worker *fw, enum worker_kind *kind, size_t *len, struct err *err)
+{
+	uint64_t began = monotonic_us();
+	struct worker_wait wait;
+	int r = patience_next(fw, &wait, err);
+
+	if (r == 0)
+		r = worker_line_receive(fw->line, &wait, kind, fw->in, len, NULL, err);
+	if (r == 0)
+		patience_use(fw, began, *len);
+	return r;
+}
+
+/** say() - Send a frame. @pass: as for worker_line_send() */
+static int say(struct file_worker *fw, enum worker_kind kind, const void *bytes, size_t len,
+	       int pass, struct err *err)
+{
+	uint64_t began = monotonic_us();
+	struct worker_wait wait;
+	int r = patience_next(fw, &wait, err);
+
+	if (r == 0)
+		r = worker_line_send(fw->line, kind, bytes, len, pass, &wait, err);
+	if (r == 0)
+		patience_use(fw, began, len);
+	return r;
+}
 
 /* --- calls ------------------------------------------------------------------------------------- */
 
@@ -95,6 +202,7 @@ static int end_take(struct file_worker *fw, size_t len, struct err *err)
 /** last_words() - Why a worker has ended, if it has said so. Return: that, or @r if it has not */
 static int last_words(struct file_worker *fw, int r, struct err *err)
 {
+	static const struct worker_wait now = { .ms = 0, .cancel_fd = -1 };
 	enum worker_kind kind;
 	size_t len;
 
@@ -102,7 +210,7 @@ static int last_words(struct file_worker *fw, int r, struct err *err)
 	for (unsigned int n = 0; n <= fw->owed; n++) {
 		struct err said = { 0 };
 
-		if (worker_line_receive(fw->line, 0, &kind, fw->in, &len, NULL, NULL) < 0 ||
+		if (worker_line_receive(fw->line, &now, &kind, fw->in, &len, NULL, NULL) < 0 ||
 		    kind != WORKER_END)
 			break;
 		if (end_take(fw, len, &said) < 0) {
@@ -122,7 +230,7 @@ static int call_send(struct file_worker *fw, const struct worker_call *call, int
 
 	if (fw->lost)
 		return err_set(err, -EPIPE, "the file worker was ended");
-	int r = worker_line_send(fw->line, WORKER_CALL, call, len, pass, err);
+	int r = say(fw, WORKER_CALL, call, len, pass, err);
 	if (r == -EPIPE) /* one that could not lock itself in is gone before it is asked */
 		r = last_words(fw, r, err);
 	if (r < 0) /* perhaps in the middle */
@@ -149,7 +257,7 @@ static int bytes_give(struct file_worker *fw, struct streams *streams, struct er
 		streams->left_len = (size_t)n;
 	}
 	len = streams->left_len < WORKER_BYTES_MAX ? streams->left_len : WORKER_BYTES_MAX;
-	r = worker_line_send(fw->line, WORKER_BYTES, streams->left, len, -1, err);
+	r = say(fw, WORKER_BYTES, streams->left, len, -1, err);
 	streams->left += len;
 	streams->left_len -= len;
 	return r;
@@ -172,15 +280,14 @@ static int asked(struct file_worker *fw, struct streams *streams, enum worker_ki
 }
 
 /** end_wait() - Serve the worker until the call has ended */
-static int end_wait(struct file_worker *fw, struct streams *streams, int timeout_ms,
-		    struct err *err)
+static int end_wait(struct file_worker *fw, struct streams *streams, struct err *err)
 {
 	enum worker_kind kind;
 	size_t len;
 	int r;
 
 	for (;;) {
-		r = worker_line_receive(fw->line, timeout_ms, &kind, fw->in, &len, NULL, err);
+		r = hear(fw, &kind, &len, err);
 		if (r == 0 && kind == WORKER_END)
 			return end_take(fw, len, err);
 		if (r == 0)
@@ -198,27 +305,31 @@ static int settle(struct file_worker *fw, struct err *err)
 	int r = 0;
 
 	for (; fw->owed && !fw->lost && r == 0; fw->owed--)
-		r = end_wait(fw, NULL, FILE_WORKER_CALL_MS, err);
+		r = end_wait(fw, NULL, err);
 	return r;
 }
 
 /** post() - Make a call whose end the next call waits for */
 static int post(struct file_worker *fw, const struct worker_call *call, int pass, struct err *err)
 {
-	int r = fw->owed < OWED_MAX ? 0 : settle(fw, err);
+	int r;
 
+	patience_begin(fw, false, false);
+	r = fw->owed < OWED_MAX ? 0 : settle(fw, err);
 	if (r == 0)
 		r = call_send(fw, call, pass, err);
 	fw->owed += r == 0;
 	return r;
 }
 
-/** call_run() - Make a call and wait for its end */
+/** call_run() - Make a call and wait for its end; @call->frozen limits its time */
 static int call_run(struct file_worker *fw, const struct worker_call *call, struct streams *streams,
-		    int timeout_ms, struct err *err)
+		    struct err *err)
 {
-	int r = call_send(fw, call, -1, err);
+	int r;
 
+	patience_begin(fw, call->frozen, streams != NULL);
+	r = call_send(fw, call, -1, err);
 	if (r < 0)
 		return r;
 	r = settle(fw, err);
@@ -226,7 +337,7 @@ static int call_run(struct file_worker *fw, const struct worker_call *call, stru
 		lose(fw);
 		return r;
 	}
-	return end_wait(fw, streams, timeout_ms, err);
+	return end_wait(fw, streams, err);
 }
 
 /** place_put() - Write a place into a call */
@@ -286,29 +397,92 @@ static _Noreturn void worker_run(const char *program, int line)
 	_exit(127);
 }
 
-int file_worker_start(struct file_worker **ret, const char *program, int cancel_fd, struct err *err)
+int file_workers_new(struct file_workers **ret, const char *program,
+		     const struct file_patience *patience, struct err *err)
 {
+	struct file_workers *w = calloc(1, sizeof(*w));
+
+	if (w)
+		w->program = strdup(program);
+	if (!w || !w->program) {
+		free(w);
+		return err_set(err, -ENOMEM, "file workers");
+	}
+	w->patience = patience ? *patience : patience_default;
+	(void)pthread_mutex_init(&w->lock, NULL);
+	list_init(&w->stuck);
+	*ret = w;
+	return 0;
+}
+
+size_t file_workers_stuck(struct file_workers *w)
+{
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&w->lock);
+	list_for_each_safe(pos, tmp, &w->stuck)
+	{
+		struct file_worker *fw = list_entry(pos, struct file_worker, link);
+
+		if (waitpid(fw->pid, NULL, WNOHANG) == 0) {
+			count++;
+			continue;
+		}
+		list_remove(&fw->link);
+		free(fw);
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	return count;
+}
+
+struct file_workers *file_workers_free(struct file_workers *w)
+{
+	if (!w)
+		return NULL;
+	(void)file_workers_stuck(w);
+	list_for_each_safe(pos, tmp, &w->stuck)
+	{
+		free(list_entry(pos, struct file_worker, link));
+	}
+	(void)pthread_mutex_destroy(&w->lock);
+	free(w->program);
+	free(w);
+	return NULL;
+}
+
+int file_worker_start(struct file_worker **ret, struct file_workers *workers, int cancel_fd,
+		      struct err *err)
+{
+	int pidfd = -1;
 	struct clone_args how = {
 		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			 CLONE_NEWCGROUP,
+			 CLONE_NEWCGROUP | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
 		.exit_signal = SIGCHLD,
 	};
-	const struct timeval patience = { .tv_sec = FILE_WORKER_CALL_MS / 1000 };
+	size_t stuck = file_workers_stuck(workers);
 	int ends[2];
+
+	if (stuck >= FILE_WORKERS_STUCK_MAX)
+		return err_set(err, -EBUSY,
+			       "%zu file workers hang in the kernel and cannot be ended: does a "
+			       "disk not answer?",
+			       stuck);
 
 	AUTO(file_worker) struct file_worker *fw = calloc(1, sizeof(*fw));
 	if (!fw)
 		return err_set(err, -ENOMEM, "start a file worker");
+	fw->workers = workers;
+	list_init(&fw->link);
+	fw->pidfd = -EBADF;
 	fw->line = -EBADF;
-	if (access(program, X_OK) < 0)
-		return err_set(err, -errno, "execute %s", program);
+	fw->cancel_fd = cancel_fd;
+	if (access(workers->program, X_OK) < 0)
+		return err_set(err, -errno, "execute %s", workers->program);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return err_set(err, -errno, "start a file worker");
 	fw->line = ends[0];
 	auto_close int theirs = ends[1];
-	/* One that asks and does not read must not keep us for ever. */
-	if (setsockopt(fw->line, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
-		return err_set(err, -errno, "start a file worker");
 	fw->pid = (pid_t)syscall(SYS_clone3, &how, sizeof(how));
 	if (fw->pid < 0)
 		return err_set(
@@ -316,7 +490,8 @@ int file_worker_start(struct file_worker **ret, const char *program, int cancel_
 			"start a file worker in namespaces of its own (it takes CAP_SYS_ADMIN, "
 			"and a kernel with all of them)");
 	if (fw->pid == 0)
-		worker_run(program, theirs);
+		worker_run(workers->program, theirs);
+	fw->pidfd = pidfd;
 	if (cancel_fd >= 0) {
 		int r = post(fw, call_begin(fw, WORKER_OP_CANCEL), cancel_fd, err);
 
@@ -327,18 +502,61 @@ int file_worker_start(struct file_worker **ret, const char *program, int cancel_
 	return 0;
 }
 
-struct file_worker *file_worker_free(struct file_worker *fw)
+/** ended() - Wait for the end of a worker that was killed. Return: whether it has come, and is reaped */
+static bool ended(const struct file_worker *fw)
 {
+	uint64_t end_us = monotonic_us() + (uint64_t)fw->workers->patience.end * 1000;
+	struct pollfd p = { .fd = fw->pidfd, .events = POLLIN };
+	uint64_t now;
+	int r;
+
+	do {
+		now = monotonic_us();
+		r = poll(&p, 1, now < end_us ? (int)((end_us - now + 999) / 1000) : 0);
+	} while (r < 0 && errno == EINTR);
+	return waitpid(fw->pid, NULL, WNOHANG) != 0;
+}
+
+/** stuck_keep() - Remember a worker that hangs, to reap it later */
+static void stuck_keep(struct file_worker *fw)
+{
+	(void)pthread_mutex_lock(&fw->workers->lock);
+	list_append(&fw->workers->stuck, &fw->link);
+	(void)pthread_mutex_unlock(&fw->workers->lock);
+}
+
+int file_worker_end(struct file_worker *fw, struct err *err)
+{
+	int pid = fw ? fw->pid : 0;
+	bool gone = true;
+
 	if (!fw)
-		return NULL;
+		return 0;
 	if (fw->line >= 0)
 		close(fw->line);
 	if (fw->pid > 0) {
 		(void)kill(fw->pid, SIGKILL);
-		while (waitpid(fw->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		gone = ended(fw);
 	}
-	free(fw);
+	if (fw->pidfd >= 0)
+		close(fw->pidfd);
+	if (gone)
+		free(fw);
+	else
+		stuck_keep(fw);
+	return gone ? 0
+		    : err_set(err, -ETIMEDOUT,
+			      "file worker %d hangs in the kernel and cannot be ended: does a disk "
+			      "not answer?",
+			      pid);
+}
+
+struct file_worker *file_worker_free(struct file_worker *fw)
+{
+	struct err err = { 0 };
+
+	if (file_worker_end(fw, &err) < 0)
+		log_error("%s", err.text);
 	return NULL;
 }
 
@@ -385,10 +603,10 @@ int file_worker_empty(struct file_worker *fw, struct file_place place, struct er
 	struct worker_call *call = call_begin(fw, WORKER_OP_EMPTY);
 	int r = place_add(call, place, err);
 
-	return r < 0 ? r : call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+	return r < 0 ? r : call_run(fw, call, NULL, err);
 }
 
-int file_worker_remove(const char *program, const char *path, struct err *err)
+int file_worker_remove(struct file_workers *workers, const char *path, struct err *err)
 {
 	AUTO(file_worker) struct file_worker *fw = NULL;
 	struct stat st;
@@ -398,7 +616,7 @@ int file_worker_remove(const char *program, const char *path, struct err *err)
 		return errno == ENOENT ? 0 : err_set(err, -errno, "remove %s", path);
 	if (!S_ISDIR(st.st_mode))
 		return unlink(path) < 0 ? err_set(err, -errno, "remove %s", path) : 0;
-	r = file_worker_start(&fw, program, -1, err);
+	r = file_worker_start(&fw, workers, -1, err);
 	if (r == 0)
 		r = file_worker_directory(fw, path, true, err);
 	if (r >= 0)
@@ -425,7 +643,7 @@ int file_worker_layer_new(struct file_worker *fw, struct file_place upper, struc
 		return err_set(err, -E2BIG, "the volume at %.100s", at);
 	call->id = fw->layers;
 	call->max_bytes = max_bytes;
-	r = call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+	r = call_run(fw, call, NULL, err);
 	return r < 0 ? r : (int)fw->layers++;
 }
 
@@ -437,7 +655,7 @@ int file_worker_layer_update(struct file_worker *fw, int layer, bool frozen,
 
 	call->id = (uint32_t)layer;
 	call->frozen = frozen;
-	r = call_run(fw, call, NULL, frozen ? FILE_WORKER_FROZEN_MS : FILE_WORKER_CALL_MS, err);
+	r = call_run(fw, call, NULL, err);
 	if (r < 0)
 		return r;
 	*stats = (struct layer_stats){ .files = fw->end.value[0],
@@ -482,7 +700,7 @@ int file_worker_pack(struct file_worker *fw, const struct file_tree *tree, size_
 
 	call->remember = how->remember;
 	call->each = how->after != NULL;
-	return r < 0 ? r : call_run(fw, call, &streams, FILE_WORKER_CALL_MS, err);
+	return r < 0 ? r : call_run(fw, call, &streams, err);
 }
 
 int file_worker_extract(struct file_worker *fw, const struct file_tree *tree, size_t count,
@@ -495,7 +713,7 @@ int file_worker_extract(struct file_worker *fw, const struct file_tree *tree, si
 	call->max_bytes = how->max_bytes;
 	call->packed = how->packed;
 	call->each = how->after != NULL;
-	return r < 0 ? r : call_run(fw, call, &streams, FILE_WORKER_CALL_MS, err);
+	return r < 0 ? r : call_run(fw, call, &streams, err);
 }
 
 int file_worker_image(struct file_worker *fw, struct file_place to, const char *id, size_t layers,
@@ -509,7 +727,7 @@ int file_worker_image(struct file_worker *fw, struct file_place to, const char *
 		r = err_set(err, -ENAMETOOLONG, "%.100s", id);
 	call->number = layers;
 	call->max_bytes = how->max_bytes;
-	return r < 0 ? r : call_run(fw, call, &streams, FILE_WORKER_CALL_MS, err);
+	return r < 0 ? r : call_run(fw, call, &streams, err);
 }
 
 int file_worker_delta(struct file_worker *fw, struct file_place images, struct file_place base,
@@ -520,7 +738,7 @@ int file_worker_delta(struct file_worker *fw, struct file_place images, struct f
 	int r = root_add(call, &tree, err);
 
 	call->max_bytes = max_bytes;
-	return r < 0 ? r : call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+	return r < 0 ? r : call_run(fw, call, NULL, err);
 }
 
 int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
@@ -536,7 +754,7 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 		     grant->closed ? grant->closed : "") >= (int)sizeof(call->text))
 		return err_set(err, -E2BIG, "judge a checkpoint: too many paths that are closed");
 	if (r == 0)
-		r = call_run(fw, call, NULL, FILE_WORKER_CALL_MS, err);
+		r = call_run(fw, call, NULL, err);
 	/* another checkpoint of the same container would ask for the same */
 	return r == -EPERM ? err_lasting(err, r) : r;
 }
@@ -577,7 +795,7 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
 
 	/* an escape is six bytes, and may stand for one */
 	buf_init(&x.out, 6 * TEXT_MAX);
-	r = call_run(fw, call_begin(fw, WORKER_OP_JSON), &streams, FILE_WORKER_CALL_MS, err);
+	r = call_run(fw, call_begin(fw, WORKER_OP_JSON), &streams, err);
 	if (r == 0 && memchr(buf_bytes(&x.out), '\0', x.out.len))
 		r = err_set(err, -EPROTO, "the file worker writes no JSON");
 	if (r == 0)
@@ -600,6 +818,7 @@ int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archiv
 
 	*u = (struct file_unpacking){ .files = fw, .source = source, .ctx = ctx };
 	call->max_bytes = max_bytes;
+	patience_begin(fw, false, true);
 	r = call_send(fw, call, -1, err);
 	return r < 0 ? r : settle(fw, err);
 }
@@ -618,8 +837,7 @@ ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err)
 	int r = 0;
 
 	while (r == 0 && !u->ended) {
-		r = worker_line_receive(fw->line, FILE_WORKER_CALL_MS, &kind, fw->in, &len, NULL,
-					err);
+		r = hear(fw, &kind, &len, err);
 		if (r == 0 && kind == WORKER_BYTES && len) {
 			*bytes = fw->in;
 			u->left = streams.left;

@@ -12,6 +12,11 @@
  *
  * One thread uses a worker, one call at a time. A call that fails in the middle of a stream, or takes too
  * long, ends the worker; all further calls fail then.
+ *
+ * A worker may hang: its disk does not answer, or it has fallen to somebody and is silent, or says a word now
+ * and then. So each call has a time in all, which grows with what goes over the line, and ends at once
+ * when the migration is cancelled. A worker that does not even end when it is killed is left, remembered, and
+ * reaped when it has ended.
  */
 
 #include <stdbool.h>
@@ -24,12 +29,32 @@
 
 struct checkpoint_grant;
 struct err;
-struct file_worker; /* opaque */
+struct file_worker;  /* opaque */
+struct file_workers; /* opaque */
 
-#define FILE_WORKER_PROGRAM   "baton-file-worker"
-#define FILE_WORKER_TREES_MAX 24
-#define FILE_WORKER_FROZEN_MS 30000  /* for a call while tasks are frozen (R17) */
-#define FILE_WORKER_CALL_MS   600000 /* without a sign of life, for any other */
+#define FILE_WORKER_PROGRAM    "baton-file-worker"
+#define FILE_WORKER_TREES_MAX  24
+#define FILE_WORKERS_STUCK_MAX 16 /* that cannot be ended: no further one is started */
+
+/**
+ * struct file_patience - How long baton-es waits for its workers, in milliseconds
+ * @frame:	for the next frame of a call, see worker_line.h
+ * @call:	for a call in all
+ * @stream:	the same for a call with a stream, which gets 1 ms more for each 1000 bytes over the line ...
+ * @more:	... but no more than that in all
+ * @frozen:	for a call in all while tasks are frozen (R17)
+ * @end:	for the end of a worker that was killed
+ *
+ * What baton-es itself does for a call (it waits for a link, say) does not count: that has limits of its own.
+ */
+struct file_patience {
+	uint32_t frame;
+	uint32_t call;
+	uint32_t stream;
+	uint32_t more;
+	uint32_t frozen;
+	uint32_t end;
+};
 
 /**
  * struct file_place - A directory in one that the worker was given
@@ -56,20 +81,53 @@ struct file_tree {
 };
 
 /**
+ * file_workers_new() - Make what all workers of a program have in common
+ * @ret:	Set on success only; the caller owns it, see file_workers_free()
+ * @program:	Path of baton-file-worker, copied
+ * @patience:	How long to wait, copied; NULL: 10 min for a frame and a call, 30 min and up to 2 h for one
+ *		with a stream, 30 s while tasks are frozen, 5 s for an end
+ * @err:	Filled in on failure
+ *
+ * Any thread may use it.
+ *
+ * Return: 0, or negative error code
+ */
+int file_workers_new(struct file_workers **ret, const char *program,
+		     const struct file_patience *patience, struct err *err);
+
+/** file_workers_free() - Forget them; none may be in use. @w may be NULL. Return: NULL, always */
+struct file_workers *file_workers_free(struct file_workers *w);
+
+AUTO_DEFINE(file_workers)
+
+/** file_workers_stuck() - Reap the workers that have ended late. Return: how many still hang */
+size_t file_workers_stuck(struct file_workers *w);
+
+/**
  * file_worker_start() - Start a worker
  * @ret:	Set on success only; the caller owns it, see file_worker_free()
- * @program:	Path of baton-file-worker
- * @cancel_fd:	Ends calls when readable, but those while tasks are frozen; -1: none
+ * @workers:	Borrowed as long as the worker
+ * @cancel_fd:	Ends calls when readable, but those while tasks are frozen; borrowed; -1: none
  * @err:	Filled in on failure
  *
  * It gets ready while the caller goes on; if that fails, the first call says so.
  *
- * Return: 0, or negative error code
+ * Return: 0, -EBUSY if FILE_WORKERS_STUCK_MAX of them hang, or another negative error code
  */
-int file_worker_start(struct file_worker **ret, const char *program, int cancel_fd,
+int file_worker_start(struct file_worker **ret, struct file_workers *workers, int cancel_fd,
 		      struct err *err);
 
-/** file_worker_free() - End it, and wait for that; @fw may be NULL. Return: NULL, always */
+/**
+ * file_worker_end() - End a worker, and wait for that
+ * @fw:		Worker, gone afterwards; may be NULL
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ETIMEDOUT if it hangs in the kernel. It is reaped later, and does nothing more in user space; what
+ * it was doing in the kernel may still happen
+ */
+int file_worker_end(struct file_worker *fw, struct err *err);
+
+/** file_worker_free() - file_worker_end(), and log if that fails. Return: NULL, always */
 struct file_worker *file_worker_free(struct file_worker *fw);
 
 AUTO_DEFINE(file_worker)
@@ -239,10 +297,10 @@ void file_unpacking_deinit(struct file_unpacking *u);
 
 /**
  * file_worker_remove() - Remove a directory of ours and all in it, by a worker of its own
- * @program:	Path of baton-file-worker
+ * @workers:	See file_worker_start()
  * @path:	Directory; it need not exist
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int file_worker_remove(const char *program, const char *path, struct err *err);
+int file_worker_remove(struct file_workers *workers, const char *path, struct err *err);

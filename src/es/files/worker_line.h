@@ -97,22 +97,35 @@ struct worker_end {
 };
 
 /**
+ * struct worker_wait - How long to wait for the other side
+ * @ms:		longest time for a whole frame, in milliseconds, however steadily it moves; -1: no limit
+ * @cancel_fd:	ends the wait when readable, whatever the other side does; -1: none
+ */
+struct worker_wait {
+	int ms;
+	int cancel_fd;
+};
+
+/**
  * worker_line_send() - Send a frame
  * @fd:		Socket
  * @kind:	Kind
  * @bytes, @len: at most WORKER_BYTES_MAX; may be NULL, 0
  * @pass:	Descriptor that goes along, or -1
+ * @wait:	For room on the line; NULL: without an end, for the worker, whom baton-es ends
  * @err:	Filled in on failure
  *
- * Return: 0, or negative error code
+ * After a failure a part of the frame may have gone: the line is of no use.
+ *
+ * Return: 0, -ECANCELED, -ETIMEDOUT, or another negative error code
  */
 int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t len, int pass,
-		     struct err *err);
+		     const struct worker_wait *wait, struct err *err);
 
 /**
  * worker_line_receive() - Wait for a frame
  * @fd:		Socket
- * @timeout_ms:	Longest silence; -1: none
+ * @wait:	As for worker_line_send()
  * @kind:	Set to its kind
  * @bytes:	WORKER_BYTES_MAX of room
  * @len:	Set to its length
@@ -120,7 +133,7 @@ int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t le
  *		none is received, whatever the other side passes
  * @err:	Filled in on failure
  *
- * Return: 0, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another negative error code
+ * Return: 0, -ECANCELED, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another negative error code
  */
-int worker_line_receive(int fd, int timeout_ms, enum worker_kind *kind, void *bytes, size_t *len,
-			int *passed, struct err *err);
+int worker_line_receive(int fd, const struct worker_wait *wait, enum worker_kind *kind, void *bytes,
+			size_t *len, int *passed, struct err *err);

@@ -60,10 +60,10 @@ static ssize_t line_give(void *ctx, const void **bytes, struct err *err)
 	struct worker *w = ctx;
 	enum worker_kind kind;
 	size_t len;
-	int r = worker_line_send(LINE, WORKER_WANT, NULL, 0, -1, err);
+	int r = worker_line_send(LINE, WORKER_WANT, NULL, 0, -1, NULL, err);
 
 	if (r == 0)
-		r = worker_line_receive(LINE, -1, &kind, w->in, &len, NULL, err);
+		r = worker_line_receive(LINE, NULL, &kind, w->in, &len, NULL, err);
 	if (r < 0)
 		return r;
 	if (kind != WORKER_BYTES)
@@ -81,7 +81,7 @@ static int out_flush(struct worker *w, struct err *err)
 	size_t len = w->out_len;
 
 	w->out_len = 0;
-	return len ? worker_line_send(LINE, WORKER_BYTES, w->out, len, -1, err) : 0;
+	return len ? worker_line_send(LINE, WORKER_BYTES, w->out, len, -1, NULL, err) : 0;
 }
 
 /* Takes bytes of the stream that goes out. Many are few: an archive comes in headers of 512. */
@@ -111,7 +111,7 @@ static int mark(struct worker *w, enum worker_kind kind, struct err *err)
 {
 	int r = out_flush(w, err);
 
-	return r < 0 ? r : worker_line_send(LINE, kind, NULL, 0, -1, err);
+	return r < 0 ? r : worker_line_send(LINE, kind, NULL, 0, -1, NULL, err);
 }
 
 /* A file of the stream is complete. */
@@ -467,7 +467,7 @@ static bool serve(struct worker *w)
 	enum worker_kind kind;
 	size_t len;
 	int came = -1;
-	int r = worker_line_receive(LINE, -1, &kind, w->in, &len, &came, NULL);
+	int r = worker_line_receive(LINE, NULL, &kind, w->in, &len, &came, NULL);
 	auto_close int passed = came;
 
 	if (r < 0 || kind != WORKER_CALL)
@@ -482,7 +482,7 @@ static bool serve(struct worker *w)
 	w->end.result = r < 0 ? r : 0;
 	if (r < 0)
 		(void)snprintf(w->end.text, sizeof(w->end.text), "%s", w->err.text);
-	return worker_line_send(LINE, WORKER_END, &w->end, sizeof(w->end), -1, NULL) == 0;
+	return worker_line_send(LINE, WORKER_END, &w->end, sizeof(w->end), -1, NULL, NULL) == 0;
 }
 
 /** open_failed() - Tell the first call why there is no worker, and end */
@@ -491,7 +491,7 @@ static int open_failed(const struct err *err)
 	struct worker_end end = { .result = err->code };
 
 	(void)snprintf(end.text, sizeof(end.text), "%s", err->text);
-	(void)worker_line_send(LINE, WORKER_END, &end, sizeof(end), -1, NULL);
+	(void)worker_line_send(LINE, WORKER_END, &end, sizeof(end), -1, NULL, NULL);
 	return 1;
 }
 

@@ -16,10 +16,14 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -32,8 +36,9 @@
 
 #define LIMIT (64u << 20)
 
-static const char *worker;
-static const char *hole;
+static struct file_workers *worker;
+static struct file_workers *hole;
+static char *self; /* path of this program */
 static char base[64];
 
 static void shell(const char *command)
@@ -70,14 +75,22 @@ static void host_untouched(void)
 	      "test ! -e /etc/baton-evil && test ! -e /tmp/baton-evil");
 }
 
-static struct file_worker *start(const char *program)
+static struct file_worker *start(struct file_workers *of)
 {
 	struct file_worker *fw = NULL;
 	struct err err;
 
-	if (file_worker_start(&fw, program, -1, &err) < 0)
+	if (file_worker_start(&fw, of, -1, &err) < 0)
 		fail_msg("%s", err.text);
 	return fw;
+}
+
+static struct file_workers *workers_of(const char *program, const struct file_patience *patience)
+{
+	struct file_workers *w = NULL;
+
+	assert_int_equal(file_workers_new(&w, program, patience, NULL), 0);
+	return w;
 }
 
 static struct file_place give(struct file_worker *fw, const char *dir, bool writable)
@@ -351,18 +364,22 @@ static void test_failures(void **state)
 	assert_true(file_worker_directory(fw, "link", true, &err) < 0);
 	file_worker_free(fw);
 
-	assert_int_equal(file_worker_start(&fw, "/nowhere/baton-file-worker", -1, &err), -ENOENT);
-	fw = start("/bin/true"); /* no worker at all */
+	struct file_workers *none = workers_of("/nowhere/baton-file-worker", NULL);
+	assert_int_equal(file_worker_start(&fw, none, -1, &err), -ENOENT);
+	file_workers_free(none);
+	none = workers_of("/bin/true", NULL); /* no worker at all */
+	fw = start(none);
 	int dir = file_worker_directory(fw, "out", true, &err);
 	assert_true(dir < 0 || file_worker_empty(fw, (struct file_place){ dir, "" }, &err) < 0);
 	file_worker_free(fw);
+	file_workers_free(none);
 }
 
-/* It has no process but itself to see, no network, and few capabilities. */
 /* A worker that could not lock itself in has said why before it was asked for anything */
 static void test_last_words(void **state)
 {
-	struct file_worker *fw = start("/proc/self/exe");
+	struct file_workers *refusing = workers_of(self, NULL);
+	struct file_worker *fw = start(refusing);
 	siginfo_t info;
 	struct err err = { 0 };
 	char *ours = NULL;
@@ -372,6 +389,7 @@ static void test_last_words(void **state)
 	assert_int_equal(file_worker_json(fw, "[]", 2, &ours, &err), -ENOSYS);
 	assert_string_equal(err.text, "no sandbox here");
 	file_worker_free(fw);
+	file_workers_free(refusing);
 }
 
 /** refusing_worker() - What this program is when test_last_words() starts it as a worker */
@@ -379,9 +397,157 @@ static int refusing_worker(void)
 {
 	struct worker_end end = { .result = -ENOSYS, .text = "no sandbox here" };
 
-	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
+	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL, NULL) < 0;
 }
 
+/** struct fallen - A worker that has fallen: this program, by another name */
+struct fallen {
+	struct file_workers *workers;
+	struct file_worker *fw;
+	int cancel_fd;
+};
+
+/** fallen_start() - Start one that @does something, see fallen_worker() */
+static void fallen_start(struct fallen *f, const char *does, const struct file_patience *patience)
+{
+	char path[128];
+	struct err err;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", base, does);
+	assert_true(symlink(self, path) == 0 || errno == EEXIST);
+	f->workers = workers_of(path, patience);
+	f->cancel_fd = eventfd(0, EFD_CLOEXEC);
+	assert_true(f->cancel_fd >= 0);
+	if (file_worker_start(&f->fw, f->workers, f->cancel_fd, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void fallen_end(struct fallen *f)
+{
+	file_worker_free(f->fw);
+	assert_int_equal(file_workers_stuck(f->workers), 0);
+	file_workers_free(f->workers);
+	close(f->cancel_fd);
+}
+
+/** fallen_worker() - What this program is when a test starts it by such a name */
+static int fallen_worker(const char *name)
+{
+	const struct worker_end end = { .result = 0 };
+
+	/* the first call is the one of the cancel descriptor */
+	if (worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL, NULL) < 0)
+		return 1;
+	while (!strcmp(name, "talks"))
+		if (worker_line_send(3, WORKER_AFTER, NULL, 0, -1, NULL, NULL) < 0)
+			return 1;
+	for (;;)
+		(void)pause();
+}
+static int nothing_after(void *ctx, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	return 0;
+}
+
+/** fallen_call() - Have it extract an archive that never comes. Return: as file_worker_extract() */
+static int fallen_call(struct fallen *f, struct err *err)
+{
+	const struct file_tree tree = { .name = "layer", .place = { 0, "" }, .ahead = { -1, "" } };
+	const struct file_extracting how = { .max_bytes = LIMIT,
+					     .source = fail_bytes,
+					     .after = nothing_after };
+
+	return file_worker_extract(f->fw, &tree, 1, &how, err);
+}
+
+/* A worker that is silent, or says a word now and then, has its time and no more; cancelling ends it at once. */
+static void test_fallen(void **state)
+{
+	static const struct file_patience quick = {
+		.frame = 20, .call = 20, .stream = 20, .frozen = 20, .end = 30000
+	};
+	static const char *const does[] = { "silent", "talks" };
+	struct layer_stats stats;
+	struct fallen f;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(does); i++) {
+		fallen_start(&f, does[i], &quick);
+		assert_int_equal(fallen_call(&f, &err), -ETIMEDOUT);
+		assert_int_equal(fallen_call(&f, &err), -EPIPE);
+		fallen_end(&f);
+		fallen_start(&f, does[i], NULL);
+		assert_int_equal(eventfd_write(f.cancel_fd, 1), 0);
+		assert_int_equal(fallen_call(&f, &err), -ECANCELED);
+		fallen_end(&f);
+	}
+	/* while tasks are frozen nothing is cancelled, and the time is another one */
+	fallen_start(&f, "silent", &quick);
+	assert_int_equal(eventfd_write(f.cancel_fd, 1), 0);
+	assert_int_equal(file_worker_layer_update(f.fw, 0, true, &stats, &err), -ETIMEDOUT);
+	fallen_end(&f);
+}
+
+/** child_in() - Start a child of ours in the PID namespace of our only worker. Return: it */
+static pid_t child_in_worker(void)
+{
+	char path[64];
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	FILE *children = fopen(path, "re");
+	assert_non_null(children);
+	assert_int_equal(fscanf(children, "%d", &pid), 1);
+	assert_int_equal(fclose(children), 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)pid);
+	int theirs = open(path, O_RDONLY | O_CLOEXEC);
+	int ours = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	assert_true(theirs >= 0 && ours >= 0);
+	assert_int_equal(setns(theirs, CLONE_NEWPID), 0);
+	pid = fork();
+	if (pid == 0)
+		for (;;)
+			(void)pause();
+	assert_true(pid > 0);
+	assert_int_equal(setns(ours, CLONE_NEWPID), 0);
+	close(theirs);
+	close(ours);
+	return pid;
+}
+
+/*
+ * A worker that does not end when it is killed is left, and reaped later. Here it waits in the kernel for a
+ * process of its namespace that we do not reap; a disk that does not answer does the same to it.
+ */
+static void test_stuck(void **state)
+{
+	static const struct file_patience quick = {
+		.frame = 20, .call = 20, .stream = 20, .frozen = 20, .end = 20
+	};
+	struct fallen f;
+	struct err err;
+
+	(void)state;
+	fallen_start(&f, "silent", &quick);
+	pid_t child = child_in_worker();
+	assert_int_equal(file_worker_end(f.fw, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.text, "hangs in the kernel"));
+	assert_int_equal(file_workers_stuck(f.workers), 1);
+	if (file_worker_start(&f.fw, f.workers, -1, &err) < 0) /* others can be had */
+		fail_msg("%s", err.text);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	while (file_workers_stuck(f.workers))
+		(void)poll(NULL, 0, 1);
+	f.fw = file_worker_free(f.fw);
+	while (file_workers_stuck(f.workers)) /* its end has 20 ms, which a busy machine may need */
+		(void)poll(NULL, 0, 1);
+	fallen_end(&f);
+}
+
+/* It has no process but itself to see, no network, and few capabilities. */
 static void test_sandbox(void **state)
 {
 	struct file_worker *fw = start(worker);
@@ -416,15 +582,28 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_failures, begin, finish),
 		cmocka_unit_test_setup_teardown(test_sandbox, begin, finish),
 		cmocka_unit_test_setup_teardown(test_last_words, begin, finish),
+		cmocka_unit_test_setup_teardown(test_fallen, begin, finish),
+		cmocka_unit_test_setup_teardown(test_stuck, begin, finish),
 	};
+	const char *called = basename((const char *)getauxval(AT_EXECFN));
+	int failed;
 
+	if (!strcmp(called, "silent") || !strcmp(called, "talks"))
+		return fallen_worker(called);
 	if (argc == 1)
 		return refusing_worker();
 	if (argc != 3)
 		return 2;
-	worker = realpath(argv[1], NULL); /* the tests change their directory */
-	hole = realpath(argv[2], NULL);
-	if (!worker || !hole)
+	self = realpath("/proc/self/exe", NULL);
+	auto_free char *path = realpath(argv[1], NULL); /* the tests change their directory */
+	auto_free char *open_path = realpath(argv[2], NULL);
+	if (!self || !path || !open_path)
 		return 2;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	worker = workers_of(path, NULL);
+	hole = workers_of(open_path, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	file_workers_free(worker);
+	file_workers_free(hole);
+	free(self);
+	return failed;
 }

@@ -224,6 +224,7 @@ struct pair {
 	pthread_t thread;
 	int listener;
 	struct tls_stream *in;
+	struct file_workers *workers;
 	struct file_worker *files;
 	size_t after; /* bytes sent behind what the receiver takes */
 	int sent;
@@ -276,7 +277,8 @@ static void pair_open(struct pair *p, const char *program, size_t after)
 	assert_int_equal(
 		tls_stream_accept(&p->in, here, fd, LINK_ROLE(WIRE_ROLE_ES), -1, LIMIT_MS, &err),
 		0);
-	if (file_worker_start(&p->files, program, -1, &err) < 0)
+	assert_int_equal(file_workers_new(&p->workers, program, NULL, &err), 0);
+	if (file_worker_start(&p->files, p->workers, -1, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -284,6 +286,7 @@ static void pair_close(struct pair *p)
 {
 	tls_stream_free(p->in);
 	file_worker_free(p->files);
+	file_workers_free(p->workers);
 	pthread_join(p->thread, NULL);
 	close(p->listener);
 }
@@ -353,14 +356,14 @@ static int lying_worker(void)
 	enum worker_kind kind;
 	size_t len;
 
-	if (worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0)
+	if (worker_line_receive(3, NULL, &kind, bytes, &len, NULL, NULL) < 0)
 		return 1;
 	memcpy(&call, bytes, len < sizeof(call) ? len : sizeof(call));
 	while (call.max_bytes == GREEDY + TRANSFER_TAIL_MAX)
-		if (worker_line_send(3, WORKER_WANT, NULL, 0, -1, NULL) < 0 ||
-		    worker_line_receive(3, -1, &kind, bytes, &len, NULL, NULL) < 0)
+		if (worker_line_send(3, WORKER_WANT, NULL, 0, -1, NULL, NULL) < 0 ||
+		    worker_line_receive(3, NULL, &kind, bytes, &len, NULL, NULL) < 0)
 			return 1;
-	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL) < 0;
+	return worker_line_send(3, WORKER_END, &end, sizeof(end), -1, NULL, NULL) < 0;
 }
 
 /* A worker that has fallen cannot say that a stream was good which nobody has read, nor ask for ever */
