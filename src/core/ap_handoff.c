@@ -126,6 +126,7 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	ap_session_move(s, AP_TRACING, now);
 	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
 		       ap_session_source(s)->name, s->node->home);
+	ap_session_attach(s, &s->edge[index]);
 	send_migrate(s);
 }
 
@@ -151,11 +152,17 @@ static void watch_predecessor(struct ap_session *s, const char *name)
 	ap_session_attach(s, &s->edge[index]);
 }
 
-static void predecessor_status(struct ap_session *s, struct ap_edge *e)
+/* Whether a container still waits at @e from which authority has gone on */
+static bool left_behind(struct ap_session *s, const struct ap_edge *e)
 {
 	const struct ap_edge *source = ap_session_source(s);
 
-	if (e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch)
+	return e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch;
+}
+
+static void predecessor_status(struct ap_session *s, struct ap_edge *e)
+{
+	if (left_behind(s, e))
 		send_plain(s, e, WIRE_RETIRE);
 	else
 		*e = (struct ap_edge){ 0 };
@@ -762,6 +769,9 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		drop_attempt(s, now, m->es_status.reason);
 		return;
 	}
+	/* it is in the way: the session has been here before, and the word to retire got lost */
+	if (s->state == AP_TRACING && e == ap_session_dest(s) && left_behind(s, e))
+		send_plain(s, e, WIRE_RETIRE);
 	if (e->state == WIRE_ES_ACTIVE || e->state == WIRE_ES_STANDBY ||
 	    e->state == WIRE_ES_FENCED) {
 		bool serves = e == ap_session_source(s) ||

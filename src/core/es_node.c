@@ -374,8 +374,13 @@ static const char *older(const struct es_session *s, const struct wire_message *
 	return NULL;
 }
 
-/* Whether an older trace of the session stands in the way; what can be cleared away is. */
-static const char *clear_the_way(struct es_session *s, const struct wire_message *m)
+/*
+ * Whether an older trace of the session stands in the way; what can be cleared away is. A fenced container goes
+ * only for the offer of the edge server that it was handed to: all others that have had the session know its
+ * secret as well, and for them it waits until its access point retires it (R3).
+ */
+static const char *clear_the_way(struct es_session *s, const char *from,
+				 const struct wire_message *m)
 {
 	const char *reason = older(s, m);
 
@@ -391,6 +396,9 @@ static const char *clear_the_way(struct es_session *s, const struct wire_message
 		/* the offer comes from who has authority: the word to retire got lost on its way */
 		if (s->record.epoch >= m->epoch)
 			return "this edge server knows a later epoch";
+		if (!name_equal(from, s->record.peer))
+			return "the container that was here waits for its access point's word to "
+			       "retire";
 		es_session_drop_container(s);
 		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
@@ -469,7 +477,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the service is not in the catalogue of the destination";
 		return false;
 	}
-	*reason = old ? clear_the_way(old, m) : NULL;
+	*reason = old ? clear_the_way(old, from, m) : NULL;
 	if (*reason)
 		return false;
 	if (!old && !forget_given_up(node, from)) {

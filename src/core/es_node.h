@@ -16,7 +16,8 @@
  *	ARRIVING --> STANDBY
  *
  * and goes from any of them to LOST when its container dies. ARRIVING and STANDBY have no authority
- * and may be dropped at any time; a FENCED one only on the access point's word (R3, R4).
+ * and may be dropped at any time; a FENCED one only on the access point's word, or when the edge server that it
+ * was handed to brings the session back (R3, R4).
  *
  * Re-entrancy: the operations must only record or queue what they are told. They must not call back
  * into the node before the function that called them has returned.

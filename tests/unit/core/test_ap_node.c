@@ -447,6 +447,26 @@ static void test_switch(void **state)
 	finish(&w);
 }
 
+/* The user comes back to where a container was left behind: it is told to retire, or the copy could not come */
+static void test_left_behind(void **state)
+{
+	struct world w;
+
+	(void)state;
+	tracing_with(&w, policy_default());
+	assert_int_equal(sent(&w, "ES-2", WIRE_ATTACH), 1);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 0, 0);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_FENCED, 5, 0, 0); /* of later than we know of */
+	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 0);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_FENCED, 2, 0, 0);
+	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 1);
+	assert_int_equal(last(&w, "ES-2", WIRE_RETIRE)->epoch, 2);
+	assert_state(&w, AP_TRACING);
+	status(&w, "ES-2", WIRE_RETIRED, WIRE_ES_RETIRED, 2, 0, 0);
+	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 1);
+	stop(&w);
+}
+
 /* R3: CT-x is retired after the grace time, and the copies are kept until then */
 static void test_late_stop(void **state)
 {
@@ -1413,6 +1433,7 @@ int main(void)
 		cmocka_unit_test(test_replay_after_the_cut),
 		cmocka_unit_test(test_copies_answers_are_withheld),
 		cmocka_unit_test(test_switch),
+		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_late_stop),
 		cmocka_unit_test(test_divergence),
 		cmocka_unit_test(test_divergence_while_fencing),

@@ -1070,17 +1070,30 @@ static void test_moves_on(void **state)
 
 /* --- arriving ---------------------------------------------------------------------------------- */
 
-static bool offer(struct world *w, const char *from, uint32_t association, uint32_t epoch,
-		  const char **reason)
+/* An offer that comes from @from, and says that it comes from @says */
+static bool offer_as(struct world *w, const char *from, const char *says, uint32_t association,
+		     uint32_t epoch, const char **reason)
 {
 	struct wire_message m = message(WIRE_TRANSFER_OFFER, association, epoch);
 
 	(void)snprintf(m.offer.mud, NAME_SIZE, "USER");
 	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
-	(void)snprintf(m.offer.from_es, NAME_SIZE, "ES-9");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "%s", says);
 	(void)snprintf(m.offer.ap, NAME_SIZE, "AP-1");
 	m.offer.secret[0] = 42;
 	return es_node_offered(w->node, 0, from, &m, reason);
+}
+
+static bool offer_of(struct world *w, const char *from, uint32_t association, uint32_t epoch,
+		     const char **reason)
+{
+	return offer_as(w, from, from, association, epoch, reason);
+}
+
+static bool offer(struct world *w, const char *from, uint32_t association, uint32_t epoch,
+		  const char **reason)
+{
+	return offer_as(w, from, "ES-9", association, epoch, reason);
 }
 
 static void standby(struct world *w)
@@ -1141,6 +1154,39 @@ static void test_offers_that_lie(void **state)
 	assert_false(es_node_offered(w.node, 0, "ES-rogue", &m, &reason));
 	assert_non_null(strstr(reason, "epoch"));
 	finish(&w);
+}
+
+/* A fenced container goes only for whom it was handed to, or on the access point's word (R3, R11) */
+static void test_offer_to_fenced(void **state)
+{
+	const char *reason;
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-9", "AP-1", 1);
+	command(&w, WIRE_FENCE, 1);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	/* ES-8 has had the session once, and knows its secret */
+	assert_false(offer_of(&w, "ES-8", 9, 7, &reason));
+	assert_non_null(strstr(reason, "waits for its access point's word to retire"));
+	assert_int_equal(w.removed, 0);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	assert_false(offer_of(&w, "ES-9", 1, 1, &reason)); /* authority was not there */
+	assert_int_equal(w.removed, 0);
+	assert_false(offer_of(&w, "ES-9", 1, 2, &reason));
+	assert_int_equal(w.removed, 1);
+	assert_int_equal(w.record.state, WIRE_ES_RETIRED);
+	es_node_removed(w.node, S, 1);
+	assert_true(offer_of(&w, "ES-9", 1, 2, &reason));
+	stop(&w);
+	fenced(&w);
+	assert_false(offer_of(&w, "ES-8", 9, 7, &reason));
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(w.removed, 1);
+	es_node_removed(w.node, S, 1);
+	assert_true(offer_of(&w, "ES-8", 9, 7, &reason));
+	stop(&w);
 }
 
 /* A copy that the access point in charge vouches for is not cleared away by a peer with another secret */
@@ -1630,6 +1676,7 @@ int main(void)
 		cmocka_unit_test(test_offers_in_vain),
 		cmocka_unit_test(test_offers_being_undone),
 		cmocka_unit_test(test_offer_without_room),
+		cmocka_unit_test(test_offer_to_fenced),
 		cmocka_unit_test(test_vouched_copy),
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_fails),
