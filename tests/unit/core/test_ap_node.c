@@ -464,7 +464,7 @@ static void test_left_behind(void **state)
 	assert_state(&w, AP_TRACING);
 	status(&w, "ES-2", WIRE_RETIRED, WIRE_ES_RETIRED, 2, 0, 0);
 	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 1);
-	stop(&w);
+	finish(&w);
 }
 
 /* R3: CT-x is retired after the grace time, and the copies are kept until then */

@@ -1179,14 +1179,14 @@ static void test_offer_to_fenced(void **state)
 	assert_int_equal(w.record.state, WIRE_ES_RETIRED);
 	es_node_removed(w.node, S, 1);
 	assert_true(offer_of(&w, "ES-9", 1, 2, &reason));
-	stop(&w);
+	finish(&w);
 	fenced(&w);
 	assert_false(offer_of(&w, "ES-8", 9, 7, &reason));
 	command(&w, WIRE_RETIRE, 1);
 	assert_int_equal(w.removed, 1);
 	es_node_removed(w.node, S, 1);
 	assert_true(offer_of(&w, "ES-8", 9, 7, &reason));
-	stop(&w);
+	finish(&w);
 }
 
 /* A copy that the access point in charge vouches for is not cleared away by a peer with another secret */
