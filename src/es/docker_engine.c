@@ -224,8 +224,8 @@ static char *url_of(const struct docker_engine *de, const char *path)
 	return asprintf(&url, "http://docker/v1.%u%s", de->api, path) < 0 ? NULL : url;
 }
 
-/** call_once() - Send a request, take its answer, @status and whether to send it @again */
-static int call_once(struct docker_engine *de, const char *what, const char *method,
+/** call_send() - Send a request, take its answer, @status and whether to send it @again */
+static int call_send(struct docker_engine *de, const char *what, const char *method,
 		     const char *path, const char *body, struct call *call, long *status,
 		     bool *again, struct err *err)
 {
@@ -266,12 +266,12 @@ static int call_run(struct docker_engine *de, const char *what, const char *meth
 		    struct err *err)
 {
 	bool again = false;
-	int r = call_once(de, what, method, path, body, call, status, &again, err);
+	int r = call_send(de, what, method, path, body, call, status, &again, err);
 
 	if (!again)
 		return r;
 	buf_consume(&call->answer, call->answer.len);
-	return call_once(de, what, method, path, body, call, status, &again, err);
+	return call_send(de, what, method, path, body, call, status, &again, err);
 }
 
 /** status_error() - Turn a refusal of the engine into our error, with the engine's own words */
