@@ -484,5 +484,17 @@ int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_con
 /** migration_rest() - Sleep, unless cancelled. Return: 0, or -ECANCELED */
 int migration_rest(struct migration *m, int ms, struct err *err);
 
-/** migration_upper() - UpperDir of a container, from what the engine says or its mounts. Return: 0 or negative */
-int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err);
+/**
+ * migration_upper() - Find the writable directory of a container's layer
+ * @to:		Set to its path
+ * @inspect:	What the engine says of the container
+ * @exec_root:	Of the engine
+ * @err:	Filled in on failure
+ *
+ * By the engine's word; with containerd's image store by the mount of a root that is in use, or by
+ * containerd's word.
+ *
+ * Return: 0, or negative error code
+ */
+int migration_upper(char to[PATH_MAX], const json_t *inspect, const char *exec_root,
+		    struct err *err);

@@ -63,7 +63,8 @@ static int container_measure(struct check *check)
 	pid_t pid = (pid_t)json_integer_value(json_at(check->inspect, "State", "Pid", NULL));
 	uint64_t memory = cgroup_memory(pid);
 	uint64_t tmpfs = check->sizes.tmpfs;
-	int r = migration_trees_find(&trees, check->inspect, &check->err);
+	int r = migration_trees_find(&trees, check->inspect, check->mc->config.docker_exec_root,
+				     &check->err);
 
 	for (size_t i = 0; r == 0 && i < trees.count; i++)
 		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
@@ -83,11 +84,12 @@ static int engine_check(struct check *check, json_t **version)
 	if (r < 0)
 		return r;
 	*version = json_string(json_text(info, "ServerVersion", NULL));
-	if (strcmp(json_text(info, "Driver", NULL), "overlay2") != 0)
+	const char *driver = json_text(info, "Driver", NULL);
+	/* its own store, and containerd's */
+	if (strcmp(driver, "overlay2") != 0 && strcmp(driver, "overlayfs") != 0)
 		container_finding(check->findings,
 				  "have the engine keep images with overlay2 (\"storage-driver\")",
-				  "the engine keeps images with %s",
-				  json_text(info, "Driver", NULL));
+				  "the engine keeps images with %s", driver);
 	json_decref(info);
 	return 0;
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "es/containerd.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
 #include "es/image_expiry.h"
@@ -254,18 +255,12 @@ int migration_rest(struct migration *m, int ms, struct err *err)
 	return poll(&p, 1, ms) > 0 ? err_set(err, -ECANCELED, "wait for the session") : 0;
 }
 
-int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
+/** mounted_upper() - UpperDir of a container that runs, by the mount of its root. Return: whether it has one */
+static bool mounted_upper(char to[PATH_MAX], int pid)
 {
-	const char *upper = json_text(inspect, "GraphDriver", "Data", "UpperDir", NULL);
-	int pid = (int)json_integer_value(json_at(inspect, "State", "Pid", NULL));
 	char path[64];
 	size_t size = 0;
 
-	if (*upper) {
-		(void)snprintf(to, PATH_MAX, "%s", upper);
-		return 0;
-	}
-	/* With containerd's image store the engine does not tell; the root's mount does. */
 	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
 	auto_fclose FILE *mounts = pid > 0 ? fopen(path, "re") : NULL;
 	auto_free char *line = NULL;
@@ -277,12 +272,30 @@ int migration_upper(char to[PATH_MAX], const json_t *inspect, struct err *err)
 		if (option && sscanf(line, "%*s %*s %*s %*s %2s", at) == 1 && !strcmp(at, "/")) {
 			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),
 				       option + 9);
-			return 0;
+			return true;
 		}
 	}
-	(void)err_set(err, -ENOTSUP, "find the container's layer: no overlay2 storage driver");
-	/* Without that file it may just have ended. */
-	return mounts ? err_lasting(err, -ENOTSUP) : -ENOTSUP;
+	return false;
+}
+
+int migration_upper(char to[PATH_MAX], const json_t *inspect, const char *exec_root,
+		    struct err *err)
+{
+	const char *upper = json_text(inspect, "GraphDriver", "Data", "UpperDir", NULL);
+	int pid = (int)json_integer_value(json_at(inspect, "State", "Pid", NULL));
+
+	if (*upper) {
+		(void)snprintf(to, PATH_MAX, "%s", upper);
+		return 0;
+	}
+	/* With containerd's image store the engine does not tell. */
+	if (mounted_upper(to, pid))
+		return 0;
+	int r = containerd_upper(to, exec_root, json_text(inspect, "Id", NULL), err);
+	if (r < 0)
+		r = err_wrap(err, r, "find the container's layer, which must be an overlay");
+	/* One that ran may just have ended. */
+	return r == -ENOTSUP && pid > 0 ? err_lasting(err, r) : r;
 }
 
 /** stages_run() - Run all stages, then undo. Return: 0, or negative error code */

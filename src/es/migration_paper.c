@@ -453,7 +453,7 @@ static int files_place(struct migration *m, struct err *err)
 		return err_set(err, -errno, "put the checkpoint to %s", to);
 	if (complete(m))
 		return 0;
-	r = migration_upper(to, m->inspect, err);
+	r = migration_upper(to, m->inspect, m->mc->config.docker_exec_root, err);
 	if (r < 0)
 		return r;
 	if (snprintf(from, sizeof(from), "%s/layer", m->work) >= (int)sizeof(from) ||

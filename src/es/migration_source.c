@@ -86,7 +86,7 @@ int source_work(struct migration *m, struct err *err)
 
 int source_layer(struct migration *m, struct err *err)
 {
-	int r = migration_trees_find(&m->trees, m->inspect, err);
+	int r = migration_trees_find(&m->trees, m->inspect, m->mc->config.docker_exec_root, err);
 
 	if (r == 0)
 		r = migration_trees_stage(&m->trees, m->files, m->work, m->mc->config.max_bytes,

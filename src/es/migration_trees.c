@@ -68,23 +68,25 @@ static int volume_path(struct migration_tree *tree, const json_t *inspect, struc
 	return err_set(err, -ENOENT, "the volume at %s of the container", tree->at);
 }
 
-int migration_trees_place(struct migration_trees *t, const json_t *inspect, struct err *err)
+int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			  struct err *err)
 {
-	int r = migration_upper(t->tree[0].path, inspect, err);
+	int r = migration_upper(t->tree[0].path, inspect, exec_root, err);
 
 	for (size_t i = 1; r == 0 && i < t->count; i++)
 		r = volume_path(&t->tree[i], inspect, err);
 	return r;
 }
 
-int migration_trees_find(struct migration_trees *t, const json_t *inspect, struct err *err)
+int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			 struct err *err)
 {
 	const json_t *volume;
 	int r = trees_begin(t, err);
 
 	for (size_t i = 0; r == 0 && (volume = container_mounts_volume(inspect, &i));)
 		r = volume_add(t, json_text(volume, "Destination", NULL), err);
-	return r < 0 ? r : migration_trees_place(t, inspect, err);
+	return r < 0 ? r : migration_trees_place(t, inspect, exec_root, err);
 }
 
 json_t *migration_trees_volumes(const struct migration_trees *t)

@@ -63,11 +63,13 @@ void migration_trees_deinit(struct migration_trees *t);
  * migration_trees_find() - At the source: find the layer and the volumes of a container
  * @t:		Empty; migration_trees_deinit() is owed, also after a failure
  * @inspect:	What the engine says about the container
+ * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_find(struct migration_trees *t, const json_t *inspect, struct err *err);
+int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			 struct err *err);
 
 /** migration_trees_volumes() - The plan's "volumes". Return: a new reference, or NULL without memory */
 json_t *migration_trees_volumes(const struct migration_trees *t);
@@ -79,11 +81,13 @@ int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct
  * migration_trees_place() - At the destination: find out where CT-y's trees lie
  * @t:		From migration_trees_expect()
  * @inspect:	What the engine says about CT-y
+ * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_place(struct migration_trees *t, const json_t *inspect, struct err *err);
+int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			  struct err *err);
 
 /**
  * migration_trees_stage() - Prepare copies
