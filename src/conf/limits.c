@@ -9,7 +9,8 @@
 
 const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_SESSIONS_MAX] = { "sessions_max", 1024, 1, 1000000, "",
-				"sessions at a node; more are refused as busy" },
+				"sessions at a node, an eighth for a device, three quarters for "
+				"an access point; more are refused as busy" },
 	[CONF_COPIES_MAX] = { "copies_max", 16384, 64, 10000000, "",
 			      "requests in a replay buffer; then the MUD is held up" },
 	[CONF_COPIES_BYTES_MAX] = { "copies_bytes_max", 64 * MIB, 2 * MIB, 16 * GIB, "bytes",
@@ -43,7 +44,8 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_RESTORE_MS] = { "restore_ms", 120000, 1000, 3600000, "ms",
 			      "a restore must be done within this" },
 	[CONF_CONNECTIONS_MAX] = { "connections_max", 1024, 1, 65536, "",
-				   "proven connections to a listening address; more are closed" },
+				   "proven connections to a listening address, an eighth for one "
+				   "name; more are closed" },
 	[CONF_QUEUE_BYTES] = { "queue_bytes", 8 * MIB, 256 * KIB, 1 * GIB, "bytes",
 			       "bytes waiting on one link; then its senders are held up" },
 	[CONF_HANDSHAKE_MS] = { "handshake_ms", 5000, 100, 60000, "ms",

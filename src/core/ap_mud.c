@@ -115,6 +115,28 @@ static struct claims claims_of(const struct ap_node *node, uint64_t session, con
 
 /* --- association ------------------------------------------------------------------------------- */
 
+/* Whether a device may have one more session here (R9); if not, it is told why. */
+static bool share_left(struct ap_node *node, uint64_t link, uint64_t session, const char *mud)
+{
+	uint32_t share = policy_device_share(&node->policy);
+	char reason[WIRE_REASON_SIZE];
+	uint32_t count = 0;
+
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		count += name_equal(list_entry(at, struct ap_session, link)->mud, mud);
+	}
+	if (count < share)
+		return true;
+	(void)snprintf(
+		reason, sizeof(reason),
+		"%s has %u sessions at %s, its share of sessions_max (%u): end some, or raise "
+		"sessions_max",
+		mud, count, node->name, node->policy.sessions_max);
+	ap_mud_refuse(node, link, session, 0, WIRE_E_BUSY, reason);
+	return false;
+}
+
 static void send_create(struct ap_session *s)
 {
 	struct wire_message m = ap_session_command(s, WIRE_CREATE);
@@ -151,6 +173,8 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 			ap_mud_respond(s, WIRE_OK, "");
 		return;
 	}
+	if (!share_left(node, link, m->session, m->association_request.mud))
+		return;
 	s = ap_session_new(node, m->session, AP_ASSOCIATING, now);
 	if (!s) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
@@ -245,6 +269,8 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
+	if (!claims->proven && !s && !share_left(node, link, m->session, w->mud))
+		return;
 	if (claims->proven) /* it was elsewhere in between: what we remember is out of date */
 		ap_session_free(claims->proven);
 	if (s && s != claims->proven)

@@ -62,6 +62,51 @@ struct es_node *es_node_free(struct es_node *node)
 	return NULL;
 }
 
+/* --- shares ------------------------------------------------------------------------------------ */
+
+/* An arrival or a copy, or what is remembered of one: authority has never been here. */
+static bool weightless(const struct es_session *s)
+{
+	const struct es_record *r = &s->record;
+
+	return r->state == WIRE_ES_ARRIVING || r->state == WIRE_ES_STANDBY ||
+	       (r->state == WIRE_ES_RETIRED && r->container_epoch > r->epoch);
+}
+
+/**
+ * share_left() - Whether a device and an access point may have one more session here (R9)
+ *
+ * Arrivals and copies do not count: their names are the word of an edge server that may lie.
+ *
+ * Return: true, or false with the reason in @node->refusal
+ */
+static bool share_left(struct es_node *node, const char *mud, const char *ap)
+{
+	uint32_t device_share = policy_device_share(&node->policy);
+	uint32_t ap_share = policy_ap_share(&node->policy);
+	uint32_t of_device = 0;
+	uint32_t of_ap = 0;
+
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		const struct es_session *s = list_entry(at, struct es_session, link);
+
+		if (weightless(s))
+			continue;
+		of_device += name_equal(s->record.mud, mud);
+		of_ap += name_equal(s->record.ap, ap);
+	}
+	if (of_device < device_share && of_ap < ap_share)
+		return true;
+	(void)snprintf(
+		node->refusal, sizeof(node->refusal),
+		"%s has %u sessions at %s, its share of sessions_max (%u): end some, or raise "
+		"sessions_max",
+		of_device < device_share ? ap : mud, of_device < device_share ? of_ap : of_device,
+		node->name, node->policy.sessions_max);
+	return false;
+}
+
 /* --- sessions that are not here ---------------------------------------------------------------- */
 
 /* A session unknown here is surely not active here: NONE is an answer others may rely on (R4). */
@@ -91,6 +136,10 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 			       "service \"%s\" is not in the catalogue of %s", w->service,
 			       node->name);
 		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_UNKNOWN_SERVICE, reason);
+		return;
+	}
+	if (!share_left(node, w->mud, ap)) {
+		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_BUSY, node->refusal);
 		return;
 	}
 	struct es_session *s = es_session_new(node, m->session, now);
@@ -346,15 +395,6 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 
 /* --- a migration to here ----------------------------------------------------------------------- */
 
-/* An arrival or a copy, or what is remembered of one: authority has never been here. */
-static bool weightless(const struct es_session *s)
-{
-	const struct es_record *r = &s->record;
-
-	return r->state == WIRE_ES_ARRIVING || r->state == WIRE_ES_STANDBY ||
-	       (r->state == WIRE_ES_RETIRED && r->container_epoch > r->epoch);
-}
-
 /*
  * A session that has had authority here is not cleared away for somebody who does not know its secret. One
  * that has not may be the lie of an edge server that never had it: then its numbers mean nothing (R11), unless
@@ -482,6 +522,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		return false;
 	if (!old && !forget_given_up(node, from)) {
 		*reason = "too many arrivals from that edge server are still being undone";
+		return false;
+	}
+	if (!old && !share_left(node, w->mud, w->ap)) {
+		*reason = node->refusal;
 		return false;
 	}
 	/* What is known of the older one stays until the newer one is written down. */

@@ -109,8 +109,9 @@ struct es_node {
 	struct list sessions;
 	struct list bucket[ES_BUCKETS];
 	size_t count;
-	uint64_t now;  /* of the call that is under way */
-	bool stopping; /* no more requests are begun */
+	uint64_t now;                   /* of the call that is under way */
+	char refusal[WIRE_REASON_SIZE]; /* why the last session beyond a share was refused */
+	bool stopping;                  /* no more requests are begun */
 };
 
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */

@@ -16,6 +16,19 @@ bool proof_equal(const uint8_t *a, const uint8_t *b)
 	return difference == 0;
 }
 
+uint32_t policy_device_share(const struct policy *p)
+{
+	uint32_t share = p->sessions_max / 8;
+	uint32_t least = p->sessions_max < 4 ? p->sessions_max : 4;
+
+	return share > least ? share : least;
+}
+
+uint32_t policy_ap_share(const struct policy *p)
+{
+	return p->sessions_max < 8 ? p->sessions_max : p->sessions_max - p->sessions_max / 4;
+}
+
 struct policy policy_default(void)
 {
 	return (struct policy){

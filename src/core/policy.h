@@ -50,6 +50,24 @@ struct policy {
 	bool compare;
 };
 
+/**
+ * policy_device_share() - Most sessions of one device, or ordinary user, at a node
+ * @p:		Policy
+ *
+ * Further ones are refused as busy, with the share in the reason, so that others find room (R9).
+ *
+ * Return: an eighth of @p->sessions_max, but at least 4, and never more than all
+ */
+uint32_t policy_device_share(const struct policy *p);
+
+/**
+ * policy_ap_share() - Most sessions at an edge server of which one access point is in charge
+ * @p:		Policy
+ *
+ * Return: three quarters of @p->sessions_max; all, if there are fewer than 8
+ */
+uint32_t policy_ap_share(const struct policy *p);
+
 /** policy_default() - The documented values. Return: the structure by value */
 struct policy policy_default(void);
 

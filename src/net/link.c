@@ -51,6 +51,9 @@
 #define PROBE_QUEUE_BYTES 65536u /* with more waiting, the bytes themselves will show if it lives */
 #define KEEP_BYTES        (1u << 20)
 #define REFUSALS_A_SECOND 10
+#define SHARE_OF          8 /* a name gets an eighth of the accepted connections, */
+#define SHARE_LEAST                                                                                \
+	4 /* but at least 4: it connects again before its old links are known to be dead */
 
 /* enum link_state - Where a connection is; only UP is known to its owner */
 enum link_state {
@@ -171,7 +174,7 @@ struct peer {
 	char told[ERR_TEXT_MAX];
 };
 
-static bool listener_link_proven(struct listener *ls, struct link *l);
+static int listener_link_proven(struct listener *ls, struct link *l, struct err *err);
 static void listener_link_gone(struct listener *ls, struct link *l);
 static void peer_link_gone(struct peer *p, struct link *l);
 static void on_tick(uv_timer_t *timer);
@@ -453,8 +456,8 @@ static void handshake(struct link *l)
 		return;
 	}
 	/* before HELLO: a peer that never was up tries again after ever longer waits */
-	if (l->listener && !listener_link_proven(l->listener, l)) {
-		link_fail(l, "too many connections");
+	if (l->listener && listener_link_proven(l->listener, l, &err) < 0) {
+		refuse(l, err.text);
 		return;
 	}
 	wire_hello_set(&hello, tls_context_name(l->setup.tls), tls_context_role(l->setup.tls));
@@ -778,15 +781,39 @@ static void listener_release(struct listener *ls)
 		free(ls);
 }
 
-/* From a place among the strangers to one among the links. Return: false if there is none */
-static bool listener_link_proven(struct listener *ls, struct link *l)
+/* How many places a name has */
+static uint32_t listener_links_of(const struct listener *ls, const char *name)
 {
-	if (ls->proven >= ls->setup.limits.accepted_max)
-		return false;
+	uint32_t count = 0;
+
+	list_for_each_safe(i, next, (struct list *)(uintptr_t)&ls->links)
+	{
+		const struct link *l = list_entry(i, struct link, item);
+
+		count += l->proven && name_equal(l->name, name);
+	}
+	return count;
+}
+
+/* From a place among the strangers to one among the links. Return: 0, or -EBUSY if there is none */
+static int listener_link_proven(struct listener *ls, struct link *l, struct err *err)
+{
+	uint32_t max = ls->setup.limits.accepted_max;
+	uint32_t share = max / SHARE_OF > SHARE_LEAST ? max / SHARE_OF : SHARE_LEAST;
+	uint32_t has = listener_links_of(ls, l->name);
+
+	if (ls->proven >= max)
+		return err_set(err, -EBUSY, "all %u connections are taken: raise connections_max",
+			       max);
+	if (has >= share)
+		return err_set(err, -EBUSY,
+			       "%s has %u connections, its share of connections_max (%u): close "
+			       "some, or raise connections_max",
+			       l->name, has, max);
 	acceptor_settled(ls->acceptor, &l->from);
 	l->proven = true;
 	ls->proven++;
-	return true;
+	return 0;
 }
 
 /* Gives back the place that it has */

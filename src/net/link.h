@@ -81,7 +81,8 @@ struct link_ops {
  * @dead_ms:		Silence that ends the link (10000: a WAN may be cut for 5 s)
  * @retry_min_ms:	First wait of a peer before it connects again, doubled each time (50)
  * @retry_max_ms:	Longest such wait (2000)
- * @accepted_max:	Most connections of one listener with a proven certificate; more are closed (1024)
+ * @accepted_max:	Most connections of one listener with a proven certificate; more are closed (1024).
+ *			One name gets an eighth of them, but at least 4
  * @handshakes_max:	Most without one, beside those; one address gets half of these places, see
  *			net/handshakes.h (256, which is also the most; at least 4)
  */

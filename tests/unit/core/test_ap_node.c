@@ -1139,6 +1139,36 @@ static void test_claims_have_a_limit(void **state)
 	finish(&w);
 }
 
+/* R9: one device does not get all sessions; what it has goes on */
+static void test_share_of_a_device(void **state)
+{
+	struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	policy.sessions_max = 32;
+	start_with(&w, policy);
+	for (unsigned int i = 0; i < 5; i++) {
+		struct wire_message m = message(WIRE_ASSOCIATION_REQUEST, 1);
+
+		m.session = 1000 + i;
+		(void)snprintf(m.association_request.mud, NAME_SIZE, "ROGUE");
+		(void)snprintf(m.association_request.service, NAME_SIZE, "offload");
+		ap_node_mud_message(w.node, w.now, 100 + i, "ROGUE", &m);
+	}
+	assert_int_equal(sessions(&w), 4);
+	assert_int_equal(last(&w, "mud-104", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	assert_string_equal(last(&w, "mud-104", WIRE_REFUSAL)->refusal.reason,
+			    "ROGUE has 4 sessions at AP-2, its share of sessions_max (32): end "
+			    "some, or raise sessions_max");
+	/* nor by sessions that it says to have had elsewhere; another device gets its own */
+	claim(&w, 105, "ROGUE", 2, 13);
+	assert_int_equal(sessions(&w), 4);
+	claim(&w, 106, "USER", 2, 42);
+	assert_int_equal(sessions(&w), 5);
+	stop(&w);
+}
+
 /* R11: an edge server that never had the session says that it has authority, and what the epoch is */
 static void test_edge_server_lies(void **state)
 {
@@ -1463,6 +1493,7 @@ int main(void)
 		cmocka_unit_test(test_claims_side_by_side),
 		cmocka_unit_test(test_refused_move_of_another),
 		cmocka_unit_test(test_claims_have_a_limit),
+		cmocka_unit_test(test_share_of_a_device),
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_edge_server_displaces),
 		cmocka_unit_test(test_successor_forgot),

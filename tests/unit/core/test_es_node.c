@@ -418,6 +418,78 @@ static void test_too_many(void **state)
 	finish(&w);
 }
 
+static void create_as(struct world *w, uint64_t session, const char *mud, const char *ap)
+{
+	struct wire_message m = message(WIRE_CREATE, 1, 0);
+
+	m.session = session;
+	(void)snprintf(m.create.mud, NAME_SIZE, "%s", mud);
+	(void)snprintf(m.create.service, NAME_SIZE, "offload");
+	w->sent_count = 0;
+	say(w, ap, m);
+}
+
+static bool refused_as_busy(const struct world *w)
+{
+	return w->sent_count && w->sent[w->sent_count - 1].type == WIRE_FAILED &&
+	       w->sent[w->sent_count - 1].es_status.status == WIRE_E_BUSY;
+}
+
+/* R9: no device and no access point gets all sessions; who is refused is told what, how many, and what to do */
+static void test_shares(void **state)
+{
+	struct world w = { 0 };
+	struct policy policy = policy_default();
+	struct wire_message m = message(WIRE_TRANSFER_OFFER, 1, 1);
+	const char *reason;
+	char mud[NAME_SIZE];
+
+	(void)state;
+	policy.sessions_max = 64;
+	assert_int_equal(policy_device_share(&policy), 8);
+	assert_int_equal(policy_ap_share(&policy), 48);
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	for (uint64_t i = 0; i < 8; i++) {
+		create_as(&w, 1000 + i, "MUD-1", "AP-1");
+		assert_false(refused_as_busy(&w));
+	}
+	create_as(&w, 1999, "MUD-1", "AP-2");
+	assert_true(refused_as_busy(&w));
+	assert_string_equal(last(&w)->es_status.reason,
+			    "MUD-1 has 8 sessions at ES-1, its share of sessions_max (64): end "
+			    "some, or raise sessions_max");
+	/* nor do others bring it more: but what they bring counts only when it has authority */
+	m.session = 1999;
+	(void)snprintf(m.offer.mud, NAME_SIZE, "MUD-1");
+	(void)snprintf(m.offer.service, NAME_SIZE, "offload");
+	(void)snprintf(m.offer.from_es, NAME_SIZE, "ES-9");
+	(void)snprintf(m.offer.ap, NAME_SIZE, "AP-3");
+	assert_false(es_node_offered(w.node, 0, "ES-9", &m, &reason));
+	assert_non_null(strstr(reason, "MUD-1 has 8 sessions"));
+	for (uint64_t i = 0; i < 8; i++) {
+		m.session = 5000 + i;
+		(void)snprintf(m.offer.mud, NAME_SIZE, "MUD-9");
+		assert_true(es_node_offered(w.node, 0, "ES-9", &m, &reason));
+	}
+	create_as(&w, 5999, "MUD-9", "AP-3");
+	assert_false(refused_as_busy(&w));
+	for (uint64_t i = 8; i < 48; i++) {
+		(void)snprintf(mud, sizeof(mud), "MUD-%u", (unsigned int)(100 + i));
+		create_as(&w, 1000 + i, mud, "AP-1");
+		assert_false(refused_as_busy(&w));
+	}
+	create_as(&w, 2000, "MUD-2", "AP-1");
+	assert_true(refused_as_busy(&w));
+	assert_non_null(strstr(last(&w)->es_status.reason, "AP-1 has 48 sessions at ES-1"));
+	create_as(&w, 2000, "MUD-2", "AP-2");
+	assert_false(refused_as_busy(&w));
+	stop(&w);
+	/* a small node has no shares to speak of */
+	policy.sessions_max = 2;
+	assert_int_equal(policy_device_share(&policy), 2);
+	assert_int_equal(policy_ap_share(&policy), 2);
+}
+
 /* --- executing --------------------------------------------------------------------------------- */
 
 /* R1: in number order, one at a time, written down before the container sees it */
@@ -1682,6 +1754,7 @@ int main(void)
 		cmocka_unit_test(test_create_fails),
 		cmocka_unit_test(test_create_by_another),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_beyond_the_window),

@@ -573,12 +573,46 @@ static void test_strangers(void **state)
 	int refused = server.refused;
 	struct peer *q = peer_with(setup_of(mud, &late), listener_port(ls));
 	wait_until(server.refused > refused);
-	assert_string_equal(server.reason, "too many connections");
+	assert_non_null(strstr(server.reason, "all 1 connections are taken"));
 	assert_int_equal(late.up, 0);
 	peer_close(p); /* its place is free again */
 	wait_until(late.link);
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		close(fd[i]);
+	peer_close(q);
+	listener_close(ls);
+}
+
+/* One name gets its share of a listener's places, and others find room */
+static void test_share(void **state)
+{
+	struct end server = { 0 }, client[5] = { 0 }, other = { 0 };
+	struct link_setup setup = setup_of(es, &server);
+	struct peer *p[5];
+	struct listener *ls = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	setup.limits.accepted_max = 8;
+	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
+	for (size_t i = 0; i < 4; i++) {
+		p[i] = peer_with(setup_of(ap, &client[i]), listener_port(ls));
+		wait_until(client[i].link);
+	}
+	p[4] = peer_with(setup_of(ap, &client[4]), listener_port(ls));
+	wait_until(server.refused);
+	assert_non_null(
+		strstr(server.reason,
+		       "has 4 connections, its share of connections_max (8): close some, or "
+		       "raise connections_max"));
+	wait_until(client[4].refused);
+	assert_non_null(strstr(client[4].reason, "its share of connections_max"));
+	struct peer *q = peer_with(setup_of(mud, &other), listener_port(ls));
+	wait_until(other.link);
+	peer_close(p[0]); /* a place of its own is free again */
+	wait_until(client[4].link);
+	for (size_t i = 1; i < 5; i++)
+		peer_close(p[i]);
 	peer_close(q);
 	listener_close(ls);
 }
@@ -633,21 +667,14 @@ int main(void)
 {
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LINK_TEST(test_strangers),
-		LINK_TEST(test_both_ways),
-		LINK_TEST(test_wrong_authority),
-		LINK_TEST(test_wrong_role),
-		LINK_TEST(test_wrong_name),
-		LINK_TEST(test_full_queue),
-		LINK_TEST(test_pause_in_batch),
-		LINK_TEST(test_reconnect),
-		LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_data_gone),
-		LINK_TEST(test_ending),
-		LINK_TEST(test_revoked),
-		LINK_TEST(test_silence),
-		LINK_TEST(test_rubbish),
-		LINK_TEST(test_oversized_frame),
+		LINK_TEST(test_strangers),  LINK_TEST(test_share),
+		LINK_TEST(test_both_ways),  LINK_TEST(test_wrong_authority),
+		LINK_TEST(test_wrong_role), LINK_TEST(test_wrong_name),
+		LINK_TEST(test_full_queue), LINK_TEST(test_pause_in_batch),
+		LINK_TEST(test_reconnect),  LINK_TEST(test_close_in_callback),
+		LINK_TEST(test_data_gone),  LINK_TEST(test_ending),
+		LINK_TEST(test_revoked),    LINK_TEST(test_silence),
+		LINK_TEST(test_rubbish),    LINK_TEST(test_oversized_frame),
 	};
 
 	return cmocka_run_group_tests_name("net/link", tests, set_up, tear_down);
