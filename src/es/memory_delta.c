@@ -256,7 +256,21 @@ static int make_one(const struct memory_base *b, const struct mapped *m, int del
 	if (fwrite(head, 1, sizeof(head), out) != sizeof(head) || !write_pages(out, b, m, stats) ||
 	    fflush(out) != 0)
 		return err_set(err, -errno, "write %s", name);
+	stats->bytes += (uint64_t)ftello(out);
 	return 0;
+}
+
+/* A file that is not pages goes as it is */
+static int link_one(int images, int delta, const char *name, struct memory_delta_stats *stats,
+		    struct err *err)
+{
+	struct stat st = { 0 };
+	int r = beneath_link(images, name, delta, name);
+
+	if (r == 0)
+		r = beneath_stat(delta, name, &st);
+	stats->bytes += (uint64_t)st.st_size;
+	return r < 0 ? err_set(err, r, "link %s", name) : 0;
 }
 
 /* One file of the checkpoint, of whatever kind */
@@ -267,10 +281,8 @@ static int make_entry(const struct memory_base *b, int images, int delta, const 
 	struct mapped m;
 	int r;
 
-	if (number < 0) {
-		r = beneath_link(images, name, delta, name);
-		return r < 0 ? err_set(err, r, "link %s", name) : 0;
-	}
+	if (number < 0)
+		return link_one(images, delta, name, stats, err);
 	r = map_file(&m, images, name, MAP_POPULATE, err);
 	if (r < 0)
 		return r;

@@ -32,7 +32,8 @@ struct memory_base; /* opaque */
 /** struct memory_delta_stats - What was found */
 struct memory_delta_stats {
 	uint64_t pages;
-	uint64_t same; /* of them, in the earlier checkpoint */
+	uint64_t same;  /* of them, in the earlier checkpoint */
+	uint64_t bytes; /* of all files of the delta, those that are not pages included */
 };
 
 /**

@@ -142,6 +142,8 @@ struct migration {
 	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
+	uint64_t
+		cut_bytes; /* that go after the cut, uncompressed: memory or its delta, changed files */
 	bool work_made;
 	bool ahead_made;
 	bool staged;
@@ -281,6 +283,16 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 
 /** source_cut() - T1: hold, drain, freeze, dump, snapshot the layer, thaw (R2) */
 int source_cut(struct migration *m, struct err *err);
+
+/**
+ * source_held_ms() - How long users may wait while what goes after a cut that holds is sent (R6)
+ * @bytes:	Of it, uncompressed
+ *
+ * Then the source gives up, and its container goes on.
+ *
+ * Return: milliseconds: 20 s, 4 s more for each MiB, 300 s at most
+ */
+uint64_t source_held_ms(uint64_t bytes);
 
 /** source_send() - T2, T4: checkpoint and layer as one stream */
 int source_send(struct migration *m, struct err *err);

@@ -100,9 +100,11 @@ int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], 
 	r = memory_delta_make(m->base, images, to, &stats, err);
 	if (r < 0)
 		return err_wrap(err, r, "find the pages that changed");
+	m->cut_bytes = m->cut_bytes - m->cut.bytes + stats.bytes;
 	migration_stage_done(m, "MEMORY DELTA",
-			     "pages=%" PRIu64 " same=%" PRIu64 " delta_us=%" PRIu64, stats.pages,
-			     stats.same, monotonic_us() - began);
+			     "pages=%" PRIu64 " same=%" PRIu64 " bytes=%" PRIu64
+			     " delta_us=%" PRIu64,
+			     stats.pages, stats.same, stats.bytes, monotonic_us() - began);
 	return 0;
 }
 

@@ -23,8 +23,10 @@
 #define PROBE_MAX   (4u << 20)
 #define PROBE_PIECE (64u << 10)
 /* The user waits while a held cut is sent: a link slower than this, in bytes per second, is not waited for */
-#define HELD_MS   20000
-#define HELD_RATE (256u << 10)
+#define HELD_MS      20000
+#define HELD_RATE    (256u << 10)
+#define HELD_MOST_MS 300000
+#define NAMED        1024u /* bytes of a file that is the same as before: its name and attributes */
 
 #define FLUSH_LEFT      (1u << 20)
 #define FLUSH_LEFT_HELD (64u << 10) /* R6: somebody waits for each byte that goes after the cut */
@@ -442,6 +444,9 @@ int source_cut(struct migration *m, struct err *err)
 	migration_cut_taken(m, r == 0, r == 0 ? NULL : err->text);
 	if (r < 0)
 		return r;
+	/* what the last copy before the cut found has changed since it was sent ahead, too */
+	m->cut_bytes = m->cut.bytes + ahead.copied_bytes + m->layer_stats.copied_bytes +
+		       m->layer_stats.files * NAMED;
 	migration_stage_done(m, "T1",
 			     "freeze_us=%" PRIu64 " dump_us=%" PRIu64 " memory_bytes=%" PRIu64,
 			     m->cut.freeze_us, m->cut.dump_us, m->cut.bytes);
@@ -506,6 +511,15 @@ static int memory_place(struct migration *m, int *dir, struct err *err)
 	return *dir < 0 ? *dir : 0;
 }
 
+uint64_t source_held_ms(uint64_t bytes)
+{
+	uint64_t ms = HELD_MOST_MS;
+
+	if (bytes < (uint64_t)HELD_MOST_MS * HELD_RATE / 1000)
+		ms = HELD_MS + bytes * 1000 / HELD_RATE;
+	return ms < HELD_MOST_MS ? ms : HELD_MOST_MS;
+}
+
 int source_send(struct migration *m, struct err *err)
 {
 	size_t count;
@@ -523,9 +537,7 @@ int source_send(struct migration *m, struct err *err)
 	trees[count - 1].done = files_sent;
 	trees[count - 1].ctx = m;
 	if (m->source.hold)
-		tls_stream_set_deadline(m->stream,
-					HELD_MS + (m->cut.bytes + m->layer_stats.copied_bytes) *
-							  1000 / HELD_RATE);
+		tls_stream_set_deadline(m->stream, source_held_ms(m->cut_bytes));
 	r = source_tell_cut(m, err);
 	if (r == 0)
 		r = source_trees(m, TRANSFER_STREAM, trees, count, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Migration: what is done for another edge server ends when that one is gone
+ * Migration: what is done for another edge server ends when that one is gone, and no user waits without a limit
  */
 
 #include <setjmp.h>
@@ -64,10 +64,27 @@ static void test_source_gone(void **state)
 	close(w.m.cancel_fd);
 }
 
+/* R6: a held cut is waited for by what goes after it, and never for longer than some minutes */
+static void test_held(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		uint64_t ms;
+	} rows[] = {
+		{ 0, 20000 },           { 1u << 20, 24000 },    { 70u << 20, 300000 },
+		{ 8ull << 30, 300000 }, { UINT64_MAX, 300000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(source_held_ms(rows[i].bytes), rows[i].ms);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_source_gone),
+		cmocka_unit_test(test_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
