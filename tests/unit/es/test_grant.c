@@ -126,6 +126,29 @@ struct wish {
 	const char *value;
 };
 
+/** assert_refused() - Each wish, alone in @part of the configuration (NULL: in itself), is refused by name */
+static void assert_refused(const char *part, const struct wish *wishes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		json_t *grant = grant_new();
+		json_t *asked = asked_new();
+		json_t *config = NULL;
+		struct err err = { 0 };
+
+		assert_int_equal(
+			json_object_set_new(part ? json_object_get(asked, part) : asked,
+					    wishes[i].name,
+					    json_loads(wishes[i].value, JSON_DECODE_ANY, NULL)),
+			0);
+		if (container_grant_config(&config, grant, asked, 7000, &err) != -EPERM)
+			fail_msg("%s: %s was granted", wishes[i].name, wishes[i].value);
+		if (!strstr(err.text, wishes[i].name))
+			fail_msg("%s: %s", wishes[i].name, err.text);
+		json_decref(asked);
+		json_decref(grant);
+	}
+}
+
 static void test_wishes(void **state)
 {
 	static const struct wish wishes[] = {
@@ -194,23 +217,7 @@ static void test_wishes(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
-		json_t *grant = grant_new();
-		json_t *asked = asked_new();
-		json_t *config = NULL;
-		struct err err = { 0 };
-
-		assert_int_equal(
-			json_object_set_new(json_object_get(asked, "HostConfig"), wishes[i].name,
-					    json_loads(wishes[i].value, JSON_DECODE_ANY, NULL)),
-			0);
-		if (container_grant_config(&config, grant, asked, 7000, &err) != -EPERM)
-			fail_msg("%s: %s was granted", wishes[i].name, wishes[i].value);
-		if (!strstr(err.text, wishes[i].name))
-			fail_msg("%s: %s", wishes[i].name, err.text);
-		json_decref(asked);
-		json_decref(grant);
-	}
+	assert_refused("HostConfig", wishes, ARRAY_SIZE(wishes));
 }
 
 /* One that had no network, or a terminal, would be another container here */
@@ -223,21 +230,7 @@ static void test_other_containers(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(wishes); i++) {
-		json_t *grant = grant_new();
-		json_t *asked = asked_new();
-		json_t *config = NULL;
-		struct err err = { 0 };
-
-		assert_int_equal(
-			json_object_set_new(asked, wishes[i].name,
-					    json_loads(wishes[i].value, JSON_DECODE_ANY, NULL)),
-			0);
-		assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), -EPERM);
-		assert_non_null(strstr(err.text, wishes[i].name));
-		json_decref(asked);
-		json_decref(grant);
-	}
+	assert_refused(NULL, wishes, ARRAY_SIZE(wishes));
 }
 
 /* An engine notes its own default ulimits with each container. They are no wish, and are not taken. */
@@ -339,19 +332,7 @@ static void test_inside(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		json_t *grant = grant_new();
-		json_t *asked = asked_new();
-		json_t *config = NULL;
-		struct err err = { 0 };
-
-		json_object_set_new(asked, bad[i].name,
-				    json_loads(bad[i].value, JSON_DECODE_ANY, NULL));
-		assert_int_equal(container_grant_config(&config, grant, asked, 7000, &err), -EPERM);
-		assert_non_null(strstr(err.text, bad[i].name));
-		json_decref(asked);
-		json_decref(grant);
-	}
+	assert_refused(NULL, bad, ARRAY_SIZE(bad));
 }
 
 /* The engine runs it, so it must not be able to keep the engine busy */
