@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "es/containerd.h"
 #include "es/docker_engine.h"
@@ -138,7 +139,7 @@ static struct note *note_new(struct migration *m, enum note_kind kind)
 		(void)nanosleep(&nap, NULL);
 	note->m = m;
 	note->kind = kind;
-	note->time_us = utc_us();
+	note->time_us = realtime_us();
 	return note;
 }
 

@@ -27,23 +27,12 @@ bool cancelled(int cancel_fd)
 	return cancel_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-/** clock_us() - Read a clock in microseconds */
-static uint64_t clock_us(clockid_t id)
+uint64_t monotonic_us(void)
 {
 	struct timespec t;
 
-	(void)clock_gettime(id, &t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-uint64_t monotonic_us(void)
-{
-	return clock_us(CLOCK_MONOTONIC);
-}
-
-uint64_t utc_us(void)
-{
-	return clock_us(CLOCK_REALTIME);
 }
 
 char *path_in_prefix(const char *prefix)

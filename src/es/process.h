@@ -23,9 +23,6 @@ bool cancelled(int cancel_fd);
 /** monotonic_us() - Microseconds since some point in the past, for durations */
 uint64_t monotonic_us(void);
 
-/** utc_us() - Microseconds since 1970, for events */
-uint64_t utc_us(void);
-
 /**
  * process_start() - Start a program in a process group of its own
  * @ret:	Set on success only; the caller owns it, see process_free()
