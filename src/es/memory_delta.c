@@ -44,6 +44,7 @@ struct place {
 /* the earlier checkpoint: its files by number, and a table of what is in their pages */
 struct memory_base {
 	struct mapped file[MEMORY_DELTA_FILES];
+	uint32_t files; /* the highest number and 1 */
 	struct place *table;
 	uint64_t mask; /* slots - 1 */
 };
@@ -91,7 +92,7 @@ static int number_of(const char *name, const char *ending)
 
 static void base_close(struct memory_base *b)
 {
-	for (size_t i = 0; i < MEMORY_DELTA_FILES; i++)
+	for (uint32_t i = 0; i < b->files; i++)
 		unmap(&b->file[i]);
 	free(b->table);
 	free(b);
@@ -106,8 +107,10 @@ static int base_map(struct memory_base *b, int dir, int populate, struct err *er
 	while (r == 0 && (entry = readdir(list))) {
 		int n = number_of(entry->d_name, ".img");
 
-		if (n >= 0)
-			r = map_file(&b->file[n], dir, entry->d_name, populate, err);
+		if (n < 0)
+			continue;
+		b->files = (uint32_t)n < b->files ? b->files : (uint32_t)n + 1;
+		r = map_file(&b->file[n], dir, entry->d_name, populate, err);
 	}
 	if (list)
 		(void)closedir(list);
@@ -147,7 +150,7 @@ static int base_index(struct memory_base *b, struct err *err)
 	uint64_t pages = 0;
 	uint64_t slots = 16;
 
-	for (size_t i = 0; i < MEMORY_DELTA_FILES; i++)
+	for (uint32_t i = 0; i < b->files; i++)
 		pages += b->file[i].size / PAGE;
 	while (slots < 2 * pages)
 		slots *= 2;
@@ -155,7 +158,7 @@ static int base_index(struct memory_base *b, struct err *err)
 	if (!b->table)
 		return err_set(err, -ENOMEM, "index %" PRIu64 " pages", pages);
 	b->mask = slots - 1;
-	for (uint32_t i = 0; i < MEMORY_DELTA_FILES; i++) {
+	for (uint32_t i = 0; i < b->files; i++) {
 		for (uint32_t page = 0; page < b->file[i].size / PAGE; page++) {
 			uint64_t digest = XXH3_64bits(b->file[i].bytes + (size_t)page * PAGE, PAGE);
 			struct place *p = slot_of(b, digest);
@@ -434,18 +437,39 @@ static int apply_one(const struct memory_base *b, int images, const char *name, 
 	return r < 0 ? err_set(err, r, "remove %s", name) : 0;
 }
 
+/* Notes which deltas there are: a directory in which files come and go is not read at the same time. */
+static int deltas_find(int images, bool there[MEMORY_DELTA_FILES], struct err *err)
+{
+	const struct dirent *entry;
+	DIR *list = beneath_list(images);
+
+	if (!list)
+		return err_set(err, -errno, "list the checkpoint");
+	while ((entry = readdir(list))) {
+		int n = number_of(entry->d_name, ".delta");
+
+		if (n >= 0)
+			there[n] = true;
+	}
+	(void)closedir(list);
+	return 0;
+}
+
 int memory_delta_apply(int base, int images, uint64_t max_bytes, struct err *err)
 {
+	bool there[MEMORY_DELTA_FILES] = { false };
 	struct memory_base *b = NULL;
 	int r = base_open(&b, base, 0, err);
 
+	if (r == 0)
+		r = deltas_find(images, there, err);
 	for (int i = 0; r == 0 && i < (int)MEMORY_DELTA_FILES; i++) {
 		char name[32];
-		struct stat st;
 
+		if (!there[i])
+			continue;
 		(void)snprintf(name, sizeof(name), "pages-%d.delta", i);
-		if (beneath_stat(images, name, &st) == 0)
-			r = apply_one(b, images, name, i, &max_bytes, err);
+		r = apply_one(b, images, name, i, &max_bytes, err);
 	}
 	if (b)
 		base_close(b);
