@@ -209,7 +209,6 @@ struct unpacking {
 	json_t *links;
 	json_t *manifest;
 	uint64_t bytes;
-	uint8_t *piece;
 };
 
 /** stored_name() - Under what name a file waits: the digits of its own */
@@ -221,31 +220,44 @@ static void stored_name(char to[HEX_DIGITS + 1], const char *name)
 	(void)snprintf(to, HEX_DIGITS + 1, "%.*s", HEX_DIGITS, digits);
 }
 
+/** data_unpack() - Write an entry's bytes into its file; an engine leaves no holes in what it saves */
+static int data_unpack(struct unpacking *up, int fd, int64_t size, const char *name)
+{
+	const void *bytes;
+	int64_t done = 0;
+	la_int64_t at;
+	size_t len;
+	int r;
+
+	while ((r = archive_read_data_block(up->in.archive, &bytes, &len, &at)) == ARCHIVE_OK) {
+		if (at != done || len > (uint64_t)(size - done))
+			return err_set(up->in.err, -EPROTO, "image archive: %s has holes", name);
+		r = files_write(fd, bytes, len);
+		if (r < 0)
+			return err_set(up->in.err, r, "write %s", name);
+		done += (int64_t)len;
+	}
+	if (r == ARCHIVE_EOF && done < size)
+		return err_set(up->in.err, -EPROTO, "image archive: %s has holes", name);
+	return r == ARCHIVE_EOF ? 0 : complain(up->in.archive, up->in.failed, up->in.err);
+}
+
 /** file_unpack() - Keep a regular file */
 static int file_unpack(struct unpacking *up, struct archive_entry *e)
 {
-	int64_t left = archive_entry_size(e);
+	int64_t size = archive_entry_size(e);
 	char name[HEX_DIGITS + 1];
 
-	if (left < 0 || up->bytes > up->rules->max_bytes ||
-	    (uint64_t)left > up->rules->max_bytes - up->bytes)
+	if (size < 0 || up->bytes > up->rules->max_bytes ||
+	    (uint64_t)size > up->rules->max_bytes - up->bytes)
 		return err_set(up->in.err, -EFBIG, "image archive: more than %llu bytes",
 			       (unsigned long long)up->rules->max_bytes);
-	up->bytes += (uint64_t)left;
+	up->bytes += (uint64_t)size;
 	stored_name(name, archive_entry_pathname(e));
 	auto_close int fd = beneath_create(up->dirfd, name);
 	if (fd < 0)
 		return err_set(up->in.err, fd, "create %s", name);
-	while (left > 0) {
-		la_ssize_t n = archive_read_data(up->in.archive, up->piece, PIECE);
-
-		if (n <= 0)
-			return complain(up->in.archive, up->in.failed, up->in.err);
-		if (files_write(fd, up->piece, (size_t)n) < 0)
-			return err_set(up->in.err, -errno, "write %s", name);
-		left -= n;
-	}
-	return 0;
+	return data_unpack(up, fd, size, name);
 }
 
 /** link_unpack() - Remember that a layer is the same as another one */
@@ -332,9 +344,7 @@ int image_archive_unpack(const struct image_rules *rules, archive_source source,
 	struct archive_entry *e;
 	int r;
 
-	auto_free uint8_t *piece = malloc(PIECE);
-	up.piece = piece;
-	r = piece && up.links ? reading_begin(&up.in) : err_set(err, -ENOMEM, "image archive");
+	r = up.links ? reading_begin(&up.in) : err_set(err, -ENOMEM, "image archive");
 	while (r == 0 && (r = reading_next(&up.in, &e)) > 0)
 		r = entry_unpack(&up, e);
 	if (r == 0 && !up.manifest)

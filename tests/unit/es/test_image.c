@@ -442,6 +442,35 @@ static void test_limits(void **state)
 	close(dirfd);
 }
 
+/** No engine saves a file with holes */
+static void test_holes(void **state)
+{
+	static const char bytes[8192];
+	struct archive *a = archive_write_new();
+	struct archive_entry *e = archive_entry_new();
+	struct input in = { .piece = 700 };
+	struct err err = { 0 };
+
+	(void)state;
+	buf_init(&in.bytes, LIMIT);
+	assert_int_equal(archive_write_set_format_pax(a), ARCHIVE_OK);
+	assert_int_equal(archive_write_open(a, &in.bytes, NULL, keep, NULL), ARCHIVE_OK);
+	archive_entry_set_pathname(e, LAYER_A "/layer.tar");
+	archive_entry_set_filetype(e, AE_IFREG);
+	archive_entry_set_size(e, sizeof(bytes));
+	archive_entry_sparse_add_entry(e, 4096, 512);
+	assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+	(void)archive_write_data(a, bytes, sizeof(bytes));
+	archive_entry_free(e);
+	assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+	(void)archive_write_free(a);
+	int dirfd = folder("unpacked");
+	assert_int_equal(image_archive_unpack(&plain, give, &in, dirfd, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "has holes"));
+	buf_deinit(&in.bytes);
+	close(dirfd);
+}
+
 /** Cut anywhere it is an error */
 static void test_truncated(void **state)
 {
@@ -718,6 +747,7 @@ int main(void)
 		cmocka_unit_test(test_manifest_refused),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_goes_on),
 		cmocka_unit_test(test_begins_again),
