@@ -243,9 +243,10 @@ static int config_receive(struct image_arrival *ia, struct pull *in)
 /** part_digest() - Begin a layer's digest with what is here of it */
 static int part_digest(int fd, uint64_t here, struct crypto_sha256 *digest, struct err *err)
 {
+	if (!here)
+		return 0;
 	auto_free uint8_t *piece = malloc(PIECE);
 	int r = piece ? 0 : -ENOMEM;
-
 	while (r == 0 && here) {
 		ssize_t n = read(fd, piece, here < PIECE ? (size_t)here : PIECE);
 
