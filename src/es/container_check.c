@@ -145,7 +145,7 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 					  modes[i], mode);
 	}
 	/* With version 1 it is what the engine gives to all, and shows nothing of the host. */
-	if (cgroup_unified() && !strcmp(json_text(host, "CgroupnsMode", NULL), "host"))
+	if (!strcmp(json_text(host, "CgroupnsMode", NULL), "host") && cgroup_unified())
 		container_finding(findings, "start it with --cgroupns private",
 				  "it sees the control groups of its host");
 	check_host_things(findings, host);
