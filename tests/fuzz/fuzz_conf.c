@@ -20,26 +20,35 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/** file_put() - Write the file. Return: its path */
+static const char *file_put(const uint8_t *bytes, size_t len)
+{
+	static char path[32];
+	static int fd = -1;
+
+	if (fd < 0) {
+		fd = memfd_create("conf", MFD_CLOEXEC);
+		require(fd >= 0);
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	require(pwrite(fd, bytes, len, 0) == (ssize_t)len && ftruncate(fd, (off_t)len) == 0);
+	return path;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum wire_role roles[] = { WIRE_ROLE_MUD, WIRE_ROLE_AP, WIRE_ROLE_ES,
 						WIRE_ROLE_LOGREPO, WIRE_ROLE_OPERATOR };
 	struct conf *c = NULL;
 	struct err err = { .text = "" };
-	char path[32];
 
 	/* an include would lead to other files of this machine, and a long run reads them all */
 	if (size < 1 || memmem(data, size, "include", 7))
 		return 0;
-	int fd = memfd_create("conf", MFD_CLOEXEC);
-	require(fd >= 0);
-	require(write(fd, data + 1, size - 1) == (ssize_t)size - 1);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (conf_load(path, roles[data[0] % 5], &c, &err) < 0)
+	if (conf_load(file_put(data + 1, size - 1), roles[data[0] % 5], &c, &err) < 0)
 		require(!c && err.text[0] != '\0' && !strchr(err.text, '\n'));
 	else
 		require(c && c->name[0] != '\0' && c->pki.ca && c->pki.cert && c->pki.key);
 	conf_free(c);
-	(void)close(fd);
 	return 0;
 }

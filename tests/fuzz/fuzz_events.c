@@ -8,14 +8,15 @@
  * event that is stored behind all that is found.
  */
 
+#include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "fuzz_home.h"
 #include "fuzz_input.h"
 #include "logrepo/event_json.h"
 #include "logrepo/file_writer.h"
@@ -42,7 +43,7 @@ static void fuzz_line(const char *line, size_t len)
 
 static void fuzz_store(const char *path, const char *filter, size_t len)
 {
-	struct file_writer_config config = { path, 1u << 20, 2 };
+	struct file_writer_config config = { path, 1u << 20, 2 }; /* one file is enough */
 	struct wire_event e = { .time_us = 1, .node = "fuzz-node", .kind = "fuzz-kind" };
 	const struct wire_events batch = { .count = 1, .event = &e };
 	static const char ours[] = "{\"node\":\"fuzz-node\",\"kind\":\"fuzz-kind\"}";
@@ -68,27 +69,21 @@ static void fuzz_store(const char *path, const char *filter, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char dir[] = "/tmp/baton-fuzz-events-XXXXXX", path[64];
+	static char path[HOME_PATH];
+	static int fd = -1;
 	const char *text = (const char *)data;
 	const char *end = memchr(data, '\n', size);
-	char part[80];
 
 	if (!end)
 		return 0;
-	if (!path[0]) {
-		require(mkdtemp(dir) != NULL);
-		(void)snprintf(path, sizeof(path), "%s/events", dir);
+	if (fd < 0) {
+		home_path(path, "events");
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		require(fd >= 0);
 	}
-	FILE *f = fopen(path, "we");
-	require(f != NULL);
 	size_t rest = size - (size_t)(end + 1 - text);
-	require(fwrite(end + 1, 1, rest, f) == rest && fclose(f) == 0);
+	require(pwrite(fd, end + 1, rest, 0) == (ssize_t)rest && ftruncate(fd, (off_t)rest) == 0);
 	fuzz_line(end + 1, rest);
 	fuzz_store(path, text, (size_t)(end - text));
-	(void)unlink(path);
-	for (int i = 1; i < 4; i++) {
-		(void)snprintf(part, sizeof(part), "%s.%d", path, i);
-		(void)unlink(part);
-	}
 	return 0;
 }

@@ -8,27 +8,49 @@
  * nothing outside the directory given.
  */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/auto.h"
 #include "base/err.h"
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
 #include "es/layer_node.h"
+#include "fuzz_home.h"
 #include "fuzz_input.h"
 
-#define ID    "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" /* of "{}" */
-#define LAYER "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" /* of "x" */
-#define LIMIT 4096
+#define DIGITS "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" /* of "{}" */
+#define ID     "sha256:" DIGITS
+#define LAYER  "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" /* of "x" */
+#define LIMIT  4096
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Where arrivals are, the only one of them, its directory; and one for archives */
+static int arrivals = -1;
+static struct image_arrival *arrival;
+static int arrived = -1;
+static int archive = -1;
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static json_t *layers;
+	char path[HOME_PATH];
+
+	(void)argc;
+	(void)argv;
+	archive = home_directory("archive");
+	arrivals = home_directory("arrivals");
+	home_path(path, "arrivals");
+	layers = json_pack("[s, s]", LAYER, LAYER);
+	require(image_arrival_new(&arrival, path, ID, layers, NULL) == 0);
+	arrived = openat(arrivals, "arrival-" DIGITS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	require(arrived >= 0);
+	return 0;
+}
 
 static void grown(void *ctx, size_t layer, uint64_t bytes, uint64_t length)
 {
@@ -41,61 +63,47 @@ static void came(void *ctx, size_t layers)
 	*(size_t *)ctx = layers;
 }
 
-static void layers_try(const char *home, struct input *in)
+static void layers_try(struct input *in)
 {
-	struct image_arrival *ia = NULL;
-	json_t *layers = json_pack("[s, s]", LAYER, LAYER);
 	size_t complete = 0;
 	const struct image_receipt receipt = {
 		.max_bytes = LIMIT, .grown = grown, .came = came, .ctx = &complete
 	};
 	struct err err = { 0 };
+	int r = image_arrival_receive(arrival, &receipt, input_give, in, &err);
 
-	require(image_arrival_new(&ia, home, ID, layers, &err) == 0);
-	int r = image_arrival_receive(ia, &receipt, input_give, in, &err);
 	require(r < 0 ? err.text[0] : complete == 2);
 	for (size_t i = 0; i < complete; i++)
-		require(image_arrival_bytes(ia, i) == 1);
-	image_arrival_remove(ia, NULL);
-	(void)image_arrival_free(ia);
-	json_decref(layers);
+		require(image_arrival_bytes(arrival, i) == 1);
+	if (directory_entries(arrived) > 1) {
+		(void)unlinkat(arrived, "layer-0", 0);
+		(void)unlinkat(arrived, "layer-1", 0);
+		require(directory_entries(arrived) == 1); /* the lock */
+	}
 }
 
-static void archive_try(const char *home, struct input *in)
+static void archive_try(struct input *in)
 {
 	const struct image_rules rules = { .id = ID, .layers = 2, .max_bytes = LIMIT };
 	struct err err = { 0 };
-	unsigned int files = 0;
-	char path[64];
+	int r = image_archive_unpack(&rules, input_give, in, archive, &err);
+	size_t files = directory_entries(archive);
 
-	(void)snprintf(path, sizeof(path), "%s/archive", home);
-	require(mkdir(path, 0700) == 0);
-	int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	require(dirfd >= 0);
-	int r = image_archive_unpack(&rules, input_give, in, dirfd, &err);
-	require(r == 0 || err.text[0]);
-	DIR *dir = fdopendir(dirfd);
-	const struct dirent *entry;
-	while (dir && (entry = readdir(dir)))
-		files += entry->d_name[0] != '.';
-	require(r < 0 || files == 3);
-	(void)closedir(dir);
-	require(layer_path_remove(path, NULL) == 0);
+	require(r == 0 ? files == 3 : err.text[0] != '\0');
+	if (files)
+		require(layer_tree_empty(archive, NULL) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char home[] = "/dev/shm/baton-fuzz-XXXXXX";
 	struct input in = { .at = data + 1, .left = size ? size - 1 : 0, .piece = 61 };
 
 	if (!size)
 		return 0;
-	memcpy(home + strlen(home) - 6, "XXXXXX", 6);
-	require(mkdtemp(home) != NULL);
 	if (data[0] & 1)
-		archive_try(home, &in);
+		archive_try(&in);
 	else
-		layers_try(home, &in);
-	require(rmdir(home) == 0); /* nothing is left in it */
+		layers_try(&in);
+	require(directory_entries(arrivals) == 1);
 	return 0;
 }

@@ -16,7 +16,9 @@
 struct err;
 struct inflate; /* opaque */
 
+#ifndef INFLATE_WINDOW_LOG_MAX    /* the fuzzer has a smaller one */
 #define INFLATE_WINDOW_LOG_MAX 27 /* memory that a sender can make us take: 128 MiB */
+#endif
 
 /**
  * inflate_new() - Begin to unpack one zstd frame
