@@ -76,6 +76,7 @@ es/layer.c|open|the root of a tree
 es/cgroup.c|fopen open|/proc, control groups that the engine made
 es/container_check.c|fopen open opendir readlinkat stat|/proc
 es/container_config.c|fopen|/proc
+es/container_seen.c|SYS_bpf fopen open opendir stat|/proc, control groups that the engine made
 es/container_sqlite.c|opendir fstatat readlink|/proc/PID/fd; opened by beneath_opened()
 es/process_family.c|opendir openat fstatat readlinkat stat|/proc
 es/task_state.c|opendir openat|/proc

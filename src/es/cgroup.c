@@ -100,8 +100,7 @@ const char *cgroup_version(char hierarchies[CGROUP_LIST_MAX])
 	return cgroup_version_parse(hierarchies, text);
 }
 
-/** group_find() - The directory of a process's group, version 1 if there is one. Return: 0 or negative */
-static int group_find(char to[PATH_MAX], pid_t pid, const char *controller, bool *v2)
+int cgroup_find(char to[PATH_MAX], pid_t pid, const char *controller, bool *v2)
 {
 	char path[64];
 	char root[PATH_MAX];
@@ -146,11 +145,24 @@ static int file_write(const char *path, const char *text)
 	return 0;
 }
 
+bool cgroup_read(pid_t pid, const char *controller, const char *const files[2], char *to,
+		 size_t size)
+{
+	char group[PATH_MAX];
+	char path[PATH_MAX + 64];
+	bool v2;
+
+	if (cgroup_find(group, pid, controller, &v2) < 0 || !files[v2])
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/%s", group, files[v2]);
+	return file_read(path, to, size);
+}
+
 int cgroup_freezer_find(struct cgroup_freezer *to, pid_t pid, struct err *err)
 {
 	char group[PATH_MAX];
 	char state[64];
-	int r = group_find(group, pid, "freezer", &to->v2);
+	int r = cgroup_find(group, pid, "freezer", &to->v2);
 
 	if (r == 0 && snprintf(to->file, sizeof(to->file), "%s/%s", group,
 			       to->v2 ? "cgroup.freeze" : "freezer.state") >= PATH_MAX)
@@ -238,7 +250,7 @@ uint64_t cgroup_memory(pid_t pid)
 	size_t size = 0;
 	bool v2;
 
-	if (group_find(group, pid, "memory", &v2) < 0)
+	if (cgroup_find(group, pid, "memory", &v2) < 0)
 		return 0;
 	(void)snprintf(file, sizeof(file), "%s/memory.stat", group);
 	auto_fclose FILE *stat = fopen(file, "re");

@@ -28,6 +28,29 @@ struct cgroup_freezer {
 /** cgroup_unified() - Whether this host has version 2 only */
 bool cgroup_unified(void);
 
+/**
+ * cgroup_find() - The directory of the group that a process is in
+ * @to:		Set to it
+ * @pid:	Process
+ * @controller:	Of version 1, where this host has it there
+ * @v2:		Set to whether it is one of version 2
+ *
+ * Return: 0, or negative error code
+ */
+int cgroup_find(char to[PATH_MAX], pid_t pid, const char *controller, bool *v2);
+
+/**
+ * cgroup_read() - Read a file of the group that a process is in
+ * @pid, @controller:	As for cgroup_find()
+ * @files:	Its name in version 1 and in version 2; NULL: there is none
+ * @to:		Set to its beginning as text
+ * @size:	Room there
+ *
+ * Return: whether it could be read
+ */
+bool cgroup_read(pid_t pid, const char *controller, const char *const files[2], char *to,
+		 size_t size);
+
 #define CGROUP_LIST_MAX                                                                            \
 	512 /* bytes of a list of hierarchies, with its end; what is beyond is left out */
 

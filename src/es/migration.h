@@ -133,6 +133,7 @@ struct migration {
 	struct wire_message header;
 	json_t *inspect;
 	json_t *plan;
+	json_t *ulimits; /* destination: as they were asked for */
 	char work[MIGRATION_DIR_MAX];
 
 	struct migration_source source;

@@ -373,6 +373,7 @@ static void migration_free(struct migration *m)
 	(void)file_worker_free(m->files);
 	json_decref(m->inspect);
 	json_decref(m->plan);
+	json_decref(m->ulimits);
 	json_decref(m->grant);
 	migration_trees_deinit(&m->trees);
 	free(m->cache);

@@ -12,6 +12,7 @@
 
 #include "es/container_config.h"
 #include "es/container_grant.h"
+#include "es/container_kernel.h"
 #include "es/docker_engine.h"
 #include "es/files/checkpoint_images.h"
 #include "es/files/file_worker.h"
@@ -237,6 +238,8 @@ static int grant_take(struct migration *m, struct err *err)
 		&config, m->grant, json_object_get(m->plan, "config"),
 		(uint16_t)json_integer_value(json_object_get(m->plan, "port")), err);
 
+	/* Processes keep those of CT-x, whatever the engine here gives new ones. */
+	m->ulimits = json_incref(json_at(m->plan, "config", "HostConfig", "Ulimits", NULL));
 	if (r == 0 && json_object_set_new(m->plan, "config", config) < 0)
 		r = err_set(err, -ENOMEM, "configure a container");
 	return r;
@@ -531,6 +534,18 @@ static int restored_prove(struct migration *m, struct err *err)
 	return destination_prove(m, err);
 }
 
+/** kernel_prove() - See that the kernel gives CT-y what was asked for, and no more (R13) */
+static int kernel_prove(struct migration *m, struct err *err)
+{
+	struct container_wanted wanted;
+	struct checkpoint_grant tasks;
+
+	container_grant_tasks(&tasks, json_object_get(m->plan, "config"), &m->engine_grant);
+	container_wanted_from(&wanted, m->inspect, m->ulimits, &tasks);
+	return container_kernel_check(
+		&wanted, (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL)), err);
+}
+
 int destination_restore(struct migration *m, struct err *err)
 {
 	char log[PATH_MAX + 32];
@@ -546,6 +561,8 @@ int destination_restore(struct migration *m, struct err *err)
 	}
 	if (r == 0)
 		r = restored_prove(m, err);
+	if (r == 0)
+		r = kernel_prove(m, err);
 	if (r == 0)
 		migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
 				     monotonic_us() - m->received_us, m->number);
