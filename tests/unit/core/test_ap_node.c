@@ -1166,7 +1166,7 @@ static void test_share_of_a_device(void **state)
 	assert_int_equal(sessions(&w), 4);
 	claim(&w, 106, "USER", 2, 42);
 	assert_int_equal(sessions(&w), 5);
-	stop(&w);
+	finish(&w);
 }
 
 /* R11: an edge server that never had the session says that it has authority, and what the epoch is */

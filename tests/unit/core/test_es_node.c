@@ -483,7 +483,7 @@ static void test_shares(void **state)
 	assert_non_null(strstr(last(&w)->es_status.reason, "AP-1 has 48 sessions at ES-1"));
 	create_as(&w, 2000, "MUD-2", "AP-2");
 	assert_false(refused_as_busy(&w));
-	stop(&w);
+	finish(&w);
 	/* a small node has no shares to speak of */
 	policy.sessions_max = 2;
 	assert_int_equal(policy_device_share(&policy), 2);
