@@ -81,10 +81,13 @@ bootstrap() {
 	command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: run tools/setup.sh"
 	sources=$(machine_sources "$suite")
 	[ -n "$sources" ] || die "this machine's apt configuration has no source for '$suite'"
+	# How this machine fetches packages (a proxy, a mirror that lags); mmdebstrap does not look.
+	apt-config dump Acquire >"$WORK/acquire.conf"
 	# Descriptor 3 is for the progress of grow_root; all else is of interest only if it fails. The lock's
 	# descriptor stays here: mmdebstrap gives hooks the next free one, and dash knows those of one digit only.
 	printf '%s\n' "$sources" | SOURCE_DATE_EPOCH=$EPOCH mmdebstrap --mode=root \
-		--aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' "$@" \
+		--aptopt="$WORK/acquire.conf" --aptopt='Acquire::Retries "3"' \
+		--aptopt='APT::Install-Recommends "false"' "$@" \
 		3>&2 9>&- >"$WORK/log" 2>&1 && return
 	die "the base cannot be made ($(grep -m 1 '^[EW]: ' "$WORK/log" || tail -n 1 "$WORK/log"))." \
 		"Is there a network and a Debian mirror?"
@@ -104,6 +107,7 @@ build_small() {
 		--customize-hook='cd "$1"/usr && rm -rf share/perl* lib/*/perl* lib/*/libperl* lib/*/gconv' \
 		--customize-hook='find "$1"/usr/lib -name __pycache__ -prune -exec rm -rf {} +' \
 		--customize-hook='rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*' \
+		--customize-hook='rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap' \
 		"$1" "$2/1-base.tar" -
 }
 
