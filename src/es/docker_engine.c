@@ -359,6 +359,21 @@ int docker_engine_info(struct docker_engine *de, json_t **ret, struct err *err)
 	return r > 0 ? err_set(err, -EPROTO, "docker info: nothing there") : r;
 }
 
+bool docker_engine_containerd(const json_t *info)
+{
+	json_t *pair;
+	size_t i;
+
+	json_array_foreach(json_object_get(info, "DriverStatus"), i, pair)
+	{
+		const char *value = json_string_value(json_array_get(pair, 1));
+
+		if (value && !strcmp(value, "io.containerd.snapshotter.v1"))
+			return true;
+	}
+	return false;
+}
+
 int docker_engine_inspect(struct docker_engine *de, const char *id, json_t **ret, struct err *err)
 {
 	return request_on(de, "inspect", "GET", "/containers/", id, "/json", NULL, ret, err);

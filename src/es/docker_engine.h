@@ -55,6 +55,9 @@ AUTO_DEFINE(docker_engine)
  */
 int docker_engine_info(struct docker_engine *de, json_t **ret, struct err *err);
 
+/** docker_engine_containerd() - Whether the engine, by its docker_engine_info(), has containerd's image store */
+bool docker_engine_containerd(const json_t *info);
+
 /**
  * docker_engine_inspect() - Inspect a container
  * @de:		Client

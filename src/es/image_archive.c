@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "es/files/beneath.h"
+#include "es/image_layer.h"
 
 #define PIECE      (256u << 10)
 #define HEX_DIGITS 64
@@ -141,14 +142,16 @@ static int manifest_check(const json_t *manifest, const struct image_rules *rule
 	const json_t *one = json_array_get(manifest, 0);
 	const json_t *tags = json_object_get(one, "RepoTags");
 	const char *config = json_string_value(json_object_get(one, "Config"));
-	const char *digest = strchr(rules->id, ':');
+	const char *digest = rules->id ? strchr(rules->id, ':') : NULL;
 
 	if (json_array_size(manifest) != 1 || !json_is_object(one))
 		return err_set(err, -EPROTO, "image archive: %zu images, not 1",
 			       json_array_size(manifest));
 	if (tags && !json_is_null(tags) && json_array_size(tags))
 		return err_set(err, -EPROTO, "image archive: it names the image");
-	if (!digest || kind_of(config) != KIND_CONFIG || !strstr(config, digest + 1))
+	if (kind_of(config) != KIND_CONFIG)
+		return err_set(err, -EPROTO, "image archive: no name of a configuration");
+	if (rules->id && (!digest || !strstr(config, digest + 1)))
 		return err_set(err, -EPROTO, "image archive: not of image %.80s", rules->id);
 	return layer_names_check(json_object_get(one, "Layers"), rules->layers, err);
 }
@@ -296,6 +299,18 @@ static int entry_unpack(struct unpacking *up, struct archive_entry *e)
 	return err_set(up->in.err, -EPROTO, "image archive: %.80s is no file", name);
 }
 
+/** layer_inflate() - Write a layer as it is without its compression */
+static int layer_inflate(struct unpacking *up, int from, const char *as)
+{
+	uint64_t room = up->rules->max_bytes - up->bytes;
+	auto_close int to = beneath_create(up->dirfd, as);
+	if (to < 0)
+		return err_set(up->in.err, to, "create %s", as);
+	int r = image_layer_unpack(from, to, &room, up->in.err);
+	up->bytes = up->rules->max_bytes - room;
+	return r;
+}
+
 /** stored_take() - Give a file the name it is to have */
 static int stored_take(struct unpacking *up, const char *name, const char *as)
 {
@@ -304,6 +319,9 @@ static int stored_take(struct unpacking *up, const char *name, const char *as)
 	int r;
 
 	stored_name(stored, same ? same : name);
+	auto_close int fd = beneath_regular(up->dirfd, stored, O_RDONLY);
+	if (fd >= 0 && image_layer_packed(fd))
+		return layer_inflate(up, fd, as);
 	r = beneath_link(up->dirfd, stored, up->dirfd, as);
 	return r < 0 ? err_set(up->in.err, r == -ENOENT ? -EPROTO : r,
 			       "image archive: %.80s is missing", name)
@@ -360,138 +378,4 @@ int image_archive_unpack(const struct image_rules *rules, archive_source source,
 void image_layer_name(char to[IMAGE_LAYER_NAME], size_t layer)
 {
 	(void)snprintf(to, IMAGE_LAYER_NAME, "layer-%zu", layer);
-}
-
-/* --- what an engine loads ---------------------------------------------------------------------- */
-
-/** struct packing - An archive being written */
-struct packing {
-	struct archive *archive;
-	archive_sink sink;
-	void *ctx;
-	struct err *err;
-	int failed;
-	uint8_t *piece;
-};
-
-/* libarchive hands us the next bytes. */
-static la_ssize_t sink_write(struct archive *a, void *ctx, const void *bytes, size_t len)
-{
-	struct packing *pk = ctx;
-
-	if (!pk->failed)
-		pk->failed = pk->sink(pk->ctx, bytes, len, pk->err);
-	if (pk->failed) {
-		archive_set_error(a, -pk->failed, "the stream is broken");
-		return -1;
-	}
-	return (la_ssize_t)len;
-}
-
-static int header_pack(struct packing *pk, const char *name, int64_t size)
-{
-	struct archive_entry *e = archive_entry_new();
-	int r = 0;
-
-	if (!e)
-		return err_set(pk->err, -ENOMEM, "image archive");
-	archive_entry_set_pathname(e, name);
-	archive_entry_set_perm(e, 0644);
-	archive_entry_set_filetype(e, AE_IFREG);
-	archive_entry_set_size(e, size);
-	if (archive_write_header(pk->archive, e) != ARCHIVE_OK)
-		r = complain(pk->archive, pk->failed, pk->err);
-	archive_entry_free(e);
-	return r;
-}
-
-static int bytes_pack(struct packing *pk, const void *bytes, size_t len)
-{
-	if (archive_write_data(pk->archive, bytes, len) != (la_ssize_t)len)
-		return complain(pk->archive, pk->failed, pk->err);
-	return 0;
-}
-
-/** layer_pack() - Write a layer out of its file, which may be growing */
-static int layer_pack(struct packing *pk, const struct image_pack *what, size_t layer)
-{
-	const struct image_growing *growing = layer + 1 == what->layers ? what->growing : NULL;
-	char name[IMAGE_LAYER_NAME];
-	char path[IMAGE_LAYER_NAME + 16];
-	uint64_t length;
-	uint64_t done = 0;
-	struct stat st;
-	int r;
-
-	image_layer_name(name, layer);
-	(void)snprintf(path, sizeof(path), "%s/layer.tar", name);
-	auto_close int fd = beneath_regular(what->dirfd, name, O_RDONLY);
-	if (fd < 0)
-		return err_set(pk->err, fd, "open %s", name);
-	if (fstat(fd, &st) < 0)
-		return err_set(pk->err, -errno, "open %s", name);
-	length = growing ? growing->length : (uint64_t)st.st_size;
-	r = header_pack(pk, path, (int64_t)length);
-	while (r == 0 && done < length) {
-		ssize_t n = read(fd, pk->piece, length - done < PIECE ? length - done : PIECE);
-
-		if (n < 0 || (n == 0 && !growing))
-			return err_set(pk->err, n < 0 ? -errno : -EIO, "read %s", name);
-		if (n == 0)
-			r = growing->wait(growing->ctx, done, pk->err);
-		else
-			r = bytes_pack(pk, pk->piece, (size_t)n);
-		done += (uint64_t)n;
-	}
-	return r == 0 && growing ? growing->wait(growing->ctx, length, pk->err) : r;
-}
-
-/** manifest_pack() - Write what tells the engine which file is what */
-static int manifest_pack(struct packing *pk, const struct image_pack *what)
-{
-	char config[HEX_DIGITS + 8];
-	json_t *layers = json_array();
-	json_t *manifest;
-	int r;
-
-	(void)snprintf(config, sizeof(config), "%.64s.json", what->digest);
-	for (size_t i = 0; i < what->layers; i++)
-		(void)json_array_append_new(layers, json_sprintf("layer-%zu/layer.tar", i));
-	manifest = json_pack("[{s:s, s:n, s:o}]", "Config", config, "RepoTags", "Layers", layers);
-	auto_free char *text = manifest ? json_dumps(manifest, JSON_COMPACT) : NULL;
-	json_decref(manifest);
-	if (!text)
-		return err_set(pk->err, -ENOMEM, "image archive");
-	r = header_pack(pk, config, (int64_t)what->config_len);
-	if (r == 0)
-		r = bytes_pack(pk, what->config, what->config_len);
-	if (r == 0)
-		r = header_pack(pk, "manifest.json", (int64_t)strlen(text));
-	return r < 0 ? r : bytes_pack(pk, text, strlen(text));
-}
-
-int image_archive_pack(const struct image_pack *what, archive_sink sink, void *ctx, struct err *err)
-{
-	auto_free uint8_t *piece = malloc(PIECE);
-	struct packing pk = { .sink = sink, .ctx = ctx, .err = err, .piece = piece };
-	int r = 0;
-
-	pk.archive = archive_write_new();
-	if (!piece || !pk.archive)
-		r = err_set(err, -ENOMEM, "image archive");
-	else if (archive_write_set_format_pax_restricted(pk.archive) != ARCHIVE_OK ||
-		 archive_write_set_bytes_per_block(pk.archive, 0) != ARCHIVE_OK ||
-		 archive_write_open(pk.archive, &pk, NULL, sink_write, NULL) != ARCHIVE_OK)
-		r = complain(pk.archive, 0, err);
-	for (size_t i = what->first; i < what->layers && r == 0; i++)
-		r = layer_pack(&pk, what, i);
-	if (r == 0)
-		r = manifest_pack(&pk, what);
-	if (r == 0 && archive_write_close(pk.archive) != ARCHIVE_OK)
-		r = complain(pk.archive, pk.failed, err);
-	/* libarchive writes an end on its own, which here would say that all was good. */
-	pk.failed = pk.failed ? pk.failed : -EPIPE;
-	if (pk.archive)
-		(void)archive_write_free(pk.archive);
-	return r;
 }

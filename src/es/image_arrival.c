@@ -16,6 +16,7 @@
 #include "es/docker_engine.h"
 #include "es/files/beneath.h"
 #include "es/image_archive.h"
+#include "es/image_pack.h"
 #include "es/layer_node.h"
 #include "net/crypto.h"
 
@@ -30,16 +31,21 @@
  * @lock:	descriptor, locked as long as the object
  * @passing:	somebody else has the image's directory: this one goes with the object
  * @config:	configuration, once it has come
+ * @digest:	and its digest
+ * @containerd:	the engine keeps images in containerd's store
+ * @loaded:	what the engine calls the image, once it has it
  */
 struct image_arrival {
 	char path[PATH_MAX];
 	int dirfd;
 	int lock;
 	bool passing;
-	const char *id;
 	const json_t *layers;
 	char *config;
 	size_t config_len;
+	char digest[DIGITS + 1];
+	bool containerd;
+	char loaded[80];
 };
 
 /* --- the directory ----------------------------------------------------------------------------- */
@@ -69,7 +75,7 @@ static void directory_unlock(struct image_arrival *ia)
 }
 
 int image_arrival_new(struct image_arrival **ret, const char *dir, const char *id,
-		      const json_t *layers, struct err *err)
+		      const json_t *layers, bool containerd, struct err *err)
 {
 	const char *digits = strchr(id, ':') ? strchr(id, ':') + 1 : id;
 	int r = 0;
@@ -80,8 +86,8 @@ int image_arrival_new(struct image_arrival **ret, const char *dir, const char *i
 	if (!ia)
 		return err_set(err, -ENOMEM, "image");
 	ia->dirfd = ia->lock = -EBADF;
-	ia->id = id;
 	ia->layers = layers;
+	ia->containerd = containerd;
 	/* The suffix is for a second, third ... user who comes with the same image just now. */
 	for (unsigned int i = 0; i < 64; i++) {
 		if (snprintf(ia->path, sizeof(ia->path),
@@ -213,10 +219,21 @@ static bool digest_is(struct crypto_sha256 *digest, const char *text)
 	return !strcmp(hex, digits);
 }
 
-/** config_receive() - The configuration, which is what the image's id is the digest of */
+/** config_check() - Is it the configuration of an image of just these layers? */
+static int config_check(const struct image_arrival *ia, struct err *err)
+{
+	json_t *config = json_loadb(ia->config, ia->config_len, JSON_REJECT_DUPLICATES, NULL);
+	bool good = json_equal(json_at(config, "rootfs", "diff_ids", NULL), ia->layers);
+
+	json_decref(config);
+	return good ? 0
+		    : err_set(err, -EPROTO,
+			      "the image's configuration is of other layers, or corrupted");
+}
+
+/** config_receive() - The configuration */
 static int config_receive(struct image_arrival *ia, struct pull *in)
 {
-	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
 	uint64_t length;
 	int r = length_pull(in, &length);
 
@@ -232,12 +249,8 @@ static int config_receive(struct image_arrival *ia, struct pull *in)
 		return err_set(in->err, -ENOMEM, "image");
 	r = pull_all(in, ia->config, length);
 	if (r == 0)
-		r = crypto_sha256_new(&digest, in->err);
-	if (r == 0)
-		r = crypto_sha256_update(digest, ia->config, length);
-	if (r == 0 && !digest_is(digest, ia->id))
-		r = err_set(in->err, -EPROTO, "the image's configuration arrived corrupted");
-	return r;
+		r = crypto_sha256_hex(ia->digest, ia->config, ia->config_len, in->err);
+	return r < 0 ? r : config_check(ia, in->err);
 }
 
 /** part_digest() - Begin a layer's digest with what is here of it */
@@ -372,25 +385,42 @@ static int load(struct docker_engine *engine, const struct image_pack *what, str
 static int part_load(struct image_arrival *ia, struct docker_engine *engine,
 		     struct image_pack *what, char id[80], struct err *err)
 {
-	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	uint8_t sha256[CRYPTO_SHA256_SIZE];
-	char hex[2 * CRYPTO_SHA256_SIZE + 1];
+	char hex[DIGITS + 1];
 	auto_free char *config = config_cut(ia, what->layers);
-	int r = config ? crypto_sha256_new(&digest, err) : err_set(err, -ENOMEM, "image");
+	int r = config ? crypto_sha256_hex(hex, config, strlen(config), err)
+		       : err_set(err, -ENOMEM, "image");
 
-	if (r == 0)
-		r = crypto_sha256_update(digest, config, strlen(config));
-	if (r == 0)
-		r = crypto_sha256_final(digest, sha256);
 	if (r < 0)
 		return r;
-	hex_encode(hex, sha256, sizeof(sha256));
 	what->config = config;
 	what->config_len = strlen(config);
 	what->digest = hex;
 	(void)snprintf(id, 80, "sha256:%s", hex);
 	r = load(engine, what, err);
 	return r < 0 ? r : loaded_write(ia->dirfd, id, err);
+}
+
+/** whole_load() - Have it load the image, and learn what it calls it */
+static int whole_load(struct image_arrival *ia, struct docker_engine *engine,
+		      struct image_pack *what, struct err *err)
+{
+	char hex[DIGITS + 1];
+	int r = 0;
+
+	what->config = ia->config;
+	what->config_len = ia->config_len;
+	what->digest = ia->digest;
+	(void)snprintf(hex, sizeof(hex), "%s", ia->digest);
+	if (ia->containerd) {
+		what->diff_ids = ia->layers;
+		auto_free char *manifest = image_oci_manifest(what, err);
+		r = manifest ? crypto_sha256_hex(hex, manifest, strlen(manifest), err) : -EIO;
+	}
+	if (r == 0)
+		r = load(engine, what, err);
+	if (r == 0)
+		(void)snprintf(ia->loaded, sizeof(ia->loaded), "sha256:%s", hex);
+	return r;
 }
 
 int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, size_t first,
@@ -405,14 +435,10 @@ int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, s
 	bool held = loaded_read(ia->dirfd, before);
 	int r;
 
-	if (layers < json_array_size(ia->layers)) {
+	if (layers < json_array_size(ia->layers))
 		r = part_load(ia, engine, &what, now, err);
-	} else {
-		what.config = ia->config;
-		what.config_len = ia->config_len;
-		what.digest = strchr(ia->id, ':') + 1;
-		r = load(engine, &what, err);
-	}
+	else
+		r = whole_load(ia, engine, &what, err);
 	if (r < 0)
 		return err_wrap(err, r, "load the image");
 	for (size_t i = first; i < layers; i++) {
@@ -425,6 +451,16 @@ int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, s
 	if (layers == json_array_size(ia->layers))
 		(void)beneath_unlink(ia->dirfd, LOADED, 0);
 	return 0;
+}
+
+const char *image_arrival_loaded(const struct image_arrival *ia)
+{
+	return ia->loaded;
+}
+
+const char *image_arrival_digest(const struct image_arrival *ia)
+{
+	return ia->digest;
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */

@@ -27,7 +27,7 @@
 struct docker_engine;
 struct err;
 struct image_arrival;
-struct image_growing; /* es/image_archive.h */
+struct image_growing; /* es/image_pack.h */
 
 #define IMAGE_DEPARTURE "departure-" /* names of directories with images about to be sent */
 
@@ -35,8 +35,9 @@ struct image_growing; /* es/image_archive.h */
  * image_arrival_new() - Open the directory of an image, made if need be
  * @ret:	Set on success only; the caller owns it, see image_arrival_free()
  * @dir:	Where arrivals are
- * @id:		Id of the image, "sha256:..."
+ * @id:		What the source's engine calls the image, "sha256:..."
  * @layers:	Digests of its layers, lowest first; borrowed as long as the object
+ * @containerd:	Our engine keeps images in containerd's store: it wants all layers of an image at once
  * @err:	Filled in on failure
  *
  * If another transfer brings the same image just now, the directory is another one, and nothing of it
@@ -45,7 +46,7 @@ struct image_growing; /* es/image_archive.h */
  * Return: 0, or negative error code
  */
 int image_arrival_new(struct image_arrival **ret, const char *dir, const char *id,
-		      const json_t *layers, struct err *err);
+		      const json_t *layers, bool containerd, struct err *err);
 
 /** image_arrival_free() - Close it, keeping layers that have come. @ia may be NULL. Return: NULL, always */
 struct image_arrival *image_arrival_free(struct image_arrival *ia);
@@ -103,6 +104,18 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
  */
 int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, size_t first,
 		       size_t layers, const struct image_growing *growing, struct err *err);
+
+/**
+ * image_arrival_loaded() - What the engine calls the image, once all of it was loaded
+ *
+ * The digest of its configuration; with containerd's image store, of its manifest.
+ *
+ * Return: "sha256:...", borrowed; "" before
+ */
+const char *image_arrival_loaded(const struct image_arrival *ia);
+
+/** image_arrival_digest() - 64 digits of the configuration's digest, borrowed; "" before it has come */
+const char *image_arrival_digest(const struct image_arrival *ia);
 
 /** image_arrival_remove() - Remove the directory, and from the engine what held layers for it */
 void image_arrival_remove(struct image_arrival *ia, struct docker_engine *engine);

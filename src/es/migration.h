@@ -84,6 +84,9 @@ enum migration_question {
  * @number, @cache:	at the source from the loop, at the destination from the source
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
  * @image_way:	from where it comes
+ * @image_id:	what the engine calls it, once it has come; "" before
+ * @image_digest: by which the operator may trust it: "sha256:" and the digest of its configuration
+ * @containerd:	the engine has containerd's image store
  * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
@@ -120,6 +123,9 @@ struct migration {
 	char cancel_reason[WIRE_REASON_SIZE];
 
 	enum image_way image_way;
+	char image_id[80];
+	char image_digest[80];
+	bool containerd;
 	uint64_t predicted_us; /* destination: how long it will take; 0: not predicted */
 	uint64_t expected_us;  /* the same, corrected by what earlier predictions were worth */
 	size_t layers_here;

@@ -100,7 +100,7 @@ int destination_find_image(struct migration *m, char name[256], struct err *err)
 {
 	/* The name first: whoever looks at the container, or moves it on, can read it. */
 	const char *const names[] = { json_text(m->plan, "image", "name", NULL),
-				      json_text(m->plan, "image", "id", NULL) };
+				      json_text(m->plan, "image", "id", NULL), m->image_id };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		json_t *image = NULL;
@@ -279,6 +279,7 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r == 0)
 		(void)snprintf(m->docker_root, sizeof(m->docker_root), "%s",
 			       json_text(info, "DockerRootDir", NULL));
+	m->containerd = docker_engine_containerd(info);
 	container_grant_engine(&m->engine_grant, info);
 	json_decref(info);
 	if (r == 0)

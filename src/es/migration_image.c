@@ -16,8 +16,8 @@
 #include "es/docker_engine.h"
 #include "es/container_grant.h"
 #include "es/files/file_worker.h"
-#include "es/image_archive.h"
 #include "es/image_arrival.h"
+#include "es/image_pack.h"
 #include "es/layer_node.h"
 #include "es/incoming.h"
 #include "es/migration.h"
@@ -42,7 +42,15 @@ static int saved_unpack(struct migration *m, struct docker_engine *engine, struc
 	struct file_extracting how = { .max_bytes = m->mc->config.max_bytes, .source = save_read };
 	struct file_place to = { .path = "" };
 	const char *id = json_text(m->plan, "image", "id", NULL);
-	int r = file_worker_start(&files, m->mc->config.workers, m->cancel_fd, err);
+	json_t *info = NULL;
+	int r = docker_engine_info(engine, &info, err);
+	/* containerd's ids are not those of configurations */
+	const char *expected = docker_engine_containerd(info) ? "" : id;
+
+	json_decref(info);
+	if (r < 0)
+		return r;
+	r = file_worker_start(&files, m->mc->config.workers, m->cancel_fd, err);
 
 	if (r < 0)
 		return r;
@@ -52,7 +60,8 @@ static int saved_unpack(struct migration *m, struct docker_engine *engine, struc
 	r = docker_engine_save(engine, id, &saved, err);
 	how.ctx = saved;
 	return r < 0 ? r
-		     : file_worker_image(files, to, id, migration_plan_layers(m->plan), &how, err);
+		     : file_worker_image(files, to, expected, migration_plan_layers(m->plan), &how,
+					 err);
 }
 
 /** departure_make() - Have the engine save the image, by its id: names are the destination's business */
@@ -230,7 +239,12 @@ static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
 	json_t *images = NULL;
 	json_t *one;
 	size_t i;
-	int r = docker_engine_images(m->engine, &images, err);
+	int r;
+
+	/* containerd's image store knows layers by the digests that they had on their way there */
+	if (m->containerd)
+		return 0;
+	r = docker_engine_images(m->engine, &images, err);
 
 	json_array_foreach(images, i, one)
 	{
@@ -288,7 +302,8 @@ int destination_want_image(struct migration *m, struct err *err)
 	if (r == 0)
 		r = image_arrival_new(&m->arrival, m->mc->config.image_dir,
 				      json_text(m->plan, "image", "id", NULL),
-				      json_at(m->plan, "image", "layers", NULL), err);
+				      json_at(m->plan, "image", "layers", NULL), m->containerd,
+				      err);
 	if (r < 0)
 		return r;
 	m->image_wanted = true;
@@ -331,17 +346,21 @@ struct image_loading {
  * @growing:	Its length is set if the highest of them is still coming, else 0
  *
  * Those that have come meanwhile are loaded at once. If there are none, the engine may have the next
- * one while it comes: it makes a copy of it first.
+ * one while it comes: it makes a copy of it first. With containerd's image store all are loaded at the end.
  *
  * Return: how many layers it is to have then, 0: that was all
  */
 static size_t loading_next(struct image_loading *il, struct image_growing *growing)
 {
+	size_t all = migration_plan_layers(il->m->plan);
 	size_t layers;
 
 	(void)pthread_mutex_lock(&il->lock);
-	while (il->came == il->loaded && !il->length && !il->last)
+	while ((il->came == il->loaded && !il->length && !il->last) ||
+	       (il->m->containerd && il->came < all && !il->last))
 		(void)pthread_cond_wait(&il->changed, &il->lock);
+	if (il->m->containerd && il->came < all) /* it broke off */
+		il->came = il->loaded;
 	growing->length = il->came == il->loaded && !il->last ? il->length : 0;
 	layers = il->came > il->loaded ? il->came : growing->length ? il->came + 1 : 0;
 	(void)pthread_mutex_unlock(&il->lock);
@@ -484,10 +503,24 @@ static int image_load(struct migration *m, struct err *err)
 	return r;
 }
 
+/** image_loaded() - Remember what the engine calls the image that has come */
+static int image_loaded(struct migration *m, struct err *err)
+{
+	const char *loaded = image_arrival_loaded(m->arrival);
+
+	if (m->image_way == IMAGE_FROM_REGISTRY)
+		return 0; /* see destination_pull() */
+	if (!*loaded)
+		return err_set(err, -EPROTO, "the image did not come whole");
+	(void)snprintf(m->image_id, sizeof(m->image_id), "%s", loaded);
+	(void)snprintf(m->image_digest, sizeof(m->image_digest), "sha256:%s",
+		       image_arrival_digest(m->arrival));
+	return 0;
+}
+
 /** image_name() - Give the image those of its names that are granted, and take none from another image */
 static int image_name(struct migration *m, struct err *err)
 {
-	const char *id = json_text(m->plan, "image", "id", NULL);
 	json_t *tag;
 	size_t i;
 	int r;
@@ -500,12 +533,12 @@ static int image_name(struct migration *m, struct err *err)
 		if (!name)
 			return err_set(err, -EPROTO, "a name of the image is no text");
 		/* A name is what the next container here is made of. */
-		if (!container_grant_name(m->grant, id, name))
+		if (!container_grant_name(m->grant, m->image_digest, name))
 			continue;
 		r = docker_engine_image(m->engine, name, &other, err);
 		json_decref(other);
 		if (r > 0)
-			r = docker_engine_tag(m->engine, id, name, err);
+			r = docker_engine_tag(m->engine, m->image_id, name, err);
 		if (r != 0)
 			return r < 0 ? r : err_set(err, -ENOENT, "the image that was loaded");
 	}
@@ -515,10 +548,11 @@ static int image_name(struct migration *m, struct err *err)
 /** image_verify() - Is what the engine has now the image of the plan? Set the name it is found by */
 static int image_verify(struct migration *m, char name[256], struct err *err)
 {
-	const char *id = json_text(m->plan, "image", "id", NULL);
 	json_t *image = NULL;
-	int r = docker_engine_image(m->engine, id, &image, err);
+	int r = image_loaded(m, err);
 
+	if (r == 0)
+		r = docker_engine_image(m->engine, m->image_id, &image, err);
 	if (r > 0)
 		r = err_set(err, -EPROTO, "what was loaded is not the image");
 	if (r == 0)

@@ -151,6 +151,24 @@ struct image_pulling {
 	struct err err;
 };
 
+/** pulled_find() - Learn what the engine calls the image that it pulled */
+static int pulled_find(struct migration *m, struct docker_engine *engine, const char *repository,
+		       const char *digest, struct err *err)
+{
+	json_t *image = NULL;
+
+	auto_free char *name = NULL;
+	if (asprintf(&name, "%s@%s", repository, digest) < 0)
+		return err_set(err, -ENOMEM, "docker pull");
+	int r = docker_engine_image(engine, name, &image, err);
+	if (r > 0)
+		r = err_set(err, -EPROTO, "docker pull %s: it is not there", repository);
+	(void)snprintf(m->image_id, sizeof(m->image_id), "%s", json_text(image, "Id", NULL));
+	(void)snprintf(m->image_digest, sizeof(m->image_digest), "%s", m->image_id);
+	json_decref(image);
+	return r;
+}
+
 static void *pulling_run(void *arg)
 {
 	struct image_pulling *ip = arg;
@@ -163,6 +181,8 @@ static void *pulling_run(void *arg)
 	if (ip->r == 0)
 		ip->r = docker_engine_pull(engine, repository, ip->from.digest, PULL_SILENCE_MS,
 					   &ip->err);
+	if (ip->r == 0)
+		ip->r = pulled_find(ip->m, engine, repository, ip->from.digest, &ip->err);
 	(void)pthread_mutex_lock(&ip->lock);
 	ip->ended = true;
 	(void)pthread_cond_broadcast(&ip->changed);

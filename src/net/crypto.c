@@ -95,6 +95,24 @@ int crypto_sha256_final(struct crypto_sha256 *d, uint8_t out[CRYPTO_SHA256_SIZE]
 	return 0;
 }
 
+int crypto_sha256_hex(char hex[2 * CRYPTO_SHA256_SIZE + 1], const void *bytes, size_t len,
+		      struct err *err)
+{
+	uint8_t sha256[CRYPTO_SHA256_SIZE];
+	AUTO(crypto_sha256) struct crypto_sha256 *d = NULL;
+	int r = crypto_sha256_new(&d, err);
+
+	if (r < 0)
+		return r;
+	r = crypto_sha256_update(d, bytes, len);
+	if (r == 0)
+		r = crypto_sha256_final(d, sha256);
+	if (r < 0)
+		return err_set(err, r, "digest");
+	hex_encode(hex, sha256, sizeof(sha256));
+	return 0;
+}
+
 struct crypto_sha256 *crypto_sha256_free(struct crypto_sha256 *d)
 {
 	if (d)

@@ -65,6 +65,18 @@ int crypto_sha256_update(struct crypto_sha256 *d, const void *bytes, size_t len)
  */
 int crypto_sha256_final(struct crypto_sha256 *d, uint8_t out[CRYPTO_SHA256_SIZE]);
 
+/**
+ * crypto_sha256_hex() - The digest of some bytes, as text
+ * @hex:	Set to 64 digits
+ * @bytes:	Bytes
+ * @len:	Their number
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ENOMEM, or -EIO if OpenSSL fails
+ */
+int crypto_sha256_hex(char hex[2 * CRYPTO_SHA256_SIZE + 1], const void *bytes, size_t len,
+		      struct err *err);
+
 /** crypto_sha256_free() - Release a digest; @d may be NULL. Return: NULL, always */
 struct crypto_sha256 *crypto_sha256_free(struct crypto_sha256 *d);
 

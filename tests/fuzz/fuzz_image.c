@@ -46,7 +46,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	arrivals = home_directory("arrivals");
 	home_path(path, "arrivals");
 	layers = json_pack("[s, s]", LAYER, LAYER);
-	require(image_arrival_new(&arrival, path, ID, layers, NULL) == 0);
+	require(image_arrival_new(&arrival, path, ID, layers, false, NULL) == 0);
 	arrived = openat(arrivals, "arrival-" DIGITS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	require(arrived >= 0);
 	return 0;

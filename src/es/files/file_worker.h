@@ -220,7 +220,7 @@ int file_worker_extract(struct file_worker *fw, const struct file_tree *tree, si
  * file_worker_image() - image_archive_unpack()
  * @fw:		Worker
  * @to:		Empty directory
- * @id:		Id of the image
+ * @id:		Id of the image; "" for @id of struct image_rules NULL
  * @layers:	Number of its layers
  * @how:	@max_bytes, @source and @ctx are used
  * @err:	Filled in on failure

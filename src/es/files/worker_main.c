@@ -299,7 +299,7 @@ static int extract(struct worker *w)
 
 static int image(struct worker *w)
 {
-	const struct image_rules rules = { .id = w->call.text,
+	const struct image_rules rules = { .id = *w->call.text ? w->call.text : NULL,
 					   .layers = (size_t)w->call.number,
 					   .max_bytes = w->call.max_bytes };
 	auto_close int fd = root_open(w, 0);

@@ -26,6 +26,7 @@
 #include "es/docker_engine.h"
 #include "es/image_archive.h"
 #include "es/image_arrival.h"
+#include "es/image_pack.h"
 #include "es/layer_node.h"
 #include "net/crypto.h"
 
@@ -40,11 +41,15 @@
 	"[{\"Config\":\"" CONFIG ".json\",\"RepoTags\":" tags ",\"Layers\":[\"" LAYER_A            \
 	"/layer.tar\",\"" LAYER_B "/layer.tar\"]}]"
 
-/** struct item - An entry to write: a file, a link if @link is set, a directory if @text is NULL */
+/**
+ * struct item - An entry to write: a file, a link if @link is set, a directory if @text is NULL
+ * @len:	of @text; 0: up to its NUL
+ */
 struct item {
 	const char *name;
 	const char *text;
 	const char *link;
+	size_t len;
 };
 
 /* --- archives ------------------------------------------------------------------------------- */
@@ -73,6 +78,7 @@ static void make(struct input *in, const struct item *items)
 	assert_int_equal(archive_write_set_format_ustar(a), ARCHIVE_OK);
 	assert_int_equal(archive_write_open(a, &in->bytes, NULL, keep, NULL), ARCHIVE_OK);
 	for (; items->name; items++) {
+		size_t len = items->len ? items->len : items->text ? strlen(items->text) : 0;
 		struct archive_entry *e = archive_entry_new();
 
 		archive_entry_set_pathname(e, items->name);
@@ -83,10 +89,10 @@ static void make(struct input *in, const struct item *items)
 		if (items->link)
 			archive_entry_set_symlink(e, items->link);
 		else if (items->text)
-			archive_entry_set_size(e, (int64_t)strlen(items->text));
+			archive_entry_set_size(e, (int64_t)len);
 		assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
 		if (items->text && !items->link)
-			(void)archive_write_data(a, items->text, strlen(items->text));
+			(void)archive_write_data(a, items->text, len);
 		archive_entry_free(e);
 	}
 	assert_int_equal(archive_write_close(a), ARCHIVE_OK);
@@ -242,6 +248,42 @@ static void test_blobs(void **state)
 	close(dirfd);
 }
 
+/** containerd keeps layers as they came from a registry, and calls an image by another digest */
+static void test_compressed(void **state)
+{
+	static const char manifest[] = "[{\"Config\":\"blobs/sha256/" CONFIG "\",\"RepoTags\":[],"
+				       "\"Layers\":[\"" BLOB("000a") "\",\"" BLOB("000b") "\"]}]";
+	/* "lower" by gzip, "upper" by zstd */
+	static const char gzip[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xc9\x2f\x4f\x2d"
+				   "\x02\x00\x23\x7b\x9a\x0e\x05\x00\x00\x00";
+	static const char zstd[] = "\x28\xb5\x2f\xfd\x00\x58\x29\x00\x00\x75\x70\x70\x65\x72";
+	struct item items[] = { { BLOB("000a"), gzip, NULL, sizeof(gzip) - 1 },
+				{ BLOB("000b"), zstd, NULL, sizeof(zstd) - 1 },
+				{ "blobs/sha256/" CONFIG, "{}", NULL, 0 },
+				{ "manifest.json", manifest, NULL, 0 },
+				{ NULL, NULL, NULL, 0 } };
+	struct image_rules rules = { .layers = 2, .max_bytes = LIMIT };
+	struct input in;
+	int dirfd;
+
+	(void)state;
+	make(&in, items);
+	assert_int_equal(unpack(&in, &rules, &dirfd), 0);
+	file_is(dirfd, "layer-0", "lower");
+	file_is(dirfd, "layer-1", "upper");
+	close(dirfd);
+	/* what comes out is counted, too */
+	rules.max_bytes = sizeof(gzip) + sizeof(zstd) + 2;
+	make(&in, items);
+	assert_int_equal(unpack(&in, &rules, &dirfd), -EFBIG);
+	close(dirfd);
+	rules.max_bytes = LIMIT;
+	items[0].len -= 6;
+	make(&in, items);
+	assert_int_equal(unpack(&in, &rules, &dirfd), -EPROTO);
+	close(dirfd);
+}
+
 /** A layer that comes twice is a link the second time */
 static void test_link(void **state)
 {
@@ -296,6 +338,48 @@ static void test_packed(void **state)
 		assert_true(memcmp(buf_bytes(&out) + i, zeros, sizeof(zeros)) != 0);
 	}
 	buf_deinit(&out);
+	close(what.dirfd);
+}
+
+/** With containerd's image store: all layers, as an OCI layout */
+static void test_oci(void **state)
+{
+	json_t *diff_ids = json_pack("[s, s]", "sha256:" LAYER_A, "sha256:" LAYER_B);
+	struct image_pack what = { .config = "{\"config\":1}",
+				   .config_len = strlen("{\"config\":1}"),
+				   .digest = CONFIG,
+				   .layers = 2,
+				   .diff_ids = diff_ids };
+	char digest[65];
+	char index[512];
+	char blob[96];
+	struct input in;
+	struct buf out;
+	struct err err;
+
+	(void)state;
+	make(&in, old);
+	assert_int_equal(unpack(&in, &plain, &what.dirfd), 0);
+	auto_free char *manifest = image_oci_manifest(&what, &err);
+	assert_non_null(strstr(manifest, "\"digest\":\"sha256:" LAYER_B "\",\"size\":5}"));
+	assert_int_equal(crypto_sha256_hex(digest, manifest, strlen(manifest), NULL), 0);
+	(void)snprintf(blob, sizeof(blob), "blobs/sha256/%s", digest);
+	(void)snprintf(index, sizeof(index),
+		       "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/"
+		       "vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:%s\",\"size\":%zu}]}",
+		       digest, strlen(manifest));
+	const struct item passed[] = { { BLOB("000a"), "lower", NULL, 0 },
+				       { BLOB("000b"), "upper", NULL, 0 },
+				       { "blobs/sha256/" CONFIG, "{\"config\":1}", NULL, 0 },
+				       { blob, manifest, NULL, 0 },
+				       { "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", NULL,
+					 0 },
+				       { "index.json", index, NULL, 0 },
+				       { NULL, NULL, NULL, 0 } };
+	buf_init(&out, LIMIT);
+	assert_int_equal(image_archive_pack(&what, take, &out, &err), 0);
+	expect(&out, passed);
+	json_decref(diff_ids);
 	close(what.dirfd);
 }
 
@@ -553,6 +637,17 @@ static void layer_grown(void *ctx, size_t layer, uint64_t bytes, uint64_t length
 	assert_true(bytes <= length);
 }
 
+/** config_make() - Write a configuration of an image of these layers */
+static void config_make(struct journey *j, json_t *layers)
+{
+	json_t *config = json_pack("{s:{s:O}}", "rootfs", "diff_ids", layers);
+	auto_free char *text = json_dumps(config, JSON_COMPACT);
+
+	json_decref(config);
+	file_make(j->from, "config", text);
+	digest_of(j->id, text);
+}
+
 static void journey_begin(struct journey *j)
 {
 	static char texts[LAYERS][64] = { "the lowest layer", "one in the middle", "the highest" };
@@ -561,8 +656,6 @@ static void journey_begin(struct journey *j)
 
 	*j = (struct journey){ .from = folder("from"), .layers = json_array() };
 	close(folder("to"));
-	file_make(j->from, "config", "{\"os\":\"linux\"}");
-	digest_of(j->id, "{\"os\":\"linux\"}");
 	for (size_t i = 0; i < LAYERS; i++) {
 		j->text[i] = texts[i];
 		image_layer_name(name, i);
@@ -570,6 +663,7 @@ static void journey_begin(struct journey *j)
 		digest_of(digest, texts[i]);
 		json_array_append_new(j->layers, json_string(digest));
 	}
+	config_make(j, j->layers);
 	j->receipt = (struct image_receipt){
 		.max_bytes = 1000, .grown = layer_grown, .came = layers_came, .ctx = j
 	};
@@ -586,7 +680,7 @@ static void arrive(struct journey *j, struct image_arrival **ia)
 	char to[sizeof(home) + 8];
 
 	(void)snprintf(to, sizeof(to), "%s/to", home);
-	assert_int_equal(image_arrival_new(ia, to, j->id, j->layers, &j->err), 0);
+	assert_int_equal(image_arrival_new(ia, to, j->id, j->layers, false, &j->err), 0);
 }
 
 /** travel() - Send what is missing, and break off after @cut bytes; 0: do not. Return: what came back */
@@ -616,7 +710,7 @@ static void test_goes_on(void **state)
 	struct journey j;
 
 	(void)state;
-	for (size_t cut = 1; cut < 120; cut++) {
+	for (size_t cut = 1; cut < 420; cut++) {
 		AUTO(image_arrival) struct image_arrival *ia = NULL;
 		uint64_t here;
 
@@ -645,7 +739,7 @@ static void test_begins_again(void **state)
 	struct journey j;
 
 	(void)state;
-	for (size_t cut = 30; cut < 120; cut++) {
+	for (size_t cut = 280; cut < 420; cut++) {
 		AUTO(image_arrival) struct image_arrival *ia = NULL;
 
 		journey_begin(&j);
@@ -673,9 +767,11 @@ static void test_corrupted(void **state)
 	assert_non_null(strstr(j.err.text, "layer 1 of the image arrived corrupted"));
 	assert_int_equal(j.came, 1);
 	assert_int_equal(image_arrival_bytes(ia, 1), 0);
-	file_make(j.from, "config", "{\"os\":\"lInux\"}");
+	json_t *others = json_pack("[s]", "sha256:" LAYER_A);
+	config_make(&j, others);
+	json_decref(others);
 	assert_int_equal(travel(&j, ia, 0), -EPROTO);
-	assert_non_null(strstr(j.err.text, "configuration arrived corrupted"));
+	assert_non_null(strstr(j.err.text, "configuration is of other layers"));
 	journey_end(&j);
 }
 
@@ -740,20 +836,14 @@ static int home_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_unpacked),
-		cmocka_unit_test(test_blobs),
-		cmocka_unit_test(test_link),
-		cmocka_unit_test(test_packed),
-		cmocka_unit_test(test_manifest_refused),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_holes),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_goes_on),
-		cmocka_unit_test(test_begins_again),
-		cmocka_unit_test(test_corrupted),
-		cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_growing),
+		cmocka_unit_test(test_unpacked),         cmocka_unit_test(test_blobs),
+		cmocka_unit_test(test_compressed),       cmocka_unit_test(test_link),
+		cmocka_unit_test(test_packed),           cmocka_unit_test(test_oci),
+		cmocka_unit_test(test_manifest_refused), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_limits),           cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_truncated),        cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_begins_again),     cmocka_unit_test(test_corrupted),
+		cmocka_unit_test(test_lengths),          cmocka_unit_test(test_growing),
 		cmocka_unit_test(test_directories),
 	};
 
