@@ -75,7 +75,8 @@ int destination_offer(struct migration *m, struct err *err)
 	m->offer_plan = malloc(m->offer.offer.plan_len + 1);
 	if (!m->offer_plan)
 		return err_set(err, -ENOMEM, "take an offer");
-	memcpy(m->offer_plan, m->offer.offer.plan, m->offer.offer.plan_len);
+	if (m->offer.offer.plan_len)
+		memcpy(m->offer_plan, m->offer.offer.plan, m->offer.offer.plan_len);
 	m->offer.offer.plan = (uint8_t *)m->offer_plan;
 	m->session = m->offer.session;
 	m->header.session = m->offer.session;

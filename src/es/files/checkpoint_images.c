@@ -418,9 +418,9 @@ static bool filter_good(const Criu__SeccompFilter *f)
 {
 	const size_t size = sizeof(struct sock_filter);
 
-	if (!f->has_filter || f->filter.len % size || f->filter.len / size > BPF_MAXINSNS)
+	if (!f->filter.len || f->filter.len % size || f->filter.len / size > BPF_MAXINSNS)
 		return false;
-	auto_free struct sock_filter *program = malloc(f->filter.len + 1);
+	auto_free struct sock_filter *program = malloc(f->filter.len);
 	if (!program)
 		return false;
 	memcpy(program, f->filter.data, f->filter.len);

@@ -258,7 +258,8 @@ static int bytes_give(struct file_worker *fw, struct streams *streams, struct er
 	}
 	len = streams->left_len < WORKER_BYTES_MAX ? streams->left_len : WORKER_BYTES_MAX;
 	r = say(fw, WORKER_BYTES, streams->left, len, -1, err);
-	streams->left += len;
+	if (len) /* at the end there are none, and nothing to point to */
+		streams->left += len;
 	streams->left_len -= len;
 	return r;
 }
@@ -796,7 +797,7 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
 	/* an escape is six bytes, and may stand for one */
 	buf_init(&x.out, 6 * TEXT_MAX);
 	r = call_run(fw, call_begin(fw, WORKER_OP_JSON), &streams, err);
-	if (r == 0 && memchr(buf_bytes(&x.out), '\0', x.out.len))
+	if (r == 0 && (!x.out.len || memchr(buf_bytes(&x.out), '\0', x.out.len)))
 		r = err_set(err, -EPROTO, "the file worker writes no JSON");
 	if (r == 0)
 		r = buf_append(&x.out, "", 1, err);

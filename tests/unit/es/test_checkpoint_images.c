@@ -401,6 +401,7 @@ static void filters_put(const size_t *which, size_t count, uint32_t flags)
 static void test_threads_are_filtered(void **state)
 {
 	static const size_t strict_then_open[] = { 0, 2 };
+	static const size_t empty[] = { ARRAY_SIZE(filter_cases) - 1 };
 	struct task t;
 
 	(void)state;
@@ -419,6 +420,11 @@ static void test_threads_are_filtered(void **state)
 	assert_int_equal(check(false, true), -EPERM);
 	assert_int_equal(check(false, false), 0);
 	t.thread.seccomp_filter = 2;
+	task_put(&t);
+	assert_int_equal(check(false, true), -EPERM);
+	/* one of no instructions */
+	filters_put(empty, 1, 0);
+	t.thread.seccomp_filter = 0;
 	task_put(&t);
 	assert_int_equal(check(false, true), -EPERM);
 }

@@ -30,6 +30,7 @@
 static struct test_pki pki;
 static const char *worker; /* argv[1]: path of baton-file-worker */
 static struct tls_context *here, *there, *elsewhere;
+static const char *plan = "{}"; /* what they offer */
 
 /* --- who connects to a controller ------------------------------------------------------------------ */
 
@@ -51,7 +52,6 @@ struct source {
 
 static void *offer_run(void *arg)
 {
-	static const char plan[] = "{}";
 	struct source *s = arg;
 	struct tls_stream *made = NULL;
 	struct wire_message m = {
@@ -64,7 +64,7 @@ static void *offer_run(void *arg)
 
 	(void)snprintf(m.offer.from_es, sizeof(m.offer.from_es), "%s", s->name);
 	m.offer.plan = (const uint8_t *)plan;
-	m.offer.plan_len = sizeof(plan) - 1;
+	m.offer.plan_len = strlen(plan);
 	s->result = tls_stream_connect(&made, s->from, s->bed->address, "EdgeServer-1",
 				       WIRE_ROLE_ES, -1, LIMIT_MS, &s->err);
 	AUTO(tls_stream) struct tls_stream *stream = made;
@@ -169,6 +169,20 @@ static void offer_until(struct controller_bed *b, const char *word)
 		assert_int_equal(s.result, 0);
 		assert_true(tries++ < 1000);
 	} while (!strstr(s.answer, word));
+}
+
+/* An offer without a plan is an offer like any other: whoever judges it refuses it */
+static void test_no_plan(void **state)
+{
+	struct controller_bed b;
+
+	(void)state;
+	controller_bed_open(&b, pki.dir, here, SLOTS);
+	plan = "";
+	offer_until(&b, "that will do");
+	plan = "{}";
+	assert_true(b.offered > 0);
+	controller_bed_shut(&b);
 }
 
 /* Edge servers that have proven themselves hold slots; one that finds none is told so */
@@ -434,9 +448,10 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strangers), cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_share),     cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_lies),      cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_strangers), cmocka_unit_test(test_no_plan),
+		cmocka_unit_test(test_slots),     cmocka_unit_test(test_share),
+		cmocka_unit_test(test_bytes),     cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_trees),
 	};
 
 	if (argc == 1)
