@@ -490,6 +490,8 @@ static int node_from(struct layer_node *node, struct archive_entry *e)
 
 	memset(node, 0, sizeof(*node));
 	node->st = *archive_entry_stat(e);
+	if (S_ISLNK(node->st.st_mode) && !archive_entry_symlink(e))
+		return -EPROTO; /* libarchive takes a header with a link to nothing */
 	if (archive_entry_symlink(e)) {
 		node->target = strdup(archive_entry_symlink(e));
 		if (!node->target)

@@ -662,6 +662,7 @@ static void test_evil(void **state)
 		{ .path = "layer/x", .hardlink = "/etc/passwd" },
 		{ .path = "layer/x", .hardlink = "layer/out/etc/passwd" },
 		{ .path = "layer/x", .hardlink = "layer/../../etc/passwd" },
+		{ .path = "layer/x", .symlink = "" },
 		{ .path = "layerx" },
 		{ .path = "other/x" },
 		{ .path = "layer/link", .symlink = "/etc/passwd", .plain = true },
