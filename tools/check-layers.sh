@@ -68,6 +68,7 @@ declare -A NAME_MAY
 while IFS='|' read -r file calls _; do
 	NAME_MAY[$file]=" $calls "
 done <<'LIST'
+es/containerd.c|access|the sockets of containerd
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
 es/files/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program
 es/files/sandbox.c|SYS_pivot_root mount umount2 chdir mkdir|before a name of anybody else is there
