@@ -172,24 +172,37 @@ static int probe_send(struct migration *m, size_t bytes, struct err *err)
 	return r;
 }
 
+/** accept_read() - Have the worker read what an ACCEPT says; we read what was written there (R16) */
+static int accept_read(struct migration *m, const struct wire_message *answer, json_t **ret,
+		       struct err *err)
+{
+	auto_free char *ours = NULL;
+	int r = file_worker_json(m->files, answer->text.bytes, answer->text.len, &ours, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "%s says nonsense", m->source.to_es);
+	*ret = json_loads(ours, 0, NULL);
+	return *ret ? 0 : err_set(err, -EPROTO, "the file worker writes no JSON");
+}
+
 int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 {
 	size_t layers = migration_plan_layers(m->plan);
 	struct wire_message answer;
-	json_t *json;
+	json_t *json = NULL;
 	json_int_t here;
 	json_int_t bytes;
 	json_int_t probe;
 	int r = answer_receive(m, WIRE_TRANSFER_ACCEPT, timeout_ms, &answer, err);
 
+	if (r == 0)
+		r = accept_read(m, &answer, &json, err);
 	if (r < 0)
 		return r;
-	json = json_loadb((const char *)answer.text.bytes, answer.text.len, JSON_REJECT_DUPLICATES,
-			  NULL);
 	m->image_wanted = json_is_true(json_at(json, "image", "wanted", NULL));
 	here = json_integer_value(json_at(json, "image", "layers_here", NULL));
 	bytes = json_integer_value(json_at(json, "image", "bytes_here", NULL));
-	if (!json || here < 0 || bytes < 0 || (json_int_t)layers < here)
+	if (here < 0 || bytes < 0 || (json_int_t)layers < here)
 		r = err_set(err, -EPROTO, "%s says nonsense about the image", m->source.to_es);
 	else
 		m->layers_here = (size_t)here;

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "es/files/worker_line.h"
 #include "es/incoming.h"
+#include "es/migration.h"
 #include "es/transfer.h"
 #include "net/link.h"
 #include "net/tls_stream.h"
@@ -240,7 +241,8 @@ struct pair {
 	struct tls_stream *in;
 	struct file_workers *workers;
 	struct file_worker *files;
-	size_t after; /* bytes sent behind what the receiver takes */
+	size_t after;       /* bytes sent behind what the receiver takes */
+	const char *accept; /* text of a TRANSFER ACCEPT that is sent instead, or NULL */
 	int sent;
 };
 
@@ -271,17 +273,24 @@ static void *send_run(void *arg)
 	p->sent = tls_stream_connect(&made, there, address, "EdgeServer-1", WIRE_ROLE_ES, -1,
 				     LIMIT_MS, &err);
 	AUTO(tls_stream) struct tls_stream *out = made;
-	if (p->sent == 0)
+	if (p->sent == 0 && p->accept) {
+		struct wire_message m = header;
+
+		m.type = WIRE_TRANSFER_ACCEPT;
+		m.text.bytes = (const uint8_t *)p->accept;
+		m.text.len = strlen(p->accept);
+		p->sent = tls_stream_send_message(out, &m, &err);
+	} else if (p->sent == 0)
 		p->sent = transfer_send_stream(out, &header, flood, p, 1, &bytes, &err);
 	return NULL;
 }
 
-static void pair_open(struct pair *p, const char *program, size_t after)
+static void pair_open_with(struct pair *p, const char *program, size_t after, const char *text)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	struct err err = { 0 };
 
-	*p = (struct pair){ .after = after };
+	*p = (struct pair){ .after = after, .accept = text };
 	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(p->listener >= 0);
 	assert_int_equal(bind(p->listener, (struct sockaddr *)&a, sizeof(a)), 0);
@@ -294,6 +303,11 @@ static void pair_open(struct pair *p, const char *program, size_t after)
 	assert_int_equal(file_workers_new(&p->workers, program, NULL, &err), 0);
 	if (file_worker_start(&p->files, p->workers, -1, &err) < 0)
 		fail_msg("%s", err.text);
+}
+
+static void pair_open(struct pair *p, const char *program, size_t after)
+{
+	pair_open_with(p, program, after, NULL);
 }
 
 static void pair_close(struct pair *p)
@@ -407,6 +421,43 @@ static void test_lies(void **state)
 	}
 }
 
+/* What a destination answers is read by the worker, and by nobody else */
+static void test_accept(void **state)
+{
+	static const char text[] = "{\"image\":{\"wanted\":true,\"from\":\"source\",\"layers_"
+				   "here\":1,\"bytes_here\":5}}";
+	struct migration_controller mc = { .config.idle_ms = LIMIT_MS };
+	struct migration m = { .mc = &mc, .source.to_es = "EdgeServer-2" };
+	struct pair p;
+	struct err err = { 0 };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	m.plan = json_pack("{s:{s:[s, s]}}", "image", "layers", "a", "b");
+	pair_open_with(&p, worker, 0, text);
+	m.stream = p.in;
+	m.files = p.files;
+	if (source_accepted(&m, LIMIT_MS, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(m.image_wanted && m.layers_here == 1 && m.bytes_here == 5);
+	pair_close(&p);
+	pair_open_with(&p, worker, 0, "{\"image\":{},\"image\":{}}");
+	m.stream = p.in;
+	m.files = p.files;
+	assert_int_equal(source_accepted(&m, LIMIT_MS, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "EdgeServer-2 says nonsense"));
+	pair_close(&p);
+	/* one that has fallen can say nothing else than its peer could, or nothing at all */
+	pair_open_with(&p, "/proc/self/exe", 0, text);
+	m.stream = p.in;
+	m.files = p.files;
+	assert_int_equal(source_accepted(&m, LIMIT_MS, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "the file worker writes no JSON"));
+	pair_close(&p);
+	json_decref(m.plan);
+}
+
 static void test_trees(void **state)
 {
 	struct file_tree roots[FILE_WORKER_TREES_MAX + 1] = { { .name = "x" } };
@@ -451,7 +502,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_strangers), cmocka_unit_test(test_no_plan),
 		cmocka_unit_test(test_slots),     cmocka_unit_test(test_share),
 		cmocka_unit_test(test_bytes),     cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_accept),    cmocka_unit_test(test_trees),
 	};
 
 	if (argc == 1)
