@@ -30,12 +30,12 @@ struct es_pending {
  * @cache:		answers the MUD may still want
  * @pending:		requests not yet executed
  * @pending_count:	how many
- * @pending_bytes:	and their size
+ * @pending_bytes:	and their size, in bytes, at most WIRE_WINDOW_BYTES
  * @held:		nothing is executed: a cut is wanted or being taken. What is under way in parts
  *			(enum wire_part) comes to its end first
  * @cutting:		take_cut was called, its end is awaited
- * @held_since:		when @held began
- * @finished_at:		when the container answered last
+ * @held_since:		when @held began; as all times here, milliseconds of the node's clock
+ * @finished_at:		when the container answered last, ms
  * @fencing:		FENCE came, the running request is awaited
  * @fence_after:	highest number that may still execute
  * @migration:		what the source is doing
@@ -49,13 +49,14 @@ struct es_pending {
  * @vouched:		of an arrival, a copy, what is remembered of one: the secret is surely the session's, for an
  *			access point has proven it, or the session has had authority here with it
  * @removing:		a container is being removed; made in epoch @removing_epoch
- * @remove_at:		when to ask again, if that could not begin, @remove_failures times in a row; else 0
+ * @remove_at:		when to ask again, ms, if that could not begin, @remove_failures times in a row; else 0
  * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,
  *			nothing else is missing. Otherwise the record is behind: until it is written nobody
  *			is told how the session stands
  * @why_unwritten:	the reason
- * @unwritten_since, @write_at, @told_at: since when, when to try again, when the user was told last
- * @heard:		when an access point last spoke of this session
+ * @unwritten_since, @write_at, @told_at: since when, when to try again, when the user was told last;
+ *			ms
+ * @heard:		when an access point last spoke of this session, ms
  * @lasting:		of @reason: the next migration will fail for the same
  * @reason:		why it is LOST, or why the last migration failed
  */
