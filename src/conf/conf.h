@@ -21,8 +21,9 @@
  *     listener "cache" { listen = "10.80.0.1:6379"  service = "cache"  codec = "resp" }
  *     limits { grace_ms = 3000 }
  *
- * The services of an edge server may have a file each, in the directory that its setting "catalogue"
- * names: NAME.conf, with one section "service" and nothing else. Other files there are passed over.
+ * The services of an edge server may have a file each, in the directory that its setting
+ * "catalogue" names: NAME.conf, with one section "service" and nothing else. Other files there are
+ * passed over.
  */
 
 #include <stdbool.h>
@@ -142,8 +143,8 @@ enum conf_profile {
  * @binds:		NULL-terminated list of /PATH:/PATH[:ro], or NULL; in directories of @shared
  * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp], or NULL
  * @env:		NULL-terminated NAME=VALUE list, or NULL
- * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under their names, and
- *			image ids that they may bring under @image, or NULL
+ * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under
+ *			their names, and image ids that they may bring under @image, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
  * @file:		Where it stands
  */
@@ -211,8 +212,8 @@ struct conf_docker {
  * @catalogue:		es: directory whose services are in @service, too; or NULL
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
- * @shared:		es: NULL-terminated list of directories that are the same on all edge servers,
- *			or NULL
+ * @shared:		es: NULL-terminated list of directories that are the same on all edge
+ *			servers, or NULL
  * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		ap, es: what must survive a restart

@@ -36,7 +36,11 @@ struct conf_reading {
 
 extern struct conf_reading conf_reading;
 
-/** conf_mistake() - Record the first mistake, with the place libconfuse is at. Return: -1, as its callbacks want */
+/**
+ * conf_mistake() - Record the first mistake, with the place libconfuse is at
+ *
+ * Return: -1, as its callbacks want
+ */
 int conf_mistake(cfg_t *cfg, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /** conf_wrong() - Record a mistake that has no line of its own. Return: -EINVAL */
@@ -48,7 +52,11 @@ const char *conf_last_string(cfg_opt_t *opt);
 /** conf_want_name() - Callback: all values are names */
 int conf_want_name(cfg_t *cfg, cfg_opt_t *opt);
 
-/** conf_want_range() - The value just read is from @min to @max. Return: 0 or -1, as callbacks want */
+/**
+ * conf_want_range() - The value just read is from @min to @max
+ *
+ * Return: 0 or -1, as callbacks want
+ */
 int conf_want_range(cfg_t *cfg, cfg_opt_t *opt, int64_t min, int64_t max, const char *unit);
 
 #define CONF_PATH_WANTED "an absolute path without .. and :, no slash at its end"
@@ -68,7 +76,11 @@ int conf_copy_string(char **to, const char *from);
 /** conf_copy_name() - Copy a name that was checked when it was read */
 void conf_copy_name(char to[NAME_SIZE], const char *from);
 
-/** conf_copy_list() - Copy a list of strings, NULL-terminated; an empty one is NULL. Return: 0, or -ENOMEM */
+/**
+ * conf_copy_list() - Copy a list of strings, NULL-terminated; an empty one is NULL
+ *
+ * Return: 0, or -ENOMEM
+ */
 int conf_copy_list(char ***to, cfg_t *cfg, const char *name);
 
 /** conf_free_list() - Release what conf_copy_list() made */

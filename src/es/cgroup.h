@@ -56,8 +56,8 @@ bool cgroup_read(pid_t pid, const char *controller, const char *const files[2], 
 
 /**
  * cgroup_version() - Which version of control groups this host has
- * @hierarchies:	Set to the hierarchies of version 1, each as the kernel says it ("cpu,cpuacct"), with
- *			blanks between; a container has a mount of each
+ * @hierarchies:	Set to the hierarchies of version 1, each as the kernel says it
+ *			("cpu,cpuacct"), with blanks between; a container has a mount of each
  *
  * Return: "v1", "v2", or "hybrid": version 1, and version 2 beside it
  */
@@ -100,12 +100,17 @@ bool cgroup_freezing(const struct cgroup_freezer *f);
  * @f:		Freezer
  * @each:	Called with a process; not 0: stop there
  * @ctx:	Handed to it
- * @err:	Filled in if the list of processes cannot be read; what @each returns is @each's to explain
+ * @err:	Filled in if the list of processes cannot be read; what @each returns is @each's to
+ *		explain
  *
  * Return: 0, what @each returned, or negative error code
  */
 int cgroup_each_process(const struct cgroup_freezer *f, int (*each)(void *ctx, pid_t pid),
 			void *ctx, struct err *err);
 
-/** cgroup_memory() - Bytes of memory of a process's group, files on tmpfs among them; 0 if that cannot be told */
+/**
+ * cgroup_memory() - Memory of a process's group, files on tmpfs among it
+ *
+ * Return: bytes; 0 if that cannot be told
+ */
 uint64_t cgroup_memory(pid_t pid);

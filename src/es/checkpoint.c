@@ -324,7 +324,9 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			       config->remap ? "--link-remap" : config->container,
 			       config->remap ? config->container : NULL,
 			       NULL };
-	/* CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times. */
+	/*
+	 * CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times.
+	 */
 	const char *env[] = { path_env,
 			      conf_env,
 			      c->mark,
@@ -489,9 +491,10 @@ static void images_close(const char *path)
 /**
  * dump_end() - End runc, CRIU and its hooks, whatever they are at, and thaw
  *
- * A CRIU that is asked to undoes its work and leaves the tasks clean, if it can; one that hangs because they
- * are frozen goes on when they are not. Only then it is killed: its code in the tasks puts them back into place
- * when it notices. Whoever is left in the end may freeze them once more: thaw_guard.h is there for that.
+ * A CRIU that is asked to undoes its work and leaves the tasks clean, if it can; one that hangs
+ * because they are frozen goes on when they are not. Only then it is killed: its code in the tasks
+ * puts them back into place when it notices. Whoever is left in the end may freeze them once more:
+ * thaw_guard.h is there for that.
  */
 static void dump_end(struct checkpoint *c)
 {
@@ -628,9 +631,9 @@ int checkpoint_clean(const char *dir, struct thaw_guard *guard, struct err *err)
 		return err_set(err, -ENOMEM, "clean %s", dir);
 	const struct process_family family = { .dir = dir, .mark = mark };
 	/*
-	 * A CRIU that has lost us fails at its next hook, undoes its work, and then puts the freezer back into the
-	 * state it found, which is frozen. So it gets the time for that, then it is killed, and they are thawed
-	 * when it is gone.
+	 * A CRIU that has lost us fails at its next hook, undoes its work, and then puts the
+	 * freezer back into the state it found, which is frozen. So it gets the time for that, then
+	 * it is killed, and they are thawed when it is gone.
 	 */
 	while (process_family_lives(&family) && monotonic_us() < until)
 		(void)nanosleep(&nap, NULL);

@@ -15,9 +15,9 @@
  *                          hook network-unlock ........... CRIU lets go, we thaw, or hold (R6)
  *
  * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
- * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or does not
- * heed a "no" for 3 s, is killed with all that it has started, and the tasks are thawed when it is gone (R17):
- * its parasite code in them ends by itself when it loses its master.
+ * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or
+ * does not heed a "no" for 3 s, is killed with all that it has started, and the tasks are thawed
+ * when it is gone (R17): its parasite code in them ends by itself when it loses its master.
  */
 
 #include <stdbool.h>
@@ -39,7 +39,8 @@ struct thaw_guard;
  * @cut_hook:	path of baton-cut-hook
  * @store:	path of baton-store, which tar is to find as gzip; NULL: the real one
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
- * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or NULL
+ * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or
+ *		NULL
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
  * @remap:	runc must be told to carry files without a name, see migration_runc_remaps()
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
@@ -109,7 +110,8 @@ const char *checkpoint_images(const struct checkpoint *c);
  * checkpoint_free() - Stop it if it runs, thaw, remove all its files
  * @c:		Checkpoint, or NULL
  *
- * The files stay if one of its programs sleeps in the kernel and cannot be ended, for checkpoint_clean().
+ * The files stay if one of its programs sleeps in the kernel and cannot be ended, for
+ * checkpoint_clean().
  *
  * Return: NULL, always
  */
@@ -119,9 +121,10 @@ AUTO_DEFINE(checkpoint)
 
 /**
  * checkpoint_clean() - Undo what a predecessor that was killed has left in a work directory
- * @dir:	Directory given as @dir then; runc and CRIU that still work there are ended, and a container that
- *		is still frozen is thawed
- * @guard:	Told of a container that may be frozen again, since one of them cannot be ended; or NULL
+ * @dir:	Directory given as @dir then; runc and CRIU that still work there are ended, and a
+ *		container that is still frozen is thawed
+ * @guard:	Told of a container that may be frozen again, since one of them cannot be ended; or
+ *		NULL
  * @err:	Filled in on failure
  *
  * Return: 0, -ETIMEDOUT if one of them sleeps in the kernel and cannot be

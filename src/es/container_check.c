@@ -176,7 +176,10 @@ size_t container_pids(pid_t *pids, size_t max, pid_t init)
 	return count;
 }
 
-/** watches() - Whether an inotify descriptor watches something on the device, in the first *@left lines */
+/**
+ * watches() - Whether an inotify descriptor watches something on the device, in the first *@left
+ * lines
+ */
 static bool watches(pid_t pid, const char *fd, dev_t device, size_t *left)
 {
 	char path[64];
@@ -213,7 +216,10 @@ static bool harmless_device(const char *path)
 	return false;
 }
 
-/** check_descriptors() - Look for what CRIU cannot dump among a process's open files, *@left of them at most */
+/**
+ * check_descriptors() - Look for what CRIU cannot dump among a process's open files, *@left of them
+ * at most
+ */
 static void check_descriptors(json_t *findings, pid_t pid, const char *name, size_t *left)
 {
 	char path[64];
@@ -375,9 +381,12 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	return 0;
 }
 
-/* --- what should be known ---------------------------------------------------------------------- */
+/* --- what should be known --------------------------------------------------------------------- */
 
-/** entered() - Whether a process came into the container from outside: its parent is no process there */
+/**
+ * entered() - Whether a process came into the container from outside: its parent is no process
+ * there
+ */
 static bool entered(const pid_t *pids, size_t count, pid_t pid, pid_t init)
 {
 	unsigned long long parent = 0;

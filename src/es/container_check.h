@@ -8,8 +8,9 @@
  * service is touched, and said together with what can be done about it. The same check serves
  * `baton check` and guards every migration.
  *
- * A finding is {"what": ..., "remedy": ..., "lasting": ...}. A lasting one does not change until somebody changes the
- * container or a host, so trying again is of no use; one that does not last may be gone at the next look.
+ * A finding is {"what": ..., "remedy": ..., "lasting": ...}. A lasting one does not change until
+ * somebody changes the container or a host, so trying again is of no use; one that does not last
+ * may be gone at the next look.
  */
 
 #include <stdbool.h>
@@ -82,7 +83,8 @@ void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 /**
  * container_check_refusal() - All findings in one line
  *
- * As many whole ones as fit CONTAINER_REFUSAL_MAX, then how many more there are: `baton check` tells them all.
+ * As many whole ones as fit CONTAINER_REFUSAL_MAX, then how many more there are: `baton check`
+ * tells them all.
  *
  * Return: 0 if there are none, else -EPERM
  */
@@ -94,8 +96,8 @@ int container_check_refusal(const json_t *findings, struct err *err);
  * @pids:	From container_pids()
  * @count:	of them
  *
- * Beyond CONTAINER_OPEN_MAX open files of all, nothing more is looked at, and that is a finding: the container
- * decides how many there are.
+ * Beyond CONTAINER_OPEN_MAX open files of all, nothing more is looked at, and that is a finding:
+ * the container decides how many there are.
  */
 void container_check_processes(json_t *findings, const pid_t *pids, size_t count);
 

@@ -33,7 +33,11 @@ static json_t *strings_json(const char *const *list)
 	return array;
 }
 
-/** port_publish() - Publish a port, given as [[IP:]HOST_PORT:]PORT[/tcp|udp]. Return: 0 or negative */
+/**
+ * port_publish() - Publish a port, given as [[IP:]HOST_PORT:]PORT[/tcp|udp]
+ *
+ * Return: 0 or negative
+ */
 static int port_publish(json_t *exposed, json_t *bindings, const char *entry)
 {
 	const char *slash = strchr(entry, '/');

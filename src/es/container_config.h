@@ -72,7 +72,11 @@ int container_found_from(struct container_found *to, const json_t *labels);
  */
 void container_address_from(struct container_address *to, const json_t *inspect, uint16_t port);
 
-/** container_udp_bound() - Whether a socket in a process's network namespace is bound to an UDP port */
+/**
+ * container_udp_bound() - Whether a socket in a process's network namespace is bound to an UDP port
+ *
+ * Return: false also if it cannot be told
+ */
 bool container_udp_bound(pid_t pid, uint16_t port);
 
 /**

@@ -11,8 +11,8 @@
 #include "es/docker_engine.h"
 #include "es/files/checkpoint_images.h"
 
-/* What engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
- * net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap */
+/* What engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
+ * setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap */
 #define CAPABILITIES  0xa80425fbull
 #define SHM_DEFAULT   (64u << 20) /* what an engine gives if nobody asks */
 #define STRINGS_MAX   4096        /* of a list: environment, command */
@@ -43,7 +43,7 @@ static bool empty(const json_t *value)
 	       (json_is_object(value) && !json_object_size(value));
 }
 
-/* --- values that concern the inside of the container ------------------------------------------- */
+/* --- values that concern the inside of the container ------------------------------------------ */
 
 static bool short_string(const json_t *value)
 {
@@ -113,10 +113,11 @@ bool container_grant_health(const json_t *check)
 
 /**
  * struct inside - A setting that means something inside of the container alone
- * @good:	whether a value is granted; "empty": none is, since without it this would be another container
+ * @good:	whether a value is granted; "empty": none is, since without it this would be another
+ *		container
  *
- * The rest of what the engine calls Config is not taken: the engine fills it in itself (Image, Labels), or it
- * belongs to a client that is attached, or to building an image.
+ * The rest of what the engine calls Config is not taken: the engine fills it in itself (Image,
+ * Labels), or it belongs to a client that is attached, or to building an image.
  */
 static const struct inside {
 	const char *name;
@@ -158,7 +159,7 @@ static int inside_take(json_t *config, const json_t *asked, struct err *err)
 	return r ? err_set(err, -ENOMEM, "configure a container") : 0;
 }
 
-/* --- limits -------------------------------------------------------------------------------------- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 /** within() - Whether a limit is not above ours; 0, -1 and null are none */
 static bool within(const json_t *asked, const json_t *ours)
@@ -232,7 +233,7 @@ static bool read_only(const json_t *asked, const json_t *own, const char *name)
 	return truth(asked) && (json_is_true(asked) || !json_is_true(json_object_get(own, name)));
 }
 
-/* --- mounts -------------------------------------------------------------------------------------- */
+/* --- mounts ----------------------------------------------------------------------------------- */
 
 /** in_list() - Whether a list has this very value */
 static bool in_list(const json_t *list, const json_t *value)
@@ -291,7 +292,9 @@ static bool volume_plain(const json_t *mount)
 	return true;
 }
 
-/* Volumes are the container's own, wherever they are; whatever else it mounts our entry must mount. */
+/*
+ * Volumes are the container's own, wherever they are; whatever else it mounts our entry must mount.
+ */
 static bool mounts(const json_t *asked, const json_t *own, const char *name)
 {
 	const json_t *item;
@@ -349,7 +352,7 @@ static bool tmpfs(const json_t *asked, const json_t *own, const char *name)
 	return true;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------ */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 /* Ours is used; theirs says how their engine does it. */
 static bool ours(const json_t *asked, const json_t *own, const char *name)
@@ -385,7 +388,10 @@ static bool isolated(const json_t *asked, const json_t *own, const char *name)
 	       (mode && (!strcmp(mode, "private") || !strcmp(mode, "shareable")));
 }
 
-/** new_privileges_given_up() - Whether a security option gives up new privileges, which only takes away */
+/**
+ * new_privileges_given_up() - Whether a security option gives up new privileges, which only takes
+ * away
+ */
 static bool new_privileges_given_up(const char *option)
 {
 	return option &&
@@ -393,7 +399,10 @@ static bool new_privileges_given_up(const char *option)
 		!strcmp(option, "no-new-privileges=true"));
 }
 
-/* A filter is ours in any case; without one, or with another profile, it would be another container. */
+/*
+ * A filter is ours in any case; without one, or with another profile, it would be another
+ * container.
+ */
 static bool security(const json_t *asked, const json_t *own, const char *name)
 {
 	const json_t *item;
@@ -415,7 +424,10 @@ static bool security(const json_t *asked, const json_t *own, const char *name)
 	return true;
 }
 
-/** struct outside - A setting that means something to the host; one not named here must ask for nothing */
+/**
+ * struct outside - A setting that means something to the host; one not named here must ask for
+ * nothing
+ */
 static const struct outside {
 	const char *name;
 	bool (*good)(const json_t *asked, const json_t *own, const char *name);
@@ -446,7 +458,10 @@ static const struct outside {
 	{ "PortBindings", ours, false },
 	{ "RestartPolicy", ours, false },
 	{ "Runtime", ours, false },
-	/* An engine notes its own defaults here; processes keep theirs, which are in the checkpoint. */
+	/*
+	 * An engine notes its own defaults here; processes keep theirs, which are in the
+	 * checkpoint.
+	 */
 	{ "Ulimits", ours, false },
 	{ "Isolation", isolated, false },
 };
@@ -513,7 +528,9 @@ static int outside_take(json_t *host, const json_t *own, const json_t *asked, st
 	return r ? err_set(err, -ENOMEM, "configure a container") : 0;
 }
 
-/** networks_check() - A container that arrives is on the default network, or on those of our entry */
+/**
+ * networks_check() - A container that arrives is on the default network, or on those of our entry
+ */
 static int networks_check(const json_t *own, const json_t *asked, struct err *err)
 {
 	const char *name;
@@ -606,7 +623,10 @@ static uint64_t capabilities_of(const json_t *list)
 	return bits;
 }
 
-/** new_privileges_kept() - Whether a security option keeps new privileges where the engine gives them up */
+/**
+ * new_privileges_kept() - Whether a security option keeps new privileges where the engine gives
+ * them up
+ */
 static bool new_privileges_kept(const char *option)
 {
 	return option && (!strcmp(option, "no-new-privileges:false") ||
@@ -663,7 +683,10 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
 	}
 }
 
-/** of_one_cpu() - Whether a path is that of one CPU; engines mask what is in as many as their host has */
+/**
+ * of_one_cpu() - Whether a path is that of one CPU; engines mask what is in as many as their host
+ * has
+ */
 static bool of_one_cpu(const char *path)
 {
 	static const char cpus[] = "/sys/devices/system/cpu/";

@@ -2,14 +2,16 @@
 #pragma once
 
 /*
- * Container grant - what of a foreign configuration this edge server grants a container that arrives
+ * Container grant - what of a foreign configuration this edge server grants a container that
+ * arrives
  *
- * The configuration of CT-y is made here, from this edge server's own entry of the service. What the
- * source says about CT-x adds only what is on a list (container_grant.c): what concerns the inside of
- * the container alone (environment, command, user, host name), and limits not above our own. Anything
- * else must be what our entry says, or nothing; otherwise the container is refused, with the name of the
- * setting, for a copy that lacks what was asked for would not be the container that was (R13). So a
- * peer with a valid certificate cannot have a container with rights that nobody here has given (R16).
+ * The configuration of CT-y is made here, from this edge server's own entry of the service. What
+ * the source says about CT-x adds only what is on a list (container_grant.c): what concerns the
+ * inside of the container alone (environment, command, user, host name), and limits not above our
+ * own. Anything else must be what our entry says, or nothing; otherwise the container is refused,
+ * with the name of the setting, for a copy that lacks what was asked for would not be the container
+ * that was (R13). So a peer with a valid certificate cannot have a container with rights that
+ * nobody here has given (R16).
  */
 
 #include <stdbool.h>
@@ -21,11 +23,14 @@ struct checkpoint_grant;
 struct container_service;
 struct err;
 
-/* Said where a health check is refused: the engine runs it outside of the container's limits of CPU */
+/*
+ * Said where a health check is refused: the engine runs it outside of the container's limits of CPU
+ */
 #define CONTAINER_GRANT_HEALTH "times of at least 1 s, a command of at most 64 words"
 
 /**
- * struct container_engine_grant - What the engine here does to every container that asks for nothing else
+ * struct container_engine_grant - What the engine here does to every container that asks for
+ * nothing else
  * @filters:		It filters system calls
  * @apparmor:		It gives a profile of AppArmor
  * @no_new_privs:	It gives up new privileges
@@ -62,17 +67,20 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
 			   struct err *err);
 
 /**
- * container_grant_health() - May a container, or an image that a peer brought, have this health check?
+ * container_grant_health() - May a container, or an image that a peer brought, have this health
+ * check?
  * @check:	"Healthcheck" as the engine says it; NULL: none
  *
- * Return: false if a time (Interval, Timeout, StartPeriod, StartInterval) is below 1 s and not 0, which is
- * the engine's default, its command has more than 64 words, or it has a setting not known here
+ * Return: false if a time (Interval, Timeout, StartPeriod, StartInterval) is below 1 s and not 0,
+ * which is the engine's default, its command has more than 64 words, or it has a setting not known
+ * here
  */
 bool container_grant_health(const json_t *check);
 
 /**
  * container_grant_image() - May a container that arrives be made of this image?
- * @image:	From docker_engine_image(); what the configuration leaves open the engine takes from it
+ * @image:	From docker_engine_image(); what the configuration leaves open the engine takes from
+ *		it
  * @err:	Filled in on failure
  *
  * Return: 0, or -EPERM for a health check that container_grant_health() does not grant
@@ -101,9 +109,9 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
  * @size:	Room
  * @inspect:	What the engine says about the container that was created
  *
- * Masks and read-only paths of the engine, as far as this host has them, and mounts that are not writable.
- * Not masks below /sys/devices/system/cpu: hosts differ in their CPUs, and the temperature there is no secret
- * that is worth a refusal.
+ * Masks and read-only paths of the engine, as far as this host has them, and mounts that are not
+ * writable. Not masks below /sys/devices/system/cpu: hosts differ in their CPUs, and the
+ * temperature there is no secret that is worth a refusal.
  *
  * Return: 0, or -E2BIG
  */
@@ -115,7 +123,8 @@ int container_grant_closed(char *to, size_t size, const json_t *inspect);
  * @id:		Id of the image
  * @name:	"REPOSITORY:TAG"
  *
- * Return: true if the service's entry trusts the repository in trusted_images; or trusts the id, and the
- * name is that of the entry's own image. An id alone says nothing about the names of other services.
+ * Return: true if the service's entry trusts the repository in trusted_images; or trusts the id,
+ * and the name is that of the entry's own image. An id alone says nothing about the names of other
+ * services.
  */
 bool container_grant_name(const json_t *grant, const char *id, const char *name);

@@ -15,7 +15,7 @@ const char *const container_namespace_names[CONTAINER_NAMESPACES] = {
 	[CONTAINER_NS_IPC] = "ipc", [CONTAINER_NS_UTS] = "uts", [CONTAINER_NS_CGROUP] = "cgroup",
 };
 
-/* --- what was asked for ----------------------------------------------------------------------------- */
+/* --- what was asked for ----------------------------------------------------------------------- */
 
 /** limit_of() - A limit of a configuration; 0 for none */
 static uint64_t limit_of(const json_t *host, const char *name)
@@ -44,7 +44,10 @@ static void namespaces_of(bool own[CONTAINER_NAMESPACES], const json_t *host)
 		own[modes[i].which] = strcmp(json_text(host, modes[i].mode, NULL), "host") != 0;
 }
 
-/** ulimits_of() - Note hard limits of resources; what the other side says of them is not trusted to be any */
+/**
+ * ulimits_of() - Note hard limits of resources; what the other side says of them is not trusted to
+ * be any
+ */
 static void ulimits_of(struct container_wanted *to, const json_t *ulimits)
 {
 	const json_t *item;
@@ -87,7 +90,7 @@ void container_wanted_from(struct container_wanted *to, const json_t *inspect,
 	ulimits_of(to, ulimits);
 }
 
-/* --- comparing --------------------------------------------------------------------------------------- */
+/* --- comparing -------------------------------------------------------------------------------- */
 
 /** differs() - Say a difference. Return: -EPERM */
 static int __attribute__((format(printf, 2, 3))) differs(struct err *err, const char *fmt, ...)

@@ -4,14 +4,16 @@
 /*
  * Container kernel - is a restored container what was asked for, by the kernel's own word?
  *
- * Between what the engine was asked for and what runs there are containerd, runc, systemd and CRIU, of any
- * version. Each of them has already left out something in silence: limits, the filter of devices, the OOM score.
- * So before a copy may get authority, this compares what its processes have with what was asked for (R13).
+ * Between what the engine was asked for and what runs there are containerd, runc, systemd and CRIU,
+ * of any version. Each of them has already left out something in silence: limits, the filter of
+ * devices, the OOM score. So before a copy may get authority, this compares what its processes have
+ * with what was asked for (R13).
  *
- * What a process may change by itself is compared in one direction: it has no more rights, and no better place
- * when memory is short, than it was given.
+ * What a process may change by itself is compared in one direction: it has no more rights, and no
+ * better place when memory is short, than it was given.
  *
- * Comparing is container_kernel.c, which reads nothing; reading is container_seen.c, which judges nothing.
+ * Comparing is container_kernel.c, which reads nothing; reading is container_seen.c, which judges
+ * nothing.
  */
 
 #include <stdbool.h>
@@ -103,7 +105,10 @@ struct container_process_seen {
 	uint64_t ulimits[CONTAINER_ULIMITS_MAX];
 };
 
-/** struct container_thread_seen - What the kernel says about a thread; @capabilities: of all five sets together */
+/**
+ * struct container_thread_seen - What the kernel says about a thread; @capabilities: of all five
+ * sets together
+ */
 struct container_thread_seen {
 	pid_t tid;
 	uint64_t capabilities;
@@ -140,6 +145,7 @@ int container_thread_compare(const struct container_wanted *wanted,
  * @pid:	Its first process
  * @err:	Filled in on failure, with the first difference
  *
- * Return: 0, -EPERM for a difference, which lasts; -ESRCH if the first process is gone; or another negative error code
+ * Return: 0, -EPERM for a difference, which lasts; -ESRCH if the first process is gone; or another
+ * negative error code
  */
 int container_kernel_check(const struct container_wanted *wanted, pid_t pid, struct err *err);

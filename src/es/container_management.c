@@ -3,10 +3,11 @@
 /*
  * Container Management
  *
- * An operation is a piece of work for a thread of a pool: its own Docker client, blocking calls, the
- * result carried back to the loop. Creations have a pool, and removals have another, so neither waits for the
- * other; of one session's operations in a pool one runs at a time. The loop waits until a new container's port
- * answers. One more thread follows the engine's events and tells when a container ends. All of them stop when
+ * An operation is a piece of work for a thread of a pool: its own Docker client, blocking calls,
+ * the result carried back to the loop. Creations have a pool, and removals have another, so neither
+ * waits for the other; of one session's operations in a pool one runs at a time. The loop waits
+ * until a new container's port answers. One more thread follows the engine's events and tells when
+ * a container ends. All of them stop when
  * @cancel_fd becomes readable.
  */
 
@@ -491,7 +492,10 @@ static bool memory_wait(const struct container_management *cm)
 	return poll(&rest, 1, MEMORY_MS) <= 0;
 }
 
-/* On the watcher thread. Waits for memory: a session whose container's death is lost is served by nobody. */
+/*
+ * On the watcher thread. Waits for memory: a session whose container's death is lost is served by
+ * nobody.
+ */
 static void event_take(void *ctx, const json_t *json)
 {
 	struct container_management *cm = ctx;

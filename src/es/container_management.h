@@ -6,8 +6,9 @@
  *
  * A session's container is named baton-<session, 16 hexadecimal digits>-<epoch> and labelled
  * baton.session, baton.epoch, baton.service and baton.port, so that a restarted daemon finds it
- * again. Whatever talks to Docker runs on threads of its own: at most 8 creations and 4 removals at a time,
- * of one session one at a time, and 1024 of each may wait (R9); results come back on the loop.
+ * again. Whatever talks to Docker runs on threads of its own: at most 8 creations and 4 removals at
+ * a time, of one session one at a time, and 1024 of each may wait (R9); results come back on the
+ * loop.
  */
 
 #include <stdbool.h>
@@ -34,8 +35,8 @@ struct container_management;
  * struct container_address - Where a container is reached, and since when it runs
  *
  * @started changes when the engine starts the container anew (restart policy, `docker restart`):
- * its processes are fresh then and the session's state is lost, although the id is the same. @pid is that of
- * its first process; 0 if it does not run.
+ * its processes are fresh then and the session's state is lost, although the id is the same. @pid
+ * is that of its first process; 0 if it does not run.
  */
 struct container_address {
 	char id[CONTAINER_ID_SIZE];
@@ -72,13 +73,14 @@ enum container_sync {
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
  * @pids:		limit of processes and threads; 0: none
- * @volumes:		NULL-terminated list of NAME:/PATH, a volume of its own for each container, labelled
- *			baton.volume=NAME; may be NULL
+ * @volumes:		NULL-terminated list of NAME:/PATH, a volume of its own for each container,
+ *			labelled baton.volume=NAME; may be NULL
  * @tmpfs:		NULL-terminated list of /PATH[:OPTIONS]; may be NULL
  * @binds:		NULL-terminated list of /PATH:/PATH[:ro]; may be NULL
  * @publish:		NULL-terminated list of [[IP:]HOST_PORT:]PORT[/tcp|udp]; may be NULL
- * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under their names, and
- *			image ids ("sha256:...") that they may bring under @image; may be NULL
+ * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under
+ *			their names, and image ids ("sha256:...") that they may bring under @image;
+ *			may be NULL
  * @start_ms:		how long it may take until the port answers; 0: 30000
  * @sync:		how a copy catches up (R6)
  * @method:		what goes with them when they move
@@ -206,8 +208,8 @@ int container_management_create(struct container_management *cm, uint64_t sessio
  * @ctx:	Handed to @done
  * @err:	Filled in on failure, when @done will not be called
  *
- * What cannot be removed is tried again, after 1, 2, 4 ... 60 s, until it is gone or this program ends; that is
- * logged once. The next start finds what is left by its labels.
+ * What cannot be removed is tried again, after 1, 2, 4 ... 60 s, until it is gone or this program
+ * ends; that is logged once. The next start finds what is left by its labels.
  *
  * Return: 0, or negative error code
  */

@@ -30,7 +30,7 @@ const json_t *container_mounts_volume(const json_t *inspect, size_t *index)
 	return NULL;
 }
 
-/* --- asking for them --------------------------------------------------------------------------- */
+/* --- asking for them -------------------------------------------------------------------------- */
 
 /** volume_first() - Ask for a volume of its own, which gets what the image has at its path */
 static json_t *volume_first(const char *entry)
@@ -68,7 +68,7 @@ int container_mounts_for_service(json_t *host, const struct container_service *s
 	return r ? -EINVAL : 0;
 }
 
-/* --- what becomes of them ---------------------------------------------------------------------- */
+/* --- what becomes of them --------------------------------------------------------------------- */
 
 /** is_path() - Whether the first part of a bind ("SOURCE:TARGET") is a path, not a volume's name */
 static bool is_path(const char *bind)
@@ -76,7 +76,11 @@ static bool is_path(const char *bind)
 	return bind && *bind == '/';
 }
 
-/** mount_at() - The entry of HostConfig's Mounts for a path in the container. Return: NULL if none */
+/**
+ * mount_at() - The entry of HostConfig's Mounts for a path in the container
+ *
+ * Return: NULL if none
+ */
 static json_t *mount_at(const json_t *host, const char *target)
 {
 	json_t *item;
@@ -163,7 +167,7 @@ int container_mounts_clone(json_t *config, const json_t *inspect)
 	return r ? -ENOMEM : 0;
 }
 
-/* --- judging a configuration ------------------------------------------------------------------- */
+/* --- judging a configuration ------------------------------------------------------------------ */
 
 bool container_mounts_shared(const char *const *shared, const char *path)
 {
@@ -278,7 +282,7 @@ void container_mounts_check(json_t *findings, const json_t *config, const json_t
 				  CONTAINER_VOLUMES_MAX);
 }
 
-/* --- judging what is there --------------------------------------------------------------------- */
+/* --- judging what is there -------------------------------------------------------------------- */
 
 /** check_users() - Is the volume this container's alone? */
 static int check_users(json_t *findings, struct docker_engine *engine, const char *name,

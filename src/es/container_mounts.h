@@ -4,11 +4,12 @@
 /*
  * Container mounts - what a container has beside its layer, and what becomes of it when it moves
  *
- *     volume      moves: its files are captured at the same instant as the layer (R2). The container
- *                 at the destination gets one of its own, without a name, that goes when it goes
+ *     volume      moves: its files are captured at the same instant as the layer (R2). The
+ *                 container at the destination gets one of its own, without a name, that goes
+ *                 when it goes
  *     tmpfs       moves: it is memory, and CRIU carries it
- *     bind mount  stays: refused, unless it lies in a directory that the operator has declared to be
- *                 the same on all edge servers (`shared`)
+ *     bind mount  stays: refused, unless it lies in a directory that the operator has declared to
+ *                 be the same on all edge servers (`shared`)
  *
  * Docker has several ways to ask for each (Binds, Mounts, Tmpfs, Volumes); "Mounts" of what it says
  * about a container is what came of them.
@@ -70,12 +71,13 @@ int container_mounts_check_volumes(json_t *findings, struct docker_engine *engin
 				   const json_t *inspect, struct err *err);
 
 /**
- * container_mounts_check_closed() - See that mounts which cannot be written lie where the engine says
+ * container_mounts_check_closed() - See that mounts which cannot be written lie where the engine
+ * says
  * @findings:	Array to which findings are appended
  * @inspect:	What the engine says about the container, which runs
  *
- * A path through a link of the image leads elsewhere. The destination looks for the mount at its path, and
- * would refuse the checkpoint that has it at another one.
+ * A path through a link of the image leads elsewhere. The destination looks for the mount at its
+ * path, and would refuse the checkpoint that has it at another one.
  */
 void container_mounts_check_closed(json_t *findings, const json_t *inspect);
 
@@ -89,5 +91,9 @@ void container_mounts_check_closed(json_t *findings, const json_t *inspect);
  */
 const json_t *container_mounts_volume(const json_t *inspect, size_t *index);
 
-/** container_mounts_shared() - Whether a path is one of the @shared directories, or in one of them */
+/**
+ * container_mounts_shared() - Whether a path is one of the @shared directories, or in one of them
+ *
+ * Return: false if it is not, or leads out of it by ".."
+ */
 bool container_mounts_shared(const char *const *shared, const char *path);

@@ -3,8 +3,8 @@
 /*
  * Container seen - what the kernel says about a restored container, see container_kernel.h
  *
- * Its processes are found from the first one down, by who started whom, wherever they were put. One that ends
- * meanwhile is left out.
+ * Its processes are found from the first one down, by who started whom, wherever they were put. One
+ * that ends meanwhile is left out.
  */
 
 #include <dirent.h>
@@ -50,9 +50,12 @@ static uint64_t number_after(const char *text, const char *key, int base)
 	return at ? strtoull(at + strlen(key), NULL, base) : 0;
 }
 
-/* --- control groups ---------------------------------------------------------------------------------- */
+/* --- control groups --------------------------------------------------------------------------- */
 
-/** group_number() - A number of a group's file; CONTAINER_UNLIMITED for "max", a negative one, or no file */
+/**
+ * group_number() - A number of a group's file; CONTAINER_UNLIMITED for "max", a negative one, or no
+ * file
+ */
 static uint64_t group_number(pid_t pid, const char *controller, const char *const files[2])
 {
 	char text[64];
@@ -141,7 +144,9 @@ static bool groups_own(pid_t pid, const char *id)
 	bool v2;
 
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
-		/* Beside version 1, version 2 has none of them: this kernel lacks the controller. */
+		/*
+		 * Beside version 1, version 2 has none of them: this kernel lacks the controller.
+		 */
 		if (cgroup_find(group, pid, controllers[i], &v2) == 0 && (!v2 || alone) &&
 		    !strstr(group, id))
 			return false;
@@ -149,9 +154,11 @@ static bool groups_own(pid_t pid, const char *id)
 	return true;
 }
 
-/* --- processes --------------------------------------------------------------------------------------- */
+/* --- processes -------------------------------------------------------------------------------- */
 
-/** namespaces_read() - Numbers of the namespaces of a process, 0 where there is none; "self" is us */
+/**
+ * namespaces_read() - Numbers of the namespaces of a process, 0 where there is none; "self" is us
+ */
 static void namespaces_read(uint64_t to[CONTAINER_NAMESPACES], const char *process)
 {
 	char path[64];

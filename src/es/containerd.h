@@ -4,9 +4,10 @@
 /*
  * containerd - where a container's layer lies, if the engine keeps images in containerd's store
  *
- * The Engine API tells no directories of such containers. The mounts of one that runs do; of one that was
- * made, but never started, only containerd knows: each has a snapshot under its id. containerd is asked by
- * gRPC: an HTTP/2 request with a protobuf message, and the verdict in the trailers.
+ * The Engine API tells no directories of such containers. The mounts of one that runs do; of one
+ * that was made, but never started, only containerd knows: each has a snapshot under its id.
+ * containerd is asked by gRPC: an HTTP/2 request with a protobuf message, and the verdict in the
+ * trailers.
  */
 
 #include <limits.h>
@@ -22,6 +23,7 @@ struct err;
  *
  * Blocks for 10 s at most.
  *
- * Return: 0, -ENOTSUP if there is no containerd or the layer is no overlay, or another negative error code
+ * Return: 0, -ENOTSUP if there is no containerd or the layer is no overlay, or another negative
+ * error code
  */
 int containerd_upper(char to[PATH_MAX], const char *exec_root, const char *id, struct err *err);

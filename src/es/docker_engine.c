@@ -196,10 +196,11 @@ static bool call_prepare(struct docker_engine *de, CURL *easy, const char *metho
 }
 
 /**
- * api_newer() - The engine refused a request: is that because it speaks newer versions of the API only?
+ * api_newer() - The engine refused a request: is that because it speaks newer versions of the API
+ * only?
  *
- * Each answer of an engine names the newest version that it speaks. The oldest that Baton knows is good for
- * every engine but those that know it no more, so only a refusal leads to another one.
+ * Each answer of an engine names the newest version that it speaks. The oldest that Baton knows is
+ * good for every engine but those that know it no more, so only a refusal leads to another one.
  *
  * Return: whether the request may be good in the version that is spoken from now on
  */
@@ -708,7 +709,8 @@ static bool stream_prepare(struct docker_stream *ds, bool upload)
 }
 
 /**
- * api_settle() - Find out which version of the API is good, before a transfer that is not sent twice
+ * api_settle() - Find out which version of the API is good, before a transfer that is not sent
+ * twice
  *
  * Return: 0 whatever the engine says: the transfer itself will be refused; or negative error code
  */

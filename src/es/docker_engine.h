@@ -151,7 +151,11 @@ int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret
 /** docker_engine_volume() - Inspect a volume by name; otherwise as docker_engine_inspect() */
 int docker_engine_volume(struct docker_engine *de, const char *name, json_t **ret, struct err *err);
 
-/** docker_engine_volume_users() - List the containers that have a volume; as docker_engine_list() */
+/**
+ * docker_engine_volume_users() - List the containers that have a volume; as docker_engine_list()
+ *
+ * Return: as there
+ */
 int docker_engine_volume_users(struct docker_engine *de, const char *name, json_t **ret,
 			       struct err *err);
 
@@ -183,7 +187,8 @@ int docker_engine_remove(struct docker_engine *de, const char *id, struct err *e
  * docker_engine_checkpoint() - Have the engine itself checkpoint a running container, which runs on
  * @de:		Client
  * @id:		Container
- * @name:	of the checkpoint; its files lie below the container's directory in the engine's root
+ * @name:	of the checkpoint; its files lie below the container's directory in the engine's
+ *		root
  * @err:	Filled in on failure
  *
  * An experimental feature of the engine. All of the container's tasks are paused meanwhile.
@@ -232,7 +237,11 @@ int docker_engine_commit(struct docker_engine *de, const char *id, char *image, 
 int docker_engine_pull(struct docker_engine *de, const char *repository, const char *digest,
 		       uint32_t silence_ms, struct err *err);
 
-/** docker_engine_image_remove() - Remove an image. Return: 0 (also if gone), or negative (in use) */
+/**
+ * docker_engine_image_remove() - Remove an image
+ *
+ * Return: 0 (also if gone), or negative (in use)
+ */
 int docker_engine_image_remove(struct docker_engine *de, const char *name, struct err *err);
 
 /**

@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Door - the way into one container: inner header of gateway.c and door_connection.c, not for others
+ * Door - the way into one container: inner header of gateway.c and door_connection.c, not for
+ * others
  *
  *	gateway.c          which request is whose, what becomes of it; the doors
  *	door_connection.c  connections into the container: requests in, answers out
@@ -29,7 +30,8 @@
 /**
  * struct connection - One connection into a container
  *
- * It outlives its container's entry until libuv has closed the handle, so it is an object of its own.
+ * It outlives its container's entry until libuv has closed the handle, so it is an object of its
+ * own.
  *
  * @link:	In its door's list
  * @door:	NULL once nobody cares for it any more
@@ -68,7 +70,8 @@ struct connection {
  * @streams:	Codec tcp: instead of connections
  * @parts:	Codecs whose messages may be long; else NULL
  * @whole:	The request, if it is a long one; else NULL, and it is in @bytes
- * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's buffer
+ * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's
+ *		buffer
  * @retry:	Owned by the door, see its end in gateway.c
  * @request:	The one that the container has, its payload not looked at; number 0: none
  * @preparing:	The preamble is in the container, the request is not

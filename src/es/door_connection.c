@@ -14,7 +14,7 @@
 
 static_assert(DOOR_READ_SIZE > CODEC_DATAGRAM_MAX, "a datagram is read whole");
 
-/* --- their end ---------------------------------------------------------------------------------- */
+/* --- their end -------------------------------------------------------------------------------- */
 
 static void on_connection_closed(uv_handle_t *handle)
 {
@@ -58,7 +58,7 @@ static void broke(struct connection *c, const char *what, int code)
 		door_close(c);
 }
 
-/* --- answers ------------------------------------------------------------------------------------ */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -243,7 +243,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	take_bytes(c, (size_t)nread);
 }
 
-/* --- datagrams ---------------------------------------------------------------------------------- */
+/* --- datagrams -------------------------------------------------------------------------------- */
 
 static void on_silence(uv_timer_t *timer)
 {
@@ -301,7 +301,7 @@ static int datagrams_open(struct door *d, struct connection *c)
 	return 0;
 }
 
-/* --- requests ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static void on_written(uv_write_t *write, int status);
 
@@ -341,8 +341,8 @@ static void on_written(uv_write_t *write, int status)
 	if (!d)
 		return;
 	/*
-	 * A service may have answered, and closed the connection, before it has read everything: what
-	 * it said is still to be read, and then the end.
+	 * A service may have answered, and closed the connection, before it has read everything:
+	 * what it said is still to be read, and then the end.
 	 */
 	if (status < 0 && !nobody_asked(c))
 		return;
@@ -392,7 +392,7 @@ void door_write(struct door *d)
 	}
 }
 
-/* --- their beginning ---------------------------------------------------------------------------- */
+/* --- their beginning -------------------------------------------------------------------------- */
 
 static void on_connected(uv_connect_t *connect, int status)
 {

@@ -36,8 +36,9 @@
  * enters the node once, and the node's operations only start things. What such an operation finds
  * to be impossible at once is put on @later and told to the node in a turn of its own, so the node
  * is never entered from its own operations. Nothing here waits for a container, a disk transfer or
- * another host: migrations have threads of their own, and container management asks Docker in pools of
- * its own. On libuv's workers are only the check for `baton check` and the search for old images.
+ * another host: migrations have threads of their own, and container management asks Docker in pools
+ * of its own. On libuv's workers are only the check for `baton check` and the search for old
+ * images.
  */
 
 enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };
@@ -72,8 +73,7 @@ struct edge_server {
 	uv_async_t wake;
 	int closing; /* parts that are not closed yet */
 	uint64_t drain_ms;
-	uint64_t
-		end_by; /* when it is about to stop: containers may finish their requests until then */
+	uint64_t end_by; /* when it is about to stop: containers may finish requests until then */
 	bool stopped;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
@@ -119,7 +119,7 @@ static struct operation *operation_new(struct edge_server *es, uint64_t session,
 	return op;
 }
 
-/* --- operations of the node: containers -------------------------------------------------------- */
+/* --- operations of the node: containers ------------------------------------------------------- */
 
 static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 {
@@ -264,7 +264,7 @@ static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
 	return gateway_under_way(es->gateway, session, epoch);
 }
 
-/* --- operations of the node: migrations -------------------------------------------------------- */
+/* --- operations of the node: migrations ------------------------------------------------------- */
 
 static const char *transfer_address(const struct edge_server *es, const char *name)
 {
@@ -350,7 +350,7 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 	migration_controller_cancel(es->migrations, session, reason);
 }
 
-/* --- operations of the node: memory and report ------------------------------------------------- */
+/* --- operations of the node: memory and report ------------------------------------------------ */
 
 static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
 		   enum es_persist what, struct err *err)
@@ -436,7 +436,7 @@ static void on_wake(uv_async_t *wake)
 	}
 }
 
-/* --- the gateway tells ------------------------------------------------------------------------- */
+/* --- the gateway tells ------------------------------------------------------------------------ */
 
 static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *answer)
 {
@@ -500,7 +500,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 	es_node_container_died(es->node, now(es), session, epoch, reason);
 }
 
-/* --- the migration controller tells ------------------------------------------------------------ */
+/* --- the migration controller tells ----------------------------------------------------------- */
 
 static void on_cut_wanted(void *ctx, uint64_t session)
 {
@@ -607,7 +607,7 @@ static const struct migration_controller_ops migration_ops = {
 	.stage = on_stage,
 };
 
-/* --- links ------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static void on_up(void *ctx, struct link *l)
 {
@@ -670,7 +670,7 @@ static const struct link_ops link_ops = {
 	.refused = on_link_refused,
 };
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -699,7 +699,7 @@ static void on_prepare(uv_prepare_t *prepare)
 				     deadline > now(es) ? deadline - now(es) : 0, 0);
 }
 
-/* --- starting: what was here before ------------------------------------------------------------ */
+/* --- starting: what was here before ----------------------------------------------------------- */
 
 struct adoption {
 	struct edge_server *es;
@@ -709,7 +709,10 @@ struct adoption {
 	size_t sessions;
 };
 
-/* A container that was restarted has lost its session's memory, which must not go on as if nothing was. */
+/*
+ * A container that was restarted has lost its session's memory, which must not go on as if nothing
+ * was.
+ */
 static bool not_restarted(struct edge_server *es, const struct container_found *f)
 {
 	char noted[CONTAINER_TIME_SIZE];
@@ -821,7 +824,7 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		 a.sessions);
 }
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void part_closed(struct edge_server *es)
 {
@@ -879,7 +882,9 @@ void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *
 		close_all(es);
 		return;
 	}
-	/* What a container has now is waited for, or nobody could say whether it was executed (R1). */
+	/*
+	 * What a container has now is waited for, or nobody could say whether it was executed (R1).
+	 */
 	es_node_stop(es->node);
 	es->end_by = now(es) + es->drain_ms;
 }

@@ -36,7 +36,8 @@ struct edge_neighbour {
  * @service, @services: the catalogue to begin with; needed for edge_server_new() only
  * @edge, @edges: other edge servers
  * @state_dir:	for the session store
- * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them (base/spool.h)
+ * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them
+ *	(base/spool.h)
  * @failed:	called once if the edge server cannot start its work after all; stop then
  */
 struct edge_server_setup {
@@ -90,8 +91,8 @@ int edge_server_offer(struct edge_server *es, const struct container_service *se
 /**
  * edge_server_close() - Stop: migrations are undone, containers run on
  * @es:		Edge server, or NULL
- * @closed:	Called on the loop when all is released; may be NULL. That may take drain_ms of the policy:
- *		requests that containers have are waited for, others are not begun
+ * @closed:	Called on the loop when all is released; may be NULL. That may take drain_ms of the
+ *		policy: requests that containers have are waited for, others are not begun
  * @ctx:	Handed to @closed
  */
 void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *ctx);

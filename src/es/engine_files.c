@@ -74,7 +74,8 @@ static int content_append(struct buf *to, int dir, const char *name, struct err 
  * file_append() - Append all that is compared of a file
  * @is_tree:	mode and owner are the container's
  *
- * A second name of a file, in the layer say, would let the container change it when nobody looks any more.
+ * A second name of a file, in the layer say, would let the container change it when nobody looks
+ * any more.
  */
 static int file_append(struct buf *to, int dir, const char *name, bool is_tree, struct err *err)
 {

@@ -4,10 +4,11 @@
 /*
  * Engine files - what the engine keeps beside a layer or a volume, seen to be as it was (R16)
  *
- * A layer's files are moved into place from a directory beside it, so the file worker has the directory that
- * holds both. The engine's own notes lie there, too: of which layers a container is made ("lower"), what a
- * volume mounts ("opts.json"). A worker that has fallen could have the engine mount what it likes. So the notes are
- * read before the worker has the directory, and compared when the worker has ended, before the engine mounts.
+ * A layer's files are moved into place from a directory beside it, so the file worker has the
+ * directory that holds both. The engine's own notes lie there, too: of which layers a container is
+ * made ("lower"), what a volume mounts ("opts.json"). A worker that has fallen could have the
+ * engine mount what it likes. So the notes are read before the worker has the directory, and
+ * compared when the worker has ended, before the engine mounts.
  */
 
 #include "base/buf.h"
@@ -25,8 +26,8 @@ struct err;
  * @ahead:	Name that is passed over
  * @err:	Filled in on failure
  *
- * Name, kind, inode, mode and owner of each file, number of links and bytes of regular ones. What is in
- * directories is not read, as the engine mounts over them or empties them.
+ * Name, kind, inode, mode and owner of each file, number of links and bytes of regular ones. What
+ * is in directories is not read, as the engine mounts over them or empties them.
  *
  * Return: 0, -E2BIG beyond the limits, or another negative error code
  */

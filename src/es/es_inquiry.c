@@ -110,7 +110,7 @@ static json_t *sessions(const struct es_inquiry *q)
 	return json_pack("{s:s, s:s, s:o}", "node", q->name, "role", "es", "sessions", all);
 }
 
-/* --- checks take a while ----------------------------------------------------------------------- */
+/* --- checks take a while ---------------------------------------------------------------------- */
 
 static void on_checked(void *ctx, const char *json, const char *reason)
 {

@@ -9,7 +9,7 @@
  *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap"}]}
- *	check CONTAINER		what stands in the way of a migration, see migration_controller_check()
+ *	check CONTAINER what stands in the way of a migration, see migration_controller_check()
  */
 
 #include <stdint.h>
@@ -20,7 +20,10 @@ struct link;
 struct migration_controller;
 struct wire_message;
 
-/** struct es_inquiry - What answers are made from, borrowed for the call; days until our certificate ends */
+/**
+ * struct es_inquiry - What answers are made from, borrowed for the call; days until our certificate
+ * ends
+ */
 struct es_inquiry {
 	const char *name;
 	const struct es_node *node;
@@ -32,7 +35,7 @@ struct es_inquiry {
 /**
  * es_inquiry_answer() - Answer an INQUIRY that came by @l, now or when a check has ended
  *
- * The link's data (link_set_data()) is in use while a check runs. A check whose link has gone, however it
- * ended, has nobody to tell.
+ * The link's data (link_set_data()) is in use while a check runs. A check whose link has gone,
+ * however it ended, has nobody to tell.
  */
 void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m);

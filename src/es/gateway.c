@@ -33,7 +33,7 @@ int gateway_new(struct gateway **ret, uv_loop_t *loop, struct spools *spools,
 	return 0;
 }
 
-/* --- the fate of a request ------------------------------------------------------------------------ */
+/* --- the fate of a request -------------------------------------------------------------------- */
 
 /* The container has none any more. Return: its number */
 static uint64_t end_request(struct door *d)
@@ -148,7 +148,9 @@ static bool check(struct door *d)
 	return d->checked;
 }
 
-/* The connection for the request, if it is there; of too many the one that was idle longest goes. */
+/*
+ * The connection for the request, if it is there; of too many the one that was idle longest goes.
+ */
 static void choose_connection(struct door *d)
 {
 	struct connection *oldest = NULL;
@@ -175,7 +177,7 @@ static bool stale(const struct door *d)
 	return c && c->up && limit && uv_now(d->gateway->loop) - c->idle_since > limit;
 }
 
-/* --- requests that the container does not see ----------------------------------------------------- */
+/* --- requests that the container does not see ------------------------------------------------- */
 
 static const struct wire_data nothing = { .bytes = (const uint8_t *)"" };
 
@@ -285,7 +287,7 @@ void door_try(struct door *d)
 		door_failed(d, "connect to", r);
 }
 
-/* --- containers -------------------------------------------------------------------------------- */
+/* --- containers ------------------------------------------------------------------------------- */
 
 static struct door *find(const struct gateway *g, uint64_t session, uint32_t epoch)
 {

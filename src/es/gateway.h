@@ -6,9 +6,9 @@
  *
  * One request at a time to each container: the order of execution is the order of replay. The
  * service's codec (codec/codec.h) says where messages end. Each of a user's connections has one of
- * its own into the container; if it had to be opened, it is first made like the user's (the request's
- * preamble). At a cut the gateway closes all of them (design, section 4); the next requests open
- * others. Beyond GATEWAY_CONNECTIONS the one that was idle longest is closed.
+ * its own into the container; if it had to be opened, it is first made like the user's (the
+ * request's preamble). At a cut the gateway closes all of them (design, section 4); the next
+ * requests open others. Beyond GATEWAY_CONNECTIONS the one that was idle longest is closed.
  *
  *	a request is none of its codec's	refused, the container does not see it
  *	a connection cannot be made		tried again, the request is still ours
@@ -19,8 +19,8 @@
  *	an answer is none of its codec's	likewise in doubt; the connection is closed
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
  *
- * Long requests come, and long answers go, in parts (es/parts.h). With codec tcp nothing of this applies:
- * es/streams.h.
+ * Long requests come, and long answers go, in parts (es/parts.h). With codec tcp nothing of this
+ * applies: es/streams.h.
  *
  * With codec udp a datagram takes the place of the connection. It is sent once: within a host none
  * is lost. That nothing listens (ICMP) is like a connection that cannot be made; no answer for
@@ -50,8 +50,8 @@ struct spools;
 
 /**
  * struct gateway_ops - What the gateway tells, always from the event loop
- * @answered:	the container answered: number, status WIRE_OK or WIRE_OK_MORE, bytes, borrowed for the
- *		call, and their digest (R5)
+ * @answered:	the container answered: number, status WIRE_OK or WIRE_OK_MORE, bytes, borrowed for
+ *		the call, and their digest (R5)
  * @stream:	the container sends by itself (codec tcp); bytes are borrowed
  * @refused:	it was no request for this service, and never reached the container
  * @in_doubt:	the connection broke while the container had it, @reason says how

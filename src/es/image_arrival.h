@@ -2,16 +2,17 @@
 #pragma once
 
 /*
- * Image arrival - the layers of an image on their way here, and what is left of them after a failure
+ * Image arrival - the layers of an image on their way here, and what is left of them after a
+ * failure
  *
- * A directory of its own for each image, "arrival-<digits of its id>": the layers that have come, and
- * the beginning of the one that was coming. If the transfer breaks, the next one goes on from there,
- * whichever edge server it comes from, for contents are named by digests, and each layer is verified
- * when it is complete (R8). What is not asked for again in time is removed.
+ * A directory of its own for each image, "arrival-<digits of its id>": the layers that have come,
+ * and the beginning of the one that was coming. If the transfer breaks, the next one goes on from
+ * there, whichever edge server it comes from, for contents are named by digests, and each layer is
+ * verified when it is complete (R8). What is not asked for again in time is removed.
  *
  *     layer-<n>    layer n, or the beginning of it, uncompressed
- *     loaded       id of an image without a name, made of the lowest layers, which holds them in the
- *                  engine until the whole image is there
+ *     loaded       id of an image without a name, made of the lowest layers, which holds them in
+ *                  the engine until the whole image is there
  *     lock         held while a transfer writes here
  */
 
@@ -40,15 +41,19 @@ struct image_growing; /* es/image_pack.h */
  * @containerd:	Our engine keeps images in containerd's store: it wants all layers of an image at once
  * @err:	Filled in on failure
  *
- * If another transfer brings the same image just now, the directory is another one, and nothing of it
- * stays.
+ * If another transfer brings the same image just now, the directory is another one, and nothing of
+ * it stays.
  *
  * Return: 0, or negative error code
  */
 int image_arrival_new(struct image_arrival **ret, const char *dir, const char *id,
 		      const json_t *layers, bool containerd, struct err *err);
 
-/** image_arrival_free() - Close it, keeping layers that have come. @ia may be NULL. Return: NULL, always */
+/**
+ * image_arrival_free() - Close it, keeping layers that have come. @ia may be NULL.
+ *
+ * Return: NULL, always
+ */
 struct image_arrival *image_arrival_free(struct image_arrival *ia);
 
 AUTO_DEFINE(image_arrival)
@@ -92,8 +97,8 @@ int image_arrival_receive(struct image_arrival *ia, const struct image_receipt *
  * @ia:		Arrival; one thread may receive while another loads
  * @engine:	Client
  * @first:	The lowest layer that the engine lacks
- * @layers:	How many layers: all, and it is the image; or fewer, and it is one without a name that
- *		holds them
+ * @layers:	How many layers: all, and it is the image; or fewer, and it is one without a name
+ *		that holds them
  * @growing:	The highest of them is still coming; or NULL
  * @err:	Filled in on failure
  *
@@ -136,8 +141,8 @@ size_t image_arrival_expire(const char *dir, uint64_t age_ms, struct docker_engi
  * @first:	The lowest layer to send
  * @offset:	that many bytes of it are there already
  * @layers:	Number of the image's layers
- * @sink:	Takes the bytes: length and bytes of the configuration, then for each layer its whole
- *		length and the bytes that are not there
+ * @sink:	Takes the bytes: length and bytes of the configuration, then for each layer its
+ *		whole length and the bytes that are not there
  * @ctx:	Handed to @sink
  * @sent:	Bytes of layers that went, added to
  * @err:	Filled in on failure

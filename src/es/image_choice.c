@@ -5,15 +5,15 @@
 #include <string.h>
 
 /*
- * Measured with an image of 929 MB on two cores, one of them busy. They need not be right: they give
- * a first prediction, which is corrected by what it was worth.
+ * Measured with an image of 929 MB on two cores, one of them busy. They need not be right: they
+ * give a first prediction, which is corrected by what it was worth.
  */
 #define SAVE_RATE     230000000 /* an engine saves an image */
-#define LOAD_RATE     110000000 /* an engine makes layers of an archive, most of it while that comes */
-#define UNPACK_RATE   80000000 /* the same of layers pulled, which it has to decompress */
-#define TAIL_PERCENT  30       /* of that is left when the last byte is here */
-#define ZSTD_PERMILLE 240      /* bytes on the wire for bytes of an image: our stream */
-#define GZIP_PERMILLE 330      /* registry */
+#define LOAD_RATE     110000000 /* an engine makes layers of an archive, mostly while that comes */
+#define UNPACK_RATE   80000000  /* the same of layers pulled, which it has to decompress */
+#define TAIL_PERCENT  30        /* of that is left when the last byte is here */
+#define ZSTD_PERMILLE 240       /* bytes on the wire for bytes of an image: our stream */
+#define GZIP_PERMILLE 330       /* registry */
 #define RATE_UNKNOWN  10000000
 
 #define OLD_US         (3600ull * 1000000)

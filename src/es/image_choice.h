@@ -6,8 +6,8 @@
  *
  * The paper's C-Migr sends the image, its P-Migr relies on the destination having it or pulling it
  * quickly; which one wins depends on image, link and registry. So both are predicted from what is
- * known: sizes, and rates as measured before. What a prediction was worth is learnt when the image is
- * here, and the next one is corrected by that.
+ * known: sizes, and rates as measured before. What a prediction was worth is learnt when the image
+ * is here, and the next one is corrected by that.
  */
 
 #include <pthread.h>

@@ -19,8 +19,8 @@ struct image_expiry;
  * image_expiry_new() - Make the directory of images, and look there now and again
  * @ret:	Set on success only; the caller owns it, see image_expiry_close()
  * @loop:	Loop of the timer
- * @dir:	Directory, made with mode 0700 if need be; borrowed. What a crashed predecessor was about to
- *		send is removed, what came for us stays
+ * @dir:	Directory, made with mode 0700 if need be; borrowed. What a crashed predecessor was
+ *		about to send is removed, what came for us stays
  * @docker_socket:	of the engine that may hold layers; borrowed
  * @workers:	remove them; borrowed
  * @age_ms:	arrivals that nothing was written to for so long are removed
@@ -32,5 +32,7 @@ int image_expiry_new(struct image_expiry **ret, uv_loop_t *loop, const char *dir
 		     const char *docker_socket, struct file_workers *workers, uint64_t age_ms,
 		     struct err *err);
 
-/** image_expiry_close() - Stop; @closed is called with @ctx on the loop when @ie has been released */
+/**
+ * image_expiry_close() - Stop; @closed is called with @ctx on the loop when @ie has been released
+ */
 void image_expiry_close(struct image_expiry *ie, void (*closed)(void *ctx), void *ctx);

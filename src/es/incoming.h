@@ -6,16 +6,17 @@
  *
  * Two counts, kept apart:
  *
- *     handshakes   INCOMING_HANDSHAKES connections may be without a proven certificate (net/acceptor.h)
+ *     handshakes   INCOMING_HANDSHAKES connections may be without a proven certificate
+ *                  (net/acceptor.h)
  *     slots        max_destinations migrations, each of an edge server that has proven itself; one
  *                  edge server gets incoming_share() of them, so that another finds one
  *
- * What comes over the connection has a budget in each state, also after the end of an archive: a time,
- * which grows with what arrives, and a number of bytes. A peer that is silent, that sends a byte now and
- * then, or that never stops, loses its slot with a reason.
+ * What comes over the connection has a budget in each state, also after the end of an archive: a
+ * time, which grows with what arrives, and a number of bytes. A peer that is silent, that sends a
+ * byte now and then, or that never stops, loses its slot with a reason.
  *
- * The states are what the peer sends. What we do ourselves (judge, load, restore) has its limits where it
- * is done.
+ * The states are what the peer sends. What we do ourselves (judge, load, restore) has its limits
+ * where it is done.
  */
 
 #include <stddef.h>
@@ -25,7 +26,7 @@ struct tls_stream;
 
 #define INCOMING_HANDSHAKES 16          /* one address gets 8 of them, see net/handshakes.h */
 #define INCOMING_HELLO_MS   5000        /* for the handshake, and again for the offer */
-#define INCOMING_RATE       (16u << 10) /* bytes per second that a link must bring in the long run */
+#define INCOMING_RATE       (16u << 10) /* bytes per second, in the long run, of a link */
 
 /** enum incoming_state - What the peer is sending */
 enum incoming_state {

@@ -48,8 +48,8 @@ struct inode {
  * @inodes:	tsearch() tree of struct inode, for one update
  * @pass:	number of the update
  * @since:	files changed after this may change again unseen
- * @counted:	bytes of this update against @max_bytes: holes, names and headers, too, for the archive of
- *		the copy is held to the same limit
+ * @counted:	bytes of this update against @max_bytes: holes, names and headers, too, for the
+ *		archive of the copy is held to the same limit
  */
 struct layer_staging {
 	int upper;
@@ -189,7 +189,9 @@ uint64_t layer_measure(const char *path)
 	return root < 0 ? 0 : tree_measure(root, 0);
 }
 
-/** dirty_visit() - Called with each record: one of the same file, given in @closure, is dirty, too */
+/**
+ * dirty_visit() - Called with each record: one of the same file, given in @closure, is dirty, too
+ */
 static void dirty_visit(const void *node, VISIT which, void *closure)
 {
 	struct record *record = *(struct record *const *)node;
@@ -532,8 +534,9 @@ static int gone_compare(const void *a, const void *b)
 /**
  * gone_one() - Remove one file of the copy whose original is gone
  *
- * The copy has the container's own names and links, so its path leads through them only if each part is
- * still the directory it was. If one has become a link or a file, that took all below it along.
+ * The copy has the container's own names and links, so its path leads through them only if each
+ * part is still the directory it was. If one has become a link or a file, that took all below it
+ * along.
  */
 static int gone_one(struct layer_staging *ls, const struct record *record, struct err *err)
 {

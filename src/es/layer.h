@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Container layer - a copy of the writable layer, or of a volume, that is exact at one instant (T3, R2)
+ * Container layer - a copy of the writable layer, or of a volume, that is exact at one instant (T3,
+ * R2)
  *
  * The copy is made ahead while the service runs, and brought up to date any number of times; the
  * last time while its tasks are frozen, when only what changed since has to be copied. That is what
@@ -34,7 +35,8 @@ struct layer_stats {
 /**
  * layer_staging_new() - Prepare to copy a layer
  * @ret:	Set on success only; the caller owns it, see layer_staging_free()
- * @upper:	UpperDir of the container, or directory of the volume; consumed, also after a failure
+ * @upper:	UpperDir of the container, or directory of the volume; consumed, also after a
+ *		failure
  * @copy:	Empty directory of the copy; consumed likewise
  * @at:		Where the container has the volume, an absolute path; "" for the layer itself
  * @max_bytes:	Most bytes the copy may have, as in an archive: holes, names and headers count
@@ -45,7 +47,11 @@ struct layer_stats {
 int layer_staging_new(struct layer_staging **ret, int upper, int copy, const char *at,
 		      uint64_t max_bytes, struct err *err);
 
-/** layer_measure() - Bytes of the regular files below a directory, holes not counted; 0 if it cannot be read */
+/**
+ * layer_measure() - Size of the regular files below a directory, holes not counted
+ *
+ * Return: bytes; 0 if it cannot be read
+ */
 uint64_t layer_measure(const char *path);
 
 /** layer_staging_free() - Release it; the copy stays. @ls may be NULL. Return: NULL, always */

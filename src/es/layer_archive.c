@@ -692,7 +692,10 @@ static int root_read(struct reader *in, struct archive_entry *e, struct archive_
 	return r;
 }
 
-/** too_deep() - Whether a path has more parts than a tree of ours, which must be removed again one day */
+/**
+ * too_deep() - Whether a path has more parts than a tree of ours, which must be removed again one
+ * day
+ */
 static bool too_deep(const char *path)
 {
 	unsigned int parts = 0;

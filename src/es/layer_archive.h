@@ -61,9 +61,9 @@ int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx
 /**
  * archive_sent_new() - Begin to remember what streams carry
  *
- * A layer is sent ahead while the service runs, and again after the cut; the second time a file that
- * is still the same is only named. Files are told apart by inode number and change time, which is
- * exact for a copy that layer.c made: it never writes into a file, it replaces it.
+ * A layer is sent ahead while the service runs, and again after the cut; the second time a file
+ * that is still the same is only named. Files are told apart by inode number and change time, which
+ * is exact for a copy that layer.c made: it never writes into a file, it replaces it.
  *
  * Return: 0, or -ENOMEM
  */
@@ -117,8 +117,8 @@ AUTO_DEFINE(archive_writer)
  * @name:	of the tree
  * @dirfd:	its directory, empty
  * @plain:	take regular files only, as mode 0600 (checkpoint images)
- * @ahead:	directory of the same mount where an earlier stream put this tree; what is the same is
- *		moved from there, or copied from another mount. Negative: there was none
+ * @ahead:	directory of the same mount where an earlier stream put this tree; what is the same
+ *		is moved from there, or copied from another mount. Negative: there was none
  */
 struct archive_root {
 	const char *name;

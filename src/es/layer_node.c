@@ -157,7 +157,10 @@ int layer_node_make(const struct layer_node *node, int dirfd, const char *name, 
 	return r < 0 ? err_set(err, r, "create %s", name) : 0;
 }
 
-/** acl_strip() - Take away what the file got from the default ACL of its directory: rights nobody gave it */
+/**
+ * acl_strip() - Take away what the file got from the default ACL of its directory: rights nobody
+ * gave it
+ */
 static int acl_strip(const char *path)
 {
 	static const char *const inherited[] = { "system.posix_acl_access",

@@ -56,7 +56,11 @@ int layer_node_read(struct layer_node *node, int dirfd, const char *name, struct
 /** layer_node_deinit() - Release what the node owns */
 void layer_node_deinit(struct layer_node *node);
 
-/** layer_node_add_xattr() - Add a copy of an attribute, unless it stays behind. Return: 0, -E2BIG, -ENOMEM */
+/**
+ * layer_node_add_xattr() - Add a copy of an attribute, unless it stays behind
+ *
+ * Return: 0, -E2BIG, -ENOMEM
+ */
 int layer_node_add_xattr(struct layer_node *node, const char *name, const void *value, size_t size);
 
 /**
@@ -102,5 +106,10 @@ int layer_tree_remove(int dirfd, const char *name, struct err *err);
 /** layer_tree_empty() - The same for all that is in the directory @dirfd, which stays */
 int layer_tree_empty(int dirfd, struct err *err);
 
-/** layer_path_remove() - The same for a path of our own: its parent directory is trusted, all below it is not */
+/**
+ * layer_path_remove() - The same for a path of our own: its parent directory is trusted, all below
+ * it is not
+ *
+ * Return: as there
+ */
 int layer_path_remove(const char *path, struct err *err);

@@ -189,8 +189,8 @@ static void fill_services(struct program *p, const struct conf *c)
 	}
 }
 
-/* The services are read again, with all their files, and the certificates (tls_watch.h); all else is as it
- * was when we started. */
+/* The services are read again, with all their files, and the certificates (tls_watch.h); all else
+ * is as it was when we started. */
 static void on_reload(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;

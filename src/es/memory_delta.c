@@ -56,7 +56,8 @@ static void unmap(struct mapped *m)
 	*m = (struct mapped){ 0 };
 }
 
-/* @populate: MAP_POPULATE for files of our own: all of them is read soon. 0 for those of a peer: a hole
+/* @populate: MAP_POPULATE for files of our own: all of them is read soon. 0 for those of a peer: a
+ *	hole
  * costs no memory until somebody looks at it. */
 static int map_file(struct mapped *m, int dir, const char *name, int populate, struct err *err)
 {
@@ -133,7 +134,7 @@ static int base_open(struct memory_base **ret, int dir, int populate, struct err
 	return 0;
 }
 
-/* --- making ------------------------------------------------------------------------------------ */
+/* --- making ----------------------------------------------------------------------------------- */
 
 static struct place *slot_of(const struct memory_base *b, uint64_t digest)
 {
@@ -334,7 +335,7 @@ int memory_delta_make(const struct memory_base *base, int images, int delta,
 	return r;
 }
 
-/* --- applying ---------------------------------------------------------------------------------- */
+/* --- applying --------------------------------------------------------------------------------- */
 
 /* A delta that is being read: bytes from @at to @end are still to come */
 struct reader {
@@ -437,7 +438,10 @@ static int apply_one(const struct memory_base *b, int images, const char *name, 
 	return r < 0 ? err_set(err, r, "remove %s", name) : 0;
 }
 
-/* Notes which deltas there are: a directory in which files come and go is not read at the same time. */
+/*
+ * Notes which deltas there are: a directory in which files come and go is not read at the same
+ * time.
+ */
 static int deltas_find(int images, bool there[MEMORY_DELTA_FILES], struct err *err)
 {
 	const struct dirent *entry;

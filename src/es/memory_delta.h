@@ -4,9 +4,9 @@
 /*
  * Memory delta - the pages of a checkpoint that an earlier checkpoint of the same container lacks
  *
- * While a container is held, every byte that has still to go is somebody's waiting time (R6). So its
- * memory goes ahead while it serves, and after the cut only what differs. The kernel need not have
- * noted which pages were written: they are found by what is in them, wherever they lie now.
+ * While a container is held, every byte that has still to go is somebody's waiting time (R6). So
+ * its memory goes ahead while it serves, and after the cut only what differs. The kernel need not
+ * have noted which pages were written: they are found by what is in them, wherever they lie now.
  *
  * CRIU's files pages-N.img hold pages one after the other. In a delta each has a file pages-N.delta
  * in its place; all other files of the checkpoint are small and stay as they are. All numbers are

@@ -5,8 +5,8 @@
  * Migration - one migration on one side, as its thread sees it
  *
  * Shared by migration_controller.c (the loop's side), the threads' sides migration_source.c,
- * migration_destination.c, migration_image.c, migration_registry.c and migration_paper.c, and nobody
- * else.
+ * migration_destination.c, migration_image.c, migration_registry.c and migration_paper.c, and
+ * nobody else.
  *
  * A migration runs through a table of stages. On a failure the stage that failed and those before
  * it are undone, the last first.
@@ -82,7 +82,8 @@ enum migration_question {
  * @lock:	guards what the loop's thread tells: @question to @cancel_reason
  * @grant:	destination: what CT-y may have here; set with the answer to an offer
  * @number, @cache:	at the source from the loop, at the destination from the source
- * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest layers
+ * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest
+ *			layers
  * @image_way:	from where it comes
  * @image_id:	what the engine calls it, once it has come; "" before
  * @image_digest: by which the operator may trust it: "sha256:" and the digest of its configuration
@@ -90,9 +91,9 @@ enum migration_question {
  * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @began_us:	by the monotonic clock
- * The rest belongs to the thread. @trees: the container's layer and volumes; @layer_stats: of all of
- * them. At the source: @source, @layer_stats to @cut_made. At the destination: @fd, @offer (its plan
- * is owned), @peer, @id to @where.
+ * The rest belongs to the thread. @trees: the container's layer and volumes; @layer_stats: of all
+ * of them. At the source: @source, @layer_stats to @cut_made. At the destination: @fd, @offer (its
+ * plan is owned), @peer, @id to @where.
  */
 struct migration {
 	struct list link;
@@ -149,8 +150,7 @@ struct migration {
 	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
 	struct checkpoint_result cut;
-	uint64_t
-		cut_bytes; /* that go after the cut, uncompressed: memory or its delta, changed files */
+	uint64_t cut_bytes; /* that go after the cut: memory or its delta, changed files */
 	bool work_made;
 	bool ahead_made;
 	bool staged;
@@ -174,7 +174,9 @@ struct migration {
 	struct err err;
 };
 
-/** struct migration_controller - See migration_controller.h; the threads read what is above @queue */
+/**
+ * struct migration_controller - See migration_controller.h; the threads read what is above @queue
+ */
 struct migration_controller {
 	struct migration_config config;
 	struct tls_context *tls;
@@ -198,7 +200,10 @@ struct migration_controller {
 	void *closed_ctx;
 };
 
-/** migration_controller_close_step() - Release the controller if it closes and nothing of it is left running */
+/**
+ * migration_controller_close_step() - Release the controller if it closes and nothing of it is left
+ * running
+ */
 void migration_controller_close_step(struct migration_controller *mc);
 
 /* The actions of the stages, see the table in migration_controller.c: 0, or negative error code. */
@@ -232,7 +237,11 @@ int paper_destination_checkpoint(struct migration *m, struct err *err);
 /** paper_destination_files() - T4: keep the saved image, or the layer */
 int paper_destination_files(struct migration *m, struct err *err);
 
-/** paper_destination_restore() - T5: load the image, create CT-y, put its files in place, start it */
+/**
+ * paper_destination_restore() - T5: load the image, create CT-y, put its files in place, start it
+ *
+ * Return: 0, or negative error code
+ */
 int paper_destination_restore(struct migration *m, struct err *err);
 
 /** paper_destination_undo() - Remove CT-y and what was kept for it */
@@ -272,7 +281,12 @@ int destination_memory(struct migration *m, struct err *err);
  */
 int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], struct err *err);
 
-/** destination_memory_whole() - Put the checkpoint in @images together again, if its memory went ahead */
+/**
+ * destination_memory_whole() - Put the checkpoint in @images together again, if its memory went
+ * ahead
+ *
+ * Return: 0, or negative error code
+ */
 int destination_memory_whole(struct migration *m, struct file_place images, struct err *err);
 
 /**
@@ -316,7 +330,12 @@ void source_cut_undo(struct migration *m);
 /** destination_prepare() - Judge the offer, create CT-y if its image is here, accept */
 int destination_prepare(struct migration *m, struct err *err);
 
-/** destination_image() - Take in what comes of the image, load it meanwhile, create CT-y, accept again */
+/**
+ * destination_image() - Take in what comes of the image, load it meanwhile, create CT-y, accept
+ * again
+ *
+ * Return: 0, or negative error code
+ */
 int destination_image(struct migration *m, struct err *err);
 
 /** destination_image_undo() - Keep what has come of it for the next attempt (R8) */
@@ -361,8 +380,8 @@ int source_look(struct migration *m, json_t **image, struct err *err);
 /**
  * migration_work_clean() - Remove a source's work directory
  *
- * A predecessor that was killed may have left a container frozen, in the cut or in the memory pass ahead of it,
- * and a CRIU that will freeze it again: see checkpoint_clean().
+ * A predecessor that was killed may have left a container frozen, in the cut or in the memory pass
+ * ahead of it, and a CRIU that will freeze it again: see checkpoint_clean().
  *
  * Return: 0, -ETIMEDOUT if somebody in it cannot be ended: it stays; or another negative error code
  */
@@ -371,7 +390,11 @@ int migration_work_clean(const struct migration_config *config, const char *path
 /** source_work() - Make the work directory */
 int source_work(struct migration *m, struct err *err);
 
-/** source_layer() - Copy layer and volumes as they are now into the work directory; the service runs */
+/**
+ * source_layer() - Copy layer and volumes as they are now into the work directory; the service runs
+ *
+ * Return: 0, or negative error code
+ */
 int source_layer(struct migration *m, struct err *err);
 
 /** source_plan() - Say what comes, and how: @memory and @layer bytes beside the image */
@@ -396,10 +419,17 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err);
  */
 int source_flush(struct migration *m, struct err *err);
 
-/** source_learn_reason() - The link may have broken because the destination gave up, and said why */
+/**
+ * source_learn_reason() - The link may have broken because the destination gave up, and said why
+ */
 void source_learn_reason(struct migration *m, int r, struct err *err);
 
-/** source_drain() - Ask the daemon to hold and drain until it has (R12); migration_cut_taken() is owed */
+/**
+ * source_drain() - Ask the daemon to hold and drain until it has (R12); migration_cut_taken() is
+ * owed
+ *
+ * Return: 0, or negative error code
+ */
 int source_drain(struct migration *m, struct err *err);
 
 /** source_tell_cut() - Send number and answer cache of the cut */
@@ -425,7 +455,11 @@ int destination_judge(struct migration *m, struct err *err);
  */
 int destination_find_image(struct migration *m, char name[256], struct err *err);
 
-/** destination_want_image() - Find out what of the image is here, and if there is room for the rest */
+/**
+ * destination_want_image() - Find out what of the image is here, and if there is room for the rest
+ *
+ * Return: 0, or negative error code
+ */
 int destination_want_image(struct migration *m, struct err *err);
 
 /**
@@ -439,7 +473,11 @@ int destination_want_image(struct migration *m, struct err *err);
  */
 int destination_choose_way(struct migration *m, uint64_t missing, struct err *err);
 
-/** destination_pull() - Pull the image; if that fails and we may, have the source send it instead */
+/**
+ * destination_pull() - Pull the image; if that fails and we may, have the source send it instead
+ *
+ * Return: 0, or negative error code
+ */
 int destination_pull(struct migration *m, struct err *err);
 
 /** destination_make() - Create CT-y and find out where its files go */
@@ -479,20 +517,30 @@ int migration_ask_cut(struct migration *m, struct err *err);
 /** migration_cut_taken() - Have the loop call cut_taken() */
 void migration_cut_taken(struct migration *m, bool taken, const char *reason);
 
-/** migration_ask_slot() - The peer has proven itself: ask the loop for a slot. Return: 0, -EPERM ... */
+/**
+ * migration_ask_slot() - The peer has proven itself: ask the loop for a slot
+ *
+ * Return: 0, -EPERM ...
+ */
 int migration_ask_slot(struct migration *m, struct err *err);
 
-/** migration_ask_offer() - Have the loop call offered(), wait. Return: 0 accepted, -EPERM, negative */
+/**
+ * migration_ask_offer() - Have the loop call offered(), wait
+ *
+ * Return: 0 accepted, -EPERM, negative
+ */
 int migration_ask_offer(struct migration *m, struct err *err);
 
 /**
- * migration_tell_until() - Wait for a thread, and tell the other side meanwhile that we are still at it
+ * migration_tell_until() - Wait for a thread, and tell the other side meanwhile that we are still
+ * at it
  * @m:		Migration
  * @lock:	held; guards @ended
  * @changed:	signalled when @ended is set
  * @ended:	the thread is done
  * @tell:	called every two seconds without the lock; NULL: nobody listens
- * @err:	Filled in on failure of @tell: the other side is gone, and the thread is cancelled, by @m->cancel_fd
+ * @err:	Filled in on failure of @tell: the other side is gone, and the thread is cancelled,
+ *		by @m->cancel_fd
  *
  * Return: 0, or negative error code
  */

@@ -3,8 +3,8 @@
 /*
  * Migration check - what `baton check` says about a container or an image
  *
- * On a worker thread, for it asks the engine and measures files. What it finds of a container is what
- * source_look() finds before a migration: the same function looks.
+ * On a worker thread, for it asks the engine and measures files. What it finds of a container is
+ * what source_look() finds before a migration: the same function looks.
  */
 
 #include <string.h>

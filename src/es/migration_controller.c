@@ -49,7 +49,9 @@ static const struct migration_stage stages[] = {
 	/* check, plan, copy the layer ahead, offer       compare, create CT-y, not started */
 	{ "prepare", source_prepare, destination_prepare, source_prepare_undo,
 	  destination_prepare_undo },
-	/* the layer, most of which will still be the same    keep it where CT-y's own layer will be */
+	/*
+	 * the layer, most of which will still be the same keep it where CT-y's own layer will be
+	 */
 	{ "ahead", source_ahead, destination_ahead, source_image_undo, destination_ahead_undo },
 	/* C-Migr: the image's layers missing there       load them, create CT-y; else nothing */
 	{ "image", source_image, destination_image, source_image_undo, NULL },
@@ -125,7 +127,7 @@ struct note {
 	char text[ERR_TEXT_MAX];
 };
 
-/* --- a migration's thread ---------------------------------------------------------------------- */
+/* --- a migration's thread --------------------------------------------------------------------- */
 
 static void note_take(void *arg);
 
@@ -200,7 +202,11 @@ void migration_cut_taken(struct migration *m, bool taken, const char *reason)
 	note_send(note);
 }
 
-/** ask_leave() - Ask the loop whether the migration may go on. Return: 0, -EPERM, or another code */
+/**
+ * ask_leave() - Ask the loop whether the migration may go on
+ *
+ * Return: 0, -EPERM, or another code
+ */
 static int ask_leave(struct migration *m, enum note_kind kind, struct err *err)
 {
 	int r = ask(m, kind, err);
@@ -256,7 +262,11 @@ int migration_rest(struct migration *m, int ms, struct err *err)
 	return poll(&p, 1, ms) > 0 ? err_set(err, -ECANCELED, "wait for the session") : 0;
 }
 
-/** mounted_upper() - UpperDir of a container that runs, by the mount of its root. Return: whether it has one */
+/**
+ * mounted_upper() - UpperDir of a container that runs, by the mount of its root
+ *
+ * Return: whether it has one
+ */
 static bool mounted_upper(char to[PATH_MAX], int pid)
 {
 	char path[64];
@@ -269,7 +279,10 @@ static bool mounted_upper(char to[PATH_MAX], int pid)
 		const char *option = strstr(line, "upperdir=");
 		char at[3];
 
-		/* ID, parent, device, what of it, where: other overlays may be mounted elsewhere in it */
+		/*
+		 * ID, parent, device, what of it, where: other overlays may be mounted elsewhere in
+		 * it
+		 */
 		if (option && sscanf(line, "%*s %*s %*s %*s %2s", at) == 1 && !strcmp(at, "/")) {
 			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),
 				       option + 9);
@@ -346,7 +359,10 @@ static void *migration_run(void *arg)
 		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%s",
 				     m->is_source ? "source" : "destination", m->err.text);
 	if (!m->is_source) {
-		/* What came ahead goes first: the container would see it in the number of a file's links. */
+		/*
+		 * What came ahead goes first: the container would see it in the number of a file's
+		 * links.
+		 */
 		if (m->good) {
 			destination_ahead_undo(m);
 			/* A user may be waiting: both sides are told before the checkpoint goes. */
@@ -359,7 +375,7 @@ static void *migration_run(void *arg)
 	return NULL;
 }
 
-/* --- the loop ---------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 /** migration_free() - Release a migration whose thread has ended or never began */
 static void migration_free(struct migration *m)
@@ -725,7 +741,7 @@ static const struct acceptor_ops acceptor_ops = {
 	.refused = on_not_accepted,
 };
 
-/* --- beginning and end --------------------------------------------------------------------------- */
+/* --- beginning and end ------------------------------------------------------------------------ */
 
 int migration_work_clean(const struct migration_config *config, const char *path, struct err *err)
 {
@@ -867,7 +883,9 @@ static void queue_closed(void *ctx)
 		closed(closed_ctx);
 }
 
-/** migration_controller_close_step() - The queue goes last, when no thread can post to it any more */
+/**
+ * migration_controller_close_step() - The queue goes last, when no thread can post to it any more
+ */
 void migration_controller_close_step(struct migration_controller *mc)
 {
 	/* Once: a callback that closes us is followed by another call of this. */

@@ -5,7 +5,8 @@
  * Migration Controller - moves a session's container from this edge server to another (T1 to T5)
  *
  * Each migration is one thread on either side, straight-line code over a table of stages in
- * es/migration_controller.c. The daemon's event loop only answers the questions a migration asks it:
+ * es/migration_controller.c. The daemon's event loop only answers the questions a migration asks
+ * it:
  *
  *     source                                       destination
  *     migration_controller_start()
@@ -14,8 +15,8 @@
  *                                                   prepare: compare, create CT-y, not started
  *                                    <-- accept --
  *       ahead: the layer as it is  -------------->  keep it
- *       image: what is missing of it  ----------->  verify, load while it comes, create CT-y (only if
- *                                    <-- accept --                                it was missing)
+ *       image: what is missing of it  ----------->  verify, load while it comes, create CT-y (only
+ *                                    <-- accept --                             if it was missing)
  *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
  *       T1, T3: freeze, dump, snapshot, thaw
  *       cut_taken()   -> go on executing
@@ -24,15 +25,15 @@
  *                     <-------------- result -----  arrived()
  *       source_finished()
  *
- * With PROFILE_PAPER cut_wanted() comes in prepare, to learn the number of the handoff, and cut_taken()
- * at once; the checkpoint follows later, while the service executes.
+ * With PROFILE_PAPER cut_wanted() comes in prepare, to learn the number of the handoff, and
+ * cut_taken() at once; the checkpoint follows later, while the service executes.
  *
  * Every started migration ends with exactly one source_finished(); every offered() is followed by
  * exactly one arrived() or arrival_failed(), also after refuse() and cancel(). cut_taken() comes
  * exactly once after each migration_controller_cut() that returned 0. When an ending with a failure
  * is called, all that the migration made here has been undone: CT-x runs and is not frozen, no
- * staged file and no half-made container is left (R10); only what came of an image stays for the next
- * attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
+ * staged file and no half-made container is left (R10); only what came of an image stays for the
+ * next attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
  * container_management_remove(), called when the access point says RETIRE (R3).
  *
  * All callbacks run on the loop's thread, from an uv_async; calling back into the controller from
@@ -82,22 +83,24 @@ const char *migration_method_name(enum migration_method method);
  * @checkpoint_dir:	work directory, made with mode 0700; should be on tmpfs, since memory images
  *			and the copy of the container layer lie there during a migration (0600)
  * @image_dir:		images on their way from and to here, made with mode 0700; on disk
- * @arrival_ms:		what came of an image is kept so long for the next attempt (R8); 0: not at all
+ * @arrival_ms:		what came of an image is kept so long for the next attempt (R8); 0: not at
+ *			all
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
  * @store:		path of the program baton-store, or NULL
  * @workers:		file workers; borrowed
  * @max_sources:	migrations away from here at a time; 0: 4
- * @max_destinations:	migrations to here at a time; 0: 4. One edge server gets incoming_share() of them
+ * @max_destinations:	migrations to here at a time; 0: 4. One edge server gets incoming_share() of
+ *			them
  * @max_bytes:		most bytes, uncompressed, that a transfer may bring; 0: 8 GiB
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
  * @restore_ms:		the destination may need this long to restore; 0: 120000
  * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
- * @shared:		directories that are the same on all edge servers: containers may mount them, and
- *			what is in them; NULL-terminated, NULL: none
+ * @shared:		directories that are the same on all edge servers: containers may mount
+ *			them, and what is in them; NULL-terminated, NULL: none
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
  * @guard:		thaws what must not stay frozen (R17); borrowed, or NULL
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
@@ -195,7 +198,8 @@ struct migration_controller_ops {
 			       const char *reason);
 	/**
 	 * @stage: a stage is done, for the Log Reporter. @event is "MIGRATION START", "PREPARED",
-	 * "IMAGE", "IMAGE LOADED", "LAYER AHEAD", "T1" ... "T5", "MIGRATION FAILED" ...; @time_us is when, UTC; @number is the cut's, or 0;
+	 * "IMAGE", "IMAGE LOADED", "LAYER AHEAD", "T1" ... "T5", "MIGRATION FAILED" ...; @time_us
+	 * is when, UTC; @number is the cut's, or 0;
 	 * @detail is "key=value ..." with durations (_us) and bytes
 	 */
 	void (*stage)(void *ctx, uint64_t session, const char *event, uint64_t time_us,
@@ -295,18 +299,25 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
 void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id,
 				 json_t *grant);
 
-/** migration_controller_refuse() - Turn the offer down; @reason is told to the source, and if it is @lasting */
+/**
+ * migration_controller_refuse() - Turn the offer down; @reason is told to the source, and if it is
+ * @lasting
+ */
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
 				 const char *reason, bool lasting);
 
-/** struct migration_link - A link over which a container might go; all zero: one of 10 MB/s, no delay */
+/**
+ * struct migration_link - A link over which a container might go; all zero: one of 10 MB/s, no
+ * delay
+ */
 struct migration_link {
 	uint64_t rate;   /* bytes per second */
 	uint64_t rtt_us; /* round-trip time */
 };
 
 /**
- * migration_controller_check() - Could a container be moved, or those of an image? For `baton check`
+ * migration_controller_check() - Could a container be moved, or those of an image? For `baton
+ * check`
  * @mc:		Controller
  * @name:	Id or name of a container, or of an image if there is no such container
  * @link:	for the prediction

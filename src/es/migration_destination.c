@@ -188,7 +188,10 @@ static int staged_make(struct migration *m, struct err *err)
 	return checkpoint_write_config(path, NULL, err);
 }
 
-/** closed_take() - Note what is closed to the container, long before the cut: it may be more than fits */
+/**
+ * closed_take() - Note what is closed to the container, long before the cut: it may be more than
+ * fits
+ */
 static int closed_take(struct migration *m, struct err *err)
 {
 	int r = container_grant_closed(m->closed, sizeof(m->closed), m->inspect);
@@ -362,7 +365,7 @@ int destination_prepare(struct migration *m, struct err *err)
 	return r < 0 ? r : destination_accept(m, err);
 }
 
-/* --- after the image --------------------------------------------------------------------------- */
+/* --- after the image -------------------------------------------------------------------------- */
 
 void destination_clean(struct migration *m)
 {
@@ -388,8 +391,8 @@ void destination_prepare_undo(struct migration *m)
 /**
  * ahead_place() - Make the directory for what comes before its place is there
  *
- * If the image is still to come there is no CT-y to lie beside. In the engine's directory, where CT-y will
- * be; what a crash leaves there image_expiry.c removes.
+ * If the image is still to come there is no CT-y to lie beside. In the engine's directory, where
+ * CT-y will be; what a crash leaves there image_expiry.c removes.
  */
 static int ahead_place(struct migration *m, struct err *err)
 {
@@ -403,8 +406,8 @@ static int ahead_place(struct migration *m, struct err *err)
 	return 0;
 }
 
-/* The layer comes twice: as it is while the service runs, then as it was at the cut, when what is still
- * the same is only named. */
+/* The layer comes twice: as it is while the service runs, then as it was at the cut, when what is
+ * still the same is only named. */
 int destination_ahead(struct migration *m, struct err *err)
 {
 	struct file_tree to[MIGRATION_TREES_MAX];
@@ -451,10 +454,11 @@ int destination_cut(struct migration *m, struct err *err)
 }
 
 /**
- * checkpoint_judge() - See that CRIU is told to do nothing that the container's configuration does not grant
+ * checkpoint_judge() - See that CRIU is told to do nothing that the container's configuration does
+ * not grant
  *
- * By a worker of its own: the one that has read the peer's archive may have fallen to it. That one has the
- * images open for writing, so it ends first.
+ * By a worker of its own: the one that has read the peer's archive may have fallen to it. That one
+ * has the images open for writing, so it ends first.
  */
 static int checkpoint_judge(struct migration *m, const char *path, struct err *err)
 {

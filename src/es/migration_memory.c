@@ -3,10 +3,10 @@
 /*
  * Memory ahead of the cut - for a migration that holds (R6)
  *
- * Requests wait from its cut until the restore, so what can go before goes before: a first checkpoint
- * is taken while the service runs on, at no particular instant, and sent. After the cut, only the
- * pages that differ from it are (memory_delta.h). Nothing of this concerns consistency: the cut is
- * whole in itself, and the destination puts it together again before it is used.
+ * Requests wait from its cut until the restore, so what can go before goes before: a first
+ * checkpoint is taken while the service runs on, at no particular instant, and sent. After the cut,
+ * only the pages that differ from it are (memory_delta.h). Nothing of this concerns consistency:
+ * the cut is whole in itself, and the destination puts it together again before it is used.
  */
 
 #include <fcntl.h>
@@ -108,7 +108,7 @@ int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], 
 	return 0;
 }
 
-/* --- destination ------------------------------------------------------------------------------- */
+/* --- destination ------------------------------------------------------------------------------ */
 
 static bool holds(const struct migration *m)
 {

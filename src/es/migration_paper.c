@@ -4,13 +4,14 @@
  * The paper's way - T1 to T5 as the paper does them, as faithfully as today's Docker allows
  *
  * A baseline to measure against, with `profile = "paper"` on both edge servers. The engine's own
- * checkpoint, then its files one by one, uncompressed; then either the container committed and saved
- * as an image (C-Migr) or a copy of its UpperDir (P-Migr), again file by file; then the engine's own
- * start from a checkpoint. Requests are copied, and later replayed, from the handoff on.
+ * checkpoint, then its files one by one, uncompressed; then either the container committed and
+ * saved as an image (C-Migr) or a copy of its UpperDir (P-Migr), again file by file; then the
+ * engine's own start from a checkpoint. Requests are copied, and later replayed, from the handoff
+ * on.
  *
  * Its known flaw is that there is no cut (R2 does not hold): what executes between the handoff and
- * the checkpoint is executed again by the replay, and what is written between the checkpoint and the
- * copy of the files is there before the replay writes it again. docs/experiment.md has more.
+ * the checkpoint is executed again by the replay, and what is written between the checkpoint and
+ * the copy of the files is there before the replay writes it again. docs/experiment.md has more.
  */
 
 #include <dirent.h>
@@ -93,7 +94,7 @@ static int below(const struct migration *m, const char *name, char path[PATH_MAX
 	return fd < 0 ? err_set(err, -errno, "open %s", path) : fd;
 }
 
-/* --- source ------------------------------------------------------------------------------------ */
+/* --- source ----------------------------------------------------------------------------------- */
 
 /** plan_make() - Say what comes, which way */
 static int plan_make(struct migration *m, struct err *err)
@@ -302,7 +303,9 @@ void paper_source_undo(struct migration *m)
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 	struct err err = { 0 };
 
-	/* A client of its own: this one's calls must not end because the migration was cancelled. */
+	/*
+	 * A client of its own: this one's calls must not end because the migration was cancelled.
+	 */
 	if (docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0) {
 		const char *id = json_text(m->inspect, "Id", NULL);
 
@@ -314,7 +317,7 @@ void paper_source_undo(struct migration *m)
 	source_prepare_undo(m);
 }
 
-/* --- destination ------------------------------------------------------------------------------- */
+/* --- destination ------------------------------------------------------------------------------ */
 
 int paper_destination_prepare(struct migration *m, struct err *err)
 {
@@ -378,7 +381,9 @@ int paper_destination_files(struct migration *m, struct err *err)
 {
 	int r;
 
-	/* Committing and saving the container takes the source long, and it says nothing meanwhile. */
+	/*
+	 * Committing and saving the container takes the source long, and it says nothing meanwhile.
+	 */
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.restore_ms);
 	r = tree_receive(m, complete(m) ? "image" : "layer", complete(m), err);
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);

@@ -114,7 +114,11 @@ int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct 
 	return *ret ? 0 : err_set(err, -ENOMEM, "describe this host");
 }
 
-/** names_of() - RepoTags or RepoDigests of an image, the first TAGS_MAX. Return: a new reference, or NULL */
+/**
+ * names_of() - RepoTags or RepoDigests of an image, the first TAGS_MAX
+ *
+ * Return: a new reference, or NULL
+ */
 static json_t *names_of(const json_t *image, const char *which)
 {
 	json_t *tags = json_array();
@@ -155,7 +159,10 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
 	return 0;
 }
 
-/** volumes_are_asked_for() - Whether the configuration asks for a volume at each of the paths, and no other */
+/**
+ * volumes_are_asked_for() - Whether the configuration asks for a volume at each of the paths, and
+ * no other
+ */
 static bool volumes_are_asked_for(const json_t *volumes, const json_t *host_config)
 {
 	size_t asked = 0;
@@ -291,7 +298,11 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-/** word_missing() - Find the first word of a list that another one lacks. Return: whether there is one */
+/**
+ * word_missing() - Find the first word of a list that another one lacks
+ *
+ * Return: whether there is one
+ */
 static bool word_missing(const char *list, const char *in, char to[64])
 {
 	while (*(list += strspn(list, " "))) {
@@ -331,7 +342,10 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 	if (strcmp(json_text(theirs, "architecture", NULL), machine) != 0)
 		return refuse("the architecture", json_text(theirs, "architecture", NULL), machine,
 			      err);
-	/* Emulated elsewhere, its processes would not be those that were frozen. Imported ones tell none. */
+	/*
+	 * Emulated elsewhere, its processes would not be those that were frozen. Imported ones tell
+	 * none.
+	 */
 	if (*image && strcmp(image, migration_image_architecture(machine)) != 0)
 		return refuse("the image's architecture", image,
 			      migration_image_architecture(machine), err);

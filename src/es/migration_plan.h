@@ -16,8 +16,8 @@
  *                 "cgroup": "hybrid", "hierarchies": "cpu,cpuacct memory ..." },
  *       "port": 7000,
  *       "volumes": ["/data", ...],               their paths in the container
- *       "bytes": { "memory": 33554432, "layer": 20971520 }      as measured before the cut, the layer
- *                                                               with the volumes
+ *       "bytes": { "memory": 33554432, "layer": 20971520 }     as measured before the cut, the
+ *                                                              layer with the volumes
  *     }
  */
 
@@ -45,11 +45,12 @@ struct err;
 int migration_host_read(json_t **ret, const char *prefix, int cancel_fd, struct err *err);
 
 /**
- * migration_runc_remaps() - Must runc be told to carry files that are open and have no name any more?
+ * migration_runc_remaps() - Must runc be told to carry files that are open and have no name any
+ * more?
  * @prefix:	As for migration_host_read()
  *
- * From 1.3 on runc says by RPC whether CRIU is to (link-remap), which wins over what we tell CRIU, and has an option
- * for it. Before that it says nothing, and has none.
+ * From 1.3 on runc says by RPC whether CRIU is to (link-remap), which wins over what we tell CRIU,
+ * and has an option for it. Before that it says nothing, and has none.
  *
  * Return: whether "runc checkpoint" knows the option
  */
@@ -78,7 +79,8 @@ int migration_plan_make(json_t **ret, const json_t *inspect, const json_t *image
  * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  * @err:	Filled in on failure
  *
- * Every member has the right type then, no size is above MIGRATION_SIZE_MAX, and the configuration is one we would take.
+ * Every member has the right type then, no size is above MIGRATION_SIZE_MAX, and the configuration
+ * is one we would take.
  *
  * Return: 0, -EPROTO, or -EPERM
  */
@@ -91,13 +93,21 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 /** migration_image_architecture() - How images call the architecture of a machine, "x86_64" ... */
 const char *migration_image_architecture(const char *machine);
 
-/** migration_plan_fits_image() - Has an image the same layers? Return: 0, or -EPERM with the reason */
+/**
+ * migration_plan_fits_image() - Has an image the same layers?
+ *
+ * Return: 0, or -EPERM with the reason
+ */
 int migration_plan_fits_image(const json_t *plan, const json_t *image, struct err *err);
 
 /** migration_plan_layers() - Number of the image's layers */
 size_t migration_plan_layers(const json_t *plan);
 
-/** migration_plan_layers_here() - How many of the plan's layers an image shares, from the lowest on */
+/**
+ * migration_plan_layers_here() - How many of the plan's layers an image shares, from the lowest on
+ *
+ * Return: their number, 0 if none
+ */
 size_t migration_plan_layers_here(const json_t *plan, const json_t *image);
 
 /** migration_plan_udp() - Whether the service's port is an UDP port */

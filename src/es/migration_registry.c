@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * From where a missing image comes: the destination chooses, and pulls if a registry is the better way
+ * From where a missing image comes: the destination chooses, and pulls if a registry is the better
+ * way
  *
  * The source says in which registries the image is, by the digests of its contents; the destination
  * pulls only from those that its own configuration names.
@@ -17,7 +18,7 @@
 #include "es/registry.h"
 #include "net/tls_stream.h"
 
-/* --- choosing ---------------------------------------------------------------------------------- */
+/* --- choosing --------------------------------------------------------------------------------- */
 
 /** registry_allowed() - Whether images may be pulled from a host */
 static bool registry_allowed(const struct migration *m, const char *host)
@@ -45,7 +46,11 @@ static bool registry_find(const struct migration *m, struct registry_image *ri)
 	return false;
 }
 
-/** link_rate() - How fast the source can send to us; measured if it was not lately. Return: or negative */
+/**
+ * link_rate() - How fast the source can send to us; measured if it was not lately
+ *
+ * Return: or negative
+ */
 static int64_t link_rate(struct migration *m, struct err *err)
 {
 	const char *from = m->offer.offer.from_es;
@@ -135,7 +140,7 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 	return 0;
 }
 
-/* --- pulling ----------------------------------------------------------------------------------- */
+/* --- pulling ---------------------------------------------------------------------------------- */
 
 #define PULL_SILENCE_MS 120000 /* unpacking a layer is the longest that an engine says nothing of */
 

@@ -22,7 +22,10 @@
 
 #define PROBE_MAX   (4u << 20)
 #define PROBE_PIECE (64u << 10)
-/* The user waits while a held cut is sent: a link slower than this, in bytes per second, is not waited for */
+/*
+ * The user waits while a held cut is sent: a link slower than this, in bytes per second, is not
+ * waited for
+ */
 #define HELD_MS      20000
 #define HELD_RATE    (256u << 10)
 #define HELD_MOST_MS 300000
@@ -131,7 +134,9 @@ static int told_of_failure(const struct migration *m, const struct wire_message 
 	return result->text.status == WIRE_E_LASTING ? err_lasting(err, r) : r;
 }
 
-/** answer_receive() - Wait for the destination's word on a stage; @to is valid until the next one */
+/**
+ * answer_receive() - Wait for the destination's word on a stage; @to is valid until the next one
+ */
 static int answer_receive(struct migration *m, enum wire_type type, int timeout_ms,
 			  struct wire_message *to, struct err *err)
 {
@@ -172,7 +177,9 @@ static int probe_send(struct migration *m, size_t bytes, struct err *err)
 	return r;
 }
 
-/** accept_read() - Have the worker read what an ACCEPT says; we read what was written there (R16) */
+/**
+ * accept_read() - Have the worker read what an ACCEPT says; we read what was written there (R16)
+ */
 static int accept_read(struct migration *m, const struct wire_message *answer, json_t **ret,
 		       struct err *err)
 {
@@ -315,7 +322,7 @@ void source_prepare_undo(struct migration *m)
 	m->work_made = false;
 }
 
-/* --- after the image --------------------------------------------------------------------------- */
+/* --- after the image -------------------------------------------------------------------------- */
 
 int source_flush(struct migration *m, struct err *err)
 {
@@ -347,7 +354,10 @@ int source_ahead(struct migration *m, struct err *err)
 	uint64_t sent = 0;
 	int r = 0;
 
-	/* The engine needs a while until the first byte of an image comes: the link is ours meanwhile. */
+	/*
+	 * The engine needs a while until the first byte of an image comes: the link is ours
+	 * meanwhile.
+	 */
 	if (m->image_wanted && m->image_way == IMAGE_FROM_SOURCE)
 		r = source_image_begin(m, err);
 	if (r < 0)
@@ -487,7 +497,10 @@ static void memory_sent(void *ctx, const struct transfer_tree *tree)
 		tree->sent, m->cut.bytes, m->cache_len);
 }
 
-/* The last byte of all is. Called by transfer_send() with the last tree; @sent of the others is set. */
+/*
+ * The last byte of all is. Called by transfer_send() with the last tree; @sent of the others is
+ * set.
+ */
 static void files_sent(void *ctx, const struct transfer_tree *last)
 {
 	struct migration *m = ctx;
@@ -511,7 +524,10 @@ int source_tell_cut(struct migration *m, struct err *err)
 	return tls_stream_send_message(m->stream, &cut, err);
 }
 
-/** memory_place() - Give the file worker the memory that goes: all of it, or what the destination lacks */
+/**
+ * memory_place() - Give the file worker the memory that goes: all of it, or what the destination
+ * lacks
+ */
 static int memory_place(struct migration *m, int *dir, struct err *err)
 {
 	char delta[MIGRATION_DIR_MAX + 16];

@@ -116,7 +116,11 @@ int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct
 	return r;
 }
 
-/** directory_give() - Make a directory, and give it to the file worker. Return: its number, or negative */
+/**
+ * directory_give() - Make a directory, and give it to the file worker
+ *
+ * Return: its number, or negative
+ */
 static int directory_give(struct file_worker *files, const char *path, struct err *err)
 {
 	if (mkdir(path, 0700) < 0)
@@ -215,7 +219,7 @@ size_t migration_trees_outgoing(const struct migration_trees *t,
 	return t->count;
 }
 
-/* --- the destination ---------------------------------------------------------------------------- */
+/* --- the destination -------------------------------------------------------------------------- */
 
 #define BESIDE "baton-ahead"
 
@@ -227,7 +231,10 @@ static char *above(const char *path)
 	return strndup(path, slash && slash != path ? (size_t)(slash - path) : 1);
 }
 
-/** beside() - Path of what lies beside a tree, to be freed, or NULL if nothing can be moved from there */
+/**
+ * beside() - Path of what lies beside a tree, to be freed, or NULL if nothing can be moved from
+ * there
+ */
 static char *beside(const struct migration_tree *tree)
 {
 	auto_free char *dir = *tree->path ? above(tree->path) : NULL;

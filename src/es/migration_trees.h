@@ -4,8 +4,8 @@
 /*
  * Migration trees - the file trees of a container that move with it: its layer, and its volumes
  *
- * All of them are copied ahead, brought up to date at the cut while the tasks are frozen, and sent in
- * one stream, each under the name of its root: "layer", "volume-0", "volume-1" ... The plan's
+ * All of them are copied ahead, brought up to date at the cut while the tasks are frozen, and sent
+ * in one stream, each under the name of its root: "layer", "volume-0", "volume-1" ... The plan's
  * "volumes" says at which path in the container each volume is, in this order; so both sides number
  * them alike, whatever order their engines have.
  */
@@ -36,8 +36,8 @@ struct err;
  * @place:	at the source, the directory of its copy
  * @copy:	at the source, its copy in the file worker
  * @stats:	of the copy
- * @engine:	at the destination, what the engine keeps beside @path, and that @path is a directory; empty if the worker
- *		has no more than @path
+ * @engine:	at the destination, what the engine keeps beside @path, and that @path is a
+ *		directory; empty if the worker has no more than @path
  */
 struct migration_tree {
 	char root[16];
@@ -71,10 +71,18 @@ void migration_trees_deinit(struct migration_trees *t);
 int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
 			 struct err *err);
 
-/** migration_trees_volumes() - The plan's "volumes". Return: a new reference, or NULL without memory */
+/**
+ * migration_trees_volumes() - The plan's "volumes"
+ *
+ * Return: a new reference, or NULL without memory
+ */
 json_t *migration_trees_volumes(const struct migration_trees *t);
 
-/** migration_trees_expect() - At the destination: make the list from the plan. Return: 0, or negative */
+/**
+ * migration_trees_expect() - At the destination: make the list from the plan
+ *
+ * Return: 0, or negative
+ */
 int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct err *err);
 
 /**
@@ -142,8 +150,8 @@ size_t migration_trees_outgoing(const struct migration_trees *t,
  * @dir:	Directory for those that have no place yet
  * @err:	Filled in on failure; migration_trees_forget() is owed in any case
  *
- * Each lies beside the place where it will belong, so that a file that is still the same after the cut is
- * moved there, not copied.
+ * Each lies beside the place where it will belong, so that a file that is still the same after the
+ * cut is moved there, not copied.
  *
  * Return: 0, or negative error code
  */
@@ -152,7 +160,8 @@ int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
 			  struct err *err);
 
 /**
- * migration_trees_into() - At the destination: describe where the trees belong, and what came before
+ * migration_trees_into() - At the destination: describe where the trees belong, and what came
+ * before
  * @t:		After migration_trees_ahead(), and placed
  * @files:	Will write them
  * @to:		Filled in
@@ -164,7 +173,8 @@ int migration_trees_into(struct migration_trees *t, struct file_worker *files,
 			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err);
 
 /**
- * migration_trees_unspoilt() - At the destination: see that what the engine keeps beside the trees is as it was
+ * migration_trees_unspoilt() - At the destination: see that what the engine keeps beside the trees
+ * is as it was
  * @t:		After migration_trees_into(); the worker that had the trees has ended
  * @err:	Filled in on failure
  *

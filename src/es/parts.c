@@ -11,7 +11,9 @@
 #include "base/spool.h"
 #include "codec/codec.h"
 
-/* A long message: a request while it is collected (@number 0), or an answer while it is asked for */
+/*
+ * A long message: a request while it is collected (@number 0), or an answer while it is asked for
+ */
 struct message {
 	struct list link;
 	uint32_t connection;

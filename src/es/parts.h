@@ -5,13 +5,13 @@
  * Parts - long requests and answers of one container, as far as they are here (enum wire_part)
  *
  *	BEGIN, MORE ... --> collected, read by the codec as they come
- *	LAST            --> whole: the container gets it (the gateway), and its answer is kept if it is long
+ *	LAST --> whole: the container gets it (the gateway), and its answer is kept if it is long
  *	REST, REST ...  --> the kept answer, WIRE_PAYLOAD_MAX bytes each
  *	DROP            --> collected or kept, it is forgotten
  *
- * Each step depends on the requests' numbers alone, so that both containers of a migration do the same.
- * While any is here a cut waits (R12). At a cut nothing is left: what comes later for one that was cut
- * off finds nothing, and is in doubt.
+ * Each step depends on the requests' numbers alone, so that both containers of a migration do the
+ * same. While any is here a cut waits (R12). At a cut nothing is left: what comes later for one
+ * that was cut off finds nothing, and is in doubt.
  *
  * Beyond PARTS_MAX the oldest is forgotten; bytes are limited by those of all spools (R9).
  */
@@ -77,8 +77,8 @@ bool parts_any(const struct parts *p);
  *
  * BEGIN forgets what the connection began before.
  *
- * Return: 0, -EPROTO if this is no request of the codec, -ENOENT if MORE continues nothing, or another
- * negative error code if it cannot be kept
+ * Return: 0, -EPROTO if this is no request of the codec, -ENOENT if MORE continues nothing, or
+ * another negative error code if it cannot be kept
  */
 int parts_collect(struct parts *p, const struct wire_data *d, struct err *err);
 

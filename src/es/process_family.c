@@ -102,7 +102,11 @@ static bool is_worker(int proc, const char *pid)
 	return is;
 }
 
-/** members() - Send a signal (0: none) to all members. Return: their number; 1 if nobody can tell */
+/**
+ * members() - Send a signal (0: none) to all members
+ *
+ * Return: their number; 1 if nobody can tell
+ */
 static size_t members(const struct process_family *family, int sig)
 {
 	const struct dirent *entry;

@@ -2,15 +2,17 @@
 #pragma once
 
 /*
- * Process family - all that works in one of our directories, whoever has started it and whoever is gone since
+ * Process family - all that works in one of our directories, whoever has started it and whoever is
+ * gone since
  *
  * runc starts CRIU, CRIU starts hooks and tar, and each may outlive the one that started it, in a
- * process group of its own; they may also outlive a predecessor of this program that was killed. They are
- * found by what they have: a variable in the environment that nobody else has (CRIU itself writes over its
- * own), or, if they are criu, runc, tar, gzip, baton-cut-hook or baton-store by the name of their program, a file
- * below the directory open. Only root's processes in our PID namespace are looked at, and none that runs our
- * own program, so no container can get itself into the family. Nor does an administrator's shell, editor or backup
- * that looks at the directory; a tar of theirs that reads it is killed.
+ * process group of its own; they may also outlive a predecessor of this program that was killed.
+ * They are found by what they have: a variable in the environment that nobody else has (CRIU itself
+ * writes over its own), or, if they are criu, runc, tar, gzip, baton-cut-hook or baton-store by the
+ * name of their program, a file below the directory open. Only root's processes in our PID
+ * namespace are looked at, and none that runs our own program, so no container can get itself into
+ * the family. Nor does an administrator's shell, editor or backup that looks at the directory; a
+ * tar of theirs that reads it is killed.
  */
 
 #include <stdbool.h>
@@ -24,8 +26,8 @@ struct process_family {
 /**
  * process_family_lives() - Look for members
  *
- * Return: whether there is one, or may be one, since there is no memory or descriptor to look with; one that
- * was killed and is not reaped yet does not count
+ * Return: whether there is one, or may be one, since there is no memory or descriptor to look with;
+ * one that was killed and is not reaped yet does not count
  */
 bool process_family_lives(const struct process_family *family);
 

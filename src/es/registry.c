@@ -23,7 +23,7 @@
 #define CONNECT_MS   3000
 #define LAYER_BYTES  (1ull << 40) /* no layer is larger */
 
-/* --- names ------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 static bool is_digest(const char *text)
 {
@@ -31,7 +31,9 @@ static bool is_digest(const char *text)
 	       !text[71];
 }
 
-/* Whether no part between slashes is empty, or begins with a dot: the URL must not lead elsewhere */
+/*
+ * Whether no part between slashes is empty, or begins with a dot: the URL must not lead elsewhere
+ */
 static bool parts_possible(const char *repository)
 {
 	size_t len = strlen(repository);
@@ -68,7 +70,7 @@ int registry_image_parse(struct registry_image *ri, const char *text)
 	return 0;
 }
 
-/* --- the manifest ------------------------------------------------------------------------------ */
+/* --- the manifest ----------------------------------------------------------------------------- */
 
 int registry_manifest_read(const json_t *manifest, size_t layers, size_t here, uint64_t *bytes,
 			   char largest[72], struct err *err)
@@ -98,7 +100,7 @@ int registry_manifest_read(const json_t *manifest, size_t layers, size_t here, u
 	return 0;
 }
 
-/* --- asking ------------------------------------------------------------------------------------ */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 /**
  * struct question - A request under way

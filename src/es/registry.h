@@ -37,7 +37,8 @@ struct registry_image {
  * @ri:		Filled in
  * @text:	As an engine tells it among RepoDigests
  *
- * Return: 0, or -EINVAL, also if no host is named: what the public registry has is not for us to ask
+ * Return: 0, or -EINVAL, also if no host is named: what the public registry has is not for us to
+ * ask
  */
 int registry_image_parse(struct registry_image *ri, const char *text);
 
@@ -68,9 +69,11 @@ struct registry_answer {
 int registry_ask(struct registry_answer *ra, const struct registry_image *ri, size_t layers,
 		 size_t here, bool measure, int cancel_fd, struct err *err);
 
-/** registry_manifest_read() - Sum up what is missing, from a manifest; for registry_ask() and its test
+/**
+ * registry_manifest_read() - Sum up what is missing, from a manifest; for registry_ask() and a test
  *
- * @bytes is set to the sum, @largest to the digest of the largest layer that is missing ("" if none).
+ * @bytes is set to the sum, @largest to the digest of the largest layer that is missing ("" if
+ * none).
  *
  * Return: 0, or -EPROTO
  */

@@ -4,8 +4,9 @@
 /*
  * Service catalogue - the services of an edge server, which may change while it runs
  *
- * A service that is no longer offered takes no new sessions; those it has go on, and their containers
- * move: what is known of it is kept as long as the program runs, unless too many come and go.
+ * A service that is no longer offered takes no new sessions; those it has go on, and their
+ * containers move: what is known of it is kept as long as the program runs, unless too many come
+ * and go.
  */
 
 #include <stdbool.h>
@@ -43,7 +44,11 @@ AUTO_DEFINE(service_catalogue)
 int service_catalogue_offer(struct service_catalogue *sc, const struct container_service *service,
 			    size_t count, struct err *err);
 
-/** service_catalogue_find() - A service, offered or not. Return: NULL if it is not known; borrowed */
+/**
+ * service_catalogue_find() - A service, offered or not
+ *
+ * Return: NULL if it is not known; borrowed
+ */
 const struct container_service *service_catalogue_find(const struct service_catalogue *sc,
 						       const char *name);
 

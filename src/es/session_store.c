@@ -30,8 +30,8 @@
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
 
 /*
- * An open journal. @broken: what is behind @size bytes in the file is not known, or whether @fd still is
- * the file; nothing may be appended before it was begun anew.
+ * An open journal. @broken: what is behind @size bytes in the file is not known, or whether @fd
+ * still is the file; nothing may be appended before it was begun anew.
  */
 struct journal {
 	struct list link;
@@ -100,7 +100,7 @@ static void file_name(char to[FILE_NAME], uint64_t session)
 	(void)snprintf(to, FILE_NAME, "%016" PRIx64 ".session", session);
 }
 
-/* --- the form of a record ---------------------------------------------------------------------- */
+/* --- the form of a record --------------------------------------------------------------------- */
 
 #define RECORD_SIZE (8 + 4 + 4 + 4 + 4 + 8 + 8 + 5 * NAME_SIZE + WIRE_SECRET_SIZE)
 
@@ -150,7 +150,7 @@ static bool record_decode(struct es_record *r, const uint8_t *from)
 	       name_field(r->peer, from + 4 * NAME_SIZE, true);
 }
 
-/* --- writing ----------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static uint64_t sum(uint32_t kind, const void *body, size_t len)
 {
@@ -242,7 +242,10 @@ static int begin_anew(struct session_store *st, const struct es_record *record,
 	return 0;
 }
 
-/* An entry is there whole or not at all: whatever follows a torn one would be lost at the next start. */
+/*
+ * An entry is there whole or not at all: whatever follows a torn one would be lost at the next
+ * start.
+ */
 static int append(struct journal *j, enum kind kind, const struct buf *body, struct err *err)
 {
 	struct buf out;
@@ -331,7 +334,7 @@ void session_store_forget(struct session_store *st, uint64_t session)
 	(void)unlinkat(st->dir, name, 0);
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct reading {
 	struct es_record record;

@@ -6,7 +6,8 @@
  *
  * One file for each session, "<16 hexadecimal digits>.session", mode 0600, in a directory of mode
  * 0700 that should be on tmpfs: containers do not outlive a reboot, so neither need their sessions,
- * and the files hold secrets. Entries that are appended are not synced to a disk for the same reason.
+ * and the files hold secrets. Entries that are appended are not synced to a disk for the same
+ * reason.
  *
  * A file is a journal. All numbers are big-endian:
  *
@@ -21,9 +22,9 @@
  * not yet relied upon, for entries are written before what they announce is done. ALL begins the
  * file anew (base/atomic_file.h); so does a journal beyond SESSION_STORE_JOURNAL_MAX.
  *
- * A write that fails, for want of room or any other reason, leaves no trace: the torn entry is cut off
- * again, and if that fails, too, the journal is begun anew before anything else is appended. So there is
- * never an entry behind one that cannot be read.
+ * A write that fails, for want of room or any other reason, leaves no trace: the torn entry is cut
+ * off again, and if that fails, too, the journal is begun anew before anything else is appended. So
+ * there is never an entry behind one that cannot be read.
  */
 
 #include <stddef.h>
@@ -50,12 +51,13 @@ AUTO_DEFINE(session_store)
  * @st:		Store
  * @record:	Record
  * @cache:	Its answers
- * @what:	Which part changed; STARTED and ANSWER of a session never written whole are left out:
- *		it has no authority yet
+ * @what:	Which part changed; STARTED and ANSWER of a session never written whole are left
+ *		out: it has no authority yet
  * @err:	Filled in on failure
  *
- * A write that failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file says what it
- * said before; only if the failure came after the whole was written may it say the new already.
+ * A write that failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file
+ * says what it said before; only if the failure came after the whole was written may it say the new
+ * already.
  *
  * Return: 0, or negative error code; -EINVAL for an ANSWER that is not in @cache
  */

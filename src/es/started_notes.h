@@ -4,9 +4,10 @@
 /*
  * Started notes - since when each of our containers runs, as we saw it last (R15)
  *
- * A container that was restarted while this program was down has the id, the name and the labels that it
- * had, but processes that begin anew: its session's memory is gone. The time at which the engine started it
- * tells it apart. There is a file for each container, ID.started, beside the session journals.
+ * A container that was restarted while this program was down has the id, the name and the labels
+ * that it had, but processes that begin anew: its session's memory is gone. The time at which the
+ * engine started it tells it apart. There is a file for each container, ID.started, beside the
+ * session journals.
  */
 
 #include <stdbool.h>
@@ -41,8 +42,8 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
  * started_notes_same() - Whether a container runs since when it was noted
  * @sn:		Notes
  * @where:	What the engine says now
- * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older version, or it
- *		cannot be read
+ * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older
+ *		version, or it cannot be read
  *
  * Return: true also then: a session is not ended for a file that cannot be read
  */

@@ -18,7 +18,8 @@
 #define REPORT_BYTES (STREAMS_WINDOW / 4) /* so much more was taken: worth a message */
 
 /*
- * One connection. It outlives its place in the list until libuv has closed the handle and the writes;
+ * One connection. It outlives its place in the list until libuv has closed the handle and the
+ * writes;
  * @streams is NULL once nobody cares for it any more.
  */
 struct stream {
@@ -114,7 +115,7 @@ int streams_new(struct streams **ret, struct uv_loop_s *loop, const struct socka
 	return 0;
 }
 
-/* --- one connection ---------------------------------------------------------------------------- */
+/* --- one connection --------------------------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -290,8 +291,8 @@ static void on_written(uv_write_t *write, int status)
 }
 
 /*
- * libuv keeps what is written before the connection is up, and what the service does not take. An access
- * point that keeps to the window never has more under way than that.
+ * libuv keeps what is written before the connection is up, and what the service does not take. An
+ * access point that keeps to the window never has more under way than that.
  */
 static int stream_write(struct stream *s, const uint8_t *bytes, size_t len)
 {
@@ -318,7 +319,7 @@ static int stream_write(struct stream *s, const uint8_t *bytes, size_t len)
 	return r;
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static struct stream *find(struct streams *st, uint32_t number)
 {

@@ -4,12 +4,14 @@
 /*
  * Streams - the connections into one container whose service speaks codec tcp
  *
- * Requests say what happens to a user's connection (enum codec_stream), one after the other; what the
- * service sends goes out by itself. Neither side may have more than STREAMS_WINDOW bytes under way on
- * a connection: the user's side waits for @taken of what is told, ours for CODEC_STREAM_WINDOW.
+ * Requests say what happens to a user's connection (enum codec_stream), one after the other; what
+ * the service sends goes out by itself. Neither side may have more than STREAMS_WINDOW bytes under
+ * way on a connection: the user's side waits for @taken of what is told, ours for
+ * CODEC_STREAM_WINDOW.
  *
- * At a cut all connections end (streams_end()): both the user and the service see that, as if a network
- * had failed, and the user opens another. A request for a connection that is gone is told so again.
+ * At a cut all connections end (streams_end()): both the user and the service see that, as if a
+ * network had failed, and the user opens another. A request for a connection that is gone is told
+ * so again.
  */
 
 #include <stddef.h>
@@ -28,7 +30,9 @@ struct wire_stream;
 #define STREAMS_QUEUE                                                                              \
 	(STREAMS_WINDOW + WIRE_PAYLOAD_MAX) /* more that waits for the service ends it */
 
-/** streams_say_fn - What is told of a connection; bytes are borrowed. Not from inside streams_take() */
+/**
+ * streams_say_fn - What is told of a connection; bytes are borrowed. Not from inside streams_take()
+ */
 typedef void (*streams_say_fn)(void *ctx, const struct wire_stream *stream);
 
 /**
@@ -51,8 +55,8 @@ int streams_new(struct streams **ret, struct uv_loop_s *loop, const struct socka
  * @connection:	Number of the user's connection
  * @bytes:	Request, copied
  * @len:	Its length
- * @err:	Filled in on failure: it is no such request, or the user's side ignores the window: then the
- *		connection ends
+ * @err:	Filled in on failure: it is no such request, or the user's side ignores the window:
+ *		then the connection ends
  *
  * Return: 0, or -EPROTO
  */

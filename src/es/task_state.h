@@ -4,14 +4,16 @@
 /*
  * Task state - what a process is in, and cannot be checkpointed in
  *
- * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel lets nobody seize a stopped
- * task of a frozen group. A task that is traced is somebody else's already.
+ * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel lets nobody seize a
+ * stopped task of a frozen group. A task that is traced is somebody else's already.
  */
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/** struct task_obstacle - Why a process cannot be checkpointed now, and what can be done about it */
+/**
+ * struct task_obstacle - Why a process cannot be checkpointed now, and what can be done about it
+ */
 struct task_obstacle {
 	char what[160];
 	const char *remedy;

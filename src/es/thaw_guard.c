@@ -10,8 +10,8 @@
 #include "es/cgroup.h"
 
 /*
- * Two looks must find it frozen: the engine freezes for an instant when it changes limits. So a look may
- * come late by as much as it lasts between two of them, and THAW_GUARD_MS still holds.
+ * Two looks must find it frozen: the engine freezes for an instant when it changes limits. So a
+ * look may come late by as much as it lasts between two of them, and THAW_GUARD_MS still holds.
  */
 #define LOOK_MS (THAW_GUARD_MS / 3)
 #define ID_SIZE 72
@@ -59,7 +59,11 @@ static struct guarded *find(struct thaw_guard *g, const char *id)
 	return NULL;
 }
 
-/** find_group() - By the group, whether its container is known or not. Return: NULL if there is none */
+/**
+ * find_group() - By the group, whether its container is known or not
+ *
+ * Return: NULL if there is none
+ */
 static struct guarded *find_group(struct thaw_guard *g, const struct cgroup_freezer *freezer)
 {
 	list_for_each_safe(at, next, &g->guarded)

@@ -4,18 +4,21 @@
 /*
  * Thaw guard - sees to it that a container which is to run is not left frozen (R17)
  *
- * CRIU and runc freeze a container's group, and may hang, die, or put the group back into the state that they
- * found, frozen, long after everybody has stopped waiting for them. The guard is a thread of its own that
- * does nothing but look at the groups of containers for which such a program may still live, and waits
- * for nobody. A group that is found frozen at two looks in succession although its container is to run is
- * thawed, at the latest THAW_GUARD_MS after it froze, every time anew.
+ * CRIU and runc freeze a container's group, and may hang, die, or put the group back into the state
+ * that they found, frozen, long after everybody has stopped waiting for them. The guard is a thread
+ * of its own that does nothing but look at the groups of containers for which such a program may
+ * still live, and waits for nobody. A group that is found frozen at two looks in succession
+ * although its container is to run is thawed, at the latest THAW_GUARD_MS after it froze, every
+ * time anew.
  *
  *     thaw_guard_watch()        the container is there, and runs
  *     thaw_guard_left()         before that: somebody lives of a predecessor's cut
  *     thaw_guard_may_freeze()   a cut begins
- *     thaw_guard_must_run()     the cut is over, or what was held after it goes on (R6): thawed, and guarded
- *     thaw_guard_rest()         nobody of that cut lives any more, once for each thaw_guard_may_freeze(). When
- *                               that is so of all cuts, who freezes it means it (docker pause)
+ *     thaw_guard_must_run()     the cut is over, or what was held after it goes on (R6): thawed,
+ *                               and guarded
+ *     thaw_guard_rest()         nobody of that cut lives any more, once for each
+ *                               thaw_guard_may_freeze(). When that is so of all cuts, who
+ *                               freezes it means it (docker pause)
  *
  * All calls may be made from any thread, and none of them waits for more than a look of the guard.
  */
@@ -37,9 +40,9 @@ struct thaw_guard;
 /**
  * thaw_guard_new() - Start the guard
  * @ret:	Set on success only; the caller owns it, see thaw_guard_free()
- * @thawed:	Called on the guard's thread when a container had to be thawed, with @reason NULL, or could not
- *		be, with the @reason; each once until it has been seen running. @id is its freezer's file if
- *		its id is not known. It must not call the guard; may be NULL
+ * @thawed:	Called on the guard's thread when a container had to be thawed, with @reason NULL,
+ *		or could not be, with the @reason; each once until it has been seen running. @id is
+ *		its freezer's file if its id is not known. It must not call the guard; may be NULL
  * @ctx:	Handed to @thawed
  * @err:	Filled in on failure
  *
@@ -61,15 +64,17 @@ AUTO_DEFINE(thaw_guard)
  * @pid:	of its first process
  * @err:	Filled in on failure
  *
- * Return: 0 (also if it is watched already), -ENOENT if the process is not of that container, -ENOSPC
- * beyond THAW_GUARD_MAX, or another negative error code
+ * Return: 0 (also if it is watched already), -ENOENT if the process is not of that container,
+ * -ENOSPC beyond THAW_GUARD_MAX, or another negative error code
  */
 int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err *err);
 
 /**
- * thaw_guard_left() - Somebody of a cut of a predecessor of this program lives, and may freeze a group
+ * thaw_guard_left() - Somebody of a cut of a predecessor of this program lives, and may freeze a
+ * group
  * @g:		Guard, or NULL
- * @freezer:	Of the group, copied. The container of that group, watched or not yet, is in that danger for good
+ * @freezer:	Of the group, copied. The container of that group, watched or not yet, is in that
+ *		danger for good
  *
  * Return: 0 (also if it is known already), -ENOSPC beyond THAW_GUARD_MAX, or -ENOMEM
  */
@@ -78,16 +83,20 @@ int thaw_guard_left(struct thaw_guard *g, const struct cgroup_freezer *freezer);
 /** thaw_guard_forget() - Watch a container no more; one that is not watched is no error */
 void thaw_guard_forget(struct thaw_guard *g, const char *id);
 
-/** thaw_guard_may_freeze() - From now on a container may be frozen, by somebody who may hang; @g may be NULL */
+/**
+ * thaw_guard_may_freeze() - From now on a container may be frozen, by somebody who may hang; @g may
+ * be NULL
+ */
 void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
 
 /**
- * thaw_guard_must_run() - From now on a container is to run: it is thawed at once, in the calling thread
+ * thaw_guard_must_run() - From now on a container is to run: it is thawed at once, in the calling
+ * thread
  * @g:		Guard, or NULL
  * @id:		Container
  *
- * Return: 0, -ENOENT if it is not watched, or another negative error code if it could not be thawed: the
- * guard goes on trying
+ * Return: 0, -ENOENT if it is not watched, or another negative error code if it could not be
+ * thawed: the guard goes on trying
  */
 int thaw_guard_must_run(struct thaw_guard *g, const char *id);
 

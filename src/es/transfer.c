@@ -16,7 +16,7 @@
 #define LEVEL_MAX    7           /* beyond it there is little to gain */
 #define ADAPT_PIECES 4           /* how often the level is looked at */
 #define PLENTY       (12u << 20) /* so much waits for the link: there is time to compress harder */
-#define SCARCE       (9u << 20) /* what the workers have begun at a higher level takes as long as this */
+#define SCARCE       (9u << 20)  /* what workers have begun at a higher level takes as long */
 
 /**
  * struct pace - What the level of compression follows: how much waits for the link

@@ -5,13 +5,13 @@
  * Transfer - file trees and images from one edge server to another in one stream (T2, T4)
  *
  *     trees -> pax archive -\
- *     layers of an image ----+-> zstd -> pieces of at most TRANSFER_PIECE bytes, TRANSFER CHUNK each
+ *     layers of an image ----+-> zstd -> pieces of at most TRANSFER_PIECE bytes, a CHUNK each
  *                                     -> TRANSFER END with their length and SHA-256
  *
  * No round trip until the end: with 200 ms each, one for every file would cost more than the bytes.
- * The receiver writes files while the stream comes, and uses none before the end was right; layers of
- * an image have digests of their own, and may be used when these were right. The paper's way is here,
- * too: uncompressed, with a round trip for each file (migration_paper.c).
+ * The receiver writes files while the stream comes, and uses none before the end was right; layers
+ * of an image have digests of their own, and may be used when these were right. The paper's way is
+ * here, too: uncompressed, with a round trip for each file (migration_paper.c).
  *
  * Of the two files that know zstd the one that packs; es/files/inflate.h unpacks.
  */
@@ -98,9 +98,9 @@ int transfer_receive(struct tls_stream *stream, enum transfer_way way,
  * @sent:	Set to the bytes on the wire, compressed
  * @err:	Filled in on failure
  *
- * Compression looks 128 MiB back, which saves 15 % of an image of 1 GB and takes that much memory here
- * and there for as long. With level 0 it begins at TRANSFER_LEVEL_DEFAULT and follows the link:
- * stronger while much waits to go out, weaker before the link would have to wait.
+ * Compression looks 128 MiB back, which saves 15 % of an image of 1 GB and takes that much memory
+ * here and there for as long. With level 0 it begins at TRANSFER_LEVEL_DEFAULT and follows the
+ * link: stronger while much waits to go out, weaker before the link would have to wait.
  *
  * Return: 0, or negative error code; the stream is of no use after that
  */
@@ -113,14 +113,16 @@ int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *
 			  struct err *err);
 
 /**
- * transfer_receive_stream() - Receive what transfer_send_stream() sends, and verify that it came whole
+ * transfer_receive_stream() - Receive what transfer_send_stream() sends, and verify that it came
+ * whole
  * @stream:	Connection
  * @session:	Session whose transfer it must be
  * @files:	Unpacks it
  * @take:	Called once: reads from @source with @source_ctx. What it got and has not verified
  *		itself must not be used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take
- * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX more
+ * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX
+ *		more
  * @err:	Filled in on failure
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code

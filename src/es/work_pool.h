@@ -4,10 +4,10 @@
 /*
  * Work pool - threads of its own for one kind of work that blocks, results on the loop
  *
- * libuv's own four threads serve everybody; what waits there keeps all others waiting. A pool is for
- * one kind of work, so creations wait for creations only. Of the work of one key (a session's, say) one
- * piece runs at a time, in order: nobody takes all threads, and what concerns one container does not
- * overtake itself.
+ * libuv's own four threads serve everybody; what waits there keeps all others waiting. A pool is
+ * for one kind of work, so creations wait for creations only. Of the work of one key (a session's,
+ * say) one piece runs at a time, in order: nobody takes all threads, and what concerns one
+ * container does not overtake itself.
  */
 
 #include <stddef.h>

@@ -123,8 +123,8 @@ void answer_checker_answer(struct answer_checker *ac, const struct wire_data *an
  * @number:	Number; outcomes, this and answers, come in the order of numbers
  * @connection:	Connection it was sent on, 0 if it was not sent: then it was not executed
  *
- * Of more than STATE_FOLLOWER_DOUBTS_MAX (mud/state_follower.h) sent and given up in a row, the later ones are taken as not
- * executed.
+ * Of more than STATE_FOLLOWER_DOUBTS_MAX (mud/state_follower.h) sent and given up in a row, the
+ * later ones are taken as not executed.
  */
 void answer_checker_given_up(struct answer_checker *ac, uint64_t number, uint32_t connection);
 
@@ -134,5 +134,9 @@ void answer_checker_end(struct answer_checker *ac);
 /** answer_checker_totals() - Outcome so far */
 struct answer_totals answer_checker_totals(const struct answer_checker *ac);
 
-/** answer_totals_good() - Nothing lost, duplicated, reordered or wrong, state and chain as computed */
+/**
+ * answer_totals_good() - Nothing lost, duplicated, reordered or wrong, state and chain as computed
+ *
+ * Return: whether all of that is so
+ */
 bool answer_totals_good(const struct answer_totals *t);

@@ -85,7 +85,8 @@ void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char 
 	__attribute__((format(printf, 6, 7)));
 
 /**
- * log_reporter_certificates() - Log what the watch over our identity says; that a certificate ends is an event, too
+ * log_reporter_certificates() - Log what the watch over our identity says; that a certificate ends
+ * is an event, too
  * @r:		Reporter; NULL: only the log
  * @tls:	Identity that is watched
  * @word:	As from tls_watch_new()

@@ -49,8 +49,9 @@ static bool names_clear(json_t *rule)
 }
 
 /*
- * The architectures whose programs run here, as OCI names them: a profile must have all, for others' calls would be
- * killed. Where they are not known a container without a profile keeps Landlock.
+ * The architectures whose programs run here, as OCI names them: a profile must have all, for
+ * others' calls would be killed. Where they are not known a container without a profile keeps
+ * Landlock.
  */
 static const char *const machines[] = {
 #if defined(__x86_64__)
@@ -101,7 +102,11 @@ static int landlock_deny(json_t *config)
 				 "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
 }
 
-/** config_parse() - Parse a configuration, its big numbers as strings. Return: NULL if it cannot be done */
+/**
+ * config_parse() - Parse a configuration, its big numbers as strings
+ *
+ * Return: NULL if it cannot be done
+ */
 static json_t *config_parse(const char *text, size_t len, char mark[BIG_NUMBERS_MARK])
 {
 	if (memchr(text, '\0', len) || big_numbers_mark(mark) < 0)

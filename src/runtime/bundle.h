@@ -4,10 +4,11 @@
 /*
  * Bundle - what the engine has written for runc, changed before runc reads it
  *
- * CRIU carries no Landlock domains, and nothing tells which process has one: at the copy, what was shut in
- * would be free. So containers are told that this kernel has no Landlock (ENOSYS), as many kernels have
- * not: no program counts on a sandbox that a move would open. The rule joins the seccomp profile that the
- * engine gives, whichever it is. A container with BATON_LANDLOCK=keep in its environment keeps Landlock.
+ * CRIU carries no Landlock domains, and nothing tells which process has one: at the copy, what was
+ * shut in would be free. So containers are told that this kernel has no Landlock (ENOSYS), as many
+ * kernels have not: no program counts on a sandbox that a move would open. The rule joins the
+ * seccomp profile that the engine gives, whichever it is. A container with BATON_LANDLOCK=keep in
+ * its environment keeps Landlock.
  */
 
 #include <stddef.h>
@@ -20,8 +21,8 @@
  * @text:	It
  * @len:	Its length
  *
- * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is no JSON
- * object, or without memory
+ * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is
+ * no JSON object, or without memory
  */
 char *bundle_config_edit(const char *text, size_t len);
 
@@ -29,8 +30,8 @@ char *bundle_config_edit(const char *text, size_t len);
  * bundle_oom_score() - The OOM score that the engine wants for the container's processes
  * @bundle:	Its directory, of the engine's
  *
- * CRIU does not restore a score of 0; a restored process would keep that of who restores it, which with
- * containerd's service is among the last that the kernel ends.
+ * CRIU does not restore a score of 0; a restored process would keep that of who restores it, which
+ * with containerd's service is among the last that the kernel ends.
  *
  * Return: -1000 to 1000; 0 if nothing is said, or nothing can be read
  */

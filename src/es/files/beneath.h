@@ -10,8 +10,8 @@
  * other calls take one plain name in a directory that is open already, and never follow it.
  * tools/check-layers.sh refuses every other call by name in src/es, but for the files it lists.
  *
- * All functions return 0 (or a descriptor, or a length) or a negative error code, and leave the text
- * to their callers. -EINVAL: the name is empty, "..", or has a slash.
+ * All functions return 0 (or a descriptor, or a length) or a negative error code, and leave the
+ * text to their callers. -EINVAL: the name is empty, "..", or has a slash.
  */
 
 #include <dirent.h>
@@ -24,7 +24,11 @@ struct err;
 
 #define BENEATH_PATH_MAX 4096 /* bytes of a path, its end included */
 
-/** beneath_check() - Whether this kernel can do it; baton-es refuses to start without. Return: 0, or negative */
+/**
+ * beneath_check() - Whether this kernel can do it; baton-es refuses to start without
+ *
+ * Return: 0, or negative
+ */
 int beneath_check(struct err *err);
 
 /**
@@ -35,18 +39,19 @@ int beneath_check(struct err *err);
  *
  * A device or a named pipe may be opened by this; see beneath_regular().
  *
- * Return: descriptor that the caller owns, -ELOOP for a symbolic link on the way, -EXDEV for a way out
- * or a mount, or another negative error code
+ * Return: descriptor that the caller owns, -ELOOP for a symbolic link on the way, -EXDEV for a way
+ * out or a mount, or another negative error code
  */
 int beneath_open(int root, const char *path, int flags);
 
 /**
- * beneath_mounted() - Find a file in a container, mounts included, to ask which file system it is on
+ * beneath_mounted() - Find a file in a container, mounts included, to ask which file system it is
+ * on
  * @root:	Root directory of the container
  * @path:	As the container sees it
  *
- * Return: descriptor (O_PATH) that the caller owns, -ELOOP for a symbolic link on the way, or another
- * negative error code
+ * Return: descriptor (O_PATH) that the caller owns, -ELOOP for a symbolic link on the way, or
+ * another negative error code
  */
 int beneath_mounted(int root, const char *path);
 
@@ -86,10 +91,18 @@ int beneath_regular(int dir, const char *name, int flags);
  */
 int beneath_opened(int dir, const char *name, int flags);
 
-/** beneath_directory() - Open a directory by its plain name, "." for @dir itself. Return: descriptor */
+/**
+ * beneath_directory() - Open a directory by its plain name, "." for @dir itself
+ *
+ * Return: descriptor
+ */
 int beneath_directory(int dir, const char *name);
 
-/** beneath_create() - Make a regular file, which must not exist, 0600, for writing. Return: descriptor */
+/**
+ * beneath_create() - Make a regular file, which must not exist, 0600, for writing
+ *
+ * Return: descriptor
+ */
 int beneath_create(int dir, const char *name);
 
 /**
@@ -103,13 +116,21 @@ int beneath_create(int dir, const char *name);
  */
 int beneath_own(int dir, const char *name, int flags);
 
-/** beneath_list() - Begin to read a directory; @dir stays the caller's. Return: NULL with errno set */
+/**
+ * beneath_list() - Begin to read a directory; @dir stays the caller's
+ *
+ * Return: NULL with errno set
+ */
 DIR *beneath_list(int dir);
 
 /** beneath_stat() - As lstat(2); "." is allowed */
 int beneath_stat(int dir, const char *name, struct stat *st);
 
-/** beneath_readlink() - Read a symbolic link. Return: length, without an end, of at most @size bytes */
+/**
+ * beneath_readlink() - Read a symbolic link
+ *
+ * Return: length, without an end, of at most @size bytes
+ */
 ssize_t beneath_readlink(int dir, const char *name, char *to, size_t size);
 
 /** beneath_mkdir() - Make a directory, 0700; -EEXIST if something of the name is there */
@@ -139,7 +160,9 @@ int beneath_chmod(int dir, const char *name, mode_t mode);
 /** beneath_times() - Set access and modification time of the file itself; "." is allowed */
 int beneath_times(int dir, const char *name, const struct timespec times[2]);
 
-/** beneath_same_mount() - Whether two paths, both trusted, lie on one mount; false if nobody knows */
+/**
+ * beneath_same_mount() - Whether two paths, both trusted, lie on one mount; false if nobody knows
+ */
 bool beneath_same_mount(const char *a, const char *b);
 
 /**

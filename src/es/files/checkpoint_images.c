@@ -18,7 +18,10 @@
 #define MAGIC_SIZE   8 /* that, and one of the kind of image */
 #define INVENTORY    0x58313116u
 
-/* File systems that CRIU may mount anew: they show the kernel's view of this container, or are empty. */
+/*
+ * File systems that CRIU may mount anew: they show the kernel's view of this container, or are
+ * empty.
+ */
 enum {
 	FS_PROC = 1,
 	FS_SYSFS = 2,
@@ -54,7 +57,9 @@ static int malformed(const struct image *in, struct err *err)
 	return err_set(err, -EPROTO, "the checkpoint's %s is no image of CRIU's", in->name);
 }
 
-/** image_open() - Read an image. @in: its bytes are to be freed by the caller, also after a failure */
+/**
+ * image_open() - Read an image. @in: its bytes are to be freed by the caller, also after a failure
+ */
 static int image_open(struct image *in, int images, const char *name, struct err *err)
 {
 	struct stat st;
@@ -110,7 +115,7 @@ static int image_next(struct image *in, const uint8_t **bytes, size_t *len, stru
 	return 1;
 }
 
-/* --- credentials --------------------------------------------------------------------------------- */
+/* --- credentials ------------------------------------------------------------------------------ */
 
 /** beyond() - Whether a set of capabilities has one that is not granted */
 static bool beyond(const uint32_t *words, size_t count, uint64_t granted)
@@ -170,7 +175,10 @@ enum filtering {
 	FILTER_GOOD_FOR_ALL,
 };
 
-/** struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index; @roots: mount namespaces */
+/**
+ * struct judging - A checkpoint being judged; @filter: each of seccomp.img by its index; @roots:
+ * mount namespaces
+ */
 struct judging {
 	int images;
 	const struct checkpoint_grant *grant;
@@ -223,7 +231,10 @@ static int core_check(const struct judging *j, const struct image *in, const Cri
 	r = place_check(in, core, err);
 	if (r < 0)
 		return r;
-	/* the kernel leaves all as it is if a thread has another filter, and CRIU takes that for done */
+	/*
+	 * the kernel leaves all as it is if a thread has another filter, and CRIU takes that for
+	 * done
+	 */
 	if (j->grant->filtered && !is_first && *first == FILTER_GOOD_FOR_ALL) {
 		if (core->thread->seccomp_mode)
 			return denied(in, err, "a thread with a filter besides that of all", "");
@@ -258,9 +269,13 @@ static int thread_check(const struct judging *j, uint32_t tid, enum filtering *f
 	return r;
 }
 
-/* --- namespaces ---------------------------------------------------------------------------------- */
+/* --- namespaces ------------------------------------------------------------------------------- */
 
-/** namespaces_read() - Which namespaces a process has, from its image. Return: NULL with the error set */
+/**
+ * namespaces_read() - Which namespaces a process has, from its image
+ *
+ * Return: NULL with the error set
+ */
 static Criu__Namespaces *namespaces_read(const struct judging *j, uint32_t pid, struct err *err)
 {
 	Criu__Namespaces *ids = NULL;
@@ -282,8 +297,8 @@ static Criu__Namespaces *namespaces_read(const struct judging *j, uint32_t pid, 
 /**
  * namespaces_own() - Whether no namespace that isolates a container is the host's
  *
- * CRIU makes a new one where the numbers of the first process and of the host differ, and leaves it where
- * they are equal: then the process would stand in the host's.
+ * CRIU makes a new one where the numbers of the first process and of the host differ, and leaves it
+ * where they are equal: then the process would stand in the host's.
  */
 static bool namespaces_own(const Criu__Namespaces *ids, const Criu__Namespaces *host)
 {
@@ -320,7 +335,11 @@ static int namespaces_check(const struct judging *j, const struct image *in, uin
 	return r;
 }
 
-/** inventory_read() - What CRIU itself had where the checkpoint was taken. Return: NULL with the error set */
+/**
+ * inventory_read() - What CRIU itself had where the checkpoint was taken
+ *
+ * Return: NULL with the error set
+ */
 static Criu__Inventory *inventory_read(const struct judging *j, struct err *err)
 {
 	Criu__Inventory *inventory = NULL;
@@ -341,7 +360,7 @@ static Criu__Inventory *inventory_read(const struct judging *j, struct err *err)
 	return inventory;
 }
 
-/* --- processes ----------------------------------------------------------------------------------- */
+/* --- processes -------------------------------------------------------------------------------- */
 
 /** ended() - Whether nobody runs in a process any more */
 static bool ended(const struct judging *j, uint32_t pid)
@@ -411,7 +430,7 @@ static int processes_check(const struct judging *j, struct err *err)
 	return r;
 }
 
-/* --- filters ------------------------------------------------------------------------------------- */
+/* --- filters ---------------------------------------------------------------------------------- */
 
 /** filter_good() - Whether a filter keeps a container in */
 static bool filter_good(const Criu__SeccompFilter *f)
@@ -430,9 +449,9 @@ static bool filter_good(const Criu__SeccompFilter *f)
 /**
  * filtering_from() - Judge a filter of a number by itself
  *
- * CRIU installs the one that a thread names first, then those behind it ("prev"). Only the first one is sure
- * to be installed: one before the engine's could keep the engine's out, by what it says of seccomp(2). With an
- * honest checkpoint the first one is the oldest, which is the engine's.
+ * CRIU installs the one that a thread names first, then those behind it ("prev"). Only the first
+ * one is sure to be installed: one before the engine's could keep the engine's out, by what it says
+ * of seccomp(2). With an honest checkpoint the first one is the oldest, which is the engine's.
  */
 static enum filtering filtering_from(const Criu__SeccompFilter *f, size_t index)
 {
@@ -462,7 +481,7 @@ static int filters_read(struct judging *j, struct image *in, struct err *err)
 	return j->filter ? 0 : err_set(err, -ENOMEM, "read %s", in->name);
 }
 
-/* --- mounts and control groups ------------------------------------------------------------------- */
+/* --- mounts and control groups ---------------------------------------------------------------- */
 
 /** leads_out() - Whether a path has a part that goes up */
 static bool leads_out(const char *path)
@@ -492,7 +511,10 @@ static bool of_process(const char *root)
 	       !strncmp(root, "/thread-self", 12);
 }
 
-/** hierarchy_options() - Whether mounting control groups would make a hierarchy, or the kernel run a program */
+/**
+ * hierarchy_options() - Whether mounting control groups would make a hierarchy, or the kernel run a
+ * program
+ */
 static bool hierarchy_options(const char *options)
 {
 	static const char known[] = "name=systemd";
@@ -510,9 +532,11 @@ static bool hierarchy_options(const char *options)
 }
 
 /**
- * kernel_view_good() - Whether a view of the kernel shows no more than the engine lets a container see
+ * kernel_view_good() - Whether a view of the kernel shows no more than the engine lets a container
+ * see
  *
- * Root in a container may write to /proc/sys and to control groups if nothing but the mount forbids it.
+ * Root in a container may write to /proc/sys and to control groups if nothing but the mount forbids
+ * it.
  */
 static bool kernel_view_good(const Criu__Mount *m, const char *at)
 {
@@ -553,7 +577,10 @@ static int mount_check(const struct image *in, const Criu__Mount *m, struct err 
 	if (root && m->fstype == FS_OVERLAY)
 		return 0; /* the engine has made it */
 	if (!root && m->ext_key && *m->ext_key) {
-		/* So it has made this one, but here, and what shows control groups cannot be written to. */
+		/*
+		 * So it has made this one, but here, and what shows control groups cannot be
+		 * written to.
+		 */
 		if ((strcmp(m->ext_key, at) != 0 && strcmp(m->ext_key, "/dev/null") != 0) ||
 		    (under(m->ext_key, "/sys/fs/cgroup") && !(m->flags & MS_RDONLY)))
 			return denied(in, err, "a mount at ", at);
@@ -723,7 +750,7 @@ static int groups_check(struct image *in, struct err *err)
 	return r;
 }
 
-/* --- all of it ----------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static bool named(const char *name, const char *begin)
 {
@@ -735,9 +762,9 @@ static bool named(const char *name, const char *begin)
 /*
  * kinds - Images that a container of ours may have; a name may end in a number
  *
- * Not here: what makes CRIU load AppArmor profiles, BPF maps or TUN devices, register binary formats,
- * configure a network (the engine does), or what only an old CRIU read. A kind that a later CRIU
- * brings is refused until somebody has looked at it.
+ * Not here: what makes CRIU load AppArmor profiles, BPF maps or TUN devices, register binary
+ * formats, configure a network (the engine does), or what only an old CRIU read. A kind that a
+ * later CRIU brings is refused until somebody has looked at it.
  */
 static const char *const kinds[] = {
 	"cgroup",     "core-",        "fdinfo-",     "fifo-data",      "filelocks",

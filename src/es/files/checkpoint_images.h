@@ -2,13 +2,15 @@
 #pragma once
 
 /*
- * Checkpoint images - what a checkpoint makes CRIU do as root, judged before it is restored (R13, R16)
+ * Checkpoint images - what a checkpoint makes CRIU do as root, judged before it is restored (R13,
+ * R16)
  *
  * A checkpoint comes from a peer. CRIU believes it: it gives tasks the credentials that are in it,
- * installs its system call filters, mounts what it names, writes the control group settings it lists.
- * So before CRIU sees it, this reads it and refuses what the container's own configuration does not
- * grant: namespaces of the host, credentials, filters, a place in the scheduler, mounts, control groups,
- * and images of a kind that a container of ours has not. Read in the file worker, since this is a parser of foreign bytes, too.
+ * installs its system call filters, mounts what it names, writes the control group settings it
+ * lists. So before CRIU sees it, this reads it and refuses what the container's own configuration
+ * does not grant: namespaces of the host, credentials, filters, a place in the scheduler, mounts,
+ * control groups, and images of a kind that a container of ours has not. Read in the file worker,
+ * since this is a parser of foreign bytes, too.
  *
  * The only file that knows CRIU's formats, and besides wire/envelope.c protobuf-c.
  */
@@ -34,7 +36,8 @@ enum {
  * @no_new_privs:	each thread must have given up new privileges
  * @filtered:		each thread must have a filter that denies what the engine's default denies
  * @profile:		each thread must have this AppArmor profile; NULL: there is no AppArmor
- * @closed:		paths that are closed to the container, one a line behind how; NULL or "": none
+ * @closed:		paths that are closed to the container, one a line behind how; NULL or "":
+ *			none
  */
 struct checkpoint_grant {
 	uint64_t capabilities;
@@ -50,6 +53,7 @@ struct checkpoint_grant {
  * @grant:	What its tasks may have
  * @err:	Filled in on failure: names the image, and what is not granted; not NULL
  *
- * Return: 0, -EPERM for what is not granted, -EPROTO for what is no image, or another negative error code
+ * Return: 0, -EPERM for what is not granted, -EPROTO for what is no image, or another negative
+ * error code
  */
 int checkpoint_images_check(int images, const struct checkpoint_grant *grant, struct err *err);

@@ -95,7 +95,7 @@ struct streams {
 	size_t trees;
 };
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 /** patience_begin() - The time of a call begins */
 static void patience_begin(struct file_worker *fw, bool frozen, bool streams)
@@ -121,7 +121,11 @@ static void patience_use(struct file_worker *fw, uint64_t began_us, size_t len)
 	fw->more_us -= more;
 }
 
-/** patience_next() - How long to wait for the next frame. Return: 0, or -ETIMEDOUT if there is no time left */
+/**
+ * patience_next() - How long to wait for the next frame
+ *
+ * Return: 0, or -ETIMEDOUT if there is no time left
+ */
 static int patience_next(const struct file_worker *fw, struct worker_wait *wait, struct err *err)
 {
 	uint64_t left_ms = (fw->left_us + 999) / 1000;
@@ -162,7 +166,7 @@ static int say(struct file_worker *fw, enum worker_kind kind, const void *bytes,
 	return r;
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 /** call_begin() - Begin to write a call */
 static struct worker_call *call_begin(struct file_worker *fw, enum worker_op op)
@@ -379,9 +383,12 @@ static int place_add(struct worker_call *call, struct file_place place, struct e
 	return root_add(call, &tree, err);
 }
 
-/* --- the process ------------------------------------------------------------------------------- */
+/* --- the process ------------------------------------------------------------------------------ */
 
-/** worker_run() - In the child: become the worker; only async-signal-safe calls, for others had threads */
+/**
+ * worker_run() - In the child: become the worker; only async-signal-safe calls, for others had
+ * threads
+ */
 static _Noreturn void worker_run(const char *program, int line)
 {
 	char *const argv[] = { (char *)(uintptr_t)FILE_WORKER_PROGRAM, NULL };
@@ -503,7 +510,11 @@ int file_worker_start(struct file_worker **ret, struct file_workers *workers, in
 	return 0;
 }
 
-/** ended() - Wait for the end of a worker that was killed. Return: whether it has come, and is reaped */
+/**
+ * ended() - Wait for the end of a worker that was killed
+ *
+ * Return: whether it has come, and is reaped
+ */
 static bool ended(const struct file_worker *fw)
 {
 	uint64_t end_us = monotonic_us() + (uint64_t)fw->workers->patience.end * 1000;
@@ -561,7 +572,7 @@ struct file_worker *file_worker_free(struct file_worker *fw)
 	return NULL;
 }
 
-/* --- directories ------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
 
 /** mount_of() - Make a mount of a directory alone. Return: descriptor, or negative error code */
 static int mount_of(int dirfd, bool writable)
@@ -627,7 +638,7 @@ int file_worker_remove(struct file_workers *workers, const char *path, struct er
 	return rmdir(path) < 0 ? err_set(err, -errno, "remove %s", path) : 0;
 }
 
-/* --- layers ------------------------------------------------------------------------------------ */
+/* --- layers ----------------------------------------------------------------------------------- */
 
 int file_worker_layer_new(struct file_worker *fw, struct file_place upper, struct file_place copy,
 			  const char *at, uint64_t max_bytes, struct err *err)
@@ -677,7 +688,7 @@ int file_worker_layer_dirty(struct file_worker *fw, int layer, const char *path,
 	return post(fw, call, -1, err);
 }
 
-/* --- archives ---------------------------------------------------------------------------------- */
+/* --- archives --------------------------------------------------------------------------------- */
 
 /** trees_put() - Write trees into a call */
 static int trees_put(struct worker_call *call, const struct file_tree *tree, size_t count,
@@ -760,7 +771,7 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 	return r == -EPERM ? err_lasting(err, r) : r;
 }
 
-/* --- texts ------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 /** struct exchange - A text that goes in, and one that comes out */
 struct exchange {
@@ -809,7 +820,7 @@ int file_worker_json(struct file_worker *fw, const void *text, size_t len, char 
 	return r;
 }
 
-/* --- frames ------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archive_source source,
 			void *ctx, uint64_t max_bytes, struct err *err)

@@ -2,21 +2,22 @@
 #pragma once
 
 /*
- * File worker - has the files of containers and peers handled where nothing else can be reached (R16)
+ * File worker - has the files of containers and peers handled where nothing else can be reached
+ * (R16)
  *
- * Names, links, sizes and bytes in a container layer, a volume, an archive or an image are made by somebody
- * whom root must not obey. So baton-es does not touch them: a process of its own does for each migration
- * (worker_main.c, sandbox.h). It sees the directories that it was given, each as a mount of its own
- * without devices and programs, read-only if it is only to be read; nothing else of the host, and no
- * secret: it is another program, not a copy of this one.
+ * Names, links, sizes and bytes in a container layer, a volume, an archive or an image are made by
+ * somebody whom root must not obey. So baton-es does not touch them: a process of its own does for
+ * each migration (worker_main.c, sandbox.h). It sees the directories that it was given, each as a
+ * mount of its own without devices and programs, read-only if it is only to be read; nothing else
+ * of the host, and no secret: it is another program, not a copy of this one.
  *
- * One thread uses a worker, one call at a time. A call that fails in the middle of a stream, or takes too
- * long, ends the worker; all further calls fail then.
+ * One thread uses a worker, one call at a time. A call that fails in the middle of a stream, or
+ * takes too long, ends the worker; all further calls fail then.
  *
- * A worker may hang: its disk does not answer, or it has fallen to somebody and is silent, or says a word now
- * and then. So each call has a time in all, which grows with what goes over the line, and ends at once
- * when the migration is cancelled. A worker that does not even end when it is killed is left, remembered, and
- * reaped when it has ended.
+ * A worker may hang: its disk does not answer, or it has fallen to somebody and is silent, or says
+ * a word now and then. So each call has a time in all, which grows with what goes over the line,
+ * and ends at once when the migration is cancelled. A worker that does not even end when it is
+ * killed is left, remembered, and reaped when it has ended.
  */
 
 #include <stdbool.h>
@@ -40,12 +41,14 @@ struct file_workers; /* opaque */
  * struct file_patience - How long baton-es waits for its workers, in milliseconds
  * @frame:	for the next frame of a call, see worker_line.h
  * @call:	for a call in all
- * @stream:	the same for a call with a stream, which gets 1 ms more for each 1000 bytes over the line ...
+ * @stream:	the same for a call with a stream, which gets 1 ms more for each 1000 bytes over the
+ *		line ...
  * @more:	... but no more than that in all
  * @frozen:	for a call in all while tasks are frozen (R17)
  * @end:	for the end of a worker that was killed
  *
- * What baton-es itself does for a call (it waits for a link, say) does not count: that has limits of its own.
+ * What baton-es itself does for a call (it waits for a link, say) does not count: that has limits
+ * of its own.
  */
 struct file_patience {
 	uint32_t frame;
@@ -84,8 +87,8 @@ struct file_tree {
  * file_workers_new() - Make what all workers of a program have in common
  * @ret:	Set on success only; the caller owns it, see file_workers_free()
  * @program:	Path of baton-file-worker, copied
- * @patience:	How long to wait, copied; NULL: 10 min for a frame and a call, 30 min and up to 2 h for one
- *		with a stream, 30 s while tasks are frozen, 5 s for an end
+ * @patience:	How long to wait, copied; NULL: 10 min for a frame and a call, 30 min and up to 2 h
+ *		for one with a stream, 30 s while tasks are frozen, 5 s for an end
  * @err:	Filled in on failure
  *
  * Any thread may use it.
@@ -122,8 +125,8 @@ int file_worker_start(struct file_worker **ret, struct file_workers *workers, in
  * @fw:		Worker, gone afterwards; may be NULL
  * @err:	Filled in on failure
  *
- * Return: 0, or -ETIMEDOUT if it hangs in the kernel. It is reaped later, and does nothing more in user space; what
- * it was doing in the kernel may still happen
+ * Return: 0, or -ETIMEDOUT if it hangs in the kernel. It is reaped later, and does nothing more in
+ * user space; what it was doing in the kernel may still happen
  */
 int file_worker_end(struct file_worker *fw, struct err *err);
 
@@ -234,7 +237,11 @@ int file_worker_image(struct file_worker *fw, struct file_place to, const char *
 int file_worker_delta(struct file_worker *fw, struct file_place images, struct file_place base,
 		      uint64_t max_bytes, struct err *err);
 
-/** file_worker_checkpoint() - checkpoint_images_check() on the images in a place. Return: as there */
+/**
+ * file_worker_checkpoint() - checkpoint_images_check() on the images in a place
+ *
+ * Return: as there
+ */
 int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 			   const struct checkpoint_grant *grant, struct err *err);
 
@@ -283,10 +290,11 @@ int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archiv
 			void *ctx, uint64_t max_bytes, struct err *err);
 
 /**
- * file_unpacking_give() - The next bytes, as an archive_source() with a struct file_unpacking as its context
+ * file_unpacking_give() - The next bytes, as an archive_source() with a struct file_unpacking as
+ * its context
  *
- * A worker that has fallen may give other bytes than were packed, or fewer. The caller checks that @source came to
- * its end.
+ * A worker that has fallen may give other bytes than were packed, or fewer. The caller checks that
+ * @source came to its end.
  *
  * Return: as inflate_give(), or -EPROTO for a worker that does not do what it is for
  */

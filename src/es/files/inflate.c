@@ -53,7 +53,11 @@ struct inflate *inflate_free(struct inflate *in)
 	return NULL;
 }
 
-/** packed_read() - Have packed bytes, unless the source has ended. Return: 0, or negative error code */
+/**
+ * packed_read() - Have packed bytes, unless the source has ended
+ *
+ * Return: 0, or negative error code
+ */
 static int packed_read(struct inflate *in, struct err *err)
 {
 	const void *bytes;

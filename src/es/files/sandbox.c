@@ -58,8 +58,8 @@ static int root_empty(struct err *err)
 /**
  * rights_drop() - Keep the capabilities that a copy of somebody's files needs
  *
- * CAP_SYS_ADMIN is one: "trusted." attributes, in which overlayfs notes opaque directories, want it. What
- * else it would allow the filter of system calls takes away.
+ * CAP_SYS_ADMIN is one: "trusted." attributes, in which overlayfs notes opaque directories, want
+ * it. What else it would allow the filter of system calls takes away.
  */
 static int rights_drop(struct err *err)
 {
@@ -88,8 +88,8 @@ static int limits_set(struct err *err)
 /*
  * calls - System calls that copying, removing, packing and unpacking files take
  *
- * Every other one answers ENOSYS, as on a kernel that lacks it: newer C libraries then fall back to an
- * older call.
+ * Every other one answers ENOSYS, as on a kernel that lacks it: newer C libraries then fall back to
+ * an older call.
  */
 static const int calls[] = {
 	SCMP_SYS(brk),

@@ -15,9 +15,10 @@
 /*
  * denied - What Docker's and containerd's default profiles deny unless a capability is added
  *
- * Those of them that lead out of a container, or change the host, and are denied whatever their arguments
- * are; clone() is one of them for a flag that makes a namespace. The profiles deny others, too: these are not
- * looked for. A filter that stops all in this list is taken for the engine's.
+ * Those of them that lead out of a container, or change the host, and are denied whatever their
+ * arguments are; clone() is one of them for a flag that makes a namespace. The profiles deny
+ * others, too: these are not looked for. A filter that stops all in this list is taken for the
+ * engine's.
  */
 static const char *const denied[] = {
 	"mount",         "umount2",
@@ -51,8 +52,8 @@ static const uint32_t flags[] = {
 
 /**
  * struct value - What is known of a word
- * @kind:	KNOWN: it is @word; FLAGS: the lower half of the call's first argument, but only the bits in
- *		@word, the others are 0; ANYTHING: nothing
+ * @kind:	KNOWN: it is @word; FLAGS: the lower half of the call's first argument, but only the
+ *		bits in @word, the others are 0; ANYTHING: nothing
  */
 struct value {
 	enum { KNOWN, FLAGS, ANYTHING } kind;
@@ -67,7 +68,10 @@ struct machine {
 	struct value memory[BPF_MEMWORDS];
 };
 
-/** enum verdict - On a call: stopped whatever its arguments are, or not, or the kernel takes no such program */
+/**
+ * enum verdict - On a call: stopped whatever its arguments are, or not, or the kernel takes no such
+ * program
+ */
 enum verdict {
 	STOPPED,
 	PASSED,
@@ -243,7 +247,11 @@ static enum verdict returned(const struct machine *m, const struct sock_filter *
 	return m->a.kind == KNOWN && stops(m->a.word) ? STOPPED : PASSED;
 }
 
-/** step() - Execute what is neither a jump nor a return. Return: whether the kernel would take it */
+/**
+ * step() - Execute what is neither a jump nor a return
+ *
+ * Return: whether the kernel would take it
+ */
 static bool step(const struct walk *w, struct machine *m, const struct sock_filter *i)
 {
 	switch (BPF_CLASS(i->code)) {
@@ -275,7 +283,8 @@ static bool step(const struct walk *w, struct machine *m, const struct sock_filt
 /**
  * run() - Run a program, both ways where a jump depends on what is not known
  *
- * It only jumps forward, so it ends. A program with very many ways is taken for none: an engine's has few.
+ * It only jumps forward, so it ends. A program with very many ways is taken for none: an engine's
+ * has few.
  */
 static enum verdict run(struct walk *w, struct machine m, unsigned int depth)
 {
@@ -332,7 +341,10 @@ static const struct architecture architectures[] = {
 
 static_assert(ARRAY_SIZE(architectures) > 0, "which system calls does this machine have?");
 
-/** tried() - Whether a call is stopped, of one architecture. STOPPED for a call that it does not have */
+/**
+ * tried() - Whether a call is stopped, of one architecture. STOPPED for a call that it does not
+ * have
+ */
 static enum verdict tried(const struct sock_filter *program, size_t count,
 			  const struct architecture *of, const char *call, uint32_t flag)
 {

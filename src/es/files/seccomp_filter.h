@@ -4,9 +4,9 @@
 /*
  * Seccomp filter - does a filter of system calls keep a container in?
  *
- * Filters cannot be compared byte by byte: each version of runc and libseccomp writes others. So the
- * program is run, as the kernel would run it, on the calls that an engine's default profile denies to
- * containers without further capabilities; it must not let one pass.
+ * Filters cannot be compared byte by byte: each version of runc and libseccomp writes others. So
+ * the program is run, as the kernel would run it, on the calls that an engine's default profile
+ * denies to containers without further capabilities; it must not let one pass.
  */
 
 #include <stddef.h>

@@ -160,8 +160,8 @@ static int passed_take(struct msghdr *m)
 
 /**
  * bytes_receive() - Wait for exactly so many bytes
- * @passed:	Set to a descriptor that comes with the first of them; NULL: there is no room for any, so the
- *		kernel closes what the other side passes
+ * @passed:	Set to a descriptor that comes with the first of them; NULL: there is no room for
+ *		any, so the kernel closes what the other side passes
  */
 static int bytes_receive(const struct line *line, void *bytes, size_t len, int *passed,
 			 struct err *err)

@@ -4,14 +4,14 @@
 /*
  * Worker line - how baton-es and its file worker speak
  *
- * A call goes to the worker, an end comes back. In between the worker asks for the next bytes of a stream
- * (WANT, answered by BYTES), or gives some (BYTES), and says where it is (AFTER a file, at the end of a
- * TREE). One call at a time. A Unix socket carries frames: kind and length, then the bytes; the
- * descriptor of a directory comes with the frame of its call. If baton-es fails in the middle of a
- * call, it ends the worker.
+ * A call goes to the worker, an end comes back. In between the worker asks for the next bytes of a
+ * stream (WANT, answered by BYTES), or gives some (BYTES), and says where it is (AFTER a file, at
+ * the end of a TREE). One call at a time. A Unix socket carries frames: kind and length, then the
+ * bytes; the descriptor of a directory comes with the frame of its call. If baton-es fails in the
+ * middle of a call, it ends the worker.
  *
- * Either side believes nothing of a frame but what it has checked: the worker may have fallen to somebody
- * whose archive it read.
+ * Either side believes nothing of a frame but what it has checked: the worker may have fallen to
+ * somebody whose archive it read.
  */
 
 #include <stddef.h>
@@ -43,12 +43,12 @@ enum worker_op {
 	WORKER_OP_DIRECTORY = 1, /* a directory comes along, as number @id */
 	WORKER_OP_CANCEL,        /* a descriptor comes along that ends calls when it is readable */
 	WORKER_OP_EMPTY,         /* remove all that is in @root[0] */
-	WORKER_OP_LAYER_NEW, /* copy number @id: of @root[0], into @root[1]; @text: where it is mounted */
-	WORKER_OP_LAYER_UPDATE, /* @id, @frozen; values: struct layer_stats */
-	WORKER_OP_LAYER_DIRTY,  /* @id, @text: absolute path in the container */
-	WORKER_OP_PACK,         /* an archive of @root goes out; @remember, @each */
-	WORKER_OP_EXTRACT,      /* an archive comes in, to @root; @packed: by zstd; @each */
-	WORKER_OP_IMAGE, /* an image archive comes in, to @root[0]; @text: its id, @number: layers */
+	WORKER_OP_LAYER_NEW,     /* copy @id: of @root[0], into @root[1]; @text: where it is */
+	WORKER_OP_LAYER_UPDATE,  /* @id, @frozen; values: struct layer_stats */
+	WORKER_OP_LAYER_DIRTY,   /* @id, @text: absolute path in the container */
+	WORKER_OP_PACK,          /* an archive of @root goes out; @remember, @each */
+	WORKER_OP_EXTRACT,       /* an archive comes in, to @root; @packed: by zstd; @each */
+	WORKER_OP_IMAGE,      /* an image comes in, to @root[0]; @text: its id, @number: layers */
 	WORKER_OP_DELTA,      /* put pages together: @root[0] with what came before in @ahead */
 	WORKER_OP_JSON,       /* a text comes in, the same in our own writing goes out */
 	WORKER_OP_UNPACK,     /* a zstd frame comes in, what was packed goes out, while it comes */
@@ -98,7 +98,8 @@ struct worker_end {
 
 /**
  * struct worker_wait - How long to wait for the other side
- * @ms:		longest time for a whole frame, in milliseconds, however steadily it moves; -1: no limit
+ * @ms:		longest time for a whole frame, in milliseconds, however steadily it moves; -1: no
+ *		limit
  * @cancel_fd:	ends the wait when readable, whatever the other side does; -1: none
  */
 struct worker_wait {
@@ -129,11 +130,12 @@ int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t le
  * @kind:	Set to its kind
  * @bytes:	WORKER_BYTES_MAX of room
  * @len:	Set to its length
- * @passed:	Set to the descriptor that came along, which the caller owns, or -1; more than one are closed. NULL:
- *		none is received, whatever the other side passes
+ * @passed:	Set to the descriptor that came along, which the caller owns, or -1; more than one
+ *		are closed. NULL: none is received, whatever the other side passes
  * @err:	Filled in on failure
  *
- * Return: 0, -ECANCELED, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another negative error code
+ * Return: 0, -ECANCELED, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another
+ * negative error code
  */
 int worker_line_receive(int fd, const struct worker_wait *wait, enum worker_kind *kind, void *bytes,
 			size_t *len, int *passed, struct err *err);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton-file-worker - works on the files of containers and peers, where it can reach nothing else (R16)
+ * baton-file-worker - works on the files of containers and peers, where it can reach nothing else
+ * (R16)
  *
- * Started by baton-es (file_worker.c) in namespaces of its own, with the line as descriptor 3; enters the
- * sandbox, then answers calls until the line ends. It keeps what belongs to one migration: directories,
- * copies of layers, and what a stream ahead of the cut carried.
+ * Started by baton-es (file_worker.c) in namespaces of its own, with the line as descriptor 3;
+ * enters the sandbox, then answers calls until the line ends. It keeps what belongs to one
+ * migration: directories, copies of layers, and what a stream ahead of the cut carried.
  */
 
 #include <fcntl.h>
@@ -52,7 +53,7 @@ struct worker {
 	uint64_t room; /* bytes that may still come in */
 };
 
-/* --- streams ----------------------------------------------------------------------------------- */
+/* --- streams ---------------------------------------------------------------------------------- */
 
 /* The next bytes of the stream that comes in. */
 static ssize_t line_give(void *ctx, const void **bytes, struct err *err)
@@ -120,9 +121,13 @@ static int file_done(void *ctx, struct err *err)
 	return mark(ctx, WORKER_AFTER, err);
 }
 
-/* --- directories ------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------ */
 
-/** place_open() - Open a directory of a call. Return: descriptor that the caller owns, or negative */
+/**
+ * place_open() - Open a directory of a call
+ *
+ * Return: descriptor that the caller owns, or negative
+ */
 static int place_open(struct worker *w, uint32_t dir, const char *path)
 {
 	if (dir >= WORKER_DIRS_MAX || w->dir[dir] < 0)
@@ -159,7 +164,7 @@ static int empty(struct worker *w)
 	return fd < 0 ? fd : layer_tree_empty(fd, &w->err);
 }
 
-/* --- layers ------------------------------------------------------------------------------------ */
+/* --- layers ----------------------------------------------------------------------------------- */
 
 static int layer_new(struct worker *w)
 {
@@ -203,7 +208,7 @@ static int layer_dirty(struct worker *w)
 	return 0;
 }
 
-/* --- archives ---------------------------------------------------------------------------------- */
+/* --- archives --------------------------------------------------------------------------------- */
 
 static int pack(struct worker *w)
 {
@@ -240,7 +245,11 @@ static int extract_from(struct worker *w, archive_source source, void *ctx,
 	return r < 0 ? r : archive_drain(source, ctx, DRAIN_MAX, &w->err);
 }
 
-/** roots_open() - Open where the trees go. Return: 0, or negative error code; roots_close() is owed */
+/**
+ * roots_open() - Open where the trees go
+ *
+ * Return: 0, or negative error code; roots_close() is owed
+ */
 static int roots_open(struct worker *w, struct archive_root *roots)
 {
 	int r = 0;
@@ -334,7 +343,7 @@ static int checkpoint(struct worker *w)
 	return images < 0 ? images : checkpoint_images_check(images, &grant, &w->err);
 }
 
-/* --- texts ------------------------------------------------------------------------------------- */
+/* --- texts ------------------------------------------------------------------------------------ */
 
 /** text_read() - Read a whole text. Return: to be freed by the caller, or NULL */
 static char *text_read(struct worker *w, size_t *len)
@@ -377,7 +386,7 @@ static int json(struct worker *w)
 	return r < 0 ? r : out_flush(w, &w->err);
 }
 
-/* --- frames ------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------- */
 
 static int unpack(struct worker *w)
 {
@@ -396,7 +405,7 @@ static int unpack(struct worker *w)
 	return n < 0 ? (int)n : out_flush(w, &w->err);
 }
 
-/* --- calls ------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------------ */
 
 static bool has_end(const char *text, size_t size)
 {
