@@ -88,12 +88,12 @@ es/process.c|SYS_pidfd_open open|/dev/null, and a file in our work directory
 es/registry.c|access|an authority's file that the operator names
 es/migration_plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
 es/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
-es/session_store.c|mkdir open openat unlinkat scandir atomic_file_write|our state directory
+es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
 es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
 es/image_arrival.c|mkdir open opendir|below image_dir: ours
 es/image_expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory
 es/engine_files.c|open|a directory of the engine
-es/migration_controller.c|fopen access mkdir opendir|/proc, the work directories
+es/migration_controller.c|fopen access opendir|/proc, the work directories
 es/migration_destination.c|mkdir mkdtemp rmdir access statvfs|our work directory, the engine's directory
 es/migration_image.c|mkdir open stat|below image_dir; the engine's directory
 es/migration_memory.c|mkdir open|directories of our work directory

@@ -2,8 +2,12 @@
 #include "base/files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void files_raise_limit(void)
@@ -14,6 +18,21 @@ void files_raise_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int files_directory(const char *path)
+{
+	char above[PATH_MAX];
+
+	if (snprintf(above, sizeof(above), "%s", path) >= (int)sizeof(above))
+		return -ENAMETOOLONG;
+	for (char *slash = strchr(above + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(above, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(above, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
 int files_write(int fd, const void *bytes, size_t len)

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "es/containerd.h"
 #include "es/docker_engine.h"
@@ -765,10 +766,10 @@ static int directory_prepare(const struct migration_config *config, const char *
 {
 	const struct dirent *entry;
 	struct stat st;
-	int r = 0;
+	int r = files_directory(path);
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "create %s", path);
+	if (r < 0)
+		return err_set(err, r, "create %s", path);
 	DIR *dir = opendir(path);
 	if (!dir || fstat(dirfd(dir), &st) < 0)
 		r = err_set(err, -errno, "open %s", path);

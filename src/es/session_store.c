@@ -48,8 +48,9 @@ struct session_store {
 
 int session_store_open(struct session_store **ret, const char *dir, struct err *err)
 {
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "make directory %s", dir);
+	int r = files_directory(dir);
+	if (r < 0)
+		return err_set(err, r, "make directory %s", dir);
 	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, -errno, "open directory %s", dir);
