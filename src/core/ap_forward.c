@@ -7,6 +7,7 @@
  * where CT-x has not answered; they go out once CT-y has authority (R4).
  */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/ap_session.h"
@@ -281,6 +282,20 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
+	if (c && !from_dest && c->delivered && !c->in_doubt && !c->has_digest[REPLAY_SOURCE] &&
+	    m->data.status == WIRE_E_IN_DOUBT) {
+		char why[WIRE_REASON_SIZE];
+
+		/*
+		 * The user has its answer, of a copy that died soon after the switch. Here it was being
+		 * executed again when the edge server's program died; nobody could tell the user now (R1).
+		 */
+		(void)snprintf(why, sizeof(why),
+			       "request %llu was answered, and its effect may be gone",
+			       (unsigned long long)m->data.number);
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
+		return;
+	}
 	if (c) {
 		enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
 

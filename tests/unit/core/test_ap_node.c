@@ -775,6 +775,26 @@ static void test_back_in_grace(void **state)
 	finish(&w);
 }
 
+/* R1: and CT-x's edge server dies over one that the user has the answer of: nobody could tell the user */
+static void test_doubt_in_grace(void **state)
+{
+	struct wire_message m = message(WIRE_ANSWER, 2);
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	m.epoch = 3;
+	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
+	finish(&w);
+}
+
 static void test_both_gone(void **state)
 {
 	struct world w;
@@ -1478,6 +1498,7 @@ int main(void)
 		cmocka_unit_test(test_unfence_waits),
 		cmocka_unit_test(test_active_after_all),
 		cmocka_unit_test(test_back_in_grace),
+		cmocka_unit_test(test_doubt_in_grace),
 		cmocka_unit_test(test_both_gone),
 		cmocka_unit_test(test_finding),
 		cmocka_unit_test(test_old_ap_is_silent),
