@@ -41,6 +41,11 @@
 	"[{\"Config\":\"" CONFIG ".json\",\"RepoTags\":" tags ",\"Layers\":[\"" LAYER_A            \
 	"/layer.tar\",\"" LAYER_B "/layer.tar\"]}]"
 
+#define BLOB(c) "blobs/sha256/" HEX(c)
+#define BLOBS                                                                                      \
+	"[{\"Config\":\"blobs/sha256/" CONFIG                                                      \
+	"\",\"RepoTags\":[],\"Layers\":[\"" BLOB("000a") "\",\"" BLOB("000b") "\"]}]"
+
 /**
  * struct item - An entry to write: a file, a link if @link is set, a directory if @text is NULL
  * @len:	of @text; 0: up to its NUL
@@ -227,13 +232,10 @@ static void test_unpacked(void **state)
 
 static void test_blobs(void **state)
 {
-#define BLOB(c) "blobs/sha256/" HEX(c)
-	static const char manifest[] = "[{\"Config\":\"blobs/sha256/" CONFIG "\",\"RepoTags\":[],"
-				       "\"Layers\":[\"" BLOB("000a") "\",\"" BLOB("000b") "\"]}]";
 	const struct item items[] = {
 		{ "blobs/sha256/", NULL, NULL }, { BLOB("000a"), "lower", NULL },
 		{ BLOB("000b"), "upper", NULL }, { "blobs/sha256/" CONFIG, "{}", NULL },
-		{ "index.json", "{}", NULL },    { "manifest.json", manifest, NULL },
+		{ "index.json", "{}", NULL },    { "manifest.json", BLOBS, NULL },
 		{ "oci-layout", "{}", NULL },    { NULL, NULL, NULL }
 	};
 	struct input in;
@@ -251,8 +253,6 @@ static void test_blobs(void **state)
 /** containerd keeps layers as they came from a registry, and calls an image by another digest */
 static void test_compressed(void **state)
 {
-	static const char manifest[] = "[{\"Config\":\"blobs/sha256/" CONFIG "\",\"RepoTags\":[],"
-				       "\"Layers\":[\"" BLOB("000a") "\",\"" BLOB("000b") "\"]}]";
 	/* "lower" by gzip, "upper" by zstd */
 	static const char gzip[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xc9\x2f\x4f\x2d"
 				   "\x02\x00\x23\x7b\x9a\x0e\x05\x00\x00\x00";
@@ -260,7 +260,7 @@ static void test_compressed(void **state)
 	struct item items[] = { { BLOB("000a"), gzip, NULL, sizeof(gzip) - 1 },
 				{ BLOB("000b"), zstd, NULL, sizeof(zstd) - 1 },
 				{ "blobs/sha256/" CONFIG, "{}", NULL, 0 },
-				{ "manifest.json", manifest, NULL, 0 },
+				{ "manifest.json", BLOBS, NULL, 0 },
 				{ NULL, NULL, NULL, 0 } };
 	struct image_rules rules = { .layers = 2, .max_bytes = LIMIT };
 	struct input in;
