@@ -254,6 +254,11 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 
 	if (s && m->association < s->mud_association)
 		return; /* overtaken by a later one */
+	/* answers name a claim by this; 0 is for what is no claim */
+	if (!get_be64(w->proof)) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED, "the proof is none");
+		return;
+	}
 	if (claims->proven && !proof_holds(claims->proven, m->association, w->proof)) {
 		ap_session_say(claims->proven, "REASSOCIATION REFUSED", 0, "wrong proof of %s",
 			       w->mud);

@@ -310,6 +310,8 @@ static void rogue_device_claims(struct world *w, int edge, const struct mud *mud
 		m.reassociation_request.edges.count = 1;
 		memcpy(m.reassociation_request.edges.name[0],
 		       w->edge[roll(w, w->plan.edges)].es_name, NAME_SIZE);
+		/* that of ROGUE-0 is none at all */
+		m.reassociation_request.proof[7] = (uint8_t)(link - ROGUE_LINK);
 	}
 	ap_node_mud_message(w->edge[edge].ap, w->now, link, name, &m);
 }

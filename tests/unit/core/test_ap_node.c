@@ -1241,6 +1241,22 @@ static void test_edge_server_displaces(void **state)
 	finish(&w);
 }
 
+/* R11: a refusal is told to the claim whose proof it names; one that names none must not be another's */
+static void test_claim_without_proof(void **state)
+{
+	struct wire_message m = message(WIRE_REASSOCIATION_REQUEST, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	(void)snprintf(m.reassociation_request.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.reassociation_request.old_ap, NAME_SIZE, "AP-1");
+	from_mud(&w, m);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_NOT_ALLOWED);
+	assert_int_equal(sent(&w, "AP-1", WIRE_MOVE_NOTIFY), 0);
+	finish(&w);
+}
+
 /* A fenced CT-x at ES-1 whose copy went to ES-2, asked for by an access point that was not there then. */
 static void fenced_to(struct world *w, const char *peer)
 {
@@ -1517,6 +1533,7 @@ int main(void)
 		cmocka_unit_test(test_share_of_a_device),
 		cmocka_unit_test(test_edge_server_lies),
 		cmocka_unit_test(test_edge_server_displaces),
+		cmocka_unit_test(test_claim_without_proof),
 		cmocka_unit_test(test_successor_forgot),
 		cmocka_unit_test(test_old_ap_lies),
 		cmocka_unit_test(test_edge_server_waits),
