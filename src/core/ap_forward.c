@@ -270,6 +270,25 @@ static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
 	return false;
 }
 
+/*
+ * A copy that died soon after the switch has answered the request, and the user has its answer. Here it was
+ * executed again when the edge server's program died: nobody can tell the user of this doubt (R1). So the
+ * session ends. Return: whether it does
+ */
+static bool effect_in_doubt(struct ap_session *s, uint64_t now, const struct replay_copy *c,
+			    const struct wire_data *answer)
+{
+	char why[WIRE_REASON_SIZE];
+
+	if (answer->status != WIRE_E_IN_DOUBT || !c || !c->delivered || c->in_doubt ||
+	    c->has_digest[REPLAY_SOURCE])
+		return false;
+	(void)snprintf(why, sizeof(why), "request %llu was answered, and its effect may be gone",
+		       (unsigned long long)answer->number);
+	ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
+	return true;
+}
+
 void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		       const struct wire_message *m)
 {
@@ -282,20 +301,8 @@ void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
-	if (c && !from_dest && c->delivered && !c->in_doubt && !c->has_digest[REPLAY_SOURCE] &&
-	    m->data.status == WIRE_E_IN_DOUBT) {
-		char why[WIRE_REASON_SIZE];
-
-		/*
-		 * The user has its answer, of a copy that died soon after the switch. Here it was being
-		 * executed again when the edge server's program died; nobody could tell the user now (R1).
-		 */
-		(void)snprintf(why, sizeof(why),
-			       "request %llu was answered, and its effect may be gone",
-			       (unsigned long long)m->data.number);
-		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
+	if (!from_dest && effect_in_doubt(s, now, c, &m->data))
 		return;
-	}
 	if (c) {
 		enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
 
