@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/shared_list.h"
 #include "es/containerd.h"
 #include "es/docker_engine.h"
 #include "es/files/file_worker.h"
@@ -832,6 +833,8 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 
 	if (r == 0)
 		r = directory_prepare(config, config->staged_dir, err);
+	if (r == 0)
+		r = shared_list_write(config->staged_dir, config->shared, err);
 	if (r == 0)
 		r = migration_host_read(&host, config->prefix, -1, err);
 	if (r < 0)

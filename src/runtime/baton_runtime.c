@@ -15,7 +15,7 @@
  *         criu.conf              options for CRIU
  *         restored               written here when the restore has succeeded
  *
- * The configuration of every container that is created gets a rule first: see bundle.h. With control groups
+ * The configuration of every container that is created is changed first: see bundle.h. With control groups
  * version 2, CRIU is told which one is the container's (see cgroup_root.h), and kept from changing the host's
  * mount of them (see base/cgroup_v2.h).
  *
@@ -44,6 +44,7 @@
 #include "runtime/arguments.h"
 #include "runtime/bundle.h"
 #include "runtime/cgroup_root.h"
+#include "runtime/shared_pins.h"
 
 #define RUNC "runc"
 
@@ -145,13 +146,30 @@ static int aside(int argc, char **argv)
 	return r < 0 ? complain(argc, argv, strerror(-r), "enter a cgroup namespace") : 0;
 }
 
+/** child_begin() - In a forked child: end with the parent, for an engine that gives up kills that one */
+static void child_begin(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+}
+
+/** child_wait() - Wait for a child. Return: its exit status, or -1 if it was killed */
+static int child_wait(pid_t child)
+{
+	int status = 0;
+
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */
 static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
 {
 	char images[PATH_MAX];
 	char work[PATH_MAX];
 	char conf[PATH_MAX];
-	int status = 0;
+	int status;
 	int r;
 	pid_t parent = getpid();
 	pid_t child;
@@ -176,22 +194,62 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	if (child < 0)
 		return complain(argc, argv, strerror(errno), "fork");
 	if (child == 0) {
-		/* An engine that gives up and kills us must not leave a restore behind. */
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-			_exit(1);
+		child_begin(parent);
 		oom_score_set(bundle_oom_score(call->bundle));
 		if (aside(argc, argv))
 			_exit(1);
 		execvp(RUNC, (char *const *)(uintptr_t)args);
 		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
 	}
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!WIFEXITED(status))
+	status = child_wait(child);
+	if (status < 0)
 		return complain(argc, argv, "runc restore was killed", dir);
-	if (WEXITSTATUS(status) == 0 && !mark(dir, "restored"))
+	if (status == 0 && !mark(dir, "restored"))
 		return complain(argc, argv, "cannot mark the restore as done", dir);
-	return WEXITSTATUS(status);
+	return status;
+}
+
+/** create_pinned() - Run "runc create" as it is, and come back for the pins. Return: exit status */
+static int create_pinned(int argc, char **argv)
+{
+	pid_t parent = getpid();
+	pid_t child = fork();
+	int status;
+
+	if (child < 0)
+		return complain(argc, argv, strerror(errno), "fork");
+	if (child == 0) {
+		child_begin(parent);
+		argv[0] = (char[]){ RUNC };
+		execvp(RUNC, argv);
+		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
+	}
+	status = child_wait(child);
+	return status < 0 ? complain(argc, argv, "was killed", RUNC) : status;
+}
+
+/** create() - "create": a restore where a checkpoint is staged. Return: exit status, or -1 to run runc in our place */
+static int create(const struct runtime_call *call, int argc, char **argv, const char *root,
+		  const char *staged)
+{
+	struct shared_pins pins;
+	char file[PATH_MAX];
+	int status = -1;
+	int r = shared_pins_begin(&pins, root);
+
+	if (r < 0)
+		status = complain(argc, argv, strerror(-r), "read the list of shared directories");
+	else if ((r = bundle_edit(call->bundle, file, &pins)) < 0 && *pins.failed)
+		status = complain(argc, argv, "cannot be mounted, or a link is in its path",
+				  pins.failed);
+	else if (r < 0)
+		status = complain(argc, argv, strerror(-r), file);
+	else if (staged)
+		status = restore(call, argc, argv, staged);
+	else if (pins.count > 0)
+		status = create_pinned(argc, argv);
+	shared_pins_end(&pins);
+	return status;
 }
 
 /**
@@ -205,18 +263,16 @@ int main(int argc, char **argv)
 {
 	const char *root = getenv("BATON_STAGED_DIR");
 	struct runtime_call call;
+	const char *command;
 	char dir[PATH_MAX];
 	bool there = false;
-	bool create;
-	int r;
+	int status;
 
 	if (!root)
 		root = BATON_STAGED_DIR;
 	runtime_call_parse(&call, argc, argv);
-	create = call.command && !strcmp(argv[call.command], "create");
-	if (create && (r = bundle_edit(call.bundle, dir)) < 0)
-		return complain(argc, argv, strerror(-r), dir);
-	if ((create || (call.command && !strcmp(argv[call.command], "start"))) &&
+	command = call.command ? argv[call.command] : "";
+	if ((!strcmp(command, "create") || !strcmp(command, "start")) &&
 	    runtime_id_valid(call.id) &&
 	    snprintf(dir, sizeof(dir), "%s/%s", root, call.id) < PATH_MAX) {
 		bool safe = staged_is_safe(dir, &there);
@@ -224,15 +280,16 @@ int main(int argc, char **argv)
 		if (there && (!safe || !staged_is_safe(root, &there)))
 			return complain(argc, argv, "not a directory of root's with mode 0700",
 					dir);
-		if (there && create)
-			return restore(&call, argc, argv, dir);
-		if (there && marked(dir))
+		if (there && !strcmp(command, "start") && marked(dir))
 			return 0;
 	}
+	if (!strcmp(command, "create")) {
+		status = create(&call, argc, argv, root, there ? dir : NULL);
+		if (status >= 0)
+			return status;
+	}
 	/* The engine's own way to checkpoint and restore */
-	if (call.command &&
-	    (!strcmp(argv[call.command], "checkpoint") || !strcmp(argv[call.command], "restore")) &&
-	    aside(argc, argv))
+	if ((!strcmp(command, "checkpoint") || !strcmp(command, "restore")) && aside(argc, argv))
 		return 1;
 	argv[0] = (char[]){ RUNC };
 	execvp(RUNC, argv);

@@ -16,6 +16,7 @@
 #include "base/auto.h"
 #include "base/files.h"
 #include "runtime/big_numbers.h"
+#include "runtime/shared_pins.h"
 
 #define KEEP "BATON_LANDLOCK=keep"
 
@@ -115,13 +116,14 @@ static json_t *config_parse(const char *text, size_t len, char mark[BIG_NUMBERS_
 	return hidden ? json_loads(hidden, 0, NULL) : NULL;
 }
 
-char *bundle_config_edit(const char *text, size_t len)
+char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins)
 {
 	char mark[BIG_NUMBERS_MARK];
 	json_t *config = config_parse(text, len, mark);
 	char *edited = NULL;
 
-	if (json_is_object(config) && (keeps_landlock(config) || landlock_deny(config) == 0))
+	if (json_is_object(config) && (keeps_landlock(config) || landlock_deny(config) == 0) &&
+	    (!pins || shared_pins_config(pins, config) == 0))
 		edited = json_dumps(config, JSON_COMPACT);
 	if (edited)
 		big_numbers_show(edited, mark);
@@ -187,7 +189,7 @@ int bundle_cgroups_path(const char *bundle, char *to, size_t size)
 	return r;
 }
 
-int bundle_edit(const char *bundle, char *file)
+int bundle_edit(const char *bundle, char *file, struct shared_pins *pins)
 {
 	char new[PATH_MAX + 16];
 	size_t len = 0;
@@ -200,7 +202,7 @@ int bundle_edit(const char *bundle, char *file)
 	auto_free char *text = config_read(file, &len, &mode);
 	if (!text)
 		return errno ? -errno : -ENOMEM;
-	auto_free char *edited = bundle_config_edit(text, len);
+	auto_free char *edited = bundle_config_edit(text, len, pins);
 	if (!edited)
 		return -EINVAL;
 	auto_close int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);

@@ -9,9 +9,13 @@
  * kernels have not: no program counts on a sandbox that a move would open. The rule joins the
  * seccomp profile that the engine gives, whichever it is. A container with BATON_LANDLOCK=keep in
  * its environment keeps Landlock.
+ *
+ * What it mounts of directories that the operator shares is pinned, see shared_pins.h.
  */
 
 #include <stddef.h>
+
+struct shared_pins;
 
 #define BUNDLE_CONFIG_MAX                                                                          \
 	(4u << 20) /* bytes of a config.json; beyond it the container is refused */
@@ -20,11 +24,12 @@
  * bundle_config_edit() - Edit the text of a config.json
  * @text:	It
  * @len:	Its length
+ * @pins:	From shared_pins_begin(), or NULL to pin nothing
  *
  * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is
- * no JSON object, or without memory
+ * no JSON object, a source cannot be pinned (@pins->failed), or without memory
  */
-char *bundle_config_edit(const char *text, size_t len);
+char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins);
 
 /**
  * bundle_oom_score() - The OOM score that the engine wants for the container's processes
@@ -51,7 +56,8 @@ int bundle_cgroups_path(const char *bundle, char *to, size_t size);
  * bundle_edit() - Edit the config.json of a bundle, in place
  * @bundle:	Its directory, of the engine's
  * @file:	Set to the file's path, PATH_MAX bytes, for complaints
+ * @pins:	From shared_pins_begin()
  *
  * Return: 0, or negative error code; the file is as it was then
  */
-int bundle_edit(const char *bundle, char *file);
+int bundle_edit(const char *bundle, char *file, struct shared_pins *pins);

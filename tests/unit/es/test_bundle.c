@@ -30,7 +30,7 @@
 
 static void edit(const char *from, const char *expected)
 {
-	auto_free char *to = bundle_config_edit(from, strlen(from));
+	auto_free char *to = bundle_config_edit(from, strlen(from), NULL);
 
 	assert_non_null(to);
 	assert_string_equal(to, expected);
@@ -52,7 +52,7 @@ static void test_profile(void **state)
 
 static void test_unconfined(void **state)
 {
-	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12);
+	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12, NULL);
 
 	(void)state;
 	assert_non_null(strstr(to, "\"defaultAction\":\"SCMP_ACT_ALLOW\""));
@@ -93,8 +93,8 @@ static void test_no_numbers(void **state)
 	(void)state;
 	edit(good, good);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		assert_null(bundle_config_edit(texts[i], strlen(texts[i])));
-	assert_null(bundle_config_edit("{}\0{}", 5));
+		assert_null(bundle_config_edit(texts[i], strlen(texts[i]), NULL));
+	assert_null(bundle_config_edit("{}\0{}", 5, NULL));
 }
 
 static void test_no_config(void **state)
@@ -103,10 +103,10 @@ static void test_no_config(void **state)
 	char file[PATH_MAX];
 
 	(void)state;
-	assert_null(bundle_config_edit("[]", 2));
-	assert_null(bundle_config_edit("{", 1));
+	assert_null(bundle_config_edit("[]", 2, NULL));
+	assert_null(bundle_config_edit("{", 1, NULL));
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(bundle_edit(dir, file), -ENOENT);
+	assert_int_equal(bundle_edit(dir, file, NULL), -ENOENT);
 	assert_int_equal(rmdir(dir), 0);
 }
 
