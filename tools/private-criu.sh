@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# private-criu.sh - a newer CRIU beside the system, not in it
+# private-criu.sh - a CRIU that is new enough, without a change of the system
 #
-#   BATON_PREFIX=/opt/baton BATON_CRIU_SUITE=forky tools/private-criu.sh
+#   BATON_PREFIX=/opt/baton BATON_CRIU_SUITE="forky sid" tools/private-criu.sh
 #
-# Fetches CRIU and every library it needs (its own libc too) from a newer Debian suite, unpacks
-# them under $BATON_PREFIX/criu, and writes one launcher, $BATON_PREFIX/bin/criu. Nothing outside
+# A CRIU that is installed is used if it is new enough. Otherwise CRIU and every library it needs (its own
+# libc too) come from the first suite in the list that has a new enough one, and are unpacked under
+# $BATON_PREFIX/criu. Either way one launcher is written, $BATON_PREFIX/bin/criu. Nothing outside
 # the prefix is written and no package is installed, so the system's CRIU, libc and apt state stay
 # as they are. The mirror, its key and any proxy are those of the machine's own apt configuration;
-# only the suite's name is exchanged.
+# only the suite's name is exchanged. docs/platforms.md names the CRIU that Baton is tested with.
 #
 # A complete prefix carries a file "origin" naming what it was made from, so that a second run has
 # nothing to do and a broken or half-made one is made again.
@@ -17,11 +18,14 @@
 set -euo pipefail
 
 PREFIX=${BATON_PREFIX:-/opt/baton}
-SUITE=${BATON_CRIU_SUITE:-forky}
+read -ra SUITES <<<"${BATON_CRIU_SUITE:-forky sid}"
+SUITE=${SUITES[0]}
 ROOT=$PREFIX/criu
 LAUNCHER=$PREFIX/bin/criu
 # Older ones cannot dump sockets, or crash in the vDSO, on the kernels of today.
 AT_LEAST=4.2
+# The installed one, which the launcher of an earlier run must not hide.
+INSTALLED=$(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin command -v criu || true)
 
 say() { printf 'criu: %s\n' "$*"; }
 die() {
@@ -84,9 +88,21 @@ apt_source() {
 	die "found no Debian source for '$code' in the machine's apt configuration"
 }
 
-# fetch DIR - download CRIU and all it depends on into DIR/archives
+# new_enough VERSION
+new_enough() { dpkg --compare-versions "$1" ge "$AT_LEAST"; }
+
+# stale FILE - when apt complains in FILE that a list is too old, say what helps
+stale() {
+	grep -qiE 'expired|not valid yet' "$1" || return 0
+	say "the mirror's list of $SUITE is out of date, or this machine's clock is wrong ($(date -u +%F))"
+	say "set the clock, wait for the mirror, or name another suite in BATON_CRIU_SUITE; if you trust this" \
+		"mirror: Acquire::Check-Valid-Until \"false\"; in a file in /etc/apt/apt.conf.d"
+}
+
+# fetch DIR - download CRIU of $SUITE and all it depends on into DIR/archives; fails if there is none
 fetch() {
-	local w=$1
+	local w=$1 have
+	rm -rf "${w:?}"/*
 	mkdir -p "$w/sources" "$w/lists/partial" "$w/archives/partial" "$w/none"
 	: >"$w/status" # an empty package database: every dependency counts as missing
 	apt_source "$w/sources"
@@ -101,10 +117,31 @@ fetch() {
 		-o APT::Install-Recommends=false
 	)
 	say "reading the package list of $SUITE"
-	apt-get "${opt[@]}" --error-on=any update || die "cannot read the package list of $SUITE: network, mirror?"
-	say "fetching criu and its libraries from $SUITE"
-	apt-get "${opt[@]}" --download-only install criu >/dev/null ||
-		die "cannot fetch criu from $SUITE"
+	if ! LC_ALL=C apt-get "${opt[@]}" --error-on=any update 2>"$w/complaints"; then
+		cat "$w/complaints" >&2
+		stale "$w/complaints"
+		say "cannot read the package list of $SUITE"
+		return 1
+	fi
+	have=$(apt-cache "${opt[@]:2}" show criu 2>/dev/null | sed -n 's/^Version: //p;' | sort -V | tail -n 1)
+	if ! new_enough "${have:-0}"; then
+		say "$SUITE has CRIU ${have:-not at all}, Baton wants $AT_LEAST or newer"
+		return 1
+	fi
+	say "fetching criu $have and its libraries from $SUITE"
+	if ! apt-get "${opt[@]}" --download-only install criu >/dev/null; then
+		say "cannot fetch criu from $SUITE"
+		return 1
+	fi
+}
+
+# fetch_first DIR - the same, from the first suite that has it; SUITE is that one then
+fetch_first() {
+	for SUITE in "${SUITES[@]}"; do
+		! fetch "$1" || return 0
+	done
+	die "no CRIU of $AT_LEAST or newer to be had from: ${SUITES[*]} (BATON_CRIU_SUITE); is there a network," \
+		"and a mirror that has one of them?"
 }
 
 # launcher ROOT - print the script that starts the CRIU under ROOT with the libc under ROOT
@@ -120,27 +157,43 @@ launcher() {
 		"${ld/#"$1"/$ROOT}" "${lib/#"$1"/$ROOT}" "$ROOT/usr/sbin/criu"
 }
 
-version() { "$LAUNCHER" --version 2>/dev/null | sed -n 's/^Version: //p'; }
+# version CRIU - the version of a program, or nothing if it does not run
+version() { "$1" --version 2>/dev/null | sed -n 's/^Version: //p'; }
 
-# complete - is what is there whole, and of the wanted suite?
+# complete - is what is there whole, and of one of the wanted suites?
 complete() {
-	[ -x "$LAUNCHER" ] && [ "$(sed -n 's/^suite //p' "$ROOT/origin" 2>/dev/null)" = "$SUITE" ] &&
-		[ -n "$(version)" ]
+	[ -x "$LAUNCHER" ] || return 1
+	SUITE=$(sed -n 's/^suite //p' "$ROOT/origin" 2>/dev/null)
+	[ -n "$SUITE" ] && [[ " ${SUITES[*]} " == *" $SUITE "* ]] && new_enough "$(version "$LAUNCHER" || echo 0)"
+}
+
+# use_installed - start the CRIU of the system, if it is new enough
+use_installed() {
+	local have
+	[ -n "$INSTALLED" ] && have=$(version "$INSTALLED") && new_enough "${have:-0}" || return 1
+	printf '#!/bin/sh\n# written by private-criu.sh\nexec %s "$@"\n' "$INSTALLED" >"$LAUNCHER.new"
+	chmod 755 "$LAUNCHER.new"
+	mv "$LAUNCHER.new" "$LAUNCHER"
+	say "$have is installed ($INSTALLED) and new enough"
 }
 
 main() {
 	[[ $PREFIX == /* ]] || die "BATON_PREFIX must be an absolute path, not '$PREFIX'"
-	if complete; then
-		say "$(version) from $SUITE is in $ROOT already"
+	[ ${#SUITES[@]} -gt 0 ] || die "BATON_CRIU_SUITE names no suite"
+	mkdir -p "$PREFIX/bin" 2>/dev/null || die "cannot write to $PREFIX (not root?)"
+	if [ -z "${BATON_CRIU_SUITE:-}" ] && use_installed; then
 		return
 	fi
-	mkdir -p "$PREFIX/bin" 2>/dev/null || die "cannot write to $PREFIX (not root?)"
+	if complete; then
+		say "$(version "$LAUNCHER") from $SUITE is in $ROOT already"
+		return
+	fi
 	local work new
 	work=$(mktemp -d)
 	new=$(mktemp -d "$PREFIX/.criu.XXXXXX")
 	# shellcheck disable=SC2064 # the names are fixed now, on purpose
 	trap "rm -rf '$work' '$new'" EXIT
-	fetch "$work"
+	fetch_first "$work"
 
 	local deb
 	for deb in "$work"/archives/*.deb; do
@@ -151,7 +204,7 @@ main() {
 	launcher "$new" >"$work/launcher"
 	{
 		printf 'suite %s\n' "$SUITE"
-		find "$work/archives" -name '*.deb' -printf '%f\n' | sort
+		(cd "$work/archives" && sha256sum -- *.deb)
 	} >"$new/origin"
 	chmod 755 "$new"
 
@@ -162,10 +215,8 @@ main() {
 	mv "$LAUNCHER.new" "$LAUNCHER"
 
 	local have
-	have=$(version)
+	have=$(version "$LAUNCHER")
 	[ -n "$have" ] || die "the CRIU of $SUITE does not start on this machine"
-	dpkg --compare-versions "$have" ge "$AT_LEAST" ||
-		die "$SUITE has CRIU $have, Baton wants $AT_LEAST or newer (BATON_CRIU_SUITE)"
 	say "$have from $SUITE is in $ROOT ($(du -sh "$ROOT" | cut -f1))"
 }
 

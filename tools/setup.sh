@@ -6,14 +6,15 @@
 #   tools/setup.sh [--build-only | --experiment]
 #
 # Installs only what is missing, removes nothing, and starts nothing: the Docker engine is installed but its daemon
-# stays off, the lab starts its own ones. CRIU comes from a newer Debian suite into a private
-# prefix (tools/private-criu.sh); the system's own libraries are not touched.
+# stays off, the lab starts its own ones. Where the installed CRIU is too old, or there is none, it comes from a newer
+# Debian suite into a private prefix (tools/private-criu.sh); the system's own libraries are not touched.
 #
 #   --build-only      what a compile-only machine needs: no Docker, no CRIU
 #   --experiment      also what Baton is compared with: Podman, an SSH server
 #   BATON_PREFIX      where private programs go (default /opt/baton); put $BATON_PREFIX/bin first in
 #                     PATH to use them
-#   BATON_CRIU_SUITE  Debian suite to take CRIU from (default forky)
+#   BATON_CRIU_SUITE  Debian suites to take CRIU from, the first that has a new enough one; when it is not set, an
+#                     installed CRIU is used if it is new enough, else "forky sid"
 
 set -euo pipefail
 
@@ -142,7 +143,7 @@ main() {
 	--build-only) build_only=1 ;;
 	--experiment) more=("${EXPERIMENT_PACKAGES[@]}") ;;
 	-h | --help)
-		sed -n '4,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+		sed -n '4,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 		exit 0
 		;;
 	*) die "unknown argument '$1' (try --help)" ;;
