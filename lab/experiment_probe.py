@@ -175,11 +175,37 @@ def number_in(path):
     return int(text) if text.isdigit() else None
 
 
+def word_in(path, word):
+    """The number after a word at the beginning of a line, None if there is none"""
+    found = re.search(rf"^{word} (\d+)$", text_of(path), re.M)
+    return int(found.group(1)) if found else None
+
+
+def group_use(groups, name):
+    """What a control group has used, those below it that are gone included; of either version
+
+    Version 1 has a tree for each controller. A kernel before 5.19 does not say the peak with version 2.
+    """
+    if (groups / "cgroup.controllers").exists():
+        cpu_us = word_in(groups / name / "cpu.stat", "usage_usec")
+        return {"cpu_s": cpu_us / 1e6 if cpu_us is not None else None,
+                "peak_bytes": number_in(groups / name / "memory.peak")}
+    cpu = number_in(groups / "cpuacct" / name / "cpuacct.usage")
+    return {"cpu_s": cpu / 1e9 if cpu is not None else None,
+            "peak_bytes": number_in(groups / "memory" / name / "memory.max_usage_in_bytes")}
+
+
+def group_of(lab_name, host, systemd):
+    """The control group in which lab/lab has the engine of a host put its containers"""
+    if systemd:
+        return f"baton_lab_{lab_name.replace('-', '_')}_{host}.slice"
+    return f"{lab_name}-{host}"
+
+
 def containers_use(lab, host):
     """What the containers of a host have used, those that are gone included"""
-    cpu = number_in(f"/sys/fs/cgroup/cpuacct/{lab.name}-{host}/cpuacct.usage")
-    peak = number_in(f"/sys/fs/cgroup/memory/{lab.name}-{host}/memory.max_usage_in_bytes")
-    return {"cpu_s": cpu / 1e9 if cpu is not None else None, "peak_bytes": peak}
+    return group_use(pathlib.Path("/sys/fs/cgroup"),
+                     group_of(lab.name, host, os.environ.get("BATON_LAB_SYSTEMD")))
 
 
 def wan_bytes(lab, host):

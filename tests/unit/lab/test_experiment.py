@@ -216,6 +216,36 @@ class Statistics(unittest.TestCase):
             "wan": {"pc1": {"sent": 100, "received": 1}}})
 
 
+class Groups(unittest.TestCase):
+    def use(self, files):
+        with tempfile.TemporaryDirectory() as place:
+            for path, text in files.items():
+                path = pathlib.Path(place, path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="ascii")
+            return probe.group_use(pathlib.Path(place), "lab-pc1")
+
+    def test_version_1(self):
+        self.assertEqual(self.use({"cpuacct/lab-pc1/cpuacct.usage": "1500000000\n",
+                                     "memory/lab-pc1/memory.max_usage_in_bytes": "4096\n"}),
+                         {"cpu_s": 1.5, "peak_bytes": 4096})
+
+    def test_version_2(self):
+        stat = "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n"
+        self.assertEqual(self.use({"cgroup.controllers": "cpu memory\n", "lab-pc1/cpu.stat": stat,
+                                     "lab-pc1/memory.peak": "8192\n"}),
+                         {"cpu_s": 2.5, "peak_bytes": 8192})
+
+    def test_not_said(self):
+        nothing = {"cpu_s": None, "peak_bytes": None}
+        self.assertEqual(self.use({}), nothing)
+        self.assertEqual(self.use({"cgroup.controllers": ""}), nothing)
+
+    def test_names(self):
+        self.assertEqual(probe.group_of("my-lab", "pc1", None), "my-lab-pc1")
+        self.assertEqual(probe.group_of("my-lab", "pc1", "1"), "baton_lab_my_lab_pc1.slice")
+
+
 class Goals(unittest.TestCase):
     def reached(self, found):
         return [goal["reached"] for goal in results.goals(found)]
