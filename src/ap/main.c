@@ -8,10 +8,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "ap/access_point.h"
 #include "base/auto.h"
+#include "base/checklist.h"
 #include "base/err.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -19,10 +21,13 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/policy.h"
+#include "net/host_check.h"
 #include "net/link.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/log_reporter.h"
+
+#define STATE_ROOM (256ULL << 20) /* bytes */
 
 /* struct program - All that lives while the loop runs */
 struct program {
@@ -207,12 +212,32 @@ static int run(const struct conf *c, struct err *err)
 	return r;
 }
 
+static void check_host(const struct conf *c, struct checklist *list)
+{
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
+
+	host_check_certificate(list, &files, c->name, c->role);
+	host_check_listen(list, "listen", c->listen);
+	host_check_listen(list, "station_listen", c->station_listen);
+	for (size_t i = 0; i < c->listeners; i++)
+		host_check_listen(list, c->listener[i].name, c->listener[i].listen);
+	if (c->stations && access(c->stations, W_OK) < 0)
+		checklist_lacks(list, "stations", "start hostapd, or set its control socket",
+				"%s: %s", c->stations, strerror(errno));
+	checklist_clock(list);
+	checklist_directory(list, "state_dir", c->state_dir, STATE_ROOM);
+	checklist_directory(list, "spool_dir", c->spool_dir, STATE_ROOM);
+}
+
 int main(int argc, char **argv)
 {
 	const struct options options = {
 		.program = "baton-ap",
 		.summary = "access point gateway: MUD management, packet forwarder, replay buffer",
 		.role = WIRE_ROLE_AP,
+		.check_host = check_host,
 	};
 	struct conf *loaded = NULL;
 	struct err err = { 0 };
@@ -220,8 +245,8 @@ int main(int argc, char **argv)
 
 	log_name("baton-ap");
 	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r == OPTIONS_E_DONE)
-		return EXIT_SUCCESS;
+	if (r > 0)
+		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 	AUTO(conf) struct conf *c = loaded;
 	if (r < 0) {
 		log_error("%s", err.text);

@@ -32,6 +32,7 @@ extern const struct command command_users;
 extern const struct command command_associate;
 extern const struct command command_events;
 extern const struct command command_check;
+extern const struct command command_host;
 extern const struct command command_pki;
 
 /**

@@ -21,7 +21,7 @@
 
 static const struct command *const commands[] = {
 	&command_status, &command_sessions, &command_users, &command_associate,
-	&command_events, &command_check,    &command_pki,
+	&command_events, &command_check,    &command_host,  &command_pki,
 };
 
 #define EXIT_FAILED 2

@@ -4,7 +4,7 @@
 /*
  * Command line of a daemon - what all of them understand, and what one adds
  *
- * Common: --config FILE, --check-config, --help, --version.
+ * Common: --config FILE, --check-config, --help, --version; --check-host with --json, if the program can.
  */
 
 #include <stddef.h>
@@ -12,6 +12,7 @@
 
 #include "wire/message.h"
 
+struct checklist;
 struct conf;
 struct err;
 
@@ -19,7 +20,8 @@ struct err;
 
 /** enum options_e - Positive results; the direct caller must handle each one */
 enum options_e {
-	OPTIONS_E_DONE = 1, /* --help, --version or --check-config was served: exit with 0 */
+	OPTIONS_E_DONE = 1,  /* --help, --version or a check was served: exit with 0 */
+	OPTIONS_E_LACKS = 2, /* --check-host was served, and something is lacking: exit with 1 */
 };
 
 /**
@@ -43,6 +45,7 @@ struct options_extra {
  * @role:	Whose settings --help lists and conf_load() reads
  * @extra:	Own options, ended by one without a name; or NULL
  * @ctx:	First argument of their @set
+ * @check_host:	Looks at what the program wants of its host (--check-host); or NULL
  */
 struct options {
 	const char *program;
@@ -50,6 +53,7 @@ struct options {
 	enum wire_role role;
 	const struct options_extra *extra;
 	void *ctx;
+	void (*check_host)(const struct conf *c, struct checklist *list);
 };
 
 /**
@@ -59,7 +63,7 @@ struct options {
  * @ret:	Set if 0 is returned: the checked configuration, owned by the caller
  * @err:	Filled in on failure: one line that names the mistake
  *
- * Return: 0, OPTIONS_E_DONE, -EINVAL, or what conf_load() returned
+ * Return: 0, enum options_e, -EINVAL, or what conf_load() returned
  */
 int options_load(const struct options *o, int argc, char **argv, struct conf **ret,
 		 struct err *err);

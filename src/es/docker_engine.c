@@ -419,6 +419,11 @@ int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret
 	return list_by(de, "label", label, ret, err);
 }
 
+int docker_engine_network(struct docker_engine *de, const char *name, json_t **ret, struct err *err)
+{
+	return request_on(de, "network inspect", "GET", "/networks/", name, "", NULL, ret, err);
+}
+
 int docker_engine_volume(struct docker_engine *de, const char *name, json_t **ret, struct err *err)
 {
 	return request_on(de, "volume inspect", "GET", "/volumes/", name, "", NULL, ret, err);

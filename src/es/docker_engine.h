@@ -148,6 +148,10 @@ AUTO_DEFINE(docker_stream)
  */
 int docker_engine_list(struct docker_engine *de, const char *label, json_t **ret, struct err *err);
 
+/** docker_engine_network() - Inspect a network by name; otherwise as docker_engine_inspect() */
+int docker_engine_network(struct docker_engine *de, const char *name, json_t **ret,
+			  struct err *err);
+
 /** docker_engine_volume() - Inspect a volume by name; otherwise as docker_engine_inspect() */
 int docker_engine_volume(struct docker_engine *de, const char *name, json_t **ret, struct err *err);
 

@@ -23,6 +23,7 @@
 #include "core/policy.h"
 #include "codec/codec.h"
 #include "es/container_mounts.h"
+#include "es/edge_host.h"
 #include "es/edge_server.h"
 #include "es/files/beneath.h"
 #include "es/files/file_worker.h"
@@ -366,12 +367,26 @@ static int run(struct program *p, struct err *err)
 	return r;
 }
 
+static void check_host(const struct conf *c, struct checklist *list)
+{
+	const char *prefix = getenv("BATON_PREFIX");
+	const char *staged = getenv("BATON_STAGED_DIR");
+	const struct edge_host host = {
+		.conf = c,
+		.staged = staged ? staged : BATON_STAGED_DIR,
+		.prefix = prefix ? prefix : BATON_PREFIX,
+	};
+
+	edge_host_check(&host, list);
+}
+
 int main(int argc, char **argv)
 {
 	const struct options options = {
 		.program = "baton-es",
 		.summary = "edge server: container management, gateway, migration controller",
 		.role = WIRE_ROLE_ES,
+		.check_host = check_host,
 	};
 	struct conf *loaded = NULL;
 	struct err err = { 0 };
@@ -379,8 +394,8 @@ int main(int argc, char **argv)
 
 	log_name("baton-es");
 	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r == OPTIONS_E_DONE)
-		return EXIT_SUCCESS;
+	if (r > 0)
+		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 	AUTO(conf) struct conf *c = loaded;
 	if (r < 0) {
 		log_error("%s", err.text);

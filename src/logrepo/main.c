@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/checklist.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/files.h"
@@ -23,11 +25,13 @@
 #include "conf/options.h"
 #include "logrepo/file_writer.h"
 #include "logrepo/storage_management.h"
+#include "net/host_check.h"
 #include "net/link.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
 
-#define SYNC_MS 1000
+#define SYNC_MS     1000
+#define EVENTS_ROOM (1ULL << 30) /* bytes */
 
 /**
  * struct program - All that lives while the loop runs
@@ -299,12 +303,27 @@ static int run(const struct conf *c, struct err *err)
 	return r;
 }
 
+static void check_host(const struct conf *c, struct checklist *list)
+{
+	const struct tls_files files = {
+		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+	};
+	auto_free char *dir = strdup(c->events);
+
+	host_check_certificate(list, &files, c->name, c->role);
+	host_check_listen(list, "listen", c->listen);
+	checklist_clock(list);
+	if (dir)
+		checklist_directory(list, "events", dirname(dir), EVENTS_ROOM);
+}
+
 int main(int argc, char **argv)
 {
 	const struct options options = {
 		.program = "baton-logrepo",
 		.summary = "event log repository of Baton",
 		.role = WIRE_ROLE_LOGREPO,
+		.check_host = check_host,
 	};
 	struct conf *loaded = NULL;
 	struct err err = { 0 };
@@ -314,8 +333,8 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	files_raise_limit();
 	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r == OPTIONS_E_DONE)
-		return EXIT_SUCCESS;
+	if (r > 0)
+		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 	AUTO(conf) struct conf *c = loaded;
 	if (r < 0) {
 		log_error("%s", err.text);

@@ -544,8 +544,8 @@ int main(int argc, char **argv)
 
 	log_name("baton-mud");
 	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r == OPTIONS_E_DONE)
-		return EXIT_SUCCESS;
+	if (r > 0)
+		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 	AUTO(conf) struct conf *c = loaded;
 	if (r == 0) {
 		char name[2 * NAME_SIZE];
