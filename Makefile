@@ -2,8 +2,11 @@
 # Thin: meson builds, tools/ and lab/ do the work. "make help" lists what there is.
 
 BUILD := build
+PREFIX := /usr/local
+DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
+.PHONY: install uninstall
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -44,6 +47,12 @@ lab-up: setup ## bring up the test bed: hosts, shaped WAN, Docker engines
 
 lab-down: ## remove the test bed
 	@lab/lab down
+
+install: ## install the programs; PREFIX=/usr/local, DESTDIR= for a staged tree
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) tools/install
+
+uninstall: ## remove what install has put there; the same PREFIX and DESTDIR
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) tools/install --remove
 
 fmt: ## lay out all C files as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

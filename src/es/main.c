@@ -70,24 +70,27 @@ static struct policy policy_of(const struct conf *c)
 	return p;
 }
 
-/* Programs of ours are installed beside us, and found beside us in a build tree, too. */
+/* Programs of ours are beside us in a build tree; installed, they have a directory of their own. */
 static int find_program(char to[PATH_MAX], const char *name, struct err *err)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	static const char *const beside[] = { "", "../runtime/" };
 
 	if (n < 0)
 		return err_set(err, -errno, "find my own program file");
 	self[n] = '\0';
 	char *dir = dirname(self);
-	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
-		int len = snprintf(to, PATH_MAX, "%s/%s%s", dir, beside[i], name);
+	const char *const places[][2] = { { dir, "" },
+					  { dir, "/../runtime" },
+					  { BATON_PROGRAM_DIR, "" } };
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		int len = snprintf(to, PATH_MAX, "%s%s/%s", places[i][0], places[i][1], name);
 
 		if (len > 0 && len < PATH_MAX && access(to, X_OK) == 0)
 			return 0;
 	}
-	return err_set(err, -ENOENT, "%s is not beside baton-es in %s", name, dir);
+	return err_set(err, -ENOENT, "%s is neither beside baton-es in %s nor in %s", name, dir,
+		       BATON_PROGRAM_DIR);
 }
 
 static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
