@@ -7,6 +7,9 @@
  * Programs log an error once, where it is final. Libraries only use log_debug(), which costs one
  * comparison unless BATON_DEBUG was in the environment at the first line. Events of the session
  * protocol are no diagnostics: they go to the event log repository (report/).
+ *
+ * If systemd's journal reads stderr (JOURNAL_STREAM), a line has its priority in front, "<3>" for an error, in
+ * place of time and level.
  */
 
 /** log_error() - Something failed; the line says what and why */
