@@ -23,6 +23,7 @@
 #include "core/policy.h"
 #include "net/host_check.h"
 #include "net/link.h"
+#include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/log_reporter.h"
@@ -36,6 +37,7 @@ struct program {
 	uv_signal_t interrupt;
 	struct tls_context *tls;
 	struct tls_watch *watch;
+	struct supervisor *supervisor;
 	struct log_reporter *reporter;
 	struct access_point *ap;
 };
@@ -105,6 +107,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
+	supervisor_stopping(p->supervisor);
+	supervisor_close(TAKE_PTR(p->supervisor));
 	access_point_close(TAKE_PTR(p->ap));
 	tls_watch_close(TAKE_PTR(p->watch));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
@@ -122,6 +126,9 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	};
 	int r;
 
+	r = supervisor_new(&p->supervisor, &p->loop, err);
+	if (r < 0)
+		return r;
 	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
@@ -179,7 +186,10 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
 	if (r < 0)
 		return err_set(err, r, "signals");
-	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r == 0)
+		supervisor_ready(p->supervisor);
+	return r;
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */
@@ -202,6 +212,7 @@ static int run(const struct conf *c, struct err *err)
 	if (r < 0) {
 		access_point_close(p.ap);
 		log_reporter_close(p.reporter, NULL, NULL);
+		supervisor_close(TAKE_PTR(p.supervisor));
 		uv_walk(&p.loop, close_handle, NULL);
 	} else {
 		log_info("serving MUDs at %s, access points at %s", c->station_listen, c->listen);

@@ -28,6 +28,7 @@
 #include "es/files/beneath.h"
 #include "es/files/file_worker.h"
 #include "net/link.h"
+#include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/log_reporter.h"
@@ -45,6 +46,7 @@ struct program {
 	uv_signal_t reload;
 	struct tls_context *tls;
 	struct tls_watch *watch;
+	struct supervisor *supervisor;
 	struct log_reporter *reporter;
 	struct edge_server *es;
 	const struct conf *conf;
@@ -105,6 +107,7 @@ static void on_stopped(void *ctx)
 	struct program *p = ctx;
 
 	tls_watch_close(TAKE_PTR(p->watch));
+	supervisor_close(TAKE_PTR(p->supervisor));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
@@ -113,8 +116,10 @@ static void on_stopped(void *ctx)
 
 static void stop(struct program *p)
 {
-	if (p->es)
-		edge_server_close(TAKE_PTR(p->es), on_stopped, p);
+	if (!p->es)
+		return;
+	supervisor_stopping(p->supervisor);
+	edge_server_close(TAKE_PTR(p->es), on_stopped, p);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -268,8 +273,10 @@ static int start(struct program *p, struct err *err)
 	const struct tls_files files = {
 		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
 	};
-	int r = beneath_check(err);
+	int r = supervisor_new(&p->supervisor, &p->loop, err);
 
+	if (r == 0)
+		r = beneath_check(err);
 	if (r < 0)
 		return r;
 	r = tls_context_new(&p->tls, &files, err);
@@ -339,7 +346,10 @@ static int start(struct program *p, struct err *err)
 		r = uv_signal_start(&p->reload, on_reload, SIGHUP);
 	if (r < 0)
 		return err_set(err, r, "watch for signals");
-	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r == 0)
+		supervisor_ready(p->supervisor);
+	return r;
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */
@@ -361,6 +371,7 @@ static int run(struct program *p, struct err *err)
 	if (r < 0) {
 		edge_server_close(p->es, NULL, NULL);
 		log_reporter_close(p->reporter, NULL, NULL);
+		supervisor_close(TAKE_PTR(p->supervisor));
 		uv_walk(&p->loop, close_handle, NULL);
 	}
 	(void)uv_run(&p->loop, UV_RUN_DEFAULT);

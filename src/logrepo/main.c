@@ -27,6 +27,7 @@
 #include "logrepo/storage_management.h"
 #include "net/host_check.h"
 #include "net/link.h"
+#include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
 
@@ -44,6 +45,7 @@ struct program {
 	uv_timer_t sync;
 	struct tls_context *tls;
 	struct tls_watch *watch;
+	struct supervisor *supervisor;
 	struct listener *listener;
 	struct storage *storage;
 	bool failing;
@@ -207,6 +209,8 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
+	supervisor_stopping(p->supervisor);
+	supervisor_close(TAKE_PTR(p->supervisor));
 	listener_close(TAKE_PTR(p->listener));
 	tls_watch_close(TAKE_PTR(p->watch));
 	uv_close((uv_handle_t *)&p->term, NULL);
@@ -251,6 +255,9 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	};
 	int r;
 
+	r = supervisor_new(&p->supervisor, &p->loop, err);
+	if (r < 0)
+		return r;
 	r = tls_context_new(&p->tls, &files, err);
 	if (r < 0)
 		return r;
@@ -284,7 +291,9 @@ static int run(const struct conf *c, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "event loop");
 	r = start(&p, c, err);
-	if (r == 0) {
+	if (r < 0) {
+		supervisor_close(TAKE_PTR(p.supervisor));
+	} else {
 		(void)uv_signal_init(&p.loop, &p.term);
 		(void)uv_signal_init(&p.loop, &p.interrupt);
 		(void)uv_timer_init(&p.loop, &p.sync);
@@ -295,6 +304,7 @@ static int run(const struct conf *c, struct err *err)
 		(void)uv_signal_start(&p.interrupt, on_signal, SIGINT);
 		(void)uv_timer_start(&p.sync, on_sync, SYNC_MS, SYNC_MS);
 		log_info("serving at %s, events go to %s", c->listen, c->events);
+		supervisor_ready(p.supervisor);
 	}
 	(void)uv_run(&p.loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p.loop);
