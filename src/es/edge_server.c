@@ -822,6 +822,8 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 	}
 	log_info("serving access points at %s, %zu sessions from before", es->setup.listen,
 		 a.sessions);
+	if (es->setup.serving)
+		es->setup.serving(es->setup.ctx);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ struct edge_neighbour {
  * @state_dir:	for the session store
  * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them
  *	(base/spool.h)
+ * @serving:	called once when it listens; may be NULL
  * @failed:	called once if the edge server cannot start its work after all; stop then
  */
 struct edge_server_setup {
@@ -57,6 +58,7 @@ struct edge_server_setup {
 	size_t services;
 	const struct edge_neighbour *edge;
 	size_t edges;
+	void (*serving)(void *ctx);
 	void (*failed)(void *ctx, const char *reason);
 	void *ctx;
 };

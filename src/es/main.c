@@ -128,6 +128,13 @@ static void on_signal(uv_signal_t *handle, int number)
 	stop(handle->data);
 }
 
+static void on_serving(void *ctx)
+{
+	struct program *p = ctx;
+
+	supervisor_ready(p->supervisor);
+}
+
 static void on_failed(void *ctx, const char *reason)
 {
 	struct program *p = ctx;
@@ -327,6 +334,7 @@ static int start(struct program *p, struct err *err)
 		.services = c->services,
 		.edge = p->edge,
 		.edges = fill_edges(p),
+		.serving = on_serving,
 		.failed = on_failed,
 		.ctx = p,
 	};
@@ -346,10 +354,7 @@ static int start(struct program *p, struct err *err)
 		r = uv_signal_start(&p->reload, on_reload, SIGHUP);
 	if (r < 0)
 		return err_set(err, r, "watch for signals");
-	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
-	if (r == 0)
-		supervisor_ready(p->supervisor);
-	return r;
+	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */
