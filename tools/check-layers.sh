@@ -34,7 +34,7 @@ declare -A MAY=(
 
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
-	['openssl/']='net/(crypto|pki|pki_crl|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
+	['openssl/']='net/(crypto|join_channel|pki|pki_crl|pki_request|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
 	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/(containerd|docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/((layer|image)_archive|image_(layer|pack))\.c'
@@ -46,7 +46,7 @@ declare -A DOOR=(
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['criu_images\.pb-c\.h']='es/files/checkpoint_images\.c'
-	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
+	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes|setup_join)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.

@@ -34,6 +34,7 @@ extern const struct command command_events;
 extern const struct command command_check;
 extern const struct command command_host;
 extern const struct command command_pki;
+extern const struct command command_setup;
 
 /**
  * command_options() - Read long options of a command

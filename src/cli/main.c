@@ -20,8 +20,8 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_sessions, &command_users, &command_associate,
-	&command_events, &command_check,    &command_host,  &command_pki,
+	&command_status, &command_sessions, &command_users, &command_associate, &command_events,
+	&command_check,  &command_host,     &command_pki,   &command_setup,
 };
 
 #define EXIT_FAILED 2

@@ -103,19 +103,54 @@ int pki_init(const char *dir, bool force, struct err *err)
 	return r;
 }
 
+int pki_certify(X509 **ret, const char *dir, const char *name, enum wire_role role, int days,
+		EVP_PKEY *key, struct err *err)
+{
+	X509 *loaded_cert = NULL;
+	EVP_PKEY *loaded_key = NULL;
+	int r = pki_load_authority(dir, &loaded_cert, &loaded_key, err);
+
+	if (r < 0)
+		return r;
+	pki_auto_x509 X509 *ca = loaded_cert;
+	pki_auto_pkey EVP_PKEY *ca_key = loaded_key;
+	pki_auto_x509 X509 *x =
+		blank_certificate(key, name, wire_role_name(role), days ? days : PKI_CERT_DAYS);
+	if (!x || X509_set_issuer_name(x, X509_get_subject_name(ca)) != 1 ||
+	    !extend(x, ca, NID_basic_constraints, "critical,CA:FALSE") ||
+	    !extend(x, ca, NID_key_usage, "critical,digitalSignature") ||
+	    !extend(x, ca, NID_ext_key_usage, "serverAuth,clientAuth") ||
+	    !extend(x, ca, NID_subject_key_identifier, "hash") ||
+	    !extend(x, ca, NID_authority_key_identifier, "keyid") || !X509_sign(x, ca_key, NULL))
+		return err_set(err, -EIO, "make the certificate of %s", name);
+	r = pki_record(dir, name, x, err);
+	if (r == 0)
+		*ret = TAKE_PTR(x);
+	return r;
+}
+
+int pki_name_check(char to[NAME_SIZE], const char *name, enum wire_role role, struct err *err)
+{
+	int r = name_set(to, name, err);
+
+	if (r < 0)
+		return r;
+	if (strcmp(to, "ca") == 0 || strcmp(to, PKI_ISSUED) == 0)
+		return err_set(err, -EINVAL, "the name \"%s\" is the authority's own", to);
+	if (role == WIRE_ROLE_NONE || wire_role_from_name(wire_role_name(role)) != role)
+		return err_set(err, -EINVAL, "role: want mud, ap, es, logrepo or operator");
+	return 0;
+}
+
 int pki_issue(const char *dir, const char *name, enum wire_role role, int days, bool force,
 	      struct err *err)
 {
 	char key_path[PATH_MAX], cert_path[PATH_MAX], checked[NAME_SIZE];
 	int r;
 
-	r = name_set(checked, name, err);
+	r = pki_name_check(checked, name, role, err);
 	if (r < 0)
 		return r;
-	if (strcmp(checked, "ca") == 0 || strcmp(checked, PKI_ISSUED) == 0)
-		return err_set(err, -EINVAL, "the name \"%s\" is the authority's own", checked);
-	if (role == WIRE_ROLE_NONE || wire_role_from_name(wire_role_name(role)) != role)
-		return err_set(err, -EINVAL, "role: want mud, ap, es, logrepo or operator");
 	r = pki_path(key_path, dir, checked, ".key", err);
 	if (r == 0)
 		r = pki_path(cert_path, dir, checked, ".crt", err);
@@ -130,26 +165,12 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
 	if (r < 0)
 		return r;
 
-	X509 *loaded_cert = NULL;
-	EVP_PKEY *loaded_key = NULL;
-	r = pki_load_authority(dir, &loaded_cert, &loaded_key, err);
-	if (r < 0)
-		return r;
-	pki_auto_x509 X509 *ca = loaded_cert;
-	pki_auto_pkey EVP_PKEY *ca_key = loaded_key;
 	pki_auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)
 		return err_set(err, -EIO, "make an Ed25519 key");
-	pki_auto_x509 X509 *x =
-		blank_certificate(key, checked, wire_role_name(role), days ? days : PKI_CERT_DAYS);
-	if (!x || X509_set_issuer_name(x, X509_get_subject_name(ca)) != 1 ||
-	    !extend(x, ca, NID_basic_constraints, "critical,CA:FALSE") ||
-	    !extend(x, ca, NID_key_usage, "critical,digitalSignature") ||
-	    !extend(x, ca, NID_ext_key_usage, "serverAuth,clientAuth") ||
-	    !extend(x, ca, NID_subject_key_identifier, "hash") ||
-	    !extend(x, ca, NID_authority_key_identifier, "keyid") || !X509_sign(x, ca_key, NULL))
-		return err_set(err, -EIO, "make the certificate of %s", checked);
-	r = pki_record(dir, checked, x, err);
+	X509 *certified = NULL;
+	r = pki_certify(&certified, dir, checked, role, days, key, err);
+	pki_auto_x509 X509 *x = certified;
 	if (r == 0)
 		r = pki_write(key_path, 0600, force, pki_write_key, key, err);
 	if (r == 0)

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Files of the authority - common to pki.c and pki_crl.c
+ * Files of the authority - common to pki.c, pki_crl.c and pki_request.c
  *
  * Beside certificates and keys there is one list, PKI_ISSUED: a line "SERIAL NAME" for each certificate
  * that was ever issued, written before the certificate itself. Without it only the last certificate of a
@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/text.h"
+#include "wire/message.h"
 
 struct err;
 
@@ -106,3 +107,21 @@ int pki_recorded(const char *dir, const char *name,
 
 /** pki_serial() - Number of a certificate in hexadecimal. Return: 0, or -EINVAL */
 int pki_serial(char to[PKI_SERIAL_SIZE], const ASN1_INTEGER *from, struct err *err);
+
+/** pki_name_check() - Whether a name and a role may have a certificate. Return: 0 with @to set, or -EINVAL */
+int pki_name_check(char to[NAME_SIZE], const char *name, enum wire_role role, struct err *err);
+
+/**
+ * pki_certify() - Make a certificate for a key and put it on the list of what was issued, under pki_lock()
+ * @ret:	Set on success only; the caller frees it
+ * @dir:	Of the authority
+ * @name:	From pki_name_check()
+ * @role:	Likewise
+ * @days:	As for pki_issue()
+ * @key:	Of the node; its public half is enough
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int pki_certify(X509 **ret, const char *dir, const char *name, enum wire_role role, int days,
+		EVP_PKEY *key, struct err *err);
