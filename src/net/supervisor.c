@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,7 +23,6 @@
  * @fd:		Socket, -1: nobody listens
  * @to, @to_len: Whom it sends to
  * @watchdog_ms: Longest silence, 0: any
- * @ready:	supervisor_ready() was called
  * @handles:	How many of its handles libuv still knows
  */
 struct supervisor {
@@ -36,7 +34,6 @@ struct supervisor {
 	struct sockaddr_un to;
 	socklen_t to_len;
 	uint64_t watchdog_ms;
-	bool ready;
 };
 
 static void tell(const struct supervisor *s, const char *text)
@@ -58,8 +55,6 @@ static void on_hangup(uv_signal_t *handle, int number)
 	char text[96];
 
 	(void)number;
-	if (!s->ready)
-		return;
 	/* Type=notify-reload wants to know which SIGHUP this is about. */
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
@@ -142,11 +137,11 @@ int supervisor_new(struct supervisor **ret, struct uv_loop_s *loop, struct err *
 
 void supervisor_ready(struct supervisor *s)
 {
-	s->ready = true;
-	tell(s, "READY=1");
 	if (s->fd < 0)
 		return;
+	/* whoever hears that it is ready may send the signal at once */
 	(void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+	tell(s, "READY=1");
 	if (s->watchdog_ms)
 		(void)uv_timer_start(&s->alive, on_alive, 0, 1 + s->watchdog_ms / 3);
 }
