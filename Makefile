@@ -6,7 +6,7 @@ PREFIX := /usr/local
 DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
-.PHONY: install uninstall
+.PHONY: install uninstall deb
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -53,6 +53,9 @@ install: ## install the programs; PREFIX=/usr/local, DESTDIR= for a staged tree
 
 uninstall: ## remove what install has put there; the same PREFIX and DESTDIR
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) tools/install --remove
+
+deb: ## make Debian packages in build-deb/ (as root, or with tools/setup.sh --package done)
+	@tools/make-deb
 
 fmt: ## lay out all C files as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -199,6 +199,11 @@ main() {
 	for deb in "$work"/archives/*.deb; do
 		dpkg-deb -x "$deb" "$new"
 	done
+	local doc
+	mkdir "$new/copyright"
+	for doc in "$new"/usr/share/doc/*/copyright; do
+		cp "$doc" "$new/copyright/$(basename "${doc%/copyright}")"
+	done
 	# Docs, locales and Python bindings are half the size and of no use here.
 	rm -rf "${new:?}"/{usr/share,usr/lib/python3,etc,var}
 	launcher "$new" >"$work/launcher"

@@ -3,13 +3,14 @@
 #
 # setup.sh - everything Baton needs to be built and run, from Debian packages
 #
-#   tools/setup.sh [--build-only | --experiment]
+#   tools/setup.sh [--build-only | --package | --experiment]
 #
 # Installs only what is missing, removes nothing, and starts nothing: the Docker engine is installed but its daemon
 # stays off, the lab starts its own ones. Where the installed CRIU is too old, or there is none, it comes from a newer
 # Debian suite into a private prefix (tools/private-criu.sh); the system's own libraries are not touched.
 #
 #   --build-only      what a compile-only machine needs: no Docker, no CRIU
+#   --package         what `make deb` needs
 #   --experiment      also what Baton is compared with: Podman, an SSH server
 #   BATON_PREFIX      where private programs go (default /opt/baton); put $BATON_PREFIX/bin first in
 #                     PATH to use them
@@ -37,6 +38,12 @@ RUN_PACKAGES=(
 )
 # Debian's engine would push out another one that is installed, its containers with it.
 command -v dockerd >/dev/null || RUN_PACKAGES+=(docker.io)
+
+PACKAGE_PACKAGES=(
+	build-essential debhelper dpkg-dev gcc jq libarchive-dev libc6-dev libcap-ng-dev libconfuse-dev libcurl4-openssl-dev
+	libjansson-dev libprotobuf-c-dev libseccomp-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev
+	lintian make meson ninja-build pkg-config protobuf-c-compiler python3
+)
 
 # With these the ways of moving a container that Baton is compared with are run (lab/peer).
 EXPERIMENT_PACKAGES=(openssh-client openssh-server podman)
@@ -137,13 +144,14 @@ check_criu() {
 }
 
 main() {
-	local build_only='' more=()
+	local only=() more=()
 	case "${1:-}" in
 	'') ;;
-	--build-only) build_only=1 ;;
+	--build-only) only=("${BUILD_PACKAGES[@]}") ;;
+	--package) only=("${PACKAGE_PACKAGES[@]}") ;;
 	--experiment) more=("${EXPERIMENT_PACKAGES[@]}") ;;
 	-h | --help)
-		sed -n '4,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+		sed -n '4,20s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 		exit 0
 		;;
 	*) die "unknown argument '$1' (try --help)" ;;
@@ -151,10 +159,10 @@ main() {
 	[ "$(id -u)" -eq 0 ] || die "must run as root: it installs packages"
 	command -v apt-get >/dev/null || die "this is no Debian system (no apt-get)"
 
-	if [ -n "$build_only" ]; then
-		install_packages "${BUILD_PACKAGES[@]}"
+	if [ "${#only[@]}" -gt 0 ]; then
+		install_packages "${only[@]}"
 		llhttp
-		say "done (build only)"
+		say "done (${1#--})"
 		return
 	fi
 	install_packages "${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${more[@]}"
