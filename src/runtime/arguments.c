@@ -38,12 +38,14 @@ void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 		"log",        "root"
 	};
 	static const char *const bundle[] = { "bundle", "b" };
+	static const char *const pid_file[] = { "pid-file" };
 	static const char *const systemd[] = { "systemd-cgroup" };
 	int i = 1;
 
 	call->command = 0;
 	call->id = NULL;
 	call->bundle = ".";
+	call->pid_file = NULL;
 	call->systemd = false;
 	while (i < argc && argv[i][0] == '-') {
 		if (in(argv[i], systemd, ARRAY_SIZE(systemd)))
@@ -59,6 +61,8 @@ void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 
 		if (in(argv[i], bundle, ARRAY_SIZE(bundle)) && (value || i + 1 < argc))
 			call->bundle = value ? value + 1 : argv[i + 1];
+		if (in(argv[i], pid_file, ARRAY_SIZE(pid_file)) && (value || i + 1 < argc))
+			call->pid_file = value ? value + 1 : argv[i + 1];
 		i += apart ? 2 : 1;
 	}
 	if (i < argc)

@@ -13,12 +13,14 @@
  * @command:	index in argv of "create", "start" ...; 0 if there is none
  * @id:		container id, or NULL; borrowed from argv
  * @bundle:	directory of the container's configuration; "." if none is given; borrowed from argv
+ * @pid_file:	where the container's first process is to be written, or NULL; borrowed from argv
  * @systemd:	its control group is a unit of systemd's
  */
 struct runtime_call {
 	int command;
 	const char *id;
 	const char *bundle;
+	const char *pid_file;
 	bool systemd;
 };
 

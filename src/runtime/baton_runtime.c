@@ -163,6 +163,17 @@ static int child_wait(pid_t child)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/** settle() - Give what was restored the network settings that runc leaves out. Return: 0, or negative */
+static int settle(const struct runtime_call *call)
+{
+	int pid = 0;
+	auto_fclose FILE *f = call->pid_file ? fopen(call->pid_file, "re") : NULL;
+
+	if (!f || fscanf(f, "%d", &pid) != 1 || pid <= 0)
+		return -ENOENT;
+	return bundle_network_sysctls(call->bundle, pid);
+}
+
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */
 static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
 {
@@ -250,6 +261,16 @@ static int create(const struct runtime_call *call, int argc, char **argv, const 
 		status = create_pinned(argc, argv);
 	shared_pins_end(&pins);
 	return status;
+}
+
+if (WEXITSTATUS(status) != 0)
+	return WEXITSTATUS(status);
+r = settle(call);
+if (r < 0)
+	return complain(argc, argv, strerror(-r), "set the container's network settings");
+if (!mark(dir, "restored"))
+	return complain(argc, argv, "cannot mark the restore as done", dir);
+return 0;
 }
 
 /**

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +19,13 @@
 #include "runtime/big_numbers.h"
 #include "runtime/shared_pins.h"
 
-#define KEEP "BATON_LANDLOCK=keep"
+#define KEEP_LANDLOCK "BATON_LANDLOCK=keep"
+#define KEEP_MPTCP    "BATON_MPTCP=keep"
+#define MPTCP         "net.mptcp.enabled"
+#define MPTCP_FILE    "/proc/sys/net/mptcp/enabled"
 
-/** keeps_landlock() - Whether the container's environment says so */
-static bool keeps_landlock(const json_t *config)
+/** keeps() - Whether the container's environment has this entry */
+static bool keeps(const json_t *config, const char *entry)
 {
 	const json_t *env = json_object_get(json_object_get(config, "process"), "env");
 	const json_t *item;
@@ -29,7 +33,7 @@ static bool keeps_landlock(const json_t *config)
 
 	json_array_foreach(env, i, item)
 	{
-		if (json_is_string(item) && !strcmp(json_string_value(item), KEEP))
+		if (json_is_string(item) && !strcmp(json_string_value(item), entry))
 			return true;
 	}
 	return false;
@@ -103,6 +107,37 @@ static int landlock_deny(json_t *config)
 				 "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
 }
 
+/** network_own() - Whether the container has a network namespace of its own, by its configuration */
+static bool network_own(const json_t *linux_)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(linux_, "namespaces"), i, item)
+	{
+		const char *type = json_string_value(json_object_get(item, "type"));
+		const char *path = json_string_value(json_object_get(item, "path"));
+
+		/* That of another container is given as the one of a process. */
+		if (type && !strcmp(type, "network"))
+			return !path || strncmp(path, "/proc/", strlen("/proc/")) != 0;
+	}
+	return false;
+}
+
+/** mptcp_close() - Have the container's sockets be TCP where MPTCP is asked for. Return: 0, or -1 without memory */
+static int mptcp_close(json_t *config)
+{
+	json_t *linux_ = json_object_get(config, "linux");
+	json_t *sysctls = json_object_get(linux_, "sysctl");
+
+	if (!network_own(linux_) || json_object_get(sysctls, MPTCP))
+		return 0;
+	if (json_is_object(sysctls))
+		return json_object_set_new(sysctls, MPTCP, json_string("0"));
+	return json_object_set_new(linux_, "sysctl", json_pack("{s:s}", MPTCP, "0"));
+}
+
 /**
  * config_parse() - Parse a configuration, its big numbers as strings
  *
@@ -116,13 +151,15 @@ static json_t *config_parse(const char *text, size_t len, char mark[BIG_NUMBERS_
 	return hidden ? json_loads(hidden, 0, NULL) : NULL;
 }
 
-char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins)
+char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins, bool mptcp)
 {
 	char mark[BIG_NUMBERS_MARK];
 	json_t *config = config_parse(text, len, mark);
 	char *edited = NULL;
 
-	if (json_is_object(config) && (keeps_landlock(config) || landlock_deny(config) == 0) &&
+	if (json_is_object(config) &&
+	    (keeps(config, KEEP_LANDLOCK) || landlock_deny(config) == 0) &&
+	    (!mptcp || keeps(config, KEEP_MPTCP) || mptcp_close(config) == 0) &&
 	    (!pins || shared_pins_config(pins, config) == 0))
 		edited = json_dumps(config, JSON_COMPACT);
 	if (edited)
@@ -202,7 +239,7 @@ int bundle_edit(const char *bundle, char *file, struct shared_pins *pins)
 	auto_free char *text = config_read(file, &len, &mode);
 	if (!text)
 		return errno ? -errno : -ENOMEM;
-	auto_free char *edited = bundle_config_edit(text, len, pins);
+	auto_free char *edited = bundle_config_edit(text, len, pins, access(MPTCP_FILE, F_OK) == 0);
 	if (!edited)
 		return -EINVAL;
 	auto_close int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -213,5 +250,48 @@ int bundle_edit(const char *bundle, char *file, struct shared_pins *pins)
 		r = -errno;
 	if (r < 0)
 		(void)unlink(new);
+	return r;
+}
+
+/** sysctl_write() - Set a network setting, "net.ipv4.ip_forward", of the namespace that we are in */
+static int sysctl_write(const char *name, const char *value)
+{
+	char path[256];
+
+	if (snprintf(path, sizeof(path), "/proc/sys/%s", name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	/* As runc reads it: dots lead down, and nothing leads up. */
+	for (char *c = path + strlen("/proc/sys/"); *c; c++)
+		if (*c == '.')
+			*c = '/';
+	auto_close int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : files_write(fd, value, strlen(value));
+}
+
+int bundle_network_sysctls(const char *bundle, pid_t pid)
+{
+	char path[64];
+	const char *name;
+	json_t *value;
+	int r = 0;
+
+	json_t *config = bundle_read(bundle);
+	json_t *linux_ = json_object_get(config, "linux");
+	json_t *sysctls = json_object_get(linux_, "sysctl");
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (network_own(linux_) && json_object_size(sysctls)) {
+		auto_close int ns = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
+			r = -errno;
+	} else {
+		sysctls = NULL;
+	}
+	json_object_foreach(sysctls, name, value)
+	{
+		if (r == 0 && !strncmp(name, "net.", strlen("net.")) && json_is_string(value))
+			r = sysctl_write(name, json_string_value(value));
+	}
+	json_decref(config);
 	return r;
 }

@@ -10,10 +10,15 @@
  * seccomp profile that the engine gives, whichever it is. A container with BATON_LANDLOCK=keep in
  * its environment keeps Landlock.
  *
+ * Nor does CRIU know MPTCP, by which programs in Go listen of themselves. So net.mptcp.enabled is 0 in containers:
+ * those programs then take TCP. One with BATON_MPTCP=keep in its environment, or a sysctl of its own, has MPTCP.
+ *
  * What it mounts of directories that the operator shares is pinned, see shared_pins.h.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct shared_pins;
 
@@ -25,11 +30,12 @@ struct shared_pins;
  * @text:	It
  * @len:	Its length
  * @pins:	From shared_pins_begin(), or NULL to pin nothing
+ * @mptcp:	This kernel has MPTCP
  *
  * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is
  * no JSON object, a source cannot be pinned (@pins->failed), or without memory
  */
-char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins);
+char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins, bool mptcp);
 
 /**
  * bundle_oom_score() - The OOM score that the engine wants for the container's processes
@@ -61,3 +67,15 @@ int bundle_cgroups_path(const char *bundle, char *to, size_t size);
  * Return: 0, or negative error code; the file is as it was then
  */
 int bundle_edit(const char *bundle, char *file, struct shared_pins *pins);
+
+/**
+ * bundle_network_sysctls() - Set the network settings that the engine wants, in a process's network namespace
+ * @bundle:	Its directory, of the engine's
+ * @pid:	Process of the container; this program enters its network namespace, and stays
+ *
+ * runc sets them before it starts a container's first process, but not before it restores one, and CRIU
+ * carries few of them.
+ *
+ * Return: 0, or negative error code
+ */
+int bundle_network_sysctls(const char *bundle, pid_t pid);

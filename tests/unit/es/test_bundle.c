@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Bundle: Landlock is closed to a container, with each kind of seccomp profile
+ * Bundle: Landlock is closed to a container, with each kind of seccomp profile, and so is MPTCP
  */
 
 #include <setjmp.h>
@@ -30,7 +30,7 @@
 
 static void edit(const char *from, const char *expected)
 {
-	auto_free char *to = bundle_config_edit(from, strlen(from), NULL);
+	auto_free char *to = bundle_config_edit(from, strlen(from), NULL, false);
 
 	assert_non_null(to);
 	assert_string_equal(to, expected);
@@ -52,7 +52,7 @@ static void test_profile(void **state)
 
 static void test_unconfined(void **state)
 {
-	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12, NULL);
+	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12, NULL, false);
 
 	(void)state;
 	assert_non_null(strstr(to, "\"defaultAction\":\"SCMP_ACT_ALLOW\""));
@@ -67,6 +67,37 @@ static void test_kept(void **state)
 
 	(void)state;
 	edit(config, config);
+}
+
+#define NETWORK "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\"}]"
+
+static void mptcp(const char *config, const char *sysctl)
+{
+	auto_free char *to = bundle_config_edit(config, strlen(config), NULL, true);
+
+	assert_non_null(to);
+	if (sysctl)
+		assert_non_null(strstr(to, sysctl));
+	else
+		assert_null(strstr(to, "net.mptcp.enabled"));
+	auto_free char *old = bundle_config_edit(config, strlen(config), NULL, false);
+	if (!strstr(config, "mptcp"))
+		assert_null(strstr(old, "mptcp"));
+}
+
+/* Go's programs take TCP then. The host's network, or another container's, is not ours to change. */
+static void test_mptcp(void **state)
+{
+	(void)state;
+	mptcp("{\"linux\":{" NETWORK "}}", "\"sysctl\":{\"net.mptcp.enabled\":\"0\"}");
+	mptcp("{\"linux\":{\"sysctl\":{\"net.core.somaxconn\":\"7\"}," NETWORK "}}",
+	      "\"sysctl\":{\"net.core.somaxconn\":\"7\",\"net.mptcp.enabled\":\"0\"}");
+	mptcp("{\"linux\":{\"sysctl\":{\"net.mptcp.enabled\":\"1\"}," NETWORK "}}",
+	      "\"sysctl\":{\"net.mptcp.enabled\":\"1\"}");
+	mptcp("{\"process\":{\"env\":[\"BATON_MPTCP=keep\"]},\"linux\":{" NETWORK "}}", NULL);
+	mptcp("{\"linux\":{\"namespaces\":[{\"type\":\"pid\"}]}}", NULL);
+	mptcp("{\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/proc/7/ns/net\"}]}}",
+	      NULL);
 }
 
 /* An engine writes "unlimited" as the number that all of 64 bits make, which jansson does not take. */
@@ -93,8 +124,8 @@ static void test_no_numbers(void **state)
 	(void)state;
 	edit(good, good);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		assert_null(bundle_config_edit(texts[i], strlen(texts[i]), NULL));
-	assert_null(bundle_config_edit("{}\0{}", 5, NULL));
+		assert_null(bundle_config_edit(texts[i], strlen(texts[i]), NULL, false));
+	assert_null(bundle_config_edit("{}\0{}", 5, NULL, false));
 }
 
 static void test_no_config(void **state)
@@ -103,8 +134,8 @@ static void test_no_config(void **state)
 	char file[PATH_MAX];
 
 	(void)state;
-	assert_null(bundle_config_edit("[]", 2, NULL));
-	assert_null(bundle_config_edit("{", 1, NULL));
+	assert_null(bundle_config_edit("[]", 2, NULL, false));
+	assert_null(bundle_config_edit("{", 1, NULL, false));
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(bundle_edit(dir, file, NULL), -ENOENT);
 	assert_int_equal(rmdir(dir), 0);
@@ -188,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_kept),       cmocka_unit_test(test_no_config),
 		cmocka_unit_test(test_oom_score),  cmocka_unit_test(test_big_numbers),
 		cmocka_unit_test(test_no_numbers), cmocka_unit_test(test_cgroups_path),
+		cmocka_unit_test(test_mptcp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
