@@ -45,7 +45,7 @@ declare -A DOOR=(
 	['llhttp']='codec/http\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
-	['criu_images\.pb-c\.h']='es/files/checkpoint_images\.c'
+	['criu_images\.pb-c\.h']='es/files/checkpoint_(images|mend)\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes|setup_join)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
 )
 
@@ -69,6 +69,8 @@ while IFS='|' read -r file calls _; do
 	NAME_MAY[$file]=" $calls "
 done <<'LIST'
 es/containerd.c|access|the sockets of containerd
+es/container_sockets.c|opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
+es/files/checkpoint_mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
 es/files/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program
 es/files/sandbox.c|SYS_pivot_root mount umount2 chdir mkdir|before a name of anybody else is there
@@ -98,7 +100,7 @@ es/migration_destination.c|mkdir mkdtemp rmdir access statvfs|our work directory
 es/migration_image.c|mkdir open stat|below image_dir; the engine's directory
 es/migration_memory.c|mkdir open|directories of our work directory
 es/migration_paper.c|mkdir open opendir rename|directories of our work directory, and of the engine
-es/migration_source.c|mkdir access|our work directory; runc's, by the container's id
+es/migration_source.c|mkdir access open|our work directory; runc's, by the container's id
 es/migration_trees.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
 LIST
 

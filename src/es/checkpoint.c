@@ -67,11 +67,13 @@ int checkpoint_write_config(const char *path, const char *action_script, struct 
 	/*
 	 * network-lock skip: CRIU's packet filter would lose datagrams, and at the cut the gateway
 	 * has closed its connections anyway. tcp-close: foreign connections do not fail the dump.
+	 * skip-in-flight: nor do those that nobody has accepted yet; they stay with CT-x.
 	 * manage-cgroups ignore: the engine has made the groups. link-remap and ghost-limit: files
 	 * that are open but have no name any more; the remapped ones are in the layer's last copy.
 	 */
 	if (fd < 0 ||
-	    dprintf(fd, "network-lock skip\nmanage-cgroups ignore\ntcp-close\nlink-remap\n"
+	    dprintf(fd, "network-lock skip\nmanage-cgroups ignore\ntcp-close\n"
+			"skip-in-flight\nlink-remap\n"
 			"ghost-limit 256M\n") < 0 ||
 	    (action_script && dprintf(fd, "action-script %s\n", action_script) < 0))
 		return err_set(err, -errno, "write %s", path);

@@ -16,6 +16,7 @@
 #include "es/cgroup.h"
 #include "es/container_config.h"
 #include "es/container_mounts.h"
+#include "es/container_sockets.h"
 #include "es/container_sqlite.h"
 #include "es/docker_engine.h"
 #include "es/files/beneath.h"
@@ -277,8 +278,7 @@ static bool status_number(const char *pid, const char *key, int base, unsigned l
 	return false;
 }
 
-/** process_name() - What the kernel calls a process */
-static void process_name(char to[64], pid_t pid)
+void process_name(char to[64], pid_t pid)
 {
 	char path[64];
 
@@ -376,7 +376,10 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
 		container_finding_now(list, "start or unpause it", "it is not running (%s)",
 				      json_text(inspect, "State", "Status", NULL));
-	container_check_processes(list, pids, container_pids(pids, CONTAINER_PIDS_MAX, pid));
+	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
+	container_check_processes(list, pids, count);
+	container_sockets_check(list, pids, count,
+				json_at(inspect, "NetworkSettings", "Networks", NULL));
 	*findings = list;
 	return 0;
 }

@@ -11,12 +11,10 @@
 #include "base/err.h"
 #include "criu_images.pb-c.h"
 #include "es/files/beneath.h"
+#include "es/files/criu_image.h"
 #include "es/files/seccomp_filter.h"
 
-#define MOUNTS_MAX   1024
-#define MAGIC_COMMON 0x54564319u
-#define MAGIC_SIZE   8 /* that, and one of the kind of image */
-#define INVENTORY    0x58313116u
+#define MOUNTS_MAX 1024
 
 /*
  * File systems that CRIU may mount anew: they show the kernel's view of this container, or are
@@ -33,86 +31,14 @@ enum {
 	FS_CGROUP2 = 23,
 };
 
-/** struct image - An image that is being read */
-struct image {
-	const char *name;
-	uint8_t *bytes;
-	size_t len;
-	size_t at;
-	size_t entries;
-};
-
 /** denied() - Refuse a checkpoint */
-static int denied(const struct image *in, struct err *err, const char *what, const char *which)
+static int denied(const struct criu_image *in, struct err *err, const char *what, const char *which)
 {
 	(void)err_set(err, -EPROTO, "the checkpoint's %s has %s%.80s, which is not granted here",
 		      in->name, what, which);
 	if (err)
 		err->code = -EPERM;
 	return -EPERM;
-}
-
-static int malformed(const struct image *in, struct err *err)
-{
-	return err_set(err, -EPROTO, "the checkpoint's %s is no image of CRIU's", in->name);
-}
-
-/**
- * image_open() - Read an image. @in: its bytes are to be freed by the caller, also after a failure
- */
-static int image_open(struct image *in, int images, const char *name, struct err *err)
-{
-	struct stat st;
-	uint32_t magic;
-	ssize_t n;
-
-	*in = (struct image){ .name = name, .at = MAGIC_SIZE };
-	auto_close int fd = beneath_regular(images, name, O_RDONLY);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, fd < 0 ? fd : -errno, "open %s", name);
-	if (st.st_size < MAGIC_SIZE || (uint64_t)st.st_size > CHECKPOINT_IMAGE_MAX)
-		return err_set(err, -EPROTO, "the checkpoint's %s has %lld bytes", name,
-			       (long long)st.st_size);
-	in->len = (size_t)st.st_size;
-	in->bytes = malloc(in->len);
-	if (!in->bytes)
-		return err_set(err, -ENOMEM, "read %s", name);
-	n = read(fd, in->bytes, in->len);
-	if (n != (ssize_t)in->len)
-		return err_set(err, n < 0 ? -errno : -EIO, "read %s", name);
-	memcpy(&magic, in->bytes, sizeof(magic));
-	/* The inventory tells how the others begin, so it begins otherwise itself. */
-	if (!strcmp(name, "inventory.img")) {
-		in->at = sizeof(magic);
-		return magic == INVENTORY ? 0 : malformed(in, err);
-	}
-	return magic == MAGIC_COMMON ? 0 : malformed(in, err);
-}
-
-/**
- * image_next() - The next entry of an image
- * @in:		Image
- * @bytes, @len: Set to it
- * @err:	Filled in on failure
- *
- * Return: 1, 0 at the end, or -EPROTO
- */
-static int image_next(struct image *in, const uint8_t **bytes, size_t *len, struct err *err)
-{
-	uint32_t size;
-
-	if (in->at == in->len)
-		return 0;
-	if (in->len - in->at < sizeof(size) || ++in->entries > CHECKPOINT_ENTRIES_MAX)
-		return malformed(in, err);
-	memcpy(&size, in->bytes + in->at, sizeof(size));
-	in->at += sizeof(size);
-	if (size > in->len - in->at)
-		return malformed(in, err);
-	*bytes = in->bytes + in->at;
-	*len = size;
-	in->at += size;
-	return 1;
 }
 
 /* --- credentials ------------------------------------------------------------------------------ */
@@ -126,7 +52,7 @@ static bool beyond(const uint32_t *words, size_t count, uint64_t granted)
 	return false;
 }
 
-static int creds_check(const struct image *in, const Criu__Credentials *creds,
+static int creds_check(const struct criu_image *in, const Criu__Credentials *creds,
 		       const struct checkpoint_grant *grant, struct err *err)
 {
 	const struct {
@@ -154,7 +80,7 @@ static int creds_check(const struct image *in, const Criu__Credentials *creds,
 }
 
 /** place_check() - What a thread asks of the scheduler, and of the kernel when memory is short */
-static int place_check(const struct image *in, const Criu__Core *core, struct err *err)
+static int place_check(const struct criu_image *in, const Criu__Core *core, struct err *err)
 {
 	const Criu__ThreadCore *thread = core->thread;
 
@@ -211,7 +137,7 @@ static bool dead(const Criu__Core *core)
  * @is_first:	It is
  * @err:	Filled in on failure
  */
-static int core_check(const struct judging *j, const struct image *in, const Criu__Core *core,
+static int core_check(const struct judging *j, const struct criu_image *in, const Criu__Core *core,
 		      enum filtering *first, bool is_first, struct err *err)
 {
 	enum filtering filtering;
@@ -220,7 +146,7 @@ static int core_check(const struct judging *j, const struct image *in, const Cri
 	if (dead(core))
 		return 0; /* nobody runs */
 	if (!core->thread || !core->thread->creds)
-		return malformed(in, err);
+		return criu_image_malformed(in, err);
 	if (core->ids)
 		return denied(in, err, "namespaces in the form of an old CRIU", "");
 	if (core->task && (core->task->has_old_seccomp_mode || core->task->has_old_seccomp_filter))
@@ -250,20 +176,21 @@ static int thread_check(const struct judging *j, uint32_t tid, enum filtering *f
 	char name[32];
 	const uint8_t *bytes;
 	size_t len;
-	struct image in;
+	struct criu_image in;
 	int r;
 
 	(void)snprintf(name, sizeof(name), "core-%u.img", tid);
-	r = image_open(&in, j->images, name, err);
+	r = criu_image_open(&in, j->images, name, err);
 	if (r == 0)
-		r = image_next(&in, &bytes, &len, err);
+		r = criu_image_next(&in, &bytes, &len, err);
 	if (r > 0) {
 		Criu__Core *core = criu__core__unpack(NULL, len, bytes);
 
-		r = core ? core_check(j, &in, core, first, is_first, err) : malformed(&in, err);
+		r = core ? core_check(j, &in, core, first, is_first, err)
+			 : criu_image_malformed(&in, err);
 		criu__core__free_unpacked(core, NULL);
 	} else if (r == 0) {
-		r = malformed(&in, err);
+		r = criu_image_malformed(&in, err);
 	}
 	free(in.bytes);
 	return r;
@@ -282,13 +209,14 @@ static Criu__Namespaces *namespaces_read(const struct judging *j, uint32_t pid, 
 	char name[32];
 	const uint8_t *bytes;
 	size_t len;
-	struct image in;
+	struct criu_image in;
 
 	(void)snprintf(name, sizeof(name), "ids-%u.img", pid);
-	if (image_open(&in, j->images, name, err) == 0 && image_next(&in, &bytes, &len, err) > 0) {
+	if (criu_image_open(&in, j->images, name, err) == 0 &&
+	    criu_image_next(&in, &bytes, &len, err) > 0) {
 		ids = criu__namespaces__unpack(NULL, len, bytes);
 		if (!ids)
-			(void)malformed(&in, err);
+			(void)criu_image_malformed(&in, err);
 	}
 	free(in.bytes);
 	return ids;
@@ -316,7 +244,7 @@ static bool namespaces_equal(const Criu__Namespaces *a, const Criu__Namespaces *
 }
 
 /** namespaces_check() - Judge the namespaces of a process; the first one's are kept in @init */
-static int namespaces_check(const struct judging *j, const struct image *in, uint32_t pid,
+static int namespaces_check(const struct judging *j, const struct criu_image *in, uint32_t pid,
 			    const Criu__Namespaces *host, Criu__Namespaces **init, struct err *err)
 {
 	Criu__Namespaces *ids = namespaces_read(j, pid, err);
@@ -345,13 +273,13 @@ static Criu__Inventory *inventory_read(const struct judging *j, struct err *err)
 	Criu__Inventory *inventory = NULL;
 	const uint8_t *bytes;
 	size_t len;
-	struct image in;
+	struct criu_image in;
 
-	if (image_open(&in, j->images, "inventory.img", err) == 0) {
-		if (image_next(&in, &bytes, &len, err) > 0)
+	if (criu_image_open(&in, j->images, "inventory.img", err) == 0) {
+		if (criu_image_next(&in, &bytes, &len, err) > 0)
 			inventory = criu__inventory__unpack(NULL, len, bytes);
 		if (!inventory || !inventory->host) {
-			(void)malformed(&in, err);
+			(void)criu_image_malformed(&in, err);
 			criu__inventory__free_unpacked(inventory, NULL);
 			inventory = NULL;
 		}
@@ -368,12 +296,12 @@ static bool ended(const struct judging *j, uint32_t pid)
 	char name[32];
 	const uint8_t *bytes;
 	size_t len;
-	struct image in;
+	struct criu_image in;
 	bool is_dead = false;
 
 	(void)snprintf(name, sizeof(name), "core-%u.img", pid);
-	if (image_open(&in, j->images, name, NULL) == 0 &&
-	    image_next(&in, &bytes, &len, NULL) > 0) {
+	if (criu_image_open(&in, j->images, name, NULL) == 0 &&
+	    criu_image_next(&in, &bytes, &len, NULL) > 0) {
 		Criu__Core *core = criu__core__unpack(NULL, len, bytes);
 
 		is_dead = core && dead(core);
@@ -384,16 +312,16 @@ static bool ended(const struct judging *j, uint32_t pid)
 }
 
 /** process_check() - Judge a process, its first thread before the others */
-static int process_check(const struct judging *j, const struct image *in,
+static int process_check(const struct judging *j, const struct criu_image *in,
 			 const Criu__Process *process, const Criu__Namespaces *host,
 			 Criu__Namespaces **init, struct err *err)
 {
 	enum filtering first = FILTER_OPEN;
 	int r = process->has_pid ? thread_check(j, process->pid, &first, true, err)
-				 : malformed(in, err);
+				 : criu_image_malformed(in, err);
 
 	if (r == 0 && process->n_threads > CHECKPOINT_ENTRIES_MAX)
-		r = malformed(in, err);
+		r = criu_image_malformed(in, err);
 	for (size_t i = 0; r == 0 && i < process->n_threads; i++)
 		if (process->threads[i] != process->pid)
 			r = thread_check(j, process->threads[i], &first, false, err);
@@ -407,23 +335,23 @@ static int processes_check(const struct judging *j, struct err *err)
 {
 	const uint8_t *bytes;
 	size_t len;
-	struct image in;
+	struct criu_image in;
 	Criu__Namespaces *init = NULL;
 	Criu__Inventory *inventory = inventory_read(j, err);
 	int r;
 
 	if (!inventory)
 		return err->code;
-	r = image_open(&in, j->images, "pstree.img", err);
-	while (r == 0 && (r = image_next(&in, &bytes, &len, err)) > 0) {
+	r = criu_image_open(&in, j->images, "pstree.img", err);
+	while (r == 0 && (r = criu_image_next(&in, &bytes, &len, err)) > 0) {
 		Criu__Process *process = criu__process__unpack(NULL, len, bytes);
 
 		r = process ? process_check(j, &in, process, inventory->host, &init, err)
-			    : malformed(&in, err);
+			    : criu_image_malformed(&in, err);
 		criu__process__free_unpacked(process, NULL);
 	}
 	if (r == 0 && !init)
-		r = malformed(&in, err);
+		r = criu_image_malformed(&in, err);
 	criu__namespaces__free_unpacked(init, NULL);
 	criu__inventory__free_unpacked(inventory, NULL);
 	free(in.bytes);
@@ -462,17 +390,17 @@ static enum filtering filtering_from(const Criu__SeccompFilter *f, size_t index)
 }
 
 /** filters_read() - Judge each filter of seccomp.img */
-static int filters_read(struct judging *j, struct image *in, struct err *err)
+static int filters_read(struct judging *j, struct criu_image *in, struct err *err)
 {
 	const uint8_t *bytes;
 	size_t len;
-	int r = image_next(in, &bytes, &len, err);
+	int r = criu_image_next(in, &bytes, &len, err);
 
 	if (r <= 0)
-		return r < 0 ? r : malformed(in, err);
+		return r < 0 ? r : criu_image_malformed(in, err);
 	Criu__Seccomp *all = criu__seccomp__unpack(NULL, len, bytes);
 	if (!all)
-		return malformed(in, err);
+		return criu_image_malformed(in, err);
 	j->filter = calloc(all->n_filters + 1, sizeof(*j->filter));
 	j->filters = j->filter ? all->n_filters : 0;
 	for (size_t i = 0; i < j->filters; i++)
@@ -563,7 +491,7 @@ static bool kernel_view_good(const Criu__Mount *m, const char *at)
 	}
 }
 
-static int mount_check(const struct image *in, const Criu__Mount *m, struct err *err)
+static int mount_check(const struct criu_image *in, const Criu__Mount *m, struct err *err)
 {
 	const char *at = m->mountpoint ? m->mountpoint : "";
 	bool root = !strcmp(at, "/");
@@ -622,7 +550,7 @@ static bool closed_by(Criu__Mount *const *all, size_t count, char how, const cha
 }
 
 /** tree_check() - Each mount lies on the one that it seems to lie on, and none on another */
-static int tree_check(const struct image *in, Criu__Mount *const *all, size_t count,
+static int tree_check(const struct criu_image *in, Criu__Mount *const *all, size_t count,
 		      struct err *err)
 {
 	bool proc = false;
@@ -655,8 +583,8 @@ static int tree_check(const struct image *in, Criu__Mount *const *all, size_t co
 }
 
 /** closed_check() - Is each path closed that the engine closes for this configuration? */
-static int closed_check(const struct judging *j, const struct image *in, Criu__Mount *const *all,
-			size_t count, struct err *err)
+static int closed_check(const struct judging *j, const struct criu_image *in,
+			Criu__Mount *const *all, size_t count, struct err *err)
 {
 	const char *at = j->grant->closed ? j->grant->closed : "";
 
@@ -673,7 +601,7 @@ static int closed_check(const struct judging *j, const struct image *in, Criu__M
 	return 0;
 }
 
-static int mounts_check(struct judging *j, struct image *in, struct err *err)
+static int mounts_check(struct judging *j, struct criu_image *in, struct err *err)
 {
 	Criu__Mount *all[MOUNTS_MAX];
 	const uint8_t *bytes;
@@ -681,12 +609,12 @@ static int mounts_check(struct judging *j, struct image *in, struct err *err)
 	size_t len;
 	int r;
 
-	while ((r = image_next(in, &bytes, &len, err)) > 0) {
+	while ((r = criu_image_next(in, &bytes, &len, err)) > 0) {
 		Criu__Mount *m = criu__mount__unpack(NULL, len, bytes);
 
 		if (!m || count == MOUNTS_MAX) {
 			criu__mount__free_unpacked(m, NULL);
-			r = malformed(in, err);
+			r = criu_image_malformed(in, err);
 			break;
 		}
 		all[count++] = m;
@@ -731,17 +659,17 @@ static bool groups_good(const Criu__Cgroup *all)
 	return true;
 }
 
-static int groups_check(struct image *in, struct err *err)
+static int groups_check(struct criu_image *in, struct err *err)
 {
 	const uint8_t *bytes;
 	size_t len;
 	int r;
 
-	while ((r = image_next(in, &bytes, &len, err)) > 0) {
+	while ((r = criu_image_next(in, &bytes, &len, err)) > 0) {
 		Criu__Cgroup *all = criu__cgroup__unpack(NULL, len, bytes);
 
 		if (!all)
-			return malformed(in, err);
+			return criu_image_malformed(in, err);
 		r = groups_good(all) ? 0 : denied(in, err, "a control group elsewhere", "");
 		criu__cgroup__free_unpacked(all, NULL);
 		if (r < 0)
@@ -797,7 +725,7 @@ static bool known(const char *name)
 /** one_check() - Judge one image that is not of a task */
 static int one_check(struct judging *j, const char *name, struct err *err)
 {
-	struct image in = { .name = name };
+	struct criu_image in = { .name = name };
 	bool mounts = named(name, "mountpoints-");
 	bool groups = named(name, "cgroup");
 	int r;
@@ -811,7 +739,7 @@ static int one_check(struct judging *j, const char *name, struct err *err)
 			       name);
 	if (!mounts && !groups)
 		return 0;
-	r = image_open(&in, j->images, name, err);
+	r = criu_image_open(&in, j->images, name, err);
 	if (r == 0)
 		r = mounts ? mounts_check(j, &in, err) : groups_check(&in, err);
 	free(in.bytes);
@@ -845,9 +773,9 @@ int checkpoint_images_check(int images, const struct checkpoint_grant *grant, st
 	int r = 0;
 
 	if (grant->filtered && beneath_stat(images, "seccomp.img", &st) == 0) {
-		struct image in;
+		struct criu_image in;
 
-		r = image_open(&in, images, "seccomp.img", err);
+		r = criu_image_open(&in, images, "seccomp.img", err);
 		if (r == 0)
 			r = filters_read(&j, &in, err);
 		free(in.bytes);

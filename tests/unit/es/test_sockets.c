@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Sockets of a process: those that cannot move, and those with something unread. Here our own.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "es/container_check.h"
+#include "es/container_sockets.h"
+#include "es/docker_engine.h"
+
+/** address() - Port @port of an IPv4 address */
+static struct sockaddr_in address(const char *ip, uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	assert_int_equal(inet_pton(AF_INET, ip, &a.sin_addr), 1);
+	return a;
+}
+
+/** bound() - A socket bound to an address; its port is set if it was 0 */
+static int bound(int type, struct sockaddr_in *a)
+{
+	socklen_t len = sizeof(*a);
+	int one = 1;
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)a, sizeof(*a)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)a, &len), 0);
+	return fd;
+}
+
+/** found() - What is found of our sockets must be one thing with this text, or nothing */
+static void found(const char *own, const char *text)
+{
+	const pid_t self = getpid();
+	json_t *findings = json_array();
+	json_t *networks = json_pack("{s:{s:s}}", "bridge", "IPAddress", own);
+
+	container_sockets_check(findings, &self, 1, networks);
+	assert_int_equal(json_array_size(findings), text ? 1 : 0);
+	if (text)
+		assert_non_null(strstr(json_text(json_array_get(findings, 0), "what", NULL), text));
+	json_decref(networks);
+	json_decref(findings);
+}
+
+static void test_mptcp(void **state)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+	(void)state;
+	if (fd < 0) {
+		print_message("SKIP: this kernel has no MPTCP, or it is switched off\n");
+		skip();
+	}
+	found("172.17.0.2", "has an MPTCP socket");
+	close(fd);
+	found("172.17.0.2", NULL);
+}
+
+/* 127.0.0.2 stands for an address that the copy will not have; the test says that it is no loopback's. */
+static void test_bound(void **state)
+{
+	struct sockaddr_in any = address("0.0.0.0", 0);
+	struct sockaddr_in loop = address("127.0.0.1", 0);
+
+	(void)state;
+	auto_close int a = bound(SOCK_DGRAM, &any);
+	auto_close int b = bound(SOCK_STREAM, &loop);
+	found("172.17.0.2", NULL);
+	/* bound to all and to the container's own: cannot be told apart at the copy */
+	loop.sin_port = any.sin_port;
+	auto_close int c = bound(SOCK_DGRAM, &loop);
+	found("172.17.0.2", NULL);
+	found("127.0.0.1", "bound to that port of all addresses");
+}
+
+static void test_unread(void **state)
+{
+	const pid_t self = getpid();
+	struct sockaddr_in a = address("127.0.0.1", 0);
+	pid_t first = 0;
+	char byte;
+
+	(void)state;
+	auto_close int to = bound(SOCK_DGRAM, &a);
+	assert_int_equal(container_sockets_unread(&self, 1, &first), 0);
+	/* also an empty one */
+	assert_int_equal(sendto(to, "", 0, 0, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(container_sockets_unread(&self, 1, &first), 1);
+	assert_int_equal(first, self);
+	assert_int_equal(recv(to, &byte, 1, 0), 0);
+	assert_int_equal(container_sockets_unread(&self, 1, &first), 0);
+}
+
+static bool count_one(void *ctx, const struct container_socket *s)
+{
+	size_t *count = ctx;
+
+	assert_int_equal(s->pid, getpid());
+	return ++*count < 3;
+}
+
+/* A socket with several descriptors is one; whoever looks may stop. */
+static void test_each_once(void **state)
+{
+	const pid_t twice[] = { getpid(), getpid() };
+	size_t before = 0;
+	size_t count = 0;
+	int pair[2];
+
+	(void)state;
+	(void)container_sockets_each(twice, 1, count_one, &before);
+	assert_int_equal(before, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	auto_close int same = dup(pair[0]);
+	assert_true(same >= 0);
+	assert_int_equal(container_sockets_each(twice, 2, count_one, &count), 2);
+	assert_int_equal(count, 2);
+	auto_close int more = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_close int fourth = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	count = 0;
+	(void)container_sockets_each(twice, 2, count_one, &count);
+	assert_int_equal(count, 3);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_mptcp),
+		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_each_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
