@@ -122,8 +122,8 @@ static void process_put(uint32_t *threads, size_t count)
 	image_put("pstree.img", &process.base);
 }
 
-/** processes_put() - pstree.img: two processes of one thread each */
-static void processes_put(uint32_t *first, uint32_t *second)
+/** processes_put() - pstree.img: two processes, the first of one thread, the second of @count */
+static void processes_put(uint32_t *first, uint32_t *second, size_t count)
 {
 	const uint32_t magic[2] = { 0x54564319, 1 };
 	uint32_t *threads[] = { first, second };
@@ -140,7 +140,7 @@ static void processes_put(uint32_t *first, uint32_t *second)
 		process.has_pid = true;
 		process.pid = *threads[i];
 		process.threads = threads[i];
-		process.n_threads = 1;
+		process.n_threads = i ? count : 1;
 		uint32_t len = (uint32_t)criu__process__pack(&process, bytes);
 		assert_int_equal(fwrite(&len, sizeof(len), 1, f), 1);
 		assert_int_equal(fwrite(bytes, len, 1, f), 1);
@@ -239,7 +239,7 @@ static void test_no_credentials(void **state)
 	ended.has_state = true;
 	ended.state = 2;
 	uint32_t both[] = { 1 };
-	uint32_t second[] = { 5 };
+	uint32_t second[] = { 5, 1786958944 }; /* and CRIU writes anything as its threads */
 	t.core.task = &ended;
 	task_put(&t);
 	assert_int_equal(check(false, true), -EPROTO); /* nobody at all runs */
@@ -248,7 +248,7 @@ static void test_no_credentials(void **state)
 	t.core.thread = &t.thread;
 	t.thread.creds = &t.creds;
 	task_put(&t);
-	processes_put(both, second);
+	processes_put(both, second, 2);
 	assert_int_equal(check(false, false), 0);
 	t.core.task = &ended;
 	t.core.thread = NULL;
@@ -458,7 +458,7 @@ static void test_filter_of_all_threads(void **state)
 	image_put("core-9.img", &other.core.base);
 	assert_int_equal(check(false, true), 0);
 	/* a process of its own is not a thread */
-	processes_put(threads, threads + 1);
+	processes_put(threads, threads + 1, 1);
 	assert_int_equal(check(false, true), -EPERM);
 	process_put(threads, 2);
 	/* the way of an old CRIU, which reads these instead */
@@ -496,7 +496,7 @@ static void test_namespaces(void **state)
 	Criu__Namespaces others = namespaces_of(10);
 	task_put(&t);
 	image_put("core-5.img", &t.core.base);
-	processes_put(first, second);
+	processes_put(first, second, 1);
 	assert_int_equal(check(false, false), -ENOENT);
 	image_put("ids-5.img", &others.base);
 	assert_int_equal(check(false, false), 0);
