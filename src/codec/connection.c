@@ -206,7 +206,7 @@ static void settle(struct codec_connection *c, const void *bytes, size_t len)
 void codec_connection_answered(struct codec_connection *c, uint64_t number, const void *bytes,
 			       size_t len)
 {
-	bool failed = len == 0 || *(const char *)bytes == '-';
+	bool failed = exec_answer_is_error(bytes, len);
 	size_t at = 0;
 
 	if (c->settling && number == c->settling) {

@@ -38,25 +38,67 @@ static bool take_line(struct rest *r, char *kind, long long *number)
 	return skip(r, len + 1);
 }
 
-/* One value, with all that is in it. Return: false if it is not whole */
+/* Of RESP2 and RESP3: values of a length in bytes, and those of a number of others */
+static bool of_bytes(char kind)
+{
+	return kind == '$' || kind == '=' || kind == '!';
+}
+
+static bool of_values(char kind)
+{
+	return kind == '*' || kind == '~' || kind == '%' || kind == '|' || kind == '>';
+}
+
+/* What stands before a value and is none itself */
+static bool beside(char kind)
+{
+	return kind == '|' || kind == '>';
+}
+
+/* One value, with all that is in it and before it. Return: false if it is not whole */
 static bool skip_value(struct rest *r)
 {
 	unsigned long long left = 1;
 	long long number;
 	char kind;
 
-	for (; left; left--) {
+	while (left) {
 		if (!take_line(r, &kind, &number))
 			return false;
-		if (kind == '$' && number >= 0 && !skip(r, (size_t)number + 2))
+		if (of_bytes(kind) && number >= 0 && !skip(r, (size_t)number + 2))
 			return false;
-		if (kind == '*' && number > 0) {
+		left -= !beside(kind);
+		if (of_values(kind) && number > 0) {
 			if ((unsigned long long)number > r->len)
 				return false; /* each has a byte at least */
-			left += (unsigned long long)number;
+			left += (unsigned long long)number * (kind == '%' || kind == '|' ? 2 : 1);
 		}
 	}
 	return true;
+}
+
+/* What stands before the next value. Return: false if it is not whole */
+static bool skip_beside(struct rest *r)
+{
+	while (r->len && beside(*r->at)) {
+		long long number;
+		char kind;
+
+		if (!take_line(r, &kind, &number) || number < 0 ||
+		    (unsigned long long)number > r->len)
+			return false;
+		for (number *= kind == '|' ? 2 : 1; number; number--)
+			if (!skip_value(r))
+				return false;
+	}
+	return true;
+}
+
+bool exec_answer_is_error(const void *bytes, size_t len)
+{
+	struct rest r = { .at = bytes, .len = len };
+
+	return !skip_beside(&r) || !r.len || *r.at == '-' || *r.at == '!';
 }
 
 enum exec_answer exec_answer_of(const void *bytes, size_t len, size_t at)
@@ -65,14 +107,14 @@ enum exec_answer exec_answer_of(const void *bytes, size_t len, size_t at)
 	long long count;
 	char kind;
 
-	if (!take_line(&r, &kind, &count) || kind != '*' || count < 0 ||
+	if (!skip_beside(&r) || !take_line(&r, &kind, &count) || kind != '*' || count < 0 ||
 	    at >= (unsigned long long)count)
 		return EXEC_ANSWER_FAILED;
 	for (; at; at--) {
 		if (!skip_value(&r))
 			return EXEC_ANSWER_BEYOND;
 	}
-	if (!r.len)
+	if (!skip_beside(&r) || !r.len)
 		return EXEC_ANSWER_BEYOND;
-	return *r.at == '-' ? EXEC_ANSWER_FAILED : EXEC_ANSWER_SUCCEEDED;
+	return *r.at == '-' || *r.at == '!' ? EXEC_ANSWER_FAILED : EXEC_ANSWER_SUCCEEDED;
 }

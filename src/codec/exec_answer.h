@@ -5,6 +5,7 @@
  * Answer to EXEC - one array with what each command of a transaction has answered
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /** enum exec_answer - What became of a command of a transaction */
@@ -23,3 +24,6 @@ enum exec_answer {
  * Return: see enum exec_answer
  */
 enum exec_answer exec_answer_of(const void *bytes, size_t len, size_t at);
+
+/** exec_answer_is_error() - Whether an answer is an error, or nothing */
+bool exec_answer_is_error(const void *bytes, size_t len);

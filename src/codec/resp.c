@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -9,7 +10,7 @@
 #include "wire/message.h"
 
 /*
- * Codec resp - Redis, RESP2
+ * Codec resp - Redis, RESP2 and RESP3
  *
  * A request is one command or several (a pipeline), each an array of bulk strings or an inline
  * command; there is one answer to each, and together they are the answer. The service reads
@@ -19,11 +20,16 @@
  * another (requests of a session run one at a time, so it would wait for ever), and those that leave
  * something on the connection, which ends at a cut while the container lives on. Of the latter,
  * some are taken from a user's own connection: what they leave can be made again (codec_connection).
+ *
+ * Answers are read in either version of the protocol, whichever a connection has. What RESP3 adds
+ * beside the answers, pushes and attributes, goes to the user with the answer that it stands before.
  */
 
 #define WORD_SIZE   16 /* longer words are no names in the table */
 #define NUMBER_SIZE 20 /* of 64 bits in decimal, with a sign */
+#define REAL_SIZE   64 /* of a number with a fraction */
 #define WORDS       2  /* of a command whose names are looked at */
+#define HELLO       "HELLO"
 #define LATER       2 /* where the word after these is kept, one after the other: it may be an option */
 
 /* what a command does to its connection; 0: nothing */
@@ -31,7 +37,6 @@ enum effect {
 	STREAMS = 1, /* its answers do not come one to a command */
 	WAITS,
 	LEAVES, /* something that cannot be made again */
-	THIRD,  /* answers of another version of the protocol */
 	SETS,   /* something that the same command sets again; the latest of each counts */
 };
 
@@ -66,8 +71,7 @@ static const struct {
 	{ { "CLIENT", "TRACKING" }, LEAVES },
 	{ { "READONLY" }, LEAVES },
 	{ { "ASKING" }, LEAVES },
-	{ { "HELLO", "3" }, THIRD },
-	{ { "HELLO" }, SETS },
+	{ { HELLO }, SETS },
 	{ { "SELECT" }, SETS },
 	{ { "AUTH" }, SETS },
 };
@@ -90,7 +94,6 @@ static const char *const reasons[] = {
 	[STREAMS] = "its answers do not come one to a command",
 	[WAITS] = "it may wait for another request, and they run one at a time",
 	[LEAVES] = "what it leaves on the connection is lost when the container moves",
-	[THIRD] = "answers of RESP3 are not known to this codec",
 	[SETS] = "what it leaves on the connection is lost when the container moves",
 };
 
@@ -129,7 +132,12 @@ struct resp {
 	/* an answer */
 	size_t depth;
 	int64_t left[CODEC_RESP_DEPTH]; /* values still to come in each array */
+	uint32_t beside;                /* a bit for each: it is no value, but beside one */
+	bool pushed;                    /* the outermost is a push, which may come at any time */
+	bool unequal;                   /* the answer tells the number of the connection */
 };
+
+static_assert(CODEC_RESP_DEPTH <= 32, "a bit for each");
 
 static enum codec_result broken(struct codec_exchange *x, const char *what)
 {
@@ -229,6 +237,7 @@ static enum codec_result end_command(struct codec_exchange *x)
 		if (x->own && special[i].effect == SETS) {
 			x->effect = CODEC_EFFECT_SETS;
 			x->subject = (int)i;
+			p->unequal = word_is(p, 0, HELLO);
 			break;
 		}
 		x->bounded = x->first;
@@ -408,39 +417,65 @@ static enum codec_result resp_request(struct codec_exchange *x, const uint8_t *b
 static enum codec_result end_value(struct resp *p)
 {
 	p->step = AT_START;
-	while (p->depth && --p->left[p->depth - 1] == 0)
+	while (p->depth && --p->left[p->depth - 1] == 0) {
 		p->depth--;
+		if (p->beside >> p->depth &
+		    1) { /* the value that it stands before is still to come */
+			p->pushed = false;
+			return CODEC_MORE;
+		}
+	}
 	if (p->depth)
 		return CODEC_MORE;
 	return --p->commands ? CODEC_MORE : CODEC_DONE;
 }
 
+/* An array, set, map, attribute or push of @n values begins */
+static enum codec_result begin_array(struct codec_exchange *x, int64_t n)
+{
+	struct resp *p = (struct resp *)x->state;
+	bool beside = p->kind == '|' || p->kind == '>';
+
+	if (p->kind == '%' || p->kind == '|')
+		n *= 2;
+	if (p->depth == CODEC_RESP_DEPTH)
+		return codec_refuse(x, CODEC_TOO_LONG, "arrays nested deeper than the limit of %d",
+				    CODEC_RESP_DEPTH);
+	p->step = AT_START;
+	if (n == 0 && beside) {
+		p->pushed = false;
+		return CODEC_MORE;
+	}
+	if (n == 0)
+		return end_value(p);
+	p->beside &= ~(1u << p->depth);
+	p->beside |= (uint32_t)beside << p->depth;
+	p->left[p->depth++] = n;
+	return CODEC_MORE;
+}
+
 static enum codec_result take_answer_number(struct codec_exchange *x)
 {
 	struct resp *p = (struct resp *)x->state;
+	bool null = p->kind == '*' || p->kind == '$';
 	int64_t n;
 
 	if (p->kind == ':')
 		return number(p, &n, INT64_MIN, INT64_MAX) ? end_value(p)
 							   : broken(x, "a bad integer");
-	if (!number(p, &n, -1, INT64_MAX))
+	if (!number(p, &n, null ? -1 : 0, INT64_MAX))
 		return broken(x, "a bad length");
 	if (n > (int64_t)codec_limit(x))
 		return codec_refuse(x, CODEC_TOO_LONG, "a value of %lld, the limit is %zu",
 				    (long long)n, codec_limit(x));
-	if (n == -1 || (n == 0 && p->kind == '*'))
+	if (n == -1)
 		return end_value(p);
-	if (p->kind == '$') {
+	if (p->kind == '$' || p->kind == '=' || p->kind == '!') {
 		p->bytes = n;
 		p->step = n ? IN_BULK : AT_BULK_CR;
 		return CODEC_MORE;
 	}
-	if (p->depth == CODEC_RESP_DEPTH)
-		return codec_refuse(x, CODEC_TOO_LONG, "arrays nested deeper than the limit of %d",
-				    CODEC_RESP_DEPTH);
-	p->left[p->depth++] = n;
-	p->step = AT_START;
-	return CODEC_MORE;
+	return begin_array(x, n);
 }
 
 static enum codec_result start_answer(struct codec_exchange *x, uint8_t c)
@@ -448,19 +483,73 @@ static enum codec_result start_answer(struct codec_exchange *x, uint8_t c)
 	struct resp *p = (struct resp *)x->state;
 
 	switch (c) {
+	case '>':
+		if (p->depth)
+			return broken(x, "a push within a value");
+		p->pushed = true;
+		begin_number(p, c);
+		return CODEC_MORE;
 	case '*':
 	case '$':
 	case ':':
+	case '%':
+	case '~':
+	case '|':
+	case '=':
+	case '!':
 		begin_number(p, c);
 		return CODEC_MORE;
 	case '+':
 	case '-':
+	case '_':
+	case '#':
+	case ',':
+	case '(':
 		p->step = IN_SIMPLE;
+		p->kind = c;
 		p->carriage = false;
+		p->digits = 0;
 		return CODEC_MORE;
 	default:
-		return codec_refuse(x, CODEC_BROKEN, "byte 0x%02x where a RESP2 value begins", c);
+		return codec_refuse(x, CODEC_BROKEN, "byte 0x%02x where a value begins", c);
 	}
+}
+
+/* Whether a byte may stand in a line of this kind, after @before others */
+static bool fits_line(uint8_t kind, size_t before, uint8_t c)
+{
+	static const char digits[] = "0123456789";
+	static const char real[] = "0123456789+-.eEinfa"; /* inf, nan */
+
+	switch (kind) {
+	case '_':
+		return false;
+	case '#':
+		return before == 0 && (c == 't' || c == 'f');
+	case ',':
+		return before < REAL_SIZE && c && strchr(real, c);
+	case '(':
+		return c && (strchr(digits, c) || (before == 0 && (c == '-' || c == '+')));
+	default:
+		return true;
+	}
+}
+
+/* One more byte of a value of one line */
+static enum codec_result take_line(struct codec_exchange *x, uint8_t c)
+{
+	struct resp *p = (struct resp *)x->state;
+	bool text = p->kind == '+' || p->kind == '-';
+
+	if (p->carriage && c == '\n')
+		return text || p->kind == '_' || p->digits ? end_value(p)
+							   : broken(x, "a value without bytes");
+	if (!text && p->carriage)
+		return broken(x, "CR without LF");
+	p->carriage = c == '\r';
+	if (p->carriage || text)
+		return CODEC_MORE;
+	return fits_line(p->kind, p->digits++, c) ? CODEC_MORE : broken(x, "a bad value");
 }
 
 static enum codec_result take_answer(struct codec_exchange *x, uint8_t c)
@@ -475,10 +564,7 @@ static enum codec_result take_answer(struct codec_exchange *x, uint8_t c)
 	case AT_LF:
 		return c == '\n' ? take_answer_number(x) : broken(x, "CR without LF");
 	case IN_SIMPLE:
-		if (p->carriage && c == '\n')
-			return end_value(p);
-		p->carriage = c == '\r';
-		return CODEC_MORE;
+		return take_line(x, c);
 	case IN_BULK:
 		if (--p->bytes == 0)
 			p->step = AT_BULK_CR;
@@ -496,12 +582,16 @@ static enum codec_result take_answer(struct codec_exchange *x, uint8_t c)
 
 static enum codec_result resp_answer(struct codec_exchange *x, const uint8_t *bytes, size_t len)
 {
+	struct resp *p = (struct resp *)x->state;
+
 	if (x->result == CODEC_DONE)
 		return CODEC_DONE;
-	x->digest = digest_add(x->digest, bytes, len);
 	for (size_t i = 0; i < len; i++) {
+		bool aside = p->pushed || p->unequal;
 		enum codec_result r = take_answer(x, bytes[i]);
 
+		if (!aside && !p->pushed)
+			x->digest = digest_add(x->digest, &bytes[i], 1);
 		if (r == CODEC_DONE)
 			x->end = x->seen + i + 1;
 		if (r != CODEC_MORE)
@@ -516,6 +606,7 @@ static void resp_start(struct codec_exchange *x)
 
 	p->step = AT_START;
 	p->depth = 0;
+	p->pushed = false;
 }
 
 static bool resp_last(int note, const uint8_t *bytes, size_t len)
@@ -534,7 +625,7 @@ static int resp_refusal(char *to, size_t size, enum codec_refusal why, const cha
 		[CODEC_REFUSAL_DOUBT] = "ERR outcome in doubt:",
 		[CODEC_REFUSAL_AWAY] = "LOADING", /* clients try again after this one */
 	};
-	/* at this word clients go on with RESP2 */
+	/* at this word clients go on with what they have */
 	bool version = strncmp(reason, hello, strlen(hello)) == 0;
 
 	return snprintf(to, size, "-%s %s\r\n", version ? "NOPROTO" : words[why], reason);

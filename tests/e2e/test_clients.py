@@ -17,7 +17,7 @@ HOPS = int(os.environ.get("BATON_HOPS", "4"))
 EXAMPLES = ("redis", "python-http", "udp")
 LOAD = {"redis": (4, 20, 5), "python-http": (4, 5, 2), "udp": (4, 10, 2)}
 
-# A client with three connections, each with a state of its own; a line on standard input is a step
+# A client with four connections, each with a state of its own, one of them RESP3; a line on standard input is a step
 STATES = r"""
 import socket, sys
 def connect():
@@ -34,10 +34,24 @@ def ask(c, *lines):
             line += b"".join(c[1].readline() for _ in range(int(line[1:])))
         out.append(line.decode().replace("\r\n", " ").strip())
     return out
+def values(c, count):
+    """Whole values of RESP3, as one line"""
+    line = c[1].readline().decode().strip()
+    inside = {"%": 2, "*": 1, "~": 1}.get(line[0], 0) * int(line[1:] if line[0] in "%*~" else 0)
+    if line[0] in "$=" and line[1:] != "-1":
+        line = c[1].read(int(line[1:]) + 2).decode().strip()
+    line = " ".join([line] + [values(c, 1) for _ in range(inside)])
+    return line if count == 1 else line + " " + values(c, count - 1)
+def three_says(c, *lines):
+    c[0].sendall(b"".join(l.encode() + b"\r\n" for l in lines))
+    return values(c, len(lines))
 for step in sys.stdin:
     step = step.strip()
     if step == "open":
-        one, two, multi = connect(), connect(), connect()
+        one, two, multi, three = connect(), connect(), connect(), connect()
+        hello = three_says(three, "HELLO 3")
+        assert hello.startswith("%7 ") and "proto :3" in hello, hello
+        assert three_says(three, "HSET h a 1") in (":0", ":1")
         print(ask(one, "SELECT 1", "SET name one"), ask(two, "SELECT 2", "SET name two"),
               ask(multi, "MULTI", "INCR many", "INCR many"))
     elif step == "check":
@@ -45,6 +59,7 @@ for step in sys.stdin:
         assert one[1].readline() == b"one\r\n"
         assert ask(two, "GET name")[0].startswith("$3"), "two"
         assert two[1].readline() == b"two\r\n"
+        assert three_says(three, "HGETALL h", "GET nothing") == "%1 a 1 _", "three"
         print("same")
     elif step == "exec":
         print(ask(multi, "INCR many", "EXEC"))
@@ -142,7 +157,7 @@ class Clients(ClientsBed):
         self.assert_nothing_left()
 
     def test_states_of_connections(self):
-        """SELECT and MULTI on connections that stay while the container moves under them"""
+        """SELECT, MULTI and HELLO 3 on connections that stay while the container moves under them"""
         first = self.start("user1", "-c", STATES, GATEWAY, self.lab.example_port("redis"))
         self.tell(first, "open")
         self.lab.move_user("user1", "AP-2")
@@ -158,7 +173,7 @@ class Clients(ClientsBed):
 
     def test_operator_moves_a_silent_user(self):
         """baton associate: the containers follow before the user has said anything there"""
-        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.assertEqual(self.redis("-3", "INCR", "visits"), "1")
         self.assertIn("is at AP-2", self.lab.baton("associate", "10.80.0.11", "--ap", "AP-2"))
         self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
         users = json.loads(self.lab.baton("users", "--node", "AP-2", "--json"))["users"]
@@ -168,7 +183,7 @@ class Clients(ClientsBed):
         with self.assertRaisesRegex(Exception, "is no address"):
             self.lab.baton("associate", "nobody", "--ap", "AP-2")
         self.lab.move_user("user1", "AP-2")
-        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.assertEqual(self.redis("-3", "INCR", "visits"), "2")
         self.assert_nothing_left()
 
     def test_access_point_restarts(self):

@@ -244,6 +244,27 @@ static void test_exec_answer_broken(void **state)
 		assert_int_equal(exec_answer_of(none[i], strlen(none[i]), 1), EXEC_ANSWER_FAILED);
 }
 
+/* RESP3: what stands before a value is none, and errors may be of a length in bytes */
+static void test_exec_answer_resp3(void **state)
+{
+	static const char answer[] =
+		">2\r\n+a\r\n*1\r\n:1\r\n*5\r\n%1\r\n+a\r\n_\r\n|1\r\n+t\r\n:9\r\n"
+		"~1\r\n#t\r\n!3\r\nERR\r\n=5\r\ntxt:-\r\n|1\r\n+t\r\n:9\r\n-ERR\r\n";
+	static const enum exec_answer want_of[] = { EXEC_ANSWER_SUCCEEDED, EXEC_ANSWER_SUCCEEDED,
+						    EXEC_ANSWER_FAILED,    EXEC_ANSWER_SUCCEEDED,
+						    EXEC_ANSWER_FAILED,    EXEC_ANSWER_FAILED };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(want_of) / sizeof(want_of[0]); i++)
+		assert_int_equal(exec_answer_of(answer, sizeof(answer) - 1, i), want_of[i]);
+	assert_int_equal(exec_answer_of("_\r\n", 3, 0), EXEC_ANSWER_FAILED);
+	assert_false(exec_answer_is_error("%1\r\n+a\r\n:1\r\n", 12));
+	assert_true(exec_answer_is_error(">1\r\n+a\r\n-NOPROTO\r\n", 18));
+	assert_true(exec_answer_is_error("!3\r\nERR\r\n", 9));
+	assert_true(exec_answer_is_error(">1\r\n+a\r\n", 8));
+	assert_true(exec_answer_is_error("", 0));
+}
+
 /* R9: a transaction without end is not remembered without end */
 static void test_limit(void **state)
 {
@@ -271,6 +292,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_settling, set_up, tear_down),
 		cmocka_unit_test(test_exec_answer),
 		cmocka_unit_test(test_exec_answer_broken),
+		cmocka_unit_test(test_exec_answer_resp3),
 		cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
 	};
 
