@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One odd thing beside the service, in a process of its own: what public trackers say does not survive a move.
+
+    python3 -c "$(cat oddities.py)" NAME
+
+Who connects to port 7100 is told what has become of it, one line, and the connection ends.
+"""
+import ctypes
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+PORT = 7100
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def own_address():
+    return socket.gethostbyname(socket.gethostname())
+
+
+def nothing():
+    return lambda: "nothing"
+
+
+def mptcp():
+    """Listens by MPTCP, if it may; "tcp" if not."""
+    try:
+        s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    except OSError:
+        return lambda: "tcp"
+    s.listen()
+    return lambda: "mptcp" if s.fileno() >= 0 else ""
+
+
+def zombie():
+    """A child that has ended, and nobody asks for its status"""
+    child = os.fork()
+    if child == 0:
+        os._exit(3)
+
+    def state():
+        with open(f"/proc/{child}/stat") as f:
+            return f.read().split()[2]
+    return state
+
+
+def own():
+    """Port 7100 itself is bound to the container's own address, and a connected UDP socket."""
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.connect((own_address(), 7101))
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind((own_address(), 7102))
+    receiver.settimeout(5)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def state():
+        sender.sendto(b"to the address it has now", (own_address(), 7102))
+        return f"heard {len(receiver.recv(100))}"
+    return state
+
+
+def accept_queue():
+    """Nobody accepts at port 7103, where a connection waits."""
+    s = socket.create_server(("", 7103))
+    waits = socket.create_connection(("127.0.0.1", 7103))
+    return lambda: f"listens {s.getsockname()[1]} {waits.fileno() >= 0}"
+
+
+def datagrams():
+    """A hundred datagrams now and then, read slowly: are there gaps?"""
+    r = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    r.bind(("127.0.0.1", 9999))
+    w = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    seen = dict(last=0, gaps=0)
+
+    def send():
+        sent = 0
+        while True:
+            for _ in range(60):
+                sent += 1
+                w.sendto(b"%d" % sent, ("127.0.0.1", 9999))
+            time.sleep(4)
+
+    def read():
+        while True:
+            n = int(r.recv(100))
+            seen["gaps"] += n - seen["last"] - 1
+            seen["last"] = n
+            time.sleep(0.05)
+    threading.Thread(target=send, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
+    return lambda: f"gaps {seen['gaps']}"
+
+
+def timer():
+    """Ticks every 10 ms: how often since the last look, in 0.3 s"""
+    fd = libc.timerfd_create(1, 0)
+    libc.timerfd_settime(fd, 0, (ctypes.c_long * 4)(0, 10_000_000, 0, 10_000_000), None)
+    ticks = [0]
+
+    def run():
+        while True:
+            ticks[0] += struct.unpack("<Q", os.read(fd, 8))[0]
+    threading.Thread(target=run, daemon=True).start()
+
+    def state():
+        before = ticks[0]
+        time.sleep(0.3)
+        return "ticks" if ticks[0] > before else "is still"
+    return state
+
+
+def serve(state, host):
+    server = socket.create_server((host, PORT))
+    while True:
+        connection = server.accept()[0]
+        connection.sendall(state().encode() + b"\n")
+        connection.close()
+
+
+if __name__ == "__main__":
+    name = sys.argv[1]
+    if os.fork() == 0:
+        serve(globals()[name](), own_address() if name == "own" else "")
+    os.execvp("python3", ["python3", "-u", "/app/offload.py"])
