@@ -34,6 +34,25 @@ static json_t *strings_json(const char *const *list)
 }
 
 /**
+ * environment_json() - The environment of a service, in which there is always a time zone
+ *
+ * Whatever a program takes for the local time must be the same on all edge servers.
+ */
+static json_t *environment_json(const char *const *env)
+{
+	json_t *array = env ? strings_json(env) : json_array();
+	bool zone = false;
+
+	for (size_t i = 0; env && env[i]; i++)
+		zone = zone || !strncmp(env[i], "TZ=", strlen("TZ="));
+	if (array && !zone && json_array_append_new(array, json_string("TZ=UTC")) < 0) {
+		json_decref(array);
+		return NULL;
+	}
+	return array;
+}
+
+/**
  * port_publish() - Publish a port, given as [[IP:]HOST_PORT:]PORT[/tcp|udp]
  *
  * Return: 0 or negative
@@ -90,8 +109,8 @@ int container_config_for_service(json_t **ret, const struct container_service *s
 	json_t *config = json_pack_ex(
 		&why, 0, "{s:s, s:o, s:o, s:{s:{}}, s:{}, s:{s:s, s:I, s:I, s:I, s:{s:s}}}",
 		"Image", service->image, "Cmd", strings_json(service->command), "Env",
-		strings_json(service->env), "ExposedPorts", port, "Labels", "HostConfig", "Runtime",
-		runtime, "Memory", (json_int_t)service->memory_bytes, "NanoCpus",
+		environment_json(service->env), "ExposedPorts", port, "Labels", "HostConfig",
+		"Runtime", runtime, "Memory", (json_int_t)service->memory_bytes, "NanoCpus",
 		(json_int_t)service->cpu_millis * 1000000, "PidsLimit", (json_int_t)service->pids,
 		"RestartPolicy", "Name", "no");
 	if (!config)

@@ -136,6 +136,34 @@ static void test_service_belongings(void)
 	json_decref(want);
 }
 
+/** zone_is() - A service with this environment runs in this time zone, told last */
+static void zone_is(const char *const *env, const char *zone, size_t entries)
+{
+	const struct container_service service = {
+		.name = "svc", .image = "svc:1", .env = env, .port = 53
+	};
+	json_t *config = NULL;
+	struct err err;
+
+	assert_int_equal(container_config_for_service(&config, &service, "baton", &err), 0);
+	const json_t *list = json_object_get(config, "Env");
+	assert_int_equal(json_array_size(list), entries);
+	assert_string_equal(json_string_value(json_array_get(list, entries - 1)), zone);
+	json_decref(config);
+}
+
+/* Containers have the same time zone everywhere: what the catalogue says, or UTC. */
+static void test_time_zone(void **state)
+{
+	static const char *const other[] = { "A=b", NULL };
+	static const char *const zone[] = { "A=b", "TZ=Europe/Berlin", NULL };
+
+	(void)state;
+	zone_is(NULL, "TZ=UTC", 1);
+	zone_is(other, "TZ=UTC", 2);
+	zone_is(zone, "TZ=Europe/Berlin", 2);
+}
+
 static void test_service(void **state)
 {
 	static const char *const env[] = { "A=b", NULL };
@@ -510,12 +538,13 @@ static void test_runc_remaps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clone),         cmocka_unit_test(test_service),
-		cmocka_unit_test(test_plan),          cmocka_unit_test(test_plan_refused),
-		cmocka_unit_test(test_plan_no_texts), cmocka_unit_test(test_fits),
-		cmocka_unit_test(test_layers_here),   cmocka_unit_test(test_clone_volumes),
-		cmocka_unit_test(test_plan_volumes),  cmocka_unit_test(test_shared),
-		cmocka_unit_test(test_runc_remaps),   cmocka_unit_test(test_cgroup_version),
+		cmocka_unit_test(test_clone),          cmocka_unit_test(test_service),
+		cmocka_unit_test(test_time_zone),      cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_plan_refused),   cmocka_unit_test(test_plan_no_texts),
+		cmocka_unit_test(test_fits),           cmocka_unit_test(test_layers_here),
+		cmocka_unit_test(test_clone_volumes),  cmocka_unit_test(test_plan_volumes),
+		cmocka_unit_test(test_shared),         cmocka_unit_test(test_runc_remaps),
+		cmocka_unit_test(test_cgroup_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
