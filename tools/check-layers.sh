@@ -69,6 +69,10 @@ while IFS='|' read -r file calls _; do
 	NAME_MAY[$file]=" $calls "
 done <<'LIST'
 es/containerd.c|access|the sockets of containerd
+es/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
+es/forgotten_note.c|opendir fopen|of processes in /proc
+es/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
+es/migration_carry.c|open openat|our own directories and names
 es/container_sockets.c|opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
 es/files/checkpoint_mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
@@ -100,7 +104,7 @@ es/migration_destination.c|mkdir mkdtemp rmdir access statvfs|our work directory
 es/migration_image.c|mkdir open stat|below image_dir; the engine's directory
 es/migration_memory.c|mkdir open|directories of our work directory
 es/migration_paper.c|mkdir open opendir rename|directories of our work directory, and of the engine
-es/migration_source.c|mkdir access open|our work directory; runc's, by the container's id
+es/migration_source.c|mkdir access|our work directory; runc's, by the container's id
 es/migration_trees.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
 LIST
 

@@ -155,6 +155,8 @@ struct migration {
 	bool ahead_made;
 	bool staged;
 	bool good;
+	char *forgotten;                   /* source: from forgotten_note(), or NULL */
+	bool puts_back;                    /* the destination puts back what CRIU forgets */
 	bool probed;                       /* the destination has measured the link */
 	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */
 	struct image_saving *saving;       /* the engine saves the image, NULL if it does not */
@@ -434,6 +436,29 @@ int source_drain(struct migration *m, struct err *err);
 
 /** source_tell_cut() - Send number and answer cache of the cut */
 int source_tell_cut(struct migration *m, struct err *err);
+
+/**
+ * source_unread() - Wait until no socket of the container has anything unread, which would be lost
+ * @m:		Migration
+ * @held:	Its user waits
+ * @first:	Set to a process with such a socket
+ * @err:	Filled in on failure
+ *
+ * A service that always has some moves all the same, after 8 s, or 0.1 s: datagrams may be lost
+ * anywhere.
+ *
+ * Return: how many sockets have some in the end, or negative error code
+ */
+int source_unread(struct migration *m, bool held, pid_t *first, struct err *err);
+
+/** source_forgotten() - Note what CRIU will forget, see forgotten.h */
+int source_forgotten(struct migration *m, struct err *err);
+
+/** source_mend() - Set images right, see checkpoint_mend.h, and put what was noted beside them */
+int source_mend(struct migration *m, struct err *err);
+
+/** destination_put_back() - Give the restored container what CRIU has forgotten, see forgotten.h */
+int destination_put_back(struct migration *m, struct err *err);
 
 /** source_trees() - Send trees; if the destination gave up meanwhile, learn why */
 int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,

@@ -395,6 +395,7 @@ static void migration_free(struct migration *m)
 	json_decref(m->grant);
 	migration_trees_deinit(&m->trees);
 	free(m->cache);
+	free(m->forgotten);
 	free(m->offer_plan);
 	crypto_wipe(m->source.secret, sizeof(m->source.secret));
 	crypto_wipe(m->offer.offer.secret, sizeof(m->offer.offer.secret));

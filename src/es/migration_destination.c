@@ -309,11 +309,12 @@ int destination_accept(struct migration *m, struct err *err)
 {
 	char text[200];
 
-	(void)snprintf(text, sizeof(text),
-		       "{\"image\":{\"wanted\":%s,\"from\":\"%s\",\"layers_here\":%zu,"
-		       "\"bytes_here\":%" PRIu64 "}}",
-		       m->image_wanted ? "true" : "false", image_way_name(m->image_way),
-		       m->layers_here, m->bytes_here);
+	(void)snprintf(
+		text, sizeof(text),
+		"{\"puts_back\":true,\"image\":{\"wanted\":%s,\"from\":\"%s\",\"layers_here\":%zu,"
+		"\"bytes_here\":%" PRIu64 "}}",
+		m->image_wanted ? "true" : "false", image_way_name(m->image_way), m->layers_here,
+		m->bytes_here);
 	return text_send(m, text, err);
 }
 
@@ -567,6 +568,8 @@ int destination_restore(struct migration *m, struct err *err)
 	}
 	if (r == 0)
 		r = restored_prove(m, err);
+	if (r == 0)
+		r = destination_put_back(m, err);
 	if (r == 0)
 		r = kernel_prove(m, err);
 	if (r == 0)

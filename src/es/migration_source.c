@@ -12,9 +12,7 @@
 #include "base/log.h"
 #include "es/cgroup.h"
 #include "es/container_check.h"
-#include "es/container_sockets.h"
 #include "es/docker_engine.h"
-#include "es/files/checkpoint_mend.h"
 #include "es/files/file_worker.h"
 #include "es/migration.h"
 #include "es/migration_plan.h"
@@ -32,10 +30,6 @@
 #define HELD_RATE    (256u << 10)
 #define HELD_MOST_MS 300000
 #define NAMED        1024u /* bytes of a file that is the same as before: its name and attributes */
-
-#define UNREAD_MS      8000 /* for a service to read what has come, while it runs */
-#define UNREAD_HELD_MS 100  /* the same, while its user waits */
-#define UNREAD_LOOK_MS 5
 
 #define FLUSH_LEFT      (1u << 20)
 #define FLUSH_LEFT_HELD (64u << 10) /* R6: somebody waits for each byte that goes after the cut */
@@ -224,6 +218,7 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 		!strcmp(json_text(json, "image", "from", NULL), image_way_name(IMAGE_FROM_REGISTRY))
 			? IMAGE_FROM_REGISTRY
 			: IMAGE_FROM_SOURCE;
+	m->puts_back = json_is_true(json_object_get(json, "puts_back"));
 	probe = json_integer_value(json_at(json, "probe", NULL));
 	json_decref(json);
 	if (r < 0 || probe <= 0)
@@ -457,50 +452,6 @@ int source_drain(struct migration *m, struct err *err)
 	}
 }
 
-/**
- * unread_wait() - Wait until no socket of the container has anything unread, which would be lost
- *
- * A service that always has some moves all the same, after @limit_ms: datagrams may be lost anywhere.
- *
- * Return: how many sockets have some in the end, @first set to a process with one; or negative
- * error code
- */
-static int unread_wait(struct migration *m, uint64_t limit_ms, pid_t *first, struct err *err)
-{
-	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
-	uint64_t end = monotonic_us() + limit_ms * 1000;
-
-	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
-	if (!pids)
-		return err_set(err, -ENOMEM, "look at sockets");
-	for (;;) {
-		size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
-		size_t unread = container_sockets_unread(pids, count, first);
-		int r;
-
-		if (!unread || monotonic_us() >= end)
-			return (int)unread;
-		r = migration_rest(m, UNREAD_LOOK_MS, err);
-		if (r < 0)
-			return r;
-	}
-}
-
-/** source_mend() - Set right in the images what CRIU would restore wrongly elsewhere */
-static int source_mend(struct migration *m, struct err *err)
-{
-	struct checkpoint_mended mended;
-	struct in_addr own[CONTAINER_ADDRESSES_MAX];
-	size_t count = container_own_addresses(
-		own, ARRAY_SIZE(own), json_at(m->inspect, "NetworkSettings", "Networks", NULL));
-
-	auto_close int images =
-		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (images < 0)
-		return err_set(err, -errno, "open the checkpoint");
-	return checkpoint_mend(images, own, count, &mended, err);
-}
-
 int source_cut(struct migration *m, struct err *err)
 {
 	pid_t first = 0;
@@ -509,14 +460,16 @@ int source_cut(struct migration *m, struct err *err)
 	int r = source_checkpoint(m, "checkpoint", m->source.hold, &m->checkpoint, err);
 
 	if (r == 0)
-		r = unread_wait(m, UNREAD_MS, &first, err);
+		r = source_unread(m, false, &first, err);
 	if (r >= 0)
 		r = layer_ahead(m, err);
+	if (r == 0)
+		r = source_forgotten(m, err);
 	if (r == 0)
 		r = source_drain(m, err);
 	if (r < 0)
 		return r;
-	unread = unread_wait(m, UNREAD_HELD_MS, &first, err);
+	unread = source_unread(m, true, &first, err);
 	if (unread < 0)
 		return unread;
 	ahead = m->layer_stats;

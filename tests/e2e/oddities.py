@@ -113,6 +113,62 @@ def timer():
     return state
 
 
+def affinity():
+    """A thread bound to CPU 0, the process itself to the last one"""
+    ids = []
+
+    def pinned():
+        os.sched_setaffinity(0, {0})
+        ids.append(threading.get_native_id())
+        time.sleep(1e6)
+    threading.Thread(target=pinned, daemon=True).start()
+    while not ids:
+        time.sleep(0.01)
+    last = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {last})
+    return lambda: (f"{sorted(os.sched_getaffinity(ids[0]))} "
+                    f"{sorted(os.sched_getaffinity(os.getpid())) == [last]}")
+
+
+def options():
+    """Options of sockets, and a multicast group on which somebody sends ten datagrams a second"""
+    member = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    member.bind(("239.1.2.3", 5555))
+    member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                      socket.inet_aton("239.1.2.3") + socket.inet_aton("127.0.0.1"))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+    got = []
+
+    def send():
+        while True:
+            sender.sendto(b"x", ("239.1.2.3", 5555))
+            time.sleep(0.1)
+
+    def receive():
+        while True:
+            member.recv(100)
+            got.append(time.monotonic())
+    threading.Thread(target=send, daemon=True).start()
+    threading.Thread(target=receive, daemon=True).start()
+    listener = socket.create_server(("", 5556))
+    listener.setsockopt(socket.IPPROTO_TCP, 18, 12345)  # TCP_USER_TIMEOUT
+    listener.setsockopt(socket.IPPROTO_TCP, 9, 7)       # TCP_DEFER_ACCEPT
+    listener.setsockopt(socket.IPPROTO_TCP, 23, 5)      # TCP_FASTOPEN
+    datagrams_ = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams_.bind(("", 5557))
+    datagrams_.setsockopt(socket.IPPROTO_IP, 12, 1)     # IP_RECVTTL
+    datagrams_.setsockopt(socket.SOL_SOCKET, 35, 1)     # SO_TIMESTAMPNS
+
+    def state():
+        time.sleep(0.5)
+        hears = any(t > time.monotonic() - 0.4 for t in got)
+        values = [listener.getsockopt(6, 18), listener.getsockopt(6, 9), listener.getsockopt(6, 23),
+                  datagrams_.getsockopt(0, 12), datagrams_.getsockopt(1, 35)]
+        return f"hears {hears} {values}"
+    return state
+
+
 def serve(state, host):
     server = socket.create_server((host, PORT))
     while True:

@@ -35,7 +35,6 @@ def ask(c, *lines):
         out.append(line.decode().replace("\r\n", " ").strip())
     return out
 def values(c, count):
-    """Whole values of RESP3, as one line"""
     line = c[1].readline().decode().strip()
     inside = {"%": 2, "*": 1, "~": 1}.get(line[0], 0) * int(line[1:] if line[0] in "%*~" else 0)
     if line[0] in "$=" and line[1:] != "-1":

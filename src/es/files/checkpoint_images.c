@@ -721,8 +721,9 @@ static bool known(const char *name)
 		if (!strcmp(rest, ".img") || !strcmp(rest, ".tar.gz.img"))
 			return true;
 	}
-	/* runc's own, and CRIU's notes on its work */
-	return !strcmp(name, "descriptors.json") || !strcmp(name, "stats-dump");
+	/* runc's own, CRIU's notes on its work, and ours on what it forgets (es/forgotten.h) */
+	return !strcmp(name, "descriptors.json") || !strcmp(name, "stats-dump") ||
+	       !strcmp(name, "forgotten");
 }
 
 /** one_check() - Judge one image that is not of a task */

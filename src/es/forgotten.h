@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Forgotten - what CRIU does not carry, noted at the source and put back from outside at the copy
+ *
+ * Which CPUs a thread may run on, some options of sockets, and the multicast groups they are in.
+ * Noted shortly before the freeze, so that it costs none of it, and put back when the copy runs,
+ * before it gets authority. It travels as a file beside CRIU's images, in lines of
+ *
+ *     thread PROCESS THREAD MASK                     CPUs, a hexadecimal number, the first is bit 0
+ *     option SOCKET LEVEL NAME VALUE                 setsockopt(2) with an int
+ *     member SOCKET LEVEL INTERFACE GROUP            a multicast group, in hexadecimal
+ *     outgoing SOCKET LEVEL INTERFACE                where its multicast datagrams leave
+ *
+ * SOCKET is PROCESS DESCRIPTOR DOMAIN TYPE PROTOCOL; processes and threads have the numbers that
+ * they see themselves. A peer writes it, so only processes of the copy are touched, and only with
+ * options that any process may set of itself; what does not fit is passed over.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FORGOTTEN_FILE     "forgotten"
+#define FORGOTTEN_MAX      (256u << 10) /* bytes of it; what does not fit is lost */
+#define FORGOTTEN_LINE_MAX 512
+
+/** struct forgotten_option - An option that is carried */
+struct forgotten_option {
+	int level;
+	int name;
+};
+
+/** forgotten_options() - All of them. Return: how many */
+size_t forgotten_options(const struct forgotten_option **to);
+
+/** forgotten_option_may() - Whether an option is one of them */
+bool forgotten_option_may(int level, int name);
+
+/**
+ * forgotten_note() - Note what CRIU will forget of these processes
+ * @pids, @count: From container_pids()
+ *
+ * Return: the text, to be freed, "" if there is nothing; NULL without memory
+ */
+char *forgotten_note(const pid_t *pids, size_t count);
+
+/**
+ * forgotten_put_back() - Give these processes what was noted of the ones they were
+ * @text:	From the source
+ * @pids, @count: From container_pids(), of the copy
+ *
+ * Return: how many lines could not be heeded
+ */
+size_t forgotten_put_back(const char *text, const pid_t *pids, size_t count);
+
+/** forgotten_number() - The number that a task sees of itself: the last of "NSpid:". 0: it is gone */
+pid_t forgotten_number(pid_t pid, pid_t tid);
+
+#define FORGOTTEN_CPUS 1024 /* as the C library counts */
+#define FORGOTTEN_HEX  (FORGOTTEN_CPUS / 4 + 1)
+
+/** forgotten_cpus() - The CPUs that a container has, all that its control group gives it. Return: whether known */
+bool forgotten_cpus(pid_t pid, uint8_t cpus[FORGOTTEN_CPUS / 8]);
