@@ -69,6 +69,7 @@ while IFS='|' read -r file calls _; do
 	NAME_MAY[$file]=" $calls "
 done <<'LIST'
 es/containerd.c|access|the sockets of containerd
+es/container_files.c|fopen fstatat open statfs|of processes in /proc
 es/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
 es/forgotten_note.c|opendir fopen|of processes in /proc
 es/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc

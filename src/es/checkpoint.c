@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "es/cgroup.h"
+#include "es/container_files.h"
 #include "es/layer_node.h"
 #include "es/process.h"
 #include "es/process_family.h"
@@ -72,9 +73,11 @@ int checkpoint_write_config(const char *path, const char *action_script, struct 
 	 * that are open but have no name any more; the remapped ones are in the layer's last copy.
 	 */
 	if (fd < 0 ||
-	    dprintf(fd, "network-lock skip\nmanage-cgroups ignore\ntcp-close\n"
-			"skip-in-flight\nlink-remap\n"
-			"ghost-limit 256M\n") < 0 ||
+	    dprintf(fd,
+		    "network-lock skip\nmanage-cgroups ignore\ntcp-close\n"
+		    "skip-in-flight\nlink-remap\n"
+		    "ghost-limit %uM\n",
+		    CONTAINER_GHOST_MAX >> 20) < 0 ||
 	    (action_script && dprintf(fd, "action-script %s\n", action_script) < 0))
 		return err_set(err, -errno, "write %s", path);
 	return 0;

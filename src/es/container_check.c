@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "es/cgroup.h"
 #include "es/container_config.h"
+#include "es/container_files.h"
 #include "es/container_mounts.h"
 #include "es/container_sockets.h"
 #include "es/container_sqlite.h"
@@ -239,6 +240,7 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name, siz
 		if (n < 0)
 			continue;
 		link[n] = '\0';
+		container_file_check(findings, pid, name, dirfd(dir), entry->d_name, link);
 		if (!strncmp(link, "/dev/", 5) && !harmless_device(link))
 			container_finding(findings, "have it work without that device",
 					  "process %d (%s) has the device %s open", (int)pid, name,
@@ -378,6 +380,10 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 				      json_text(inspect, "State", "Status", NULL));
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	container_check_processes(list, pids, count);
+	if (pid > 0 && count) {
+		container_mqueues_check(list, pid);
+		container_mountinfo_check(list, pid);
+	}
 	container_sockets_check(list, pids, count,
 				json_at(inspect, "NetworkSettings", "Networks", NULL));
 	*findings = list;
@@ -449,6 +455,12 @@ int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
 				  "process %d (%s) was started by docker exec and stays behind",
 				  (int)pids[i], name);
 	}
+	size_t semaphores = count ? container_semaphores(init) : 0;
+	if (semaphores)
+		container_finding(notes, "have it release them itself, or use locks of files",
+				  "is lost: what the kernel would undo of its %zu sets of "
+				  "semaphores when a process ends (SEM_UNDO)",
+				  semaphores);
 	*tmpfs = count ? tmpfs_measure(init) : 0;
 	if (*tmpfs > TMPFS_LARGE)
 		container_finding(notes, "put what is large on a volume",

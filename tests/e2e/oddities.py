@@ -169,6 +169,55 @@ def options():
     return state
 
 
+def thread_file():
+    """A file in /proc of another thread"""
+    ids = []
+
+    def sleeps():
+        ids.append(threading.get_native_id())
+        time.sleep(1e6)
+    threading.Thread(target=sleeps, daemon=True).start()
+    while not ids:
+        time.sleep(0.01)
+    file = open(f"/proc/self/task/{ids[0]}/schedstat")
+    return lambda: file.name
+
+
+def mqueue(flags=os.O_CREAT | os.O_RDWR, close=True):
+    """A POSIX message queue that nobody has open"""
+    rt = ctypes.CDLL("librt.so.1", use_errno=True)
+    queue = rt.mq_open(b"/jobs", flags, 0o600, None)
+    rt.mq_send(queue, b"job", 3, 1)
+    if close:
+        rt.mq_close(queue)
+    return lambda: f"queue {queue > 0}"
+
+
+def mqueue_unlinked():
+    """One that is open, and has no name any more"""
+    state = mqueue(close=False)
+    ctypes.CDLL("librt.so.1").mq_unlink(b"/jobs")
+    return state
+
+
+def ghost():
+    """A large file that is open, and has no name any more"""
+    file = open("/app/big", "w+b")
+    for _ in range(260):
+        file.write(b"x" * (1 << 20))
+    file.flush()
+    os.unlink("/app/big")
+    return lambda: str(os.fstat(file.fileno()).st_size)
+
+
+def semaphore():
+    """Taken with SEM_UNDO"""
+    sem = libc.semget(0x1234, 1, 0o1600)
+    libc.semctl(sem, 0, 16, 1)
+    libc.semop(sem, struct.pack("<Hhh", 0, -1, 0x1000), 1)
+    return lambda: f"value {libc.semctl(sem, 0, 12)}"
+
+
 def serve(state, host):
     server = socket.create_server((host, PORT))
     while True:

@@ -6,13 +6,18 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "es/cgroup.h"
 #include "es/container_check.h"
+#include "es/container_files.h"
 #include "es/container_mounts.h"
 #include "es/docker_engine.h"
 #include "es/layer.h"
@@ -125,6 +130,57 @@ static void test_many_files(void **state)
 	json_decref(found);
 }
 
+/** deep_mount() - In a mount namespace of its own: mount something whose line in mountinfo is very long */
+static int deep_mount(const char *base)
+{
+	char name[201];
+	json_t *found = json_array();
+	int r;
+
+	memset(name, 'd', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    chdir(base) < 0)
+		return 77;
+	container_mountinfo_check(found, getpid());
+	if (json_array_size(found))
+		return 1;
+	for (int i = 0; i < 18; i++)
+		if (mkdir(name, 0700) < 0 || chdir(name) < 0)
+			return 2;
+	if (mount(".", ".", NULL, MS_BIND, NULL) < 0)
+		return 77;
+	container_mountinfo_check(found, getpid());
+	r = json_array_size(found) == 1 && strstr(json_text(json_array_get(found, 0), "what", NULL),
+						  "so many layers")
+		    ? 0
+		    : 3;
+	json_decref(found);
+	return r;
+}
+
+/* CRIU reads no line of mountinfo of more than 4 KiB: found before anything is sent. */
+static void test_long_mountinfo(void **state)
+{
+	char dir[] = "/tmp/baton-deep-XXXXXX";
+	char command[64];
+	int status = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	pid_t child = fork();
+	if (child == 0)
+		_exit(deep_mount(dir));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	if (WEXITSTATUS(status) == 77) {
+		print_message("SKIP: nothing can be mounted here\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+}
+
 /** config() - Check a HostConfig: the one finding it must have, or none */
 static void config(const char *host, const char *word)
 {
@@ -224,7 +280,7 @@ int main(void)
 		cmocka_unit_test(test_predict),     cmocka_unit_test(test_image),
 		cmocka_unit_test(test_host_config), cmocka_unit_test(test_closed_mounts),
 		cmocka_unit_test(test_refusal),     cmocka_unit_test(test_measure),
-		cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_many_files),  cmocka_unit_test(test_long_mountinfo),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
