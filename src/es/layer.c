@@ -219,6 +219,16 @@ void layer_staging_dirty(struct layer_staging *ls, const char *path)
 		twalk_r(ls->records, dirty_visit, &st);
 }
 
+/** too_deep() - The reason before the path, which is long, and cut somewhere */
+static int too_deep(const char *path, struct err *err)
+{
+	(void)err_set(err, -EPROTO, "directories lie in one another deeper than %d, below %.60s",
+		      DEPTH_MAX, path);
+	if (err)
+		err->code = -ELOOP;
+	return -ELOOP;
+}
+
 static int too_large(const struct layer_staging *ls, struct err *err)
 {
 	return err_set(err, -EFBIG,
@@ -408,7 +418,7 @@ static int directory_update(struct layer_staging *ls, int from_dir, int to_dir, 
 	if (r < 0)
 		return r;
 	if (depth >= DEPTH_MAX)
-		return err_set(err, -ELOOP, "%s lies too deep", record->path);
+		return too_deep(record->path, err);
 	auto_close int from = beneath_directory(from_dir, name);
 	if (from < 0)
 		return err_set(err, from, "open %s", name);

@@ -153,8 +153,13 @@ int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx
 	w->links = archive_entry_linkresolver_new();
 	if (!w->piece || !w->archive || !w->links)
 		return err_set(err, -ENOMEM, "archive");
-	/* Bytes pass at once: their number at a tree's end is exact, and nothing waits. */
+	/*
+	 * Bytes pass at once: their number at a tree's end is exact, and nothing waits. Names of
+	 * attributes are encoded: as they are, one with '=' in it would come out as another one, too.
+	 */
 	if (archive_write_set_format_pax(w->archive) != ARCHIVE_OK ||
+	    archive_write_set_format_option(w->archive, "pax", "xattrheader", "LIBARCHIVE") !=
+		    ARCHIVE_OK ||
 	    archive_write_set_bytes_per_block(w->archive, 0) != ARCHIVE_OK ||
 	    archive_write_open(w->archive, w, NULL, sink_write, NULL) != ARCHIVE_OK)
 		return archive_failed(w->archive, "begin an archive", err);
@@ -230,19 +235,49 @@ static int entry_add_data(struct archive_entry *e, int fd, off_t size)
 	return 0;
 }
 
+/**
+ * piece_take() - The next bytes of a file into @w->piece, zeros where it has a hole
+ * @w:		Writer
+ * @fd:		File
+ * @at:		Where they begin
+ * @size:	Of the file
+ * @data:	Where the data at or behind @at begin; looked up anew when @at has passed them
+ *
+ * A hole is not read, however long it is.
+ *
+ * Return: how many, or negative error code
+ */
+static ssize_t piece_take(struct archive_writer *w, int fd, off_t at, off_t size, off_t *data)
+{
+	size_t want = size - at > (off_t)PIECE ? PIECE : (size_t)(size - at);
+	ssize_t n;
+
+	if (*data <= at) {
+		*data = lseek(fd, at, SEEK_DATA);
+		if (*data < 0 && errno == ENXIO)
+			*data = size; /* a hole to the end */
+		if (*data < 0)
+			return -errno;
+		if (*data > at)
+			memset(w->piece, 0, PIECE);
+	}
+	if (*data > at)
+		return *data - at < (off_t)want ? (ssize_t)(*data - at) : (ssize_t)want;
+	n = pread(fd, w->piece, want, at);
+	return n > 0 ? n : n < 0 ? -errno : -EIO;
+}
+
 /** data_write() - Write a file's bytes into the stream, holes as zeros, which libarchive drops */
 static int data_write(struct archive_writer *w, int fd, off_t size, struct err *err)
 {
 	off_t done = 0;
+	off_t data = 0;
 
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_set(err, -errno, "read a file");
 	while (done < size) {
-		size_t want = size - done > (off_t)PIECE ? PIECE : (size_t)(size - done);
-		ssize_t n = read(fd, w->piece, want);
+		ssize_t n = piece_take(w, fd, done, size, &data);
 
-		if (n <= 0)
-			return err_set(err, n < 0 ? -errno : -EIO, "read a file");
+		if (n < 0)
+			return err_set(err, (int)n, "read a file");
 		if (cancelled(w->cancel_fd))
 			return err_set(err, -ECANCELED, "send a file");
 		if (archive_write_data(w->archive, w->piece, (size_t)n) < 0)

@@ -552,6 +552,61 @@ static void test_mapped(void **state)
 	mapped("", "/map", "for i in 1 2 3 4 5 6 7 8; do ln upper/map upper/$i; done");
 }
 
+/* Attributes with odd names: there are as many after two hops, with the same values. */
+static void test_odd_attributes(void **state)
+{
+	static const char *const names[] = { "user.a=b",      "user.a",   "user.new\nline",
+					     "user.\xff\xfe", "user.%3d", "user.a=b=c" };
+	struct buf stream;
+	struct err err;
+	char list[512];
+
+	(void)state;
+	shell("rm -rf upper out && mkdir upper && echo x >upper/file");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(setxattr("upper/file", names[i], names[i], strlen(names[i]), 0),
+				 0);
+	for (int hop = 0; hop < 2; hop++) {
+		auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		pack(&stream, fd, "layer");
+		shell("rm -rf out && mkdir out");
+		if (unpack(&stream, "out", false, LIMIT, &err) < 0)
+			fail_msg("%s", err.text);
+		buf_deinit(&stream);
+		shell("rm -rf upper && cp -a --reflink=auto out upper");
+	}
+	ssize_t len = listxattr("out/file", list, sizeof(list));
+	size_t count = 0;
+	for (ssize_t i = 0; i < len; i++)
+		count += !list[i];
+	assert_int_equal(count, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		expect_xattr("out/file", names[i], names[i], (ssize_t)strlen(names[i]));
+}
+
+/* The longest hole takes no time: reading it would take a quarter of an hour. */
+static void test_long_hole(void **state)
+{
+	struct buf stream;
+	struct err err;
+	struct stat st;
+
+	(void)state;
+	shell("rm -rf upper out && mkdir upper out && truncate -s 1T upper/sparse && "
+	      "printf end | dd of=upper/sparse bs=1 seek=500G conv=notrunc 2>/dev/null");
+	auto_close int fd = open("upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pack(&stream, fd, "layer");
+	assert_true(stream.len < 1 << 20);
+	if (unpack(&stream, "out", false, 2ull << 40, &err) < 0)
+		fail_msg("%s", err.text);
+	buf_deinit(&stream);
+	assert_int_equal(stat("out/sparse", &st), 0);
+	assert_int_equal(st.st_size, 1ll << 40);
+	assert_true(st.st_blocks < 1024);
+	shell("test \"$(dd if=out/sparse bs=1 skip=500G count=3 2>/dev/null)\" = end");
+	shell("rm -rf upper out");
+}
+
 static void test_limits(void **state)
 {
 	struct layer_staging *ls = NULL;
@@ -706,6 +761,10 @@ static void test_deep(void **state)
 	struct layer_staging *ls = staging_new("", LIMIT);
 	struct layer_stats stats;
 	assert_int_equal(layer_staging_update(ls, true, -1, &stats, &err), -ELOOP);
+	/* the reason first: an event takes 256 bytes */
+	assert_non_null(strstr(err.text, "deeper than 256"));
+	assert_true(strstr(err.text, "deeper than 256") - err.text < 100);
+	assert_true(strlen(err.text) < 200);
 	layer_staging_free(ls);
 	assert_int_equal(layer_path_remove("stage", &err), 0);
 	shell("rm -rf upper");
@@ -722,6 +781,8 @@ int main(void)
 		cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_ahead_elsewhere),
+		cmocka_unit_test(test_odd_attributes),
+		cmocka_unit_test(test_long_hole),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_evil),
 		cmocka_unit_test(test_deep),
