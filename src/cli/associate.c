@@ -15,12 +15,13 @@
 #include "cli/inquiry.h"
 #include "cli/nodes.h"
 
-static const char *const names[] = { "ap=", "service=", NULL };
+static const char *const names[] = { "ap=", "service=", "json", NULL };
 
 /** struct associate - Options of baton associate */
 struct associate {
 	const char *ap;
 	const char *service;
+	bool json;
 };
 
 static int on_option(void *ctx, const char *name, const char *value, struct err *err)
@@ -32,6 +33,8 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 		a->ap = value;
 	else if (strcmp(name, "service") == 0)
 		a->service = value;
+	else
+		a->json = true;
 	return 0;
 }
 
@@ -69,14 +72,17 @@ static int run(const char *config, int argc, char **argv, struct err *err)
 	r = nodes_ask(n, node, text, &answer, err);
 	if (r < 0)
 		return err_wrap(err, r, "%s", node->name);
+	if (a.json)
+		nodes_print_json(answer);
+	else
+		(void)printf("%s is at %s\n", argv[at], node->name);
 	json_decref(answer);
-	(void)printf("%s is at %s\n", argv[at], node->name);
 	return 0;
 }
 
 const struct command command_associate = {
 	.name = "associate",
-	.arguments = "USER-ADDRESS --ap NAME [--service NAME]",
+	.arguments = "USER-ADDRESS --ap NAME [--service NAME] [--json]",
 	.summary = "tell an access point that an ordinary user is there now",
 	.help = "Its sessions come from the access point where it was, and its containers follow.\n"
 		"--service: a session begins if there is none. A user that sends something\n"

@@ -92,10 +92,7 @@ static const char *string_of(json_t *event, const char *key)
 static void print_event(const struct events *e, json_t *event)
 {
 	if (e->json) {
-		char *text = json_dumps(event, JSON_COMPACT);
-
-		(void)printf("%s\n", text ? text : "null");
-		free(text);
+		nodes_print_json(event);
 		return;
 	}
 	json_t *number = json_object_get(event, "number");
@@ -192,7 +189,9 @@ const struct command command_events = {
 	.arguments = "[--session ID] [--node NAME] [--kind KIND] [--since TIME] [--follow] "
 		     "[--json]",
 	.summary = "read the event log",
-	.help = "  --since TIME   90s, 15m or 2h ago, or @SECONDS since 1970\n"
+	.help = "  --session ID   its number, or the first 8 digits, as `baton sessions` shows "
+		"them\n"
+		"  --since TIME   90s, 15m or 2h ago, or @SECONDS since 1970\n"
 		"  --follow       go on with what comes\n"
 		"  --json         one JSON object a line\n",
 	.run = run_events,

@@ -2,6 +2,7 @@
 #include "cli/nodes.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -93,6 +94,13 @@ int nodes_connect(const struct nodes *n, const struct node *node, struct inquiry
 		  struct err *err)
 {
 	return inquiry_open(ret, n->tls, node->name, node->role, node->address, err);
+}
+
+void nodes_print_json(const json_t *answer)
+{
+	auto_free char *text = json_dumps(answer, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	(void)printf("%s\n", text ? text : "null");
 }
 
 int nodes_ask(const struct nodes *n, const struct node *node, const char *text, json_t **ret,

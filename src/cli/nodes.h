@@ -55,6 +55,9 @@ const struct node *nodes_logrepo(const struct nodes *n);
 int nodes_connect(const struct nodes *n, const struct node *node, struct inquiry **ret,
 		  struct err *err);
 
+/** nodes_print_json() - Print what a node answered as one line of JSON */
+void nodes_print_json(const json_t *answer);
+
 /** nodes_ask() - Connect, ask once, disconnect; otherwise as inquiry_ask() */
 int nodes_ask(const struct nodes *n, const struct node *node, const char *text, json_t **ret,
 	      struct err *err);

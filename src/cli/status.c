@@ -5,22 +5,28 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "cli/command.h"
-#include "cli/inquiry.h"
 #include "cli/nodes.h"
+#include "cli/rounds.h"
+#include "cli/table.h"
+#include "cli/views.h"
+
+#define WATCH_MS 1000
 
 /** struct ask - Options of these commands */
 struct ask {
 	bool json;
+	bool watch;
 	const char *node;
 };
 
-static const char *const names[] = { "json", "node=", NULL };
+static const char *const names[] = { "json", "watch", "node=", NULL };
 
 static int on_option(void *ctx, const char *name, const char *value, struct err *err)
 {
@@ -29,124 +35,82 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 	(void)err;
 	if (strcmp(name, "json") == 0)
 		a->json = true;
+	else if (strcmp(name, "watch") == 0)
+		a->watch = true;
 	else
 		a->node = value;
 	return 0;
 }
 
-/* One value, in the words of a person */
-static void print_value(const json_t *v)
+static void print_json(const struct round *round)
 {
-	const char *key;
-	json_t *item;
-	size_t i;
-	bool first = true;
-
-	switch (json_typeof(v)) {
-	case JSON_STRING:
-		command_print_safe(*json_string_value(v) ? json_string_value(v) : "-");
-		break;
-	case JSON_INTEGER:
-		(void)printf("%lld", (long long)json_integer_value(v));
-		break;
-	case JSON_REAL:
-		(void)printf("%g", json_real_value(v));
-		break;
-	case JSON_TRUE:
-		(void)printf("up");
-		break;
-	case JSON_FALSE:
-		(void)printf("down");
-		break;
-	case JSON_NULL:
-		(void)printf("-");
-		break;
-	case JSON_OBJECT:
-		json_object_foreach((json_t *)(uintptr_t)v, key, item)
-		{
-			(void)printf(first ? "" : ",");
-			first = false;
-			command_print_safe(key);
-			(void)putchar(':');
-			print_value(item);
-		}
-		break;
-	case JSON_ARRAY:
-		json_array_foreach(v, i, item)
-		{
-			(void)printf(i ? "," : "");
-			print_value(item);
-		}
-		break;
+	for (size_t i = 0; i < round->count; i++) {
+		if (round->at[i].answer)
+			nodes_print_json(round->at[i].answer);
 	}
 }
 
-/* key=value of an object, without the keys the line begins with */
-static void print_fields(json_t *j)
+static int print_table(const struct view *v, const struct round *round, struct err *err)
 {
-	const char *key;
-	json_t *v;
+	struct table *made = NULL;
+	int r = table_new(&made, v->headings, err);
 
-	json_object_foreach(j, key, v)
-	{
-		if (strcmp(key, "node") == 0 || strcmp(key, "role") == 0)
+	if (r < 0)
+		return r;
+	AUTO(table) struct table *t = made;
+	for (size_t i = 0; i < round->count; i++) {
+		if (round->at[i].answer || v->silent)
+			v->rows(t, &round->at[i]);
+	}
+	if (v->sorted)
+		table_sort(t);
+	return table_print(t, err);
+}
+
+/* Why a node does not answer, where the table does not say it; while the screen is redrawn, on that.
+ * Return: 1 if one does not */
+static int print_silent(const struct ask *a, const struct view *v, const struct round *round)
+{
+	FILE *to = a->watch && !a->json ? stdout : stderr;
+	int silent = 0;
+
+	(void)fflush(stdout);
+	for (size_t i = 0; i < round->count; i++) {
+		const struct round_answer *at = &round->at[i];
+
+		if (at->answer)
 			continue;
-		(void)putchar(' ');
-		command_print_safe(key);
-		(void)putchar('=');
-		print_value(v);
+		silent = 1;
+		if (a->json || !v->silent)
+			(void)fprintf(to, "baton: %s: %s\n", at->node->name, at->why.text);
 	}
-	(void)putchar('\n');
+	return silent;
 }
 
-/* What to ask, whom, and whether the answer has a list of that name to be shown line by line */
-struct question {
-	const char *text;
-	unsigned int roles;
-	bool list;
-};
-
-#define ROLE(role) (1u << (role))
-
-static const struct question status_question = { "status", ~0u, false };
-static const struct question sessions_question = { "sessions", ~ROLE(WIRE_ROLE_LOGREPO), true };
-static const struct question users_question = { "users", ROLE(WIRE_ROLE_AP), true };
-
-static void print_list(const struct node *node, json_t *list)
+static int show(const struct ask *a, const struct nodes *n, const struct view *v, bool first,
+		struct err *err)
 {
-	json_t *s;
-	size_t i;
+	struct round *asked = NULL;
+	int r = round_ask(&asked, n, v->question, v->roles, a->node, err);
 
-	json_array_foreach(list, i, s)
-	{
-		(void)printf("%-16s", node->name);
-		print_fields(s);
-	}
-}
-
-static void print_answer(const struct ask *a, const struct node *node, json_t *answer,
-			 const struct question *q)
-{
+	if (r < 0)
+		return r;
+	AUTO(round) struct round *round = asked;
 	if (a->json) {
-		char *text = json_dumps(answer, JSON_COMPACT);
-
-		(void)printf("%s\n", text ? text : "null");
-		free(text);
-	} else if (q->list) {
-		print_list(node, json_object_get(answer, q->text));
+		print_json(round);
 	} else {
-		(void)printf("%-16s %-8s up  ", node->name, wire_role_name(node->role));
-		print_fields(answer);
+		if (a->watch)
+			table_clear_screen(first);
+		r = print_table(v, round, err);
 	}
+	return r < 0 ? r : print_silent(a, v, round);
 }
 
 /* Asks every node, or the one named; a node that does not answer makes the exit status 1 */
-static int ask_all(const char *config, int argc, char **argv, const struct question *q,
-		   struct err *err)
+static int ask_all(const char *config, int argc, char **argv, const struct view *v, struct err *err)
 {
 	struct nodes *loaded = NULL;
 	struct ask a = { 0 };
-	int status = 0;
 	int r;
 
 	r = command_options(argc, argv, names, on_option, &a, err);
@@ -159,64 +123,59 @@ static int ask_all(const char *config, int argc, char **argv, const struct quest
 	AUTO(nodes) struct nodes *n = loaded;
 	if (a.node && !nodes_find(n, a.node))
 		return err_set(err, -EINVAL, "%s knows no node \"%.63s\"", config, a.node);
-	for (size_t i = 0; i < nodes_count(n); i++) {
-		const struct node *node = nodes_get(n, i);
-		struct err why = { 0 };
-		json_t *answer = NULL;
-
-		if (a.node && strcmp(a.node, node->name) != 0)
-			continue;
-		if (!(q->roles & ROLE(node->role)))
-			continue;
-		if (nodes_ask(n, node, q->text, &answer, &why) == 0) {
-			print_answer(&a, node, answer, q);
-			json_decref(answer);
-			continue;
-		}
-		status = 1;
-		if (!q->list && !a.json)
-			(void)printf("%-16s %-8s down\n", node->name, wire_role_name(node->role));
-		(void)fflush(stdout);
-		(void)fprintf(stderr, "baton: %s: %s\n", node->name, why.text);
+	r = show(&a, n, v, true, err);
+	while (a.watch && r >= 0) {
+		if (fflush(stdout) != 0 || ferror(stdout))
+			return err_set(err, -EPIPE, "output");
+		(void)poll(NULL, 0, WATCH_MS);
+		r = show(&a, n, v, false, err);
 	}
-	return status;
+	return r;
 }
 
 static int run_status(const char *config, int argc, char **argv, struct err *err)
 {
-	return ask_all(config, argc, argv, &status_question, err);
+	return ask_all(config, argc, argv, &view_status, err);
 }
 
 static int run_sessions(const char *config, int argc, char **argv, struct err *err)
 {
-	return ask_all(config, argc, argv, &sessions_question, err);
+	return ask_all(config, argc, argv, &view_sessions, err);
 }
 
 static int run_users(const char *config, int argc, char **argv, struct err *err)
 {
-	return ask_all(config, argc, argv, &users_question, err);
+	return ask_all(config, argc, argv, &view_users, err);
 }
+
+#define ARGUMENTS "[--node NAME] [--watch] [--json]"
+#define OPTIONS                                                                                    \
+	"  --node NAME    ask that node only\n"                                                    \
+	"  --watch        again every second, until interrupted\n"                                 \
+	"  --json         what each node answered, one JSON object a line\n\n"                     \
+	"Exit status 1 if a node does not answer. NO_COLOR in the environment: no "                \
+	"colours.\n"
 
 const struct command command_status = {
 	.name = "status",
-	.arguments = "[--node NAME] [--json]",
+	.arguments = ARGUMENTS,
 	.summary = "which nodes are up, and how each stands",
-	.help = "Exit status 1 if a node does not answer.\n",
+	.help = OPTIONS "LINKS: neighbours with a link, of those that it counts on.\n",
 	.run = run_status,
 };
 
 const struct command command_sessions = {
 	.name = "sessions",
-	.arguments = "[--node NAME] [--json]",
+	.arguments = ARGUMENTS,
 	.summary = "all sessions, as access points and edge servers see them",
-	.help = "Exit status 1 if a node does not answer.\n",
+	.help = OPTIONS "SESSION shows the first 8 digits, by which other commands know it, too.\n",
 	.run = run_sessions,
 };
 
 const struct command command_users = {
 	.name = "users",
-	.arguments = "[--node NAME] [--json]",
+	.arguments = ARGUMENTS,
 	.summary = "ordinary users of access points, with their services and connections",
-	.help = "Exit status 1 if a node does not answer.\n",
+	.help = OPTIONS,
 	.run = run_users,
 };

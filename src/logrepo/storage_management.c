@@ -13,7 +13,8 @@
 #include "base/text.h"
 #include "logrepo/event_json.h"
 
-#define ANSWER_BYTES_MAX (WIRE_TEXT_MAX - 4096u) /* what the closing fields need is left free */
+#define SESSION_DIGITS_MIN 8 /* so many first digits of a session's number name it */
+#define ANSWER_BYTES_MAX   (WIRE_TEXT_MAX - 4096u) /* what the closing fields need is left free */
 
 struct storage {
 	struct storage_backend backend;
@@ -105,6 +106,7 @@ int storage_store(struct storage *s, const char *sender, const struct wire_event
 /* What an inquiry wants, and the page being filled */
 struct query {
 	uint64_t session;
+	unsigned int session_shift;
 	const char *node;
 	const char *kind;
 	uint64_t since_us;
@@ -118,8 +120,10 @@ struct query {
 
 static bool matches(const struct query *q, const struct wire_event *e)
 {
-	return (!q->session || e->session == q->session) &&
-	       (!q->node || strcmp(e->node, q->node) == 0) &&
+	bool session = !q->session || e->session == q->session ||
+		       (q->session_shift && e->session >> q->session_shift == q->session);
+
+	return session && (!q->node || strcmp(e->node, q->node) == 0) &&
 	       (!q->kind || strcmp(e->kind, q->kind) == 0) && e->time_us >= q->since_us;
 }
 
@@ -168,6 +172,8 @@ static int read_filter(json_t *filter, struct query *q, struct storage_cursor *a
 		if (*end || !q->session)
 			return err_set(err, -EINVAL, "filter: session \"%.32s\" is no number",
 				       session);
+		if (strlen(session) >= SESSION_DIGITS_MIN && strlen(session) < 16)
+			q->session_shift = 64 - 4 * (unsigned int)strlen(session);
 	}
 	if (cursor &&
 	    sscanf(cursor, "%" SCNu64 ":%" SCNu64 "%c", &at->part, &at->offset, &rest) != 2)

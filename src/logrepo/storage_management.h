@@ -97,8 +97,8 @@ uint64_t storage_lost(const struct storage *s);
 /**
  * storage_query() - Answer an inquiry for events
  * @s:		Storage
- * @filter:	JSON object; every key may be left out: "session" (hexadecimal string), "node",
- *		"kind", "since_us" (integer), "limit" (1 to STORAGE_PAGE_MAX), "cursor" (string of
+ * @filter:	JSON object; every key may be left out: "session" (hexadecimal string; 8 to
+ *		15 digits may be its first ones), "node", "kind", "since_us" (integer), "limit" (1 to STORAGE_PAGE_MAX), "cursor" (string of
  *		an earlier answer)
  * @len:	Length of @filter; 0 asks for everything
  * @answer:	The answer is appended: {"events": [...], "cursor": "...", "more": bool}. "more"

@@ -5,6 +5,7 @@
 import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -106,6 +107,9 @@ class Cli(unittest.TestCase):
         self.assertEqual(text.count("\n"), 2500)
         self.assertIn("USER           SVCQ                     7 [0000000000abcdef]", text)
         self.assertEqual(self.run_ok("events", "--since", "@9999999999"), "")
+        # the first 8 digits of a number are enough, fewer are a number of their own
+        self.assertEqual(self.run_ok("events", "--session", "0000000000ab").count("\n"), 2500)
+        self.assertEqual(self.run_ok("events", "--session", "ab"), "")
         self.assertIn("CLOCK OFFSET", self.run_ok("events", "--kind", "CLOCK OFFSET"))
         with open(self.path("events.jsonl"), encoding="utf-8") as f:
             self.assertGreaterEqual(len([json.loads(line) for line in f]), 2500)
@@ -121,10 +125,58 @@ class Cli(unittest.TestCase):
     def test_status(self):
         p = self.run_it("status")
         self.assertEqual(p.returncode, 1)
-        self.assertIn("EdgeServer-1     es       down", p.stdout)
-        self.assertIn("LogRepo          logrepo  up   stored=", p.stdout)
-        self.assertIn("Connection refused", p.stderr)
+        heading, down, up = p.stdout.splitlines()
+        self.assertRegex(heading, r"^NODE +ROLE +STATE +SESSIONS +USERS +LINKS +CERTIFICATE +NOTES$")
+        self.assertRegex(down, r"^EdgeServer-1 +es +down +- +- +- +- +.*Connection refused$")
+        self.assertRegex(up, r"^LogRepo +logrepo +up +- +- +- +36[45] d +-$")
+        # columns stand under their headings
+        self.assertEqual(heading.index("STATE"), down.index("down"))
+        self.assertEqual(heading.index("CERTIFICATE"), up.index("36"))
         self.assertIn('"lost":0', self.run_ok("status", "--node", "LogRepo", "--json"))
+        # who reads JSON hears of a node that is down on stderr, and by the exit status
+        p = self.run_it("status", "--json")
+        self.assertEqual((p.returncode, [json.loads(line)["node"] for line in
+                                         p.stdout.splitlines()]), (1, ["LogRepo"]))
+        self.assertIn("EdgeServer-1: ", p.stderr)
+
+    def test_watch(self):
+        with subprocess.Popen([BATON, "--config", self.path("op.conf"), "status", "--watch",
+                               "--node", "LogRepo"], stdout=subprocess.PIPE, text=True) as p:
+            lines = [p.stdout.readline() for _ in range(5)]
+            p.kill()
+        self.assertEqual([line.split()[:1] for line in lines],
+                         [["NODE"], ["LogRepo"], [], ["NODE"], ["LogRepo"]])
+        # whoever read it went away
+        with subprocess.Popen([BATON, "--config", self.path("op.conf"), "status", "--watch",
+                               "--json", "--node", "LogRepo"], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as p:
+            json.loads(p.stdout.readline())
+            p.stdout.close()
+            self.assertEqual(p.wait(20), 2)
+            self.assertIn("output", p.stderr.read())
+
+    def on_terminal(self, *args, **environment):
+        """What a command writes to a terminal"""
+        ours, theirs = pty.openpty()
+        said = b""
+        with subprocess.Popen([BATON, "--config", self.path("op.conf"), *args], stdout=theirs,
+                              env={"TERM": "xterm", **environment}) as p:
+            os.close(theirs)
+            while True:
+                try:
+                    said += os.read(ours, 4096)
+                except OSError:
+                    break
+            p.wait(20)
+        os.close(ours)
+        return said.decode()
+
+    def test_colours(self):
+        self.assertIn("\033[32mup\033[0m", self.on_terminal("status"))
+        self.assertIn("\033[31mdown\033[0m", self.on_terminal("status"))
+        for plain in {"NO_COLOR": "1"}, {"TERM": "dumb"}:
+            self.assertNotIn("\033", self.on_terminal("status", **plain))
+        self.assertNotIn("\033", self.run_it("status").stdout)
 
     def test_mistakes(self):
         self.fails("which command?")
