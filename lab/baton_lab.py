@@ -306,6 +306,7 @@ class Lab:
         here = address(f"pc{i}")
         return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
+                'request_events = "log"\n'
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
                 + (f'stations = "hostapd:{self.hostapd_socket(f"pc{i}")}"\n'
@@ -340,6 +341,7 @@ class Lab:
     def _mud_conf(self):
         aps = ", ".join(f'"AP-{i}"' for i in range(1, self.edges + 1))
         return (self._identity("USER") + f'ap = {{ {aps} }}\nuses = "{SERVICE}"\n'
+                'request_events = "log"\n'
                 + self._logrepo_peer() + self._ap_peers(7101, with_es=False))
 
     def _operator_conf(self):

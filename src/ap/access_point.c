@@ -2,6 +2,8 @@
 #include "ap/access_point.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -96,7 +98,49 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 	log_debug("%s %llu %s", kind, (unsigned long long)number, detail);
 }
 
+/* What users paid for a move, in the words of a person */
+static void cost_of(char *to, size_t size, const struct ap_moved *m)
+{
+	char frozen[48] = "", lost[64] = "nothing lost";
+
+	if (m->freeze_us)
+		(void)snprintf(frozen, sizeof(frozen), "frozen %.0f ms, ",
+			       (double)m->freeze_us / 1000);
+	if (m->in_doubt)
+		(void)snprintf(lost, sizeof(lost), "%" PRIu64 " requests answered \"in doubt\"",
+			       m->in_doubt);
+	(void)snprintf(to, size, "%s%s", frozen, lost);
+}
+
+/* One line for each attempt: how it ended, and what it took */
+static void moved(void *ctx, const struct ap_moved *m)
+{
+	struct access_point *ap = ctx;
+	double seconds = (double)m->total_ms / 1000;
+	char cost[160];
+
+	cost_of(cost, sizeof(cost), m);
+	if (m->result == AP_RESULT_MOVED) {
+		log_info("moved %s from %s to %s in %.1f s, %s", m->mud, m->from, m->to, seconds,
+			 cost);
+	} else if (m->result == AP_RESULT_USER_MOVED || m->result == AP_RESULT_USER_LEFT ||
+		   m->result == AP_RESULT_ELSEWHERE) {
+		log_info("move of %s from %s to %s ended after %.1f s: %s", m->mud, m->from, m->to,
+			 seconds, m->reason);
+	} else {
+		log_error("not moved: %s stays at %s and not %s, after %.1f s, %s: %s", m->mud,
+			  m->from, m->to, seconds, cost, m->reason);
+	}
+	log_reporter_event(ap->reporter, "MOVE", m->session, 0,
+			   "result=%s from=%s to=%s total_ms=%" PRIu64 " freeze_us=%" PRIu64
+			   " replayed=%" PRIu64 " held=%" PRIu64 " in_doubt=%" PRIu64 "%s%.200s",
+			   ap_result_name(m->result), m->from, m->to, m->total_ms, m->freeze_us,
+			   m->replayed, m->held, m->in_doubt, *m->reason ? " reason=" : "",
+			   m->reason);
+}
+
 static const struct ap_node_ops node_ops = {
+	.moved = moved,
 	.to_mud = to_mud,
 	.to_es = to_es,
 	.to_ap = to_ap,

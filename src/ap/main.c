@@ -60,6 +60,7 @@ static struct policy policy_of(const struct conf *c)
 		.drain_ms = (uint64_t)limit[CONF_DRAIN_MS],
 		.standby_ms = (uint64_t)limit[CONF_STANDBY_MS],
 		.idle_ms = (uint64_t)limit[CONF_IDLE_MS],
+		.request_events = c->request_events,
 		.compare = c->compare,
 	};
 }

@@ -102,6 +102,8 @@ static const struct setting settings[] = {
 	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
 	{ "compare", AP, 0,
 	  "\"answers\": both containers must answer alike before one takes over; or \"none\"" },
+	{ "request_events", MUD | AP, 0,
+	  "\"count\": requests are only counted; or \"log\": each is an event, for experiments" },
 	{ "state_dir", AP | ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "image_dir", ES, 0, "\"PATH\": images on their way, on disk (images in state_dir)" },
@@ -268,6 +270,19 @@ static int on_shared(cfg_t *cfg, cfg_opt_t *opt)
 static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_comparison(cfg, opt);
+}
+
+static const char *const request_events[] = { "count", "log" };
+
+static int on_request_events(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = conf_last_string(opt);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (conf_word_index(request_events, ARRAY_SIZE(request_events), s) >= 0)
+		return 0;
+	return conf_mistake(cfg, "request_events = \"%.80s\": want \"count\" or \"log\"", s);
 }
 
 static int on_service(cfg_t *cfg, cfg_opt_t *opt)
@@ -526,6 +541,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	if (r == 0)
 		r = conf_copy_list(&c->shared, cfg, "shared");
 	c->compare = conf_compares(cfg);
+	c->request_events = conf_word_index(request_events, ARRAY_SIZE(request_events),
+					    cfg_getstr(cfg, "request_events")) == 1;
 	if (r == 0)
 		r = conf_copy_string(&c->listen, cfg_getstr(cfg, "listen"));
 	if (r == 0)
@@ -622,6 +639,7 @@ static void watch(cfg_t *cfg)
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "shared", on_shared);
 	(void)cfg_set_validate_func(cfg, "compare", on_compare);
+	(void)cfg_set_validate_func(cfg, "request_events", on_request_events);
 }
 
 /* Checks the whole, and moves the values over */
@@ -724,6 +742,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR_LIST("shared", NULL, CFGF_NONE),
 		CFG_STR("profile", "baton", CFGF_NONE),
 		CFG_STR("compare", "answers", CFGF_NONE),
+		CFG_STR("request_events", "count", CFGF_NONE),
 		CFG_STR("state_dir", NULL, CFGF_NONE),
 		CFG_STR("spool_dir", "/var/tmp", CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),

@@ -215,6 +215,7 @@ struct conf_docker {
  * @shared:		es: NULL-terminated list of directories that are the same on all edge
  *			servers, or NULL
  * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
+ * @request_events:	mud, ap: each request and answer is an event of its own; else they are only counted
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
  * @state_dir:		ap, es: what must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
@@ -249,6 +250,7 @@ struct conf {
 	enum conf_profile profile;
 	char **shared;
 	char **registries;
+	bool request_events;
 	bool compare;
 	char *state_dir;
 	char *checkpoint_dir;

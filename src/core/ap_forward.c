@@ -183,7 +183,9 @@ void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_da
 	r = replay_buffer_push(s->copies, d, NULL);
 	switch (r) {
 	case 0:
-		ap_session_say(s, "SVCQ", d->number, "len=%zu", d->len);
+		s->node->counts.requests++;
+		if (s->node->policy.request_events)
+			ap_session_say(s, "SVCQ", d->number, "len=%zu", d->len);
 		ap_forward_feed(s);
 		break;
 	case REPLAY_BUFFER_E_STALE:
@@ -191,10 +193,12 @@ void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_da
 		break;
 	default:
 		/* back-pressure: the MUD sends it again, and nothing after it was taken (R9) */
-		ap_session_say(s, "SVCQ NOT TAKEN", d->number, "%s",
-			       r == REPLAY_BUFFER_E_FULL  ? "replay buffer is full"
-			       : r == REPLAY_BUFFER_E_GAP ? "one before it was not taken"
-							  : "out of memory");
+		s->node->counts.not_taken++;
+		if (s->node->policy.request_events)
+			ap_session_say(s, "SVCQ NOT TAKEN", d->number, "%s",
+				       r == REPLAY_BUFFER_E_FULL  ? "replay buffer is full"
+				       : r == REPLAY_BUFFER_E_GAP ? "one before it was not taken"
+								  : "out of memory");
 	}
 	if (s->state == AP_REPLAYING)
 		ap_handoff_progress(s, now);
@@ -218,7 +222,11 @@ static void deliver(struct ap_session *s, struct replay_copy *c, const struct wi
 		c->delivered = true;
 		replay_buffer_release(s->copies, c); /* may hold the very bytes just sent */
 	}
-	ap_session_say(s, "SVCR", answer->number, "len=%zu", answer->len);
+	s->node->counts.answers++;
+	s->node->counts.in_doubt += answer->status == WIRE_E_IN_DOUBT;
+	s->attempt.in_doubt += answer->status == WIRE_E_IN_DOUBT;
+	if (s->node->policy.request_events)
+		ap_session_say(s, "SVCR", answer->number, "len=%zu", answer->len);
 }
 
 bool ap_forward_behind(struct ap_session *s)

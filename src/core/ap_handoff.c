@@ -107,11 +107,13 @@ static void count_reason(struct ap_session *s, const struct wire_es_status *w)
 		return;
 	s->equal_reasons = 0;
 	s->given_up_epoch = ap_session_source(s)->epoch;
+	s->node->counts.given_up++;
 	ap_session_say(s, "MIGRATION GIVEN UP", 0, "%s", w->reason);
 }
 
 static void start_tracing(struct ap_session *s, uint64_t now)
 {
+	ap_attempt_end(s, now, ap_session_source(s)->name);
 	int index = ap_session_edge(s, s->node->home);
 
 	if (index < 0) { /* predecessors that have not answered yet take up all entries */
@@ -124,6 +126,7 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	s->edge[index] = (struct ap_edge){ 0 };
 	memcpy(s->edge[index].name, s->node->home, NAME_SIZE);
 	ap_session_move(s, AP_TRACING, now);
+	ap_attempt_begin(s, now);
 	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
 		       ap_session_source(s)->name, s->node->home);
 	ap_session_attach(s, &s->edge[index]);
@@ -259,7 +262,7 @@ static bool ask_further(struct ap_session *s)
 	return asked;
 }
 
-static void go_back(struct ap_session *s, uint64_t now, const char *why);
+static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why);
 
 /*
  * Whether the edge server to which fenced @e was handed says what became of that. One that knows nothing
@@ -314,7 +317,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 	}
 	if (fenced >= 0 && successor_known(s, &s->edge[fenced])) {
 		s->source = fenced;
-		go_back(s, now, "the access point that moved it is gone");
+		go_back(s, now, AP_RESULT_ELSEWHERE, "the access point that moved it is gone");
 		return;
 	}
 	if (++s->rounds < FINDING_ROUNDS) {
@@ -335,18 +338,19 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
  * The source holds since the cut of this attempt (R6). Only we could give authority to the copy of
  * that cut, and have not: so CT-x may have it back without waiting for word from the destination.
  */
-static void release_hold(struct ap_session *s, uint64_t now, const char *why)
+static void release_hold(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
 {
 	send_plain(s, ap_session_dest(s), WIRE_ABORT);
 	s->copy_inactive = true;
-	go_back(s, now, why);
+	go_back(s, now, result, why);
 }
 
 /* Before FENCE: CT-x never stopped serving, so the attempt is simply dropped (R10). */
-static void drop_attempt(struct ap_session *s, uint64_t now, const char *why)
+static void drop_attempt(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
 {
+	ap_attempt_decide(s, result, why);
 	if (ap_session_holds(s)) {
-		release_hold(s, now, why);
+		release_hold(s, now, result, why);
 		return;
 	}
 	send_plain(s, ap_session_dest(s), WIRE_ABORT);
@@ -416,8 +420,9 @@ static void going_back_repeat(struct ap_session *s, uint64_t now)
 	going_back_progress(s, now);
 }
 
-static void go_back(struct ap_session *s, uint64_t now, const char *why)
+static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
 {
+	ap_attempt_decide(s, result, why);
 	ap_session_move(s, AP_GOING_BACK, now);
 	s->attempts++;
 	/* what the others said before the source was fenced may be out of date: ask again (R4) */
@@ -442,14 +447,14 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	s->hold_next = !in_doubt && !s->diverged;
 	if (replaying) {
-		drop_attempt(s, now, "the copy is not in sync");
+		drop_attempt(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
 		return;
 	}
 	send_plain(s, ap_session_dest(s), WIRE_ABORT);
 	/* FENCE is on its way: what it said before is out of date, too */
 	if (ap_session_source(s)->state != WIRE_ES_FENCED)
 		ap_session_source(s)->heard = false;
-	go_back(s, now, "the copy is not in sync");
+	go_back(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
 }
 
 /* --- progress ---------------------------------------------------------------------------------- */
@@ -459,7 +464,7 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 
 	if (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) > dest->cut) {
-		drop_attempt(s, now, "copies since the cut are not complete");
+		drop_attempt(s, now, AP_RESULT_COPIES, "copies since the cut are not complete");
 		return;
 	}
 	replay_buffer_drop_through(s->copies, dest->cut);
@@ -518,7 +523,7 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 		return;
 	}
 	if (ap_session_holds(s) && source->migration == WIRE_MIGRATION_NONE && not_coming(dest)) {
-		release_hold(s, now, "the copy died");
+		release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (source->heard && source->cut_association == s->association)
@@ -551,7 +556,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 	if (lost_authority(s, now))
 		return;
 	if (not_coming(dest)) {
-		drop_attempt(s, now, "the copy died");
+		drop_attempt(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (ap_session_holds(s)) { /* nothing is left to compare, and nothing to wait for */
@@ -606,11 +611,11 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 
 	if (not_coming(dest) && ap_session_holds(s)) {
-		release_hold(s, now, "the copy died");
+		release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (not_coming(dest)) {
-		go_back(s, now, "the copy died");
+		go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (gone(source))
@@ -622,7 +627,8 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	if (dest->answered < s->fenced_at || !in_sync_through(s, s->fenced_at)) {
 		/* what cannot be compared is not in sync: rather try again than assume (R5) */
 		if (!gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
-			go_back(s, now, "the answers of both could not be compared in time");
+			go_back(s, now, AP_RESULT_NOT_COMPARED,
+				"the answers of both could not be compared in time");
 		return;
 	}
 	ap_session_move(s, AP_ACTIVATING, now);
@@ -637,6 +643,7 @@ static void activating_progress(struct ap_session *s, uint64_t now)
 	if (dest->heard && dest->state == WIRE_ES_ACTIVE) {
 		ap_session_move(s, AP_GRACE, now);
 		s->attempts = 0;
+		ap_attempt_switched(s, now);
 		ap_session_say(s, "T8", s->fenced_at, "requests go to %s, epoch=%u", dest->name,
 			       dest->epoch);
 		ap_forward_release(s, dest);
@@ -645,7 +652,7 @@ static void activating_progress(struct ap_session *s, uint64_t now)
 		if (s->move_association)
 			ap_mud_leave(s, now);
 	} else if (not_coming(dest)) {
-		go_back(s, now, "the copy died");
+		go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
 	}
 }
 
@@ -658,7 +665,8 @@ static void grace_progress(struct ap_session *s, uint64_t now)
 		if (gone(source))
 			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		else
-			go_back(s, now, "the container died soon after the switch");
+			go_back(s, now, AP_RESULT_COPY_DIED,
+				"the container died soon after the switch");
 		return;
 	}
 	if (now >= s->since + s->node->policy.grace_ms || replay_buffer_half_full(s->copies)) {
@@ -766,7 +774,7 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	/* the source's word that it failed counts only while it is still at it */
 	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
 		count_reason(s, &m->es_status);
-		drop_attempt(s, now, m->es_status.reason);
+		drop_attempt(s, now, AP_RESULT_EDGE_SERVER, m->es_status.reason);
 		return;
 	}
 	/* it is in the way: the session has been here before, and the word to retire got lost */

@@ -79,6 +79,8 @@ void ap_mud_notice(struct ap_session *s)
 void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason)
 {
 	ap_session_say(s, "SESSION LOST", 0, "%s", reason);
+	ap_attempt_decide(s, AP_RESULT_LOST, reason);
+	s->node->counts.lost += status == WIRE_E_SESSION_LOST;
 	if (s->response_due)
 		ap_mud_respond(s, status, reason);
 	else
@@ -276,8 +278,10 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 	}
 	if (!claims->proven && !s && !share_left(node, link, m->session, w->mud))
 		return;
-	if (claims->proven) /* it was elsewhere in between: what we remember is out of date */
+	if (claims->proven) { /* it was elsewhere in between: what we remember is out of date */
+		ap_attempt_end(claims->proven, now, "");
 		ap_session_free(claims->proven);
+	}
 	if (s && s != claims->proven)
 		ap_session_free(s);
 	s = ap_session_new(node, m->session, AP_MOVING, now);
@@ -355,6 +359,7 @@ static void hand_over(struct ap_session *s, uint64_t now, struct ap_edge *author
 	memcpy(answer.move_response.authority, authority->name, NAME_SIZE);
 	s->node->ops->to_ap(s->node->ctx, s->move.new_ap, &answer);
 	ap_session_say(s, "MIGRATION ANNOUNCED", 0, "%s to %s", authority->name, s->move.new_es);
+	ap_attempt_decide(s, AP_RESULT_USER_MOVED, "the user moved on");
 	ap_session_move(s, AP_ENDED, now);
 }
 
@@ -402,6 +407,7 @@ void ap_mud_end(struct ap_session *s, uint64_t now)
 		if (s->edge[i].name[0])
 			ap_session_tell(s, &s->edge[i], &m);
 	}
+	ap_attempt_decide(s, AP_RESULT_USER_LEFT, "its user has ended the session");
 	ap_session_move(s, AP_ENDED, now);
 }
 

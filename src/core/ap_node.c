@@ -163,6 +163,8 @@ void ap_session_free(struct ap_session *s)
 void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now)
 {
 	state_require_move(&table, s->state, to);
+	if (to == AP_SERVING || to == AP_FINDING || to == AP_ENDED)
+		ap_attempt_end(s, now, to == AP_SERVING ? ap_session_source(s)->name : "");
 	s->state = to;
 	s->since = now;
 	s->since_asked = now;
@@ -362,6 +364,7 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->cut_association = w->cut_association;
 	e->migration = w->migration;
 	e->holding = w->holding;
+	e->freeze_us = w->freeze_us;
 	e->others = false;
 	memcpy(e->peer, w->peer, NAME_SIZE);
 	if (w->state != WIRE_ES_NONE)
@@ -386,6 +389,7 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	if (m->es_status.cut_association > s->association && s->state != AP_FINDING) {
 		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
 		ap_session_say(s, "DISPLACED", 0, "association %u", m->es_status.cut_association);
+		ap_attempt_decide(s, AP_RESULT_USER_MOVED, "the user is elsewhere");
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
@@ -424,6 +428,7 @@ static void session_es_message(struct ap_session *s, uint64_t now, const char *e
 		on_refused(s, now, e, m);
 	} else if (m->association == s->association && credible(s, now, m)) {
 		take_status(s, e, m);
+		ap_attempt_seen(s, now);
 		ap_handoff_status(s, now, e, m);
 	}
 }
@@ -503,12 +508,15 @@ void ap_node_tick(struct ap_node *node, uint64_t now)
 
 		if (now < session_deadline(s))
 			continue;
-		if (!s->mud_link && now >= s->left_at + node->policy.idle_ms)
+		if (!s->mud_link && now >= s->left_at + node->policy.idle_ms) {
+			ap_attempt_decide(s, AP_RESULT_USER_LEFT,
+					  "its user has been away too long");
 			ap_session_move(s, AP_ENDED, now); /* the edge server ends it by itself */
-		else if (s->state == AP_ASSOCIATING || s->state == AP_MOVING)
+		} else if (s->state == AP_ASSOCIATING || s->state == AP_MOVING) {
 			ap_mud_tick(s, now);
-		else
+		} else {
 			ap_handoff_tick(s, now);
+		}
 		if (s->state == AP_ENDED)
 			ap_session_free(s);
 	}
@@ -526,6 +534,11 @@ uint64_t ap_node_deadline(const struct ap_node *node)
 			earliest = d;
 	}
 	return earliest;
+}
+
+struct ap_counts ap_node_counts(const struct ap_node *node)
+{
+	return node->counts;
 }
 
 void ap_node_each(const struct ap_node *node,

@@ -51,6 +51,55 @@ enum ap_state {
 	AP_STATES,
 };
 
+/** enum ap_result - How an attempt to move a container ended */
+enum ap_result {
+	AP_RESULT_MOVED,
+	AP_RESULT_EDGE_SERVER,  /* an edge server could not, and says why */
+	AP_RESULT_DIVERGED,     /* the copy answered otherwise (R5) */
+	AP_RESULT_COPY_DIED,    /* CT-y is gone */
+	AP_RESULT_COPIES,       /* the copies since the cut are not complete */
+	AP_RESULT_NOT_COMPARED, /* the answers of both could not be compared in time */
+	AP_RESULT_USER_MOVED,   /* its user went on to another access point (R8) */
+	AP_RESULT_USER_LEFT,    /* its session ended */
+	AP_RESULT_ELSEWHERE,    /* authority is elsewhere, or another access point decides */
+	AP_RESULT_LOST,         /* the session is lost */
+	AP_RESULTS,
+};
+
+/**
+ * struct ap_moved - How an attempt ended; strings are borrowed
+ * @reason:	in words, empty for AP_RESULT_MOVED. An edge server may have chosen it
+ * @total_ms:	from its beginning to the switch (T8), or to its end
+ * @freeze_us:	CT-x stood still for so long; 0 if there was no cut, or it is not known
+ * @replayed:	copies that both containers executed
+ * @held:	requests that waited for CT-y to have authority
+ * @in_doubt:	requests of that time whose outcome nobody knows: their answers were lost (R1)
+ */
+struct ap_moved {
+	uint64_t session;
+	enum ap_result result;
+	const char *mud;
+	const char *service;
+	const char *from;
+	const char *to;
+	const char *reason;
+	uint64_t total_ms;
+	uint64_t freeze_us;
+	uint64_t replayed;
+	uint64_t held;
+	uint64_t in_doubt;
+};
+
+/** struct ap_counts - What has gone through a node since its start */
+struct ap_counts {
+	uint64_t requests;  /* taken from devices, each once */
+	uint64_t answers;   /* given to them */
+	uint64_t not_taken; /* held up at a full replay buffer; the device sends them again */
+	uint64_t in_doubt;  /* answers that say that nobody knows (R1) */
+	uint64_t lost;      /* sessions lost */
+	uint64_t given_up;  /* migrations not tried again for a lasting reason */
+};
+
 /**
  * struct ap_node_ops - What the node asks of the world; pointers are borrowed for the call
  * @to_mud:	send on the link a MUD's message came by, if it is still there; else drop
@@ -58,6 +107,7 @@ enum ap_state {
  * @to_ap:	send to another access point, if it is connected; else drop
  * @random:	fill with unpredictable bytes
  * @event:	for the event log; @kind is a constant
+ * @moved:	an attempt to move a container has ended; may be NULL
  */
 struct ap_node_ops {
 	void (*to_mud)(void *ctx, uint64_t link, const struct wire_message *m);
@@ -66,6 +116,7 @@ struct ap_node_ops {
 	void (*random)(void *ctx, void *bytes, size_t len);
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		      const char *detail);
+	void (*moved)(void *ctx, const struct ap_moved *m);
 };
 
 /**
@@ -138,6 +189,12 @@ struct ap_session_view {
 /** ap_node_each() - Call @fn for every session that is known here, in no particular order */
 void ap_node_each(const struct ap_node *node,
 		  void (*fn)(void *ctx, const struct ap_session_view *view), void *ctx);
+
+/** ap_node_counts() - What has gone through the node. Return: the structure by value */
+struct ap_counts ap_node_counts(const struct ap_node *node);
+
+/** ap_result_name() - "moved", "copy_died" and so on. Return: a constant, never NULL */
+const char *ap_result_name(enum ap_result result);
 
 /** ap_state_name() - "serving" and so on. Return: a constant, never NULL */
 const char *ap_state_name(enum ap_state state);

@@ -8,6 +8,7 @@
  *	ap_mud.c	MUD management: association, reassociation, context from the old access point
  *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
  *	ap_handoff.c	moving authority
+ *	ap_attempt.c	how long that took, and how it ended
  */
 
 #include "base/list.h"
@@ -27,7 +28,7 @@ struct replay_copy;
  * @fed:	requests up to this number were sent to it
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
- * @holding:	as in struct wire_es_status
+ * @holding, @freeze_us: as in struct wire_es_status
  * @others:	@state is NONE, for what is there under the session's number is another's
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
  *		access point that should have said it (R3)
@@ -43,12 +44,36 @@ struct ap_edge {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	uint64_t freeze_us;
 	bool others;
 	char peer[NAME_SIZE];
 	uint64_t fed;
 	uint64_t answered;
 	uint64_t answered_before;
 	bool predecessor;
+};
+
+/**
+ * struct ap_attempt - One attempt to move a container, from T6 until authority stays somewhere
+ * @open:	there is one
+ * @result, @reason: how it will have ended, as far as is known; valid if @decided
+ * @began, @switched: when, ms; @switched is 0 until CT-y has authority
+ * @held_since:	when the source was first seen to hold (R6), ms; 0: it does not
+ */
+struct ap_attempt {
+	bool open;
+	bool decided;
+	enum ap_result result;
+	char reason[WIRE_REASON_SIZE];
+	char from[NAME_SIZE];
+	char to[NAME_SIZE];
+	uint64_t began;
+	uint64_t switched;
+	uint64_t held_since;
+	uint64_t freeze_us;
+	uint64_t replayed;
+	uint64_t held;
+	uint64_t in_doubt;
 };
 
 /* Session numbers are random, so their low bits spread them well enough. */
@@ -94,6 +119,7 @@ struct ap_edge {
  * @last_reason:	why the last one failed, if for a lasting reason; @equal_reasons in a row
  * @given_up_epoch:	so often that no further one is made while the container is that of this epoch
  * @next_attempt:	when to try again
+ * @attempt:		the running attempt
  * @move:		the MUD is elsewhere already, its new access point waits for the context
  * @move_association:	of @move; 0 if there is none
  */
@@ -139,6 +165,7 @@ struct ap_session {
 	uint32_t equal_reasons;
 	uint32_t given_up_epoch;
 	uint64_t next_attempt;
+	struct ap_attempt attempt;
 	struct wire_move_notify move;
 	uint32_t move_association;
 };
@@ -164,7 +191,25 @@ struct ap_node {
 	struct list sessions;
 	struct list bucket[AP_BUCKETS];
 	size_t count;
+	struct ap_counts counts;
 };
+
+/* ap_attempt.c */
+
+/** ap_attempt_begin() - The session's container is to go from its source to its destination */
+void ap_attempt_begin(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_seen() - The source's word came in: how long it froze, since when it holds */
+void ap_attempt_seen(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_switched() - The destination has authority (T8) */
+void ap_attempt_switched(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_decide() - It will end so; the first word counts. Nothing if there is no attempt */
+void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *reason);
+
+/** ap_attempt_end() - It has ended, with authority at @authority, empty if nobody knows; reported once */
+void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority);
 
 /* ap_node.c */
 

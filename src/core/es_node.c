@@ -341,6 +341,14 @@ static void keep_running(struct es_session *s)
 					    s->record.container_epoch);
 }
 
+void es_node_frozen(struct es_node *node, uint64_t session, uint64_t freeze_us)
+{
+	struct es_session *s = es_session_find(node, session);
+
+	if (s && s->cutting)
+		s->freeze_us = freeze_us;
+}
+
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken)
 {
 	struct es_session *s = es_session_find(node, session);

@@ -265,6 +265,9 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session);
 /** es_node_cut_taken() - take_cut ended, the container runs on; @taken: the cut is good */
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken);
 
+/** es_node_frozen() - The cut that is being taken has frozen the container for @freeze_us; before cut_taken */
+void es_node_frozen(struct es_node *node, uint64_t session, uint64_t freeze_us);
+
 /**
  * es_node_source_finished() - A migration ended
  * @node:	Node

@@ -218,6 +218,7 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 			.cut_association = s->cut_association,
 			.migration = s->migration,
 			.holding = s->holding,
+			.freeze_us = s->cut_association ? s->freeze_us : 0,
 		},
 	};
 
@@ -683,6 +684,7 @@ void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 	s->cancelled = false;
 	s->then_to[0] = '\0';
 	s->cut_association = 0;
+	s->freeze_us = 0;
 	s->reason[0] = '\0';
 	(void)es_session_persist(s, ES_PERSIST_ALL);
 	es_session_say(s, "MIGRATION START", s->record.executed, "to=%s epoch=%u sync=%s", to_es,

@@ -46,6 +46,7 @@ struct es_pending {
  * @then_hold:		with which @hold
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
+ * @freeze_us:		how long the last cut froze the container
  * @vouched:		of an arrival, a copy, what is remembered of one: the secret is surely the session's, for an
  *			access point has proven it, or the session has had authority here with it
  * @removing:		a container is being removed; made in epoch @removing_epoch
@@ -84,6 +85,7 @@ struct es_session {
 	bool cancelled;
 	uint64_t cut;
 	uint32_t cut_association;
+	uint64_t freeze_us;
 	bool vouched;
 	bool removing;
 	uint32_t removing_epoch;

@@ -272,7 +272,8 @@ int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_d
 				   .len = d->len };
 	s->bytes += d->len;
 	*number = s->next++;
-	say(s, "SVCQ", *number, "ap=%s", s->ap);
+	if (s->policy.request_events)
+		say(s, "SVCQ", *number, "ap=%s", s->ap);
 	if (s->up && (s->state == MUD_ASSOCIATED || s->state == MUD_REASSOCIATING))
 		send_request(s, o);
 	if (s->retry_at == UINT64_MAX)
@@ -295,7 +296,8 @@ static void on_answer(struct mud_session *s, uint64_t now, const struct wire_dat
 		free(done->bytes);
 		*done = (struct outstanding){ 0 };
 	}
-	say(s, "SVCR", d->number, "status=%s", wire_status_name(d->status));
+	if (s->policy.request_events)
+		say(s, "SVCR", d->number, "status=%s", wire_status_name(d->status));
 	s->ops->answer(s->ctx, d);
 	set_retry(s, now);
 }

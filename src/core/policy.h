@@ -29,6 +29,7 @@
  * @idle_ms:		a session that no access point asks for is ended after this time
  * @write_ms:		a user whose request waits that long because an edge server cannot write is told so,
  *			and again each time
+ * @request_events:	each request and each answer is an event (SVCQ, SVCR)
  * @compare:		the answers of both containers must agree before authority moves (R5); without
  *			it a copy counts as in sync when it has executed all
  */
@@ -47,6 +48,7 @@ struct policy {
 	uint64_t standby_ms;
 	uint64_t idle_ms;
 	uint64_t write_ms;
+	bool request_events;
 	bool compare;
 };
 

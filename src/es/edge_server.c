@@ -515,10 +515,11 @@ static void on_cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freez
 	struct edge_server *es = ctx;
 
 	if (taken)
-		log_info("session %016" PRIx64 ": cut taken, frozen for %.1f ms", session,
-			 freeze_us / 1000.0);
+		log_debug("session %016" PRIx64 ": cut taken, frozen for %.1f ms", session,
+			  freeze_us / 1000.0);
 	else
 		log_debug("session %016" PRIx64 ": no cut: %s", session, reason);
+	es_node_frozen(es->node, session, freeze_us);
 	es_node_cut_taken(es->node, now(es), session, taken);
 }
 

@@ -78,6 +78,7 @@ struct direct_client {
 	void *ctx;
 	struct log_reporter *reporter;
 	uint64_t session;
+	bool request_events;
 	uint64_t retry_ms;
 	uint64_t patience_ms;
 	uint64_t handshake_ms;
@@ -219,8 +220,9 @@ static bool take_answer(struct direct_client *c, struct connection *k, const uin
 
 	*q = (struct request){ 0 };
 	c->told_reason[0] = '\0';
-	log_reporter_event(c->reporter, "SVCR", c->session, answer.number, "status=%s",
-			   wire_status_name(answer.status));
+	if (c->request_events)
+		log_reporter_event(c->reporter, "SVCR", c->session, answer.number, "status=%s",
+				   wire_status_name(answer.status));
 	if (who.done)
 		who.done(who.ctx, &answer);
 	return true;
@@ -452,6 +454,7 @@ int direct_client_new(struct direct_client **ret, const struct direct_client_set
 	c->ctx = s->ctx;
 	c->given_up = setup->given_up;
 	c->reporter = s->reporter;
+	c->request_events = s->policy->request_events;
 	c->retry_ms = s->policy->retry_ms;
 	c->patience_ms = setup->patience_ms;
 	c->handshake_ms = s->limits.handshake_ms ? s->limits.handshake_ms : HANDSHAKE_MS;
@@ -518,7 +521,9 @@ int direct_client_request(struct direct_client *c, const void *bytes, size_t len
 			       .size = LENGTH_SIZE + len,
 			       .patience_ends = uv_now(c->loop) + c->patience_ms };
 	*number = ++c->made;
-	log_reporter_event(c->reporter, "SVCQ", c->session, *number, "ap=%s", direct_client_ap(c));
+	if (c->request_events)
+		log_reporter_event(c->reporter, "SVCQ", c->session, *number, "ap=%s",
+				   direct_client_ap(c));
 	write_waiting(c);
 	set_timer(c);
 	return 0;

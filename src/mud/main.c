@@ -267,6 +267,7 @@ static struct policy policy_of(const struct conf *c)
 	struct policy p = policy_default(); /* a device has no use for most of them */
 
 	p.retry_ms = (uint64_t)c->limit[CONF_RETRY_MS];
+	p.request_events = c->request_events;
 	return p;
 }
 

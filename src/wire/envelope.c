@@ -404,6 +404,8 @@ static int encode_es_status(Baton__Wire__Envelope *e, const struct wire_es_statu
 	b.received = s->received;
 	b.has_holding = s->holding;
 	b.holding = s->holding;
+	b.has_freeze_us = s->freeze_us != 0;
+	b.freeze_us = s->freeze_us;
 	b.has_command = s->command != 0;
 	b.command = s->command;
 	return APPEND(e, es_status, ES_STATUS, b);
@@ -658,6 +660,7 @@ static void read_es_status(struct reader *rd, struct wire_es_status *to,
 	to->migration = b->migration;
 	to->received = b->received;
 	to->holding = b->has_holding && b->holding;
+	to->freeze_us = b->freeze_us;
 	to->command = b->command;
 	to->status = b->status;
 	read_name(rd, "peer", to->peer, &b->peer);

@@ -388,6 +388,7 @@ struct wire_unfence {
  * @cut_association:	association under which the cut was taken or restored
  * @migration:		what the source is doing
  * @holding:		FENCED by its own cut (R6, hold): until UNFENCE nothing executes there
+ * @freeze_us:		how long the cut that @cut is of froze the container; 0: not known
  * @peer:		source: where it goes or has gone; destination: where it comes from; may be empty
  * @mud, @service:	of the session
  * @secret:		of the session, sent only to the access point in charge. It shows the access
@@ -406,6 +407,7 @@ struct wire_es_status {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	uint64_t freeze_us;
 	uint64_t command;
 	char peer[NAME_SIZE];
 	char mud[NAME_SIZE];

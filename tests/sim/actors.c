@@ -123,11 +123,34 @@ static void ap_event(void *ctx, uint64_t session, const char *kind, uint64_t num
 
 	if (strcmp(kind, "GOING BACK") == 0)
 		c->world->went_back++;
+	if (strcmp(kind, "T6") == 0)
+		c->world->edge[c->index].moving++;
 	trace(c->world, "%s: %s %llu %s (%llx)", c->world->edge[c->index].ap_name, kind,
 	      (unsigned long long)number, detail, (unsigned long long)session);
 }
 
+/* Each attempt has one end, and one that was good has brought the container to where it was to go. */
+static void ap_moved(void *ctx, const struct ap_moved *m)
+{
+	struct context *c = ctx;
+	struct edge *e = &c->world->edge[c->index];
+
+	trace(c->world, "%s: %s, %s to %s, %llu ms, frozen %llu us, %llu replayed, %llu held: %s",
+	      e->ap_name, ap_result_name(m->result), m->from, m->to,
+	      (unsigned long long)m->total_ms, (unsigned long long)m->freeze_us,
+	      (unsigned long long)m->replayed, (unsigned long long)m->held, m->reason);
+	if (!e->moving)
+		violated(c->world, "%s: a move ends that has not begun", e->ap_name);
+	else
+		e->moving--;
+	if (name_equal(m->from, m->to) || (m->result == AP_RESULT_MOVED) == (m->reason[0] != 0))
+		violated(c->world, "%s: a move of %s from %s to %s", e->ap_name, m->mud, m->from,
+			 m->to);
+	c->world->moved += m->result == AP_RESULT_MOVED;
+}
+
 static const struct ap_node_ops ap_ops = {
+	.moved = ap_moved,
 	.to_mud = ap_to_mud,
 	.to_es = ap_to_es,
 	.to_ap = ap_to_ap,
@@ -159,6 +182,7 @@ void actor_start_ap(struct world *w, int index)
 	struct edge *e = &w->edge[index];
 
 	contexts[0][index] = (struct context){ w, index };
+	e->moving = 0;
 	if (ap_node_new(&e->ap, e->ap_name, e->es_name, &w->policy, proof_model, &ap_ops,
 			&contexts[0][index], NULL) < 0)
 		abort();

@@ -327,6 +327,11 @@ static bool mud_at_rest(struct world *w, const struct mud *m)
 	return s.found && r && r->state == WIRE_ES_ACTIVE;
 }
 
+static void count_moving(void *ctx, const struct ap_session_view *v)
+{
+	*(unsigned int *)ctx += v->state >= AP_TRACING && v->state <= AP_GOING_BACK;
+}
+
 /* Whether everything came right: called now and then after the last fault. */
 static const char *not_at_rest(struct world *w)
 {
@@ -345,6 +350,15 @@ static const char *not_at_rest(struct world *w)
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		for (int k = 0; k < SESSIONS_MAX; k++)
 			containers += w->edge[i].container[k].present;
+	}
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		unsigned int sessions = 0;
+
+		if (!w->edge[i].ap)
+			return w->edge[i].ap_name;
+		ap_node_each(w->edge[i].ap, count_moving, &sessions);
+		if (w->edge[i].moving != sessions)
+			return "the end of a move was not reported";
 	}
 	return containers == wanted ? NULL : "containers are left over";
 }

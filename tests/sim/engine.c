@@ -15,6 +15,8 @@
 #include "core/replay_buffer.h"
 #include "world.h"
 
+#define FREEZE_US 20000 /* what a cut is said to take */
+
 /* an operation's context is the edge; the world is found through it */
 struct here {
 	struct world *world;
@@ -493,6 +495,7 @@ static void cut_ended(struct world *w, void *arg)
 	if (!source_of(w, t))
 		return;
 	t->step = STEP_SEND;
+	es_node_frozen(source_of(w, t), t->order.session, FREEZE_US);
 	es_node_cut_taken(source_of(w, t), w->now, t->order.session, good);
 	if (!good)
 		fail(w, t);

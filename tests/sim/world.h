@@ -157,6 +157,7 @@ struct edge {
 	uint32_t es_life;
 	uint64_t mud_link[MUDS_MAX];
 	bool dying;          /* the edge server's program crashed in what it is doing */
+	unsigned int moving; /* attempts that its access point has begun and not ended */
 	bool ap_touched;     /* since its limits were checked last */
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
@@ -227,6 +228,7 @@ struct world {
 	uint64_t events;
 	uint64_t migrations;
 	uint64_t went_back;
+	uint64_t moved;
 	uint64_t held;
 	bool harder; /* containers die in the grace time, too, and the session must outlive that */
 	bool trace;

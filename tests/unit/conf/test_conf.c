@@ -32,7 +32,8 @@ static const char ap_conf[] =
 	"compare = \"none\"\n"
 	"listener \"cache\" { listen = \"10.80.0.1:6379\" codec = \"resp\" }\n"
 	"listener \"shop\" { listen = \"10.80.0.1:80\" service = \"web\" codec = \"http\" }\n"
-	"stations = \"hostapd:/run/hostapd/wlan0\"\n";
+	"stations = \"hostapd:/run/hostapd/wlan0\"\n"
+	"request_events = \"log\"\n";
 
 static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "listen = \"192.0.2.1:7200\"\n"
@@ -304,6 +305,8 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "limits", "profile = \"paper\" limits",
 	  "profile is no setting of role" },
 	{ ap_conf, WIRE_ROLE_AP, "\"none\"", "\"some\"", "compare = \"some\": want" },
+	{ ap_conf, WIRE_ROLE_AP, "\"log\"", "\"all\"",
+	  "request_events = \"all\": want \"count\" or \"log\"" },
 	{ es_conf, WIRE_ROLE_ES, "TZ=UTC", "TZ", "env entry \"TZ\"" },
 	{ es_conf, WIRE_ROLE_ES, "data:/data", "/data", ":19: volumes entry \"/data\": want" },
 	{ es_conf, WIRE_ROLE_ES, "data:/data", "a/b:/data", "volumes entry" },

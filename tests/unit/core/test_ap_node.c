@@ -29,6 +29,9 @@ struct world {
 	uint64_t now;
 	struct ap_node *node;
 	unsigned int given_up;
+	unsigned int ended; /* attempts */
+	struct ap_moved moved;
+	char reason[WIRE_REASON_SIZE];
 	char detail[WIRE_REASON_SIZE];
 };
 
@@ -76,7 +79,16 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, con
 	(void)snprintf(w->detail, sizeof(w->detail), "%s", detail);
 }
 
-static const struct ap_node_ops ops = { to_mud, to_es, to_ap, random_bytes, event };
+static void moved(void *ctx, const struct ap_moved *m)
+{
+	struct world *w = ctx;
+
+	w->ended++;
+	w->moved = *m;
+	(void)snprintf(w->reason, sizeof(w->reason), "%s", m->reason);
+}
+
+static const struct ap_node_ops ops = { to_mud, to_es, to_ap, random_bytes, event, moved };
 
 static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
 		  const char *ap)
@@ -275,6 +287,90 @@ static void grace(struct world *w)
 	activating(w);
 	status(w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 4, 2);
 	assert_state(w, AP_GRACE);
+}
+
+/* --- how attempts end -------------------------------------------------------------------------- */
+
+static void assert_ended(const struct world *w, enum ap_result result, const char *reason)
+{
+	assert_int_equal(w->ended, 1);
+	assert_string_equal(ap_result_name(w->moved.result), ap_result_name(result));
+	assert_string_equal(w->reason, reason);
+}
+
+/* What the switch took is told when CT-x is gone: until then authority could go back */
+static void test_move_is_told(void **state)
+{
+	struct wire_message m = message(WIRE_CUT, 2);
+	struct world w;
+
+	(void)state;
+	replaying(&w);
+	m.epoch = 1;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_ACTIVE,
+					       .executed = 4,
+					       .cut = 2,
+					       .cut_association = 2,
+					       .freeze_us = 44700,
+					       .secret = { 42 } };
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	answer(&w, "ES-2", 2, 3);
+	answer(&w, "ES-2", 2, 4);
+	request(&w, 5, 4);
+	status(&w, "ES-1", WIRE_FENCED, WIRE_ES_FENCED, 1, 4, 2);
+	w.now += 4800;
+	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 4, 2);
+	w.now += 5000;
+	assert_int_equal(w.ended, 0);
+	ap_node_tick(w.node, w.now);
+	status(&w, "ES-1", WIRE_RETIRED, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_state(&w, AP_SERVING);
+	assert_ended(&w, AP_RESULT_MOVED, "");
+	assert_int_equal(w.moved.total_ms, 4800);
+	assert_int_equal(w.moved.freeze_us, 44700);
+	assert_int_equal(w.moved.replayed, 2);
+	assert_int_equal(w.moved.held, 1);
+	assert_int_equal(w.moved.in_doubt, 0);
+	assert_int_equal(ap_node_counts(w.node).requests, 5);
+	assert_int_equal(ap_node_counts(w.node).answers, 4);
+	finish(&w);
+}
+
+static void test_failed_move_is_told(void **state)
+{
+	struct world w;
+
+	(void)state;
+	replaying(&w); /* the copy answers otherwise */
+	answer_as(&w, "ES-2", 2, 3, "something else");
+	assert_state(&w, AP_SERVING);
+	assert_ended(&w, AP_RESULT_DIVERGED, "the copy is not in sync");
+	finish(&w);
+
+	grace(&w); /* the copy dies after the switch */
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 4, 2);
+	assert_int_equal(w.ended, 0);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 4, 2);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	assert_ended(&w, AP_RESULT_COPY_DIED, "the container died soon after the switch");
+	finish(&w);
+}
+
+/* Who leaves in the grace time has been moved; who leaves before has not */
+static void test_user_leaves_a_move(void **state)
+{
+	struct wire_message bye = message(WIRE_DISASSOCIATION, 2);
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	from_mud(&w, bye);
+	assert_ended(&w, AP_RESULT_MOVED, "");
+	finish(&w);
+	replaying(&w);
+	from_mud(&w, bye);
+	assert_ended(&w, AP_RESULT_USER_LEFT, "its user has ended the session");
+	finish(&w);
 }
 
 /* --- association ------------------------------------------------------------------------------- */
@@ -1540,6 +1636,9 @@ int main(void)
 		cmocka_unit_test(test_equal_reasons_end_it),
 		cmocka_unit_test(test_no_room_for_a_destination),
 		cmocka_unit_test(test_link_is_back),
+		cmocka_unit_test(test_move_is_told),
+		cmocka_unit_test(test_failed_move_is_told),
+		cmocka_unit_test(test_user_leaves_a_move),
 		cmocka_unit_test(test_device_gone),
 	};
 

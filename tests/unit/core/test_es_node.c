@@ -898,8 +898,10 @@ static void test_cut(void **state)
 	assert_int_equal(w.cut_number, 1);
 	assert_int_equal(w.cut_cached, 1);
 	assert_int_equal(w.executing_count, 1); /* nothing runs inside */
+	es_node_frozen(w.node, S, 44700);
 	es_node_cut_taken(w.node, 0, S, true);
 	assert_int_equal(count(&w, WIRE_CUT), 1);
+	assert_int_equal(last(&w)->es_status.freeze_us, 44700);
 	assert_int_equal(w.executing_count, 2);
 	executed(&w, 1, 2);
 	es_node_source_finished(w.node, 0, S, NULL, false);

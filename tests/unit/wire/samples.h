@@ -211,6 +211,7 @@ static inline struct wire_message sample_message(enum wire_type type)
 		m.es_status.cut_association = 3;
 		m.es_status.migration = WIRE_MIGRATION_SENDING;
 		m.es_status.command = 0x1122334455667788ull;
+		m.es_status.freeze_us = 44700;
 		m.es_status.status = WIRE_E_FAILED;
 		strcpy(m.es_status.peer, "EdgeServer-2");
 		strcpy(m.es_status.mud, "MUD-1");
