@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "ap/ap_metrics.h"
 #include "ap/edge_links.h"
 #include "ap/handoff_links.h"
 #include "ap/inquiry.h"
@@ -23,6 +24,7 @@
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/log_reporter.h"
+#include "report/monitor.h"
 
 /*
  * DOC: one turn of the event loop
@@ -46,6 +48,8 @@ struct access_point {
 	struct listener *listener;
 	struct listener *station_listener;
 	struct log_reporter *reporter;
+	struct monitor *monitor;
+	struct ap_metrics metrics;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
 	int handles; /* how many of the two libuv still knows */
@@ -119,6 +123,7 @@ static void moved(void *ctx, const struct ap_moved *m)
 	double seconds = (double)m->total_ms / 1000;
 	char cost[160];
 
+	ap_metrics_moved(&ap->metrics, m);
 	cost_of(cost, sizeof(cost), m);
 	if (m->result == AP_RESULT_MOVED) {
 		log_info("moved %s from %s to %s in %.1f s, %s", m->mud, m->from, m->to, seconds,
@@ -168,9 +173,9 @@ static void on_up(void *ctx, struct link *l)
 		handoff_links_accepted(ap->aps, l);
 }
 
-static void on_inquiry(struct access_point *ap, struct link *l, const struct wire_message *m)
+static struct inquiry_view view_of(struct access_point *ap)
 {
-	const struct inquiry_view view = {
+	return (struct inquiry_view){
 		.name = ap->name,
 		.home = ap->home,
 		.node = ap->node,
@@ -180,6 +185,11 @@ static void on_inquiry(struct access_point *ap, struct link *l, const struct wir
 		.users = ap->users,
 		.certificate_days = tls_watch_days(ap->tls),
 	};
+}
+
+static void on_inquiry(struct access_point *ap, struct link *l, const struct wire_message *m)
+{
+	const struct inquiry_view view = view_of(ap);
 
 	if (m->type == WIRE_INQUIRY)
 		inquiry_answer(&view, l, m);
@@ -226,6 +236,33 @@ static const struct link_ops accepted_ops = {
 	.refused = on_refused,
 };
 
+/* ---- who watches ---- */
+
+static void on_metrics(void *ctx, struct exposition *x)
+{
+	struct access_point *ap = ctx;
+	const struct inquiry_view view = view_of(ap);
+
+	ap_metrics_write(&ap->metrics, &view, ap->reporter, x);
+}
+
+static void count_up(void *ctx, const char *name, bool up)
+{
+	(void)name;
+	*(size_t *)ctx += up;
+}
+
+static const char *on_health(void *ctx)
+{
+	const struct access_point *ap = ctx;
+	size_t up = 0;
+
+	edge_links_each(ap->edges, count_up, &up);
+	return up ? NULL : "no edge server can be reached";
+}
+
+static const struct monitor_ops monitor_ops = { .metrics = on_metrics, .health = on_health };
+
 /* ---- time ---- */
 
 static void on_timer(uv_timer_t *timer)
@@ -263,6 +300,7 @@ void access_point_close(struct access_point *ap)
 {
 	if (!ap)
 		return;
+	monitor_close(ap->monitor);
 	listener_close(ap->listener);
 	listener_close(ap->station_listener);
 	users_close(ap->users);
@@ -355,6 +393,9 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 				 LINK_ROLE(WIRE_ROLE_MUD), err);
 	if (r == 0)
 		r = start_users(ap, setup, err);
+	if (r == 0)
+		r = monitor_new(&ap->monitor, setup->loop, setup->monitor_listen, &monitor_ops, ap,
+				err);
 	if (r < 0)
 		return r;
 	(void)uv_timer_init(setup->loop, &ap->timer); /* neither can fail */
@@ -379,6 +420,7 @@ int access_point_new(struct access_point **ret, const struct access_point_setup 
 		return err_set(err, -ENOMEM, "access point");
 	ap->loop = setup->loop;
 	ap->reporter = setup->reporter;
+	ap_metrics_init(&ap->metrics, setup->state_dir, setup->spool_dir);
 	r = start(ap, setup, err);
 	if (r < 0) {
 		access_point_close(ap);
@@ -396,6 +438,11 @@ uint16_t access_point_port(const struct access_point *ap)
 uint16_t access_point_station_port(const struct access_point *ap)
 {
 	return listener_port(ap->station_listener);
+}
+
+uint16_t access_point_monitor_port(const struct access_point *ap)
+{
+	return ap->monitor ? monitor_port(ap->monitor) : 0;
 }
 
 uint16_t access_point_service_port(const struct access_point *ap, const char *service)

@@ -37,6 +37,7 @@ struct uv_loop_s;
  * @home:	Name of its own edge server, one of @edges
  * @listen:	"IP:PORT" for access points and operators
  * @station_listen: "IP:PORT" for MUDs
+ * @monitor_listen: "IP:PORT" for metrics; NULL: nowhere
  * @edges:	All edge servers
  * @aps:	All other access points
  * @policy:	Limits and waits; copied
@@ -54,6 +55,7 @@ struct access_point_setup {
 	const char *home;
 	const char *listen;
 	const char *station_listen;
+	const char *monitor_listen;
 	struct ap_neighbours edges;
 	struct ap_neighbours aps;
 	const struct policy *policy;
@@ -84,6 +86,9 @@ uint16_t access_point_port(const struct access_point *ap);
 
 /** access_point_station_port() - Port for MUDs, useful if @station_listen said 0 */
 uint16_t access_point_station_port(const struct access_point *ap);
+
+/** access_point_monitor_port() - Port for metrics. Return: 0 if there is none */
+uint16_t access_point_monitor_port(const struct access_point *ap);
 
 /** access_point_service_port() - Port where ordinary users find a service. Return: 0 if nowhere */
 uint16_t access_point_service_port(const struct access_point *ap, const char *service);

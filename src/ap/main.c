@@ -153,6 +153,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 		.home = c->es,
 		.listen = c->listen,
 		.station_listen = c->station_listen,
+		.monitor_listen = c->monitor_listen,
 		.edges = neighbours_of(c, WIRE_ROLE_ES, edges),
 		.aps = neighbours_of(c, WIRE_ROLE_AP, aps),
 		.policy = &policy,

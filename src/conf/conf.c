@@ -66,6 +66,9 @@ static const struct setting settings[] = {
 	{ "listen", AP | ES | LOGREPO, AP | ES | LOGREPO, "\"IP:PORT\": for other programs" },
 	{ "station_listen", AP, AP, "\"IP:PORT\": for mobile user devices" },
 	{ "transfer_listen", ES, ES, "\"IP:PORT\": for containers on their way here" },
+	{ "monitor_listen", AP | ES | LOGREPO, 0,
+	  "\"IP:PORT\": GET /metrics (Prometheus) and /healthz, without certificates; best on "
+	  "loopback" },
 	{ "es", AP, AP, "\"NAME\": the access point's edge server, one of the peers" },
 	{ "ap", MUD, MUD, "{\"NAME\", ...}: access points in the order of the way" },
 	{ "uses", MUD, MUD, "\"NAME\": service to ask for" },
@@ -550,6 +553,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	if (r == 0)
 		r = conf_copy_string(&c->transfer_listen, cfg_getstr(cfg, "transfer_listen"));
 	if (r == 0)
+		r = conf_copy_string(&c->monitor_listen, cfg_getstr(cfg, "monitor_listen"));
+	if (r == 0)
 		r = copy_path(&c->state_dir, cfg_getstr(cfg, "state_dir"), path);
 	if (r == 0)
 		r = copy_path(&c->checkpoint_dir, cfg_getstr(cfg, "checkpoint_dir"), path);
@@ -726,6 +731,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("listen", NULL, CFGF_NONE),
 		CFG_STR("station_listen", NULL, CFGF_NONE),
 		CFG_STR("transfer_listen", NULL, CFGF_NONE),
+		CFG_STR("monitor_listen", NULL, CFGF_NONE),
 		CFG_STR("es", NULL, CFGF_NONE),
 		CFG_STR_LIST("ap", NULL, CFGF_NONE),
 		CFG_STR("uses", NULL, CFGF_NONE),
@@ -781,6 +787,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->listen);
 	free(c->station_listen);
 	free(c->transfer_listen);
+	free(c->monitor_listen);
 	free(c->pki.ca);
 	free(c->pki.cert);
 	free(c->pki.key);

@@ -200,6 +200,7 @@ struct conf_docker {
  * @listen:		"IP:PORT" for other programs (ap, es, logrepo)
  * @station_listen:	ap: for MUDs
  * @transfer_listen:	es: for migrations
+ * @monitor_listen:	"IP:PORT" for /metrics and /healthz; NULL: nowhere
  * @es:			ap: its edge server, one of @peer
  * @uses:		mud: service it asks for
  * @radio:		mud: what it hears; the defaults if nothing is said
@@ -232,6 +233,7 @@ struct conf {
 	char *listen;
 	char *station_listen;
 	char *transfer_listen;
+	char *monitor_listen;
 	char es[NAME_SIZE];
 	char uses[NAME_SIZE];
 	struct conf_radio radio;

@@ -19,6 +19,7 @@
 #include "codec/codec.h"
 #include "es/container_grant.h"
 #include "es/es_inquiry.h"
+#include "es/es_metrics.h"
 #include "es/gateway.h"
 #include "es/service_catalogue.h"
 #include "es/session_store.h"
@@ -27,7 +28,9 @@
 #include "net/crypto.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
+#include "report/common_metrics.h"
 #include "report/log_reporter.h"
+#include "report/monitor.h"
 
 /*
  * DOC: one turn of the event loop
@@ -67,6 +70,8 @@ struct edge_server {
 	struct container_management *containers;
 	struct migration_controller *migrations;
 	struct thaw_guard *guard;
+	struct monitor *monitor;
+	struct es_metrics metrics;
 	struct list later;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
@@ -442,6 +447,7 @@ static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struc
 {
 	struct edge_server *es = ctx;
 
+	es->metrics.executed++;
 	es_node_executed(es->node, now(es), session, epoch, answer);
 }
 
@@ -466,6 +472,7 @@ static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 {
 	struct edge_server *es = ctx;
 
+	es->metrics.in_doubt++;
 	log_error("session %016" PRIx64 ": the container had request %" PRIu64 ": %s", session,
 		  number, reason);
 	es_node_in_doubt(es->node, now(es), session, epoch, number);
@@ -475,6 +482,7 @@ static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *rea
 {
 	struct edge_server *es = ctx;
 
+	es->metrics.died++;
 	log_error("session %016" PRIx64 ": %s", session, reason);
 	es_node_container_died(es->node, now(es), session, epoch, reason);
 }
@@ -495,6 +503,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 
 	if (!epoch)
 		return;
+	es->metrics.died++;
 	(void)snprintf(reason, sizeof(reason), "the container ended with status %d", exit_code);
 	log_error("session %016" PRIx64 ": %s", session, reason);
 	es_node_container_died(es->node, now(es), session, epoch, reason);
@@ -624,16 +633,21 @@ static bool for_the_node(enum wire_type type)
 	       type == WIRE_DISASSOCIATION;
 }
 
-static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+static struct es_inquiry inquiry_of(const struct edge_server *es)
 {
-	struct edge_server *es = ctx;
-	const struct es_inquiry inquiry = {
+	return (struct es_inquiry){
 		.name = es->setup.name,
 		.node = es->node,
 		.aps = es->aps,
 		.migrations = es->migrations,
 		.certificate_days = tls_watch_days(es->setup.tls),
 	};
+}
+
+static void on_message(void *ctx, struct link *l, const struct wire_message *m)
+{
+	struct edge_server *es = ctx;
+	const struct es_inquiry inquiry = inquiry_of(es);
 
 	if (link_peer_role(l) == WIRE_ROLE_AP && for_the_node(m->type)) {
 		es_node_message(es->node, now(es), link_peer_name(l), m);
@@ -670,6 +684,25 @@ static const struct link_ops link_ops = {
 	.down = on_down,
 	.refused = on_link_refused,
 };
+
+/* --- who watches ------------------------------------------------------------------------------ */
+
+static void on_metrics(void *ctx, struct exposition *x)
+{
+	const struct edge_server *es = ctx;
+	const struct es_inquiry q = inquiry_of(es);
+
+	es_metrics_write(&es->metrics, &es->setup, &q, x);
+}
+
+static const char *on_health(void *ctx)
+{
+	const struct edge_server *es = ctx;
+
+	return es->listener ? NULL : "containers from before are being looked for";
+}
+
+static const struct monitor_ops monitor_ops = { .metrics = on_metrics, .health = on_health };
 
 /* --- time ------------------------------------------------------------------------------------- */
 
@@ -854,6 +887,7 @@ static void close_all(struct edge_server *es)
 {
 	es->stopped = true;
 	es->closing = 3;
+	monitor_close(TAKE_PTR(es->monitor));
 	listener_close(es->listener);
 	es->aps = ap_links_free(es->aps);
 	gateway_close(es->gateway);
@@ -930,6 +964,9 @@ static int start(struct edge_server *es, struct err *err)
 		r = migration_controller_new(&es->migrations, setup->loop, &migration, setup->tls,
 					     &migration_ops, es, err);
 	if (r == 0)
+		r = monitor_new(&es->monitor, setup->loop, setup->monitor_listen, &monitor_ops, es,
+				err);
+	if (r == 0)
 		r = container_management_list(es->containers, on_listed, es, err);
 	if (r < 0)
 		return r;
@@ -950,6 +987,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	if (!es)
 		return err_set(err, -ENOMEM, "edge server");
 	es->setup = *setup;
+	es->metrics.since = common_metrics_now();
 	es->drain_ms = setup->policy->drain_ms;
 	list_init(&es->later);
 	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */

@@ -33,6 +33,7 @@ struct edge_neighbour {
 /**
  * struct edge_server_setup - What an edge server needs; all of it must outlive the edge server
  * @listen:	"IP:PORT" for access points and operators
+ * @monitor_listen: "IP:PORT" for metrics; NULL: nowhere
  * @service, @services: the catalogue to begin with; needed for edge_server_new() only
  * @edge, @edges: other edge servers
  * @state_dir:	for the session store
@@ -47,6 +48,7 @@ struct edge_server_setup {
 	struct log_reporter *reporter;
 	const char *name;
 	const char *listen;
+	const char *monitor_listen;
 	const char *state_dir;
 	const char *spool_dir;
 	uint64_t spool_bytes;

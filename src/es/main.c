@@ -320,6 +320,7 @@ static int start(struct program *p, struct err *err)
 		.reporter = p->reporter,
 		.name = c->name,
 		.listen = c->listen,
+		.monitor_listen = c->monitor_listen,
 		.state_dir = c->state_dir,
 		.spool_dir = c->spool_dir,
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],

@@ -26,6 +26,7 @@
 #include "es/image_choice.h"
 #include "es/layer.h"
 #include "es/migration_controller.h"
+#include "es/migration_metrics.h"
 #include "es/migration_trees.h"
 #include "es/transfer.h"
 #include "net/address.h"
@@ -173,6 +174,8 @@ struct migration {
 	struct image_arrival *arrival;
 	uint64_t received_us;
 	struct container_address where;
+	uint64_t stage_us[MIGRATION_STAGES_MAX]; /* how long each has taken; 0: not begun */
+	size_t stage;                            /* that it has come to */
 	struct err err;
 };
 
@@ -198,6 +201,7 @@ struct migration_controller {
 	bool expiring; /* it is not closed yet */
 	bool closing;
 	uint32_t checks;
+	struct migration_metrics metrics;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
 };

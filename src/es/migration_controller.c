@@ -11,6 +11,7 @@
 
 #include "es/migration_controller.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -85,6 +86,9 @@ struct way {
 	size_t stages;
 };
 
+static_assert(ARRAY_SIZE(stages) <= MIGRATION_STAGES_MAX, "all have a place in the metrics");
+static_assert(ARRAY_SIZE(paper_stages) <= MIGRATION_STAGES_MAX, "likewise");
+
 static const struct way ways[] = {
 	[PROFILE_BATON] = { "baton", stages, ARRAY_SIZE(stages) },
 	[PROFILE_PAPER] = { "paper", paper_stages, ARRAY_SIZE(paper_stages) },
@@ -93,6 +97,23 @@ static const struct way ways[] = {
 const char *migration_profile_name(enum migration_profile profile)
 {
 	return ways[profile].name;
+}
+
+const struct migration_metrics *migration_controller_metrics(const struct migration_controller *mc)
+{
+	return &mc->metrics;
+}
+
+const char *migration_controller_stage(const struct migration_controller *mc, size_t i)
+{
+	const struct way *way = &ways[mc->config.profile];
+
+	return i < way->stages ? way->stage[i].name : NULL;
+}
+
+size_t migration_controller_running(const struct migration_controller *mc, bool source)
+{
+	return source ? mc->sources : mc->destinations;
 }
 
 const char *migration_method_name(enum migration_method method)
@@ -325,10 +346,13 @@ static int stages_run(struct migration *m)
 		const struct migration_stage *stage = &way->stage[i];
 		int (*act)(struct migration *, struct err *) =
 			m->is_source ? stage->source : stage->destination;
+		uint64_t began = monotonic_us();
 
+		m->stage = i;
 		r = act ? act(m, &m->err) : 0;
 		if (r < 0)
 			r = err_wrap(&m->err, r, "%s", stage->name);
+		m->stage_us[i] = monotonic_us() - began;
 	}
 	m->good = r == 0;
 	(void)pthread_mutex_lock(&m->lock);
@@ -471,6 +495,7 @@ static void migration_ended(struct migration *m)
 	(void)pthread_join(m->thread, NULL);
 	list_remove(&m->link);
 	handshake_settled(m);
+	migration_metrics_ended(&mc->metrics, m);
 	mc->sources -= m->is_source;
 	mc->destinations -= m->slot;
 	if (mc->closing)

@@ -55,7 +55,8 @@
 struct err;
 struct file_workers; /* es/files/file_worker.h */
 struct thaw_guard;
-struct tls_context; /* net/tls.h */
+struct tls_context;       /* net/tls.h */
+struct migration_metrics; /* es/migration_metrics.h */
 struct migration_controller;
 
 #define MIGRATION_ADDRESS_SIZE    128
@@ -314,6 +315,15 @@ struct migration_link {
 	uint64_t rate;   /* bytes per second */
 	uint64_t rtt_us; /* round-trip time */
 };
+
+/** migration_controller_metrics() - What has been counted. Return: borrowed */
+const struct migration_metrics *migration_controller_metrics(const struct migration_controller *mc);
+
+/** migration_controller_stage() - Name of the @i-th stage. Return: a constant, or NULL if there is none */
+const char *migration_controller_stage(const struct migration_controller *mc, size_t i);
+
+/** migration_controller_running() - Migrations from here (@source), or to here, at this time */
+size_t migration_controller_running(const struct migration_controller *mc, bool source);
 
 /**
  * migration_controller_check() - Could a container be moved, or those of an image? For `baton

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,9 @@
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
+#include "report/common_metrics.h"
+#include "report/exposition.h"
+#include "report/monitor.h"
 
 #define SYNC_MS     1000
 #define EVENTS_ROOM (1ULL << 30) /* bytes */
@@ -48,7 +52,11 @@ struct program {
 	struct supervisor *supervisor;
 	struct listener *listener;
 	struct storage *storage;
+	struct monitor *monitor;
+	const char *events;
+	double since;
 	bool failing;
+	size_t links;
 };
 
 static void report_storage(struct program *p, int r, const struct err *err)
@@ -113,7 +121,9 @@ static void answer_inquiry(struct program *p, struct link *l, const struct wire_
 
 static void on_up(void *ctx, struct link *l)
 {
-	(void)ctx;
+	struct program *p = ctx;
+
+	p->links++;
 	log_debug("%s is here", link_peer_name(l));
 }
 
@@ -150,7 +160,9 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 
 static void on_down(void *ctx, struct link *l, const char *reason)
 {
-	(void)ctx;
+	struct program *p = ctx;
+
+	p->links -= p->links > 0;
 	if (link_broke_rules(l))
 		log_error("%s broke the protocol, link ended: %s", link_peer_name(l), reason);
 	else
@@ -204,6 +216,35 @@ static void on_certificates(void *ctx, enum tls_watch_word word, const char *tex
 		store_ending(ctx);
 }
 
+/* ---- who watches ---- */
+
+static void on_metrics(void *ctx, struct exposition *x)
+{
+	struct program *p = ctx;
+	char directory[PATH_MAX];
+
+	(void)snprintf(directory, sizeof(directory), "%s", p->events);
+	const struct common_directory of[] = { { "events", dirname(directory) } };
+
+	common_metrics_write(x, p->since, tls_watch_days(p->tls));
+	common_metrics_disks(x, of, 1);
+	exposition_one(x, "baton_events_stored_total", "counter", "Events stored.",
+		       (double)storage_stored(p->storage));
+	exposition_one(x, "baton_events_lost_total", "counter",
+		       "Events that could not be stored, or that their senders had dropped.",
+		       (double)storage_lost(p->storage));
+	exposition_one(x, "baton_links", "gauge", "Programs that are connected.", (double)p->links);
+}
+
+static const char *on_health(void *ctx)
+{
+	const struct program *p = ctx;
+
+	return p->failing ? "events cannot be stored" : NULL;
+}
+
+static const struct monitor_ops monitor_ops = { .metrics = on_metrics, .health = on_health };
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
@@ -211,6 +252,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	log_info("%s: stopping", strsignal(number));
 	supervisor_stopping(p->supervisor);
 	supervisor_close(TAKE_PTR(p->supervisor));
+	monitor_close(TAKE_PTR(p->monitor));
 	listener_close(TAKE_PTR(p->listener));
 	tls_watch_close(TAKE_PTR(p->watch));
 	uv_close((uv_handle_t *)&p->term, NULL);
@@ -276,9 +318,15 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			 err);
 	if (r < 0)
 		return r;
-	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
-	if (r < 0)
+	p->events = c->events;
+	p->since = common_metrics_now();
+	r = monitor_new(&p->monitor, &p->loop, c->monitor_listen, &monitor_ops, p, err);
+	if (r == 0)
+		r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r < 0) {
+		monitor_close(TAKE_PTR(p->monitor));
 		listener_close(TAKE_PTR(p->listener));
+	}
 	return r;
 }
 

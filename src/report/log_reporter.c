@@ -406,6 +406,14 @@ uint64_t log_reporter_dropped(struct log_reporter *r)
 	return dropped;
 }
 
+uint64_t log_reporter_waiting(struct log_reporter *r)
+{
+	uv_mutex_lock(&r->mutex);
+	uint64_t waiting = r->count;
+	uv_mutex_unlock(&r->mutex);
+	return waiting;
+}
+
 void log_reporter_close(struct log_reporter *r, void (*done)(void *ctx), void *ctx)
 {
 	if (!r) {

@@ -98,6 +98,9 @@ void log_reporter_certificates(struct log_reporter *r, struct tls_context *tls,
 /** log_reporter_dropped() - Events dropped since the start, because the ring was full */
 uint64_t log_reporter_dropped(struct log_reporter *r);
 
+/** log_reporter_waiting() - Events that wait to be sent */
+uint64_t log_reporter_waiting(struct log_reporter *r);
+
 /**
  * log_reporter_close() - Send what waits, for at most LOG_REPORTER_CLOSE_MS, then release
  * @r:		Reporter, may be NULL; no other thread may use it any more
