@@ -215,9 +215,14 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	status = child_wait(child);
 	if (status < 0)
 		return complain(argc, argv, "runc restore was killed", dir);
-	if (status == 0 && !mark(dir, "restored"))
+	if (status != 0)
+		return status;
+	r = settle(call);
+	if (r < 0)
+		return complain(argc, argv, strerror(-r), "set the container's network settings");
+	if (!mark(dir, "restored"))
 		return complain(argc, argv, "cannot mark the restore as done", dir);
-	return status;
+	return 0;
 }
 
 /** create_pinned() - Run "runc create" as it is, and come back for the pins. Return: exit status */
@@ -261,16 +266,6 @@ static int create(const struct runtime_call *call, int argc, char **argv, const 
 		status = create_pinned(argc, argv);
 	shared_pins_end(&pins);
 	return status;
-}
-
-if (WEXITSTATUS(status) != 0)
-	return WEXITSTATUS(status);
-r = settle(call);
-if (r < 0)
-	return complain(argc, argv, strerror(-r), "set the container's network settings");
-if (!mark(dir, "restored"))
-	return complain(argc, argv, "cannot mark the restore as done", dir);
-return 0;
 }
 
 /**
