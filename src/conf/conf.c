@@ -127,28 +127,6 @@ static const struct setting *setting_find(const char *name)
 	return NULL;
 }
 
-static bool is_address(const char *text)
-{
-	/* numbers are checked again, in full, where the address is used */
-	const char *colon = strrchr(text, ':');
-	char *end;
-
-	if (!colon || colon == text || colon[1] < '0' || colon[1] > '9')
-		return false;
-	long port = strtol(colon + 1, &end, 10);
-	if (*end || port > UINT16_MAX)
-		return false;
-	return strspn(text, "0123456789abcdefABCDEF.:[]") == strlen(text);
-}
-
-static int want_address(cfg_t *cfg, cfg_opt_t *opt)
-{
-	if (is_address(conf_last_string(opt)))
-		return 0;
-	return conf_mistake(cfg, "%s = \"%.80s\": want \"IP:PORT\", in numbers", opt->name,
-			    conf_last_string(opt));
-}
-
 /* Any setting of the top level: whether this role has it, then its value */
 static int on_top_level(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -159,7 +137,7 @@ static int on_top_level(cfg_t *cfg, cfg_opt_t *opt)
 				    "%s is no setting of role \"%s\" (--help lists all settings)",
 				    opt->name, wire_role_name(conf_reading.role));
 	if (strstr(opt->name, "listen") && opt->type == CFGT_STR)
-		return want_address(cfg, opt);
+		return conf_want_address(cfg, opt);
 	if (strcmp(opt->name, "name") == 0 || strcmp(opt->name, "es") == 0 ||
 	    strcmp(opt->name, "uses") == 0)
 		return conf_want_name(cfg, opt);
@@ -451,9 +429,10 @@ static int copy_peers(struct conf *c, cfg_t *cfg)
 			p->x = cfg_getfloat(from, "x");
 			p->y = cfg_getfloat(from, "y");
 		}
-		r = conf_copy_string(&p->address, cfg_getstr(from, "address"));
+		r = conf_copy_address(&p->address, cfg_getstr(from, "address"), conf_reading.path);
 		if (r == 0)
-			r = conf_copy_string(&p->transfer, cfg_getstr(from, "transfer"));
+			r = conf_copy_address(&p->transfer, cfg_getstr(from, "transfer"),
+					      conf_reading.path);
 	}
 	return r;
 }
@@ -511,7 +490,7 @@ static int copy_sections(struct conf *c, cfg_t *cfg, const char *path)
 		cfg_t *logrepo = cfg_getsec(cfg, "logrepo");
 
 		conf_copy_name(c->logrepo_name, cfg_getstr(logrepo, "name"));
-		r = conf_copy_string(&c->logrepo_address, cfg_getstr(logrepo, "address"));
+		r = conf_copy_address(&c->logrepo_address, cfg_getstr(logrepo, "address"), path);
 	}
 	if (r == 0 && cfg_size(cfg, "docker")) {
 		cfg_t *docker = cfg_getsec(cfg, "docker");
@@ -619,11 +598,11 @@ static void watch(cfg_t *cfg)
 		(void)cfg_set_validate_func(cfg, name, on_limit);
 	}
 	(void)cfg_set_validate_func(cfg, "logrepo|name", conf_want_name);
-	(void)cfg_set_validate_func(cfg, "logrepo|address", want_address);
+	(void)cfg_set_validate_func(cfg, "logrepo|address", conf_want_other_address);
 	(void)cfg_set_validate_func(cfg, "peer", on_peer);
 	(void)cfg_set_validate_func(cfg, "peer|role", on_peer_role);
-	(void)cfg_set_validate_func(cfg, "peer|address", want_address);
-	(void)cfg_set_validate_func(cfg, "peer|transfer", want_address);
+	(void)cfg_set_validate_func(cfg, "peer|address", conf_want_other_address);
+	(void)cfg_set_validate_func(cfg, "peer|transfer", conf_want_other_address);
 	(void)cfg_set_validate_func(cfg, "peer|es", conf_want_name);
 	(void)cfg_set_validate_func(cfg, "peer|x", on_metres);
 	(void)cfg_set_validate_func(cfg, "peer|y", on_metres);
@@ -636,7 +615,7 @@ static void watch(cfg_t *cfg)
 	(void)cfg_set_validate_func(cfg, "service", on_service);
 	conf_service_watch(cfg);
 	(void)cfg_set_validate_func(cfg, "listener", on_listener);
-	(void)cfg_set_validate_func(cfg, "listener|listen", want_address);
+	(void)cfg_set_validate_func(cfg, "listener|listen", conf_want_address);
 	(void)cfg_set_validate_func(cfg, "listener|service", conf_want_name);
 	(void)cfg_set_validate_func(cfg, "listener|codec", conf_want_codec);
 	(void)cfg_set_validate_func(cfg, "stations", on_stations);
@@ -659,8 +638,9 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 		return err_set(conf_reading.err, -ENOMEM, "read configuration %s", path);
 	c->role = conf_reading.role;
 	r = copy_all(c, cfg, path);
-	if (r < 0)
-		return err_set(conf_reading.err, r, "read configuration %s", path);
+	if (r < 0) /* what was mistaken is said already */
+		return r == -EINVAL ? r
+				    : err_set(conf_reading.err, r, "read configuration %s", path);
 	if (c->catalogue)
 		r = conf_catalogue_read(c->catalogue, &c->service, &c->services);
 	if (r == 0 && c->role == WIRE_ROLE_ES && !c->services && !c->catalogue)

@@ -7,7 +7,8 @@
  * The same grammar serves all programs; which settings a program may and must have follows from
  * its role, see conf_help(). A whole file is checked before anything is used of it. Errors name the
  * file and line, say what is allowed and what to do. Paths that are not absolute are taken from
- * the directory of the file.
+ * the directory of the file. The address of another program may have its host's name, which is looked
+ * up once, while the file is read.
  *
  *     name = "AP-1"
  *     listen = "192.0.2.1:7100"           # access points, operators
@@ -57,8 +58,8 @@ struct conf_pki {
  * struct conf_peer - Another program
  * @name:	As in its certificate
  * @role:	As in its certificate
- * @address:	"IP:PORT" it listens on
- * @transfer:	es only: "IP:PORT" where it accepts migrations; or NULL
+ * @address:	"IP:PORT" it listens on, in numbers
+ * @transfer:	es only: likewise, where it accepts migrations; or NULL
  * @es:		ap only: its edge server; or empty
  * @placed:	ap only: whether @x and @y were given
  * @x, @y:	ap only: where it stands, in metres (docs/mobility.md)

@@ -49,6 +49,22 @@ int conf_wrong(const char *path, const char *fmt, ...) __attribute__((format(pri
 /** conf_last_string() - The value just read. Return: "" if there is none */
 const char *conf_last_string(cfg_opt_t *opt);
 
+/** conf_want_address() - Callback: "IP:PORT" in numbers, an address of this host */
+int conf_want_address(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_want_other_address() - Callback: "IP:PORT" in numbers or "NAME:PORT", an address of another program */
+int conf_want_other_address(cfg_t *cfg, cfg_opt_t *opt);
+
+/**
+ * conf_copy_address() - Copy an address of another program, in numbers
+ * @to:		Set to it, to be freed; NULL if @text is
+ * @text:	As conf_want_other_address() allows; a name is looked up now, which may take seconds
+ * @path:	Of the configuration, for complaints
+ *
+ * Return: 0, -EINVAL if there is no such host, or -ENOMEM
+ */
+int conf_copy_address(char **to, const char *text, const char *path);
+
 /** conf_want_name() - Callback: all values are names */
 int conf_want_name(cfg_t *cfg, cfg_opt_t *opt);
 

@@ -5,7 +5,7 @@
  * Addresses - "IP:PORT" as configuration files give them
  *
  * Only numeric addresses: a name service that answers late or wrongly must not be able to stall an
- * event loop or to send a user's state elsewhere.
+ * event loop. Names in a configuration become numbers when it is read (conf/conf_address.c).
  */
 
 #include <stddef.h>

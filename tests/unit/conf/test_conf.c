@@ -118,6 +118,22 @@ static void test_ap(void **state)
 	assert_int_equal(c->limit[CONF_DRAIN_MS], conf_limit_table[CONF_DRAIN_MS].standard);
 }
 
+/* Other programs may be named by their hosts; the name is looked up at once. */
+static void test_host_names(void **state)
+{
+	static const char old[] = "192.0.2.2:7200";
+	const char *at = strstr(ap_conf, old);
+	char text[4096];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text), "%.*slocalhost:7200%s", (int)(at - ap_conf), ap_conf,
+		       at + strlen(old));
+	AUTO(conf) struct conf *c = load_good(text, WIRE_ROLE_AP);
+	const char *found = conf_peer_find(c, "EdgeServer-2")->address;
+	if (strcmp(found, "127.0.0.1:7200") != 0)
+		assert_string_equal(found, "[::1]:7200");
+}
+
 static void test_es(void **state)
 {
 	(void)state;
@@ -264,6 +280,14 @@ static const struct bad bad[] = {
 	{ ap_conf, WIRE_ROLE_AP, "name = \"AP-1\"", "name =x\"\npki { \"\n# \"", "pki" },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "localhost:7100", ":3: listen = " },
 	{ ap_conf, WIRE_ROLE_AP, "192.0.2.1:7100", "192.0.2.1", "want \"IP:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.9:7300", "no_host:7300",
+	  "want \"IP:PORT\" or \"NAME:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.9:7300", "host", "want \"IP:PORT\" or \"NAME:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.9:7300", "a:1:7300",
+	  "want \"IP:PORT\" or \"NAME:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.9:7300", "-h:7300", "want \"IP:PORT\" or \"NAME:PORT\"" },
+	{ ap_conf, WIRE_ROLE_AP, "192.0.2.9:7300", "none.invalid:7300",
+	  "\"none.invalid:7300\": host none.invalid is not found" },
 	{ ap_conf, WIRE_ROLE_AP, "7101", "71010", ":4: station_listen" },
 	{ ap_conf, WIRE_ROLE_AP, "es = \"EdgeServer-1\"", "", "es is missing" },
 	{ ap_conf, WIRE_ROLE_AP, "es = \"EdgeServer-1\"", "es = \"AP-2\"", "no peer with role" },
@@ -472,11 +496,12 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ap),        cmocka_unit_test(test_es),
-		cmocka_unit_test(test_mud),       cmocka_unit_test(test_places_and_radio),
-		cmocka_unit_test(test_catalogue), cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_rubbish),   cmocka_unit_test(test_no_file),
-		cmocka_unit_test(test_options),   cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_ap),         cmocka_unit_test(test_es),
+		cmocka_unit_test(test_mud),        cmocka_unit_test(test_places_and_radio),
+		cmocka_unit_test(test_catalogue),  cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_rubbish),    cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_options),    cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_host_names),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
