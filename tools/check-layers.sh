@@ -74,7 +74,7 @@ es/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
 es/forgotten_note.c|opendir fopen|of processes in /proc
 es/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
 es/migration_carry.c|open openat|our own directories and names
-es/container_sockets.c|opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
+es/container_sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
 es/files/checkpoint_mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
 es/files/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program

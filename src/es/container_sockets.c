@@ -296,19 +296,44 @@ static bool unread_look(void *ctx, const struct container_socket *s)
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 	bool inet = s->domain == AF_INET || s->domain == AF_INET6;
 
-	if ((inet && (s->type == SOCK_DGRAM || s->type == SOCK_RAW)) || s->domain == AF_NETLINK) {
-		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN && !u->count++)
-			u->first = s->pid;
-	}
+	if (s->domain != AF_NETLINK && !(inet && (s->type == SOCK_DGRAM || s->type == SOCK_RAW)))
+		return true;
+	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN))
+		return true;
+	if (!u->count++)
+		u->first = s->pid;
 	return true;
 }
 
-size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first)
+/**
+ * table_bytes() - Unread bytes of a table of the network that a process is in
+ *
+ * A socket itself tells only what memory is taken, which is given back much later than it is read.
+ */
+static uint64_t table_bytes(pid_t pid, const char *table)
+{
+	char path[64];
+	char line[256];
+	uint64_t bytes = 0;
+	size_t lines = 0;
+	unsigned long one;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, table);
+	auto_fclose FILE *f = fopen(path, "re");
+	/* "12: 0100007F:270F 00000000:0000 07 00000000:00000300 ...": behind the state, to send and unread */
+	while (f && lines++ < CONTAINER_SOCKETS_MAX && fgets(line, sizeof(line), f))
+		if (sscanf(line, " %*d: %*s %*s %*x %*x:%lx", &one) == 1)
+			bytes += one;
+	return bytes;
+}
+
+size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first, uint64_t *bytes)
 {
 	struct unread u = { .count = 0 };
 
 	(void)container_sockets_each(pids, count, unread_look, &u);
 	if (u.count)
 		*first = u.first;
+	*bytes = !u.count ? 0 : table_bytes(pids[0], "udp") + table_bytes(pids[0], "udp6");
 	return u.count;
 }

@@ -68,13 +68,14 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
  * container_sockets_unread() - Whether a socket has what would be lost, or make the dump fail
  * @pids, @count: Processes of the container
  * @first:	Set to a process with one, if there is one
+ * @bytes:	Set to how many bytes of datagrams are unread in the container's network
  *
  * Datagrams that the service has not read yet are not carried, and a netlink socket with messages
  * cannot be dumped.
  *
  * Return: how many sockets have some
  */
-size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first);
+size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first, uint64_t *bytes);
 
 /** container_own_addresses() - The container's own addresses. Return: how many were put into @to */
 size_t container_own_addresses(struct in_addr *to, size_t max, const json_t *networks);

@@ -448,8 +448,8 @@ int source_tell_cut(struct migration *m, struct err *err);
  * @first:	Set to a process with such a socket
  * @err:	Filled in on failure
  *
- * A service that always has some moves all the same, after 8 s, or 0.1 s: datagrams may be lost
- * anywhere.
+ * A service that always has some moves all the same, after 8 s, or 0.1 s if @held, and if it reads
+ * nothing for 0.5 s: datagrams may be lost anywhere.
  *
  * Return: how many sockets have some in the end, or negative error code
  */

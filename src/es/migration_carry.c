@@ -23,7 +23,8 @@
 
 #define UNREAD_MS      8000 /* for a service to read what has come, while it runs */
 #define UNREAD_HELD_MS 100  /* the same, while its user waits */
-#define UNREAD_LOOK_MS 5
+#define UNREAD_IDLE_MS 500  /* without anything read: nobody reads it */
+#define UNREAD_LOOK_MS 10
 
 /** pids_of() - The processes of the container. Return: to be freed, NULL without memory */
 static pid_t *pids_of(const struct migration *m, size_t *count)
@@ -37,17 +38,25 @@ static pid_t *pids_of(const struct migration *m, size_t *count)
 
 int source_unread(struct migration *m, bool held, pid_t *first, struct err *err)
 {
-	uint64_t end = monotonic_us() + (held ? UNREAD_HELD_MS : UNREAD_MS) * 1000ull;
+	uint64_t begin = monotonic_us();
+	uint64_t end = begin + (held ? UNREAD_HELD_MS : UNREAD_MS) * 1000ull;
+	uint64_t moved = begin;
+	uint64_t least = UINT64_MAX;
 
 	for (;;) {
+		uint64_t bytes;
 		size_t count;
 		auto_free pid_t *pids = pids_of(m, &count);
 		int r;
 
 		if (!pids)
 			return err_set(err, -ENOMEM, "look at sockets");
-		size_t unread = container_sockets_unread(pids, count, first);
-		if (!unread || monotonic_us() >= end)
+		size_t unread = container_sockets_unread(pids, count, first, &bytes);
+		uint64_t now = monotonic_us();
+		if (bytes < least)
+			moved = now;
+		least = bytes < least ? bytes : least;
+		if (!unread || now >= end || now - moved >= UNREAD_IDLE_MS * 1000)
 			return (int)unread;
 		r = migration_rest(m, UNREAD_LOOK_MS, err);
 		if (r < 0)

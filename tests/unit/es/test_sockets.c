@@ -94,17 +94,22 @@ static void test_unread(void **state)
 	const pid_t self = getpid();
 	struct sockaddr_in a = address("127.0.0.1", 0);
 	pid_t first = 0;
+	uint64_t bytes;
 	char byte;
 
 	(void)state;
 	auto_close int to = bound(SOCK_DGRAM, &a);
-	assert_int_equal(container_sockets_unread(&self, 1, &first), 0);
+	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 0);
 	/* also an empty one */
 	assert_int_equal(sendto(to, "", 0, 0, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(container_sockets_unread(&self, 1, &first), 1);
+	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 1);
 	assert_int_equal(first, self);
+	assert_true(bytes > 0);
+	assert_int_equal(sendto(to, "more", 4, 0, (struct sockaddr *)&a, sizeof(a)), 4);
+	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 1);
 	assert_int_equal(recv(to, &byte, 1, 0), 0);
-	assert_int_equal(container_sockets_unread(&self, 1, &first), 0);
+	assert_int_equal(recv(to, &byte, 1, 0), 1);
+	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 0);
 }
 
 static bool count_one(void *ctx, const struct container_socket *s)
