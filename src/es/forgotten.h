@@ -26,6 +26,7 @@
 #define FORGOTTEN_FILE     "forgotten"
 #define FORGOTTEN_MAX      (256u << 10) /* bytes of it; what does not fit is lost */
 #define FORGOTTEN_LINE_MAX 512
+#define FORGOTTEN_THREADS  16384 /* of a container; the rest runs on any CPU */
 
 /** struct forgotten_option - An option that is carried */
 struct forgotten_option {

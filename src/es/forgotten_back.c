@@ -21,11 +21,19 @@
 #include "base/text.h"
 #include "es/forgotten.h"
 
+/** struct thread - A thread, and the number that it sees of itself */
+struct thread {
+	pid_t number;
+	pid_t tid;
+};
+
 /** struct copy - The restored processes, and the numbers that they see of themselves */
 struct copy {
 	const pid_t *pids;
 	pid_t *numbers;
 	size_t count;
+	struct thread *threads; /* sorted by their numbers; NULL: nobody has asked */
+	size_t threads_count;
 	uint8_t cpus[FORGOTTEN_CPUS / 8];
 	bool cpus_known;
 };
@@ -52,28 +60,57 @@ static pid_t process_find(const struct copy *c, int number)
 	return 0;
 }
 
-/** thread_find() - A thread of a process, likewise */
-static pid_t thread_find(pid_t pid, int number)
+static int thread_compare(const void *a, const void *b)
+{
+	const struct thread *x = a;
+	const struct thread *y = b;
+
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+/** threads_add() - Note the threads of a process */
+static void threads_add(struct copy *c, pid_t pid)
 {
 	char path[64];
 	const struct dirent *entry;
-	pid_t found = 0;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	DIR *tasks = opendir(path);
-	while (tasks && !found && (entry = readdir(tasks))) {
+	while (tasks && c->threads_count < FORGOTTEN_THREADS && (entry = readdir(tasks))) {
 		pid_t tid = atoi(entry->d_name);
+		pid_t number = tid > 0 ? forgotten_number(pid, tid) : 0;
 
-		if (tid > 0 && forgotten_number(pid, tid) == number)
-			found = tid;
+		if (number)
+			c->threads[c->threads_count++] = (struct thread){ number, tid };
 	}
 	if (tasks)
 		(void)closedir(tasks);
-	return found;
+}
+
+/**
+ * thread_find() - The thread that sees this number of itself. Return: 0: none
+ *
+ * All are looked up at the first question: a peer may ask for very many of very many threads.
+ */
+static pid_t thread_find(struct copy *c, int number)
+{
+	const struct thread key = { .number = number };
+
+	if (!c->threads) {
+		c->threads = calloc(FORGOTTEN_THREADS, sizeof(*c->threads));
+		for (size_t i = 0; c->threads && i < c->count; i++)
+			threads_add(c, c->pids[i]);
+		if (c->threads)
+			qsort(c->threads, c->threads_count, sizeof(*c->threads), thread_compare);
+	}
+	const struct thread *t = !c->threads ? NULL
+					     : bsearch(&key, c->threads, c->threads_count,
+						       sizeof(*c->threads), thread_compare);
+	return t ? t->tid : 0;
 }
 
 /** thread_back() - "thread PROCESS THREAD MASK": of the CPUs, those that there are */
-static bool thread_back(const struct copy *c, const char *line)
+static bool thread_back(struct copy *c, const char *line)
 {
 	uint8_t cpus[FORGOTTEN_CPUS / 8];
 	char hex[FORGOTTEN_HEX];
@@ -84,8 +121,7 @@ static bool thread_back(const struct copy *c, const char *line)
 	if (!c->cpus_known || sscanf(line, "thread %d %d %256s", &process, &thread, hex) != 3)
 		return false;
 	size_t len = strlen(hex) / 2;
-	pid_t pid = process_find(c, process);
-	pid_t tid = !pid ? 0 : process == thread ? pid : thread_find(pid, thread);
+	pid_t tid = process == thread ? process_find(c, process) : thread_find(c, thread);
 	if (!tid || len > sizeof(cpus) || hex_decode(cpus, len, hex) < 0)
 		return false;
 	CPU_ZERO(&set);
@@ -189,7 +225,7 @@ static bool outgoing_back(const struct copy *c, const char *line)
 	       setsockopt(fd, level, IPV6_MULTICAST_IF, &index, sizeof(index)) == 0;
 }
 
-static bool line_back(const struct copy *c, const char *line)
+static bool line_back(struct copy *c, const char *line)
 {
 	return thread_back(c, line) || option_back(c, line) || member_back(c, line) ||
 	       outgoing_back(c, line);
@@ -216,5 +252,6 @@ size_t forgotten_put_back(const char *text, const pid_t *pids, size_t count)
 		failed += len >= sizeof(line) || !line_back(&c, line);
 		text += len + (text[len] == '\n');
 	}
+	free(c.threads);
 	return failed;
 }

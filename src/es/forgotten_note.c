@@ -26,8 +26,7 @@
 #include "es/container_sockets.h"
 #include "es/forgotten.h"
 
-#define GROUPS_MAX  64 /* of a network that are looked for; the rest is lost */
-#define THREADS_MAX 16384
+#define GROUPS_MAX 64 /* of a network that are looked for; the rest is lost */
 
 /** struct group - A multicast group in the container's network */
 struct group {
@@ -95,7 +94,7 @@ static void threads_note(struct noting *n, pid_t pid)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	DIR *tasks = opendir(path);
-	while (tasks && n->threads < THREADS_MAX && (entry = readdir(tasks)))
+	while (tasks && n->threads < FORGOTTEN_THREADS && (entry = readdir(tasks)))
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') {
 			n->threads++;
 			thread_note(n, pid, atoi(entry->d_name));

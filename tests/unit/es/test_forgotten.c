@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,53 @@ static void test_groups(void **state)
 	assert_int_equal(setsockopt(b, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &v6, sizeof(v6)), 0);
 }
 
+/** struct second - A second thread */
+struct second {
+	pthread_mutex_t lock;
+	pid_t tid;
+};
+
+static void *second_run(void *ctx)
+{
+	struct second *s = ctx;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_SEQ_CST);
+	(void)pthread_mutex_lock(&s->lock); /* until the test is through */
+	(void)pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* A thread is found by its own number; one that is not there is passed over. */
+static void test_cpus_of_thread(void **state)
+{
+	struct second s = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t thread;
+	cpu_set_t all;
+	cpu_set_t now;
+	char text[80];
+	pid_t tid;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	if (!CPU_ISSET(0, &all)) {
+		print_message("SKIP: not on the first CPU\n");
+		skip();
+	}
+	(void)pthread_mutex_lock(&s.lock);
+	assert_int_equal(pthread_create(&thread, NULL, second_run, &s), 0);
+	while (!(tid = __atomic_load_n(&s.tid, __ATOMIC_SEQ_CST)))
+		(void)sched_yield();
+	(void)snprintf(text, sizeof(text), "thread %d %d 01\nthread %d %d 01\n", (int)getpid(),
+		       (int)forgotten_number(getpid(), tid), (int)getpid(), 0x7fffffff);
+	assert_int_equal(put_back(text), 1);
+	assert_int_equal(sched_getaffinity(tid, sizeof(now), &now), 0);
+	assert_int_equal(CPU_COUNT(&now), 1);
+	assert_int_equal(sched_getaffinity(0, sizeof(now), &now), 0);
+	assert_true(CPU_EQUAL(&now, &all));
+	(void)pthread_mutex_unlock(&s.lock);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static void test_cpus(void **state)
 {
 	cpu_set_t all;
@@ -158,7 +206,7 @@ static void test_hostile(void **state)
 		"thread %d %d \n",
 		"thread %d %d zz\n",
 		"thread %d %d 00\n",
-		"thread %d 1 01\n",
+		"thread %d 999999999 01\n",
 		"thread -1 -1 01\n",
 		"option 1 %d 2 1 6 6 18 5\n",
 		"option %d %d 2 1 6 0 19 1\n",  /* IP_TRANSPARENT */
@@ -208,9 +256,8 @@ static void test_hostile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_groups),
-		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_options), cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_cpus),    cmocka_unit_test(test_cpus_of_thread),
 		cmocka_unit_test(test_hostile),
 	};
 
