@@ -150,13 +150,13 @@ struct migration {
 	struct memory_base *base;   /* of @earlier */
 	struct checkpoint *earlier; /* memory that went ahead of a cut that holds, or NULL */
 	struct checkpoint *checkpoint;
+	char *forgotten; /* source: from forgotten_note(), or NULL */
 	struct checkpoint_result cut;
 	uint64_t cut_bytes; /* that go after the cut: memory or its delta, changed files */
 	bool work_made;
 	bool ahead_made;
 	bool staged;
 	bool good;
-	char *forgotten;                   /* source: from forgotten_note(), or NULL */
 	bool puts_back;                    /* the destination puts back what CRIU forgets */
 	bool probed;                       /* the destination has measured the link */
 	char departure[MIGRATION_DIR_MAX]; /* "" if there is none */

@@ -81,10 +81,12 @@ static void test_bound(void **state)
 	(void)state;
 	auto_close int a = bound(SOCK_DGRAM, &any);
 	auto_close int b = bound(SOCK_STREAM, &loop);
+	assert_true(a >= 0 && b >= 0);
 	found("172.17.0.2", NULL);
 	/* bound to all and to the container's own: cannot be told apart at the copy */
 	loop.sin_port = any.sin_port;
 	auto_close int c = bound(SOCK_DGRAM, &loop);
+	assert_true(c >= 0);
 	found("172.17.0.2", NULL);
 	found("127.0.0.1", "bound to that port of all addresses");
 }
@@ -138,6 +140,7 @@ static void test_each_once(void **state)
 	assert_int_equal(count, 2);
 	auto_close int more = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	auto_close int fourth = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(more >= 0 && fourth >= 0);
 	count = 0;
 	(void)container_sockets_each(twice, 2, count_one, &count);
 	assert_int_equal(count, 3);
