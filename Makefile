@@ -6,7 +6,7 @@ PREFIX := /usr/local
 DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb test-package
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -56,6 +56,9 @@ uninstall: ## remove what install has put there; the same PREFIX and DESTDIR
 
 deb: ## make Debian packages in build-deb/ (as root, or with tools/setup.sh --package done)
 	@tools/make-deb
+
+test-package: ## make, install, run, upgrade and purge the packages on bare systems; ten minutes
+	@tests/package/run
 
 fmt: ## lay out all C files as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
