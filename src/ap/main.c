@@ -233,6 +233,7 @@ static void check_host(const struct conf *c, struct checklist *list)
 
 	host_check_certificate(list, &files, c->name, c->role);
 	host_check_listen(list, "listen", c->listen);
+	host_check_listen(list, "monitor_listen", c->monitor_listen);
 	host_check_listen(list, "station_listen", c->station_listen);
 	for (size_t i = 0; i < c->listeners; i++)
 		host_check_listen(list, c->listener[i].name, c->listener[i].listen);

@@ -227,6 +227,7 @@ void edge_host_check(const struct edge_host *host, struct checklist *list)
 	check_engine(host, list);
 	host_check_certificate(list, &files, c->name, c->role);
 	host_check_listen(list, "listen", c->listen);
+	host_check_listen(list, "monitor_listen", c->monitor_listen);
 	host_check_listen(list, "transfer_listen", c->transfer_listen);
 	checklist_clock(list);
 	checklist_directory(list, "state_dir", c->state_dir, STATE_ROOM);

@@ -370,6 +370,7 @@ static void check_host(const struct conf *c, struct checklist *list)
 
 	host_check_certificate(list, &files, c->name, c->role);
 	host_check_listen(list, "listen", c->listen);
+	host_check_listen(list, "monitor_listen", c->monitor_listen);
 	checklist_clock(list);
 	if (dir)
 		checklist_directory(list, "events", dirname(dir), EVENTS_ROOM);
