@@ -51,5 +51,7 @@ void container_mountinfo_check(json_t *findings, pid_t init);
  *
  * CRIU carries them, but not what is to be undone when a process ends (SEM_UNDO), nor can anybody
  * see from outside whether there is anything.
+ *
+ * Return: how many, at most 65,536
  */
 size_t container_semaphores(pid_t init);
