@@ -455,6 +455,7 @@ int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
 				  "process %d (%s) was started by docker exec and stays behind",
 				  (int)pids[i], name);
 	}
+	container_sockets_notes(notes, pids, count);
 	size_t semaphores = count ? container_semaphores(init) : 0;
 	if (semaphores)
 		container_finding(notes, "have it release them itself, or use locks of files",

@@ -109,6 +109,14 @@ size_t container_sockets_each(const pid_t *pids, size_t count,
 
 /* --- what cannot be dumped, or not restored --------------------------------------------------- */
 
+/** union address - Of a socket, whatever its family */
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_storage room;
+};
+
 /** struct bound - A socket that is bound to an IPv4 address, also by IPv6 */
 struct bound {
 	struct in_addr address;
@@ -211,12 +219,7 @@ static void bound_note6(struct judging *j, const struct container_socket *s,
 static bool judge(void *ctx, const struct container_socket *s)
 {
 	struct judging *j = ctx;
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-		struct sockaddr_storage room;
-	} a = { 0 };
+	union address a = { 0 };
 	socklen_t len = sizeof(a);
 	char name[64];
 
@@ -280,6 +283,65 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 				      "its processes have %d sockets open, or more",
 				      CONTAINER_SOCKETS_MAX);
 	clash_find(j);
+}
+
+/* --- what is lost ----------------------------------------------------------------------------- */
+
+/** struct opened - Connections that a container has opened itself */
+struct opened {
+	uint8_t listening
+		[65536 / 8]; /* ports; what comes in there is the gateway's, which connects again */
+	bool counting;
+	size_t count;
+	pid_t first;
+};
+
+/** port_of() - The local port of a socket. Return: 0: none */
+static uint16_t port_of(const struct container_socket *s)
+{
+	union address a = { 0 };
+	socklen_t len = sizeof(a);
+
+	if (getsockname(s->fd, &a.any, &len) < 0)
+		return 0;
+	return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
+}
+
+static bool opened_look(void *ctx, const struct container_socket *s)
+{
+	struct opened *o = ctx;
+	union address peer;
+	socklen_t len = sizeof(peer);
+	uint16_t port;
+
+	if ((s->domain != AF_INET && s->domain != AF_INET6) || s->type != SOCK_STREAM)
+		return true;
+	port = port_of(s);
+	if (s->listening)
+		o->listening[port / 8] |= (uint8_t)(1u << port % 8);
+	else if (o->counting && !(o->listening[port / 8] >> port % 8 & 1) &&
+		 getpeername(s->fd, &peer.any, &len) == 0 && !o->count++)
+		o->first = s->pid;
+	return true;
+}
+
+void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count)
+{
+	auto_free struct opened *o = calloc(1, sizeof(*o));
+	char name[64];
+
+	if (!o)
+		return;
+	(void)container_sockets_each(pids, count, opened_look, o);
+	o->counting = true;
+	(void)container_sockets_each(pids, count, opened_look, o);
+	if (!o->count)
+		return;
+	process_name(name, o->first);
+	container_finding(notes, "have it connect again when a connection ends",
+			  "is lost: %zu TCP connections that it has opened end at the copy; "
+			  "process %d (%s) has one",
+			  o->count, (int)o->first, name);
 }
 
 /* --- what is in them -------------------------------------------------------------------------- */

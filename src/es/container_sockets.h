@@ -65,6 +65,13 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 			     const json_t *networks);
 
 /**
+ * container_sockets_notes() - What of its sockets is lost, and should be known
+ * @notes:	Appended to
+ * @pids, @count: Processes of the container
+ */
+void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count);
+
+/**
  * container_sockets_unread() - Whether a socket has what would be lost, or make the dump fail
  * @pids, @count: Processes of the container
  * @first:	Set to a process with one, if there is one

@@ -114,6 +114,29 @@ static void test_unread(void **state)
 	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 0);
 }
 
+/* Connections that it has opened are noted, those to its own ports from elsewhere are not: here both ends are ours. */
+static void test_opened(void **state)
+{
+	const pid_t self = getpid();
+	struct sockaddr_in a = address("127.0.0.1", 0);
+	json_t *notes = json_array();
+
+	(void)state;
+	auto_close int server = bound(SOCK_STREAM, &a);
+	assert_int_equal(listen(server, 1), 0);
+	container_sockets_notes(notes, &self, 1);
+	assert_int_equal(json_array_size(notes), 0);
+	auto_close int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&a, sizeof(a)), 0);
+	auto_close int taken = accept(server, NULL, NULL);
+	assert_true(taken >= 0);
+	container_sockets_notes(notes, &self, 1);
+	assert_int_equal(json_array_size(notes), 1);
+	assert_non_null(strstr(json_text(json_array_get(notes, 0), "what", NULL),
+			       "is lost: 1 TCP connections"));
+	json_decref(notes);
+}
+
 static bool count_one(void *ctx, const struct container_socket *s)
 {
 	size_t *count = ctx;
@@ -151,9 +174,8 @@ static void test_each_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mptcp),
-		cmocka_unit_test(test_bound),
-		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_mptcp),     cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_unread),    cmocka_unit_test(test_opened),
 		cmocka_unit_test(test_each_once),
 	};
 
