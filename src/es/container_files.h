@@ -41,7 +41,7 @@ void container_mqueues_check(json_t *findings, pid_t init);
 /**
  * container_mountinfo_check() - Look for mounts that CRIU cannot read: those of many layers
  * @findings:	Appended to
- * @init:	First process of the container; CRIU reads its mounts and its own host's
+ * @init:	First process of the container
  */
 void container_mountinfo_check(json_t *findings, pid_t init);
 
