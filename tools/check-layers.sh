@@ -46,7 +46,7 @@ declare -A DOOR=(
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['criu_images\.pb-c\.h']='es/files/checkpoint_(images|mend)\.c'
-	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
+	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.

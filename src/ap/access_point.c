@@ -99,6 +99,11 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 	struct access_point *ap = ctx;
 
 	log_reporter_event(ap->reporter, kind, session, number, "%s", detail);
+	if (strcmp(kind, "EDGE SERVER DRAINED") == 0)
+		log_info("edge server %s is drained: its containers leave, new users go elsewhere",
+			 detail);
+	else if (strcmp(kind, "EDGE SERVER UNDRAINED") == 0)
+		log_info("edge server %s is not drained any more", detail);
 	log_debug("%s %llu %s", kind, (unsigned long long)number, detail);
 }
 
@@ -179,6 +184,7 @@ static struct inquiry_view view_of(struct access_point *ap)
 		.name = ap->name,
 		.home = ap->home,
 		.node = ap->node,
+		.now = uv_now(ap->loop),
 		.muds = ap->muds,
 		.edges = ap->edges,
 		.aps = ap->aps,
@@ -379,6 +385,8 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 	if (r == 0)
 		r = ap_node_new(&ap->node, ap->name, ap->home, setup->policy, prove, &node_ops, ap,
 				err);
+	for (size_t i = 0; r == 0 && i < setup->edges.count; i++)
+		r = ap_node_add_place(ap->node, setup->edges.at[i].name, err);
 	if (r == 0)
 		r = mud_links_new(&ap->muds, setup->loop, ap->node, err);
 	if (r == 0)

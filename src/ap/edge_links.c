@@ -33,7 +33,7 @@ static void on_up(void *ctx, struct link *l)
 
 static bool may_say(enum wire_type type)
 {
-	return type == WIRE_ANSWER || type == WIRE_STREAM ||
+	return type == WIRE_ANSWER || type == WIRE_STREAM || type == WIRE_EDGE_STATE ||
 	       (type >= WIRE_STATUS && type <= WIRE_REFUSED);
 }
 

@@ -14,6 +14,7 @@
 #include "ap/users.h"
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "core/ap_node.h"
 #include "net/link.h"
 
@@ -25,18 +26,30 @@ static void count_session(void *ctx, const struct ap_session_view *s)
 	(*(json_int_t *)ctx)++;
 }
 
+static json_t *last_move(const struct ap_moved *m)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "result", ap_result_name(m->result),
+			 "from", m->from, "to", m->to, "reason", m->reason, "total_ms",
+			 (json_int_t)m->total_ms, "freeze_us", (json_int_t)m->freeze_us, "in_doubt",
+			 (json_int_t)m->in_doubt);
+}
+
 static void add_session(void *ctx, const struct ap_session_view *s)
 {
 	char number[17];
 
 	(void)snprintf(number, sizeof(number), "%016" PRIx64, s->session);
-	(void)json_array_append_new(
-		ctx,
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I}", "session", number,
-			  "mud", s->mud, "service", s->service, "state", ap_state_name(s->state),
-			  "association", (json_int_t)s->association, "source", s->source, "dest",
-			  s->dest, "floor", (json_int_t)s->floor, "highest", (json_int_t)s->highest,
-			  "copies_bytes", (json_int_t)s->copies_bytes));
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:s?, s:b, s:I}",
+			      "session", number, "mud", s->mud, "service", s->service, "state",
+			      ap_state_name(s->state), "association", (json_int_t)s->association,
+			      "source", s->source, "dest", s->dest, "floor", (json_int_t)s->floor,
+			      "highest", (json_int_t)s->highest, "copies_bytes",
+			      (json_int_t)s->copies_bytes, "place", s->place, "given_up",
+			      s->given_up, "moves", (json_int_t)s->ended);
+
+	if (j && s->ended)
+		(void)json_object_set_new(j, "last_move", last_move(&s->last));
+	(void)json_array_append_new(ctx, j);
 }
 
 static void add_neighbour(void *ctx, const char *name, bool up)
@@ -54,11 +67,11 @@ static json_t *status(const struct inquiry_view *v)
 	edge_links_each(v->edges, add_neighbour, edges);
 	handoff_links_each(v->aps, add_neighbour, aps);
 	return json_pack(
-		"{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name, "role",
-		"ap", "home", v->home, "sessions", sessions, "muds",
-		(json_int_t)mud_links_count(v->muds), "users", (json_int_t)users_count(v->users),
-		"stations", (json_int_t)users_stations(v->users), "datagrams_dropped",
-		(json_int_t)users_dropped(v->users), "certificate_days",
+		"{s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name,
+		"role", "ap", "home", v->home, "place", ap_node_place(v->node), "sessions",
+		sessions, "muds", (json_int_t)mud_links_count(v->muds), "users",
+		(json_int_t)users_count(v->users), "stations", (json_int_t)users_stations(v->users),
+		"datagrams_dropped", (json_int_t)users_dropped(v->users), "certificate_days",
 		(json_int_t)v->certificate_days, "edge_servers", edges, "access_points", aps);
 }
 
@@ -91,6 +104,7 @@ static json_t *users(const struct inquiry_view *v)
 }
 
 static const char associate_words[] = "associate ";
+static const char migrate_words[] = "migrate ";
 
 /* "associate ADDRESS [SERVICE]". Return: NULL with @err filled in */
 static json_t *associate(const struct inquiry_view *v, const struct wire_text *t, struct err *err)
@@ -110,6 +124,80 @@ static json_t *associate(const struct inquiry_view *v, const struct wire_text *t
 	if (users_associate(v->users, words, service, err) < 0)
 		return NULL;
 	return json_pack("{s:s, s:s, s:s}", "node", v->name, "role", "ap", "associated", words);
+}
+
+/* --- "migrate WHAT ES": sessions by number (or its first 8 digits), device, user or address ---- */
+
+#define MIGRATE_MAX 64 /* sessions at a time */
+
+/* struct chosen - Sessions that WHAT names: those of an ordinary user are told by users_each() */
+struct chosen {
+	const char *what;
+	uint64_t session[MIGRATE_MAX];
+	size_t count;
+};
+
+static void choose(struct chosen *c, uint64_t session)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->session[i] == session)
+			return;
+	}
+	if (c->count < MIGRATE_MAX)
+		c->session[c->count++] = session;
+}
+
+static void choose_session(void *ctx, const struct ap_session_view *s)
+{
+	struct chosen *c = ctx;
+	size_t len = strlen(c->what);
+	char number[17];
+
+	(void)snprintf(number, sizeof(number), "%016" PRIx64, s->session);
+	if (strcmp(c->what, s->mud) == 0 || (len >= 8 && strncmp(c->what, number, len) == 0))
+		choose(c, s->session);
+}
+
+static void choose_users_session(void *ctx, const struct users_view *u)
+{
+	struct chosen *c = ctx;
+
+	if (u->session && (strcmp(c->what, u->user) == 0 || strcmp(c->what, u->address) == 0))
+		choose(c, u->session);
+}
+
+static json_t *migrate(const struct inquiry_view *v, const struct wire_text *t, const char *who,
+		       struct err *err)
+{
+	size_t skip = strlen(migrate_words);
+	struct chosen c = { 0 };
+	char words[INQUIRY_WORDS];
+
+	(void)snprintf(words, sizeof(words), "%.*s", (int)(t->len - skip),
+		       (const char *)t->bytes + skip);
+	char *es = strchr(words, ' ');
+	if (!es || t->len - skip >= sizeof(words)) {
+		(void)err_set(err, -EINVAL, "want \"migrate SESSION|USER EDGE-SERVER\"");
+		return NULL;
+	}
+	*es++ = '\0';
+	c.what = words;
+	ap_node_each(v->node, choose_session, &c);
+	users_each(v->users, choose_users_session, &c);
+	json_t *sessions = json_array();
+	for (size_t i = 0; i < c.count && !err->code; i++) {
+		char number[17];
+
+		(void)snprintf(number, sizeof(number), "%016" PRIx64, c.session[i]);
+		/* of a user's sessions some may not have begun */
+		if (ap_node_wish(v->node, v->now, c.session[i], es, err) == 0)
+			(void)json_array_append_new(sessions, json_string(number));
+		else if (err->code == -ENOENT)
+			err->code = 0;
+	}
+	if (json_array_size(sessions))
+		log_info("operator %s wants %.64s at %.64s", who, words, es);
+	return json_pack("{s:s, s:s, s:o}", "node", v->name, "role", "ap", "migrating", sessions);
 }
 
 static bool begins_with(const struct wire_text *t, const char *what)
@@ -148,13 +236,16 @@ void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct w
 		json = users(v);
 	else if (begins_with(&m->text, associate_words))
 		json = associate(v, &m->text, &err);
+	else if (begins_with(&m->text, migrate_words))
+		json = migrate(v, &m->text, link_peer_name(l), &err);
 	else {
 		reply(l, m, WIRE_E_PROTOCOL,
-		      "an access point knows \"status\", \"sessions\", \"users\" and "
-		      "\"associate\"");
+		      "an access point knows \"status\", \"sessions\", \"users\", "
+		      "\"associate\" and \"migrate\"");
 		return;
 	}
 	if (err.code) {
+		json_decref(json);
 		reply(l, m, WIRE_E_FAILED, err.text);
 		return;
 	}

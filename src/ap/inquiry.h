@@ -29,11 +29,12 @@ struct link;
 struct mud_links;
 struct users;
 
-/** struct inquiry_view - What there is to ask about; all borrowed; days until our certificate ends */
+/** struct inquiry_view - What there is to ask about; all borrowed; the loop's time; days until our certificate ends */
 struct inquiry_view {
 	const char *name;
 	const char *home;
-	const struct ap_node *node;
+	struct ap_node *node;
+	uint64_t now;
 	const struct mud_links *muds;
 	const struct edge_links *edges;
 	const struct handoff_links *aps;

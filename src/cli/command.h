@@ -10,6 +10,8 @@
 struct conf;
 struct err;
 
+#define COMMAND_SECONDS_MAX 86400
+
 /**
  * struct command - One row of `baton --help`
  * @name:	"status"
@@ -30,6 +32,9 @@ extern const struct command command_status;
 extern const struct command command_sessions;
 extern const struct command command_users;
 extern const struct command command_associate;
+extern const struct command command_migrate;
+extern const struct command command_drain;
+extern const struct command command_undrain;
 extern const struct command command_events;
 extern const struct command command_check;
 extern const struct command command_host;
@@ -52,6 +57,20 @@ int command_options(int argc, char **argv, const char *const *names,
 
 /** command_print_safe() - Print what a node says: it may say what it likes, and a terminal must not obey it */
 void command_print_safe(const char *text);
+
+/**
+ * command_seconds() - Read a number of seconds, 0 to COMMAND_SECONDS_MAX
+ * @to:		Set on success only
+ * @command:	Name of the command, for the error
+ * @text:	What was given
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -EINVAL
+ */
+int command_seconds(long *to, const char *command, const char *text, struct err *err);
+
+/** command_clock() - Time that only grows. Return: seconds */
+double command_clock(void);
 
 /** command_no_more() - Complain if arguments are left. Return: 0, or -EINVAL */
 int command_no_more(int argc, char **argv, int at, struct err *err);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/auto.h"
 #include "base/err.h"
@@ -20,8 +21,9 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_sessions, &command_users, &command_associate, &command_events,
-	&command_check,  &command_host,     &command_pki,   &command_setup,
+	&command_status,  &command_sessions, &command_users,   &command_associate,
+	&command_migrate, &command_drain,    &command_undrain, &command_events,
+	&command_check,   &command_host,     &command_pki,     &command_setup,
 };
 
 #define EXIT_FAILED 2
@@ -82,6 +84,26 @@ void command_print_safe(const char *text)
 {
 	for (; *text; text++)
 		(void)putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+int command_seconds(long *to, const char *command, const char *text, struct err *err)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 0 || n > COMMAND_SECONDS_MAX)
+		return err_set(err, -EINVAL, "%s: --timeout %.40s: want 0 to %d seconds", command,
+			       text, COMMAND_SECONDS_MAX);
+	*to = n;
+	return 0;
+}
+
+double command_clock(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 int command_no_more(int argc, char **argv, int at, struct err *err)

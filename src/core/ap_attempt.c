@@ -24,6 +24,7 @@ static const char *const results[AP_RESULTS] = {
 	[AP_RESULT_USER_LEFT] = "user_left",
 	[AP_RESULT_ELSEWHERE] = "elsewhere",
 	[AP_RESULT_LOST] = "session_lost",
+	[AP_RESULT_PLACE] = "place_changed",
 };
 
 const char *ap_result_name(enum ap_result result)
@@ -92,14 +93,17 @@ void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority)
 	bool moved = there || (a->switched && !a->decided);
 	if (!moved)
 		ap_attempt_decide(s, AP_RESULT_ELSEWHERE, "another access point decides");
-	const struct ap_moved m = {
+	memcpy(s->last_from, a->from, NAME_SIZE);
+	memcpy(s->last_to, a->to, NAME_SIZE);
+	memcpy(s->last_why, moved ? "" : a->reason, moved ? 1 : WIRE_REASON_SIZE);
+	s->last = (struct ap_moved){
 		.session = s->session,
 		.result = moved ? AP_RESULT_MOVED : a->result,
 		.mud = s->mud,
 		.service = s->service,
-		.from = a->from,
-		.to = a->to,
-		.reason = moved ? "" : a->reason,
+		.from = s->last_from,
+		.to = s->last_to,
+		.reason = s->last_why,
 		.total_ms = (moved && a->switched ? a->switched : now) - a->began,
 		.freeze_us = a->freeze_us,
 		.replayed = a->replayed,
@@ -107,6 +111,7 @@ void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority)
 		.in_doubt = a->in_doubt,
 	};
 	a->open = false;
+	s->ended++;
 	if (s->node->ops->moved)
-		s->node->ops->moved(s->node->ctx, &m);
+		s->node->ops->moved(s->node->ctx, &s->last);
 }

@@ -36,7 +36,7 @@ static void send_migrate(struct ap_session *s)
 {
 	struct wire_message m = ap_session_command(s, WIRE_MIGRATE);
 
-	memcpy(m.migrate.to_es, s->node->home, NAME_SIZE);
+	memcpy(m.migrate.to_es, ap_session_dest(s)->name, NAME_SIZE);
 	memcpy(m.migrate.ap, s->node->name, NAME_SIZE);
 	memcpy(m.migrate.proof, s->proof, WIRE_PROOF_SIZE);
 	m.migrate.hold = s->divergences > 0;
@@ -86,7 +86,7 @@ static uint64_t backoff(const struct ap_session *s)
 }
 
 /* Whether nothing is to be gained by another attempt, until the user moves or the container is another. */
-static bool given_up(const struct ap_session *s)
+bool ap_handoff_given_up(const struct ap_session *s)
 {
 	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
 
@@ -114,7 +114,8 @@ static void count_reason(struct ap_session *s, const struct wire_es_status *w)
 static void start_tracing(struct ap_session *s, uint64_t now)
 {
 	ap_attempt_end(s, now, ap_session_source(s)->name);
-	int index = ap_session_edge(s, s->node->home);
+	const char *place = ap_session_place(s);
+	int index = ap_session_edge(s, place);
 
 	if (index < 0) { /* predecessors that have not answered yet take up all entries */
 		s->next_attempt = now + backoff(s);
@@ -124,11 +125,11 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	s->next_attempt = 0;
 	s->hold_next = false;
 	s->edge[index] = (struct ap_edge){ 0 };
-	memcpy(s->edge[index].name, s->node->home, NAME_SIZE);
+	(void)name_set(s->edge[index].name, place, NULL);
 	ap_session_move(s, AP_TRACING, now);
 	ap_attempt_begin(s, now);
 	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
-		       ap_session_source(s)->name, s->node->home);
+		       ap_session_source(s)->name, place);
 	ap_session_attach(s, &s->edge[index]);
 	send_migrate(s);
 }
@@ -188,7 +189,6 @@ static void forget_copy_answers(struct ap_session *s, bool delivered_too)
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 {
 	struct ap_edge *e = &s->edge[index];
-	bool at_home = name_equal(e->name, s->node->home);
 	s->copy_inactive = false;
 	char from[NAME_SIZE] = "";
 
@@ -202,11 +202,14 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	watch_predecessor(s, from);
 	e->fed = 0;
 	e->answered = 0;
-	if (!at_home && !s->attempts && !given_up(s) && !s->move_association) {
+	bool away = ap_session_away(s);
+	/* one that has just begun first serves, even if its edge server was drained meanwhile */
+	if (away && s->state != AP_ASSOCIATING && !s->attempts && !ap_handoff_given_up(s) &&
+	    !s->move_association) {
 		start_tracing(s, now);
 	} else {
 		ap_session_move(s, AP_SERVING, now);
-		s->next_attempt = at_home || given_up(s) ? 0 : now + backoff(s);
+		s->next_attempt = away && !ap_handoff_given_up(s) ? now + backoff(s) : 0;
 	}
 	ap_mud_respond(s, WIRE_OK, "");
 	ap_mud_notice(s);
@@ -346,7 +349,7 @@ static void release_hold(struct ap_session *s, uint64_t now, enum ap_result resu
 }
 
 /* Before FENCE: CT-x never stopped serving, so the attempt is simply dropped (R10). */
-static void drop_attempt(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
+void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
 {
 	ap_attempt_decide(s, result, why);
 	if (ap_session_holds(s)) {
@@ -357,12 +360,12 @@ static void drop_attempt(struct ap_session *s, uint64_t now, enum ap_result resu
 	send_plain(s, ap_session_source(s), WIRE_ABORT);
 	s->attempts++;
 	ap_session_say(s, "MIGRATION DROPPED", 0, "%s; %s", why,
-		       given_up(s) ? "not tried again" : "tried again later");
+		       ap_handoff_given_up(s) ? "not tried again" : "tried again later");
 	forget_copy_answers(s, true);
 	forget_other_edges(s, s->source);
 	s->dest = -1;
 	ap_session_move(s, AP_SERVING, now);
-	s->next_attempt = given_up(s) ? 0 : now + backoff(s);
+	s->next_attempt = ap_session_away(s) && !ap_handoff_given_up(s) ? now + backoff(s) : 0;
 	ap_forward_settle(s);
 	ap_forward_feed(s);
 }
@@ -447,7 +450,7 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	s->hold_next = !in_doubt && !s->diverged;
 	if (replaying) {
-		drop_attempt(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
+		ap_handoff_drop(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
 		return;
 	}
 	send_plain(s, ap_session_dest(s), WIRE_ABORT);
@@ -464,7 +467,7 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 
 	if (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) > dest->cut) {
-		drop_attempt(s, now, AP_RESULT_COPIES, "copies since the cut are not complete");
+		ap_handoff_drop(s, now, AP_RESULT_COPIES, "copies since the cut are not complete");
 		return;
 	}
 	replay_buffer_drop_through(s->copies, dest->cut);
@@ -556,7 +559,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 	if (lost_authority(s, now))
 		return;
 	if (not_coming(dest)) {
-		drop_attempt(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_drop(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (ap_session_holds(s)) { /* nothing is left to compare, and nothing to wait for */
@@ -689,7 +692,8 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 	s->dest = -1;
 	forget_other_edges(s, s->source);
 	ap_session_move(s, AP_SERVING, now);
-	s->next_attempt = 0;
+	s->next_attempt =
+		ap_session_away(s) ? now : 0; /* an operator may want it elsewhere by now */
 	ap_mud_notice(s);
 	ap_forward_settle(s);
 	ap_forward_feed(s);
@@ -746,6 +750,8 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 	else if (m->es_status.state == WIRE_ES_ACTIVE) {
 		/* after a lost answer the edge server knows the secret of the first try */
 		memcpy(s->secret, m->es_status.secret, WIRE_SECRET_SIZE);
+		/* the edge server that made the session needs no proof; one to which it moves does */
+		s->node->proof(s->proof, s->secret, s->session, s->association, s->node->name);
 		if (s->leaving)
 			ap_mud_end(s, now);
 		else
@@ -774,7 +780,7 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	/* the source's word that it failed counts only while it is still at it */
 	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
 		count_reason(s, &m->es_status);
-		drop_attempt(s, now, AP_RESULT_EDGE_SERVER, m->es_status.reason);
+		ap_handoff_drop(s, now, AP_RESULT_EDGE_SERVER, m->es_status.reason);
 		return;
 	}
 	/* it is in the way: the session has been here before, and the word to retire got lost */
@@ -823,10 +829,12 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		}
 		return;
 	case AP_SERVING:
-		if (s->next_attempt && now >= s->next_attempt) {
+		if (s->next_attempt && now >= s->next_attempt && ap_session_away(s)) {
 			start_tracing(s, now);
+			ap_mud_notice(s);
 			return;
 		}
+		s->next_attempt = s->next_attempt > now ? s->next_attempt : 0;
 		/* a session without requests is not an idle one while its user is here */
 		s->since_asked = now;
 		for (int i = 0; i < AP_EDGES_MAX; i++) {

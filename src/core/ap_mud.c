@@ -150,6 +150,17 @@ static void send_create(struct ap_session *s)
 	ap_session_tell(s, ap_session_source(s), &m);
 }
 
+/* Nothing new begins where an operator is about to stop everything. */
+static void refuse_drained(struct ap_node *node, uint64_t link, uint64_t session)
+{
+	char reason[WIRE_REASON_SIZE];
+
+	(void)snprintf(reason, sizeof(reason),
+		       "edge server %s is drained, and %s knows no other that is not", node->home,
+		       node->name);
+	ap_mud_refuse(node, link, session, 0, WIRE_E_BUSY, reason);
+}
+
 static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 			   const struct claims *claims, const struct wire_message *m)
 {
@@ -177,6 +188,11 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 	}
 	if (!share_left(node, link, m->session, m->association_request.mud))
 		return;
+	const char *place = ap_node_place(node);
+	if (!place) {
+		refuse_drained(node, link, m->session);
+		return;
+	}
 	s = ap_session_new(node, m->session, AP_ASSOCIATING, now);
 	if (!s) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
@@ -191,7 +207,7 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 	memcpy(s->mud, m->association_request.mud, NAME_SIZE);
 	memcpy(s->service, m->association_request.service, NAME_SIZE);
 	node->ops->random(node->ctx, s->secret, WIRE_SECRET_SIZE);
-	s->source = ap_session_edge(s, node->home);
+	s->source = ap_session_edge(s, place);
 	ap_session_say(s, "ASSOCIATION REQUEST", 0, "mud=%s service=%s", s->mud, s->service);
 	send_create(s);
 }
@@ -200,11 +216,12 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 
 static void send_move_notify(struct ap_session *s)
 {
+	const char *place = ap_session_place(s);
 	struct wire_message m = ap_session_command(s, WIRE_MOVE_NOTIFY);
 
 	memcpy(m.move_notify.mud, s->mud, NAME_SIZE);
 	memcpy(m.move_notify.new_ap, s->node->name, NAME_SIZE);
-	memcpy(m.move_notify.new_es, s->node->home, NAME_SIZE);
+	(void)name_set(m.move_notify.new_es, place ? place : s->node->home, NULL);
 	memcpy(m.move_notify.proof, s->proof, WIRE_PROOF_SIZE);
 	s->node->ops->to_ap(s->node->ctx, s->old_ap, &m);
 }

@@ -56,6 +56,9 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 		r = name_set(node->home, home, err);
 	if (r < 0)
 		return err_wrap(err, r, "create access point");
+	r = ap_node_add_place(node, home, err);
+	if (r < 0)
+		return err_wrap(err, r, "create access point");
 	node->policy = *policy;
 	node->proof = proof;
 	node->ops = ops;
@@ -69,6 +72,7 @@ struct ap_node *ap_node_free(struct ap_node *node)
 	if (node) {
 		list_for_each_safe(at, next, &node->sessions)
 			ap_session_free(list_entry(at, struct ap_session, link));
+		free(node->place);
 		free(node);
 	}
 	return NULL;
@@ -436,6 +440,10 @@ static void session_es_message(struct ap_session *s, uint64_t now, const char *e
 void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 			const struct wire_message *m)
 {
+	if (m->type == WIRE_EDGE_STATE) {
+		ap_place_state(node, now, es, m->edge_state.drained);
+		return;
+	}
 	for (struct ap_session *s = ap_session_next(node, m->session, NULL); s;
 	     s = ap_session_next(node, m->session, s))
 		session_es_message(s, now, es, m);
@@ -554,9 +562,14 @@ void ap_node_each(const struct ap_node *node,
 			.floor = replay_buffer_floor(s->copies),
 			.highest = replay_buffer_highest(s->copies),
 			.copies_bytes = replay_buffer_bytes(s->copies),
+			.place = ap_session_place(s),
+			.given_up = ap_handoff_given_up(s),
+			.ended = s->ended,
+			.last = s->last,
 		};
 
 		memcpy(view.mud, s->mud, NAME_SIZE);
+		memcpy(view.wish, s->wish, NAME_SIZE);
 		memcpy(view.service, s->service, NAME_SIZE);
 		if (s->source >= 0)
 			memcpy(view.source, s->edge[s->source].name, NAME_SIZE);

@@ -63,6 +63,7 @@ enum ap_result {
 	AP_RESULT_USER_LEFT,    /* its session ended */
 	AP_RESULT_ELSEWHERE,    /* authority is elsewhere, or another access point decides */
 	AP_RESULT_LOST,         /* the session is lost */
+	AP_RESULT_PLACE,        /* an operator wants it elsewhere */
 	AP_RESULTS,
 };
 
@@ -136,6 +137,38 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 		const struct policy *policy, proof_fn proof, const struct ap_node_ops *ops,
 		void *ctx, struct err *err);
 
+/**
+ * ap_node_add_place() - An edge server to which containers may go if the home one is drained
+ * @node:	Node
+ * @es:		Its name; those that are added first are taken first. The home one comes before all
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL for a bad name, or -ENOMEM
+ */
+int ap_node_add_place(struct ap_node *node, const char *es, struct err *err);
+
+/** ap_node_place() - Where sessions that begin now go. Return: borrowed; NULL if all are drained */
+const char *ap_node_place(const struct ap_node *node);
+
+/** ap_node_drained() - Whether edge server @es has said that it is drained */
+bool ap_node_drained(const struct ap_node *node, const char *es);
+
+/**
+ * ap_node_wish() - An operator wants the container of a session at another edge server
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @es:		Edge server: the home one, or one of ap_node_add_place()
+ * @err:	Filled in on failure
+ *
+ * It moves as if its user had; it stays there while the session is here and that edge server is not
+ * drained. What this access point forgets when its program ends, the wish is among it (R7).
+ *
+ * Return: 0, -ENOENT if the session is not here, -EINVAL if it cannot go there
+ */
+int ap_node_wish(struct ap_node *node, uint64_t now, uint64_t session, const char *es,
+		 struct err *err);
+
 /** ap_node_free() - Forget all sessions. Return: NULL, always */
 struct ap_node *ap_node_free(struct ap_node *node);
 
@@ -172,7 +205,14 @@ void ap_node_tick(struct ap_node *node, uint64_t now);
 /** ap_node_deadline() - When ap_node_tick() is due next. Return: milliseconds, UINT64_MAX if never */
 uint64_t ap_node_deadline(const struct ap_node *node);
 
-/** struct ap_session_view - A session as shown to operators and tests */
+/**
+ * struct ap_session_view - A session as shown to operators and tests
+ * @wish:	where an operator wants it; or empty
+ * @place:	where it belongs; NULL: nowhere, for all edge servers are drained. Borrowed
+ * @given_up:	it is not tried to move it there, see policy.h
+ * @ended:	attempts to move it that have ended here
+ * @last:	how the last of them ended, if there was one; borrowed
+ */
 struct ap_session_view {
 	uint64_t session;
 	uint32_t association;
@@ -181,9 +221,14 @@ struct ap_session_view {
 	char service[NAME_SIZE];
 	char source[NAME_SIZE];
 	char dest[NAME_SIZE];
+	char wish[NAME_SIZE];
+	const char *place;
 	uint64_t floor;
 	uint64_t highest;
 	size_t copies_bytes;
+	bool given_up;
+	uint32_t ended;
+	struct ap_moved last;
 };
 
 /** ap_node_each() - Call @fn for every session that is known here, in no particular order */

@@ -8,6 +8,7 @@
  *	ap_mud.c	MUD management: association, reassociation, context from the old access point
  *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
  *	ap_handoff.c	moving authority
+ *	ap_place.c	where a container belongs
  *	ap_attempt.c	how long that took, and how it ended
  */
 
@@ -120,6 +121,9 @@ struct ap_attempt {
  * @given_up_epoch:	so often that no further one is made while the container is that of this epoch
  * @next_attempt:	when to try again
  * @attempt:		the running attempt
+ * @ended:		attempts that have ended; @last is how the last one did
+ * @last_from, @last_to, @last_why: to which @last points
+ * @wish:		edge server at which an operator wants the container; or empty
  * @move:		the MUD is elsewhere already, its new access point waits for the context
  * @move_association:	of @move; 0 if there is none
  */
@@ -166,6 +170,12 @@ struct ap_session {
 	uint32_t given_up_epoch;
 	uint64_t next_attempt;
 	struct ap_attempt attempt;
+	uint32_t ended;
+	struct ap_moved last;
+	char last_from[NAME_SIZE];
+	char last_to[NAME_SIZE];
+	char last_why[WIRE_REASON_SIZE];
+	char wish[NAME_SIZE];
 	struct wire_move_notify move;
 	uint32_t move_association;
 };
@@ -180,7 +190,13 @@ struct ap_session {
  * told one of them the secret that its proof fits (ap_session_prove()). The others end then.
  */
 
-/** struct ap_node - See ap_node.h */
+/** struct ap_place - An edge server to which containers may go, and whether it has said that it is drained */
+struct ap_place {
+	char name[NAME_SIZE];
+	bool drained;
+};
+
+/** struct ap_node - See ap_node.h; the first of @place is the home one */
 struct ap_node {
 	char name[NAME_SIZE];
 	char home[NAME_SIZE];
@@ -192,7 +208,20 @@ struct ap_node {
 	struct list bucket[AP_BUCKETS];
 	size_t count;
 	struct ap_counts counts;
+	struct ap_place *place;
+	size_t places;
 };
+
+/* ap_place.c */
+
+/** ap_session_place() - Where its container belongs. Return: borrowed; NULL if all are drained */
+const char *ap_session_place(const struct ap_session *s);
+
+/** ap_session_away() - Whether its container has authority elsewhere, and there is where to go */
+bool ap_session_away(const struct ap_session *s);
+
+/** ap_place_state() - Edge server @es says whether it is drained */
+void ap_place_state(struct ap_node *node, uint64_t now, const char *es, bool drained);
 
 /* ap_attempt.c */
 
@@ -349,6 +378,12 @@ void ap_forward_settle(struct ap_session *s);
 
 /** ap_handoff_find() - Look for the edge server with authority among those that answered */
 void ap_handoff_find(struct ap_session *s, uint64_t now);
+
+/** ap_handoff_drop() - Drop the running attempt, before FENCE only: the source serves on (R10) */
+void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, const char *why);
+
+/** ap_handoff_given_up() - Whether nothing is gained by another attempt, until something changes */
+bool ap_handoff_given_up(const struct ap_session *s);
 
 /** ap_handoff_adopt() - Edge server @index has authority: serve from it, move it home if it is not */
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index);

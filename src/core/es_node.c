@@ -35,6 +35,26 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 	return 0;
 }
 
+void es_node_drain(struct es_node *node, bool drained)
+{
+	node->drained = drained;
+}
+
+bool es_node_drained(const struct es_node *node)
+{
+	return node->drained;
+}
+
+void es_node_tell(const struct es_node *node, const char *ap)
+{
+	const struct wire_message m = {
+		.type = WIRE_EDGE_STATE,
+		.edge_state = { .drained = node->drained },
+	};
+
+	node->ops->to_ap(node->ctx, ap, &m);
+}
+
 void es_node_stop(struct es_node *node)
 {
 	node->stopping = true;

@@ -156,6 +156,22 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 		const struct es_node_ops *ops, void *ctx, struct err *err);
 
 /**
+ * es_node_drain() - From now on nothing new is to come here, and what is here is to go; or no more
+ * @node:	Node
+ * @drained:	Which of the two
+ *
+ * Access points see to it (core/ap_place.c): they are told by es_node_tell(). Nothing is refused here, for what
+ * they had begun before they knew must come to a good end. Whoever calls this keeps it over a restart.
+ */
+void es_node_drain(struct es_node *node, bool drained);
+
+/** es_node_drained() - Whether it is drained */
+bool es_node_drained(const struct es_node *node);
+
+/** es_node_tell() - Tell access point @ap; when its link is up, and after es_node_drain() */
+void es_node_tell(const struct es_node *node, const char *ap);
+
+/**
  * es_node_stop() - Begin no more requests, for the program is about to stop
  * @node:	Node
  *

@@ -115,6 +115,7 @@ struct es_node {
 	uint64_t now;                   /* of the call that is under way */
 	char refusal[WIRE_REASON_SIZE]; /* why the last session beyond a share was refused */
 	bool stopping;                  /* no more requests are begun */
+	bool drained;                   /* nothing new is to come here */
 };
 
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */

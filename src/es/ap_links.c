@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "net/link.h"
 
+#define EDGE_STATE_VERSION 2 /* the first that knows EDGE STATE */
+
 struct entry {
 	struct list in;
 	struct link *link;
@@ -93,6 +95,9 @@ void ap_links_send(struct ap_links *t, const char *name, const struct wire_messa
 	int r;
 
 	if (!e)
+		return;
+	/* one of version 1 would end the link */
+	if (m->type == WIRE_EDGE_STATE && link_peer_version(e->link) < EDGE_STATE_VERSION)
 		return;
 	r = link_send(e->link, m);
 	if (r == 0 || r == LINK_E_DOWN)

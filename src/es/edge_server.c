@@ -623,8 +623,10 @@ static void on_up(void *ctx, struct link *l)
 {
 	struct edge_server *es = ctx;
 
-	if (link_peer_role(l) == WIRE_ROLE_AP)
-		ap_links_up(es->aps, l);
+	if (link_peer_role(l) != WIRE_ROLE_AP)
+		return;
+	ap_links_up(es->aps, l);
+	es_node_tell(es->node, link_peer_name(l));
 }
 
 static bool for_the_node(enum wire_type type)
@@ -633,13 +635,42 @@ static bool for_the_node(enum wire_type type)
 	       type == WIRE_DISASSOCIATION;
 }
 
-static struct es_inquiry inquiry_of(const struct edge_server *es)
+static void tell_one(void *ctx, const char *ap)
+{
+	es_node_tell(((const struct edge_server *)ctx)->node, ap);
+}
+
+/* An operator wants it: first it is written down, then access points hear of it */
+static int drain(void *ctx, bool drained, const char *operator, struct err * err)
+{
+	struct edge_server *es = ctx;
+	int r;
+
+	if (es_node_drained(es->node) == drained)
+		return 0;
+	r = session_store_drain(es->store, drained, err);
+	if (r < 0)
+		return err_wrap(err, r, "nothing is changed");
+	es_node_drain(es->node, drained);
+	log_info("%s by operator %s",
+		 drained ? "drained: containers leave, new users go elsewhere,"
+			 : "not drained any more,",
+		 operator);
+	log_reporter_event(es->setup.reporter, drained ? "DRAINED" : "UNDRAINED", 0, 0,
+			   "operator=%s", operator);
+	ap_links_each(es->aps, tell_one, es);
+	return 0;
+}
+
+static struct es_inquiry inquiry_of(struct edge_server *es)
 {
 	return (struct es_inquiry){
 		.name = es->setup.name,
 		.node = es->node,
 		.aps = es->aps,
 		.migrations = es->migrations,
+		.drain = drain,
+		.ctx = es,
 		.certificate_days = tls_watch_days(es->setup.tls),
 	};
 }
@@ -689,7 +720,7 @@ static const struct link_ops link_ops = {
 
 static void on_metrics(void *ctx, struct exposition *x)
 {
-	const struct edge_server *es = ctx;
+	struct edge_server *es = ctx;
 	const struct es_inquiry q = inquiry_of(es);
 
 	es_metrics_write(&es->metrics, &es->setup, &q, x);
@@ -854,8 +885,8 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		es->setup.failed(es->setup.ctx, err.text);
 		return;
 	}
-	log_info("serving access points at %s, %zu sessions from before", es->setup.listen,
-		 a.sessions);
+	log_info("serving access points at %s, %zu sessions from before%s", es->setup.listen,
+		 a.sessions, es_node_drained(es->node) ? "; drained: takes no new ones" : "");
 	if (es->setup.serving)
 		es->setup.serving(es->setup.ctx);
 }
@@ -952,6 +983,8 @@ static int start(struct edge_server *es, struct err *err)
 		r = gateway_new(&es->gateway, setup->loop, es->spools, &gateway_ops, es, err);
 	if (r == 0)
 		r = session_store_open(&es->store, setup->state_dir, err);
+	if (r == 0)
+		es_node_drain(es->node, session_store_drained(es->store));
 	if (r == 0)
 		r = started_notes_open(&es->started, setup->state_dir, err);
 	if (r == 0)

@@ -97,9 +97,9 @@ static json_t *status(const struct es_inquiry *q)
 
 	es_node_each(q->node, count_session, &sessions);
 	ap_links_each(q->aps, add_ap, aps);
-	return json_pack("{s:s, s:s, s:I, s:I, s:o}", "node", q->name, "role", "es", "sessions",
-			 sessions, "certificate_days", (json_int_t)q->certificate_days,
-			 "access_points", aps);
+	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:o}", "node", q->name, "role", "es",
+			 "sessions", sessions, "drained", es_node_drained(q->node),
+			 "certificate_days", (json_int_t)q->certificate_days, "access_points", aps);
 }
 
 static json_t *sessions(const struct es_inquiry *q)
@@ -194,19 +194,35 @@ static bool begins(const struct wire_message *m, const char *with)
 	return m->text.len > strlen(with) && memcmp(m->text.bytes, with, strlen(with)) == 0;
 }
 
+/* "drain", "undrain": as es_node_drain() says */
+static void drain_asked(const struct es_inquiry *q, struct link *l, uint64_t session, bool drained)
+{
+	struct err err = { 0 };
+
+	if (q->drain(q->ctx, drained, link_peer_name(l), &err) < 0)
+		reply(l, session, WIRE_E_FAILED, err.text);
+	else
+		reply_json(l, session, status(q));
+}
+
 void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
 {
 	if (asks_for(&m->text, "status")) {
 		reply_json(l, m->session, status(q));
 	} else if (asks_for(&m->text, "sessions")) {
 		reply_json(l, m->session, sessions(q));
+	} else if (asks_for(&m->text, "drain")) {
+		drain_asked(q, l, m->session, true);
+	} else if (asks_for(&m->text, "undrain")) {
+		drain_asked(q, l, m->session, false);
 	} else if (begins(m, CHECK)) {
 		check_asked(q, l, m);
 	} else if (begins(m, FITS)) {
 		fits_asked(q, l, m);
 	} else {
 		reply(l, m->session, WIRE_E_PROTOCOL,
-		      "an edge server knows \"status\", \"sessions\", \"check NAME\" and \"fits "
-		      "HOST\"");
+		      "an edge server knows \"status\", \"sessions\", \"drain\", \"undrain\", "
+		      "\"check "
+		      "NAME\" and \"fits HOST\"");
 	}
 }

@@ -9,12 +9,15 @@
  *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap"}]}
+ *	drain, undrain	see es_node_drain()
  *	check CONTAINER what stands in the way of a migration, see migration_controller_check()
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ap_links;
+struct err;
 struct es_node;
 struct link;
 struct migration_controller;
@@ -23,6 +26,7 @@ struct wire_message;
 /**
  * struct es_inquiry - What answers are made from, borrowed for the call; days until our certificate
  * ends
+ * @drain:	Does what operator @operator wants: begin (@drained) or end to drain; gets @ctx
  */
 struct es_inquiry {
 	const char *name;
@@ -30,6 +34,8 @@ struct es_inquiry {
 	const struct ap_links *aps;
 	struct migration_controller *migrations;
 	int64_t certificate_days;
+	int (*drain)(void *ctx, bool drained, const char *operator, struct err * err);
+	void *ctx;
 };
 
 /**

@@ -122,6 +122,8 @@ void es_metrics_write(const struct es_metrics *m, const struct edge_server_setup
 		       (double)m->in_doubt);
 	exposition_one(x, "baton_containers_died_total", "counter",
 		       "Containers that died while they had a session.", (double)m->died);
+	exposition_one(x, "baton_drained", "gauge", "Whether an operator has drained it.",
+		       es_node_drained(q->node));
 	write_results(q, x);
 	write_stages(q, x);
 	exposition_family(x, "baton_peer_up", "gauge", "Access points that are connected.");

@@ -20,12 +20,13 @@
 #include "base/list.h"
 #include "core/answer_cache.h"
 
-#define MAGIC       "BATONSS2"
-#define MAGIC_SIZE  8
-#define ENTRY_SIZE  16
-#define FILE_MAX    (128u << 20) /* a journal at its limit and one full answer cache */
-#define ANSWER_HEAD 20           /* number, digest, status */
-#define FILE_NAME   32
+#define MAGIC        "BATONSS2"
+#define MAGIC_SIZE   8
+#define ENTRY_SIZE   16
+#define FILE_MAX     (128u << 20) /* a journal at its limit and one full answer cache */
+#define ANSWER_HEAD  20           /* number, digest, status */
+#define FILE_NAME    32
+#define DRAINED_FILE "drained" /* it is there: the edge server is drained */
 
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
 
@@ -486,6 +487,24 @@ static int read_one(struct session_store *st, const char *name,
 		r = session_store_read(buf_bytes(&file), file.len, fn, ctx, err);
 	buf_deinit(&file);
 	return r;
+}
+
+int session_store_drain(struct session_store *st, bool drained, struct err *err)
+{
+	static const char why[] = "an operator has drained this edge server: baton undrain\n";
+
+	if (drained)
+		return atomic_file_write(st->dir, DRAINED_FILE, why, sizeof(why) - 1, 0600, err);
+	if (unlinkat(st->dir, DRAINED_FILE, 0) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "remove %s", DRAINED_FILE);
+	return 0;
+}
+
+bool session_store_drained(const struct session_store *st)
+{
+	auto_close int fd = openat(st->dir, DRAINED_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0;
 }
 
 int session_store_each(struct session_store *st,

@@ -68,6 +68,19 @@ int session_store_persist(struct session_store *st, const struct es_record *reco
 void session_store_forget(struct session_store *st, uint64_t session);
 
 /**
+ * session_store_drain() - Keep over a restart whether the edge server is drained
+ * @st:		Store
+ * @drained:	Which of the two
+ * @err:	Filled in on failure, when the file says what it said before
+ *
+ * Return: 0, or negative error code
+ */
+int session_store_drain(struct session_store *st, bool drained, struct err *err);
+
+/** session_store_drained() - What session_store_drain() has kept; false if it was never called */
+bool session_store_drained(const struct session_store *st);
+
+/**
  * session_store_each() - Read all sessions
  * @st:		Store
  * @fn:		Called for each, with its answer cache as answer_cache_encode() writes it, borrowed

@@ -86,6 +86,7 @@ enum link_state {
  * @scratch:		Memory of the message being handled
  * @last_heard, @last_said, @last_tick: Loop times of bytes in, bytes out, timer
  * @name, @role:	From the peer's certificate
+ * @version:		From the peer's HELLO
  * @who:		Name or address, for refused()
  * @reason:		Why it is closing
  * @data, @data_gone:	The owner's, see link_set_data()
@@ -120,6 +121,7 @@ struct link {
 	uint64_t last_tick;
 	char name[NAME_SIZE];
 	enum wire_role role;
+	uint32_t version;
 	char who[ADDRESS_TEXT_SIZE];
 	char reason[ERR_TEXT_MAX];
 	void *data;
@@ -473,6 +475,7 @@ static void come_up(struct link *l, const struct wire_message *m)
 		refuse(l, err.text);
 		return;
 	}
+	l->version = m->hello.version;
 	l->state = LINK_UP;
 	l->announced = true;
 	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
@@ -755,6 +758,11 @@ const char *link_peer_name(const struct link *l)
 enum wire_role link_peer_role(const struct link *l)
 {
 	return l->role;
+}
+
+uint32_t link_peer_version(const struct link *l)
+{
+	return l->version;
 }
 
 bool link_broke_rules(const struct link *l)

@@ -192,6 +192,9 @@ const char *link_peer_name(const struct link *l);
 /** link_peer_role() - Role in the peer's certificate */
 enum wire_role link_peer_role(const struct link *l);
 
+/** link_peer_version() - Version of the protocol that the peer speaks; known in up() and from then on */
+uint32_t link_peer_version(const struct link *l);
+
 /** link_broke_rules() - In down(): it ended because the peer sent an invalid message */
 bool link_broke_rules(const struct link *l);
 

@@ -172,6 +172,7 @@ static void check_session(struct check *c, const struct wire_message *m)
 	case WIRE_TRANSFER_CHUNK:
 	case WIRE_TRANSFER_END:
 	case WIRE_TRANSFER_RESULT:
+	case WIRE_EDGE_STATE: /* of no session */
 	case WIRE_USER_CLAIM: /* of all sessions of a user */
 	case WIRE_USER_END:
 	case WIRE_USER_TAKEN:
@@ -384,6 +385,7 @@ static void check_body(struct check *c, const struct wire_message *m)
 	case WIRE_ABORT:
 	case WIRE_CLOCK_PROBE:
 	case WIRE_CLOCK_REPLY:
+	case WIRE_EDGE_STATE:
 	case WIRE_TRANSFER_END:
 		break;
 	default:

@@ -382,6 +382,15 @@ static int encode_order(Baton__Wire__Envelope *e, const struct wire_message *m, 
 	}
 }
 
+static int encode_edge_state(Baton__Wire__Envelope *e, const struct wire_edge_state *s,
+			     struct buf *out, struct err *err)
+{
+	Baton__Wire__EdgeState b = BATON__WIRE__EDGE_STATE__INIT;
+
+	b.drained = s->drained;
+	return APPEND(e, edge_state, EDGE_STATE, b);
+}
+
 static int encode_es_status(Baton__Wire__Envelope *e, const struct wire_es_status *s,
 			    struct wire_scratch *scratch, struct buf *out, struct err *err)
 {
@@ -491,6 +500,8 @@ static int encode_body(Baton__Wire__Envelope *e, const struct wire_message *m,
 	case WIRE_LOST:
 	case WIRE_REFUSED:
 		return encode_es_status(e, &m->es_status, scratch, out, err);
+	case WIRE_EDGE_STATE:
+		return encode_edge_state(e, &m->edge_state, out, err);
 	case WIRE_EVENTS: {
 		Baton__Wire__Events b = BATON__WIRE__EVENTS__INIT;
 
@@ -807,6 +818,8 @@ static int body_of(uint32_t type)
 		return BATON__WIRE__ENVELOPE__BODY_STATION_INQUIRY;
 	case WIRE_STATION_USERS:
 		return BATON__WIRE__ENVELOPE__BODY_STATION_USERS;
+	case WIRE_EDGE_STATE:
+		return BATON__WIRE__ENVELOPE__BODY_EDGE_STATE;
 	case WIRE_CREATE:
 		return BATON__WIRE__ENVELOPE__BODY_CREATE;
 	case WIRE_ATTACH:
@@ -921,6 +934,9 @@ static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct 
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_UNFENCE:
 		m->unfence.new_epoch = e->unfence->new_epoch;
+		break;
+	case BATON__WIRE__ENVELOPE__BODY_EDGE_STATE:
+		m->edge_state.drained = e->edge_state->drained;
 		break;
 	case BATON__WIRE__ENVELOPE__BODY_ES_STATUS:
 		read_es_status(rd, &m->es_status, e->es_status);

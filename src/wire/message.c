@@ -56,6 +56,8 @@ const char *wire_type_name(enum wire_type type)
 		return "RETIRE";
 	case WIRE_ABORT:
 		return "ABORT";
+	case WIRE_EDGE_STATE:
+		return "EDGE STATE";
 	case WIRE_STATUS:
 		return "STATUS";
 	case WIRE_CREATED:

@@ -36,7 +36,7 @@
 #define WIRE_STATION_SIZE      6           /* bytes of a station's address (IEEE 802) */
 #define WIRE_STATION_USERS_MAX 8           /* users, so IP addresses, of one station */
 #define WIRE_EVENTS_MAX        256         /* events in one EVENTS message */
-#define WIRE_VERSION           1
+#define WIRE_VERSION           2
 #define WIRE_COMPAT            1 /* oldest version this one can talk to */
 
 /**
@@ -94,6 +94,7 @@ enum wire_type {
 	WIRE_LOST,    /* the container died */
 	WIRE_REFUSED, /* a command was not obeyed: status and reason say why. The association is
 			 * the command's, cut_association the one in force; ignore the rest */
+	WIRE_EDGE_STATE, /* struct wire_edge_state: of the edge server, of no session; since version 2 */
 
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,
@@ -417,6 +418,11 @@ struct wire_es_status {
 	char reason[WIRE_REASON_SIZE];
 };
 
+/** struct wire_edge_state - How an edge server stands: @drained, nothing new is to go there */
+struct wire_edge_state {
+	bool drained;
+};
+
 /**
  * struct wire_data - One request or answer of the service
  * @number:	1, 2, 3 ... in the order the MUD sent them; an answer has its request's number
@@ -554,6 +560,7 @@ struct wire_message {
 		struct wire_fence fence;
 		struct wire_unfence unfence;
 		struct wire_es_status es_status;
+		struct wire_edge_state edge_state;
 		struct wire_data data;
 		struct wire_stream stream;
 		struct wire_events events;

@@ -186,6 +186,10 @@ void actor_start_ap(struct world *w, int index)
 	if (ap_node_new(&e->ap, e->ap_name, e->es_name, &w->policy, proof_model, &ap_ops,
 			&contexts[0][index], NULL) < 0)
 		abort();
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		if (ap_node_add_place(e->ap, w->edge[i].es_name, NULL) < 0)
+			abort();
+	}
 	connect_all(w, node_ap(index));
 }
 
@@ -224,6 +228,7 @@ void actor_start_es(struct world *w, int index)
 	if (es_node_new(&e->es, e->es_name, &w->policy, proof_model, &engine_ops,
 			&contexts[1][index], NULL) < 0)
 		abort();
+	es_node_drain(e->es, e->drained);
 	w->records_changed = true;
 	remove_strays(w, index);
 	memcpy(saved, e->record, sizeof(saved));
@@ -392,6 +397,8 @@ void actor_up(struct world *w, struct node_id at, struct node_id other)
 		mud_session_up(w->mud[at.index].logic, w->now, w->edge[other.index].ap_name);
 	else if (at.kind == KIND_AP && other.kind == KIND_MUD)
 		e->mud_link[other.index] = ++w->next_link;
+	else if (at.kind == KIND_ES && other.kind == KIND_AP && w->plan.operator)
+		es_node_tell(e->es, w->edge[other.index].ap_name);
 	else if (at.kind == KIND_AP && other.kind == KIND_ES)
 		ap_node_es_up(e->ap, w->now, w->edge[other.index].es_name);
 }

@@ -192,6 +192,24 @@ void check_rogue(struct world *w, const char *from, const struct wire_message *m
 		violated(w, "%s takes a rogue device for another", from);
 }
 
+/*
+ * Whether this is a container that nobody was told of. An access point that dies between CREATE and its answer
+ * has its successor ask again; if the home edge server was drained or undrained meanwhile, that asks another
+ * one. The secret of the first is nobody's (R11), so it executes nothing, and ends by itself.
+ */
+static bool nobodys(struct world *w, unsigned int edge, const struct es_record *r)
+{
+	if (!w->plan.operator|| r->epoch != 1 || r->executed || r->started)
+		return false;
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		const struct es_record *other = record_at(w, i, r->session);
+
+		if (i != edge && other && !proof_equal(other->secret, r->secret))
+			return true;
+	}
+	return false;
+}
+
 void check_removal(struct world *w, int edge, const struct container *c)
 {
 	if (!c->authority)
@@ -203,6 +221,9 @@ void check_removal(struct world *w, int edge, const struct container *c)
 		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED))
 			return;
 	}
+	const struct es_record *here = record_at(w, (unsigned int)edge, c->session);
+	if (here && nobodys(w, (unsigned int)edge, here))
+		return;
 	const struct mud *m = mud_by_session(w, c->session);
 	if (!m || m->lost || m->excused || m->done) /* nobody: a device left before it was served */
 		return;
@@ -219,7 +240,7 @@ static void check_session(struct world *w, const struct mud *m)
 
 		if (!r)
 			continue;
-		active += r->state == WIRE_ES_ACTIVE;
+		active += r->state == WIRE_ES_ACTIVE && !nobodys(w, i, r);
 		if (strcmp(r->ap, "AP-rogue") == 0)
 			violated(w, "a rogue access point is in charge of %s", m->name);
 	}
@@ -300,22 +321,55 @@ void check_waits(struct world *w)
 }
 
 struct serving {
+	struct world *world;
 	const struct mud *mud;
 	bool found;
+	char place[NAME_SIZE]; /* empty: anywhere */
 };
+
+static bool drained(struct world *w, const char *es)
+{
+	int edge = edge_by_es(w, es);
+
+	return edge >= 0 && w->edge[edge].drained;
+}
+
+/* Where a container belongs: as wished, or at home, or with the first that is not drained; or empty */
+static const char *place_of(struct world *w, const struct ap_session_view *v)
+{
+	const struct mud *m = mud_by_session(w, v->session);
+
+	if (v->wish[0] && !drained(w, v->wish))
+		return v->wish;
+	if (!w->edge[m->at].drained)
+		return w->edge[m->at].es_name;
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		if (!w->edge[i].drained)
+			return w->edge[i].es_name;
+	}
+	return "";
+}
+
+static bool has_authority(struct world *w, const char *es, const struct mud *m)
+{
+	const struct es_record *r = record_at(w, (unsigned int)edge_by_es(w, es), m->session);
+
+	return r && r->state == WIRE_ES_ACTIVE;
+}
 
 static void is_serving(void *ctx, const struct ap_session_view *v)
 {
 	struct serving *s = ctx;
 
-	if (v->session == s->mud->session && v->state == AP_SERVING)
+	if (v->session == s->mud->session && v->state == AP_SERVING) {
 		s->found = true;
+		(void)snprintf(s->place, NAME_SIZE, "%s", place_of(s->world, v));
+	}
 }
 
 static bool mud_at_rest(struct world *w, const struct mud *m)
 {
-	struct serving s = { .mud = m };
-	const struct es_record *r = record_at(w, (unsigned int)m->at, m->session);
+	struct serving s = { .world = w, .mud = m };
 
 	if (m->answered < m->goal)
 		return false;
@@ -324,7 +378,7 @@ static bool mud_at_rest(struct world *w, const struct mud *m)
 	ap_node_each(w->edge[m->at].ap, is_serving, &s);
 	if (m->diverges)
 		return s.found;
-	return s.found && r && r->state == WIRE_ES_ACTIVE;
+	return s.found && (!s.place[0] || has_authority(w, s.place, m));
 }
 
 static void count_moving(void *ctx, const struct ap_session_view *v)

@@ -34,6 +34,8 @@ void faults_plan(struct world *w)
 	p->rogue = chance(w, 200);
 	p->through_codec = chance(w, 100);
 	p->disk_faults = chance(w, 250);
+	/* by the seed alone: what all others do in other runs stays as it was */
+	p->operator= w->seed % 4 == 3;
 	p->fault_permille = roll(w, 12);
 	p->faults_until = 4000 + roll(w, 8000);
 	p->end = p->faults_until + 120000;
@@ -452,6 +454,40 @@ static void fill_disk(struct world *w, int index)
 	e->full_until = w->now + (chance(w, 500) ? 1 + roll(w, 20) : roll(w, 2000));
 }
 
+/* Drained, or not any more; all access points that are there hear of it. */
+static void drain(struct world *w, int index)
+{
+	struct edge *e = &w->edge[index];
+
+	if (!e->es)
+		return;
+	e->drained = !e->drained;
+	w->drains++;
+	trace(w, "an operator %s %s", e->drained ? "drains" : "undrains", e->es_name);
+	es_node_drain(e->es, e->drained);
+	for (unsigned int i = 0; i < w->plan.edges; i++)
+		es_node_tell(e->es, w->edge[i].ap_name);
+}
+
+/* The operator: half of the time all is as it should be, so that there is something to move to. */
+static void operator_acts(struct world *w, int index)
+{
+	const struct mud *m = &w->mud[roll(w, w->plan.muds)];
+	struct ap_node *ap = w->edge[m->at].ap;
+
+	if (chance(w, 500)) {
+		if (w->edge[index].drained || chance(w, 600))
+			drain(w, index);
+		return;
+	}
+	if (ap && m->session &&
+	    ap_node_wish(ap, w->now, m->session, w->edge[index].es_name, NULL) == 0) {
+		trace(w, "an operator wants %s at %s", m->name, w->edge[index].es_name);
+		w->edge[m->at].ap_touched = true;
+		w->wishes++;
+	}
+}
+
 void faults_maybe(struct world *w)
 {
 	const struct plan *p = &w->plan;
@@ -464,6 +500,8 @@ void faults_maybe(struct world *w)
 		move_mud(w, (int)roll(w, p->muds), index);
 	if (p->rogue && chance(w, 5))
 		rogue_strikes(w);
+	if (p->operator&& chance(w, 4))
+		operator_acts(w, index);
 	if (p->disk_faults && chance(w, 2))
 		fill_disk(w, index);
 	if (!chance(w, p->fault_permille))

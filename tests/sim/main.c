@@ -13,7 +13,7 @@
 #include "world.h"
 
 struct totals {
-	uint64_t runs, failed, events, migrations, held, went_back, answers, lost;
+	uint64_t runs, failed, events, migrations, held, went_back, answers, lost, wishes, drains;
 };
 
 /** struct mode - How seeds are run: with a trace; with faults that are survived in most seeds only */
@@ -57,6 +57,8 @@ static bool run_seed(uint64_t seed, const struct mode *mode, struct totals *t)
 	t->migrations += w->migrations;
 	t->held += w->held;
 	t->went_back += w->went_back;
+	t->wishes += w->wishes;
+	t->drains += w->drains;
 	for (unsigned int i = 0; i < w->plan.muds; i++) {
 		t->answers += w->mud[i].answered;
 		t->lost += w->mud[i].lost;
@@ -93,11 +95,13 @@ static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t sha
 	for (uint64_t i = share; i < seeds && t.failed < 5; i += shares)
 		(void)run_seed(from + i, mode, &t);
 	(void)printf("%llu runs: %llu failed; %llu events, %llu answers, %llu arrivals, "
-		     "%llu cuts that held, %llu times back, %llu sessions lost with their host\n",
+		     "%llu cuts that held, %llu times back, %llu sessions lost with their host; "
+		     "an operator moved %llu times, drained %llu times\n",
 		     (unsigned long long)t.runs, (unsigned long long)t.failed,
 		     (unsigned long long)t.events, (unsigned long long)t.answers,
 		     (unsigned long long)t.migrations, (unsigned long long)t.held,
-		     (unsigned long long)t.went_back, (unsigned long long)t.lost);
+		     (unsigned long long)t.went_back, (unsigned long long)t.lost,
+		     (unsigned long long)t.wishes, (unsigned long long)t.drains);
 	return t.failed ? 1 : 0;
 }
 

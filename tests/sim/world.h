@@ -159,6 +159,7 @@ struct edge {
 	bool dying;          /* the edge server's program crashed in what it is doing */
 	unsigned int moving; /* attempts that its access point has begun and not ended */
 	bool ap_touched;     /* since its limits were checked last */
+	bool drained;        /* its edge server is, and would be after a restart */
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
@@ -206,7 +207,7 @@ struct plan {
 	uint64_t wan_ms;
 	uint64_t fault_permille;
 	bool link_faults, ap_faults, es_faults, host_faults, container_faults, slow_requests;
-	bool device_faults, disk_faults, rogue, through_codec;
+	bool device_faults, disk_faults, rogue, through_codec, operator;
 	uint64_t faults_until;
 	uint64_t end;
 };
@@ -229,6 +230,8 @@ struct world {
 	uint64_t migrations;
 	uint64_t went_back;
 	uint64_t moved;
+	uint64_t wishes;
+	uint64_t drains;
 	uint64_t held;
 	bool harder; /* containers die in the grace time, too, and the session must outlive that */
 	bool trace;

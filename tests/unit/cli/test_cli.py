@@ -186,6 +186,16 @@ class Cli(unittest.TestCase):
         self.fails('session "xyz" is no number', "events", "--session", "xyz")
         self.fails("knows no node", "status", "--node", "X")
         self.fails("which container, or image?", "check")
+        self.fails("which session, device or user?", "migrate")
+        self.fails("--to EDGE-SERVER is missing", "migrate", "USER")
+        self.fails('knows no edge server "LogRepo"', "migrate", "USER", "--to", "LogRepo")
+        self.fails('"a b" is no session', "migrate", "a b", "--to", "EdgeServer-1")
+        self.fails("want 0 to 86400 seconds", "drain", "EdgeServer-1", "--timeout", "soon")
+        self.fails("which edge server?", "drain")
+        self.fails('knows no edge server "AP-1"', "undrain", "AP-1")
+        self.fails("Connection refused", "drain", "EdgeServer-1")
+        self.fails('no access point has a session, device or user "USER"', "migrate", "USER",
+                   "--to", "EdgeServer-1")
         self.fails("--node NAME", "check", "abc")
         self.fails("knows no edge server", "check", "abc", "--node", "LogRepo")
         self.fails("--force replaces it", "pki", "init", "--dir", self.pki)
@@ -235,7 +245,8 @@ class Cli(unittest.TestCase):
 
     def test_help(self):
         self.assertIn("sessions_max", self.run_ok("--help"))
-        for command in "status", "sessions", "events", "check", "pki":
+        for command in ("status", "sessions", "events", "check", "pki", "migrate", "drain",
+                        "undrain"):
             self.assertIn(f"baton {command} - ", self.run_ok(command, "--help"))
         for option in "--help", "--version":
             subprocess.run([LOGREPO, option], check=True, stdout=subprocess.DEVNULL, timeout=30)

@@ -373,7 +373,14 @@ static void test_user_leaves_a_move(void **state)
 	finish(&w);
 }
 
-/* --- association ------------------------------------------------------------------------------- */
+/* --- where a container belongs ----------------------------------------------------------------- */
+
+static void edge_state(struct world *w, const char *es, bool drained)
+{
+	struct wire_message m = { .type = WIRE_EDGE_STATE, .edge_state = { drained } };
+
+	ap_node_es_message(w->node, w->now, es, &m);
+}
 
 static void associate(struct world *w)
 {
@@ -383,6 +390,149 @@ static void associate(struct world *w)
 	(void)snprintf(m.association_request.service, NAME_SIZE, "offload");
 	from_mud(w, m);
 }
+
+/* A session that began here, at ES-2, with its first association */
+static void serving(struct world *w)
+{
+	struct wire_message m = message(WIRE_CREATED, 1);
+
+	start(w);
+	assert_int_equal(ap_node_add_place(w->node, "ES-1", NULL), 0);
+	assert_int_equal(ap_node_add_place(w->node, "ES-3", NULL), 0);
+	associate(w);
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	m.es_status.secret[0] = 42;
+	ap_node_es_message(w->node, w->now, "ES-2", &m);
+	assert_state(w, AP_SERVING);
+}
+
+/* No other edge server than the one that made the session knows it by its access point's name alone (R11) */
+static void test_drained(void **state)
+{
+	struct world w;
+	uint8_t proven[WIRE_PROOF_SIZE], secret = 42;
+
+	(void)state;
+	serving(&w);
+	edge_state(&w, "ES-1", true);
+	assert_true(ap_node_deadline(w.node) > w.now);
+	edge_state(&w, "ES-2", true);
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	const struct wire_message *m = last(&w, "ES-2", WIRE_MIGRATE);
+	assert_string_equal(m->migrate.to_es, "ES-3");
+	proof(proven, &secret, S, 1, "AP-2");
+	assert_memory_equal(m->migrate.proof, proven, WIRE_PROOF_SIZE);
+	assert_memory_equal(last(&w, "ES-3", WIRE_ATTACH)->attach.proof, proven, WIRE_PROOF_SIZE);
+	/* the device hears of it before authority can be there (R7) */
+	assert_string_equal(last(&w, "mud", WIRE_EDGE_NOTICE)->edges.name[1], "ES-3");
+	/* before FENCE it need not go there, if it belongs elsewhere now */
+	edge_state(&w, "ES-1", false);
+	assert_state(&w, AP_SERVING);
+	assert_ended(&w, AP_RESULT_PLACE, "an operator wants it elsewhere");
+	w.now = ap_node_deadline(w.node);
+	ap_node_tick(w.node, w.now);
+	assert_string_equal(last(&w, "ES-2", WIRE_MIGRATE)->migrate.to_es, "ES-1");
+	/* nor anywhere, if it may stay */
+	edge_state(&w, "ES-2", false);
+	assert_state(&w, AP_SERVING);
+	assert_true(ap_node_deadline(w.node) > w.now + 60000);
+	finish(&w);
+}
+
+static void test_begins_elsewhere(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(ap_node_add_place(w.node, "ES-1", NULL), 0);
+	edge_state(&w, "ES-2", true);
+	edge_state(&w, "ES-9", true); /* not one of ours */
+	associate(&w);
+	assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), 0);
+	assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), 1);
+	finish(&w);
+
+	start(&w);
+	edge_state(&w, "ES-2", true);
+	associate(&w);
+	const struct wire_message *m = last(&w, "mud", WIRE_REFUSAL);
+	assert_int_equal(m->refusal.status, WIRE_E_BUSY);
+	assert_string_equal(m->refusal.reason,
+			    "edge server ES-2 is drained, and AP-2 knows no other that is not");
+	finish(&w);
+}
+
+/* A user that comes finds its container at home in the next edge server, if the home one is drained */
+static void test_comes_to_a_drained_one(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(ap_node_add_place(w.node, "ES-3", NULL), 0);
+	edge_state(&w, "ES-2", true);
+	reassociate(&w, "AP-1", 2);
+	assert_string_equal(last(&w, "AP-1", WIRE_MOVE_NOTIFY)->move_notify.new_es, "ES-3");
+	move_response(&w, WIRE_OK);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).dest, "ES-3");
+	finish(&w);
+}
+
+static void test_wish(void **state)
+{
+	struct err err = { 0 };
+	struct world w;
+
+	(void)state;
+	serving(&w);
+	assert_int_equal(ap_node_wish(w.node, w.now, S + 1, "ES-1", &err), -ENOENT);
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-9", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "ES-9 is not in the configuration of AP-2"));
+	edge_state(&w, "ES-3", true);
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-3", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "baton undrain ES-3"));
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-1", &err), 0);
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).dest, "ES-1");
+	/* passed over while that edge server is drained, and in force again after that */
+	edge_state(&w, "ES-1", true);
+	assert_state(&w, AP_SERVING);
+	assert_string_equal(view(&w).place, "ES-2");
+	edge_state(&w, "ES-1", false);
+	assert_string_equal(view(&w).place, "ES-1");
+	/* back home: the wish is as good as none */
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-2", &err), 0);
+	assert_true(ap_node_deadline(w.node) > w.now + 60000);
+	finish(&w);
+}
+
+/* A wish in the middle of the switch waits until that is over */
+static void test_wish_after_fence(void **state)
+{
+	struct world w;
+
+	(void)state;
+	activating(&w);
+	assert_int_equal(ap_node_add_place(w.node, "ES-3", NULL), 0);
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-3", NULL), 0);
+	assert_state(&w, AP_ACTIVATING);
+	status(&w, "ES-2", WIRE_ACTIVATED, WIRE_ES_ACTIVE, 2, 4, 2);
+	w.now += 5000;
+	ap_node_tick(w.node, w.now);
+	status(&w, "ES-1", WIRE_RETIRED, WIRE_ES_RETIRED, 1, 4, 2);
+	assert_ended(&w, AP_RESULT_MOVED, "");
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(last(&w, "ES-2", WIRE_MIGRATE)->migrate.to_es, "ES-3");
+	finish(&w);
+}
+
+/* --- association ------------------------------------------------------------------------------- */
 
 static void test_association(void **state)
 {
@@ -1639,6 +1789,11 @@ int main(void)
 		cmocka_unit_test(test_move_is_told),
 		cmocka_unit_test(test_failed_move_is_told),
 		cmocka_unit_test(test_user_leaves_a_move),
+		cmocka_unit_test(test_drained),
+		cmocka_unit_test(test_begins_elsewhere),
+		cmocka_unit_test(test_comes_to_a_drained_one),
+		cmocka_unit_test(test_wish),
+		cmocka_unit_test(test_wish_after_fence),
 		cmocka_unit_test(test_device_gone),
 	};
 

@@ -911,6 +911,26 @@ static void test_cut(void **state)
 	finish(&w);
 }
 
+/* What an operator wants of the edge server is said, and nothing is refused for it */
+static void test_drained(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_false(es_node_drained(w.node));
+	es_node_drain(w.node, true);
+	es_node_tell(w.node, "AP-1");
+	assert_int_equal(last(&w)->type, WIRE_EDGE_STATE);
+	assert_true(last(&w)->edge_state.drained);
+	create(&w, "offload");
+	assert_int_equal(w.created, 1);
+	es_node_drain(w.node, false);
+	es_node_tell(w.node, "AP-1");
+	assert_false(last(&w)->edge_state.drained);
+	finish(&w);
+}
+
 static void test_drain_limit(void **state)
 {
 	struct world w;
@@ -1781,6 +1801,7 @@ int main(void)
 		cmocka_unit_test(test_fence_not_written),
 		cmocka_unit_test(test_offer_not_written),
 		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_drain_limit),
 		cmocka_unit_test(test_parts_delay_a_cut),
 		cmocka_unit_test(test_parts_that_do_not_go_on),

@@ -224,6 +224,30 @@ static void test_copy_leaves_no_trace(void **state)
 	assert_int_equal(read_back().sessions, 0);
 }
 
+/* That it is drained outlives the program, and is no session */
+static void test_drained(void **state)
+{
+	struct err err;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		AUTO(session_store) struct session_store *st = NULL;
+
+		assert_int_equal(session_store_open(&st, dir, &err), 0);
+		assert_int_equal(session_store_drained(st), i);
+		assert_int_equal(session_store_drain(st, true, &err), 0);
+		assert_int_equal(session_store_drain(st, true, &err), 0);
+		assert_true(session_store_drained(st));
+	}
+	struct found f = read_back();
+	assert_int_equal(f.bad, 0);
+	AUTO(session_store) struct session_store *st = NULL;
+	assert_int_equal(session_store_open(&st, dir, &err), 0);
+	assert_int_equal(session_store_drain(st, false, &err), 0);
+	assert_int_equal(session_store_drain(st, false, &err), 0);
+	assert_false(session_store_drained(st));
+}
+
 static void test_forget(void **state)
 {
 	struct err err;
@@ -241,7 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_torn_at_every_byte),
 		cmocka_unit_test(test_flipped_bytes), cmocka_unit_test(test_copy_leaves_no_trace),
-		cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_forget),        cmocka_unit_test(test_drained),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);

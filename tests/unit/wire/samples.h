@@ -48,6 +48,7 @@ static const enum wire_type sample_types[] = {
 	WIRE_FAILED,
 	WIRE_LOST,
 	WIRE_REFUSED,
+	WIRE_EDGE_STATE,
 	WIRE_REQUEST,
 	WIRE_ANSWER,
 	WIRE_STREAM,
@@ -218,6 +219,9 @@ static inline struct wire_message sample_message(enum wire_type type)
 		strcpy(m.es_status.service, "chain");
 		memset(m.es_status.secret, 9, WIRE_SECRET_SIZE);
 		strcpy(m.es_status.reason, "no space left");
+		break;
+	case WIRE_EDGE_STATE:
+		m.edge_state.drained = true;
 		break;
 	case WIRE_REQUEST:
 		m.data = (struct wire_data){
