@@ -306,7 +306,7 @@ class Lab:
         here = address(f"pc{i}")
         return (self._identity(f"AP-{i}") + f'listen = "{here}:7100"\n'
                 f'station_listen = "{here}:7101"\nes = "EdgeServer-{i}"\n'
-                'request_events = "log"\n'
+                'request_events = "log"\nmonitor_listen = "127.0.0.1:9710"\n'
                 # the paper's way executes some requests twice: then answers cannot agree
                 + ('compare = "none"\n' if self.profile == "paper" else "")
                 + (f'stations = "hostapd:{self.hostapd_socket(f"pc{i}")}"\n'
@@ -320,6 +320,7 @@ class Lab:
         env = ", ".join(f'"{e}"' for e in self.service_env)
         return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
                 f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
+                'monitor_listen = "127.0.0.1:9720"\n'
                 'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
                 f'image_dir = "{self.dir}/pc{i}/images"\n'
                 + ('registries = { "registry:5000" }\n' if self.registry else "") +
@@ -336,6 +337,7 @@ class Lab:
 
     def _logrepo_conf(self):
         return (self._identity("LogRepo") + f'listen = "{address("logrepo")}:7300"\n'
+                'monitor_listen = "127.0.0.1:9730"\n'
                 f'events = "{self.events_dir}/events.jsonl"\n')
 
     def _mud_conf(self):
@@ -475,6 +477,16 @@ class Lab:
         if check and done.returncode:
             raise LabError(f"baton {' '.join(map(str, args))}: {done.stderr}")
         return done.stdout
+
+    def monitor(self, name, path="/metrics"):
+        """What a daemon shows to whoever watches it, on its own host."""
+        kind, _, i = name.rpartition("-")
+        host, port = {"AP": (f"pc{i}", 9710), "EdgeServer": (f"pc{i}", 9720),
+                      "": ("logrepo", 9730)}[kind]
+        code = ("import sys, urllib.request as u; "
+                "sys.stdout.write(u.urlopen(sys.argv[1], timeout=20).read().decode())")
+        return self.lab("exec", host, sys.executable, "-c", code,
+                        f"http://127.0.0.1:{port}{path}")
 
     # --- what happened -------------------------------------------------------------------------
 
