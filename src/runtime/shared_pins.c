@@ -49,6 +49,10 @@ static int clone_attach(int source, bool recursive, const char *path)
 		if (point < 0)
 			return -errno;
 	}
+	/* A peer of what it was cloned from would take the host's own mounts below it along when it goes. */
+	struct mount_attr apart = { .propagation = MS_SLAVE };
+	if (mount_setattr(clone, "", AT_EMPTY_PATH | AT_RECURSIVE, &apart, sizeof(apart)) < 0)
+		return -errno;
 	return move_mount(clone, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 

@@ -172,6 +172,32 @@ static void test_the_name_is_exchanged(void **state)
 	assert_return_code(rename(other, maps), errno);
 }
 
+/* Where systemd runs, mounts are shared: pins that go must not take the host's own mounts with them. */
+static void test_mounts_below(void **state)
+{
+	const struct place *place = need(state);
+	char below[PATH_MAX];
+	struct shared_pins pins;
+	json_t *config = config_of(place, "maps");
+
+	(void)snprintf(below, sizeof(below), "%s/maps/below", place->shared);
+	assert_return_code(mkdir(below, 0755), errno);
+	assert_return_code(mount(NULL, place->dir, NULL, MS_REC | MS_SHARED, NULL), errno);
+	assert_return_code(mount("baton-below", below, "tmpfs", 0, NULL), errno);
+	write_text(below, "where", "below");
+	assert_int_equal(shared_pins_begin(&pins, place->staged), 0);
+	assert_int_equal(shared_pins_config(&pins, config), 0);
+	(void)snprintf(below, sizeof(below), "%s/below", source_of(config, 2));
+	assert_text(below, "where", "below");
+	shared_pins_end(&pins);
+	assert_false(pins_there(place));
+	(void)snprintf(below, sizeof(below), "%s/maps/below", place->shared);
+	assert_text(below, "where", "below");
+	assert_return_code(umount(below), errno);
+	assert_return_code(rmdir(below), errno);
+	json_decref(config);
+}
+
 static void test_a_file(void **state)
 {
 	const struct place *place = need(state);
@@ -256,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_name_is_exchanged),
+		cmocka_unit_test(test_mounts_below),
 		cmocka_unit_test(test_a_file),
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_list),
