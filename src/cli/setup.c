@@ -134,7 +134,8 @@ static int program_issue(const struct site *site, const char *authority, const c
 /** want_fresh() - Whether this host has no configuration yet. Return: 0, or -EEXIST */
 static int want_fresh(const struct setup *s, struct err *err)
 {
-	static const char *const files[] = { "hosts", "es.conf", "ap.conf", "logrepo.conf" };
+	static const char *const files[] = { "hosts",        "es.conf",    "ap.conf",
+					     "logrepo.conf", "pki/es.key", "pki/ap.key" };
 	char path[PATH_MAX];
 	int r = 0;
 

@@ -19,10 +19,12 @@
 #include "net/crypto.h"
 #include "net/pki_request.h"
 
-#define VERSION    1
-#define STEP_MS    10000
-#define CRL_MAX    (32u << 10) /* bytes of a list of revoked certificates */
-#define TOKEN_MARK "baton1"
+#define VERSION     1
+#define STRANGER_MS 2000         /* for whoever connects, to prove that it knows the token */
+#define FIRST_MS    60000        /* for the first host, which may have strangers before us */
+#define CRL_MAX     (512u << 10) /* bytes of a list of revoked certificates */
+#define JOINING     ".joining"   /* behind the name of a key that has no certificate yet */
+#define TOKEN_MARK  "baton1"
 
 static const struct {
 	const char *program;
@@ -99,17 +101,32 @@ static const char *text_at(const json_t *outer, const char *key, size_t max)
 	return text && strlen(text) <= max ? text : NULL;
 }
 
-/** file_text() - A file of the authority as text, or NULL if there is none */
-static json_t *file_text(const char *dir, const char *name)
+/**
+ * file_text() - A file of the authority as text
+ * @to:		Set to it, a new reference; NULL if there is no such file
+ *
+ * Return: 0, -EFBIG, or another negative error code: what was revoked must not be left out silently
+ */
+static int file_text(json_t **to, const char *dir, const char *name, struct err *err)
 {
 	char path[PATH_MAX];
-	char text[CRL_MAX + 1];
 
+	*to = NULL;
 	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= PATH_MAX)
-		return NULL;
+		return err_set(err, -ENAMETOOLONG, "%s/%s", dir, name);
 	auto_fclose FILE *f = fopen(path, "re");
-	size_t len = f ? fread(text, 1, sizeof(text), f) : 0;
-	return len > 0 && len < sizeof(text) ? json_stringn(text, len) : NULL;
+	if (!f)
+		return errno == ENOENT ? 0 : err_set(err, -errno, "open %s", path);
+	auto_free char *text = malloc(CRL_MAX + 1);
+	if (!text)
+		return err_set(err, -ENOMEM, "read %s", path);
+	size_t len = fread(text, 1, CRL_MAX + 1, f);
+	if (ferror(f))
+		return err_set(err, -EIO, "read %s", path);
+	if (len > CRL_MAX)
+		return err_set(err, -EFBIG, "%s has more than %u bytes", path, CRL_MAX);
+	*to = json_stringn(text, len);
+	return *to ? 0 : err_set(err, -EINVAL, "%s is no text", path);
 }
 
 /* --- the first host ----------------------------------------------------------------------------- */
@@ -153,29 +170,54 @@ static json_t *hosts_array(const struct site *site)
 	return hosts;
 }
 
-/** serve_one() - Serve one connection. Return: 0 if its host has joined, or negative error code */
-static int serve_one(int fd, const struct site *site, const char *name, const char *authority,
-		     const struct join_token *token, struct err *err)
+/** answer_make() - What a new host gets. Return: 0 with @ret set, or negative error code */
+static int answer_make(json_t **ret, const struct site *site, const char *name,
+		       const char *authority, const json_t *requests, struct err *err)
 {
-	AUTO(join_channel) struct join_channel *c = NULL;
 	json_t *certificates = NULL;
-	json_t *message = NULL;
-	int r = join_channel_open(&c, fd, true, token->secret, STEP_MS, err);
+	json_t *ca = NULL;
+	json_t *crl = NULL;
+	int r = file_text(&ca, authority, "ca.crt", err);
 
 	if (r == 0)
-		r = message_receive(c, &message, err);
+		r = file_text(&crl, authority, "ca.crl", err);
 	if (r == 0)
-		r = certificates_make(&certificates, name, authority,
-				      json_object_get(message, "requests"), err);
-	json_decref(message);
+		r = certificates_make(&certificates, name, authority, requests, err);
+	if (r < 0) {
+		json_decref(ca);
+		json_decref(crl);
+		return r;
+	}
+	/* It takes all references, also when it fails. */
+	*ret = json_pack("{s:i, s:s, s:o, s:o*, s:o, s:o}", "version", VERSION, "name", name, "ca",
+			 ca, "crl", crl, "certificates", certificates, "hosts", hosts_array(site));
+	return *ret ? 0 : err_set(err, -ENOMEM, "join");
+}
+
+/**
+ * serve_one() - Serve one connection
+ * @used:	Set once its host has proved that it knows the token, which is used up then, whatever comes
+ *
+ * Return: 0 if its host has joined, or negative error code
+ */
+static int serve_one(int fd, const struct site *site, const char *name, const char *authority,
+		     const struct join_token *token, bool *used, struct err *err)
+{
+	AUTO(join_channel) struct join_channel *c = NULL;
+	json_t *message = NULL;
+	json_t *answer = NULL;
+	int r = join_channel_open(&c, fd, true, token->secret, STRANGER_MS, err);
+
 	if (r < 0)
 		return r;
-	r = message_send(c,
-			 json_pack("{s:i, s:s, s:o, s:o*, s:o, s:o}", "version", VERSION, "name",
-				   name, "ca", file_text(authority, "ca.crt"), "crl",
-				   file_text(authority, "ca.crl"), "certificates", certificates,
-				   "hosts", hosts_array(site)),
-			 err);
+	*used = true;
+	r = message_receive(c, &message, err);
+	if (r == 0)
+		r = answer_make(&answer, site, name, authority,
+				json_object_get(message, "requests"), err);
+	json_decref(message);
+	if (r == 0)
+		r = message_send(c, answer, err);
 	message = NULL;
 	if (r == 0)
 		r = message_receive(c, &message, err);
@@ -226,9 +268,18 @@ int join_serve(const struct site *site, const char *name, const char *authority,
 		auto_close int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			continue;
-		int r = serve_one(fd, site, name, authority, token, err);
+		bool used = false;
+		int r = serve_one(fd, site, name, authority, token, &used, err);
 		if (r == 0)
 			return 0;
+		if (used)
+			return err_wrap(err, r,
+					"the token was used, and its host has not said that it has "
+					"joined; if it "
+					"was not host %s: baton pki revoke EdgeServer-%s --dir %s, "
+					"and AP-%s; "
+					"else invite it again",
+					name, name, authority, name);
 		(void)fprintf(stderr, "baton: setup invite: a connection came to nothing: %s\n",
 			      err->text);
 	}
@@ -250,7 +301,7 @@ static int requests_make(json_t **ret, const struct site *site, struct err *err)
 		char name[32];
 		char *request = NULL;
 
-		(void)snprintf(name, sizeof(name), "pki/%s.key", joins[i].program);
+		(void)snprintf(name, sizeof(name), "pki/%s.key" JOINING, joins[i].program);
 		r = site_file(path, site, name, err);
 		if (r == 0)
 			r = pki_request_make(path, &request, err);
@@ -264,6 +315,21 @@ static int requests_make(json_t **ret, const struct site *site, struct err *err)
 	else
 		json_decref(requests);
 	return r;
+}
+
+/** key_keep() - A key gets its name, now that there is a certificate for it. Return: 0, or negative error code */
+static int key_keep(const struct site *site, const char *program, struct err *err)
+{
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "pki/%s.key", program);
+	int r = site_file(to, site, name, err);
+	(void)snprintf(name, sizeof(name), "pki/%s.key" JOINING, program);
+	if (r == 0)
+		r = site_file(from, site, name, err);
+	return r < 0 || rename(from, to) == 0 ? r : err_set(err, -errno, "rename %s", from);
 }
 
 /** answer_store() - Store what the first host has sent. Return: 0, or negative error code */
@@ -286,6 +352,8 @@ static int answer_store(struct site *site, const json_t *answer, struct err *err
 		(void)snprintf(name, sizeof(name), "pki/%s.crt", joins[i].program);
 		r = certificate ? site_put(site, name, certificate, false, err)
 				: err_set(err, -EPROTO, "the first host has sent no certificate");
+		if (r == 0)
+			r = key_keep(site, joins[i].program, err);
 	}
 	site->hosts = 0;
 	json_array_foreach(json_object_get(answer, "hosts"), at, pair)
@@ -304,7 +372,7 @@ static int answer_store(struct site *site, const json_t *answer, struct err *err
 /** connect_to() - Connect to the first host. Return: descriptor, or negative error code */
 static int connect_to(const char *text, struct err *err)
 {
-	const struct timeval limit = { .tv_sec = STEP_MS / 1000 };
+	const struct timeval limit = { .tv_sec = FIRST_MS / 1000 };
 	struct address address;
 	int r = address_parse(&address, text, err);
 
@@ -329,7 +397,7 @@ int join_ask(struct site *site, const struct join_token *token, char name[NAME_S
 	auto_close int fd = connect_to(token->address, err);
 	if (fd < 0)
 		return fd;
-	r = join_channel_open(&c, fd, false, token->secret, STEP_MS, err);
+	r = join_channel_open(&c, fd, false, token->secret, FIRST_MS, err);
 	if (r == 0)
 		r = requests_make(&requests, site, err);
 	if (r == 0)

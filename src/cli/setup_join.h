@@ -48,7 +48,8 @@ int join_token_parse(struct join_token *token, const char *text, struct err *err
  * @minutes:	Life of the token
  * @err:	Filled in on failure
  *
- * Connections without the secret are answered one after the other, each for at most 10 seconds.
+ * Connections without the secret are answered one after the other, each for at most 2 seconds. The first one with it
+ * uses the token up, also if its host then says nothing more.
  *
  * Return: 0, -ETIMEDOUT, or another negative error code
  */

@@ -11,22 +11,23 @@
 #include "base/err.h"
 #include "net/crypto.h"
 
-#define IDENTITY "baton-join"
-#define CIPHER   "TLS_AES_128_GCM_SHA256"
+#define IDENTITY   "baton-join"
+#define MESSAGE_MS 10000
+#define CIPHER     "TLS_AES_128_GCM_SHA256"
 
 /**
  * struct join_channel - One connection
  * @ctx, @ssl:	OpenSSL's
  * @fd:		Borrowed
  * @secret:	What both know
- * @timeout_ms:	For one step
+ * @open:	The other side has proved that it knows the secret
  */
 struct join_channel {
 	SSL_CTX *ctx;
 	SSL *ssl;
 	int fd;
 	uint8_t secret[JOIN_SECRET_BYTES];
-	int timeout_ms;
+	bool open;
 };
 
 /** now_ms() - Milliseconds since some point in the past */
@@ -85,19 +86,20 @@ static int wait_for(struct join_channel *c, int r, uint64_t end, struct err *err
 	};
 
 	if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE)
-		return err_set(
-			err, SSL_is_init_finished(c->ssl) ? -ECONNRESET : -EACCES,
-			SSL_is_init_finished(c->ssl)
-				? "the other host has ended the connection"
-				: "the other host does not know this token, or speaks no TLS");
+		return c->open ? err_set(err, -ECONNRESET,
+					 "the other host has ended the connection")
+			       : err_set(err, -EACCES,
+					 "the other host does not know this token, or speaks no "
+					 "TLS");
 	if (now >= end || poll(&p, 1, (int)(end - now)) == 0)
 		return err_set(err, -ETIMEDOUT, "the other host does not answer");
 	return 0;
 }
 
-static uint64_t deadline(const struct join_channel *c)
+/** deadline() - When a message must be through */
+static uint64_t deadline(void)
 {
-	return now_ms() + (uint64_t)c->timeout_ms;
+	return now_ms() + MESSAGE_MS;
 }
 
 /** context_make() - TLS 1.3 and nothing else, with a fresh exchange and without tickets. Return: success */
@@ -130,11 +132,10 @@ int join_channel_open(struct join_channel **ret, int fd, bool server,
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_set(err, -errno, "join channel");
 	c->fd = fd;
-	c->timeout_ms = timeout_ms;
 	memcpy(c->secret, secret, sizeof(c->secret));
 	if (!context_make(c, server))
 		return err_set(err, -ENOMEM, "join channel");
-	uint64_t end = deadline(c);
+	uint64_t end = now_ms() + (uint64_t)timeout_ms;
 	while ((r = server ? SSL_accept(c->ssl) : SSL_connect(c->ssl)) != 1) {
 		r = wait_for(c, r, end, err);
 		if (r < 0)
@@ -143,6 +144,7 @@ int join_channel_open(struct join_channel **ret, int fd, bool server,
 	/* Only the secret proves who is there: a certificate would be nobody's that we know. */
 	if (!SSL_session_reused(c->ssl))
 		return err_set(err, -EACCES, "the other host does not know this token");
+	c->open = true;
 	*ret = TAKE_PTR(c);
 	return 0;
 }
@@ -200,7 +202,7 @@ static int read_all(struct join_channel *c, void *to, size_t len, uint64_t end, 
 int join_channel_send(struct join_channel *c, const char *text, struct err *err)
 {
 	size_t len = strlen(text);
-	uint64_t end = deadline(c);
+	uint64_t end = deadline();
 	const uint8_t head[4] = { (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8),
 				  (uint8_t)len };
 
@@ -213,7 +215,7 @@ int join_channel_send(struct join_channel *c, const char *text, struct err *err)
 
 int join_channel_receive(struct join_channel *c, char **ret, struct err *err)
 {
-	uint64_t end = deadline(c);
+	uint64_t end = deadline();
 	uint8_t head[4];
 	int r = read_all(c, head, sizeof(head), end, err);
 

@@ -19,7 +19,7 @@ struct err;
 struct join_channel;
 
 #define JOIN_SECRET_BYTES 32
-#define JOIN_MESSAGE_MAX  (64u << 10) /* bytes of a message; with a longer one the channel ends */
+#define JOIN_MESSAGE_MAX  (1u << 20) /* bytes of a message; with a longer one the channel ends */
 
 /**
  * join_channel_open() - Shake hands
@@ -27,7 +27,7 @@ struct join_channel;
  * @fd:		Connected stream socket; borrowed, and must outlive the channel
  * @server:	Which side we are
  * @secret:	What both know
- * @timeout_ms:	For the handshake, and for every message
+ * @timeout_ms:	For the handshake; each message may take 10 seconds
  * @err:	Filled in on failure
  *
  * Return: 0, -EACCES if the other side does not know the secret, -ETIMEDOUT, or another negative error code

@@ -125,6 +125,39 @@ class Setup(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("came to nothing", err)
 
+    def test_joined_and_silent(self):
+        """Who got certificates and says nothing more has used the token up, and the operator learns what to do"""
+        self.first()
+        (self.etc["b"] / "pki/ca.crt/x").mkdir(parents=True)  # nothing can be stored there
+        (self.etc["b"] / "pki/ca.crt").rename(self.etc["b"] / "pki/ca.crl")
+        (self.etc["a"] / "authority/ca.crl").write_text("a list\n")
+        invitation = Invitation(self.etc["a"], "b", NET + "2")
+        run = baton(self.etc["b"], "join", invitation.token)
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("ca.crl", run.stderr)
+        status, out, err = invitation.end()
+        self.assertEqual(status, 2)
+        self.assertNotIn("has joined", out)
+        self.assertIn("baton pki revoke EdgeServer-b", err)
+        self.assertFalse((self.etc["b"] / "pki/es.key").exists())
+        run = baton(self.etc["c"], "join", invitation.token)
+        self.assertEqual(run.returncode, 2)
+        # The host itself is not in the way of another attempt.
+        (self.etc["b"] / "pki/ca.crl/x").rmdir()
+        (self.etc["b"] / "pki/ca.crl").rmdir()
+        (self.etc["a"] / "authority/ca.crl").unlink()
+        self.join("b", NET + "2")
+        self.assertEqual(self.lines("b", "es")["certificate"]["result"], "ok")
+
+    def test_revocations_come_or_nothing_does(self):
+        self.first()
+        (self.etc["a"] / "authority/ca.crl").write_text("x" * (512 * 1024 + 1))
+        invitation = Invitation(self.etc["a"], "b", NET + "2")
+        self.assertEqual(baton(self.etc["b"], "join", invitation.token).returncode, 2)
+        status, _, err = invitation.end()
+        self.assertEqual(status, 2)
+        self.assertIn("more than 524288 bytes", err)
+
     def test_what_an_operator_wrote_stays(self):
         self.first()
         conf = self.etc["a"] / "es.conf"
@@ -148,6 +181,12 @@ class Setup(unittest.TestCase):
             self.assertEqual(run.returncode, 2)
             self.assertIn("belongs to a deployment already", run.stderr)
         self.assertEqual(before, {p: p.read_bytes() for p in before})
+        # Keys of a host that was set up by hand stay, too.
+        (self.etc["b"] / "pki").mkdir(parents=True)
+        (self.etc["b"] / "pki/es.key").write_text("mine")
+        run = baton(self.etc["b"], "first", "b", NET + "2")
+        self.assertEqual(run.returncode, 2)
+        self.assertEqual((self.etc["b"] / "pki/es.key").read_text(), "mine")
 
     def test_bad_input(self):
         for args, said in (
