@@ -17,6 +17,7 @@
 #include "base/auto.h"
 #include "es/container_check.h"
 #include "es/docker_engine.h"
+#include "es/hurry.h"
 
 #define SEEN_SLOTS (2 * CONTAINER_SOCKETS_MAX) /* a power of two */
 #define BOUND_MAX  1024                        /* bound sockets that are compared with each other */
@@ -29,6 +30,7 @@ struct walk {
 	size_t count;
 	size_t files; /* open files of any kind */
 	bool stop;
+	struct hurry *hurry;
 	bool (*look)(void *ctx, const struct container_socket *s);
 	void *ctx;
 };
@@ -84,7 +86,7 @@ static void process_look(struct walk *w, pid_t pid)
 	auto_close int process = (int)syscall(SYS_pidfd_open, pid, 0);
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	DIR *dir = process < 0 ? NULL : opendir(path);
-	while (dir && !w->stop && w->count < CONTAINER_SOCKETS_MAX &&
+	while (dir && !w->stop && !hurry_over(w->hurry) && w->count < CONTAINER_SOCKETS_MAX &&
 	       w->files++ < CONTAINER_OPEN_MAX && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 &&
 		    S_ISSOCK(st.st_mode) && st.st_ino && first_time(w, st.st_ino))
@@ -102,8 +104,12 @@ size_t container_sockets_each(const pid_t *pids, size_t count,
 		return CONTAINER_SOCKETS_MAX;
 	w->look = look;
 	w->ctx = ctx;
+	w->hurry = hurry_begin();
 	for (size_t i = 0; i < count && !w->stop && w->count < CONTAINER_SOCKETS_MAX; i++)
 		process_look(w, pids[i]);
+	if (!w->stop && hurry_over(w->hurry))
+		w->count = CONTAINER_SOCKETS_MAX;
+	w->hurry = hurry_end(w->hurry);
 	return w->count;
 }
 

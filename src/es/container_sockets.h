@@ -6,7 +6,8 @@
  *
  * A copy of each descriptor is taken (pidfd_getfd) and asked, as the process itself could ask it.
  * So nothing that a container writes is parsed, no netlink module is needed, and it does not matter
- * in which network namespace a socket is. A copy lives for some microseconds, and changes nothing.
+ * in which network namespace a socket is. A copy lives for some microseconds. If the container closes its own
+ * meanwhile, its socket is ended by us: see hurry.h.
  */
 
 #include <netinet/in.h>
@@ -50,7 +51,9 @@ struct container_socket {
  * @look:	Called for each; false: stop there
  * @ctx:	Handed to it
  *
- * Return: how many there were; CONTAINER_SOCKETS_MAX: or more
+ * It takes HURRY_MS at most.
+ *
+ * Return: how many there were; CONTAINER_SOCKETS_MAX: or more, or the time was up
  */
 size_t container_sockets_each(const pid_t *pids, size_t count,
 			      bool (*look)(void *ctx, const struct container_socket *s), void *ctx);

@@ -20,6 +20,7 @@
 #include "base/auto.h"
 #include "base/text.h"
 #include "es/forgotten.h"
+#include "es/hurry.h"
 
 /** struct thread - A thread, and the number that it sees of itself */
 struct thread {
@@ -244,14 +245,16 @@ size_t forgotten_put_back(const char *text, const pid_t *pids, size_t count)
 	for (size_t i = 0; i < count; i++)
 		numbers[i] = forgotten_number(pids[i], pids[i]);
 	c.cpus_known = forgotten_cpus(pids[0], c.cpus);
+	struct hurry *hurry = hurry_begin();
 	while (*text) {
 		size_t len = strcspn(text, "\n");
 
 		(void)snprintf(line, sizeof(line), "%.*s",
 			       len < sizeof(line) ? (int)len : (int)sizeof(line) - 1, text);
-		failed += len >= sizeof(line) || !line_back(&c, line);
+		failed += len >= sizeof(line) || hurry_over(hurry) || !line_back(&c, line);
 		text += len + (text[len] == '\n');
 	}
 	free(c.threads);
+	hurry = hurry_end(hurry);
 	return failed;
 }

@@ -11,8 +11,11 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -171,12 +174,90 @@ static void test_each_once(void **state)
 	close(pair[1]);
 }
 
+/* struct lingering - A process that closes its socket while we look at it */
+struct lingering {
+	int tell;
+	int told;
+	bool asked;
+};
+
+/* A TCP socket that lingers for days over what its peer does not read; closed when we say so. */
+static _Noreturn void lingering_run(int tell, int told)
+{
+	const struct linger days = { .l_onoff = 1, .l_linger = 1000000 };
+	struct sockaddr_in a = address("127.0.0.1", 0);
+	int listener = bound(SOCK_STREAM, &a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char bytes[65536];
+	char word;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (listen(listener, 1) < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    accept(listener, NULL, NULL) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &days, sizeof(days)) < 0)
+		_exit(1);
+	(void)close(listener);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	if (write(told, "r", 1) != 1 || read(tell, &word, 1) != 1 || close(fd) < 0 ||
+	    write(told, "c", 1) != 1)
+		_exit(1);
+	(void)read(tell, &word, 1);
+	_exit(0);
+}
+
+static bool have_it_closed(void *ctx, const struct container_socket *s)
+{
+	struct lingering *l = ctx;
+	struct linger linger = { 0 };
+	socklen_t len = sizeof(linger);
+	char word;
+
+	assert_int_equal(getsockopt(s->fd, SOL_SOCKET, SO_LINGER, &linger, &len), 0);
+	if (linger.l_linger && !l->asked) {
+		l->asked = true;
+		assert_int_equal(write(l->tell, "x", 1), 1);
+		assert_int_equal(read(l->told, &word, 1), 1);
+	}
+	return true;
+}
+
+/* Whoever closes last would wait for what the peer never reads: it is us, and we do not. */
+static void test_last_close(void **state)
+{
+	struct lingering l = { 0 };
+	int tell[2];
+	int told[2];
+	char word;
+
+	(void)state;
+	assert_int_equal(pipe(tell), 0);
+	assert_int_equal(pipe(told), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		lingering_run(tell[0], told[1]);
+	l.tell = tell[1];
+	l.told = told[0];
+	assert_int_equal(read(told[0], &word, 1), 1);
+	(void)alarm(20); /* ends the test, and so the wait */
+	assert_true(container_sockets_each(&child, 1, have_it_closed, &l) >= 2);
+	(void)alarm(0);
+	assert_true(l.asked);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	for (int i = 0; i < 2; i++) {
+		(void)close(tell[i]);
+		(void)close(told[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mptcp),     cmocka_unit_test(test_bound),
-		cmocka_unit_test(test_unread),    cmocka_unit_test(test_opened),
-		cmocka_unit_test(test_each_once),
+		cmocka_unit_test(test_last_close), cmocka_unit_test(test_mptcp),
+		cmocka_unit_test(test_bound),      cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_opened),     cmocka_unit_test(test_each_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
