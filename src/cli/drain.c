@@ -79,6 +79,8 @@ static bool is_here(const json_t *s)
 {
 	const char *state = view_text(s, "state");
 
+	if (json_is_true(json_object_get(s, "removing")))
+		return true; /* its session is elsewhere, but it is still there */
 	return strcmp(state, "retired") != 0 && strcmp(state, "lost") != 0 &&
 	       strcmp(state, "none") != 0;
 }

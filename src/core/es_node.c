@@ -858,6 +858,7 @@ void es_node_each(const struct es_node *node,
 			.queued = s->pending_count,
 			.cached = answer_cache_count(s->cache),
 			.held = s->held,
+			.removing = s->removing,
 		};
 
 		fn(ctx, &view);

@@ -340,6 +340,7 @@ uint64_t es_node_deadline(const struct es_node *node);
 /**
  * struct es_session_view - A session as shown to operators and tests
  * @queued:	requests waiting for the container
+ * @removing:	a container of it is being removed
  */
 struct es_session_view {
 	struct es_record record;
@@ -348,6 +349,7 @@ struct es_session_view {
 	size_t queued;
 	size_t cached;
 	bool held;
+	bool removing;
 };
 
 /** es_node_each() - Call @fn for every session that is known here, in no particular order */

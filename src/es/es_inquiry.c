@@ -76,13 +76,13 @@ static void add_session(void *ctx, const struct es_session_view *v)
 
 	(void)snprintf(number, sizeof(number), "%016" PRIx64, r->session);
 	(void)json_array_append_new(
-		ctx, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s}",
+		ctx, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:b}",
 			       "session", number, "mud", r->mud, "service", r->service, "state",
 			       wire_es_state_name(r->state), "epoch", (json_int_t)r->epoch,
 			       "association", (json_int_t)r->association, "executed",
 			       (json_int_t)r->executed, "queued", (json_int_t)v->queued, "cached",
 			       (json_int_t)v->cached, "migration", migration_name(v->migration),
-			       "peer", r->peer, "ap", r->ap));
+			       "peer", r->peer, "ap", r->ap, "removing", v->removing));
 }
 
 static void add_ap(void *ctx, const char *name)
