@@ -141,7 +141,7 @@ static void moved(void *ctx, const struct ap_moved *m)
 		log_error("not moved: %s stays at %s and not %s, after %.1f s, %s: %s", m->mud,
 			  m->from, m->to, seconds, cost, m->reason);
 	}
-	log_reporter_event(ap->reporter, "MOVE", m->session, 0,
+	log_reporter_event(ap->reporter, "MOVE ENDED", m->session, 0,
 			   "result=%s from=%s to=%s total_ms=%" PRIu64 " freeze_us=%" PRIu64
 			   " replayed=%" PRIu64 " held=%" PRIu64 " in_doubt=%" PRIu64 "%s%.200s",
 			   ap_result_name(m->result), m->from, m->to, m->total_ms, m->freeze_us,

@@ -11,15 +11,17 @@
 
 #include "base/err.h"
 #include "cli/command.h"
+#include "cli/nodes.h"
 #include "net/pki.h"
 
-static const char *const names[] = { "dir=", "days=", "force", NULL };
+static const char *const names[] = { "dir=", "days=", "force", "json", NULL };
 
 /** struct pki - Options */
 struct pki {
 	const char *dir;
 	int days;
 	bool force;
+	bool json;
 };
 
 static int on_option(void *ctx, const char *name, const char *value, struct err *err)
@@ -29,6 +31,8 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 
 	if (strcmp(name, "force") == 0) {
 		p->force = true;
+	} else if (strcmp(name, "json") == 0) {
+		p->json = true;
 	} else if (strcmp(name, "dir") == 0) {
 		p->dir = value;
 	} else {
@@ -42,6 +46,18 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 	return 0;
 }
 
+/* What was done, for scripts; @more is consumed */
+static void print_json(const char *done, const struct pki *p, json_t *more)
+{
+	json_t *j = json_pack("{s:s, s:s}", "done", done, "dir", p->dir);
+
+	if (j && more)
+		(void)json_object_update(j, more);
+	nodes_print_json(j);
+	json_decref(j);
+	json_decref(more);
+}
+
 static int renew(const struct pki *p, const char *name, struct err *err)
 {
 	enum wire_role role;
@@ -49,23 +65,30 @@ static int renew(const struct pki *p, const char *name, struct err *err)
 
 	if (r < 0)
 		return err_wrap(err, r, "pki renew");
-	(void)printf("%s/%s.crt and .key, role %s, go to %s, which reads them at SIGHUP; the old "
-		     "certificate is good until it ends\n",
-		     p->dir, name, wire_role_name(role), name);
+	if (p->json)
+		print_json("renew", p,
+			   json_pack("{s:s, s:s}", "name", name, "role", wire_role_name(role)));
+	else
+		(void)printf("%s/%s.crt and .key, role %s, go to %s, which reads them at SIGHUP; "
+			     "the old certificate is good until it ends\n",
+			     p->dir, name, wire_role_name(role), name);
 	return 0;
 }
 
-static int revoke(const struct pki *p, const char *name, struct err *err)
+static int revoke_all_of(const struct pki *p, const char *name, struct err *err)
 {
 	size_t revoked = 0;
 	int r = pki_revoke(p->dir, name, &revoked, err);
 
 	if (r < 0)
 		return err_wrap(err, r, "pki revoke");
-	(void)printf(
-		"%zu of %s revoked; %s/ca.crl goes to every host, beside ca.crt, and is read at "
-		"SIGHUP\n",
-		revoked, name, p->dir);
+	if (p->json)
+		print_json("revoke", p,
+			   json_pack("{s:s, s:I}", "name", name, "revoked", (json_int_t)revoked));
+	else
+		(void)printf("%zu of %s revoked; %s/ca.crl goes to every host, beside ca.crt, and "
+			     "is read at SIGHUP\n",
+			     revoked, name, p->dir);
 	return 0;
 }
 
@@ -82,7 +105,11 @@ static int run_pki(const char *config, int argc, char **argv, struct err *err)
 		r = pki_init(p.dir, p.force, err);
 		if (r < 0)
 			return err_wrap(err, r, "pki init");
-		(void)printf("%s/ca.crt goes to every host; keep %s/ca.key here\n", p.dir, p.dir);
+		if (p.json)
+			print_json("init", &p, NULL);
+		else
+			(void)printf("%s/ca.crt goes to every host; keep %s/ca.key here\n", p.dir,
+				     p.dir);
 		return 0;
 	}
 	if (argc - at == 3 && strcmp(argv[at], "issue") == 0) {
@@ -90,13 +117,19 @@ static int run_pki(const char *config, int argc, char **argv, struct err *err)
 			      p.force, err);
 		if (r < 0)
 			return err_wrap(err, r, "pki issue");
-		(void)printf("%s/%s.crt and .key go to %s\n", p.dir, argv[at + 1], argv[at + 1]);
+		if (p.json)
+			print_json("issue", &p,
+				   json_pack("{s:s, s:s}", "name", argv[at + 1], "role",
+					     argv[at + 2]));
+		else
+			(void)printf("%s/%s.crt and .key go to %s\n", p.dir, argv[at + 1],
+				     argv[at + 1]);
 		return 0;
 	}
 	if (argc - at == 2 && strcmp(argv[at], "renew") == 0)
 		return renew(&p, argv[at + 1], err);
 	if (argc - at == 2 && strcmp(argv[at], "revoke") == 0)
-		return revoke(&p, argv[at + 1], err);
+		return revoke_all_of(&p, argv[at + 1], err);
 	return err_set(err, -EINVAL,
 		       "pki: want \"init\", \"issue NAME ROLE\", \"renew NAME\" or \"revoke NAME\" "
 		       "(--help)");
@@ -105,7 +138,7 @@ static int run_pki(const char *config, int argc, char **argv, struct err *err)
 const struct command command_pki = {
 	.name = "pki",
 	.arguments = "init | issue NAME ROLE | renew NAME | revoke NAME   [--dir DIR] [--days N] "
-		     "[--force]",
+		     "[--force] [--json]",
 	.summary = "make the authority and certificates of a deployment, renew and revoke them",
 	.help = "  init           make ca.crt and ca.key\n"
 		"  issue          make NAME.crt and NAME.key; ROLE is mud, ap, es, logrepo or "
@@ -116,6 +149,7 @@ const struct command command_pki = {
 		"  revoke         put all certificates of NAME on the list ca.crl\n"
 		"  --dir DIR      where (pki)\n"
 		"  --days N       validity of a certificate (365)\n"
-		"  --force        replace files that are there\n",
+		"  --force        replace files that are there\n"
+		"  --json         what was done, as one JSON object\n",
 	.run = run_pki,
 };

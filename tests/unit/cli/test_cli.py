@@ -211,6 +211,10 @@ class Cli(unittest.TestCase):
         self.assertIn("role ap", self.run_ok("pki", "renew", "AP-1", "--days", "30", "--dir", pki))
         self.assertIn("2 of AP-1 revoked", self.run_ok("pki", "revoke", "AP-1", "--dir", pki))
         self.assertTrue(os.path.exists(os.path.join(pki, "ca.crl")))
+        self.assertEqual(json.loads(self.run_ok("pki", "issue", "AP-2", "ap", "--dir", pki, "--json")),
+                         {"done": "issue", "dir": pki, "name": "AP-2", "role": "ap"})
+        self.assertEqual(json.loads(self.run_ok("pki", "revoke", "AP-2", "--dir", pki, "--json")),
+                         {"done": "revoke", "dir": pki, "name": "AP-2", "revoked": 1})
         p = subprocess.run([BATON, "--config", "/nowhere.conf", "status"], text=True,
                            capture_output=True, timeout=30, check=False)
         self.assertEqual(p.returncode, 2)
