@@ -90,7 +90,15 @@ static void cell_notes(struct table *t, const json_t *answer, const struct links
 
 	if (drained)
 		(void)snprintf(notes, sizeof(notes), "drained: takes no sessions");
+	const json_t *place = json_object_get(answer, "place");
 	size_t used = strlen(notes);
+	if (json_is_null(place))
+		(void)snprintf(notes + used, sizeof(notes) - used,
+			       "all edge servers are drained: refuses new sessions");
+	else if (place && strcmp(view_text(answer, "place"), view_text(answer, "home")) != 0)
+		(void)snprintf(notes + used, sizeof(notes) - used, "sessions go to %.63s",
+			       view_text(answer, "place"));
+	used = strlen(notes);
 	if (l->down[0])
 		(void)snprintf(notes + used, sizeof(notes) - used, "%sno link to %s",
 			       used ? "; " : "", l->down);

@@ -88,7 +88,9 @@ class Operator(bed.BedTest):
         self.lab.kill("EdgeServer-1", signal.SIGTERM)
         self.lab.start("EdgeServer-1")
         self.assertIn("drained: takes no new ones", self.said("EdgeServer-1"))
-        self.assertRegex(self.lab.baton("status"), r"(?m)^EdgeServer-1 .*drained: takes no sessions")
+        status = self.lab.baton("status")
+        self.assertRegex(status, r"(?m)^EdgeServer-1 .* drained: takes no sessions")
+        self.assertRegex(status, r"(?m)^AP-1 .* sessions go to EdgeServer-2")
         self.assert_good(user)
         self.assert_nothing_left()
         user = self.user("--requests", 600, "--interval-ms", 40)
@@ -110,6 +112,7 @@ class Operator(bed.BedTest):
             self.lab.baton("drain", "EdgeServer-1", "--timeout", 2)
         said = self.lab.baton("drain", "EdgeServer-1", "--timeout", 1, check=False)
         self.assertIn("it knows no other edge server that is not drained", said)
+        self.assertRegex(self.lab.baton("status"), r"(?m)^AP-1 .* refuses new sessions")
         with self.assertRaisesRegex(LabError, "baton undrain EdgeServer-2"):
             self.lab.baton("migrate", "USER", "--to", "EdgeServer-2")
         self.assert_good(user)
