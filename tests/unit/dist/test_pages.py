@@ -46,7 +46,7 @@ class Pages(unittest.TestCase):
             if name == "baton":
                 continue
             page = self.page(f"{name}.{SECTION.get(name, 8)}")
-            said = re.findall(r"^     (--[a-z-]+)", page, re.M)
+            said = re.findall(r"^ {5,7}(--[a-z-]+)", page, re.M)
             has = re.findall(r"^  (--[a-z-]+)", run(program, "--help"), re.M)
             self.assertGreater(len(has), 3)
             self.assertEqual(said, has, name)
@@ -66,11 +66,11 @@ class Pages(unittest.TestCase):
             own = re.split(r"^[A-Z]", own, maxsplit=1, flags=re.M)[0]
             has = re.findall(r"^  [* ] ([a-z_]+) ", run(program, "--help").split("Limits, ")[0], re.M)
             self.assertIn("pki", has)
-            said = re.findall(r"^     ([a-z_]+)(?= \(|  |$)", own, re.M)
+            said = re.findall(r"^ {5,7}([a-z_]+)(?= \(|  |$)", own, re.M)
             self.assertEqual(said[:len(has)], has, name)
         limits = run(BY_NAME["baton-es"], "--help").split("Limits, ")[1]
         for limit, value in re.findall(r"^  ([a-z_]+) +(\d+)", limits, re.M):
-            self.assertRegex(page, rf"(?m)^     {limit} = {value}\b")
+            self.assertRegex(page, rf"(?m)^ {{5,7}}{limit} = {value}\b")
 
     def test_runtime(self):
         self.assertIn("baton-runtime", self.page("baton-runtime.8"))
