@@ -210,6 +210,17 @@ static bool nobodys(struct world *w, unsigned int edge, const struct es_record *
 	return false;
 }
 
+/* The same of a container whose record is gone already: it is as it was made, and the session has another one. */
+static bool nobodys_container(struct world *w, int edge, const struct container *c)
+{
+	if (!w->plan.operator|| c->epoch != 1 || c->running || c->state.count)
+		return false;
+	for (unsigned int i = 0; i < w->plan.edges; i++)
+		if ((int)i != edge && record_at(w, i, c->session))
+			return true;
+	return false;
+}
+
 void check_removal(struct world *w, int edge, const struct container *c)
 {
 	if (!c->authority)
@@ -222,7 +233,7 @@ void check_removal(struct world *w, int edge, const struct container *c)
 			return;
 	}
 	const struct es_record *here = record_at(w, (unsigned int)edge, c->session);
-	if (here && nobodys(w, (unsigned int)edge, here))
+	if (here ? nobodys(w, (unsigned int)edge, here) : nobodys_container(w, edge, c))
 		return;
 	const struct mud *m = mud_by_session(w, c->session);
 	if (!m || m->lost || m->excused || m->done) /* nobody: a device left before it was served */
