@@ -214,12 +214,12 @@ static int run_undrain(const char *config, int argc, char **argv, struct err *er
 	const struct node *es = NULL;
 	int r = begin(&d, &loaded, &es, undrain_names, config, argc, argv, err);
 
-	AUTO(nodes) struct nodes *n = loaded;
 	if (r == 0)
 		(void)printf(
 			"%s%s%s\n", d.json ? "{\"node\":\"" : "", es->name,
 			d.json ? "\",\"drained\":false}"
 			       : " takes sessions again; those of its access points come back");
+	nodes_free(loaded);
 	return r;
 }
 
