@@ -466,6 +466,11 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 {
 	struct ap_edge *dest = ap_session_dest(s);
 
+	if (dest->epoch <= ap_session_source(s)->epoch) {
+		ap_handoff_drop(s, now, AP_RESULT_COPIES,
+				"the copy was made before authority came back");
+		return;
+	}
 	if (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) > dest->cut) {
 		ap_handoff_drop(s, now, AP_RESULT_COPIES, "copies since the cut are not complete");
 		return;

@@ -680,6 +680,7 @@ void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 	(void)name_set(s->record.peer, to_es, NULL);
 	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
 	s->migration = WIRE_MIGRATION_PREPARING;
+	s->migration_epoch = s->record.epoch;
 	s->hold = hold;
 	s->cancelled = false;
 	s->then_to[0] = '\0';
@@ -710,7 +711,10 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 		es_session_cancel(s, "the user came back");
 	} else if (s->migration == WIRE_MIGRATION_NONE) {
 		es_session_migrate(s, w->to_es, hold);
-	} else if (s->cancelled || s->hold != hold || !name_equal(w->to_es, s->record.peer)) {
+	} else if (
+		s->cancelled || s->hold != hold || !name_equal(w->to_es, s->record.peer) ||
+		/* authority went and came back: what is on its way would be no younger than we are */
+		s->migration_epoch != s->record.epoch) {
 		es_session_cancel(s, "the user moved on");
 		memcpy(s->then_to, w->to_es, NAME_SIZE);
 		s->then_hold = hold;

@@ -40,6 +40,7 @@ struct es_pending {
  * @fence_after:	highest number that may still execute
  * @migration:		what the source is doing
  * @migration_ap:	access point that keeps the copies of the running migration
+ * @migration_epoch:	epoch in which it began
  * @hold:		the running migration holds (R6): after its cut nothing executes here
  * @holding:		that cut was taken: FENCED by it, the container still frozen
  * @then_to:		destination to start for once the cancelled migration has ended; or empty
@@ -78,6 +79,7 @@ struct es_session {
 	uint64_t fence_after;
 	enum wire_migration migration;
 	char migration_ap[NAME_SIZE];
+	uint32_t migration_epoch;
 	bool hold;
 	bool holding;
 	char then_to[NAME_SIZE];
