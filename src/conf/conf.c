@@ -639,8 +639,9 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 	c->role = conf_reading.role;
 	r = copy_all(c, cfg, path);
 	if (r < 0) /* what was mistaken is said already */
-		return r == -EINVAL ? r
-				    : err_set(conf_reading.err, r, "read configuration %s", path);
+		return r == -EINVAL || r == -EHOSTUNREACH
+			       ? r
+			       : err_set(conf_reading.err, r, "read configuration %s", path);
 	if (c->catalogue)
 		r = conf_catalogue_read(c->catalogue, &c->service, &c->services);
 	if (r == 0 && c->role == WIRE_ROLE_ES && !c->services && !c->catalogue)

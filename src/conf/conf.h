@@ -274,7 +274,8 @@ struct conf {
  *
  * Not to be called by two threads at once: libconfuse's scanner is one for the process.
  *
- * Return: 0, -EINVAL for a mistake in the file, or another negative error code
+ * Return: 0, -EINVAL for a mistake in the file, -EHOSTUNREACH for a host's name that is not found, or another
+ * negative error code
  */
 int conf_load(const char *path, enum wire_role role, struct conf **ret, struct err *err);
 

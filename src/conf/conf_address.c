@@ -7,6 +7,7 @@
  * stall an event loop. Whom a link leads to is decided by its certificate, not by the name service.
  */
 
+#include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,12 +84,14 @@ static int look_up(char **to, const char *text, const char *path)
 	bool v6 = r == 0 && found->ai_family == AF_INET6;
 	if (found)
 		freeaddrinfo(found);
-	if (r != 0)
-		return conf_wrong(
+	if (r != 0) {
+		(void)conf_wrong(
 			path,
-			"\"%s\": host %s is not found: %s; give its address in numbers, or see to "
-			"/etc/hosts or the name service",
+			"\"%s\": host %s is not found: %s; give its address in numbers, or see "
+			"to /etc/hosts or the name service",
 			text, host, gai_strerror(r));
+		return -EHOSTUNREACH;
+	}
 	return asprintf(to, "%s%s%s:%s", v6 ? "[" : "", number, v6 ? "]" : "", port) < 0 ? -ENOMEM
 											 : 0;
 }

@@ -61,7 +61,7 @@ int conf_want_other_address(cfg_t *cfg, cfg_opt_t *opt);
  * @text:	As conf_want_other_address() allows; a name is looked up now, which may take seconds
  * @path:	Of the configuration, for complaints
  *
- * Return: 0, -EINVAL if there is no such host, or -ENOMEM
+ * Return: 0, -EHOSTUNREACH if there is no such host, which may be another time, or -ENOMEM
  */
 int conf_copy_address(char **to, const char *text, const char *path);
 

@@ -93,11 +93,21 @@ void ap_place_state(struct ap_node *node, uint64_t now, const char *es, bool dra
 
 	if (!p || p->drained == drained)
 		return;
-	p->drained = drained;
 	node->ops->event(node->ctx, 0, drained ? "EDGE SERVER DRAINED" : "EDGE SERVER UNDRAINED", 0,
 			 es);
+	/* Others' sessions have given up for a reason, or wait: that stays so. */
 	list_for_each_safe(at, next, &node->sessions)
-		review(list_entry(at, struct ap_session, link), now);
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		p->drained = !drained;
+		const char *before = ap_session_place(s);
+		p->drained = drained;
+		const char *after = ap_session_place(s);
+		if (!before != !after || (before && !name_equal(before, after)))
+			review(s, now);
+	}
+	p->drained = drained;
 }
 
 int ap_node_wish(struct ap_node *node, uint64_t now, uint64_t session, const char *es,

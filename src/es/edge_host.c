@@ -116,7 +116,7 @@ static void check_runtime(const char *name, const json_t *info, struct checklist
 		checklist_lacks(
 			list, "runtime",
 			"put it into /etc/docker/daemon.json: \"runtimes\": {\"baton\": {\"path\": "
-			"\"/usr/bin/baton-runtime\"}}; then: systemctl reload docker",
+			"\"/usr/sbin/baton-runtime\"}}; then: systemctl reload docker",
 			"the engine knows none named %s", name);
 	else if (!strstr(path, "baton-runtime"))
 		checklist_lacks(list, "runtime", "it must be baton-runtime", "%s is %s", name,

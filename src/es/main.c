@@ -419,7 +419,8 @@ int main(int argc, char **argv)
 	AUTO(conf) struct conf *c = loaded;
 	if (r < 0) {
 		log_error("%s", err.text);
-		return 2;
+		/* 2: nothing will be better the next time */
+		return r == -EHOSTUNREACH ? EXIT_FAILURE : 2;
 	}
 	char name[2 * NAME_SIZE];
 	(void)snprintf(name, sizeof(name), "baton-es %s", c->name);

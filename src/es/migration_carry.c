@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/files.h"
 #include "es/container_check.h"
@@ -31,7 +32,15 @@ static pid_t *pids_of(const struct migration *m, size_t *count)
 {
 	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
 	pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+	char path[64];
+	struct stat theirs;
+	struct stat ours;
 
+	/* A number that is another process's by now must not lead to all of the host's. */
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)init);
+	if (stat(path, &theirs) < 0 || stat("/proc/self/ns/pid", &ours) < 0 ||
+	    theirs.st_ino == ours.st_ino)
+		init = 0;
 	*count = pids ? container_pids(pids, CONTAINER_PIDS_MAX, init) : 0;
 	return pids;
 }

@@ -569,9 +569,10 @@ int destination_restore(struct migration *m, struct err *err)
 	if (r == 0)
 		r = restored_prove(m, err);
 	if (r == 0)
-		r = destination_put_back(m, err);
-	if (r == 0)
 		r = kernel_prove(m, err);
+	/* Only now is it proved that these processes are the copy's. */
+	if (r == 0)
+		r = destination_put_back(m, err);
 	if (r == 0)
 		migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
 				     monotonic_us() - m->received_us, m->number);

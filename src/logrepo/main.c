@@ -397,7 +397,8 @@ int main(int argc, char **argv)
 	AUTO(conf) struct conf *c = loaded;
 	if (r < 0) {
 		log_error("%s", err.text);
-		return 2;
+		/* 2: nothing will be better the next time */
+		return r == -EHOSTUNREACH ? EXIT_FAILURE : 2;
 	}
 	r = run(c, &err);
 	if (r < 0)
