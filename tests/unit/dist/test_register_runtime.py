@@ -93,6 +93,33 @@ class Register(unittest.TestCase):
         self.run_it("--remove")
         self.assertEqual(self.read(), "")
 
+    def test_link(self):
+        elsewhere = f"{self.dir}/managed.json"
+        mine = '{"bip": "10.1.0.1/24"}'
+        with open(elsewhere, "w", encoding="utf-8") as f:
+            f.write(mine)
+        os.makedirs(os.path.dirname(self.file))
+        os.symlink(elsewhere, self.file)
+        self.run_it()
+        self.assertTrue(os.path.islink(self.file))
+        self.assertEqual(json.loads(self.read())["runtimes"], {"baton": OURS})
+        self.run_it("--remove")
+        self.assertTrue(os.path.islink(self.file))
+        self.assertEqual(self.read(), mine)
+
+    def test_taken_out_by_an_operator(self):
+        self.run_it()
+        self.write("{}")
+        self.assertIn("not added again", self.run_it())
+        self.assertEqual(self.read(), "{}")
+
+    def test_long_number(self):
+        mine = '{"max-download-attempts": 12345678901234567890}'
+        self.write(mine)
+        self.assertIn("Docker needs this in it", self.run_it())
+        self.assertEqual(self.read(), mine)
+        self.assertFalse(os.path.exists(self.kept))
+
     def test_broken_since(self):
         self.run_it()
         self.write("{ broken")
