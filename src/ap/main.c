@@ -236,7 +236,8 @@ static void check_host(const struct conf *c, struct checklist *list)
 	host_check_listen(list, "monitor_listen", c->monitor_listen);
 	host_check_listen(list, "station_listen", c->station_listen);
 	for (size_t i = 0; i < c->listeners; i++)
-		host_check_listen(list, c->listener[i].name, c->listener[i].listen);
+		if (c->listener[i].codec != CONF_CODEC_UDP)
+			host_check_listen(list, c->listener[i].name, c->listener[i].listen);
 	if (c->stations && access(c->stations, W_OK) < 0)
 		checklist_lacks(list, "stations", "start hostapd, or set its control socket",
 				"%s: %s", c->stations, strerror(errno));

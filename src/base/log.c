@@ -61,7 +61,7 @@ void log_name(const char *name)
 	(void)snprintf(speaker, sizeof(speaker), "%s", name);
 }
 
-static void __attribute__((format(printf, 2, 0)))
+static void __attribute__((format(printf, 3, 0)))
 write_line(int priority, const char *level, const char *fmt, va_list ap)
 {
 	char text[1024];

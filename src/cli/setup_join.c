@@ -83,7 +83,7 @@ static int message_receive(struct join_channel *c, json_t **ret, struct err *err
 
 	if (r < 0)
 		return r;
-	json_t *message = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	json_t *message = json_loads(owned, JSON_REJECT_DUPLICATES, NULL);
 	if (json_integer_value(json_object_get(message, "version")) == VERSION) {
 		*ret = message;
 		return 0;
@@ -148,8 +148,8 @@ static int certificates_make(json_t **ret, const char *name, const char *authori
 					       &certificate, err)
 			    : err_set(err, -EPROTO, "the other host asks for nothing");
 		auto_free char *owned = certificate;
-		if (r == 0 && json_object_set_new(certificates, joins[i].program,
-						  json_string(certificate)) < 0)
+		if (r == 0 &&
+		    json_object_set_new(certificates, joins[i].program, json_string(owned)) < 0)
 			r = err_set(err, -ENOMEM, "join");
 	}
 	if (r == 0)
@@ -307,7 +307,7 @@ static int requests_make(json_t **ret, const struct site *site, struct err *err)
 			r = pki_request_make(path, &request, err);
 		auto_free char *owned = request;
 		if (r == 0 &&
-		    json_object_set_new(requests, joins[i].program, json_string(request)) < 0)
+		    json_object_set_new(requests, joins[i].program, json_string(owned)) < 0)
 			r = err_set(err, -ENOMEM, "join");
 	}
 	if (r == 0)

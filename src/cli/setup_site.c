@@ -112,7 +112,7 @@ int site_load(struct site *site, const char *etc, struct err *err)
 	auto_free char *owned = text;
 	if (r == -ENOENT)
 		return 0;
-	for (char *line = r == 0 ? strtok_r(text, "\n", &rest) : NULL; r == 0 && line;
+	for (char *line = r == 0 ? strtok_r(owned, "\n", &rest) : NULL; r == 0 && line;
 	     line = strtok_r(NULL, "\n", &rest)) {
 		char name[NAME_SIZE] = "";
 		char address[NAME_SIZE] = "";
@@ -291,7 +291,7 @@ static int conf_write(const struct site *site, const struct site_host *self, con
 		return r;
 	buf_init(&b, FILE_MAX);
 	if (r == 0)
-		r = peers_again(&b, old, site, file, self, err);
+		r = peers_again(&b, owned, site, file, self, err);
 	else
 		r = from_example(&b, example, site, file, self);
 	if (r == 0)

@@ -89,7 +89,7 @@ static void cell_notes(struct table *t, const json_t *answer, const struct links
 	char notes[512] = "";
 
 	if (drained)
-		(void)snprintf(notes, sizeof(notes), "drained: takes no sessions");
+		(void)snprintf(notes, sizeof(notes), "drained: sessions go elsewhere");
 	const json_t *place = json_object_get(answer, "place");
 	size_t used = strlen(notes);
 	if (json_is_null(place))

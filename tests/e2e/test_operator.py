@@ -87,9 +87,9 @@ class Operator(bed.BedTest):
         # as before an upgrade: nobody is there, so nobody notices
         self.lab.kill("EdgeServer-1", signal.SIGTERM)
         self.lab.start("EdgeServer-1")
-        self.assertIn("drained: takes no new ones", self.said("EdgeServer-1"))
+        self.assertIn("drained: access points bring no new ones", self.said("EdgeServer-1"))
         status = self.lab.baton("status")
-        self.assertRegex(status, r"(?m)^EdgeServer-1 .* drained: takes no sessions")
+        self.assertRegex(status, r"(?m)^EdgeServer-1 .* drained: sessions go elsewhere")
         self.assertRegex(status, r"(?m)^AP-1 .* sessions go to EdgeServer-2")
         self.assert_good(user)
         self.assert_nothing_left()
