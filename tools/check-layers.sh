@@ -73,7 +73,7 @@ es/container_files.c|fopen fstatat open statfs|of processes in /proc
 es/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
 es/forgotten_note.c|opendir fopen|of processes in /proc
 es/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
-es/migration_carry.c|open openat|our own directories and names
+es/migration_carry.c|open openat stat|our own directories and names
 es/container_sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
 es/files/checkpoint_mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself

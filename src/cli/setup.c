@@ -242,12 +242,15 @@ static int invite(struct setup *s, int argc, char **argv, struct err *err)
 	bool v6 = strchr(site->host[0].address, ':');
 	(void)snprintf(token.address, sizeof(token.address), "%s%s%s:%d", v6 ? "[" : "",
 		       site->host[0].address, v6 ? "]" : "", JOIN_PORT);
+	auto_close int listener = join_listen(&token, err);
+	if (listener < 0)
+		return err_wrap(err, listener, "setup invite");
 	join_token_format(text, &token);
 	(void)printf("On host %s, within %d minutes:\n\n  baton setup join %s\n\n"
 		     "Whoever has this token can join once in that time. Waiting ...\n",
 		     name, s->minutes, text);
 	(void)fflush(stdout);
-	r = join_serve(site, name, authority, &token, s->minutes, err);
+	r = join_serve(listener, site, name, authority, &token, s->minutes, err);
 	crypto_wipe(&token, sizeof(token));
 	crypto_wipe(text, sizeof(text));
 	if (r == 0)

@@ -225,9 +225,9 @@ static int serve_one(int fd, const struct site *site, const char *name, const ch
 	return r;
 }
 
-/** listen_at() - Listen where the token says. Return: descriptor, or negative error code */
-static int listen_at(const char *text, struct err *err)
+int join_listen(const struct join_token *token, struct err *err)
 {
+	const char *text = token->address;
 	struct address address;
 	int yes = 1;
 	int r = address_parse(&address, text, err);
@@ -249,14 +249,11 @@ static long long now_s(void)
 	return t.tv_sec;
 }
 
-int join_serve(const struct site *site, const char *name, const char *authority,
+int join_serve(int listener, const struct site *site, const char *name, const char *authority,
 	       const struct join_token *token, int minutes, struct err *err)
 {
 	long long end = now_s() + minutes * 60LL;
 
-	auto_close int listener = listen_at(token->address, err);
-	if (listener < 0)
-		return listener;
 	for (;;) {
 		struct pollfd p = { .fd = listener, .events = POLLIN };
 		long long left = end - now_s();

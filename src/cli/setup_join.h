@@ -39,8 +39,12 @@ void join_token_format(char text[JOIN_TOKEN_SIZE], const struct join_token *toke
 /** join_token_parse() - Read a token. Return: 0, or -EINVAL */
 int join_token_parse(struct join_token *token, const char *text, struct err *err);
 
+/** join_listen() - Listen where a token says. Return: descriptor for join_serve(), or negative error code */
+int join_listen(const struct join_token *token, struct err *err);
+
 /**
  * join_serve() - Wait until one host has joined
+ * @listener:	From join_listen(), before anybody was told the token; borrowed
  * @site:	All hosts, the new one among them
  * @name:	Of the new one
  * @authority:	Directory of the authority
@@ -53,7 +57,7 @@ int join_token_parse(struct join_token *token, const char *text, struct err *err
  *
  * Return: 0, -ETIMEDOUT, or another negative error code
  */
-int join_serve(const struct site *site, const char *name, const char *authority,
+int join_serve(int listener, const struct site *site, const char *name, const char *authority,
 	       const struct join_token *token, int minutes, struct err *err);
 
 /**

@@ -886,7 +886,8 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		return;
 	}
 	log_info("serving access points at %s, %zu sessions from before%s", es->setup.listen,
-		 a.sessions, es_node_drained(es->node) ? "; drained: access points bring no new ones" : "");
+		 a.sessions,
+		 es_node_drained(es->node) ? "; drained: access points bring no new ones" : "");
 	if (es->setup.serving)
 		es->setup.serving(es->setup.ctx);
 }

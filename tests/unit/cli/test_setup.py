@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,8 @@ import unittest
 
 BUILD = pathlib.Path(os.environ["MESON_BUILD_ROOT"])
 BATON = BUILD / "src/cli/baton"
-NET = "127.74.0."  # a loopback network that nothing else uses: invite listens at a fixed port
+# a loopback network that nothing else uses, also not another run: invite listens at a fixed port
+NET = f"127.74.{os.getpid() % 250}."
 
 
 def baton(etc, *args):
@@ -24,10 +26,11 @@ def baton(etc, *args):
 class Invitation:
     """`baton setup invite`, while it waits"""
 
-    def __init__(self, etc, name, address, *args):
+    def __init__(self, test, etc, name, address, *args):
         self.process = subprocess.Popen(
             [BATON, "setup", "invite", name, address, "--etc", etc, *args], text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        test.addCleanup(self.stop)
         self.said = ""
         for line in self.process.stdout:
             self.said += line
@@ -37,6 +40,10 @@ class Invitation:
             if "Waiting" in line:
                 return
         raise AssertionError(self.process.stderr.read())
+
+    def stop(self):
+        self.process.kill()
+        self.process.communicate()
 
     def end(self):
         out, err = self.process.communicate(timeout=60)
@@ -58,7 +65,7 @@ class Setup(unittest.TestCase):
         return self.good(baton(self.etc["a"], "first", "a", NET + "1"))
 
     def join(self, name, address):
-        invitation = Invitation(self.etc["a"], name, address)
+        invitation = Invitation(self, self.etc["a"], name, address)
         said = self.good(baton(self.etc[name], "join", invitation.token))
         status, out, err = invitation.end()
         self.assertEqual(status, 0, err)
@@ -114,7 +121,7 @@ class Setup(unittest.TestCase):
     def test_wrong_token(self):
         """Who does not know the secret gets nothing, and the invited host joins afterwards"""
         self.first()
-        invitation = Invitation(self.etc["a"], "b", NET + "2")
+        invitation = Invitation(self, self.etc["a"], "b", NET + "2")
         wrong = invitation.token[:-1] + ("0" if invitation.token[-1] != "0" else "1")
         run = baton(self.etc["c"], "join", wrong)
         self.assertEqual(run.returncode, 2)
@@ -131,7 +138,7 @@ class Setup(unittest.TestCase):
         (self.etc["b"] / "pki/ca.crt/x").mkdir(parents=True)  # nothing can be stored there
         (self.etc["b"] / "pki/ca.crt").rename(self.etc["b"] / "pki/ca.crl")
         (self.etc["a"] / "authority/ca.crl").write_text("a list\n")
-        invitation = Invitation(self.etc["a"], "b", NET + "2")
+        invitation = Invitation(self, self.etc["a"], "b", NET + "2")
         run = baton(self.etc["b"], "join", invitation.token)
         self.assertEqual(run.returncode, 2)
         self.assertIn("ca.crl", run.stderr)
@@ -152,7 +159,7 @@ class Setup(unittest.TestCase):
     def test_revocations_come_or_nothing_does(self):
         self.first()
         (self.etc["a"] / "authority/ca.crl").write_text("x" * (512 * 1024 + 1))
-        invitation = Invitation(self.etc["a"], "b", NET + "2")
+        invitation = Invitation(self, self.etc["a"], "b", NET + "2")
         self.assertEqual(baton(self.etc["b"], "join", invitation.token).returncode, 2)
         status, _, err = invitation.end()
         self.assertEqual(status, 2)
@@ -218,6 +225,10 @@ class Setup(unittest.TestCase):
             self.assertIn("is there already", run.stderr)
 
     def test_version_6(self):
+        try:
+            socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        except OSError as e:
+            self.skipTest(f"no IPv6 here: {e}")
         self.good(baton(self.etc["a"], "first", "a", "::1"))
         self.join("b", "2001:db8::2")
         self.assertIn('"[2001:db8::2]:7200"', (self.etc["a"] / "ap.conf").read_text())
