@@ -102,13 +102,14 @@ class Operator(bed.BedTest):
         since = time.time()
         with subprocess.Popen(command, env=self.lab.env, stdout=subprocess.PIPE,
                               text=True) as follow:
-            self.addCleanup(follow.kill)
-            user = self.user("--requests", 160, "--interval-ms", 50, "--move", "10:AP-2")
-            session = user.session()
-            self.wait_event("SWITCH COMPLETE", "AP-2", session)
-            line = next(line for line in follow.stdout if session in line)
-            self.assertEqual(json.loads(line)["node"], "AP-2")
-            follow.kill()
+            try:
+                user = self.user("--requests", 300, "--interval-ms", 50, "--move", "10:AP-2")
+                session = user.session()
+                self.wait_event("SWITCH COMPLETE", "AP-2", session)
+                line = next(line for line in follow.stdout if session in line)
+                self.assertEqual(json.loads(line)["node"], "AP-2")
+            finally:  # or whatever fails waits for it
+                follow.kill()
         self.assert_good(user)
         self.wait_event("DISASSOCIATION", "EdgeServer-2", session)
         ours = self.query("--session", session)
