@@ -31,11 +31,14 @@ static void json_text(FILE *to, const char *text)
 }
 
 /** line() - Print one line; @remedy may be NULL */
-static void line(struct checklist *list, const char *word, const char *what, const char *remedy,
-		 char *text)
+__attribute__((format(printf, 5, 0))) static void line(struct checklist *list, const char *word,
+						       const char *what, const char *remedy,
+						       const char *fmt, va_list ap)
 {
+	char text[TEXT_MAX];
 	bool first = list->oks + list->notes + list->lacks == 0;
 
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	for (char *at = text; *at; at++)
 		if ((unsigned char)*at < 0x20 || *at == 0x7f)
 			*at = '?';
@@ -60,39 +63,33 @@ static void line(struct checklist *list, const char *word, const char *what, con
 
 void checklist_ok(struct checklist *list, const char *what, const char *fmt, ...)
 {
-	char text[TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	line(list, "ok", what, NULL, fmt, ap);
 	va_end(ap);
-	line(list, "ok", what, NULL, text);
 	list->oks++;
 }
 
 void checklist_note(struct checklist *list, const char *what, const char *remedy, const char *fmt,
 		    ...)
 {
-	char text[TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	line(list, "note", what, remedy, fmt, ap);
 	va_end(ap);
-	line(list, "note", what, remedy, text);
 	list->notes++;
 }
 
 void checklist_lacks(struct checklist *list, const char *what, const char *remedy, const char *fmt,
 		     ...)
 {
-	char text[TEXT_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	line(list, list->json ? "lacks" : "LACKS", what, remedy, fmt, ap);
 	va_end(ap);
-	line(list, list->json ? "lacks" : "LACKS", what, remedy, text);
 	list->lacks++;
 }
 

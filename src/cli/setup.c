@@ -18,6 +18,7 @@
 #include "cli/setup_site.h"
 #include "net/crypto.h"
 #include "net/pki.h"
+#include "net/pki_request.h"
 
 #define ETC         "/etc/baton"
 #define MINUTES     15
@@ -95,40 +96,35 @@ static int host_ask(struct setup *s, int argc, char **argv, bool here, const cha
 	return r;
 }
 
-/** copy() - Copy a file of the authority to pki/ under another name. Return: 0, or negative error code */
-static int copy(const struct site *site, const char *from, const char *to, bool secret,
-		struct err *err)
+/** authority_copy() - The authority's certificate goes to pki/. Return: 0, or negative error code */
+static int authority_copy(const struct site *site, struct err *err)
 {
-	char path[PATH_MAX];
-	char text[16384] = "";
-	int r = site_file(path, site, from, err);
+	char *text = NULL;
+	int r = site_read(&text, site, "authority/ca.crt", err);
+	auto_free char *owned = text;
 
-	if (r < 0)
-		return r;
-	auto_fclose FILE *f = fopen(path, "re");
-	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
-	if (len == 0)
-		return err_set(err, f ? -EIO : -errno, "read %s", path);
-	r = site_put(site, to, text, secret, err);
-	crypto_wipe(text, sizeof(text));
-	return r;
+	return r < 0 ? r : site_put(site, "pki/ca.crt", owned, false, err);
 }
 
-/** program_issue() - Certificate and key of a program of the first host. Return: 0, or negative error code */
+/** program_issue() - Key and certificate of a program of the first host. Return: 0, or negative error code */
 static int program_issue(const struct site *site, const char *authority, const char *node,
 			 enum wire_role role, const char *program, struct err *err)
 {
-	char from[NAME_SIZE + 32];
-	char to[32];
-	int r = pki_issue(authority, node, role, 0, true, err);
+	char path[PATH_MAX];
+	char name[32];
+	char *request = NULL;
+	char *certificate = NULL;
 
-	(void)snprintf(from, sizeof(from), "authority/%s.crt", node);
-	(void)snprintf(to, sizeof(to), "pki/%s.crt", program);
+	(void)snprintf(name, sizeof(name), "pki/%s.key", program);
+	int r = site_file(path, site, name, err);
 	if (r == 0)
-		r = copy(site, from, to, false, err);
-	(void)snprintf(from, sizeof(from), "authority/%s.key", node);
-	(void)snprintf(to, sizeof(to), "pki/%s.key", program);
-	return r < 0 ? r : copy(site, from, to, true, err);
+		r = pki_request_make(path, &request, err);
+	auto_free char *asked = request;
+	if (r == 0)
+		r = pki_request_sign(authority, node, role, 0, asked, &certificate, err);
+	auto_free char *signed_one = certificate;
+	(void)snprintf(name, sizeof(name), "pki/%s.crt", program);
+	return r < 0 ? r : site_put(site, name, signed_one, false, err);
 }
 
 /** want_fresh() - Whether this host has no configuration yet. Return: 0, or -EEXIST */
@@ -171,7 +167,7 @@ static int first(struct setup *s, int argc, char **argv, struct err *err)
 	if (r == 0 && (r = pki_init(authority, false, err)) == -EEXIST)
 		r = 0;
 	if (r == 0)
-		r = copy(site, "authority/ca.crt", "pki/ca.crt", false, err);
+		r = authority_copy(site, err);
 	(void)snprintf(node, sizeof(node), "EdgeServer-%s", name ? name : "");
 	if (r == 0)
 		r = program_issue(site, authority, node, WIRE_ROLE_ES, "es", err);

@@ -20,10 +20,9 @@
 #include "net/pki_request.h"
 
 #define VERSION     1
-#define STRANGER_MS 2000         /* for whoever connects, to prove that it knows the token */
-#define FIRST_MS    60000        /* for the first host, which may have strangers before us */
-#define CRL_MAX     (512u << 10) /* bytes of a list of revoked certificates */
-#define JOINING     ".joining"   /* behind the name of a key that has no certificate yet */
+#define STRANGER_MS 2000       /* for whoever connects, to prove that it knows the token */
+#define FIRST_MS    60000      /* for the first host, which may have strangers before us */
+#define JOINING     ".joining" /* behind the name of a key that has no certificate yet */
 #define TOKEN_MARK  "baton1"
 
 static const struct {
@@ -105,28 +104,18 @@ static const char *text_at(const json_t *outer, const char *key, size_t max)
  * file_text() - A file of the authority as text
  * @to:		Set to it, a new reference; NULL if there is no such file
  *
- * Return: 0, -EFBIG, or another negative error code: what was revoked must not be left out silently
+ * Return: 0, or negative error code: what was revoked must not be left out silently
  */
-static int file_text(json_t **to, const char *dir, const char *name, struct err *err)
+static int file_text(json_t **to, const struct site *site, const char *name, struct err *err)
 {
-	char path[PATH_MAX];
+	char *text = NULL;
+	int r = site_read(&text, site, name, err);
+	auto_free char *owned = text;
 
-	*to = NULL;
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= PATH_MAX)
-		return err_set(err, -ENAMETOOLONG, "%s/%s", dir, name);
-	auto_fclose FILE *f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT ? 0 : err_set(err, -errno, "open %s", path);
-	auto_free char *text = malloc(CRL_MAX + 1);
-	if (!text)
-		return err_set(err, -ENOMEM, "read %s", path);
-	size_t len = fread(text, 1, CRL_MAX + 1, f);
-	if (ferror(f))
-		return err_set(err, -EIO, "read %s", path);
-	if (len > CRL_MAX)
-		return err_set(err, -EFBIG, "%s has more than %u bytes", path, CRL_MAX);
-	*to = json_stringn(text, len);
-	return *to ? 0 : err_set(err, -EINVAL, "%s is no text", path);
+	*to = r == 0 ? json_string(owned) : NULL;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return *to ? 0 : err_set(err, -EINVAL, "%s/%s is no text", site->etc, name);
 }
 
 /* --- the first host ----------------------------------------------------------------------------- */
@@ -177,10 +166,10 @@ static int answer_make(json_t **ret, const struct site *site, const char *name,
 	json_t *certificates = NULL;
 	json_t *ca = NULL;
 	json_t *crl = NULL;
-	int r = file_text(&ca, authority, "ca.crt", err);
+	int r = file_text(&ca, site, "authority/ca.crt", err);
 
 	if (r == 0)
-		r = file_text(&crl, authority, "ca.crl", err);
+		r = file_text(&crl, site, "authority/ca.crl", err);
 	if (r == 0)
 		r = certificates_make(&certificates, name, authority, requests, err);
 	if (r < 0) {
@@ -333,7 +322,7 @@ static int key_keep(const struct site *site, const char *program, struct err *er
 static int answer_store(struct site *site, const json_t *answer, struct err *err)
 {
 	const char *ca = text_at(answer, "ca", PKI_PEM_MAX);
-	const char *crl = text_at(answer, "crl", CRL_MAX);
+	const char *crl = text_at(answer, "crl", SITE_FILE_MAX);
 	json_t *pair;
 	size_t at;
 	int r = ca ? site_put(site, "pki/ca.crt", ca, false, err)

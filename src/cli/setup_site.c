@@ -17,7 +17,6 @@
 
 #define MARK_BEGIN "# --- other programs: \"baton setup\" writes the lines from here\n"
 #define MARK_END   "# --- to here\n"
-#define FILE_MAX   (256u << 10) /* bytes of a configuration */
 
 /* dist/conf, by tools/embed */
 extern const char example_es[];
@@ -81,8 +80,7 @@ int site_file(char path[PATH_MAX], const struct site *site, const char *name, st
 	return 0;
 }
 
-/** site_read() - Read a file of the site. Return: 0 with @ret set, to be freed; -ENOENT; or negative error code */
-static int site_read(char **ret, const struct site *site, const char *name, struct err *err)
+int site_read(char **ret, const struct site *site, const char *name, struct err *err)
 {
 	char path[PATH_MAX];
 	int r = site_file(path, site, name, err);
@@ -92,12 +90,14 @@ static int site_read(char **ret, const struct site *site, const char *name, stru
 	auto_fclose FILE *f = fopen(path, "re");
 	if (!f)
 		return err_set(err, -errno, "open %s", path);
-	auto_free char *text = calloc(1, FILE_MAX + 1);
+	auto_free char *text = calloc(1, SITE_FILE_MAX + 1);
 	if (!text)
 		return err_set(err, -ENOMEM, "read %s", path);
-	size_t len = fread(text, 1, FILE_MAX + 1, f);
-	if (ferror(f) || len > FILE_MAX)
-		return err_set(err, len > FILE_MAX ? -EFBIG : -EIO, "read %s", path);
+	size_t len = fread(text, 1, SITE_FILE_MAX + 1, f);
+	if (ferror(f))
+		return err_set(err, -EIO, "read %s", path);
+	if (len > SITE_FILE_MAX)
+		return err_set(err, -EFBIG, "%s has more than %u bytes", path, SITE_FILE_MAX);
 	*ret = TAKE_PTR(text);
 	return 0;
 }
@@ -289,7 +289,7 @@ static int conf_write(const struct site *site, const struct site_host *self, con
 
 	if ((r == 0 && !peers) || (r < 0 && r != -ENOENT))
 		return r;
-	buf_init(&b, FILE_MAX);
+	buf_init(&b, SITE_FILE_MAX);
 	if (r == 0)
 		r = peers_again(&b, owned, site, file, self, err);
 	else
@@ -309,7 +309,7 @@ static int hosts_write(const struct site *site, struct err *err)
 {
 	struct buf b;
 
-	buf_init(&b, FILE_MAX);
+	buf_init(&b, SITE_FILE_MAX);
 	int r = add(&b, "# Hosts of this deployment, written by baton setup: NAME ADDRESS\n");
 	for (size_t i = 0; r == 0 && i < site->hosts; i++)
 		r = add(&b, "%s %s\n", site->host[i].name, site->host[i].address);

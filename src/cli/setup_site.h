@@ -7,7 +7,7 @@
  *     /etc/baton/hosts          a line "NAME ADDRESS" for each host, the first one first
  *     /etc/baton/es.conf ...    from the examples, once; afterwards only the lines between the marks change
  *     /etc/baton/pki/           certificates and keys of this host
- *     /etc/baton/authority/     at the first host: the deployment's authority (net/pki.h)
+ *     /etc/baton/authority/     at the first host: the deployment's authority (net/pki.h), and no key but its own
  *
  * A host NAME has the edge server EdgeServer-NAME and the access point AP-NAME. The first host has the event log
  * repository and the operator's configuration, too.
@@ -23,8 +23,9 @@ struct err;
 
 #define SITE_HOSTS_MAX 64
 #define SITE_HOST_SIZE                                                                             \
-	(NAME_SIZE - 11)    /* of a host's name, so that "EdgeServer-NAME" is one, too */
-#define SITE_ADDRESS_MAX 46 /* bytes of "2001:db8::1", the closing NUL included */
+	(NAME_SIZE - 11)              /* of a host's name, so that "EdgeServer-NAME" is one, too */
+#define SITE_ADDRESS_MAX 46           /* bytes of "2001:db8::1", the closing NUL included */
+#define SITE_FILE_MAX    (512u << 10) /* bytes of a file that is read, a list of revocations too */
 
 /** struct site_host - One host; @address: numeric, without a port */
 struct site_host {
@@ -69,6 +70,9 @@ const struct site_host *site_find(const struct site *site, const char *name);
 
 /** site_file() - Write the path of a file of the site to @path. Return: 0, or -ENAMETOOLONG */
 int site_file(char path[PATH_MAX], const struct site *site, const char *name, struct err *err);
+
+/** site_read() - Read a file of the site. Return: 0 with @ret set, to be freed; -ENOENT, -EFBIG, or negative error code */
+int site_read(char **ret, const struct site *site, const char *name, struct err *err);
 
 /** site_put() - Write a file of the site, whole or not at all, mode 0600 if @secret, else 0644. Return: 0 or negative */
 int site_put(const struct site *site, const char *name, const char *text, bool secret,

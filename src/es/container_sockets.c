@@ -95,7 +95,7 @@ static void process_look(struct walk *w, pid_t pid)
 		(void)closedir(dir);
 }
 
-size_t container_sockets_each(const pid_t *pids, size_t count,
+size_t container_sockets_each(const pid_t *pids, size_t count, unsigned int ms,
 			      bool (*look)(void *ctx, const struct container_socket *s), void *ctx)
 {
 	auto_free struct walk *w = calloc(1, sizeof(*w));
@@ -104,7 +104,7 @@ size_t container_sockets_each(const pid_t *pids, size_t count,
 		return CONTAINER_SOCKETS_MAX;
 	w->look = look;
 	w->ctx = ctx;
-	w->hurry = hurry_begin();
+	w->hurry = hurry_begin(ms);
 	for (size_t i = 0; i < count && !w->stop && w->count < CONTAINER_SOCKETS_MAX; i++)
 		process_look(w, pids[i]);
 	if (!w->stop && hurry_over(w->hurry))
@@ -284,7 +284,7 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 		return;
 	j->findings = findings;
 	j->own_count = container_own_addresses(j->own, CONTAINER_ADDRESSES_MAX, networks);
-	if (container_sockets_each(pids, count, judge, j) >= CONTAINER_SOCKETS_MAX)
+	if (container_sockets_each(pids, count, HURRY_MS, judge, j) >= CONTAINER_SOCKETS_MAX)
 		container_finding_now(findings, "have it open fewer sockets",
 				      "its processes have %d sockets open, or more",
 				      CONTAINER_SOCKETS_MAX);
@@ -338,9 +338,9 @@ void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count)
 
 	if (!o)
 		return;
-	(void)container_sockets_each(pids, count, opened_look, o);
+	(void)container_sockets_each(pids, count, HURRY_MS, opened_look, o);
 	o->counting = true;
-	(void)container_sockets_each(pids, count, opened_look, o);
+	(void)container_sockets_each(pids, count, HURRY_MS, opened_look, o);
 	if (!o->count)
 		return;
 	process_name(name, o->first);
@@ -395,11 +395,12 @@ static uint64_t table_bytes(pid_t pid, const char *table)
 	return bytes;
 }
 
-size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first, uint64_t *bytes)
+size_t container_sockets_unread(const pid_t *pids, size_t count, unsigned int ms, pid_t *first,
+				uint64_t *bytes)
 {
 	struct unread u = { .count = 0 };
 
-	(void)container_sockets_each(pids, count, unread_look, &u);
+	(void)container_sockets_each(pids, count, ms, unread_look, &u);
 	if (u.count)
 		*first = u.first;
 	*bytes = !u.count ? 0 : table_bytes(pids[0], "udp") + table_bytes(pids[0], "udp6");

@@ -48,14 +48,13 @@ struct container_socket {
 /**
  * container_sockets_each() - Look at each socket of these processes once
  * @pids, @count: Processes, from container_pids()
+ * @ms:		It takes no longer
  * @look:	Called for each; false: stop there
  * @ctx:	Handed to it
  *
- * It takes HURRY_MS at most.
- *
  * Return: how many there were; CONTAINER_SOCKETS_MAX: or more, or the time was up
  */
-size_t container_sockets_each(const pid_t *pids, size_t count,
+size_t container_sockets_each(const pid_t *pids, size_t count, unsigned int ms,
 			      bool (*look)(void *ctx, const struct container_socket *s), void *ctx);
 
 /**
@@ -77,6 +76,7 @@ void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count);
 /**
  * container_sockets_unread() - Whether a socket has what would be lost, or make the dump fail
  * @pids, @count: Processes of the container
+ * @ms:		It takes no longer; what it has not looked at by then counts as read
  * @first:	Set to a process with one, if there is one
  * @bytes:	Set to how many bytes of datagrams are unread in the container's network
  *
@@ -85,7 +85,8 @@ void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count);
  *
  * Return: how many sockets have some
  */
-size_t container_sockets_unread(const pid_t *pids, size_t count, pid_t *first, uint64_t *bytes);
+size_t container_sockets_unread(const pid_t *pids, size_t count, unsigned int ms, pid_t *first,
+				uint64_t *bytes);
 
 /** container_own_addresses() - The container's own addresses. Return: how many were put into @to */
 size_t container_own_addresses(struct in_addr *to, size_t max, const json_t *networks);

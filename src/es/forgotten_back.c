@@ -245,7 +245,7 @@ size_t forgotten_put_back(const char *text, const pid_t *pids, size_t count)
 	for (size_t i = 0; i < count; i++)
 		numbers[i] = forgotten_number(pids[i], pids[i]);
 	c.cpus_known = forgotten_cpus(pids[0], c.cpus);
-	struct hurry *hurry = hurry_begin();
+	struct hurry *hurry = hurry_begin(HURRY_MS);
 	while (*text) {
 		size_t len = strcspn(text, "\n");
 

@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "es/container_sockets.h"
 #include "es/forgotten.h"
+#include "es/hurry.h"
 
 #define GROUPS_MAX 64 /* of a network that are looked for; the rest is lost */
 
@@ -294,6 +295,6 @@ char *forgotten_note(const pid_t *pids, size_t count)
 		threads_note(n, pids[i]);
 	groups_read4(n, pids[0]);
 	groups_read6(n, pids[0]);
-	(void)container_sockets_each(pids, count, socket_note, n);
+	(void)container_sockets_each(pids, count, HURRY_MS, socket_note, n);
 	return strdup(n->text);
 }

@@ -27,7 +27,7 @@ static void on_tick(int number)
 	(void)number; /* that it came is all */
 }
 
-struct hurry *hurry_begin(void)
+struct hurry *hurry_begin(unsigned int ms)
 {
 	struct sigaction action = { .sa_handler = on_tick };
 	struct sigevent event = {
@@ -41,7 +41,7 @@ struct hurry *hurry_begin(void)
 
 	if (!h)
 		return NULL;
-	h->end_us = monotonic_us() + HURRY_MS * 1000ull;
+	h->end_us = monotonic_us() + ms * 1000ull;
 	event.sigev_notify_thread_id = gettid();
 	(void)sigemptyset(&ours);
 	(void)sigaddset(&ours, SIGNAL);

@@ -6,19 +6,19 @@
  *
  * Who closes the last descriptor of a TCP socket waits for its peer as long as SO_LINGER says, for years if the
  * container likes. While we hold a copy the container may close its own, and then the last one is ours. A signal
- * ends that wait. So one comes to the thread every HURRY_TICK_MS while it looks, and after HURRY_MS it should stop looking.
+ * ends that wait. So one comes to the thread every HURRY_TICK_MS while it looks, and after a time it should stop looking.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define HURRY_TICK_MS 20
-#define HURRY_MS      1000
+#define HURRY_MS      1000 /* for a look that nobody waits for */
 
 struct hurry;
 
-/** hurry_begin() - Begin to hurry, in this thread. Return: to be ended by the same thread; NULL without memory */
-struct hurry *hurry_begin(void);
+/** hurry_begin() - Begin to hurry for @ms, in this thread. Return: to be ended by the same thread; NULL without memory */
+struct hurry *hurry_begin(unsigned int ms);
 
 /** hurry_over() - Whether the time is up. @h may be NULL: then it is */
 bool hurry_over(const struct hurry *h);

@@ -19,6 +19,7 @@
 #include "es/files/beneath.h"
 #include "es/files/checkpoint_mend.h"
 #include "es/forgotten.h"
+#include "es/hurry.h"
 #include "es/migration.h"
 #include "es/process.h"
 
@@ -47,27 +48,28 @@ static pid_t *pids_of(const struct migration *m, size_t *count)
 
 int source_unread(struct migration *m, bool held, pid_t *first, struct err *err)
 {
+	unsigned int most = held ? UNREAD_HELD_MS : UNREAD_MS;
 	uint64_t begin = monotonic_us();
-	uint64_t end = begin + (held ? UNREAD_HELD_MS : UNREAD_MS) * 1000ull;
 	uint64_t moved = begin;
 	uint64_t least = UINT64_MAX;
+	size_t count;
+	/* Read once: it takes all of /proc, and the look when the user is held reads them anew. */
+	auto_free pid_t *pids = pids_of(m, &count);
 
+	if (!pids)
+		return err_set(err, -ENOMEM, "look at sockets");
 	for (;;) {
 		uint64_t bytes;
-		size_t count;
-		auto_free pid_t *pids = pids_of(m, &count);
-		int r;
-
-		if (!pids)
-			return err_set(err, -ENOMEM, "look at sockets");
-		size_t unread = container_sockets_unread(pids, count, first, &bytes);
+		size_t unread = container_sockets_unread(
+			pids, count, held ? UNREAD_HELD_MS : HURRY_MS, first, &bytes);
 		uint64_t now = monotonic_us();
 		if (bytes < least)
 			moved = now;
 		least = bytes < least ? bytes : least;
-		if (!unread || now >= end || now - moved >= UNREAD_IDLE_MS * 1000)
+		if (!unread || now - begin >= most * 1000ull ||
+		    now - moved >= UNREAD_IDLE_MS * 1000)
 			return (int)unread;
-		r = migration_rest(m, UNREAD_LOOK_MS, err);
+		int r = migration_rest(m, UNREAD_LOOK_MS, err);
 		if (r < 0)
 			return r;
 	}

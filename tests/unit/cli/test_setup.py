@@ -106,6 +106,8 @@ class Setup(unittest.TestCase):
         self.assertIn(f'address = "{NET}1:7300"', (self.etc["c"] / "es.conf").read_text())
         # Keys stay where they were made; the authority stays at the first host.
         keys = [p.read_text() for p in self.etc["a"].rglob("*.key")]
+        self.assertEqual(len(keys), len(set(keys)))
+        self.assertEqual([p.name for p in (self.etc["a"] / "authority").glob("*.key")], ["ca.key"])
         for host in "bc":
             self.assertFalse((self.etc[host] / "authority").exists())
             self.assertNotIn((self.etc[host] / "pki/es.key").read_text(), keys)

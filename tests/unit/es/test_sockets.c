@@ -22,6 +22,7 @@
 #include "es/container_check.h"
 #include "es/container_sockets.h"
 #include "es/docker_engine.h"
+#include "es/hurry.h"
 
 /** address() - Port @port of an IPv4 address */
 static struct sockaddr_in address(const char *ip, uint16_t port)
@@ -104,17 +105,17 @@ static void test_unread(void **state)
 
 	(void)state;
 	auto_close int to = bound(SOCK_DGRAM, &a);
-	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 0);
+	assert_int_equal(container_sockets_unread(&self, 1, HURRY_MS, &first, &bytes), 0);
 	/* also an empty one */
 	assert_int_equal(sendto(to, "", 0, 0, (struct sockaddr *)&a, sizeof(a)), 0);
-	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 1);
+	assert_int_equal(container_sockets_unread(&self, 1, HURRY_MS, &first, &bytes), 1);
 	assert_int_equal(first, self);
 	assert_true(bytes > 0);
 	assert_int_equal(sendto(to, "more", 4, 0, (struct sockaddr *)&a, sizeof(a)), 4);
-	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 1);
+	assert_int_equal(container_sockets_unread(&self, 1, HURRY_MS, &first, &bytes), 1);
 	assert_int_equal(recv(to, &byte, 1, 0), 0);
 	assert_int_equal(recv(to, &byte, 1, 0), 1);
-	assert_int_equal(container_sockets_unread(&self, 1, &first, &bytes), 0);
+	assert_int_equal(container_sockets_unread(&self, 1, HURRY_MS, &first, &bytes), 0);
 }
 
 /* Connections that it has opened are noted, those to its own ports from elsewhere are not: here both ends are ours. */
@@ -157,18 +158,18 @@ static void test_each_once(void **state)
 	int pair[2];
 
 	(void)state;
-	(void)container_sockets_each(twice, 1, count_one, &before);
+	(void)container_sockets_each(twice, 1, HURRY_MS, count_one, &before);
 	assert_int_equal(before, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	auto_close int same = dup(pair[0]);
 	assert_true(same >= 0);
-	assert_int_equal(container_sockets_each(twice, 2, count_one, &count), 2);
+	assert_int_equal(container_sockets_each(twice, 2, HURRY_MS, count_one, &count), 2);
 	assert_int_equal(count, 2);
 	auto_close int more = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	auto_close int fourth = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(more >= 0 && fourth >= 0);
 	count = 0;
-	(void)container_sockets_each(twice, 2, count_one, &count);
+	(void)container_sockets_each(twice, 2, HURRY_MS, count_one, &count);
 	assert_int_equal(count, 3);
 	close(pair[0]);
 	close(pair[1]);
@@ -241,7 +242,7 @@ static void test_last_close(void **state)
 	l.told = told[0];
 	assert_int_equal(read(told[0], &word, 1), 1);
 	(void)alarm(20); /* ends the test, and so the wait */
-	assert_true(container_sockets_each(&child, 1, have_it_closed, &l) >= 2);
+	assert_true(container_sockets_each(&child, 1, HURRY_MS, have_it_closed, &l) >= 2);
 	(void)alarm(0);
 	assert_true(l.asked);
 	assert_int_equal(kill(child, SIGKILL), 0);
