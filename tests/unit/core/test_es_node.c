@@ -1094,6 +1094,31 @@ static void test_no_migration_of_old(void **state)
 	finish(&w);
 }
 
+/* R4: what was on its way before authority went and came back is not younger than its source, so it goes anew */
+static void test_no_migration_of_an_older_epoch(void **state)
+{
+	struct wire_message fence = message(WIRE_FENCE, 1, 1);
+	struct wire_message unfence = message(WIRE_UNFENCE, 1, 1);
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	order_migration(&w, "ES-2", "AP-1", 1); /* it is on its way */
+	assert_int_equal(w.cancelled, 0);
+	say(&w, "AP-1", fence);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	unfence.unfence.new_epoch = 2;
+	say(&w, "AP-1", unfence);
+	assert_int_equal(w.record.epoch, 2);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	assert_int_equal(w.cancelled, 1);
+	es_node_source_finished(w.node, 0, S, "cancelled", false);
+	assert_int_equal(w.migrations, 2);
+	assert_int_equal(w.order.epoch, 2);
+	finish(&w);
+}
+
 /* R6: an access point that saw a copy answer otherwise asks for a migration that holds */
 static void test_hold_after_a_difference(void **state)
 {
@@ -1788,6 +1813,7 @@ int main(void)
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_fence_of_another_epoch),
 		cmocka_unit_test(test_unfence),
+		cmocka_unit_test(test_no_migration_of_an_older_epoch),
 		cmocka_unit_test(test_retire),
 		cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_names_another),
