@@ -32,21 +32,36 @@ declare -A MAY=(
 	[runtime]=$PROGRAM
 )
 
+# The same for the rooms of a folder: room -> rooms of the same folder it may include, from the lowest up. Files
+# of the folder itself, in no room, may include all of them; no room may include one of those.
+declare -A ROOM=(
+	[es/system]=""
+	[es/files]="es/system"
+	[es/criu]="es/files"
+	[es/worker]="es/system es/files es/criu"
+	[es/engine]="es/system es/files"
+	[es/image]="es/system es/files es/worker es/engine"
+	[es/container]="es/system es/files es/criu es/engine"
+	[es/checkpoint]="es/system es/files es/criu es/container"
+	[es/migration]="es/system es/files es/criu es/worker es/engine es/image es/container es/checkpoint"
+	[es/gateway]="es/system es/container"
+)
+
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
 	['openssl/']='net/(crypto|join_channel|pki|pki_crl|pki_request|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
-	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|logrepo/main\.c'
-	['curl/']='es/(containerd|docker_engine|registry)\.c'
-	['archive(_entry)?\.h']='es/((layer|image)_archive|image_(layer|pack))\.c'
-	['zstd']='es/(transfer|files/inflate)\.c'
-	['cap-ng\.h']='es/(files/sandbox|container_grant)\.c'
-	['seccomp\.h']='es/files/(sandbox|seccomp_filter)\.c'
-	['xxhash']='es/(session_store|memory_delta)\.c'
+	['uv\.h']='(net|report|ap|es|mud)/([a-z_]+/)?[a-z_]+\.[ch]|logrepo/main\.c'
+	['curl/']='es/engine/(containerd|docker_engine|registry)\.c'
+	['archive(_entry)?\.h']='es/(files/layer_archive|image/(archive|layer|pack))\.c'
+	['zstd']='es/(migration/transfer|files/inflate)\.c'
+	['cap-ng\.h']='es/(worker/sandbox|container/grant)\.c'
+	['seccomp\.h']='es/(worker/sandbox|criu/seccomp_filter)\.c'
+	['xxhash']='es/(session_store|criu/memory_delta)\.c'
 	['llhttp']='codec/http\.c|report/monitor\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
-	['criu_images\.pb-c\.h']='es/files/checkpoint_(images|mend)\.c'
-	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|es/files/worker_main\.c|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
+	['criu_images\.pb-c\.h']='es/criu/(images|mend)\.c'
+	['jansson\.h']='(ap|es)/([a-z_]+/)?[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.
@@ -68,45 +83,45 @@ declare -A NAME_MAY
 while IFS='|' read -r file calls _; do
 	NAME_MAY[$file]=" $calls "
 done <<'LIST'
-es/containerd.c|access|the sockets of containerd
-es/container_files.c|fopen fstatat open statfs|of processes in /proc
-es/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
-es/forgotten_note.c|opendir fopen|of processes in /proc
-es/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
-es/migration_carry.c|open openat stat|our own directories and names
-es/container_sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
-es/files/checkpoint_mend.c|openat renameat unlinkat|our own names, in a directory of our own
+es/engine/containerd.c|access|the sockets of containerd
+es/container/open_files.c|fopen fstatat open statfs|of processes in /proc
+es/checkpoint/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
+es/checkpoint/forgotten_note.c|opendir fopen|of processes in /proc
+es/checkpoint/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
+es/migration/carry.c|open openat stat|our own directories and names
+es/container/sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
+es/criu/mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
-es/files/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program
-es/files/sandbox.c|SYS_pivot_root mount umount2 chdir mkdir|before a name of anybody else is there
-es/layer_node.c|llistxattr lgetxattr lsetxattr lremovexattr open|paths of beneath_name(); the directory above a tree
-es/layer.c|open|the root of a tree
-es/cgroup.c|fopen open|/proc, control groups that the engine made
-es/container_check.c|fopen open opendir readlinkat stat|/proc
-es/container_config.c|fopen|/proc
-es/container_seen.c|SYS_bpf fopen open opendir stat|/proc, control groups that the engine made
-es/container_sqlite.c|opendir fstatat readlink|/proc/PID/fd; opened by beneath_opened()
-es/process_family.c|opendir openat fstatat readlinkat stat|/proc
-es/task_state.c|opendir openat|/proc
-es/container_grant.c|access|names of the engine: whether this kernel has a path to mask
-es/container_mounts.c|realpath|below directories that the operator shares: compared, opens nothing
+es/worker/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program
+es/worker/sandbox.c|SYS_pivot_root mount umount2 chdir mkdir|before a name of anybody else is there
+es/files/layer_node.c|llistxattr lgetxattr lsetxattr lremovexattr open|paths of beneath_name(); the directory above a tree
+es/files/layer.c|open|the root of a tree
+es/system/cgroup.c|fopen open|/proc, control groups that the engine made
+es/container/check.c|fopen open opendir readlinkat stat|/proc
+es/container/config.c|fopen|/proc
+es/container/seen.c|SYS_bpf fopen open opendir stat|/proc, control groups that the engine made
+es/container/sqlite.c|opendir fstatat readlink|/proc/PID/fd; opened by beneath_opened()
+es/system/process_family.c|opendir openat fstatat readlinkat stat|/proc
+es/system/task_state.c|opendir openat|/proc
+es/container/grant.c|access|names of the engine: whether this kernel has a path to mask
+es/container/mounts.c|realpath|below directories that the operator shares: compared, opens nothing
 es/main.c|readlink access|our own programs
-es/process.c|SYS_pidfd_open open|/dev/null, and a file in our work directory
-es/registry.c|access|an authority's file that the operator names
-es/migration_plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
-es/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
+es/system/process.c|SYS_pidfd_open open|/dev/null, and a file in our work directory
+es/engine/registry.c|access|an authority's file that the operator names
+es/migration/plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
+es/checkpoint/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
 es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
 es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
-es/image_arrival.c|mkdir open opendir|below image_dir: ours
-es/image_expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory
-es/engine_files.c|open|a directory of the engine
-es/migration_controller.c|fopen access opendir|/proc, the work directories
-es/migration_destination.c|mkdir mkdtemp rmdir access statvfs|our work directory, the engine's directory
-es/migration_image.c|mkdir open stat|below image_dir; the engine's directory
-es/migration_memory.c|mkdir open|directories of our work directory
-es/migration_paper.c|mkdir open opendir rename|directories of our work directory, and of the engine
-es/migration_source.c|mkdir access|our work directory; runc's, by the container's id
-es/migration_trees.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
+es/image/arrival.c|mkdir open opendir|below image_dir: ours
+es/image/expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory
+es/engine/engine_files.c|open|a directory of the engine
+es/migration/controller.c|fopen access opendir|/proc, the work directories
+es/migration/destination.c|mkdir mkdtemp rmdir access statvfs|our work directory, the engine's directory
+es/migration/image.c|mkdir open stat|below image_dir; the engine's directory
+es/migration/memory.c|mkdir open|directories of our work directory
+es/migration/paper.c|mkdir open opendir rename|directories of our work directory, and of the engine
+es/migration/source.c|mkdir access|our work directory; runc's, by the container's id
+es/migration/file_sets.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
 LIST
 
 status=0
@@ -118,6 +133,12 @@ breach() {
 # check FILE LINE HEADER
 check() {
 	local file=$1 line=$2 header=$3 name=${1#"$SRC"/} from to door
+	from=${name%/*}
+	to=${header%/*}
+	if [ -n "${ROOM[$from]+known}" ] && [[ $header == "${from%%/*}"/* ]] && [ "$from" != "$to" ]; then
+		[[ " ${ROOM[$from]} " == *" $to "* ]] ||
+			breach "$file" "$line" "$from may not include $to (\"$header\")"
+	fi
 	from=${name%%/*}
 	to=${header%%/*}
 	if [ -n "${MAY[$to]+known}" ] && [[ $header == */* ]]; then
@@ -136,6 +157,11 @@ check() {
 for dir in "$SRC"/*/; do
 	dir=${dir%/}
 	[ -n "${MAY[${dir##*/}]+known}" ] || breach "$dir" 0 "a folder that the table does not know"
+done
+for dir in "$SRC"/*/*/; do
+	[ -d "$dir" ] || continue
+	room=${dir#"$SRC"/}
+	[ -n "${ROOM[${room%/}]+known}" ] || breach "$dir" 0 "a room that the table does not know"
 done
 while IFS=: read -r file line text; do
 	header=${text#*[\"<]}

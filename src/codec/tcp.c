@@ -6,7 +6,7 @@
  *
  * For services whose messages nobody but their clients can tell apart. At the access point whatever a
  * client has sent is one request; at the edge server requests say what happens to a connection (enum
- * codec_stream), and are dealt with by es/streams.c. Nothing can be compared, so such services move by
+ * codec_stream), and are dealt with by es/gateway/streams.c. Nothing can be compared, so such services move by
  * holding (R6), and their open connections end at the cut.
  */
 

@@ -11,10 +11,10 @@
 #include "base/checklist.h"
 #include "base/err.h"
 #include "conf/conf.h"
-#include "es/docker_engine.h"
+#include "es/engine/docker_engine.h"
 #include "es/files/beneath.h"
-#include "es/migration_plan.h"
-#include "es/process.h"
+#include "es/migration/plan.h"
+#include "es/system/process.h"
 #include "net/host_check.h"
 #include "net/tls.h"
 

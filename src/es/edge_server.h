@@ -11,8 +11,8 @@
 #include <uv.h>
 
 #include "core/policy.h"
-#include "es/container_management.h"
-#include "es/migration_controller.h"
+#include "es/container/management.h"
+#include "es/migration/controller.h"
 #include "net/link.h"
 
 struct edge_server; /* opaque */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #include "base/auto.h"
-#include "es/container_management.h"
+#include "es/container/management.h"
 
 struct err;
 struct service_catalogue; /* opaque */

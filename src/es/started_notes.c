@@ -9,7 +9,7 @@
 
 #include "base/atomic_file.h"
 #include "base/err.h"
-#include "es/container_management.h"
+#include "es/container/management.h"
 
 #define SUFFIX    ".started"
 #define NAME_ROOM (CONTAINER_ID_SIZE + sizeof(SUFFIX))

@@ -196,7 +196,7 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 		return complain(argc, argv, strerror(-r),
 				"tell CRIU the container's control group");
 	auto_free const char **args = runtime_restore_argv(call, argc, argv, RUNC, images, work);
-	/* Read by the tar that CRIU has unpack what was on a tmpfs, see es/checkpoint.c. */
+	/* Read by the tar that CRIU has unpack what was on a tmpfs, see es/checkpoint/checkpoint.c. */
 	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0 ||
 	    setenv("TAR_OPTIONS", "--xattrs --xattrs-include=* --acls", 1) < 0)
 		return complain(argc, argv, "out of memory", dir);

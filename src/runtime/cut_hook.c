@@ -6,7 +6,7 @@
  * Tells the step (CRTOOLS_SCRIPT_ACTION) to the program that listens at the unix socket
  * BATON_CUT_SOCKET and waits for its answer, one byte: "+" goes on, anything else fails the dump,
  * and so does a listener that is gone or silent for too long. CRIU then leaves the tasks as they
- * were. See es/checkpoint.h.
+ * were. See es/checkpoint/checkpoint.h.
  *
  * Before the first step it leaves a guard behind, for baton-es may be killed while the tasks are frozen,
  * and nobody else would thaw them (R17). The guard says "guard" on a connection of its own. If that ends

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "es/container_management.h"
+#include "es/container/management.h"
 
 #define SESSION 0xabcdef
 

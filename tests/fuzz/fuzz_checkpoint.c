@@ -20,8 +20,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "criu_images.pb-c.h"
-#include "es/files/checkpoint_images.h"
-#include "es/files/seccomp_filter.h"
+#include "es/criu/images.h"
+#include "es/criu/seccomp_filter.h"
 #include "fuzz_home.h"
 #include "fuzz_input.h"
 

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "es/forgotten.h"
+#include "es/checkpoint/forgotten.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

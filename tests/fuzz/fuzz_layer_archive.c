@@ -19,8 +19,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/files/inflate.h"
-#include "es/layer_archive.h"
-#include "es/layer_node.h"
+#include "es/files/layer_archive.h"
+#include "es/files/layer_node.h"
 #include "fuzz_home.h"
 #include "fuzz_input.h"
 

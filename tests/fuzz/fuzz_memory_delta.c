@@ -13,7 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "es/memory_delta.h"
+#include "es/criu/memory_delta.h"
 #include "fuzz_home.h"
 #include "fuzz_input.h"
 

@@ -13,10 +13,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/container_grant.h"
-#include "es/container_management.h"
-#include "es/docker_engine.h"
-#include "es/migration_plan.h"
+#include "es/container/grant.h"
+#include "es/container/management.h"
+#include "es/engine/docker_engine.h"
+#include "es/migration/plan.h"
 #include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

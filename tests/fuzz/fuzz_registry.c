@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "es/registry.h"
+#include "es/engine/registry.h"
 #include "fuzz_input.h"
 
 #define LAYER_MOST (1ull << 40)

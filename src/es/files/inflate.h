@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/auto.h"
-#include "es/layer_archive.h"
+#include "es/files/layer_archive.h"
 
 struct err;
 struct inflate; /* opaque */

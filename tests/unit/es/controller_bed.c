@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 #include "controller_bed.h"
-#include "es/layer_node.h"
+#include "es/files/layer_node.h"
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
 {

@@ -7,7 +7,7 @@
 
 #include <uv.h>
 
-#include "es/migration_controller.h"
+#include "es/migration/controller.h"
 
 /**
  * struct controller_bed - A controller on a loop of its own

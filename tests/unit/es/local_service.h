@@ -8,7 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "es/container_management.h"
+#include "es/container/management.h"
 
 /** local_service() - Listen; @on_connection gets each, @data is that of @listener; @where says where */
 static inline void local_service(uv_loop_t *loop, uv_tcp_t *listener, void *data,

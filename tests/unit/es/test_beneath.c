@@ -17,7 +17,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/files/beneath.h"
-#include "es/layer_node.h"
+#include "es/files/layer_node.h"
 
 static char base[64];
 static int root = -1;

@@ -24,9 +24,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "criu_images.pb-c.h"
-#include "es/files/checkpoint_images.h"
-#include "es/files/seccomp_filter.h"
-#include "es/layer_node.h"
+#include "es/criu/images.h"
+#include "es/criu/seccomp_filter.h"
+#include "es/files/layer_node.h"
 
 #define DEFAULT_CAPS 0xa80425fbu
 

@@ -17,8 +17,8 @@
 
 #include "base/err.h"
 #include "between.h"
-#include "es/image_choice.h"
-#include "es/registry.h"
+#include "es/image/choice.h"
+#include "es/engine/registry.h"
 
 #define MB     1000000ull
 #define SECOND 1000000ull

@@ -19,7 +19,7 @@
 
 #include "base/err.h"
 #include "codec/codec.h"
-#include "es/container_management.h"
+#include "es/container/management.h"
 #include "fake_engine.h"
 
 #define DEAF    12    /* more than creations have threads */

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/containerd.h"
+#include "es/engine/containerd.h"
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 

@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 
 #include "base/err.h"
-#include "es/docker_engine.h"
+#include "es/engine/docker_engine.h"
 #include "fake_engine.h"
 
 struct bed {

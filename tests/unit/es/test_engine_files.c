@@ -19,7 +19,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/engine_files.h"
+#include "es/engine/engine_files.h"
 
 /** run() - Run a command of the shell in a directory */
 static void run(const char *dir, const char *command)

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "es/forgotten.h"
+#include "es/checkpoint/forgotten.h"
 
 static void set(int fd, int level, int name, int value)
 {

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/spool.h"
 #include "codec/codec.h"
-#include "es/gateway.h"
+#include "es/gateway/gateway.h"
 #include "wire/message.h"
 
 #define SESSION 7

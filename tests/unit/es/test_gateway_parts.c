@@ -22,7 +22,7 @@
 #include "base/err.h"
 #include "base/spool.h"
 #include "codec/codec.h"
-#include "es/gateway.h"
+#include "es/gateway/gateway.h"
 #include "local_service.h"
 #include "wire/message.h"
 

@@ -19,10 +19,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/container_config.h"
-#include "es/container_grant.h"
-#include "es/docker_engine.h"
-#include "es/files/checkpoint_images.h"
+#include "es/container/config.h"
+#include "es/container/grant.h"
+#include "es/engine/docker_engine.h"
+#include "es/criu/images.h"
 
 static const char *const volumes[] = { "data:/data", NULL };
 static const char *const binds[] = { "/srv/shared:/s:ro", NULL };

@@ -23,11 +23,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/text.h"
-#include "es/docker_engine.h"
-#include "es/image_archive.h"
-#include "es/image_arrival.h"
-#include "es/image_pack.h"
-#include "es/layer_node.h"
+#include "es/engine/docker_engine.h"
+#include "es/image/archive.h"
+#include "es/image/arrival.h"
+#include "es/image/pack.h"
+#include "es/files/layer_node.h"
 #include "net/crypto.h"
 
 #define HEX(c)  c c c c c c c c c c c c c c c c

@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/files/worker_line.h"
-#include "es/incoming.h"
-#include "es/migration.h"
-#include "es/transfer.h"
+#include "es/worker/line.h"
+#include "es/migration/incoming.h"
+#include "es/migration/migration.h"
+#include "es/migration/transfer.h"
 #include "net/link.h"
 #include "net/tls_stream.h"
 #include "controller_bed.h"

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "controller_bed.h"
-#include "es/es_inquiry.h"
+#include "es/inquiry.h"
 #include "net/link.h"
 #include "test_pki.h"
 

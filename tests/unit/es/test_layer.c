@@ -27,9 +27,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "es/files/beneath.h"
-#include "es/layer.h"
-#include "es/layer_archive.h"
-#include "es/layer_node.h"
+#include "es/files/layer.h"
+#include "es/files/layer_archive.h"
+#include "es/files/layer_node.h"
 
 #define LIMIT (1u << 30)
 

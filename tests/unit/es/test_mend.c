@@ -20,9 +20,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "criu_images.pb-c.h"
-#include "es/files/checkpoint_mend.h"
-#include "es/files/criu_image.h"
-#include "es/layer_node.h"
+#include "es/criu/mend.h"
+#include "es/criu/image.h"
+#include "es/files/layer_node.h"
 
 static char base[64];
 static int images = -1;

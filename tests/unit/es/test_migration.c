@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/migration.h"
+#include "es/migration/migration.h"
 
 struct work {
 	struct migration m;

@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/cgroup.h"
-#include "es/container_check.h"
-#include "es/container_config.h"
-#include "es/container_mounts.h"
-#include "es/docker_engine.h"
-#include "es/migration_plan.h"
+#include "es/system/cgroup.h"
+#include "es/container/check.h"
+#include "es/container/config.h"
+#include "es/container/mounts.h"
+#include "es/engine/docker_engine.h"
+#include "es/migration/plan.h"
 
 /* What an engine says about a container, shortened, with one value of every kind. */
 static const char inspect_text[] =

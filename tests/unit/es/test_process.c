@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/process.h"
-#include "es/process_family.h"
-#include "es/task_state.h"
+#include "es/system/process.h"
+#include "es/system/process_family.h"
+#include "es/system/task_state.h"
 
 struct bed {
 	char dir[64];

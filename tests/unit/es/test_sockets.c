@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "es/container_check.h"
-#include "es/container_sockets.h"
-#include "es/docker_engine.h"
-#include "es/hurry.h"
+#include "es/container/check.h"
+#include "es/container/sockets.h"
+#include "es/engine/docker_engine.h"
+#include "es/system/hurry.h"
 
 /** address() - Port @port of an IPv4 address */
 static struct sockaddr_in address(const char *ip, uint16_t port)

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "es/container_sqlite.h"
+#include "es/container/sqlite.h"
 
 static char dir[] = "/tmp/baton-sqlite-XXXXXX";
 static char path[64];

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/container_management.h"
+#include "es/container/management.h"
 #include "es/started_notes.h"
 
 static void test_notes(void **state)

@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "es/streams.h"
+#include "es/gateway/streams.h"
 #include "wire/message.h"
 
 /* A service that says "hello" to whoever comes and then all that it hears, and a user */

@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/cgroup.h"
-#include "es/thaw_guard.h"
+#include "es/system/cgroup.h"
+#include "es/system/thaw_guard.h"
 
 /* A container: a group with one process */
 struct group {

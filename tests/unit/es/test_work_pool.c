@@ -16,7 +16,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/work_pool.h"
+#include "es/system/work_pool.h"
 
 #define THREADS 2
 #define WAITING 6

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "es/files/worker_line.h"
+#include "es/worker/line.h"
 
 #define PASSED_MAX 64
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Door - the way into one container: inner header of gateway/gateway.c and gateway/endpoint_connection.c, not for
+ * others
+ *
+ *	gateway/gateway.c          which request is whose, what becomes of it; the doors
+ *	gateway/endpoint_connection.c  connections into the container: requests in, answers out
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "codec/codec.h"
+#include "es/container/management.h"
+#include "es/gateway/gateway.h"
+#include "es/gateway/segments.h"
+#include "es/gateway/streams.h"
+#include "wire/message.h"
+
+#define DOOR_READ_SIZE   65536
+#define DOOR_MESSAGE_MAX (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX)
+
+/**
+ * struct connection - One connection into a container
+ *
+ * It outlives its container's entry until libuv has closed the handle, so it is an object of its
+ * own.
+ *
+ * @link:	In its door's list
+ * @door:	NULL once nobody cares for it any more
+ * @number:	Of the user's connection that it serves
+ * @in:		What came of the answer, and was not spooled
+ * @out:	What is being written
+ * @from, @left: The rest of a long request, which is written after @out
+ * @made:	Like the user's: its preamble, if any, was answered
+ */
+struct connection {
+	union {
+		uv_handle_t handle;
+		uv_tcp_t tcp;
+		uv_udp_t udp;
+	};
+	uv_connect_t connect;
+	uv_write_t write;
+	struct list link;
+	struct door *door;
+	uint32_t number;
+	struct buf in;
+	struct buf out;
+	uint64_t from;
+	uint64_t left;
+	bool up;
+	bool made;
+	bool writing;
+	uint64_t idle_since;
+};
+
+/**
+ * struct door - The way into one container
+ * @connection:	The one that serves the request, or served the last one
+ * @exchange:	Of the request; that of @whole, or @own_exchange
+ * @preparation: Of the preamble
+ * @streams:	Codec tcp: instead of connections
+ * @parts:	Codecs whose messages may be long; else NULL
+ * @whole:	The request, if it is a long one; else NULL, and it is in @bytes
+ * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's
+ *		buffer
+ * @retry:	Owned by the door, see its end in gateway/gateway.c
+ * @request:	The one that the container has, its payload not looked at; number 0: none
+ * @preparing:	The preamble is in the container, the request is not
+ * @checked:	It is one for this service
+ * @written:	At least a byte of it may have reached the container
+ * @incomplete:	There was no memory to keep it whole
+ */
+struct door {
+	struct list link;
+	struct gateway *gateway;
+	uint64_t session;
+	uint32_t epoch;
+	struct container_address where;
+	struct sockaddr_storage address;
+	struct list connections;
+	size_t connection_count;
+	struct connection *connection;
+	struct codec_exchange *exchange;
+	struct codec_exchange *own_exchange;
+	struct codec_exchange *preparation;
+	struct streams *streams;
+	struct parts *parts;
+	struct parts_request *whole;
+	struct spool *answer;
+	uv_timer_t retry;
+	struct wire_data request;
+	struct buf preamble;
+	struct buf bytes;
+	bool preparing;
+	bool checked;
+	bool written;
+	bool incomplete;
+	uint64_t failing_since;
+	char doubt[WIRE_REASON_SIZE];
+};
+
+/** struct gateway - See gateway/gateway.h */
+struct gateway {
+	uv_loop_t *loop;
+	struct spools *spools;
+	const struct gateway_ops *ops;
+	void *ctx;
+	struct list doors;
+};
+
+/* gateway/gateway.c */
+
+/** door_try() - Go on with the request: choose a connection, write */
+void door_try(struct door *d);
+
+/** door_answered() - The answer is whole, or its first part is: the container is free again */
+void door_answered(struct door *d, const struct wire_data *answer);
+
+/**
+ * door_failed() - The connection is of no use
+ *
+ * What that means for the request depends on whether it was written.
+ */
+void door_failed(struct door *d, const char *what, int code);
+
+/**
+ * door_doubt() - Something came, or ended, that cannot be the answer
+ * @d:		Door, which hangs up
+ * @reason:	What it was
+ * @after_ms:	Wait so long before it is told: if the container is dead that will be told instead
+ */
+void door_doubt(struct door *d, const char *reason, uint64_t after_ms);
+
+/* gateway/endpoint_connection.c */
+
+/** door_open() - Open a connection for the request. Return: 0, or a code of libuv */
+int door_open(struct door *d);
+
+/** door_write() - Write the request to its connection, which is up; or first the preamble */
+void door_write(struct door *d);
+
+/** door_close() - Close a connection */
+void door_close(struct connection *c);
+
+/** door_hang_up() - Close the connection that serves the request, or served the last one */
+void door_hang_up(struct door *d);
+
+/** door_hang_up_all() - Close all connections */
+void door_hang_up_all(struct door *d);

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Migration trees - the file trees of a container that move with it: its layer, and its volumes
+ *
+ * All of them are copied ahead, brought up to date at the cut while the tasks are frozen, and sent
+ * in one stream, each under the name of its root: "layer", "volume-0", "volume-1" ... The plan's
+ * "volumes" says at which path in the container each volume is, in this order; so both sides number
+ * them alike, whatever order their engines have.
+ */
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "es/container/mounts.h"
+#include "es/worker/file_worker.h"
+#include "es/files/layer.h"
+#include "es/migration/transfer.h"
+
+struct err;
+
+#define MIGRATION_TREES_MAX (1 + CONTAINER_VOLUMES_MAX)
+
+/**
+ * struct migration_tree - One tree
+ * @root:	its name in the streams
+ * @at:		where the container has it; "" for the layer
+ * @path:	where it lies on this host; "" at a destination without CT-y yet
+ * @ahead:	at the destination, what came of it before the cut; "" if there is nothing
+ * @place:	at the source, the directory of its copy
+ * @copy:	at the source, its copy in the file worker
+ * @stats:	of the copy
+ * @engine:	at the destination, what the engine keeps beside @path, and that @path is a
+ *		directory; empty if the worker has no more than @path
+ */
+struct migration_tree {
+	char root[16];
+	char at[CONTAINER_PATH_MAX];
+	char path[PATH_MAX];
+	char ahead[PATH_MAX];
+	struct file_place place;
+	int copy;
+	struct layer_stats stats;
+	struct buf engine;
+};
+
+/** struct migration_trees - All of a container, the layer first; empty if all is zero */
+struct migration_trees {
+	struct migration_tree *tree;
+	size_t count;
+};
+
+/** migration_trees_deinit() - Release the list */
+void migration_trees_deinit(struct migration_trees *t);
+
+/**
+ * migration_trees_find() - At the source: find the layer and the volumes of a container
+ * @t:		Empty; migration_trees_deinit() is owed, also after a failure
+ * @inspect:	What the engine says about the container
+ * @exec_root:	Of the engine
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			 struct err *err);
+
+/**
+ * migration_trees_volumes() - The plan's "volumes"
+ *
+ * Return: a new reference, or NULL without memory
+ */
+json_t *migration_trees_volumes(const struct migration_trees *t);
+
+/**
+ * migration_trees_expect() - At the destination: make the list from the plan
+ *
+ * Return: 0, or negative
+ */
+int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct err *err);
+
+/**
+ * migration_trees_place() - At the destination: find out where CT-y's trees lie
+ * @t:		From migration_trees_expect()
+ * @inspect:	What the engine says about CT-y
+ * @exec_root:	Of the engine
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
+			  struct err *err);
+
+/**
+ * migration_trees_stage() - Prepare copies
+ * @t:		From migration_trees_find()
+ * @files:	Makes them
+ * @dir:	Directory for them
+ * @max_bytes:	Most bytes of each
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_stage(struct migration_trees *t, struct file_worker *files, const char *dir,
+			  uint64_t max_bytes, struct err *err);
+
+/**
+ * migration_trees_dirty_mapped() - Have copied again what a process has mapped shared, writable
+ * @t:		Staged
+ * @files:	As there
+ * @pid:	Process of the container; one that is gone is no failure
+ * @err:	Filled in on failure
+ *
+ * Call it for all of them after each update but the last: only then all files are known that may be
+ * mapped.
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *files, pid_t pid,
+				 struct err *err);
+
+/**
+ * migration_trees_update() - layer_staging_update() for all of them
+ * @t:		Staged
+ * @files:	As there
+ * @frozen:	As there
+ * @stats:	Filled in on success, all trees together
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_update(struct migration_trees *t, struct file_worker *files, bool frozen,
+			   struct layer_stats *stats, struct err *err);
+
+/** migration_trees_outgoing() - Describe the copies for transfer_send(). Return: how many */
+size_t migration_trees_outgoing(const struct migration_trees *t,
+				struct transfer_tree to[MIGRATION_TREES_MAX]);
+
+/**
+ * migration_trees_ahead() - At the destination: describe where the trees go before the cut
+ * @t:		From migration_trees_expect()
+ * @files:	Will write them
+ * @to:		Filled in
+ * @dir:	Directory for those that have no place yet
+ * @err:	Filled in on failure; migration_trees_forget() is owed in any case
+ *
+ * Each lies beside the place where it will belong, so that a file that is still the same after the
+ * cut is moved there, not copied.
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
+			  struct file_tree to[MIGRATION_TREES_MAX], const char *dir,
+			  struct err *err);
+
+/**
+ * migration_trees_into() - At the destination: describe where the trees belong, and what came
+ * before
+ * @t:		After migration_trees_ahead(), and placed
+ * @files:	Will write them
+ * @to:		Filled in
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int migration_trees_into(struct migration_trees *t, struct file_worker *files,
+			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err);
+
+/**
+ * migration_trees_unspoilt() - At the destination: see that what the engine keeps beside the trees
+ * is as it was
+ * @t:		After migration_trees_into(); the worker that had the trees has ended
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EPERM if something is not, or another negative error code
+ */
+int migration_trees_unspoilt(const struct migration_trees *t, struct err *err);
+
+/** migration_trees_forget() - Remove what came before the cut. @workers: of the program */
+void migration_trees_forget(struct migration_trees *t, struct file_workers *workers);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Memory ahead of the cut - for a migration that holds (R6)
+ *
+ * Requests wait from its cut until the restore, so what can go before goes before: a first
+ * checkpoint is taken while the service runs on, at no particular instant, and sent. After the cut,
+ * only the pages that differ from it are (criu/memory_delta.h). Nothing of this concerns consistency:
+ * the cut is whole in itself, and the destination puts it together again before it is used.
+ */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "es/worker/file_worker.h"
+#include "es/migration/incoming.h"
+#include "es/criu/memory_delta.h"
+#include "es/migration/migration.h"
+#include "es/migration/plan.h"
+#include "es/system/process.h"
+#include "es/migration/transfer.h"
+
+/* Nothing of the layer belongs to a checkpoint whose memory alone is wanted. */
+static int nothing_else(void *ctx, bool last, struct err *err)
+{
+	(void)ctx;
+	(void)last;
+	(void)err;
+	return 0;
+}
+
+static int memory_send(struct migration *m, struct transfer_tree *tree, struct err *err)
+{
+	const char *path = checkpoint_images(m->earlier);
+	int r;
+
+	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0)
+		return err_set(err, -errno, "open the checkpoint ahead");
+	tree->tree.place.dir = file_worker_directory(m->files, path, false, err);
+	if (tree->tree.place.dir < 0)
+		return tree->tree.place.dir;
+	r = transfer_send(m->stream, TRANSFER_STREAM, &m->header, m->files, tree, 1, false,
+			  m->mc->config.compression, err);
+	source_learn_reason(m, r, err);
+	/* while the link is still busy with it */
+	return r < 0 ? r : memory_base_new(&m->base, images, err);
+}
+
+int source_memory(struct migration *m, struct err *err)
+{
+	struct transfer_tree tree = {
+		.tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } }
+	};
+	struct checkpoint_result result;
+	int r;
+
+	if (!m->source.hold)
+		return 0;
+	r = source_checkpoint(m, "ahead", false, &m->earlier, err);
+	if (r == 0)
+		r = checkpoint_cut(m->earlier, nothing_else, NULL, &result, err);
+	if (r == 0)
+		r = memory_send(m, &tree, err);
+	if (r == 0)
+		r = source_flush(m, err);
+	if (r == 0)
+		migration_stage_done(m, "MEMORY AHEAD",
+				     "kind=memory sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
+				     " freeze_us=%" PRIu64,
+				     tree.sent, result.bytes, result.freeze_us);
+	return r;
+}
+
+void source_memory_undo(struct migration *m)
+{
+	m->base = memory_base_free(m->base);
+	m->earlier = checkpoint_free(m->earlier);
+}
+
+int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], struct err *err)
+{
+	struct memory_delta_stats stats;
+	uint64_t began = monotonic_us();
+	int r;
+
+	auto_close int images =
+		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images < 0)
+		return err_set(err, -errno, "open the checkpoint");
+	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/delta", m->work);
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "create %s", path);
+	auto_close int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (to < 0)
+		return err_set(err, -errno, "open %s", path);
+	r = memory_delta_make(m->base, images, to, &stats, err);
+	if (r < 0)
+		return err_wrap(err, r, "find the pages that changed");
+	m->cut_bytes = m->cut_bytes - m->cut.bytes + stats.bytes;
+	migration_stage_done(m, "MEMORY DELTA",
+			     "pages=%" PRIu64 " same=%" PRIu64 " bytes=%" PRIu64
+			     " delta_us=%" PRIu64,
+			     stats.pages, stats.same, stats.bytes, monotonic_us() - began);
+	return 0;
+}
+
+/* --- destination ------------------------------------------------------------------------------ */
+
+static bool holds(const struct migration *m)
+{
+	return json_is_true(json_object_get(m->plan, "hold"));
+}
+
+/** ahead_path() - Where memory lies that went ahead of the cut */
+static void ahead_path(const struct migration *m, char path[MIGRATION_DIR_MAX + 16])
+{
+	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/ahead", m->work);
+}
+
+int destination_memory(struct migration *m, struct err *err)
+{
+	struct file_tree tree = {
+		.name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = true
+	};
+	char path[MIGRATION_DIR_MAX + 16];
+
+	if (!holds(m))
+		return 0;
+	ahead_path(m, path);
+	if (mkdir(path, 0700) < 0)
+		return err_set(err, -errno, "create %s", path);
+	tree.place.dir = file_worker_directory(m->files, path, true, err);
+	if (tree.place.dir < 0)
+		return tree.place.dir;
+	incoming_enter(m->stream, INCOMING_MEMORY, m->mc->config.max_bytes);
+	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, &tree, 1,
+				m->mc->config.max_bytes, err);
+}
+
+int destination_memory_whole(struct migration *m, struct file_place images, struct err *err)
+{
+	struct file_place base = { .path = "" };
+	char path[MIGRATION_DIR_MAX + 16];
+	int r;
+
+	if (!holds(m))
+		return 0;
+	ahead_path(m, path);
+	base.dir = file_worker_directory(m->files, path, false, err);
+	if (base.dir < 0)
+		return base.dir;
+	r = file_worker_delta(m->files, images, base, m->mc->config.max_bytes, err);
+	return r < 0 ? err_wrap(err, r, "put the memory together") : 0;
+}
