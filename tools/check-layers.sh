@@ -102,7 +102,7 @@ es/container/config.c|fopen|/proc
 es/container/seen.c|SYS_bpf fopen open opendir stat|/proc, control groups that the engine made
 es/container/sqlite.c|opendir fstatat readlink|/proc/PID/fd; opened by beneath_opened()
 es/system/process_family.c|opendir openat fstatat readlinkat stat|/proc
-es/system/task_state.c|opendir openat|/proc
+es/system/task_state.c|open opendir openat|/proc
 es/container/grant.c|access|names of the engine: whether this kernel has a path to mask
 es/container/mounts.c|realpath|below directories that the operator shares: compared, opens nothing
 es/main.c|readlink access|our own programs

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/container/check.h"
+#include "es/container/findings.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -23,55 +23,8 @@
 #include "es/files/beneath.h"
 #include "es/system/task_state.h"
 
-#define FINDINGS_MAX     32
 #define CAP_SYS_RESOURCE 24
 #define TMPFS_LARGE      (64u << 20)
-
-/** finding_add() - Append a finding */
-__attribute__((format(printf, 4, 0))) static void
-finding_add(json_t *findings, const char *remedy, bool lasting, const char *format, va_list ap)
-{
-	char what[512];
-
-	(void)vsnprintf(what, sizeof(what), format, ap);
-	/* a path with bytes that JSON does not take must not keep the finding out of the list */
-	text_printable(what);
-	if (json_array_size(findings) < FINDINGS_MAX)
-		(void)json_array_append_new(findings,
-					    json_pack("{s:s, s:s, s:b}", "what", what, "remedy",
-						      remedy, "lasting", lasting));
-}
-
-void container_finding(json_t *findings, const char *remedy, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	finding_add(findings, remedy, true, format, ap);
-	va_end(ap);
-}
-
-void container_finding_now(json_t *findings, const char *remedy, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	finding_add(findings, remedy, false, format, ap);
-	va_end(ap);
-}
-
-bool container_check_lasting(const json_t *findings)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(findings, i, item)
-	{
-		if (json_is_true(json_object_get(item, "lasting")))
-			return true;
-	}
-	return false;
-}
 
 /** shared_mode() - Whether a namespace is shared with the host or another container */
 static bool shared_mode(const char *mode)
@@ -111,12 +64,12 @@ static void check_host_things(json_t *findings, const json_t *host)
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		if (json_array_size(json_object_get(host, lists[i][0])))
-			container_finding(findings, lists[i][2], "%s", lists[i][1]);
+			finding_add(findings, lists[i][2], "%s", lists[i][1]);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *name = json_text(host, names[i][0], NULL);
 
 		if (*name)
-			container_finding(findings, names[i][2], "%s (%s)", names[i][1], name);
+			finding_add(findings, names[i][2], "%s (%s)", names[i][1], name);
 	}
 }
 
@@ -127,29 +80,27 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 					     "UsernsMode" };
 
 	if (json_is_true(json_object_get(config, "Tty")))
-		container_finding(findings, "start it without -t", "it has a terminal (tty)");
+		finding_add(findings, "start it without -t", "it has a terminal (tty)");
 	if (json_is_true(json_object_get(host, "Privileged")))
-		container_finding(findings, "give it the capabilities that it needs one by one",
-				  "it is privileged");
+		finding_add(findings, "give it the capabilities that it needs one by one",
+			    "it is privileged");
 	if (json_is_true(json_object_get(host, "AutoRemove")))
-		container_finding(
-			findings, "start it without --rm",
-			"it removes itself when it ends, before its end can be looked at");
+		finding_add(findings, "start it without --rm",
+			    "it removes itself when it ends, before its end can be looked at");
 	if (json_array_size(json_object_get(host, "Devices")) ||
 	    json_array_size(json_object_get(host, "DeviceRequests")))
-		container_finding(findings, "start it without --device",
-				  "it uses devices of its host");
+		finding_add(findings, "start it without --device", "it uses devices of its host");
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		const char *mode = json_text(host, modes[i], NULL);
 
 		if (shared_mode(mode))
-			container_finding(findings, "give it namespaces of its own", "its %s is %s",
-					  modes[i], mode);
+			finding_add(findings, "give it namespaces of its own", "its %s is %s",
+				    modes[i], mode);
 	}
 	/* With version 1 it is what the engine gives to all, and shows nothing of the host. */
 	if (!strcmp(json_text(host, "CgroupnsMode", NULL), "host") && cgroup_unified())
-		container_finding(findings, "start it with --cgroupns private",
-				  "it sees the control groups of its host");
+		finding_add(findings, "start it with --cgroupns private",
+			    "it sees the control groups of its host");
 	check_host_things(findings, host);
 	container_mounts_check(findings, config, host, shared);
 }
@@ -242,11 +193,10 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name, siz
 		link[n] = '\0';
 		container_file_check(findings, pid, name, dirfd(dir), entry->d_name, link);
 		if (!strncmp(link, "/dev/", 5) && !harmless_device(link))
-			container_finding(findings, "have it work without that device",
-					  "process %d (%s) has the device %s open", (int)pid, name,
-					  link);
+			finding_add(findings, "have it work without that device",
+				    "process %d (%s) has the device %s open", (int)pid, name, link);
 		else if (!strcmp(link, "anon_inode:[io_uring]"))
-			container_finding(
+			finding_add(
 				findings,
 				"switch io_uring off in it, or deny io_uring_setup by a seccomp "
 				"profile",
@@ -254,10 +204,10 @@ static void check_descriptors(json_t *findings, pid_t pid, const char *name, siz
 		else if ((!strcmp(link, "anon_inode:inotify") ||
 			  !strcmp(link, "anon_inode:[fanotify]")) &&
 			 watches(pid, entry->d_name, root.st_dev, left))
-			container_finding(
-				findings, "switch off the watching of files, or watch only a tmpfs",
-				"process %d (%s) watches files of the container layer (%s)",
-				(int)pid, name, link + 11);
+			finding_add(findings,
+				    "switch off the watching of files, or watch only a tmpfs",
+				    "process %d (%s) watches files of the container layer (%s)",
+				    (int)pid, name, link + 11);
 	}
 	if (dir)
 		(void)closedir(dir);
@@ -280,20 +230,6 @@ static bool status_number(const char *pid, const char *key, int base, unsigned l
 	return false;
 }
 
-void process_name(char to[64], pid_t pid)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	auto_close int comm = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = comm < 0 ? 0 : read(comm, to, 63);
-	if (n > 1)
-		to[n - 1] = '\0'; /* the newline */
-	else
-		(void)snprintf(to, 64, "?");
-	text_printable(to);
-}
-
 /** may_set_limits() - Whether CRIU can give processes of other users their limits back here */
 static bool may_set_limits(void)
 {
@@ -311,18 +247,18 @@ static void check_process(json_t *findings, pid_t pid, bool limits, size_t *left
 	unsigned long long uid = 0;
 	struct task_obstacle obstacle;
 
-	process_name(name, pid);
+	task_name(name, pid);
 	if (task_obstacle(pid, &obstacle))
-		container_finding_now(findings, obstacle.remedy, "%s", obstacle.what);
+		finding_add_now(findings, obstacle.remedy, "%s", obstacle.what);
 	check_descriptors(findings, pid, name, left);
 	(void)snprintf(number, sizeof(number), "%d", (int)pid);
 	if (!limits && status_number(number, "Uid:", 10, &uid) && uid != 0)
-		container_finding(findings,
-				  "run the service as root in the container, or baton-es with "
-				  "CAP_SYS_RESOURCE",
-				  "process %d (%s) runs as user %llu, and this host's root lacks "
-				  "CAP_SYS_RESOURCE, which CRIU then needs",
-				  (int)pid, name, uid);
+		finding_add(findings,
+			    "run the service as root in the container, or baton-es with "
+			    "CAP_SYS_RESOURCE",
+			    "process %d (%s) runs as user %llu, and this host's root lacks "
+			    "CAP_SYS_RESOURCE, which CRIU then needs",
+			    (int)pid, name, uid);
 }
 
 void container_check_processes(json_t *findings, const pid_t *pids, size_t count)
@@ -335,9 +271,8 @@ void container_check_processes(json_t *findings, const pid_t *pids, size_t count
 	if (left)
 		container_sqlite_check(findings, pids, count);
 	else
-		container_finding_now(findings, "have it open fewer files, or watch fewer",
-				      "its processes have %d files open, or more",
-				      CONTAINER_OPEN_MAX);
+		finding_add_now(findings, "have it open fewer files, or watch fewer",
+				"its processes have %d files open, or more", CONTAINER_OPEN_MAX);
 }
 
 /** check_own() - Judge the configuration that its copy elsewhere would get, and the volumes here */
@@ -373,11 +308,11 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 		return r;
 	}
 	if (json_object_size(json_at(inspect, "NetworkSettings", "Networks", NULL)) > 1)
-		container_finding(list, "leave it in one network", "it is in several networks");
+		finding_add(list, "leave it in one network", "it is in several networks");
 	if (!json_is_true(json_at(inspect, "State", "Running", NULL)) ||
 	    json_is_true(json_at(inspect, "State", "Paused", NULL)))
-		container_finding_now(list, "start or unpause it", "it is not running (%s)",
-				      json_text(inspect, "State", "Status", NULL));
+		finding_add_now(list, "start or unpause it", "it is not running (%s)",
+				json_text(inspect, "State", "Status", NULL));
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, pid);
 	container_check_processes(list, pids, count);
 	if (pid > 0 && count) {
@@ -450,23 +385,23 @@ int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
 
 		if (!entered(pids, count, pids[i], init))
 			continue;
-		process_name(name, pids[i]);
-		container_finding(notes, "have the service start what it needs",
-				  "process %d (%s) was started by docker exec and stays behind",
-				  (int)pids[i], name);
+		task_name(name, pids[i]);
+		finding_add(notes, "have the service start what it needs",
+			    "process %d (%s) was started by docker exec and stays behind",
+			    (int)pids[i], name);
 	}
 	container_sockets_notes(notes, pids, count);
 	size_t semaphores = count ? container_semaphores(init) : 0;
 	if (semaphores)
-		container_finding(notes, "have it release them itself, or use locks of files",
-				  "is lost: what the kernel would undo of its %zu sets of "
-				  "semaphores when a process ends (SEM_UNDO)",
-				  semaphores);
+		finding_add(notes, "have it release them itself, or use locks of files",
+			    "is lost: what the kernel would undo of its %zu sets of "
+			    "semaphores when a process ends (SEM_UNDO)",
+			    semaphores);
 	*tmpfs = count ? tmpfs_measure(init) : 0;
 	if (*tmpfs > TMPFS_LARGE)
-		container_finding(notes, "put what is large on a volume",
-				  "it stands still while its tmpfs mounts, %llu MB, are packed",
-				  (unsigned long long)*tmpfs >> 20);
+		finding_add(notes, "put what is large on a volume",
+			    "it stands still while its tmpfs mounts, %llu MB, are packed",
+			    (unsigned long long)*tmpfs >> 20);
 	return 0;
 }
 
@@ -480,71 +415,31 @@ void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 	json_t *value;
 
 	if (*architecture && strcmp(architecture, machine) != 0)
-		container_finding(findings, "use an image made for this machine",
-				  "it is for %s, and this host is %s", architecture, machine);
+		finding_add(findings, "use an image made for this machine",
+			    "it is for %s, and this host is %s", architecture, machine);
 	if (*user && strcmp(user, "0") != 0 && strcmp(user, "root") != 0 &&
 	    strncmp(user, "0:", 2) != 0 && strncmp(user, "root:", 5) != 0 && !may_set_limits())
-		container_finding(findings,
-				  "run the service as root in the container, or baton-es with "
-				  "CAP_SYS_RESOURCE",
-				  "it runs as user %s, and this host's root lacks "
-				  "CAP_SYS_RESOURCE, which CRIU then needs",
-				  user);
+		finding_add(findings,
+			    "run the service as root in the container, or baton-es with "
+			    "CAP_SYS_RESOURCE",
+			    "it runs as user %s, and this host's root lacks "
+			    "CAP_SYS_RESOURCE, which CRIU then needs",
+			    user);
 	if (json_object_size(volumes) > CONTAINER_VOLUMES_MAX)
-		container_finding(findings, "put several into one",
-				  "it declares %zu volumes, and at most %d can move",
-				  json_object_size(volumes), CONTAINER_VOLUMES_MAX);
+		finding_add(findings, "put several into one",
+			    "it declares %zu volumes, and at most %d can move",
+			    json_object_size(volumes), CONTAINER_VOLUMES_MAX);
 	json_object_foreach((json_t *)(uintptr_t)volumes, path, value)
 	{
-		container_finding(notes, "none needed: each container gets its own, and it moves",
-				  "it declares a volume at %s", path);
+		finding_add(notes, "none needed: each container gets its own, and it moves",
+			    "it declares a volume at %s", path);
 	}
 	if (!json_object_size(json_at(image, "Config", "ExposedPorts", NULL)))
-		container_finding(notes, "tell the service's port in the catalogue",
-				  "it says of no port that it listens there");
+		finding_add(notes, "tell the service's port in the catalogue",
+			    "it says of no port that it listens there");
 	if (json_at(image, "Config", "Healthcheck", NULL) &&
 	    !json_is_null(json_at(image, "Config", "Healthcheck", NULL)))
-		container_finding(notes, "none needed",
-				  "its health check is not part of the service: one that runs at "
-				  "the cut stays behind");
-}
-
-/** refusal_add() - Append a finding to a line, if it fits. Return: whether it did */
-static bool refusal_add(char text[CONTAINER_REFUSAL_MAX], const json_t *finding)
-{
-	size_t used = strlen(text);
-	size_t room = CONTAINER_REFUSAL_MAX - used;
-	int n = snprintf(text + used, room, "%s%s (%s)", used ? "; " : "",
-			 json_text(finding, "what", NULL), json_text(finding, "remedy", NULL));
-
-	if (n > 0 && (size_t)n < room)
-		return true;
-	if (used) {
-		text[used] = '\0';
-		return false;
-	}
-	/* One alone is too long, for it has a path: cut it after a word. */
-	char *end = strrchr(text, ' ');
-	(void)snprintf(end && end < text + room - 5 ? end : text + room - 5, 5, " ...");
-	return true;
-}
-
-int container_check_refusal(const json_t *findings, struct err *err)
-{
-	char text[CONTAINER_REFUSAL_MAX] = "";
-	char more[64] = "";
-	size_t shown = 0;
-	size_t count = json_array_size(findings);
-
-	while (shown < count && refusal_add(text, json_array_get(findings, shown)))
-		shown++;
-	if (!count)
-		return 0;
-	if (shown < count)
-		(void)snprintf(more, sizeof(more), "; and %zu more, see baton check",
-			       count - shown);
-	(void)err_set(err, -EPROTO, "the container cannot be moved: %s%s", text, more);
-	if (err)
-		err->code = -EPERM;
-	return container_check_lasting(findings) ? err_lasting(err, -EPERM) : -EPERM;
+		finding_add(notes, "none needed",
+			    "its health check is not part of the service: one that runs at "
+			    "the cut stays behind");
 }

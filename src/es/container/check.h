@@ -7,10 +7,6 @@
  * What CRIU cannot dump, or what would mean something else on another host, is found before the
  * service is touched, and said together with what can be done about it. The same check serves
  * `baton check` and guards every migration.
- *
- * A finding is {"what": ..., "remedy": ..., "lasting": ...}. A lasting one does not change until
- * somebody changes the container or a host, so trying again is of no use; one that does not last
- * may be gone at the next look.
  */
 
 #include <stdbool.h>
@@ -22,9 +18,8 @@
 struct docker_engine;
 struct err;
 
-#define CONTAINER_PIDS_MAX    4096
-#define CONTAINER_OPEN_MAX    131072 /* open files looked at, and lines about what they watch */
-#define CONTAINER_REFUSAL_MAX 340 /* with what is put before it, an event still takes the whole */
+#define CONTAINER_PIDS_MAX 4096
+#define CONTAINER_OPEN_MAX 131072 /* open files looked at, and lines about what they watch */
 
 /**
  * container_check() - Look at a container: its configuration and its processes
@@ -49,17 +44,6 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 void container_check_config(json_t *findings, const json_t *config, const json_t *host,
 			    const char *const *shared);
 
-/** container_finding() - Append a lasting finding; what was found is given by a format */
-__attribute__((format(printf, 3, 4))) void container_finding(json_t *findings, const char *remedy,
-							     const char *format, ...);
-
-/** container_finding_now() - Append a finding that may be gone by itself */
-__attribute__((format(printf, 3, 4))) void
-container_finding_now(json_t *findings, const char *remedy, const char *format, ...);
-
-/** container_check_lasting() - Whether one of the findings is a lasting one */
-bool container_check_lasting(const json_t *findings);
-
 /**
  * container_check_notes() - What does not keep a container from moving, but should be known
  * @notes:	Array to which they are appended, as findings are
@@ -79,16 +63,6 @@ int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
  */
 void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 			   const char *machine);
-
-/**
- * container_check_refusal() - All findings in one line
- *
- * As many whole ones as fit CONTAINER_REFUSAL_MAX, then how many more there are: `baton check`
- * tells them all.
- *
- * Return: 0 if there are none, else -EPERM
- */
-int container_check_refusal(const json_t *findings, struct err *err);
 
 /**
  * container_check_processes() - Judge the processes of a container by what they are and have open

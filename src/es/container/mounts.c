@@ -10,7 +10,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/container/management.h"
 #include "es/engine/docker_engine.h"
 
@@ -192,25 +192,22 @@ static void check_bind(json_t *findings, const char *source, const char *target,
 	char real[PATH_MAX];
 
 	if (!*source || !*target)
-		container_finding(findings, "name what it mounts", "it mounts what cannot be told");
+		finding_add(findings, "name what it mounts", "it mounts what cannot be told");
 	else if (strstr(source, "docker.sock"))
-		container_finding(findings,
-				  "do not give the engine's socket to a service that moves",
-				  "it holds the Docker socket of its host (%s)", source);
+		finding_add(findings, "do not give the engine's socket to a service that moves",
+			    "it holds the Docker socket of its host (%s)", source);
 	else if (!container_mounts_shared(shared, source))
-		container_finding(findings, SHARED_REMEDY,
-				  "it mounts %s at %s, which does not move with it", source,
-				  target);
+		finding_add(findings, SHARED_REMEDY,
+			    "it mounts %s at %s, which does not move with it", source, target);
 	else if (strstr(mode, "shared") || strstr(mode, "slave"))
-		container_finding(findings, "mount it without propagation",
-				  "mounts made below %s would appear in it (%s)", source, mode);
+		finding_add(findings, "mount it without propagation",
+			    "mounts made below %s would appear in it (%s)", source, mode);
 	/* A symbolic link below it, which a container may have made, would lead elsewhere. */
 	else if (!realpath(source, real) || strcmp(real, source) != 0)
-		container_finding(
-			findings, "make it there, not as a symbolic link",
-			"the shared directory %s, which it mounts at %s, is missing on an "
-			"edge server",
-			source, target);
+		finding_add(findings, "make it there, not as a symbolic link",
+			    "the shared directory %s, which it mounts at %s, is missing on an "
+			    "edge server",
+			    source, target);
 }
 
 /** check_binds() - Judge what stands in HostConfig's Binds */
@@ -244,12 +241,12 @@ static void check_request(json_t *findings, const json_t *item, const char *cons
 		check_bind(findings, json_text(item, "Source", NULL), target,
 			   json_text(item, "BindOptions", "Propagation", NULL), shared);
 	else if (strcmp(type, "volume") != 0)
-		container_finding(findings, "use a volume", "it has a %s at %s", type, target);
+		finding_add(findings, "use a volume", "it has a %s at %s", type, target);
 	/* What came from another host must not reach a volume that is another container's. */
 	else if (*json_text(item, "Source", NULL) ||
 		 json_at(item, "VolumeOptions", "DriverConfig", NULL))
-		container_finding(findings, "give it a volume of its own",
-				  "its volume at %s is asked for by name or by driver", target);
+		finding_add(findings, "give it a volume of its own",
+			    "its volume at %s is asked for by name or by driver", target);
 }
 
 void container_mounts_check(json_t *findings, const json_t *config, const json_t *host,
@@ -270,16 +267,16 @@ void container_mounts_check(json_t *findings, const json_t *config, const json_t
 	{
 		/* The image's, or a user's without a name: the engine would make an empty one. */
 		if (!mount_at(host, key) && !json_at(host, "Tmpfs", key, NULL))
-			container_finding(findings, "start it anew",
-					  "its volume at %s is not mounted", key);
+			finding_add(findings, "start it anew", "its volume at %s is not mounted",
+				    key);
 	}
 	if (json_array_size(json_object_get(host, "VolumesFrom")))
-		container_finding(findings, "give it volumes of its own",
-				  "it uses volumes of another container");
+		finding_add(findings, "give it volumes of its own",
+			    "it uses volumes of another container");
 	if (volumes > CONTAINER_VOLUMES_MAX)
-		container_finding(findings, "put several into one",
-				  "it has %zu volumes, and at most %d can move", volumes,
-				  CONTAINER_VOLUMES_MAX);
+		finding_add(findings, "put several into one",
+			    "it has %zu volumes, and at most %d can move", volumes,
+			    CONTAINER_VOLUMES_MAX);
 }
 
 /* --- judging what is there -------------------------------------------------------------------- */
@@ -300,9 +297,9 @@ static int check_users(json_t *findings, struct docker_engine *engine, const cha
 			json_string_value(json_array_get(json_object_get(user, "Names"), 0));
 
 		if (strcmp(json_text(user, "Id", NULL), id) != 0)
-			container_finding(findings, "give each container a volume of its own",
-					  "its volume %s is also that of container %s", name,
-					  other ? other + (*other == '/') : "?");
+			finding_add(findings, "give each container a volume of its own",
+				    "its volume %s is also that of container %s", name,
+				    other ? other + (*other == '/') : "?");
 	}
 	json_decref(users);
 	return r;
@@ -319,12 +316,11 @@ static int check_volume(json_t *findings, struct docker_engine *engine, const ch
 		return r < 0 ? r : err_set(err, -ENOENT, "volume %s", name);
 	const char *driver = json_text(volume, "Driver", NULL);
 	if (strcmp(driver, "local") != 0)
-		container_finding(findings, "use a volume of driver local",
-				  "its volume at %s has the driver %s", target, driver);
+		finding_add(findings, "use a volume of driver local",
+			    "its volume at %s has the driver %s", target, driver);
 	else if (json_object_size(json_object_get(volume, "Options")))
-		container_finding(findings, "use a volume without options, or a shared directory",
-				  "its volume %s at %s is a mount with options of its own", name,
-				  target);
+		finding_add(findings, "use a volume without options, or a shared directory",
+			    "its volume %s at %s is a mount with options of its own", name, target);
 	json_decref(volume);
 	return 0;
 }
@@ -344,12 +340,12 @@ int container_mounts_check_volumes(json_t *findings, struct docker_engine *engin
 			r = check_users(findings, engine, name, inspect, err);
 		/* The engine makes no such volume without a name. */
 		if (!json_is_true(json_object_get(volume, "RW")))
-			container_finding(findings, "mount it writable, or use a shared directory",
-					  "its volume %s at %s is read-only", name, target);
+			finding_add(findings, "mount it writable, or use a shared directory",
+				    "its volume %s at %s is read-only", name, target);
 		if (strlen(target) >= CONTAINER_PATH_MAX)
-			container_finding(findings, "mount it at a shorter path",
-					  "the path of a volume has more than %d characters",
-					  CONTAINER_PATH_MAX - 1);
+			finding_add(findings, "mount it at a shorter path",
+				    "the path of a volume has more than %d characters",
+				    CONTAINER_PATH_MAX - 1);
 	}
 	return r;
 }
@@ -385,8 +381,8 @@ void container_mounts_check_closed(json_t *findings, const json_t *inspect)
 		const char *at = json_text(item, "Destination", NULL);
 
 		if (json_is_false(json_object_get(item, "RW")) && !mounted_at(pid, at))
-			container_finding(
-				findings, "mount it at the path that the link leads to",
-				"its read-only mount at %s lies behind a link of the image", at);
+			finding_add(findings, "mount it at the path that the link leads to",
+				    "its read-only mount at %s lies behind a link of the image",
+				    at);
 	}
 }

@@ -15,7 +15,7 @@
 
 #include "base/auto.h"
 #include "base/text.h"
-#include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/files/beneath.h"
 
 #define MQUEUE_MAGIC  0x19800202
@@ -43,11 +43,11 @@ static void ghost_check(json_t *findings, pid_t pid, const char *name, int dir, 
 	    (uint64_t)st.st_size <= CONTAINER_GHOST_MAX ||
 	    (uint64_t)st.st_blocks * 512 <= CONTAINER_GHOST_MAX)
 		return;
-	container_finding_now(findings, "have it close the file, or keep its name",
-			      "process %d (%s) has the deleted file %.*s of %llu MB open, and at "
-			      "most %u MB of one can move",
-			      (int)pid, name, (int)strcspn(link, " "), link,
-			      (unsigned long long)st.st_size >> 20, CONTAINER_GHOST_MAX >> 20);
+	finding_add_now(findings, "have it close the file, or keep its name",
+			"process %d (%s) has the deleted file %.*s of %llu MB open, and at "
+			"most %u MB of one can move",
+			(int)pid, name, (int)strcspn(link, " "), link,
+			(unsigned long long)st.st_size >> 20, CONTAINER_GHOST_MAX >> 20);
 }
 
 void container_file_check(json_t *findings, pid_t pid, const char *name, int dir,
@@ -59,16 +59,16 @@ void container_file_check(json_t *findings, pid_t pid, const char *name, int dir
 	if (*link != '/')
 		return;
 	if (of_thread(link))
-		container_finding_now(findings,
-				      "have it close the file, or use that of the whole process",
-				      "process %d (%s) has %s open, which is a thread's, and CRIU "
-				      "opens it before there are threads",
-				      (int)pid, name, link);
+		finding_add_now(findings,
+				"have it close the file, or use that of the whole process",
+				"process %d (%s) has %s open, which is a thread's, and CRIU "
+				"opens it before there are threads",
+				(int)pid, name, link);
 	ghost_check(findings, pid, name, dir, number, link);
 	/* One with a name is found by its name. */
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", (int)pid, number);
 	if (strstr(link, " (deleted)") && statfs(path, &fs) == 0 && fs.f_type == MQUEUE_MAGIC)
-		container_finding_now(findings, MQUEUE_REMEDY, MQUEUE_FOUND, link);
+		finding_add_now(findings, MQUEUE_REMEDY, MQUEUE_FOUND, link);
 }
 
 void container_mqueues_check(json_t *findings, pid_t init)
@@ -89,7 +89,7 @@ void container_mqueues_check(json_t *findings, pid_t init)
 	if (dir)
 		(void)closedir(dir);
 	if (*name)
-		container_finding_now(findings, MQUEUE_REMEDY, MQUEUE_FOUND, name);
+		finding_add_now(findings, MQUEUE_REMEDY, MQUEUE_FOUND, name);
 }
 
 void container_mountinfo_check(json_t *findings, pid_t init)
@@ -108,10 +108,10 @@ void container_mountinfo_check(json_t *findings, pid_t init)
 			continue;
 		if (sscanf(line, "%*s %*s %*s %*s %255s", at) != 1)
 			*at = '\0';
-		container_finding(findings, "build the image with fewer layers",
-				  "its image has so many layers that CRIU cannot read how they are "
-				  "mounted at %s (%d bytes at most)",
-				  at, CRIU_LINE - 1);
+		finding_add(findings, "build the image with fewer layers",
+			    "its image has so many layers that CRIU cannot read how they are "
+			    "mounted at %s (%d bytes at most)",
+			    at, CRIU_LINE - 1);
 		return;
 	}
 }

@@ -16,8 +16,10 @@
 
 #include "base/auto.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/engine/docker_engine.h"
 #include "es/system/hurry.h"
+#include "es/system/task_state.h"
 
 #define SEEN_SLOTS (2 * CONTAINER_SOCKETS_MAX) /* a power of two */
 #define BOUND_MAX  1024                        /* bound sockets that are compared with each other */
@@ -184,11 +186,10 @@ static void elsewhere(struct judging *j, const struct container_socket *s, const
 {
 	char name[64];
 
-	process_name(name, s->pid);
-	container_finding_now(
-		j->findings, "have it bind its sockets to 0.0.0.0 or ::",
-		"process %d (%s) has a socket bound to %s, which its copy will not have",
-		(int)s->pid, name, address);
+	task_name(name, s->pid);
+	finding_add_now(j->findings, "have it bind its sockets to 0.0.0.0 or ::",
+			"process %d (%s) has a socket bound to %s, which its copy will not have",
+			(int)s->pid, name, address);
 }
 
 /** bound_note() - Note an IPv4 address that a socket is bound to; judge it if it is nobody's */
@@ -230,13 +231,12 @@ static bool judge(void *ctx, const struct container_socket *s)
 	char name[64];
 
 	if (s->protocol == IPPROTO_MPTCP && !j->mptcp++) {
-		process_name(name, s->pid);
-		container_finding(
-			j->findings,
-			"start a program in Go with GODEBUG=multipathtcp=0, and others without "
-			"MPTCP",
-			"process %d (%s) has an MPTCP socket, which CRIU cannot dump", (int)s->pid,
-			name);
+		task_name(name, s->pid);
+		finding_add(j->findings,
+			    "start a program in Go with GODEBUG=multipathtcp=0, and others without "
+			    "MPTCP",
+			    "process %d (%s) has an MPTCP socket, which CRIU cannot dump",
+			    (int)s->pid, name);
 	}
 	if ((s->domain != AF_INET && s->domain != AF_INET6) || s->protocol == IPPROTO_MPTCP ||
 	    !keeps_address(s) || getsockname(s->fd, &a.any, &len) < 0)
@@ -265,11 +265,11 @@ static void clash_find(const struct judging *j)
 			if (!own->port || all->port != own->port || all->type != own->type ||
 			    all->address.s_addr != htonl(INADDR_ANY))
 				continue;
-			container_finding_now(j->findings, "have it bind one of them only",
-					      "process %d has a socket bound to port %u of the "
-					      "container's own address, which changes, and another "
-					      "bound to that port of all addresses",
-					      (int)own->pid, ntohs(own->port));
+			finding_add_now(j->findings, "have it bind one of them only",
+					"process %d has a socket bound to port %u of the "
+					"container's own address, which changes, and another "
+					"bound to that port of all addresses",
+					(int)own->pid, ntohs(own->port));
 			return;
 		}
 	}
@@ -285,9 +285,9 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 	j->findings = findings;
 	j->own_count = container_own_addresses(j->own, CONTAINER_ADDRESSES_MAX, networks);
 	if (container_sockets_each(pids, count, HURRY_MS, judge, j) >= CONTAINER_SOCKETS_MAX)
-		container_finding_now(findings, "have it open fewer sockets",
-				      "its processes have %d sockets open, or more",
-				      CONTAINER_SOCKETS_MAX);
+		finding_add_now(findings, "have it open fewer sockets",
+				"its processes have %d sockets open, or more",
+				CONTAINER_SOCKETS_MAX);
 	clash_find(j);
 }
 
@@ -343,11 +343,11 @@ void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count)
 	(void)container_sockets_each(pids, count, HURRY_MS, opened_look, o);
 	if (!o->count)
 		return;
-	process_name(name, o->first);
-	container_finding(notes, "have it connect again when a connection ends",
-			  "is lost: %zu TCP connections that it has opened end at the copy; "
-			  "process %d (%s) has one",
-			  o->count, (int)o->first, name);
+	task_name(name, o->first);
+	finding_add(notes, "have it connect again when a connection ends",
+		    "is lost: %zu TCP connections that it has opened end at the copy; "
+		    "process %d (%s) has one",
+		    o->count, (int)o->first, name);
 }
 
 /* --- what is in them -------------------------------------------------------------------------- */

@@ -90,6 +90,3 @@ size_t container_sockets_unread(const pid_t *pids, size_t count, unsigned int ms
 
 /** container_own_addresses() - The container's own addresses. Return: how many were put into @to */
 size_t container_own_addresses(struct in_addr *to, size_t max, const json_t *networks);
-
-/** process_name() - What the kernel calls a process, printable */
-void process_name(char to[64], pid_t pid);

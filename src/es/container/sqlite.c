@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/files/beneath.h"
 
 #define OPEN_MAX_SEEN 64 /* databases looked at; who has more open does so in all of them */
@@ -111,13 +112,12 @@ static void report(json_t *findings, const struct database *d)
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)d->pid, d->fd);
 	ssize_t n = readlink(path, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = '\0';
-	container_finding_now(
-		findings,
-		"give the database PRAGMA journal_mode = WAL, or each transaction a "
-		"connection of its own",
-		"process %d keeps the SQLite database %s open, and would not write to it "
-		"elsewhere: its inode number differs there",
-		(int)d->pid, name);
+	finding_add_now(findings,
+			"give the database PRAGMA journal_mode = WAL, or each transaction a "
+			"connection of its own",
+			"process %d keeps the SQLite database %s open, and would not write to it "
+			"elsewhere: its inode number differs there",
+			(int)d->pid, name);
 }
 
 void container_sqlite_check(json_t *findings, const pid_t *pids, size_t count)

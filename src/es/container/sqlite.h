@@ -16,7 +16,7 @@
 
 /**
  * container_sqlite_check() - Find databases that are kept open with a journal of the old kind
- * @findings:	Array to which findings are added, see container_finding()
+ * @findings:	Array to which findings are added, see finding_add()
  * @pids:	Processes of the container
  * @count:	Of them
  *

@@ -11,6 +11,7 @@
 
 #include "es/system/cgroup.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/engine/docker_engine.h"
 #include "es/migration/migration.h"
 #include "es/migration/plan.h"
@@ -87,9 +88,9 @@ static int engine_check(struct check *check, json_t **version)
 	const char *driver = json_text(info, "Driver", NULL);
 	/* its own store, and containerd's */
 	if (strcmp(driver, "overlay2") != 0 && strcmp(driver, "overlayfs") != 0)
-		container_finding(check->findings,
-				  "have the engine keep images with overlay2 (\"storage-driver\")",
-				  "the engine keeps images with %s", driver);
+		finding_add(check->findings,
+			    "have the engine keep images with overlay2 (\"storage-driver\")",
+			    "the engine keeps images with %s", driver);
 	json_decref(info);
 	return 0;
 }
@@ -245,7 +246,7 @@ int migration_controller_fits(struct migration_controller *mc, const char *host,
 				 json_text(theirs, "image", NULL));
 	json_t *findings = json_array();
 	if (migration_plan_fits_host(plan, mc->host, &why) < 0)
-		container_finding(findings, "have both edge servers alike in this", "%s", why.text);
+		finding_add(findings, "have both edge servers alike in this", "%s", why.text);
 	json_decref(plan);
 	json_t *answer = json_pack("{s:o}", "findings", findings);
 	*ret = answer ? json_dumps(answer, JSON_COMPACT) : NULL;

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "es/system/cgroup.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/container/config.h"
 #include "es/engine/docker_engine.h"
 #include "es/system/process.h"
@@ -257,7 +258,7 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 	json_t *findings = json_array();
 	if (r == 0) {
 		container_check_config(findings, config, host_config, shared);
-		r = container_check_refusal(findings, err);
+		r = findings_refusal(findings, err);
 	}
 	json_decref(findings);
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "es/system/cgroup.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/engine/docker_engine.h"
 #include "es/worker/file_worker.h"
 #include "es/migration/migration.h"
@@ -45,7 +46,7 @@ int source_look(struct migration *m, json_t **image, struct err *err)
 	if (r == 0)
 		r = container_check(&findings, m->engine, m->inspect, m->mc->config.shared, err);
 	if (r == 0)
-		r = container_check_refusal(findings, err);
+		r = findings_refusal(findings, err);
 	json_decref(findings);
 	if (r == 0)
 		r = docker_engine_image(m->engine, json_text(m->inspect, "Image", NULL), image,

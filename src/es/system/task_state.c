@@ -75,3 +75,17 @@ bool task_obstacle(pid_t pid, struct task_obstacle *to)
 		(void)closedir(tasks);
 	return found;
 }
+
+void task_name(char to[64], pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	auto_close int comm = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = comm < 0 ? 0 : read(comm, to, 63);
+	if (n > 1)
+		to[n - 1] = '\0'; /* the newline */
+	else
+		(void)snprintf(to, 64, "?");
+	text_printable(to);
+}

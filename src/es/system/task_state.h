@@ -27,3 +27,6 @@ struct task_obstacle {
  * Return: whether it is; false if the process is gone
  */
 bool task_obstacle(pid_t pid, struct task_obstacle *to);
+
+/** task_name() - What the kernel calls a process, printable; "?" if it is gone */
+void task_name(char to[64], pid_t pid);

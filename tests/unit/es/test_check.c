@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "es/system/cgroup.h"
 #include "es/container/check.h"
+#include "es/container/findings.h"
 #include "es/container/open_files.h"
 #include "es/container/mounts.h"
 #include "es/engine/docker_engine.h"
@@ -193,7 +194,7 @@ static void config(const char *host, const char *word)
 	assert_int_equal(json_array_size(found), *word ? 1 : 0);
 	if (*word) {
 		assert_non_null(strstr(json_text(json_array_get(found, 0), "what", NULL), word));
-		assert_true(container_check_lasting(found));
+		assert_true(findings_lasting(found));
 	}
 	json_decref(json);
 	json_decref(empty);
@@ -246,30 +247,30 @@ static void test_refusal(void **state)
 	char path[400];
 
 	(void)state;
-	assert_int_equal(container_check_refusal(findings, &err), 0);
+	assert_int_equal(findings_refusal(findings, &err), 0);
 	/* what a container chose is shown, and does not keep a finding out of the list */
-	container_finding_now(findings, "continue it", "process 12 (%s) is stopped", "\033[2J\xff");
-	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	finding_add_now(findings, "continue it", "process 12 (%s) is stopped", "\033[2J\xff");
+	assert_int_equal(findings_refusal(findings, &err), -EPERM);
 	assert_non_null(strstr(err.text, "process 12 (?[2J?) is stopped"));
 	(void)json_array_clear(findings);
-	container_finding_now(findings, "continue it", "process %d is stopped", 12);
-	assert_false(container_check_lasting(findings));
-	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	finding_add_now(findings, "continue it", "process %d is stopped", 12);
+	assert_false(findings_lasting(findings));
+	assert_int_equal(findings_refusal(findings, &err), -EPERM);
 	assert_string_equal(err.text,
 			    "the container cannot be moved: process 12 is stopped (continue it)");
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
-	container_finding(findings, "close it", "it has %s open", path);
-	container_finding(findings, "end it", "it does more");
-	assert_true(container_check_lasting(findings));
-	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	finding_add(findings, "close it", "it has %s open", path);
+	finding_add(findings, "end it", "it does more");
+	assert_true(findings_lasting(findings));
+	assert_int_equal(findings_refusal(findings, &err), -EPERM);
 	assert_string_equal(err.text,
 			    "the container cannot be moved: process 12 is stopped (continue "
 			    "it); and 2 more, see baton check");
 	/* One that is too long alone ends after a word. */
 	(void)json_array_remove(findings, 0);
 	(void)json_array_remove(findings, 1);
-	assert_int_equal(container_check_refusal(findings, &err), -EPERM);
+	assert_int_equal(findings_refusal(findings, &err), -EPERM);
 	assert_string_equal(err.text, "the container cannot be moved: it has ...");
 	json_decref(findings);
 }
