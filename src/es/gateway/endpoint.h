@@ -2,11 +2,12 @@
 #pragma once
 
 /*
- * Door - the way into one container: inner header of gateway/gateway.c and gateway/endpoint_connection.c, not for
- * others
+ * Endpoint - the way into one container: inner header of gateway.c and endpoint_connection.c, not for others
  *
- *	gateway/gateway.c          which request is whose, what becomes of it; the doors
- *	gateway/endpoint_connection.c  connections into the container: requests in, answers out
+ *     gateway.c              whose request it is, and what becomes of it
+ *          |  calls below              ^
+ *          v                           | struct endpoint_events
+ *     endpoint_connection.c  connections into the container: requests in, answers out
  */
 
 #include <stdbool.h>
@@ -24,8 +25,25 @@
 #include "es/gateway/streams.h"
 #include "wire/message.h"
 
-#define DOOR_READ_SIZE   65536
-#define DOOR_MESSAGE_MAX (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX)
+#define ENDPOINT_READ_SIZE   65536
+#define ENDPOINT_MESSAGE_MAX (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX)
+
+struct endpoint;
+
+/**
+ * struct endpoint_events - What connections tell of the request that the container has
+ * @prepared:	The preamble was answered: the request itself comes next
+ * @answered:	The answer is complete, or its first segment is: the container is free again
+ * @failed:	The connection broke. What that means for the request depends on whether it was written.
+ * @doubt:	Something came, or ended, that cannot be the answer. The outcome becomes unknown after
+ *		@after_ms: if the container is dead that is told first.
+ */
+struct endpoint_events {
+	void (*prepared)(struct endpoint *e);
+	void (*answered)(struct endpoint *e, const struct wire_data *answer);
+	void (*failed)(struct endpoint *e, const char *what, int code);
+	void (*doubt)(struct endpoint *e, const char *reason, uint64_t after_ms);
+};
 
 /**
  * struct connection - One connection into a container
@@ -33,8 +51,8 @@
  * It outlives its container's entry until libuv has closed the handle, so it is an object of its
  * own.
  *
- * @link:	In its door's list
- * @door:	NULL once nobody cares for it any more
+ * @link:	In its endpoint's list
+ * @endpoint:	NULL once nobody cares for it any more
  * @number:	Of the user's connection that it serves
  * @in:		What came of the answer, and was not spooled
  * @out:	What is being written
@@ -50,7 +68,7 @@ struct connection {
 	uv_connect_t connect;
 	uv_write_t write;
 	struct list link;
-	struct door *door;
+	struct endpoint *endpoint;
 	uint32_t number;
 	struct buf in;
 	struct buf out;
@@ -63,7 +81,7 @@ struct connection {
 };
 
 /**
- * struct door - The way into one container
+ * struct endpoint - The way into one container
  * @connection:	The one that serves the request, or served the last one
  * @exchange:	Of the request; that of @whole, or @own_exchange
  * @preparation: Of the preamble
@@ -72,16 +90,19 @@ struct connection {
  * @whole:	The request, if it is a long one; else NULL, and it is in @bytes
  * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's
  *		buffer
- * @retry:	Owned by the door, see its end in gateway/gateway.c
+ * @ready:	In the gateway's list while the request has not been tried
+ * @timer:	Until the next try, the end of a silence, or of a doubt
  * @request:	The one that the container has, its payload not looked at; number 0: none
  * @preparing:	The preamble is in the container, the request is not
  * @checked:	It is one for this service
  * @written:	At least a byte of it may have reached the container
  * @incomplete:	There was no memory to keep it whole
  */
-struct door {
+struct endpoint {
 	struct list link;
+	struct list ready;
 	struct gateway *gateway;
+	const struct endpoint_events *events;
 	uint64_t session;
 	uint32_t epoch;
 	struct container_address where;
@@ -96,7 +117,7 @@ struct door {
 	struct parts *parts;
 	struct parts_request *whole;
 	struct spool *answer;
-	uv_timer_t retry;
+	uv_timer_t timer;
 	struct wire_data request;
 	struct buf preamble;
 	struct buf bytes;
@@ -114,45 +135,22 @@ struct gateway {
 	struct spools *spools;
 	const struct gateway_ops *ops;
 	void *ctx;
-	struct list doors;
+	struct list endpoints;
+	struct list ready; /* endpoints with a new request */
+	uv_idle_t turn;    /* runs while there are any */
 };
 
-/* gateway/gateway.c */
+/** endpoint_open() - Open a connection for the request. Return: 0, or a code of libuv */
+int endpoint_open(struct endpoint *e);
 
-/** door_try() - Go on with the request: choose a connection, write */
-void door_try(struct door *d);
+/** endpoint_write() - Write the request to its connection, which is up; or first the preamble */
+void endpoint_write(struct endpoint *e);
 
-/** door_answered() - The answer is whole, or its first part is: the container is free again */
-void door_answered(struct door *d, const struct wire_data *answer);
+/** endpoint_close() - Close a connection */
+void endpoint_close(struct connection *c);
 
-/**
- * door_failed() - The connection is of no use
- *
- * What that means for the request depends on whether it was written.
- */
-void door_failed(struct door *d, const char *what, int code);
+/** endpoint_hang_up() - Close the connection that serves the request, or served the last one */
+void endpoint_hang_up(struct endpoint *e);
 
-/**
- * door_doubt() - Something came, or ended, that cannot be the answer
- * @d:		Door, which hangs up
- * @reason:	What it was
- * @after_ms:	Wait so long before it is told: if the container is dead that will be told instead
- */
-void door_doubt(struct door *d, const char *reason, uint64_t after_ms);
-
-/* gateway/endpoint_connection.c */
-
-/** door_open() - Open a connection for the request. Return: 0, or a code of libuv */
-int door_open(struct door *d);
-
-/** door_write() - Write the request to its connection, which is up; or first the preamble */
-void door_write(struct door *d);
-
-/** door_close() - Close a connection */
-void door_close(struct connection *c);
-
-/** door_hang_up() - Close the connection that serves the request, or served the last one */
-void door_hang_up(struct door *d);
-
-/** door_hang_up_all() - Close all connections */
-void door_hang_up_all(struct door *d);
+/** endpoint_hang_up_all() - Close all connections */
+void endpoint_hang_up_all(struct endpoint *e);

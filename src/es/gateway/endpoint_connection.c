@@ -12,7 +12,7 @@
 
 #define WRITE_SIZE (256u << 10) /* of a long request at once */
 
-static_assert(DOOR_READ_SIZE > CODEC_DATAGRAM_MAX, "a datagram is read whole");
+static_assert(ENDPOINT_READ_SIZE > CODEC_DATAGRAM_MAX, "a datagram is read whole");
 
 /* --- their end -------------------------------------------------------------------------------- */
 
@@ -25,37 +25,37 @@ static void on_connection_closed(uv_handle_t *handle)
 	free(c);
 }
 
-void door_close(struct connection *c)
+void endpoint_close(struct connection *c)
 {
-	struct door *d = c->door;
+	struct endpoint *e = c->endpoint;
 
 	list_remove(&c->link);
-	d->connection_count--;
-	if (d->connection == c)
-		d->connection = NULL;
-	c->door = NULL;
+	e->connection_count--;
+	if (e->connection == c)
+		e->connection = NULL;
+	c->endpoint = NULL;
 	uv_close(&c->handle, on_connection_closed);
 }
 
-void door_hang_up(struct door *d)
+void endpoint_hang_up(struct endpoint *e)
 {
-	if (d->connection)
-		door_close(d->connection);
+	if (e->connection)
+		endpoint_close(e->connection);
 }
 
-void door_hang_up_all(struct door *d)
+void endpoint_hang_up_all(struct endpoint *e)
 {
-	list_for_each_safe(at, next, &d->connections)
-		door_close(list_entry(at, struct connection, link));
+	list_for_each_safe(at, next, &e->connections)
+		endpoint_close(list_entry(at, struct connection, link));
 }
 
 /* What happens to a connection that serves no request now concerns nobody. */
 static void broke(struct connection *c, const char *what, int code)
 {
-	if (c == c->door->connection)
-		door_failed(c->door, what, code);
+	if (c == c->endpoint->connection)
+		c->endpoint->events->failed(c->endpoint, what, code);
 	else
-		door_close(c);
+		endpoint_close(c);
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */
@@ -65,66 +65,66 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	struct connection *c = handle->data;
 
 	(void)suggested;
-	*buf = buf_reserve(&c->in, DOOR_READ_SIZE, NULL) < 0
+	*buf = buf_reserve(&c->in, ENDPOINT_READ_SIZE, NULL) < 0
 		       ? uv_buf_init(NULL, 0)
-		       : uv_buf_init((char *)buf_tail(&c->in), DOOR_READ_SIZE);
+		       : uv_buf_init((char *)buf_tail(&c->in), ENDPOINT_READ_SIZE);
 }
 
 /* What came of the answer goes to the spool, which is made if need be. */
-static int spill(struct door *d, struct err *err)
+static int spill(struct endpoint *e, struct err *err)
 {
-	struct buf *in = &d->connection->in;
-	int r = d->answer ? 0 : spool_new(&d->answer, d->gateway->spools, err);
+	struct buf *in = &e->connection->in;
+	int r = e->answer ? 0 : spool_new(&e->answer, e->gateway->spools, err);
 
 	if (r == 0)
-		r = spool_append(d->answer, buf_bytes(in), in->len, err);
+		r = spool_append(e->answer, buf_bytes(in), in->len, err);
 	buf_consume(in, in->len);
 	return r;
 }
 
 /* The next request, by this connection or another, may come as soon as the answer was told. */
-static void release_connection(struct door *d)
+static void release_connection(struct endpoint *e)
 {
-	struct connection *c = d->connection;
+	struct connection *c = e->connection;
 
-	c->idle_since = uv_now(d->gateway->loop);
+	c->idle_since = uv_now(e->gateway->loop);
 	/* a service may answer before it has read everything; the rest must not precede the next */
-	if (!d->exchange->keep || c->writing)
-		door_hang_up(d);
+	if (!e->exchange->keep || c->writing)
+		endpoint_hang_up(e);
 }
 
-static void take_answer(struct door *d)
+static void take_answer(struct endpoint *e)
 {
-	struct connection *c = d->connection;
-	const struct codec_exchange *x = d->exchange;
+	struct connection *c = e->connection;
+	const struct codec_exchange *x = e->exchange;
 	struct buf bytes = c->in;
 	struct wire_data answer = { .bytes = buf_bytes(&bytes) + x->from, .len = x->end - x->from };
 
 	buf_init(&c->in, c->in.limit);
 	answer.digest = codec_answer_digest(x, answer.bytes, answer.len);
-	release_connection(d);
-	door_answered(d, &answer);
+	release_connection(e);
+	e->events->answered(e, &answer);
 	buf_deinit(&bytes);
 }
 
 /* The first part goes to the user at once, the others when they are asked for. */
-static int take_long_answer(struct door *d, struct err *err)
+static int take_long_answer(struct endpoint *e, struct err *err)
 {
-	const struct codec_exchange *x = d->exchange;
+	const struct codec_exchange *x = e->exchange;
 	const bool more = x->end - x->from > WIRE_PAYLOAD_MAX;
 	size_t len = more ? WIRE_PAYLOAD_MAX : x->end - x->from;
 	struct buf bytes;
 	int r;
 
 	buf_init(&bytes, WIRE_PAYLOAD_MAX);
-	r = spill(d, err);
+	r = spill(e, err);
 	if (r == 0)
 		r = buf_reserve(&bytes, len, err);
 	if (r == 0)
-		r = spool_read(d->answer, x->from, buf_tail(&bytes), len, err);
+		r = spool_read(e->answer, x->from, buf_tail(&bytes), len, err);
 	if (r == 0 && more)
-		r = parts_keep(d->parts, d->request.connection, d->request.number,
-			       TAKE_PTR(d->answer), x->from + len, x->end, err);
+		r = parts_keep(e->parts, e->request.connection, e->request.number,
+			       TAKE_PTR(e->answer), x->from + len, x->end, err);
 	if (r == 0) {
 		const struct wire_data answer = {
 			.status = more ? WIRE_OK_MORE : WIRE_OK,
@@ -134,84 +134,84 @@ static int take_long_answer(struct door *d, struct err *err)
 				       : codec_answer_digest(x, buf_tail(&bytes), len),
 		};
 
-		release_connection(d);
-		door_answered(d, &answer);
+		release_connection(e);
+		e->events->answered(e, &answer);
 	}
 	buf_deinit(&bytes);
 	return r;
 }
 
 /* The connection is like the user's now: what it took is of no interest to anybody. */
-static void take_preparation(struct door *d)
+static void take_preparation(struct endpoint *e)
 {
-	struct connection *c = d->connection;
+	struct connection *c = e->connection;
 
 	buf_consume(&c->in, c->in.len);
-	(void)uv_timer_stop(&d->retry);
-	d->preparing = false;
+	(void)uv_timer_stop(&e->timer);
+	e->preparing = false;
 	c->made = true;
-	if (!d->preparation->keep)
-		door_hang_up(d);
-	door_try(d);
+	if (!e->preparation->keep)
+		endpoint_hang_up(e);
+	e->events->prepared(e);
 }
 
-static void take(struct door *d)
+static void take(struct endpoint *e)
 {
 	struct err err;
 
-	if (d->preparing)
-		take_preparation(d);
-	else if (!d->answer && d->exchange->end - d->exchange->from <= WIRE_PAYLOAD_MAX)
-		take_answer(d);
-	else if (take_long_answer(d, &err) < 0)
-		door_doubt(d, err.text, GATEWAY_DOUBT_MS);
+	if (e->preparing)
+		take_preparation(e);
+	else if (!e->answer && e->exchange->end - e->exchange->from <= WIRE_PAYLOAD_MAX)
+		take_answer(e);
+	else if (take_long_answer(e, &err) < 0)
+		e->events->doubt(e, err.text, GATEWAY_DOUBT_MS);
 }
 
-static struct codec_exchange *asked(const struct door *d)
+static struct codec_exchange *asked(const struct endpoint *e)
 {
-	return d->preparing ? d->preparation : d->exchange;
+	return e->preparing ? e->preparation : e->exchange;
 }
 
 /* More is to come. */
-static void go_on(struct door *d)
+static void go_on(struct endpoint *e)
 {
-	struct buf *in = &d->connection->in;
+	struct buf *in = &e->connection->in;
 	struct err err;
 
-	if (d->preparing)
+	if (e->preparing)
 		buf_consume(in, in->len);
-	else if ((d->answer || in->len > WIRE_PAYLOAD_MAX) &&
-		 codec_limit(d->exchange) > WIRE_PAYLOAD_MAX && spill(d, &err) < 0)
-		door_doubt(d, err.text, GATEWAY_DOUBT_MS);
+	else if ((e->answer || in->len > WIRE_PAYLOAD_MAX) &&
+		 codec_limit(e->exchange) > WIRE_PAYLOAD_MAX && spill(e, &err) < 0)
+		e->events->doubt(e, err.text, GATEWAY_DOUBT_MS);
 }
 
 /* The last @len bytes of the connection's buffer are new. */
-static void read_answer(struct door *d, size_t len)
+static void read_answer(struct endpoint *e, size_t len)
 {
-	struct codec_exchange *x = asked(d);
-	const struct buf *in = &d->connection->in;
+	struct codec_exchange *x = asked(e);
+	const struct buf *in = &e->connection->in;
 	const uint8_t *bytes = buf_bytes(in);
 	enum codec_result r = codec_answer(x, bytes + (in->len - len), len);
 	char reason[WIRE_REASON_SIZE];
 
 	if (r == CODEC_MORE) {
-		go_on(d);
+		go_on(e);
 		return;
 	}
 	if (r == CODEC_DONE && x->end == x->seen) {
-		take(d);
+		take(e);
 		return;
 	}
 	(void)snprintf(reason, sizeof(reason), "its answer is none of codec %s: %s", x->codec->name,
 		       r == CODEC_DONE ? "more than one came" : x->reason);
-	door_doubt(d, reason, GATEWAY_DOUBT_MS);
+	e->events->doubt(e, reason, GATEWAY_DOUBT_MS);
 }
 
 static bool nobody_asked(const struct connection *c)
 {
-	const struct door *d = c->door;
+	const struct endpoint *e = c->endpoint;
 
-	return c != d->connection || !d->request.number || (!d->written && !d->preparing);
+	return c != e->connection || !e->request.number || (!e->written && !e->preparing);
 }
 
 /* @len bytes have come into the connection's buffer. */
@@ -221,19 +221,19 @@ static void take_bytes(struct connection *c, size_t len)
 	if (nobody_asked(c))
 		broke(c, "unasked answer from", UV_EPROTO);
 	else
-		read_answer(c->door, len);
+		read_answer(c->endpoint, len);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
 	struct connection *c = stream->data;
-	struct door *d = c->door;
+	struct endpoint *e = c->endpoint;
 
 	(void)buf;
-	if (!d || nread == 0)
+	if (!e || nread == 0)
 		return;
-	if (nread == UV_EOF && !nobody_asked(c) && codec_answer_closed(asked(d)) == CODEC_DONE) {
-		take(d);
+	if (nread == UV_EOF && !nobody_asked(c) && codec_answer_closed(asked(e)) == CODEC_DONE) {
+		take(e);
 		return;
 	}
 	if (nread < 0) {
@@ -247,26 +247,26 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 
 static void on_silence(uv_timer_t *timer)
 {
-	struct door *d = timer->data;
+	struct endpoint *e = timer->data;
 	char reason[WIRE_REASON_SIZE];
 
 	(void)snprintf(reason, sizeof(reason), "no answer for %d s", GATEWAY_SILENCE_MS / 1000);
 	/* an answer that comes now must not be taken for the next one's */
-	door_doubt(d, reason, 0);
+	e->events->doubt(e, reason, 0);
 }
 
 static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 			const struct sockaddr *from, unsigned int flags)
 {
 	struct connection *c = udp->data;
-	struct door *d = c->door;
+	struct endpoint *e = c->endpoint;
 
 	(void)buf;
-	(void)flags; /* DOOR_READ_SIZE: none is cut short */
-	if (!d || (nread == 0 && !from))
+	(void)flags; /* ENDPOINT_READ_SIZE: none is cut short */
+	if (!e || (nread == 0 && !from))
 		return;
-	if (nread == UV_ECONNREFUSED && c == d->connection)
-		d->written = false; /* nothing listens: it is still ours */
+	if (nread == UV_ECONNREFUSED && c == e->connection)
+		e->written = false; /* nothing listens: it is still ours */
 	if (nread < 0) {
 		broke(c, "send to", (int)nread);
 		return;
@@ -274,30 +274,30 @@ static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 	take_bytes(c, (size_t)nread);
 }
 
-static void send_datagram(struct door *d)
+static void send_datagram(struct endpoint *e)
 {
-	struct connection *c = d->connection;
-	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&d->bytes), (unsigned int)d->bytes.len);
+	struct connection *c = e->connection;
+	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&e->bytes), (unsigned int)e->bytes.len);
 
 	int r = uv_udp_try_send(&c->udp, &buf, 1, NULL);
 	if (r < 0) {
-		door_failed(d, "send to", r);
+		e->events->failed(e, "send to", r);
 		return;
 	}
-	d->written = true;
-	(void)uv_timer_start(&d->retry, on_silence, GATEWAY_SILENCE_MS, 0);
+	e->written = true;
+	(void)uv_timer_start(&e->timer, on_silence, GATEWAY_SILENCE_MS, 0);
 }
 
-static int datagrams_open(struct door *d, struct connection *c)
+static int datagrams_open(struct endpoint *e, struct connection *c)
 {
-	int r = uv_udp_connect(&c->udp, (const struct sockaddr *)&d->address);
+	int r = uv_udp_connect(&c->udp, (const struct sockaddr *)&e->address);
 
 	if (r == 0)
 		r = uv_udp_recv_start(&c->udp, on_alloc, on_datagram);
 	if (r < 0)
 		return r;
 	c->up = true;
-	send_datagram(d);
+	send_datagram(e);
 	return 0;
 }
 
@@ -325,7 +325,7 @@ static int write_piece(struct connection *c)
 	buf_consume(&c->out, c->out.len);
 	if (buf_reserve(&c->out, len, NULL) < 0)
 		return UV_ENOMEM;
-	if (spool_read(c->door->whole->bytes, c->from, buf_tail(&c->out), len, NULL) < 0)
+	if (spool_read(c->endpoint->whole->bytes, c->from, buf_tail(&c->out), len, NULL) < 0)
 		return UV_EIO;
 	c->out.len = len;
 	c->from += len;
@@ -336,9 +336,9 @@ static int write_piece(struct connection *c)
 static void on_written(uv_write_t *write, int status)
 {
 	struct connection *c = write->data;
-	struct door *d = c->door;
+	struct endpoint *e = c->endpoint;
 
-	if (!d)
+	if (!e)
 		return;
 	/*
 	 * A service may have answered, and closed the connection, before it has read everything:
@@ -361,34 +361,34 @@ static int write_bytes(struct connection *c, const struct buf *bytes)
 	return write_out(c);
 }
 
-static int write_request(struct door *d)
+static int write_request(struct endpoint *e)
 {
-	struct connection *c = d->connection;
+	struct connection *c = e->connection;
 
-	if (!d->whole)
-		return write_bytes(c, &d->bytes);
+	if (!e->whole)
+		return write_bytes(c, &e->bytes);
 	c->from = 0;
-	c->left = spool_length(d->whole->bytes);
+	c->left = spool_length(e->whole->bytes);
 	return write_piece(c);
 }
 
 /* A connection that was opened for the request is made like the user's first. */
-void door_write(struct door *d)
+void endpoint_write(struct endpoint *e)
 {
-	struct connection *c = d->connection;
+	struct connection *c = e->connection;
 	int r;
 
-	if (d->exchange->codec->datagram) {
-		send_datagram(d);
+	if (e->exchange->codec->datagram) {
+		send_datagram(e);
 		return;
 	}
-	d->preparing = !c->made;
-	d->written = c->made;
-	r = c->made ? write_request(d) : write_bytes(c, &d->preamble);
+	e->preparing = !c->made;
+	e->written = c->made;
+	r = c->made ? write_request(e) : write_bytes(c, &e->preamble);
 	if (r < 0) {
-		d->preparing = false;
-		d->written = false;
-		door_failed(d, "write to", r);
+		e->preparing = false;
+		e->written = false;
+		e->events->failed(e, "write to", r);
 	}
 }
 
@@ -397,9 +397,9 @@ void door_write(struct door *d)
 static void on_connected(uv_connect_t *connect, int status)
 {
 	struct connection *c = connect->data;
-	struct door *d = c->door;
+	struct endpoint *e = c->endpoint;
 
-	if (!d)
+	if (!e)
 		return;
 	if (status == 0)
 		status = uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
@@ -409,36 +409,36 @@ static void on_connected(uv_connect_t *connect, int status)
 	}
 	c->up = true;
 	(void)uv_tcp_nodelay(&c->tcp, 1);
-	if (d->request.number && c == d->connection)
-		door_write(d);
+	if (e->request.number && c == e->connection)
+		endpoint_write(e);
 }
 
-int door_open(struct door *d)
+int endpoint_open(struct endpoint *e)
 {
-	bool datagram = d->exchange->codec->datagram;
+	bool datagram = e->exchange->codec->datagram;
 	struct connection *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
 		return UV_ENOMEM;
-	r = datagram ? uv_udp_init(d->gateway->loop, &c->udp)
-		     : uv_tcp_init(d->gateway->loop, &c->tcp);
+	r = datagram ? uv_udp_init(e->gateway->loop, &c->udp)
+		     : uv_tcp_init(e->gateway->loop, &c->tcp);
 	if (r < 0) {
 		free(c);
 		return r;
 	}
 	c->handle.data = c;
 	c->connect.data = c;
-	c->door = d;
-	c->number = d->request.connection;
-	c->made = d->preamble.len == 0;
-	buf_init(&c->in, DOOR_MESSAGE_MAX + DOOR_READ_SIZE);
-	buf_init(&c->out, DOOR_MESSAGE_MAX);
-	list_append(&d->connections, &c->link);
-	d->connection_count++;
-	d->connection = c;
+	c->endpoint = e;
+	c->number = e->request.connection;
+	c->made = e->preamble.len == 0;
+	buf_init(&c->in, ENDPOINT_MESSAGE_MAX + ENDPOINT_READ_SIZE);
+	buf_init(&c->out, ENDPOINT_MESSAGE_MAX);
+	list_append(&e->connections, &c->link);
+	e->connection_count++;
+	e->connection = c;
 	if (datagram)
-		return datagrams_open(d, c);
-	return uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)&d->address,
+		return datagrams_open(e, c);
+	return uv_tcp_connect(&c->connect, &c->tcp, (const struct sockaddr *)&e->address,
 			      on_connected);
 }

@@ -28,7 +28,10 @@ int gateway_new(struct gateway **ret, uv_loop_t *loop, struct spools *spools,
 	g->spools = spools;
 	g->ops = ops;
 	g->ctx = ctx;
-	list_init(&g->doors);
+	list_init(&g->endpoints);
+	list_init(&g->ready);
+	(void)uv_idle_init(loop, &g->turn); /* cannot fail */
+	g->turn.data = g;
 	*ret = g;
 	return 0;
 }
@@ -36,145 +39,154 @@ int gateway_new(struct gateway **ret, uv_loop_t *loop, struct spools *spools,
 /* --- the fate of a request -------------------------------------------------------------------- */
 
 /* The container has none any more. Return: its number */
-static uint64_t end_request(struct door *d)
+static uint64_t request_end(struct endpoint *e)
 {
-	uint64_t number = d->request.number;
+	uint64_t number = e->request.number;
 
-	d->request.number = 0;
-	d->failing_since = 0;
-	d->exchange = d->own_exchange;
-	d->whole = parts_request_free(d->whole);
-	d->answer = spool_free(d->answer);
+	e->request.number = 0;
+	e->failing_since = 0;
+	e->exchange = e->own_exchange;
+	e->whole = parts_request_free(e->whole);
+	e->answer = spool_free(e->answer);
 	return number;
 }
 
-static void on_retry(uv_timer_t *timer)
-{
-	door_try(timer->data);
-}
-
 /* The container lives, or its death was not told in time: the outcome is not known (R1). */
-static void on_doubt(uv_timer_t *timer)
+static void outcome_unknown(struct endpoint *e)
 {
-	struct door *d = timer->data;
-	struct gateway *g = d->gateway;
-	uint64_t number = end_request(d);
+	struct gateway *g = e->gateway;
+	uint64_t number = request_end(e);
 
-	g->ops->in_doubt(g->ctx, d->session, d->epoch, number, d->doubt);
+	g->ops->in_doubt(g->ctx, e->session, e->epoch, number, e->doubt);
 }
 
-void door_doubt(struct door *d, const char *reason, uint64_t after_ms)
+static void on_doubt_over(uv_timer_t *timer)
 {
-	door_hang_up(d);
-	(void)snprintf(d->doubt, sizeof(d->doubt), "%s", reason);
-	(void)uv_timer_start(&d->retry, on_doubt, after_ms, 0);
+	outcome_unknown(timer->data);
 }
 
-static void refused(struct door *d, const char *reason)
+static void request_doubt(struct endpoint *e, const char *reason, uint64_t after_ms)
 {
-	struct gateway *g = d->gateway;
-	uint64_t number = end_request(d);
-
-	g->ops->refused(g->ctx, d->session, d->epoch, number, reason);
+	endpoint_hang_up(e);
+	(void)snprintf(e->doubt, sizeof(e->doubt), "%s", reason);
+	if (after_ms)
+		(void)uv_timer_start(&e->timer, on_doubt_over, after_ms, 0);
+	else
+		outcome_unknown(e);
 }
 
-static void dead(struct door *d, const char *reason)
+static void request_refused(struct endpoint *e, const char *reason)
 {
-	struct gateway *g = d->gateway;
+	struct gateway *g = e->gateway;
+	uint64_t number = request_end(e);
 
-	(void)end_request(d);
-	g->ops->dead(g->ctx, d->session, d->epoch, reason);
+	g->ops->refused(g->ctx, e->session, e->epoch, number, reason);
 }
 
-void door_answered(struct door *d, const struct wire_data *answer)
+static void container_dead(struct endpoint *e, const char *reason)
 {
-	struct gateway *g = d->gateway;
+	struct gateway *g = e->gateway;
+
+	(void)request_end(e);
+	g->ops->dead(g->ctx, e->session, e->epoch, reason);
+}
+
+static void request_answered(struct endpoint *e, const struct wire_data *answer)
+{
+	struct gateway *g = e->gateway;
 	struct wire_data numbered = *answer;
 
-	numbered.number = end_request(d);
-	(void)uv_timer_stop(&d->retry);
-	g->ops->answered(g->ctx, d->session, d->epoch, &numbered);
+	numbered.number = request_end(e);
+	(void)uv_timer_stop(&e->timer);
+	g->ops->answered(g->ctx, e->session, e->epoch, &numbered);
 }
 
-void door_failed(struct door *d, const char *what, int code)
+static void request_try(struct endpoint *e);
+
+static void on_retry(uv_timer_t *timer)
 {
-	struct gateway *g = d->gateway;
+	request_try(timer->data);
+}
+
+static void request_failed(struct endpoint *e, const char *what, int code)
+{
+	struct gateway *g = e->gateway;
 	uint64_t now = uv_now(g->loop);
 
-	door_hang_up(d);
-	if (!d->request.number)
+	endpoint_hang_up(e);
+	if (!e->request.number)
 		return; /* an idle one: the next request opens another */
-	if (d->written) {
+	if (e->written) {
 		char reason[WIRE_REASON_SIZE];
 
 		(void)snprintf(reason, sizeof(reason), "%s it: %s", what, uv_strerror(code));
-		door_doubt(d, reason, GATEWAY_DOUBT_MS);
+		request_doubt(e, reason, GATEWAY_DOUBT_MS);
 		return;
 	}
-	if (!d->failing_since)
-		d->failing_since = now;
-	if (now - d->failing_since >= GATEWAY_CONNECT_MS) {
+	if (!e->failing_since)
+		e->failing_since = now;
+	if (now - e->failing_since >= GATEWAY_CONNECT_MS) {
 		char reason[WIRE_REASON_SIZE];
 
 		(void)snprintf(reason, sizeof(reason), "%s %s port %u: %s for %d s", what,
-			       d->where.ip, d->where.port, uv_strerror(code),
+			       e->where.ip, e->where.port, uv_strerror(code),
 			       GATEWAY_CONNECT_MS / 1000);
-		dead(d, reason);
+		container_dead(e, reason);
 		return;
 	}
-	(void)uv_timer_start(&d->retry, on_retry, GATEWAY_RETRY_MS, 0);
+	(void)uv_timer_start(&e->timer, on_retry, GATEWAY_RETRY_MS, 0);
 }
 
 /* @x reads @bytes as a request. Return: whether they are one, whole */
-static bool begin_exchange(const struct door *d, struct codec_exchange *x, const struct buf *bytes,
-			   struct err *err)
+static bool begin_exchange(const struct endpoint *e, struct codec_exchange *x,
+			   const struct buf *bytes, struct err *err)
 {
 	codec_exchange_reset(x);
-	x->own = d->request.connection != 0;
+	x->own = e->request.connection != 0;
 	return codec_request_whole(x, buf_bytes(bytes), bytes->len, err) == 0;
 }
 
 /* Is the request one for this service? Both edge servers of a migration find the same. */
-static bool check(struct door *d)
+static bool check(struct endpoint *e)
 {
 	struct err err;
 
-	if (d->checked)
+	if (e->checked)
 		return true;
-	d->checked = (!d->preamble.len || begin_exchange(d, d->preparation, &d->preamble, &err)) &&
-		     (d->whole || begin_exchange(d, d->exchange, &d->bytes, &err));
-	if (!d->checked)
-		refused(d, err.text);
-	return d->checked;
+	e->checked = (!e->preamble.len || begin_exchange(e, e->preparation, &e->preamble, &err)) &&
+		     (e->whole || begin_exchange(e, e->exchange, &e->bytes, &err));
+	if (!e->checked)
+		request_refused(e, err.text);
+	return e->checked;
 }
 
 /*
  * The connection for the request, if it is there; of too many the one that was idle longest goes.
  */
-static void choose_connection(struct door *d)
+static void choose_connection(struct endpoint *e)
 {
 	struct connection *oldest = NULL;
 
-	d->connection = NULL;
-	list_for_each_safe(at, next, &d->connections)
+	e->connection = NULL;
+	list_for_each_safe(at, next, &e->connections)
 	{
 		struct connection *c = list_entry(at, struct connection, link);
 
-		if (c->number == d->request.connection)
-			d->connection = c;
+		if (c->number == e->request.connection)
+			e->connection = c;
 		else if (!oldest || c->idle_since < oldest->idle_since)
 			oldest = c;
 	}
-	if (!d->connection && oldest && d->connection_count >= GATEWAY_CONNECTIONS)
-		door_close(oldest);
+	if (!e->connection && oldest && e->connection_count >= GATEWAY_CONNECTIONS)
+		endpoint_close(oldest);
 }
 
-static bool stale(const struct door *d)
+static bool stale(const struct endpoint *e)
 {
-	const struct connection *c = d->connection;
-	uint32_t limit = d->exchange->codec->idle_ms;
+	const struct connection *c = e->connection;
+	uint32_t limit = e->exchange->codec->idle_ms;
 
-	return c && c->up && limit && uv_now(d->gateway->loop) - c->idle_since > limit;
+	return c && c->up && limit && uv_now(e->gateway->loop) - c->idle_since > limit;
 }
 
 /* --- requests that the container does not see ------------------------------------------------- */
@@ -182,27 +194,27 @@ static bool stale(const struct door *d)
 static const struct wire_data nothing = { .bytes = (const uint8_t *)"" };
 
 /* Codec tcp: done as soon as it is begun, so that no connection waits for another. */
-static void stream_try(struct door *d)
+static void stream_try(struct endpoint *e)
 {
-	const struct wire_data *r = &d->request;
+	const struct wire_data *r = &e->request;
 	struct err err;
 
-	if (streams_take(d->streams, r->connection, buf_bytes(&d->bytes), d->bytes.len, &err) < 0)
-		refused(d, err.text);
+	if (streams_take(e->streams, r->connection, buf_bytes(&e->bytes), e->bytes.len, &err) < 0)
+		request_refused(e, err.text);
 	else
-		door_answered(d, &nothing);
+		request_answered(e, &nothing);
 }
 
 /* A part could not be taken. */
-static void part_failed(struct door *d, int code, const struct err *err)
+static void part_failed(struct endpoint *e, int code, const struct err *err)
 {
 	if (code == -EPROTO)
-		refused(d, err->text);
+		request_refused(e, err->text);
 	else
-		door_doubt(d, err->text, 0);
+		request_doubt(e, err->text, 0);
 }
 
-static void give_rest(struct door *d)
+static void give_rest(struct endpoint *e)
 {
 	struct wire_data answer = nothing;
 	struct buf bytes;
@@ -210,112 +222,134 @@ static void give_rest(struct door *d)
 	bool more;
 
 	buf_init(&bytes, WIRE_PAYLOAD_MAX);
-	int r = parts_rest(d->parts, &d->request, &bytes, &more, &err);
+	int r = parts_rest(e->parts, &e->request, &bytes, &more, &err);
 	answer.status = more ? WIRE_OK_MORE : WIRE_OK;
 	answer.len = bytes.len;
 	if (bytes.len)
 		answer.bytes = buf_bytes(&bytes);
 	if (r < 0)
-		part_failed(d, r, &err);
+		part_failed(e, r, &err);
 	else
-		door_answered(d, &answer);
+		request_answered(e, &answer);
 	buf_deinit(&bytes);
 }
 
 /* Return: whether the request is one for the container, and whole */
-static bool take_part(struct door *d)
+static bool take_part(struct endpoint *e)
 {
-	enum wire_part part = d->request.part;
+	enum wire_part part = e->request.part;
 	struct err err;
 	int r = 0;
 
-	if (part == WIRE_PART_WHOLE || d->whole)
+	if (part == WIRE_PART_WHOLE || e->whole)
 		return true;
-	if (!d->parts || !d->request.connection) {
-		refused(d, "this service takes no requests in parts");
+	if (!e->parts || !e->request.connection) {
+		request_refused(e, "this service takes no requests in parts");
 		return false;
 	}
-	d->connection = NULL; /* it needs none */
-	d->request.bytes = buf_bytes(&d->bytes);
-	d->request.len = d->bytes.len;
+	e->connection = NULL; /* it needs none */
+	e->request.bytes = buf_bytes(&e->bytes);
+	e->request.len = e->bytes.len;
 	if (part == WIRE_PART_REST) {
-		give_rest(d);
+		give_rest(e);
 		return false;
 	}
 	if (part == WIRE_PART_LAST)
-		r = parts_last(d->parts, &d->whole, &d->request, &err);
+		r = parts_last(e->parts, &e->whole, &e->request, &err);
 	else if (part == WIRE_PART_DROP)
-		parts_drop(d->parts, &d->request);
+		parts_drop(e->parts, &e->request);
 	else
-		r = parts_collect(d->parts, &d->request, &err);
+		r = parts_collect(e->parts, &e->request, &err);
 	if (r < 0)
-		part_failed(d, r, &err);
-	else if (d->whole)
-		d->exchange = d->whole->exchange;
+		part_failed(e, r, &err);
+	else if (e->whole)
+		e->exchange = e->whole->exchange;
 	else
-		door_answered(d, &nothing);
-	return d->whole;
+		request_answered(e, &nothing);
+	return e->whole;
 }
 
-void door_try(struct door *d)
+static void request_try(struct endpoint *e)
 {
 	int r;
 
-	if (d->incomplete) { /* the container is as well as before */
-		if (d->parts && d->request.part != WIRE_PART_WHOLE)
-			parts_drop(d->parts, &d->request);
-		refused(d, "the edge server has no memory for this request: send it once more");
+	if (e->incomplete) { /* the container is as well as before */
+		if (e->parts && e->request.part != WIRE_PART_WHOLE)
+			parts_drop(e->parts, &e->request);
+		request_refused(
+			e, "the edge server has no memory for this request: send it once more");
 		return;
 	}
-	if (d->streams) {
-		stream_try(d);
+	if (e->streams) {
+		stream_try(e);
 		return;
 	}
-	if (!take_part(d) || !check(d))
+	if (!take_part(e) || !check(e))
 		return;
-	choose_connection(d);
-	if (stale(d))
-		door_hang_up(d);
-	if (d->connection && d->connection->up) {
-		door_write(d);
+	choose_connection(e);
+	if (stale(e))
+		endpoint_hang_up(e);
+	if (e->connection && e->connection->up) {
+		endpoint_write(e);
 		return;
 	}
-	if (d->connection)
+	if (e->connection)
 		return; /* on its way */
-	r = door_open(d);
+	r = endpoint_open(e);
 	if (r < 0)
-		door_failed(d, "connect to", r);
+		request_failed(e, "connect to", r);
+}
+
+static const struct endpoint_events endpoint_events = {
+	.prepared = request_try,
+	.answered = request_answered,
+	.failed = request_failed,
+	.doubt = request_doubt,
+};
+
+/* New requests are tried here, so that the core is not called from inside gateway_execute(). */
+static void on_turn(uv_idle_t *turn)
+{
+	struct gateway *g = turn->data;
+
+	struct endpoint *e;
+
+	while ((e = list_first(&g->ready, struct endpoint, ready)) != NULL) {
+		list_remove(&e->ready);
+		request_try(e);
+	}
+	(void)uv_idle_stop(turn);
 }
 
 /* --- containers ------------------------------------------------------------------------------- */
 
-static struct door *find(const struct gateway *g, uint64_t session, uint32_t epoch)
+static struct endpoint *find(const struct gateway *g, uint64_t session, uint32_t epoch)
 {
-	list_for_each_safe(at, next, (struct list *)&g->doors)
+	list_for_each_safe(at, next, (struct list *)&g->endpoints)
 	{
-		struct door *d = list_entry(at, struct door, link);
+		struct endpoint *e = list_entry(at, struct endpoint, link);
 
-		if (d->session == session && d->epoch == epoch)
-			return d;
+		if (e->session == session && e->epoch == epoch)
+			return e;
 	}
 	return NULL;
 }
 
-static void door_delete(struct door *d)
+static void endpoint_delete(struct endpoint *e)
 {
-	codec_exchange_free(d->own_exchange);
-	codec_exchange_free(d->preparation);
-	parts_free(d->parts);
-	buf_deinit(&d->preamble);
-	buf_deinit(&d->bytes);
-	free(d);
+	codec_exchange_free(e->own_exchange);
+	codec_exchange_free(e->preparation);
+	parts_free(e->parts);
+	buf_deinit(&e->preamble);
+	buf_deinit(&e->bytes);
+	free(e);
 }
 
 static void on_stream(void *ctx, const struct wire_stream *stream)
 {
-	struct door *d = ctx;
+	struct endpoint *e = ctx;
 
-	d->gateway->ops->stream(d->gateway->ctx, d->session, d->epoch, stream);
+	e->gateway->ops->stream(e->gateway->ctx, e->session, e->epoch, stream);
 }
 
 int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struct codec *codec,
@@ -324,88 +358,97 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 {
 	if (find(g, session, epoch))
 		return err_set(err, -EEXIST, "container %s", where->id);
-	struct door *d = calloc(1, sizeof(*d));
-	if (!d)
+	struct endpoint *e = calloc(1, sizeof(*e));
+	if (!e)
 		return err_set(err, -ENOMEM, "container %s", where->id);
-	if (codec_exchange_new(&d->own_exchange, codec, comparison, err) < 0 ||
-	    codec_exchange_new(&d->preparation, codec, comparison, err) < 0 ||
+	if (codec_exchange_new(&e->own_exchange, codec, comparison, err) < 0 ||
+	    codec_exchange_new(&e->preparation, codec, comparison, err) < 0 ||
 	    (codec->parts &&
-	     parts_new(&d->parts, g->spools, codec, &d->own_exchange->comparison, err) < 0)) {
-		door_delete(d);
+	     parts_new(&e->parts, g->spools, codec, &e->own_exchange->comparison, err) < 0)) {
+		endpoint_delete(e);
 		return err_wrap(err, -ENOMEM, "container %s", where->id);
 	}
-	d->exchange = d->own_exchange;
-	list_init(&d->connections);
-	d->gateway = g;
-	d->session = session;
-	d->epoch = epoch;
-	d->where = *where;
-	if (uv_ip4_addr(where->ip, where->port, (struct sockaddr_in *)&d->address) < 0 &&
-	    uv_ip6_addr(where->ip, where->port, (struct sockaddr_in6 *)&d->address) < 0) {
-		door_delete(d);
+	e->exchange = e->own_exchange;
+	list_init(&e->connections);
+	list_init(&e->ready);
+	e->gateway = g;
+	e->events = &endpoint_events;
+	e->session = session;
+	e->epoch = epoch;
+	e->where = *where;
+	if (uv_ip4_addr(where->ip, where->port, (struct sockaddr_in *)&e->address) < 0 &&
+	    uv_ip6_addr(where->ip, where->port, (struct sockaddr_in6 *)&e->address) < 0) {
+		endpoint_delete(e);
 		return err_set(err, -EINVAL, "container %s has the address \"%s\"", where->id,
 			       where->ip);
 	}
-	if (codec->stream && streams_new(&d->streams, g->loop, (struct sockaddr *)&d->address,
-					 on_stream, d, err) < 0) {
-		door_delete(d);
+	if (codec->stream && streams_new(&e->streams, g->loop, (struct sockaddr *)&e->address,
+					 on_stream, e, err) < 0) {
+		endpoint_delete(e);
 		return err_wrap(err, -ENOMEM, "container %s", where->id);
 	}
-	(void)uv_timer_init(g->loop, &d->retry); /* cannot fail */
-	d->retry.data = d;
-	buf_init(&d->preamble, WIRE_PREAMBLE_MAX);
-	buf_init(&d->bytes, DOOR_MESSAGE_MAX);
-	list_append(&g->doors, &d->link);
+	(void)uv_timer_init(g->loop, &e->timer); /* cannot fail */
+	e->timer.data = e;
+	buf_init(&e->preamble, WIRE_PREAMBLE_MAX);
+	buf_init(&e->bytes, ENDPOINT_MESSAGE_MAX);
+	list_append(&g->endpoints, &e->link);
 	return 0;
 }
 
-static void on_door_closed(uv_handle_t *handle)
+static void on_endpoint_closed(uv_handle_t *handle)
 {
-	door_delete(handle->data);
+	endpoint_delete(handle->data);
 }
 
-static void door_free(struct door *d)
+static void endpoint_free(struct endpoint *e)
 {
-	door_hang_up_all(d);
-	(void)end_request(d);
-	d->parts = parts_free(d->parts);
-	streams_close(d->streams);
-	list_remove(&d->link);
-	uv_close((uv_handle_t *)&d->retry, on_door_closed);
+	endpoint_hang_up_all(e);
+	(void)request_end(e);
+	e->parts = parts_free(e->parts);
+	streams_close(e->streams);
+	list_remove(&e->link);
+	list_remove(&e->ready);
+	uv_close((uv_handle_t *)&e->timer, on_endpoint_closed);
 }
 
 void gateway_remove(struct gateway *g, uint64_t session, uint32_t epoch)
 {
-	struct door *d = find(g, session, epoch);
+	struct endpoint *e = find(g, session, epoch);
 
-	if (d)
-		door_free(d);
+	if (e)
+		endpoint_free(e);
+}
+
+static void on_gateway_closed(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void gateway_close(struct gateway *g)
 {
 	if (!g)
 		return;
-	list_for_each_safe(at, next, &g->doors) door_free(list_entry(at, struct door, link));
-	free(g);
+	list_for_each_safe(at, next, &g->endpoints)
+		endpoint_free(list_entry(at, struct endpoint, link));
+	uv_close((uv_handle_t *)&g->turn, on_gateway_closed);
 }
 
 const struct container_address *gateway_find(const struct gateway *g, uint64_t session,
 					     uint32_t epoch)
 {
-	const struct door *d = find(g, session, epoch);
+	const struct endpoint *e = find(g, session, epoch);
 
-	return d ? &d->where : NULL;
+	return e ? &e->where : NULL;
 }
 
 uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char *id)
 {
-	list_for_each_safe(at, next, (struct list *)&g->doors)
+	list_for_each_safe(at, next, (struct list *)&g->endpoints)
 	{
-		const struct door *d = list_entry(at, struct door, link);
+		const struct endpoint *e = list_entry(at, struct endpoint, link);
 
-		if (d->session == session && strcmp(d->where.id, id) == 0)
-			return d->epoch;
+		if (e->session == session && strcmp(e->where.id, id) == 0)
+			return e->epoch;
 	}
 	return 0;
 }
@@ -413,47 +456,49 @@ uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char 
 void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
 		     const struct wire_data *request)
 {
-	struct door *d = find(g, session, epoch);
+	struct endpoint *e = find(g, session, epoch);
 	const uint8_t *bytes = request->bytes + request->preamble;
 	size_t len = request->len - request->preamble;
 	uint8_t prefix[CODEC_PREFIX_MAX];
 
-	if (!d)
+	if (!e)
 		return; /* its death was told, or will be */
-	size_t prefix_len = codec_prefix(d->exchange->codec, prefix, len);
-	buf_consume(&d->preamble, d->preamble.len);
-	buf_consume(&d->bytes, d->bytes.len);
-	d->request = *request;
-	d->request.bytes = NULL; /* they are in @bytes */
-	d->preparing = false;
-	d->checked = false;
-	d->written = false;
-	d->incomplete = buf_append(&d->preamble, request->bytes, request->preamble, NULL) < 0 ||
-			buf_append(&d->bytes, prefix, prefix_len, NULL) < 0 ||
-			buf_append(&d->bytes, bytes, len, NULL) < 0;
-	/* from the loop, so that nothing comes back from inside this call */
-	(void)uv_timer_start(&d->retry, on_retry, 0, 0);
+	size_t prefix_len = codec_prefix(e->exchange->codec, prefix, len);
+	buf_consume(&e->preamble, e->preamble.len);
+	buf_consume(&e->bytes, e->bytes.len);
+	e->request = *request;
+	e->request.bytes = NULL; /* they are in @bytes */
+	e->preparing = false;
+	e->checked = false;
+	e->written = false;
+	e->incomplete = buf_append(&e->preamble, request->bytes, request->preamble, NULL) < 0 ||
+			buf_append(&e->bytes, prefix, prefix_len, NULL) < 0 ||
+			buf_append(&e->bytes, bytes, len, NULL) < 0;
+	(void)uv_timer_stop(&e->timer);
+	list_remove(&e->ready);
+	list_append(&g->ready, &e->ready);
+	(void)uv_idle_start(&g->turn, on_turn);
 }
 
 void gateway_hang_up(struct gateway *g, uint64_t session)
 {
-	list_for_each_safe(at, next, &g->doors)
+	list_for_each_safe(at, next, &g->endpoints)
 	{
-		struct door *d = list_entry(at, struct door, link);
+		struct endpoint *e = list_entry(at, struct endpoint, link);
 
-		if (d->session != session || d->request.number)
+		if (e->session != session || e->request.number)
 			continue;
-		door_hang_up_all(d);
-		if (d->parts)
-			parts_clear(d->parts);
-		if (d->streams)
-			streams_end(d->streams);
+		endpoint_hang_up_all(e);
+		if (e->parts)
+			parts_clear(e->parts);
+		if (e->streams)
+			streams_end(e->streams);
 	}
 }
 
 bool gateway_under_way(const struct gateway *g, uint64_t session, uint32_t epoch)
 {
-	const struct door *d = find(g, session, epoch);
+	const struct endpoint *e = find(g, session, epoch);
 
-	return d && d->parts && parts_any(d->parts);
+	return e && e->parts && parts_any(e->parts);
 }
