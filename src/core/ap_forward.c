@@ -171,7 +171,7 @@ static void pass_over_answered(struct ap_session *s, const struct wire_data *d)
 		replay_buffer_drop_through(s->copies, d->number - 1);
 }
 
-void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d)
+void ap_forward_request(struct ap_session *s, const struct wire_data *d)
 {
 	int r;
 
@@ -200,8 +200,6 @@ void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_da
 				       : r == REPLAY_BUFFER_E_GAP ? "one before it was not taken"
 								  : "out of memory");
 	}
-	if (s->state == AP_REPLAYING)
-		ap_handoff_progress(s, now);
 }
 
 static void deliver(struct ap_session *s, struct replay_copy *c, const struct wire_data *answer)
@@ -269,15 +267,6 @@ bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c)
 	return !c->digest[REPLAY_SOURCE] || !c->digest[REPLAY_COPY];
 }
 
-/* Both containers must have answered alike. Return: false if they did not. */
-static bool compare(struct ap_session *s, uint64_t now, struct replay_copy *c)
-{
-	if (ap_forward_alike(s, c))
-		return true;
-	ap_handoff_diverged(s, now, c->number, c->in_doubt);
-	return false;
-}
-
 /*
  * A copy that died soon after the switch has answered the request, and the user has its answer. Here it was
  * executed again when the edge server's program died: nobody can tell the user of this doubt (R1). So the
@@ -297,42 +286,40 @@ static bool effect_in_doubt(struct ap_session *s, uint64_t now, const struct rep
 	return true;
 }
 
-void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
-		       const struct wire_message *m)
+enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edge *e,
+			       const struct wire_message *m)
 {
 	struct replay_copy *c = replay_buffer_find(s->copies, m->data.number);
 	bool from_dest = e == ap_session_dest(s);
 
 	if (m->epoch != e->epoch || (!from_dest && e != ap_session_source(s)))
-		return;
+		return AP_ANSWER_PASSED_OVER;
 	if (from_dest && s->state == AP_TRACING)
-		return; /* of an older copy, which is on its way out */
+		return AP_ANSWER_PASSED_OVER; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
 	if (!from_dest && effect_in_doubt(s, now, c, &m->data))
-		return;
-	if (c) {
-		enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
+		return AP_ANSWER_PASSED_OVER;
+	if (!c)
+		return AP_ANSWER_TAKEN;
+	enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;
+	c->has_digest[side] = true;
+	c->in_doubt |= m->data.status == WIRE_E_IN_DOUBT;
+	c->digest[side] = m->data.digest;
+	return ap_forward_alike(s, c) ? AP_ANSWER_TAKEN : AP_ANSWER_DIVERGED;
+}
 
-		c->has_digest[side] = true;
-		c->in_doubt |= m->data.status == WIRE_E_IN_DOUBT;
-		c->digest[side] = m->data.digest;
-		if (!compare(s, now, c)) {
-			/* the attempt was dropped: what belongs to it is no more */
-			c = replay_buffer_find(s->copies, m->data.number);
-			if (from_dest)
-				return;
-		}
-	}
-	if (!from_dest || dest_may_answer(s))
-		deliver(s, c, &m->data);
+void ap_forward_deliver(struct ap_session *s, const struct ap_edge *e,
+			const struct wire_data *answer)
+{
+	struct replay_copy *c = replay_buffer_find(s->copies, answer->number);
+
+	if (e != ap_session_dest(s) || dest_may_answer(s))
+		deliver(s, c, answer);
 	else if (c && !c->delivered)
-		(void)replay_buffer_withhold(s->copies, c, &m->data, NULL);
+		(void)replay_buffer_withhold(s->copies, c, answer, NULL);
 	ap_forward_settle(s);
 	ap_forward_feed(s);
-	if (s->state == AP_SERVING && s->move_association)
-		ap_mud_leave(s, now);
-	ap_handoff_progress(s, now);
 }
 
 void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m)

@@ -16,100 +16,9 @@
 
 #define DIVERGENCES_MAX 3  /* a doubt at the source may look like one; three do not */
 #define CLOSE_BEHIND    16 /* requests that a copy may lack when the source is fenced */
-#define EQUAL_MAX       3  /* attempts that fail for one lasting reason; a fourth would, too */
 #define FINDING_ROUNDS  3  /* authority may move while we ask: one round alone can miss it */
 
-static bool gone(const struct ap_edge *e)
-{
-	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
-}
-
-/* What stands there, if anything, is the trace of an older stay. */
-static bool not_coming(const struct ap_edge *e)
-{
-	return gone(e) || (e->heard && (e->state == WIRE_ES_RETIRED || e->state == WIRE_ES_FENCED));
-}
-
-/* --- commands ---------------------------------------------------------------------------------- */
-
-static void send_migrate(struct ap_session *s)
-{
-	struct wire_message m = ap_session_command(s, WIRE_MIGRATE);
-
-	memcpy(m.migrate.to_es, ap_session_dest(s)->name, NAME_SIZE);
-	memcpy(m.migrate.ap, s->node->name, NAME_SIZE);
-	memcpy(m.migrate.proof, s->proof, WIRE_PROOF_SIZE);
-	m.migrate.hold = s->divergences > 0;
-	ap_session_tell(s, ap_session_source(s), &m);
-}
-
-static void send_fence(struct ap_session *s)
-{
-	struct wire_message m = ap_session_command(s, WIRE_FENCE);
-
-	m.epoch = ap_session_source(s)->epoch;
-	m.fence.after = s->fence_after;
-	ap_session_tell(s, ap_session_source(s), &m);
-}
-
-static void send_plain(struct ap_session *s, const struct ap_edge *e, enum wire_type type)
-{
-	struct wire_message m = ap_session_command(s, type);
-
-	m.epoch = e->epoch;
-	ap_session_tell(s, e, &m);
-}
-
-static uint32_t highest_epoch(const struct ap_session *s)
-{
-	uint32_t highest = 0;
-
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		if (s->edge[i].name[0] && s->edge[i].epoch > highest)
-			highest = s->edge[i].epoch;
-	}
-	return highest;
-}
-
 /* --- beginning --------------------------------------------------------------------------------- */
-
-static uint64_t backoff(const struct ap_session *s)
-{
-	const struct policy *p = &s->node->policy;
-	uint64_t pause = p->backoff_ms;
-
-	if (s->hold_next)
-		return 1; /* R6: it cannot differ again, so there is nothing to wait for */
-	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
-		pause *= 2;
-	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
-}
-
-/* Whether nothing is to be gained by another attempt, until the user moves or the container is another. */
-bool ap_handoff_given_up(const struct ap_session *s)
-{
-	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
-
-	return s->diverged || (source && s->given_up_epoch && s->given_up_epoch == source->epoch);
-}
-
-/* An attempt failed at the edge servers. A reason that may pass says nothing about the next attempt. */
-static void count_reason(struct ap_session *s, const struct wire_es_status *w)
-{
-	if (w->status != WIRE_E_LASTING) {
-		s->equal_reasons = 0;
-		return;
-	}
-	if (s->equal_reasons && strcmp(s->last_reason, w->reason) != 0)
-		s->equal_reasons = 0;
-	memcpy(s->last_reason, w->reason, WIRE_REASON_SIZE);
-	if (++s->equal_reasons < EQUAL_MAX)
-		return;
-	s->equal_reasons = 0;
-	s->given_up_epoch = ap_session_source(s)->epoch;
-	s->node->counts.given_up++;
-	ap_session_say(s, "MIGRATION GIVEN UP", 0, "%s", w->reason);
-}
 
 static void start_tracing(struct ap_session *s, uint64_t now)
 {
@@ -118,7 +27,7 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	int index = ap_session_edge(s, place);
 
 	if (index < 0) { /* predecessors that have not answered yet take up all entries */
-		s->next_attempt = now + backoff(s);
+		s->next_attempt = now + ap_retry_pause(s);
 		return;
 	}
 	s->dest = index;
@@ -131,43 +40,13 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
 		       ap_session_source(s)->name, place);
 	ap_session_attach(s, &s->edge[index]);
-	send_migrate(s);
-}
-
-static void forget_other_edges(struct ap_session *s, int keep)
-{
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		if (i != keep && !s->edge[i].predecessor)
-			s->edge[i] = (struct ap_edge){ 0 };
-	}
-}
-
-/*
- * Authority came to @e from a peer that may still be fenced, if whoever should have retired it is
- * gone. It is asked, and told to retire when it answers (predecessor_status()).
- */
-static void watch_predecessor(struct ap_session *s, const char *name)
-{
-	int index = name_equal(name, ap_session_source(s)->name) ? -1 : ap_session_edge(s, name);
-
-	if (index < 0 || index == s->source)
-		return;
-	s->edge[index].predecessor = true;
-	ap_session_attach(s, &s->edge[index]);
-}
-
-/* Whether a container still waits at @e from which authority has gone on */
-static bool left_behind(struct ap_session *s, const struct ap_edge *e)
-{
-	const struct ap_edge *source = ap_session_source(s);
-
-	return e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch;
+	ap_edge_migrate(s);
 }
 
 static void predecessor_status(struct ap_session *s, struct ap_edge *e)
 {
-	if (left_behind(s, e))
-		send_plain(s, e, WIRE_RETIRE);
+	if (ap_edge_left_behind(s, e))
+		ap_edge_order(s, e, WIRE_RETIRE);
 	else
 		*e = (struct ap_edge){ 0 };
 }
@@ -195,21 +74,21 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	if (e->heard)
 		memcpy(from, e->peer, NAME_SIZE);
 	forget_copy_answers(s, false);
-	forget_other_edges(s, index);
+	ap_edges_forget_others(s, index);
 	s->source = index;
 	s->dest = -1;
 	e->predecessor = false;
-	watch_predecessor(s, from);
+	ap_edges_watch(s, from);
 	e->fed = 0;
 	e->answered = 0;
 	bool away = ap_session_away(s);
 	/* one that has just begun first serves, even if its edge server was drained meanwhile */
-	if (away && s->state != AP_ASSOCIATING && !s->attempts && !ap_handoff_given_up(s) &&
+	if (away && s->state != AP_ASSOCIATING && !s->attempts && !ap_retry_given_up(s) &&
 	    !s->move_association) {
 		start_tracing(s, now);
 	} else {
 		ap_session_move(s, AP_SERVING, now);
-		s->next_attempt = away && !ap_handoff_given_up(s) ? now + backoff(s) : 0;
+		s->next_attempt = away && !ap_retry_given_up(s) ? now + ap_retry_pause(s) : 0;
 	}
 	ap_mud_respond(s, WIRE_OK, "");
 	ap_mud_notice(s);
@@ -219,79 +98,18 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 		ap_forward_feed(s);
 	ap_forward_settle(s);
 	if (s->move_association)
-		ap_mud_leave(s, now);
-}
-
-/*
- * Whether the container at @e can go on with this MUD: the MUD has answers up to @acked, so the
- * container must have executed so far, or the copies to bring it there must be here (R1).
- */
-static bool can_go_on(const struct ap_session *s, const struct ap_edge *e)
-{
-	return e->executed >= s->acked ||
-	       (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) <= e->executed);
-}
-
-static int active_edge(const struct ap_session *s)
-{
-	int best = -1;
-
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		const struct ap_edge *e = &s->edge[i];
-
-		if (e->name[0] && e->heard && e->state == WIRE_ES_ACTIVE &&
-		    (best < 0 || e->epoch > s->edge[best].epoch))
-			best = i;
-	}
-	return best;
-}
-
-/* Edge servers name one another as source or successor of a session: follow that. */
-static bool ask_further(struct ap_session *s)
-{
-	bool asked = false;
-
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		struct ap_edge *e = &s->edge[i];
-
-		if (!e->name[0] || !e->heard || !e->peer[0] || e->state == WIRE_ES_ACTIVE)
-			continue;
-		int peer = ap_session_edge(s, e->peer);
-		if (peer < 0 || s->edge[peer].heard)
-			continue;
-		ap_session_attach(s, &s->edge[peer]);
-		asked = true;
-	}
-	return asked;
+		ap_leave(s, now);
 }
 
 static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why);
-
-/*
- * Whether the edge server to which fenced @e was handed says what became of that. One that knows nothing
- * of the session has lost all it knew: authority may have been there and gone on to where nobody here
- * knows, so @e may not have it back (R4). One that has another's session under this number took it in place
- * of a copy that had no authority: nothing else is cleared away for a stranger (R11).
- */
-static bool successor_known(const struct ap_session *s, const struct ap_edge *e)
-{
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		const struct ap_edge *next = &s->edge[i];
-
-		if (next->name[0] && name_equal(next->name, e->peer))
-			return next->heard &&
-			       (next->state != WIRE_ES_NONE || next->peer[0] || next->others);
-	}
-	return false;
-}
 
 void ap_handoff_find(struct ap_session *s, uint64_t now)
 {
 	int fenced = -1;
 	int known = 0;
 
-	int active = active_edge(s);
-	if (active >= 0 && !can_go_on(s, &s->edge[active])) {
+	int active = ap_edges_active(s);
+	if (active >= 0 && !ap_edge_can_go_on(s, &s->edge[active])) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 			    "the container that gave the last answers is gone");
 		return;
@@ -300,7 +118,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		ap_handoff_adopt(s, now, active);
 		return;
 	}
-	if (ask_further(s))
+	if (ap_edges_ask_further(s))
 		return;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		const struct ap_edge *e = &s->edge[i];
@@ -318,7 +136,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
-	if (fenced >= 0 && successor_known(s, &s->edge[fenced])) {
+	if (fenced >= 0 && ap_edge_successor_known(s, &s->edge[fenced])) {
 		s->source = fenced;
 		go_back(s, now, AP_RESULT_ELSEWHERE, "the access point that moved it is gone");
 		return;
@@ -343,7 +161,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
  */
 static void release_hold(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
 {
-	send_plain(s, ap_session_dest(s), WIRE_ABORT);
+	ap_edge_order(s, ap_session_dest(s), WIRE_ABORT);
 	s->copy_inactive = true;
 	go_back(s, now, result, why);
 }
@@ -356,16 +174,16 @@ void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, 
 		release_hold(s, now, result, why);
 		return;
 	}
-	send_plain(s, ap_session_dest(s), WIRE_ABORT);
-	send_plain(s, ap_session_source(s), WIRE_ABORT);
+	ap_edge_order(s, ap_session_dest(s), WIRE_ABORT);
+	ap_edge_order(s, ap_session_source(s), WIRE_ABORT);
 	s->attempts++;
 	ap_session_say(s, "MIGRATION DROPPED", 0, "%s; %s", why,
-		       ap_handoff_given_up(s) ? "not tried again" : "tried again later");
+		       ap_retry_given_up(s) ? "not tried again" : "tried again later");
 	forget_copy_answers(s, true);
-	forget_other_edges(s, s->source);
+	ap_edges_forget_others(s, s->source);
 	s->dest = -1;
 	ap_session_move(s, AP_SERVING, now);
-	s->next_attempt = ap_session_away(s) && !ap_handoff_given_up(s) ? now + backoff(s) : 0;
+	s->next_attempt = ap_session_away(s) && !ap_retry_given_up(s) ? now + ap_retry_pause(s) : 0;
 	ap_forward_settle(s);
 	ap_forward_feed(s);
 }
@@ -374,7 +192,7 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 {
 	struct ap_edge *source = ap_session_source(s);
 	struct wire_message m = ap_session_command(s, WIRE_UNFENCE);
-	uint32_t new_epoch = highest_epoch(s) + 1;
+	uint32_t new_epoch = ap_edges_highest_epoch(s) + 1;
 
 	if (source->heard && source->state == WIRE_ES_ACTIVE) {
 		ap_handoff_adopt(s, now, s->source);
@@ -394,11 +212,11 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 		if (!e->heard || e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
 			return; /* not surely inactive: wait (R4) */
 	}
-	if (gone(source)) {
+	if (ap_edge_gone(source)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		return;
 	}
-	if (source->heard && !can_go_on(s, source)) {
+	if (source->heard && !ap_edge_can_go_on(s, source)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 			    "the container that gave the last answers is gone");
 		return;
@@ -418,7 +236,7 @@ static void going_back_repeat(struct ap_session *s, uint64_t now)
 		if (i == s->source || !e->heard)
 			ap_session_attach(s, e);
 		else if (e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
-			send_plain(s, e, WIRE_ABORT);
+			ap_edge_order(s, e, WIRE_ABORT);
 	}
 	going_back_progress(s, now);
 }
@@ -453,7 +271,7 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 		ap_handoff_drop(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
 		return;
 	}
-	send_plain(s, ap_session_dest(s), WIRE_ABORT);
+	ap_edge_order(s, ap_session_dest(s), WIRE_ABORT);
 	/* FENCE is on its way: what it said before is out of date, too */
 	if (ap_session_source(s)->state != WIRE_ES_FENCED)
 		ap_session_source(s)->heard = false;
@@ -527,16 +345,17 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 		if (dest->cut_association == s->association)
 			start_replaying(s, now);
 		else
-			send_plain(s, dest, WIRE_ABORT); /* of an older attempt */
+			ap_edge_order(s, dest, WIRE_ABORT); /* of an older attempt */
 		return;
 	}
-	if (ap_session_holds(s) && source->migration == WIRE_MIGRATION_NONE && not_coming(dest)) {
+	if (ap_session_holds(s) && source->migration == WIRE_MIGRATION_NONE &&
+	    ap_edge_not_coming(dest)) {
 		release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
 	if (source->heard && source->cut_association == s->association)
 		replay_buffer_drop_through(s->copies, source->cut);
-	if (gone(source) && not_coming(dest))
+	if (ap_edge_gone(source) && ap_edge_not_coming(dest))
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
 }
 
@@ -548,8 +367,8 @@ static void start_fencing(struct ap_session *s, uint64_t now)
 	ap_session_move(s, AP_FENCING, now);
 	ap_session_say(s, "FENCE", s->fence_after, "%s, the copy is at %llu", source->name,
 		       (unsigned long long)ap_session_dest(s)->answered);
-	if (!gone(source))
-		send_fence(s);
+	if (!ap_edge_gone(source))
+		ap_edge_fence(s);
 	ap_forward_feed(s);
 }
 
@@ -563,7 +382,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 
 	if (lost_authority(s, now))
 		return;
-	if (not_coming(dest)) {
+	if (ap_edge_not_coming(dest)) {
 		ap_handoff_drop(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
@@ -574,7 +393,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 	}
 	bool caught_up =
 		dest->answered >= source->answered && dest->answered + CLOSE_BEHIND >= highest;
-	if (caught_up || gone(source) || replay_buffer_half_full(s->copies) ||
+	if (caught_up || ap_edge_gone(source) || replay_buffer_half_full(s->copies) ||
 	    now >= s->since + s->node->policy.catch_up_ms)
 		start_fencing(s, now);
 }
@@ -618,15 +437,15 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
-	if (not_coming(dest) && ap_session_holds(s)) {
+	if (ap_edge_not_coming(dest) && ap_session_holds(s)) {
 		release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
-	if (not_coming(dest)) {
+	if (ap_edge_not_coming(dest)) {
 		go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
 		return;
 	}
-	if (gone(source))
+	if (ap_edge_gone(source))
 		s->fenced_at = last_delivered(s);
 	else if (source->heard && source->state == WIRE_ES_FENCED)
 		s->fenced_at = source->executed;
@@ -634,13 +453,13 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 		return;
 	if (dest->answered < s->fenced_at || !in_sync_through(s, s->fenced_at)) {
 		/* what cannot be compared is not in sync: rather try again than assume (R5) */
-		if (!gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
+		if (!ap_edge_gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
 			go_back(s, now, AP_RESULT_NOT_COMPARED,
 				"the answers of both could not be compared in time");
 		return;
 	}
 	ap_session_move(s, AP_ACTIVATING, now);
-	send_plain(s, dest, WIRE_ACTIVATE);
+	ap_edge_order(s, dest, WIRE_ACTIVATE);
 	ap_forward_feed(s);
 }
 
@@ -658,8 +477,8 @@ static void activating_progress(struct ap_session *s, uint64_t now)
 		ap_forward_feed(s);
 		ap_mud_notice(s);
 		if (s->move_association)
-			ap_mud_leave(s, now);
-	} else if (not_coming(dest)) {
+			ap_leave(s, now);
+	} else if (ap_edge_not_coming(dest)) {
 		go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
 	}
 }
@@ -669,8 +488,8 @@ static void grace_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
-	if (gone(dest)) {
-		if (gone(source))
+	if (ap_edge_gone(dest)) {
+		if (ap_edge_gone(source))
 			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		else
 			go_back(s, now, AP_RESULT_COPY_DIED,
@@ -679,7 +498,7 @@ static void grace_progress(struct ap_session *s, uint64_t now)
 	}
 	if (now >= s->since + s->node->policy.grace_ms || replay_buffer_half_full(s->copies)) {
 		ap_session_move(s, AP_RETIRING, now);
-		send_plain(s, source, WIRE_RETIRE);
+		ap_edge_order(s, source, WIRE_RETIRE);
 		ap_forward_settle(s);
 	}
 }
@@ -689,13 +508,13 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
-	if (!gone(source) && !(source->heard && source->state == WIRE_ES_RETIRED))
+	if (!ap_edge_gone(source) && !(source->heard && source->state == WIRE_ES_RETIRED))
 		return;
 	ap_session_say(s, "SWITCH COMPLETE", replay_buffer_highest(s->copies),
 		       "%s retired, %s serves", source->name, dest->name);
 	s->source = s->dest;
 	s->dest = -1;
-	forget_other_edges(s, s->source);
+	ap_edges_forget_others(s, s->source);
 	ap_session_move(s, AP_SERVING, now);
 	s->next_attempt =
 		ap_session_away(s) ? now : 0; /* an operator may want it elsewhere by now */
@@ -706,7 +525,7 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 
 static void serving_progress(struct ap_session *s, uint64_t now)
 {
-	if (!lost_authority(s, now) && gone(ap_session_source(s)))
+	if (!lost_authority(s, now) && ap_edge_gone(ap_session_source(s)))
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
 }
 
@@ -758,7 +577,7 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 		/* the edge server that made the session needs no proof; one to which it moves does */
 		s->node->proof(s->proof, s->secret, s->session, s->association, s->node->name);
 		if (s->leaving)
-			ap_mud_end(s, now);
+			ap_leave_end(s, now);
 		else
 			ap_handoff_adopt(s, now, s->source);
 	} else if (m->es_status.state == WIRE_ES_LOST)
@@ -777,20 +596,20 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return;
 	}
 	if ((s->state == AP_SERVING || s->state == AP_TRACING) && e == ap_session_source(s) &&
-	    e->state == WIRE_ES_ACTIVE && !can_go_on(s, e)) {
+	    e->state == WIRE_ES_ACTIVE && !ap_edge_can_go_on(s, e)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 			    "the container that gave the last answers is gone");
 		return;
 	}
 	/* the source's word that it failed counts only while it is still at it */
 	if (s->state == AP_TRACING && m->type == WIRE_FAILED && e == ap_session_source(s)) {
-		count_reason(s, &m->es_status);
+		ap_retry_failed(s, &m->es_status);
 		ap_handoff_drop(s, now, AP_RESULT_EDGE_SERVER, m->es_status.reason);
 		return;
 	}
 	/* it is in the way: the session has been here before, and the word to retire got lost */
-	if (s->state == AP_TRACING && e == ap_session_dest(s) && left_behind(s, e))
-		send_plain(s, e, WIRE_RETIRE);
+	if (s->state == AP_TRACING && e == ap_session_dest(s) && ap_edge_left_behind(s, e))
+		ap_edge_order(s, e, WIRE_RETIRE);
 	if (e->state == WIRE_ES_ACTIVE || e->state == WIRE_ES_STANDBY ||
 	    e->state == WIRE_ES_FENCED) {
 		bool serves = e == ap_session_source(s) ||
@@ -812,8 +631,8 @@ static void tracing_repeat(struct ap_session *s)
 	ap_session_attach(s, dest);
 	ap_session_attach(s, source);
 	if (source->heard && source->state == WIRE_ES_ACTIVE &&
-	    source->migration == WIRE_MIGRATION_NONE && not_coming(dest))
-		send_migrate(s);
+	    source->migration == WIRE_MIGRATION_NONE && ap_edge_not_coming(dest))
+		ap_edge_migrate(s);
 }
 
 void ap_handoff_tick(struct ap_session *s, uint64_t now)
@@ -854,18 +673,18 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		ap_session_attach(s, ap_session_dest(s));
 		break;
 	case AP_FENCING:
-		if (!gone(ap_session_source(s))) {
+		if (!ap_edge_gone(ap_session_source(s))) {
 			ap_session_attach(s, ap_session_source(s));
-			send_fence(s);
+			ap_edge_fence(s);
 		}
 		ap_session_attach(s, ap_session_dest(s));
 		break;
 	case AP_ACTIVATING:
 		ap_session_attach(s, ap_session_dest(s));
-		send_plain(s, ap_session_dest(s), WIRE_ACTIVATE);
+		ap_edge_order(s, ap_session_dest(s), WIRE_ACTIVATE);
 		break;
 	case AP_RETIRING:
-		send_plain(s, ap_session_source(s), WIRE_RETIRE);
+		ap_edge_order(s, ap_session_source(s), WIRE_RETIRE);
 		break;
 	case AP_GOING_BACK:
 		going_back_repeat(s, now);

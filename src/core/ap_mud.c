@@ -10,84 +10,6 @@
 #include "base/bytes.h"
 #include "core/ap_session.h"
 
-void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
-		   enum wire_status status, const char *reason)
-{
-	struct wire_message m = {
-		.type = WIRE_REFUSAL,
-		.session = session,
-		.refusal = { .status = status, .number = number },
-	};
-
-	(void)snprintf(m.refusal.reason, sizeof(m.refusal.reason), "%s", reason);
-	if (link)
-		node->ops->to_mud(node->ctx, link, &m);
-}
-
-static void add_edge(struct wire_edges *edges, const struct ap_edge *e)
-{
-	if (e && edges->count < WIRE_EDGES_MAX)
-		memcpy(edges->name[edges->count++], e->name, NAME_SIZE);
-}
-
-/* The destination is named before authority can have moved there, so a MUD always knows enough. */
-static struct wire_edges edges_to_remember(struct ap_session *s)
-{
-	struct wire_edges edges = { 0 };
-
-	add_edge(&edges, ap_session_source(s));
-	add_edge(&edges, ap_session_dest(s));
-	return edges;
-}
-
-void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason)
-{
-	const struct ap_edge *source = ap_session_source(s);
-	struct wire_message m = {
-		.type = s->reassociating ? WIRE_REASSOCIATION_RESPONSE : WIRE_ASSOCIATION_RESPONSE,
-		.session = s->session,
-		.association = s->mud_association,
-		.association_response = { .status = status, .edges = edges_to_remember(s) },
-	};
-
-	if (!s->response_due)
-		return;
-	s->response_due = false;
-	if (source && source->heard)
-		m.association_response.received = source->received;
-	(void)snprintf(m.association_response.reason, sizeof(m.association_response.reason), "%s",
-		       reason);
-	if (!s->reassociating && status == WIRE_OK)
-		memcpy(m.association_response.secret, s->secret, WIRE_SECRET_SIZE);
-	if (s->mud_link)
-		s->node->ops->to_mud(s->node->ctx, s->mud_link, &m);
-}
-
-void ap_mud_notice(struct ap_session *s)
-{
-	struct wire_message m = {
-		.type = WIRE_EDGE_NOTICE,
-		.session = s->session,
-		.association = s->mud_association,
-		.edges = edges_to_remember(s),
-	};
-
-	if (s->mud_link)
-		s->node->ops->to_mud(s->node->ctx, s->mud_link, &m);
-}
-
-void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason)
-{
-	ap_session_say(s, "SESSION LOST", 0, "%s", reason);
-	ap_attempt_decide(s, AP_RESULT_LOST, reason);
-	s->node->counts.lost += status == WIRE_E_SESSION_LOST;
-	if (s->response_due)
-		ap_mud_respond(s, status, reason);
-	else
-		ap_mud_refuse(s->node, s->mud_link, s->session, 0, status, reason);
-	ap_session_move(s, AP_ENDED, now);
-}
-
 /* --- claims, see ap_session.h ------------------------------------------------------------------ */
 
 static const char too_many_claims[] = "too many devices claim this session";
@@ -113,6 +35,18 @@ static struct claims claims_of(const struct ap_node *node, uint64_t session, con
 			c.count++;
 	}
 	return c;
+}
+
+void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret)
+{
+	s->has_secret = true;
+	memcpy(s->secret, secret, WIRE_SECRET_SIZE);
+	for (struct ap_session *other = ap_session_next(s->node, s->session, NULL); other;
+	     other = ap_session_next(s->node, s->session, other)) {
+		if (other != s)
+			ap_mud_lost(other, now, WIRE_E_NOT_ALLOWED,
+				    "the session is another device's");
+	}
 }
 
 /* --- association ------------------------------------------------------------------------------- */
@@ -350,84 +284,6 @@ void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_
 	ap_handoff_adopt(s, now, index);
 }
 
-/* --- leaving ----------------------------------------------------------------------------------- */
-
-static void hand_over(struct ap_session *s, uint64_t now, struct ap_edge *authority)
-{
-	struct wire_message migrate = {
-		.type = WIRE_MIGRATE,
-		.session = s->session,
-		.association = s->move_association,
-	};
-	struct wire_message answer = {
-		.type = WIRE_MOVE_RESPONSE,
-		.session = s->session,
-		.association = s->move_association,
-		.epoch = authority->epoch,
-		.move_response = { .status = WIRE_OK, .command = get_be64(s->move.proof) },
-	};
-
-	memcpy(migrate.migrate.to_es, s->move.new_es, NAME_SIZE);
-	memcpy(migrate.migrate.ap, s->move.new_ap, NAME_SIZE);
-	memcpy(migrate.migrate.proof, s->move.proof, WIRE_PROOF_SIZE);
-	ap_session_tell(s, authority, &migrate);
-	memcpy(answer.move_response.service, s->service, NAME_SIZE);
-	memcpy(answer.move_response.secret, s->secret, WIRE_SECRET_SIZE);
-	memcpy(answer.move_response.authority, authority->name, NAME_SIZE);
-	s->node->ops->to_ap(s->node->ctx, s->move.new_ap, &answer);
-	ap_session_say(s, "MIGRATION ANNOUNCED", 0, "%s to %s", authority->name, s->move.new_es);
-	ap_attempt_decide(s, AP_RESULT_USER_MOVED, "the user moved on");
-	ap_session_move(s, AP_ENDED, now);
-}
-
-void ap_mud_leave(struct ap_session *s, uint64_t now)
-{
-	struct wire_message m;
-
-	switch (s->state) {
-	case AP_TRACING:
-	case AP_REPLAYING:
-		if (ap_session_holds(s))
-			break; /* fenced by its cut already: as below */
-		m = ap_session_command(s, WIRE_ABORT);
-		ap_session_tell(s, ap_session_dest(s), &m);
-		hand_over(s, now, ap_session_source(s));
-		break;
-	case AP_SERVING:
-		/* the copies a container needs to catch up with its user are here and nowhere else */
-		if (!ap_forward_behind(s))
-			hand_over(s, now, ap_session_source(s));
-		break;
-	case AP_GRACE:
-	case AP_RETIRING:
-		m = ap_session_command(s, WIRE_RETIRE);
-		ap_session_tell(s, ap_session_source(s), &m);
-		hand_over(s, now, ap_session_dest(s));
-		break;
-	case AP_ASSOCIATING:
-	case AP_MOVING:
-	case AP_FINDING:
-	case AP_FENCING:
-	case AP_ACTIVATING:
-	case AP_GOING_BACK:
-	case AP_ENDED:
-	case AP_STATES:
-		break; /* authority is on the move: that ends first (R8) */
-	}
-}
-
-void ap_mud_end(struct ap_session *s, uint64_t now)
-{
-	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);
-
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		if (s->edge[i].name[0])
-			ap_session_tell(s, &s->edge[i], &m);
-	}
-	ap_attempt_decide(s, AP_RESULT_USER_LEFT, "its user has ended the session");
-	ap_session_move(s, AP_ENDED, now);
-}
-
 static void on_disassociation(struct ap_session *s, uint64_t now)
 {
 	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
@@ -440,7 +296,7 @@ static void on_disassociation(struct ap_session *s, uint64_t now)
 	}
 	/* a claim ends itself and nothing else: the session may be another device's (R11) */
 	if (ap_session_proven(s))
-		ap_mud_end(s, now);
+		ap_leave_end(s, now);
 	else
 		ap_session_move(s, AP_ENDED, now);
 }

@@ -2,42 +2,14 @@
 #include "core/ap_node.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "base/state_table.h"
 #include "core/ap_session.h"
 #include "core/replay_buffer.h"
-
-#define MAY(state) STATE_BIT(AP_##state)
-
-static const struct state_row rows[] = {
-	[AP_ASSOCIATING] = { "associating", MAY(SERVING) | MAY(ENDED) },
-	[AP_MOVING] = { "moving", MAY(FINDING) | MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
-	[AP_FINDING] = { "finding", MAY(SERVING) | MAY(TRACING) | MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_SERVING] = { "serving", MAY(TRACING) | MAY(FINDING) | MAY(ENDED) },
-	[AP_TRACING] = { "tracing", MAY(REPLAYING) | MAY(SERVING) | MAY(FINDING) | MAY(GOING_BACK) |
-					    MAY(ENDED) },
-	[AP_REPLAYING] = { "replaying", MAY(FENCING) | MAY(SERVING) | MAY(FINDING) |
-						MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_FENCING] = { "fencing", MAY(ACTIVATING) | MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_ACTIVATING] = { "activating", MAY(GRACE) | MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_GRACE] = { "grace", MAY(RETIRING) | MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_RETIRING] = { "retiring", MAY(SERVING) | MAY(ENDED) },
-	[AP_GOING_BACK] = { "going back", MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
-	[AP_ENDED] = { "ended", 0 },
-};
-
-static const struct state_table table = { "session at an access point", ARRAY_SIZE(rows), rows };
-
-const char *ap_state_name(enum ap_state state)
-{
-	return state_name(&table, state);
-}
 
 int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 		const struct policy *policy, proof_fn proof, const struct ap_node_ops *ops,
@@ -78,172 +50,6 @@ struct ap_node *ap_node_free(struct ap_node *node)
 	return NULL;
 }
 
-/* --- one session ------------------------------------------------------------------------------- */
-
-struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
-				   const struct ap_session *after)
-{
-	const struct list *bucket = &node->bucket[session % AP_BUCKETS];
-	const struct list *at = after ? after->same_bucket.next : bucket->next;
-
-	for (; at != bucket; at = at->next) {
-		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
-
-		if (s->session == session && s->state != AP_ENDED)
-			return s;
-	}
-	return NULL;
-}
-
-bool ap_session_proven(const struct ap_session *s)
-{
-	return s->has_secret && s->state != AP_ASSOCIATING;
-}
-
-bool ap_session_fits(const struct ap_session *s, const uint8_t *secret)
-{
-	uint8_t expected[WIRE_PROOF_SIZE];
-
-	if (s->has_secret)
-		return proof_equal(s->secret, secret);
-	s->node->proof(expected, secret, s->session, s->association, s->node->name);
-	return proof_equal(expected, s->proof);
-}
-
-bool ap_session_meant(const struct ap_session *s, uint64_t command)
-{
-	return command == get_be64(s->proof) || (!command && ap_session_proven(s));
-}
-
-void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret)
-{
-	s->has_secret = true;
-	memcpy(s->secret, secret, WIRE_SECRET_SIZE);
-	for (struct ap_session *other = ap_session_next(s->node, s->session, NULL); other;
-	     other = ap_session_next(s->node, s->session, other)) {
-		if (other != s)
-			ap_mud_lost(other, now, WIRE_E_NOT_ALLOWED,
-				    "the session is another device's");
-	}
-}
-
-struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
-				  uint64_t now)
-{
-	if (node->count >= node->policy.sessions_max)
-		return NULL;
-	struct ap_session *s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	if (replay_buffer_new(&s->copies, node->policy.copies_max, node->policy.copies_bytes_max,
-			      NULL) < 0) {
-		free(s);
-		return NULL;
-	}
-	s->node = node;
-	s->session = session;
-	s->state = state;
-	s->since = now;
-	s->since_asked = now;
-	s->left_at = now;
-	s->source = -1;
-	s->dest = -1;
-	s->next_retry = now + node->policy.retry_ms;
-	list_append(&node->sessions, &s->link);
-	list_append(&node->bucket[session % AP_BUCKETS], &s->same_bucket);
-	node->count++;
-	return s;
-}
-
-void ap_session_free(struct ap_session *s)
-{
-	replay_buffer_free(s->copies);
-	list_remove(&s->link);
-	list_remove(&s->same_bucket);
-	s->node->count--;
-	free(s);
-}
-
-void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now)
-{
-	state_require_move(&table, s->state, to);
-	if (to == AP_SERVING || to == AP_FINDING || to == AP_ENDED)
-		ap_attempt_end(s, now, to == AP_SERVING ? ap_session_source(s)->name : "");
-	s->state = to;
-	s->since = now;
-	s->since_asked = now;
-	s->next_retry = now + s->node->policy.retry_ms;
-}
-
-void ap_session_say(struct ap_session *s, const char *kind, uint64_t number, const char *fmt, ...)
-{
-	char detail[WIRE_REASON_SIZE];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
-	va_end(ap);
-	s->node->ops->event(s->node->ctx, s->session, kind, number, detail);
-}
-
-int ap_session_edge(struct ap_session *s, const char *name)
-{
-	int free_entry = -1;
-
-	if (!name[0])
-		return -1;
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		if (name_equal(s->edge[i].name, name))
-			return i;
-		if (!s->edge[i].name[0] && free_entry < 0)
-			free_entry = i;
-	}
-	if (free_entry < 0)
-		return -1;
-	s->edge[free_entry] = (struct ap_edge){ 0 };
-	(void)name_set(s->edge[free_entry].name, name, NULL);
-	return free_entry;
-}
-
-struct ap_edge *ap_session_source(struct ap_session *s)
-{
-	return s->source < 0 ? NULL : &s->edge[s->source];
-}
-
-struct ap_edge *ap_session_dest(struct ap_session *s)
-{
-	return s->dest < 0 ? NULL : &s->edge[s->dest];
-}
-
-bool ap_session_holds(const struct ap_session *s)
-{
-	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
-
-	return source && source->heard && source->state == WIRE_ES_FENCED && source->holding &&
-	       source->cut_association == s->association;
-}
-
-struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type)
-{
-	return (struct wire_message){ .type = type,
-				      .session = s->session,
-				      .association = s->association };
-}
-
-void ap_session_tell(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m)
-{
-	s->node->ops->to_es(s->node->ctx, e->name, m);
-}
-
-void ap_session_attach(struct ap_session *s, const struct ap_edge *e)
-{
-	struct wire_message m = ap_session_command(s, WIRE_ATTACH);
-
-	memcpy(m.attach.ap, s->node->name, NAME_SIZE);
-	memcpy(m.attach.proof, s->proof, WIRE_PROOF_SIZE);
-	ap_session_tell(s, e, &m);
-}
-
 /* Releases those of a number that have ended; nothing on the stack may refer to one any more. */
 static void reap(struct ap_node *node, uint64_t session)
 {
@@ -257,6 +63,14 @@ static void reap(struct ap_node *node, uint64_t session)
 }
 
 /* --- messages ---------------------------------------------------------------------------------- */
+
+static void on_request(struct ap_session *s, uint64_t now, const struct wire_data *d)
+{
+	ap_forward_request(s, d);
+	if (s->state ==
+	    AP_REPLAYING) /* there is more to catch up with, or the replay buffer is half full */
+		ap_handoff_progress(s, now);
+}
 
 void ap_node_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
 			 const struct wire_message *m)
@@ -275,7 +89,7 @@ void ap_node_mud_message(struct ap_node *node, uint64_t now, uint64_t link, cons
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_UNKNOWN_SESSION,
 			      "associate before sending requests");
 	else
-		ap_forward_request(s, now, &m->data);
+		on_request(s, now, &m->data);
 	reap(node, m->session);
 }
 
@@ -315,7 +129,7 @@ static void on_move_notify(struct ap_node *node, uint64_t now, const char *ap,
 			s->move = m->move_notify;
 			s->move_association = m->association;
 			ap_session_say(s, "MOVE NOTIFY", 0, "to=%s", ap);
-			ap_mud_leave(s, now);
+			ap_leave(s, now);
 			return;
 		}
 		ap_session_say(s, "MOVE REFUSED", 0, "claimed by %s without the user's proof", ap);
@@ -413,6 +227,30 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	}
 }
 
+static void on_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
+		      const struct wire_message *m)
+{
+	const struct replay_copy *c;
+	bool from_dest = e == ap_session_dest(s);
+
+	switch (ap_forward_take(s, now, e, m)) {
+	case AP_ANSWER_PASSED_OVER:
+		return;
+	case AP_ANSWER_DIVERGED:
+		c = replay_buffer_find(s->copies, m->data.number);
+		ap_handoff_diverged(s, now, m->data.number, c && c->in_doubt);
+		if (from_dest)
+			return; /* the attempt was dropped: what belongs to it is no more */
+		break;
+	case AP_ANSWER_TAKEN:
+		break;
+	}
+	ap_forward_deliver(s, e, &m->data);
+	if (s->state == AP_SERVING && s->move_association)
+		ap_leave(s, now);
+	ap_handoff_progress(s, now);
+}
+
 static void session_es_message(struct ap_session *s, uint64_t now, const char *es,
 			       const struct wire_message *m)
 {
@@ -425,7 +263,7 @@ static void session_es_message(struct ap_session *s, uint64_t now, const char *e
 	if (!e)
 		return;
 	if (m->type == WIRE_ANSWER) {
-		ap_forward_answer(s, now, e, m);
+		on_answer(s, now, e, m);
 	} else if (m->type == WIRE_STREAM) {
 		ap_forward_stream(s, e, m);
 	} else if (m->type == WIRE_REFUSED) {
@@ -441,7 +279,7 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 			const struct wire_message *m)
 {
 	if (m->type == WIRE_EDGE_STATE) {
-		ap_place_state(node, now, es, m->edge_state.drained);
+		ap_wish_drained(node, now, es, m->edge_state.drained);
 		return;
 	}
 	for (struct ap_session *s = ap_session_next(node, m->session, NULL); s;
@@ -563,7 +401,7 @@ void ap_node_each(const struct ap_node *node,
 			.highest = replay_buffer_highest(s->copies),
 			.copies_bytes = replay_buffer_bytes(s->copies),
 			.place = ap_session_place(s),
-			.given_up = ap_handoff_given_up(s),
+			.given_up = ap_retry_given_up(s),
 			.ended = s->ended,
 			.last = s->last,
 		};

@@ -4,12 +4,21 @@
 /*
  * One session at an access point - inner header of ap_*.c, not for others
  *
+ * Each file calls only those below it:
+ *
  *	ap_node.c	finds the session a message is for
- *	ap_mud.c	MUD management: association, reassociation, context from the old access point
- *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
+ *	ap_mud.c	MUD management: association, reassociation, claims
+ *	ap_wish.c	an operator drains an edge server, or wishes
  *	ap_handoff.c	moving authority
+ *	ap_leave.c	the context for the new access point; the session's end
+ *	ap_retry.c	whether an attempt that failed is made again
+ *	ap_edges.c	what the edge servers have said, taken together; orders to them
+ *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
+ *	ap_reply.c	what the MUD is told about its session
+ *	ap_state.c	the states, and the ways from one to another
+ *	ap_attempt.c	how long an attempt took, and how it ended
  *	ap_place.c	where a container belongs
- *	ap_attempt.c	how long that took, and how it ended
+ *	ap_session.c	a session's record, events, messages about it
  */
 
 #include "base/list.h"
@@ -212,35 +221,35 @@ struct ap_node {
 	size_t places;
 };
 
-/* ap_place.c */
+/** ap_session_source() - The edge server with authority. Return: borrowed, NULL while unknown */
+static inline struct ap_edge *ap_session_source(struct ap_session *s)
+{
+	return s->source < 0 ? NULL : &s->edge[s->source];
+}
 
-/** ap_session_place() - Where its container belongs. Return: borrowed; NULL if all are drained */
-const char *ap_session_place(const struct ap_session *s);
+/** ap_session_dest() - The edge server the container moves to. Return: borrowed, or NULL */
+static inline struct ap_edge *ap_session_dest(struct ap_session *s)
+{
+	return s->dest < 0 ? NULL : &s->edge[s->dest];
+}
 
-/** ap_session_away() - Whether its container has authority elsewhere, and there is where to go */
-bool ap_session_away(const struct ap_session *s);
+/** ap_session_holds() - Whether the source was fenced by the cut of the running attempt (R6, hold) */
+static inline bool ap_session_holds(const struct ap_session *s)
+{
+	const struct ap_edge *source = s->source < 0 ? NULL : &s->edge[s->source];
 
-/** ap_place_state() - Edge server @es says whether it is drained */
-void ap_place_state(struct ap_node *node, uint64_t now, const char *es, bool drained);
+	return source && source->heard && source->state == WIRE_ES_FENCED && source->holding &&
+	       source->cut_association == s->association;
+}
 
-/* ap_attempt.c */
+/* ap_session.c */
 
-/** ap_attempt_begin() - The session's container is to go from its source to its destination */
-void ap_attempt_begin(struct ap_session *s, uint64_t now);
+/** ap_session_new() - Add a session in state @state. Return: NULL without memory or at the limit */
+struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
+				  uint64_t now);
 
-/** ap_attempt_seen() - The source's word came in: how long it froze, since when it holds */
-void ap_attempt_seen(struct ap_session *s, uint64_t now);
-
-/** ap_attempt_switched() - The destination has authority (T8) */
-void ap_attempt_switched(struct ap_session *s, uint64_t now);
-
-/** ap_attempt_decide() - It will end so; the first word counts. Nothing if there is no attempt */
-void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *reason);
-
-/** ap_attempt_end() - It has ended, with authority at @authority, empty if nobody knows; reported once */
-void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority);
-
-/* ap_node.c */
+/** ap_session_free() - Remove it from its node and release it */
+void ap_session_free(struct ap_session *s);
 
 /**
  * ap_session_next() - Sessions of a node by number: one, and claims to it
@@ -268,34 +277,12 @@ bool ap_session_fits(const struct ap_session *s, const uint8_t *secret);
  */
 bool ap_session_meant(const struct ap_session *s, uint64_t command);
 
-/** ap_session_prove() - @secret fits (ap_session_fits()): all other claims to the session end */
-void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret);
-
-/** ap_session_new() - Add a session in state @state. Return: NULL without memory or at the limit */
-struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
-				  uint64_t now);
-
-/** ap_session_free() - Remove it from its node and release it */
-void ap_session_free(struct ap_session *s);
-
-/** ap_session_move() - Go to another state, which must be allowed; it is then entered at @now */
-void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now);
-
 /** ap_session_say() - Report an event of the session */
 void ap_session_say(struct ap_session *s, const char *kind, uint64_t number, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
 /** ap_session_edge() - Entry of edge server @name, made if need be. Return: index, -1 if full */
 int ap_session_edge(struct ap_session *s, const char *name);
-
-/** ap_session_source() - The edge server with authority. Return: borrowed, NULL while unknown */
-struct ap_edge *ap_session_source(struct ap_session *s);
-
-/** ap_session_dest() - The edge server the container moves to. Return: borrowed, or NULL */
-struct ap_edge *ap_session_dest(struct ap_session *s);
-
-/** ap_session_holds() - Whether the source was fenced by the cut of the running attempt (R6, hold) */
-bool ap_session_holds(const struct ap_session *s);
 
 /** ap_session_command() - Start a message about the session. Return: it, by value */
 struct wire_message ap_session_command(const struct ap_session *s, enum wire_type type);
@@ -306,7 +293,40 @@ void ap_session_tell(struct ap_session *s, const struct ap_edge *e, const struct
 /** ap_session_attach() - Ask @e how the session stands, and prove that the MUD is here */
 void ap_session_attach(struct ap_session *s, const struct ap_edge *e);
 
-/* ap_mud.c */
+/* ap_place.c */
+
+/** ap_place_find() - An edge server to which containers may go. Return: borrowed, or NULL */
+struct ap_place *ap_place_find(const struct ap_node *node, const char *es);
+
+/** ap_session_place() - Where its container belongs. Return: borrowed; NULL if all are drained */
+const char *ap_session_place(const struct ap_session *s);
+
+/** ap_session_away() - Whether its container has authority elsewhere, and there is where to go */
+bool ap_session_away(const struct ap_session *s);
+
+/* ap_attempt.c */
+
+/** ap_attempt_begin() - The session's container is to go from its source to its destination */
+void ap_attempt_begin(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_seen() - The source's word came in: how long it froze, since when it holds */
+void ap_attempt_seen(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_switched() - The destination has authority (T8) */
+void ap_attempt_switched(struct ap_session *s, uint64_t now);
+
+/** ap_attempt_decide() - It will end so; the first word counts. Nothing if there is no attempt */
+void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *reason);
+
+/** ap_attempt_end() - It has ended, with authority at @authority, empty if nobody knows; reported once */
+void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority);
+
+/* ap_state.c */
+
+/** ap_session_move() - Go to another state, which must be allowed; it is then entered at @now */
+void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now);
+
+/* ap_reply.c */
 
 /** ap_mud_respond() - Send the (RE)ASSOCIATION RESPONSE the MUD waits for, if it does */
 void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason);
@@ -321,30 +341,25 @@ void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64
 /** ap_mud_lost() - The session is gone: tell the MUD, end it here */
 void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason);
 
-/** ap_mud_end() - The MUD wants the session no more: tell the edge servers, end it here */
-void ap_mud_end(struct ap_session *s, uint64_t now);
-
-/** ap_mud_message() - ASSOCIATION, REASSOCIATION, DISASSOCIATION of a MUD */
-void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
-		    const struct wire_message *m);
-
-/** ap_mud_move_response() - The old access point answered */
-void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_message *m);
-
-/** ap_mud_leave() - Give the session to its new access point if it may leave now, else later */
-void ap_mud_leave(struct ap_session *s, uint64_t now);
-
-/** ap_mud_tick() - Repeat and end what waits in ASSOCIATING, MOVING */
-void ap_mud_tick(struct ap_session *s, uint64_t now);
-
 /* ap_forward.c */
 
-/** ap_forward_request() - A request of the MUD */
-void ap_forward_request(struct ap_session *s, uint64_t now, const struct wire_data *d);
+/** ap_forward_request() - A request of the MUD: keep it, and send it on */
+void ap_forward_request(struct ap_session *s, const struct wire_data *d);
 
-/** ap_forward_answer() - An answer of the container at @e */
-void ap_forward_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
-		       const struct wire_message *m);
+/** enum ap_answer - What a container's answer is */
+enum ap_answer {
+	AP_ANSWER_PASSED_OVER, /* of no running container of the session */
+	AP_ANSWER_TAKEN,
+	AP_ANSWER_DIVERGED, /* the other container answered otherwise (R5) */
+};
+
+/** ap_forward_take() - Note an answer of the container at @e, and compare it with the other one's */
+enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edge *e,
+			       const struct wire_message *m);
+
+/** ap_forward_deliver() - Give an answer that was taken to the MUD, or withhold it until @e may answer */
+void ap_forward_deliver(struct ap_session *s, const struct ap_edge *e,
+			const struct wire_data *answer);
 
 /** ap_forward_feed() - Send on what the containers may have now */
 void ap_forward_feed(struct ap_session *s);
@@ -374,6 +389,66 @@ bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c);
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);
 
+/* ap_edges.c */
+
+/** ap_edge_gone() - It has said that it has no container of the session */
+bool ap_edge_gone(const struct ap_edge *e);
+
+/** ap_edge_not_coming() - No copy comes to it: what stands there, if anything, is the trace of an older stay */
+bool ap_edge_not_coming(const struct ap_edge *e);
+
+/** ap_edge_left_behind() - Whether a container still waits at @e from which authority has gone on */
+bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e);
+
+/** ap_edge_can_go_on() - Whether the container at @e has executed all that the MUD has answers to, or can (R1) */
+bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e);
+
+/** ap_edge_successor_known() - Whether the edge server to which fenced @e was handed says what became of that (R4) */
+bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e);
+
+/** ap_edges_active() - The one with authority, of several that of the highest epoch. Return: index, or -1 */
+int ap_edges_active(const struct ap_session *s);
+
+/** ap_edges_highest_epoch() - Of all edge servers of the session. Return: epoch, 0 if none is known */
+uint32_t ap_edges_highest_epoch(const struct ap_session *s);
+
+/** ap_edges_ask_further() - Ask those that others name as source or successor. Return: whether any was asked */
+bool ap_edges_ask_further(struct ap_session *s);
+
+/** ap_edges_watch() - @name had authority before, and may wait for the word to retire */
+void ap_edges_watch(struct ap_session *s, const char *name);
+
+/** ap_edges_forget_others() - Forget all but @keep and those that had authority before */
+void ap_edges_forget_others(struct ap_session *s, int keep);
+
+/** ap_edge_migrate() - Order the source to migrate to the destination */
+void ap_edge_migrate(struct ap_session *s);
+
+/** ap_edge_fence() - Order the source to execute nothing after @s->fence_after */
+void ap_edge_fence(struct ap_session *s);
+
+/** ap_edge_order() - Send @e an order that has no fields of its own */
+void ap_edge_order(struct ap_session *s, const struct ap_edge *e, enum wire_type type);
+
+/* ap_retry.c */
+
+/** ap_retry_given_up() - Whether nothing is gained by another attempt, until the user moves or the container is another */
+bool ap_retry_given_up(const struct ap_session *s);
+
+/** ap_retry_pause() - Time until the next attempt. Return: ms */
+uint64_t ap_retry_pause(const struct ap_session *s);
+
+/** ap_retry_failed() - An attempt failed at an edge server, for the reason in @w; count lasting ones */
+void ap_retry_failed(struct ap_session *s, const struct wire_es_status *w);
+
+/* ap_leave.c */
+
+/** ap_leave() - Give the session to its new access point if it may leave now, else later */
+void ap_leave(struct ap_session *s, uint64_t now);
+
+/** ap_leave_end() - The MUD wants the session no more: tell the edge servers, end it here */
+void ap_leave_end(struct ap_session *s, uint64_t now);
+
 /* ap_handoff.c */
 
 /** ap_handoff_find() - Look for the edge server with authority among those that answered */
@@ -381,9 +456,6 @@ void ap_handoff_find(struct ap_session *s, uint64_t now);
 
 /** ap_handoff_drop() - Drop the running attempt, before FENCE only: the source serves on (R10) */
 void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, const char *why);
-
-/** ap_handoff_given_up() - Whether nothing is gained by another attempt, until something changes */
-bool ap_handoff_given_up(const struct ap_session *s);
 
 /** ap_handoff_adopt() - Edge server @index has authority: serve from it, move it home if it is not */
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index);
@@ -404,3 +476,23 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 
 /** ap_handoff_tick() - Repeat commands without an answer, end waits */
 void ap_handoff_tick(struct ap_session *s, uint64_t now);
+
+/* ap_wish.c */
+
+/** ap_wish_drained() - Edge server @es says whether it is drained */
+void ap_wish_drained(struct ap_node *node, uint64_t now, const char *es, bool drained);
+
+/* ap_mud.c */
+
+/** ap_session_prove() - @secret fits (ap_session_fits()): all other claims to the session end */
+void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret);
+
+/** ap_mud_message() - ASSOCIATION, REASSOCIATION, DISASSOCIATION of a MUD */
+void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
+		    const struct wire_message *m);
+
+/** ap_mud_move_response() - The old access point answered */
+void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_message *m);
+
+/** ap_mud_tick() - Repeat and end what waits in ASSOCIATING, MOVING */
+void ap_mud_tick(struct ap_session *s, uint64_t now);

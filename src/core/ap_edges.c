@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Edge servers of one session - what they have said, taken together, and what they are ordered to do
+ */
+
+#include <string.h>
+
+#include "core/ap_session.h"
+#include "core/replay_buffer.h"
+
+bool ap_edge_gone(const struct ap_edge *e)
+{
+	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
+}
+
+/* What stands there, if anything, is the trace of an older stay. */
+bool ap_edge_not_coming(const struct ap_edge *e)
+{
+	return ap_edge_gone(e) ||
+	       (e->heard && (e->state == WIRE_ES_RETIRED || e->state == WIRE_ES_FENCED));
+}
+
+void ap_edge_migrate(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_MIGRATE);
+
+	memcpy(m.migrate.to_es, ap_session_dest(s)->name, NAME_SIZE);
+	memcpy(m.migrate.ap, s->node->name, NAME_SIZE);
+	memcpy(m.migrate.proof, s->proof, WIRE_PROOF_SIZE);
+	m.migrate.hold = s->divergences > 0;
+	ap_session_tell(s, ap_session_source(s), &m);
+}
+
+void ap_edge_fence(struct ap_session *s)
+{
+	struct wire_message m = ap_session_command(s, WIRE_FENCE);
+
+	m.epoch = ap_session_source(s)->epoch;
+	m.fence.after = s->fence_after;
+	ap_session_tell(s, ap_session_source(s), &m);
+}
+
+void ap_edge_order(struct ap_session *s, const struct ap_edge *e, enum wire_type type)
+{
+	struct wire_message m = ap_session_command(s, type);
+
+	m.epoch = e->epoch;
+	ap_session_tell(s, e, &m);
+}
+
+uint32_t ap_edges_highest_epoch(const struct ap_session *s)
+{
+	uint32_t highest = 0;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (s->edge[i].name[0] && s->edge[i].epoch > highest)
+			highest = s->edge[i].epoch;
+	}
+	return highest;
+}
+
+void ap_edges_forget_others(struct ap_session *s, int keep)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (i != keep && !s->edge[i].predecessor)
+			s->edge[i] = (struct ap_edge){ 0 };
+	}
+}
+
+/*
+ * Authority came to @e from a peer that may still be fenced, if whoever should have retired it is
+ * gone. It is asked, and told to retire when it answers (ap_handoff_status()).
+ */
+void ap_edges_watch(struct ap_session *s, const char *name)
+{
+	int index = name_equal(name, ap_session_source(s)->name) ? -1 : ap_session_edge(s, name);
+
+	if (index < 0 || index == s->source)
+		return;
+	s->edge[index].predecessor = true;
+	ap_session_attach(s, &s->edge[index]);
+}
+
+/* Whether a container still waits at @e from which authority has gone on */
+bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e)
+{
+	const struct ap_edge *source = ap_session_source(s);
+
+	return e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch;
+}
+
+/*
+ * Whether the container at @e can go on with this MUD: the MUD has answers up to @acked, so the
+ * container must have executed so far, or the copies to bring it there must be here (R1).
+ */
+bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e)
+{
+	return e->executed >= s->acked ||
+	       (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) <= e->executed);
+}
+
+int ap_edges_active(const struct ap_session *s)
+{
+	int best = -1;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (e->name[0] && e->heard && e->state == WIRE_ES_ACTIVE &&
+		    (best < 0 || e->epoch > s->edge[best].epoch))
+			best = i;
+	}
+	return best;
+}
+
+/* Edge servers name one another as source or successor of a session: follow that. */
+bool ap_edges_ask_further(struct ap_session *s)
+{
+	bool asked = false;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0] || !e->heard || !e->peer[0] || e->state == WIRE_ES_ACTIVE)
+			continue;
+		int peer = ap_session_edge(s, e->peer);
+		if (peer < 0 || s->edge[peer].heard)
+			continue;
+		ap_session_attach(s, &s->edge[peer]);
+		asked = true;
+	}
+	return asked;
+}
+
+/*
+ * Whether the edge server to which fenced @e was handed says what became of that. One that knows nothing
+ * of the session has lost all it knew: authority may have been there and gone on to where nobody here
+ * knows, so @e may not have it back (R4). One that has another's session under this number took it in place
+ * of a copy that had no authority: nothing else is cleared away for a stranger (R11).
+ */
+bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *next = &s->edge[i];
+
+		if (next->name[0] && name_equal(next->name, e->peer))
+			return next->heard &&
+			       (next->state != WIRE_ES_NONE || next->peer[0] || next->others);
+	}
+	return false;
+}
