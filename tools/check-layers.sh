@@ -34,6 +34,7 @@ declare -A MAY=(
 
 # The same for the rooms of a folder: room -> rooms of the same folder it may include, from the lowest up. Files
 # of the folder itself, in no room, may include all of them; no room may include one of those.
+BELOW_MIGRATION="es/system es/files es/criu es/worker es/engine es/image es/container es/checkpoint"
 declare -A ROOM=(
 	[es/system]=""
 	[es/files]="es/system"
@@ -43,17 +44,20 @@ declare -A ROOM=(
 	[es/image]="es/system es/files es/worker es/engine"
 	[es/container]="es/system es/files es/criu es/engine"
 	[es/checkpoint]="es/system es/files es/criu es/container"
-	[es/migration]="es/system es/files es/criu es/worker es/engine es/image es/container es/checkpoint"
+	[es/migration/common]="$BELOW_MIGRATION"
+	[es/migration/source]="$BELOW_MIGRATION es/migration/common"
+	[es/migration/destination]="$BELOW_MIGRATION es/migration/common"
+	[es/migration]="$BELOW_MIGRATION es/migration/common es/migration/source es/migration/destination"
 	[es/gateway]="es/system es/container"
 )
 
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
 	['openssl/']='net/(crypto|join_channel|pki|pki_crl|pki_request|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
-	['uv\.h']='(net|report|ap|es|mud)/([a-z_]+/)?[a-z_]+\.[ch]|logrepo/main\.c'
+	['uv\.h']='(net|report|ap|es|mud)/([a-z_]+/)*[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/engine/(containerd|docker_engine|registry)\.c'
 	['archive(_entry)?\.h']='es/(files/layer_archive|image/(archive|layer|pack))\.c'
-	['zstd']='es/(migration/transfer|files/inflate)\.c'
+	['zstd']='es/(migration/common/transfer|files/inflate)\.c'
 	['cap-ng\.h']='es/(worker/sandbox|container/grant)\.c'
 	['seccomp\.h']='es/(worker/sandbox|criu/seccomp_filter)\.c'
 	['xxhash']='es/(session_store|criu/memory_delta)\.c'
@@ -61,7 +65,7 @@ declare -A DOOR=(
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['criu_images\.pb-c\.h']='es/criu/(images|mend)\.c'
-	['jansson\.h']='(ap|es)/([a-z_]+/)?[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
+	['jansson\.h']='(ap|es)/([a-z_]+/)*[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(bundle\.c|shared_pins\.[ch])|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.
@@ -88,7 +92,6 @@ es/container/open_files.c|fopen fstatat open statfs|of processes in /proc
 es/checkpoint/forgotten.c|open fopen|of processes in /proc, of our machine in /sys
 es/checkpoint/forgotten_note.c|opendir fopen|of processes in /proc
 es/checkpoint/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of processes in /proc
-es/migration/carry.c|open openat stat|our own directories and names
 es/container/sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
 es/criu/mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
@@ -108,20 +111,26 @@ es/container/mounts.c|realpath|below directories that the operator shares: compa
 es/main.c|readlink access|our own programs
 es/system/process.c|SYS_pidfd_open open|/dev/null, and a file in our work directory
 es/engine/registry.c|access|an authority's file that the operator names
-es/migration/plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
+es/migration/common/plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
 es/checkpoint/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
 es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
 es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
 es/image/arrival.c|mkdir open opendir|below image_dir: ours
 es/image/expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory
 es/engine/engine_files.c|open|a directory of the engine
-es/migration/controller.c|fopen access opendir|/proc, the work directories
-es/migration/destination.c|mkdir mkdtemp rmdir access statvfs|our work directory, the engine's directory
-es/migration/image.c|mkdir open stat|below image_dir; the engine's directory
-es/migration/memory.c|mkdir open|directories of our work directory
+es/engine/upper_dir.c|fopen|/proc
+es/migration/common/work.c|access statvfs|our work directories, the engine's directory
+es/migration/controller.c|opendir|the work directories
+es/migration/destination/container.c|mkdir access|our work directory
+es/migration/destination/destination.c|mkdtemp open rmdir|our work directory, the engine's directory
+es/migration/destination/image.c|stat|below image_dir; the engine's directory
+es/migration/destination/memory.c|mkdir|a directory of our work directory
+es/migration/source/carry.c|open openat|our own directories and names
+es/migration/source/container.c|mkdir access|our work directory; runc's, by the container's id
+es/migration/source/image.c|mkdir open|below image_dir
+es/migration/source/memory.c|mkdir open|directories of our work directory
 es/migration/paper.c|mkdir open opendir rename|directories of our work directory, and of the engine
-es/migration/source.c|mkdir access|our work directory; runc's, by the container's id
-es/migration/file_sets.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
+es/migration/common/file_sets.c|fopen mkdir rename|/proc; beside a tree, where the engine makes the names
 LIST
 
 status=0
@@ -158,7 +167,7 @@ for dir in "$SRC"/*/; do
 	dir=${dir%/}
 	[ -n "${MAY[${dir##*/}]+known}" ] || breach "$dir" 0 "a folder that the table does not know"
 done
-for dir in "$SRC"/*/*/; do
+for dir in "$SRC"/*/*/ "$SRC"/*/*/*/; do
 	[ -d "$dir" ] || continue
 	room=${dir#"$SRC"/}
 	[ -n "${ROOM[${room%/}]+known}" ] || breach "$dir" 0 "a room that the table does not know"

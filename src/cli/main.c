@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "cli/command.h"
 #include "conf/conf.h"
@@ -100,10 +101,7 @@ int command_seconds(long *to, const char *command, const char *text, struct err 
 
 double command_clock(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)monotonic_us() / 1e6;
 }
 
 int command_no_more(int argc, char **argv, int at, struct err *err)

@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "cli/setup_site.h"
 #include "net/address.h"
@@ -232,10 +233,7 @@ int join_listen(const struct join_token *token, struct err *err)
 
 static long long now_s(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
+	return (long long)(monotonic_us() / 1000000);
 }
 
 int join_serve(int listener, const struct site *site, const char *name, const char *authority,

@@ -13,7 +13,7 @@
 #include "conf/conf.h"
 #include "es/engine/docker_engine.h"
 #include "es/files/beneath.h"
-#include "es/migration/plan.h"
+#include "es/migration/common/plan.h"
 #include "es/system/process.h"
 #include "net/host_check.h"
 #include "net/tls.h"

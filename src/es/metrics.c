@@ -6,8 +6,8 @@
 #include "es/ap_links.h"
 #include "es/edge_server.h"
 #include "es/inquiry.h"
+#include "es/migration/common/metrics.h"
 #include "es/migration/controller.h"
-#include "es/migration/metrics.h"
 #include "report/common_metrics.h"
 #include "report/exposition.h"
 

@@ -17,16 +17,16 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/files/beneath.h"
 #include "es/criu/images.h"
+#include "es/criu/memory_delta.h"
+#include "es/files/beneath.h"
 #include "es/files/inflate.h"
-#include "es/worker/sandbox.h"
-#include "es/worker/line.h"
-#include "es/image/archive.h"
 #include "es/files/layer.h"
 #include "es/files/layer_archive.h"
 #include "es/files/layer_node.h"
-#include "es/criu/memory_delta.h"
+#include "es/image/archive.h"
+#include "es/worker/line.h"
+#include "es/worker/sandbox.h"
 
 #define LINE      3
 #define DRAIN_MAX (64u << 10) /* bytes that may follow an archive's end: its padding */

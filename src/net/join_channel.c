@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/crypto.h"
 
@@ -33,10 +34,7 @@ struct join_channel {
 /** now_ms() - Milliseconds since some point in the past */
 static uint64_t now_ms(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return monotonic_us() / 1000;
 }
 
 /** session_make() - The secret as a session that can be resumed. Return: NULL without memory */

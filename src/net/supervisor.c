@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 /**
@@ -51,14 +52,11 @@ static void on_read_again(uv_timer_t *timer)
 static void on_hangup(uv_signal_t *handle, int number)
 {
 	struct supervisor *s = handle->data;
-	struct timespec now;
 	char text[96];
 
 	(void)number;
 	/* Type=notify-reload wants to know which SIGHUP this is about. */
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		       (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_us());
 	tell(s, text);
 	/* after the other handlers of this signal */
 	(void)uv_timer_start(&s->read_again, on_read_again, 0, 0);

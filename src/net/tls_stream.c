@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/address.h"
 #include "net/link.h"
@@ -67,10 +68,7 @@ struct tls_stream {
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)(monotonic_us() / 1000);
 }
 
 /* When the budget's time is spent, by the monotonic clock in ms; 0: there is none */

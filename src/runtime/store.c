@@ -5,7 +5,7 @@
  *
  * CRIU has tar pack what is on a container's tmpfs mounts, and gzip it. Real compression takes 30 ms
  * for each MB, and all the time the service stands still; what comes of it is compressed again, better,
- * on its way (es/migration/transfer.c). So this one reads standard input and writes a gzip stream (RFC 1952) whose
+ * on its way (es/migration/common/transfer.c). So this one reads standard input and writes a gzip stream (RFC 1952) whose
  * blocks are stored (RFC 1951, 3.2.4). Options are those of a gzip that compresses, and mean nothing.
  */
 

@@ -504,7 +504,7 @@ struct wire_text {
  * struct wire_offer - A source offers a container to a destination
  *
  * @plan is JSON for the container management of the destination: configuration of the container,
- * image and layer digests, sizes, versions of CPU, kernel, CRIU. See es/migration/plan.h.
+ * image and layer digests, sizes, versions of CPU, kernel, CRIU. See es/migration/common/plan.h.
  */
 struct wire_offer {
 	char mud[NAME_SIZE];

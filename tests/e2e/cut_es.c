@@ -23,8 +23,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "es/worker/file_worker.h"
 #include "es/migration/controller.h"
+#include "es/worker/file_worker.h"
 #include "net/pki.h"
 #include "net/tls.h"
 

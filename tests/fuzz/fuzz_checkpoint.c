@@ -19,9 +19,9 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "criu_images.pb-c.h"
 #include "es/criu/images.h"
 #include "es/criu/seccomp_filter.h"
+#include "criu_images.pb-c.h"
 #include "fuzz_home.h"
 #include "fuzz_input.h"
 

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/files/layer_node.h"
 #include "es/image/archive.h"
 #include "es/image/arrival.h"
-#include "es/files/layer_node.h"
 #include "fuzz_home.h"
 #include "fuzz_input.h"
 

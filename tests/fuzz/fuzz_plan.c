@@ -16,7 +16,7 @@
 #include "es/container/grant.h"
 #include "es/container/management.h"
 #include "es/engine/docker_engine.h"
-#include "es/migration/plan.h"
+#include "es/migration/common/plan.h"
 #include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

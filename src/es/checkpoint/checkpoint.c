@@ -11,10 +11,11 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
-#include "es/system/cgroup.h"
 #include "es/container/open_files.h"
 #include "es/files/layer_node.h"
+#include "es/system/cgroup.h"
 #include "es/system/process.h"
 #include "es/system/process_family.h"
 #include "es/system/task_state.h"

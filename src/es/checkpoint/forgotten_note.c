@@ -23,8 +23,8 @@
 
 #include "base/auto.h"
 #include "base/text.h"
-#include "es/container/sockets.h"
 #include "es/checkpoint/forgotten.h"
+#include "es/container/sockets.h"
 #include "es/system/hurry.h"
 
 #define GROUPS_MAX 64 /* of a network that are looked for; the rest is lost */

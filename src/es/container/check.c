@@ -13,14 +13,14 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/text.h"
-#include "es/system/cgroup.h"
 #include "es/container/config.h"
-#include "es/container/open_files.h"
 #include "es/container/mounts.h"
+#include "es/container/open_files.h"
 #include "es/container/sockets.h"
 #include "es/container/sqlite.h"
 #include "es/engine/docker_engine.h"
 #include "es/files/beneath.h"
+#include "es/system/cgroup.h"
 #include "es/system/task_state.h"
 
 #define CAP_SYS_RESOURCE 24
@@ -442,4 +442,19 @@ void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 		finding_add(notes, "none needed",
 			    "its health check is not part of the service: one that runs at "
 			    "the cut stays behind");
+}
+
+pid_t *container_processes(pid_t init, size_t *count)
+{
+	pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
+	char path[64];
+	struct stat theirs;
+	struct stat ours;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)init);
+	if (stat(path, &theirs) < 0 || stat("/proc/self/ns/pid", &ours) < 0 ||
+	    theirs.st_ino == ours.st_ino)
+		init = 0;
+	*count = pids ? container_pids(pids, CONTAINER_PIDS_MAX, init) : 0;
+	return pids;
 }

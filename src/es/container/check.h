@@ -84,3 +84,14 @@ void container_check_processes(json_t *findings, const pid_t *pids, size_t count
  * Return: how many
  */
 size_t container_pids(pid_t *pids, size_t max, pid_t init);
+
+/**
+ * container_processes() - All processes of a container
+ * @init:	Its first process
+ * @count:	Set
+ *
+ * A number that is another process's by now does not lead to all of the host's.
+ *
+ * Return: to be freed, NULL without memory
+ */
+pid_t *container_processes(pid_t init, size_t *count);

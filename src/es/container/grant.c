@@ -8,8 +8,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/container/config.h"
-#include "es/engine/docker_engine.h"
 #include "es/criu/images.h"
+#include "es/engine/docker_engine.h"
 
 /* What engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
  * setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap */

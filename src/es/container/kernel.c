@@ -7,8 +7,8 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/engine/docker_engine.h"
 #include "es/criu/images.h"
+#include "es/engine/docker_engine.h"
 
 const char *const container_namespace_names[CONTAINER_NAMESPACES] = {
 	[CONTAINER_NS_MNT] = "mnt", [CONTAINER_NS_PID] = "pid", [CONTAINER_NS_NET] = "net",

@@ -18,8 +18,8 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/system/cgroup.h"
 #include "es/container/kernel.h"
+#include "es/system/cgroup.h"
 
 #define STATUS_SIZE 8192 /* bytes of a /proc/PID/status */
 

@@ -9,8 +9,8 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/files/beneath.h"
 #include "es/criu/images.h"
+#include "es/files/beneath.h"
 
 #define MAGIC_COMMON 0x54564319u /* then one of the kind of image */
 #define INVENTORY    0x58313116u

@@ -9,10 +9,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "criu_images.pb-c.h"
-#include "es/files/beneath.h"
 #include "es/criu/image.h"
 #include "es/criu/seccomp_filter.h"
+#include "es/files/beneath.h"
+#include "criu_images.pb-c.h"
 
 #define MOUNTS_MAX 1024
 

@@ -13,10 +13,10 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/files.h"
-#include "criu_images.pb-c.h"
-#include "es/files/beneath.h"
-#include "es/criu/images.h"
 #include "es/criu/image.h"
+#include "es/criu/images.h"
+#include "es/files/beneath.h"
+#include "criu_images.pb-c.h"
 
 #define FILES    "files.img"
 #define REPLACED "files.img.new"

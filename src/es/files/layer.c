@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "base/err.h"
-#include "es/files/file_copy.h"
 #include "es/files/beneath.h"
+#include "es/files/file_copy.h"
 #include "es/files/layer_node.h"
 #include "es/system/process.h"
 

@@ -12,8 +12,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "es/files/file_copy.h"
 #include "es/files/beneath.h"
+#include "es/files/file_copy.h"
 #include "es/files/layer_node.h"
 #include "es/system/process.h"
 

@@ -15,9 +15,9 @@
 #include "base/text.h"
 #include "es/engine/docker_engine.h"
 #include "es/files/beneath.h"
+#include "es/files/layer_node.h"
 #include "es/image/archive.h"
 #include "es/image/pack.h"
-#include "es/files/layer_node.h"
 #include "net/crypto.h"
 
 #define PREFIX "arrival-"

@@ -15,9 +15,9 @@
 #include "base/err.h"
 #include "es/engine/docker_engine.h"
 #include "es/files/beneath.h"
-#include "es/worker/file_worker.h"
-#include "es/image/arrival.h"
 #include "es/files/layer_node.h"
+#include "es/image/arrival.h"
+#include "es/worker/file_worker.h"
 
 #define LOOK_MS_MIN 500
 #define LOOK_MS_MAX 60000

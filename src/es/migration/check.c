@@ -9,13 +9,14 @@
 
 #include <string.h>
 
-#include "es/system/cgroup.h"
 #include "es/container/check.h"
 #include "es/container/findings.h"
 #include "es/engine/docker_engine.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
+#include "es/migration/common/migration.h"
+#include "es/migration/common/plan.h"
+#include "es/migration/controller.h"
 #include "es/migration/predict.h"
+#include "es/system/cgroup.h"
 
 #define RATE_USUAL 10000000
 

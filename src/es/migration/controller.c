@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Migration Controller - the loop's side of migrations, and the table of their stages
+ * Migration Controller - the loop's side of migrations
  *
  * The loop's thread owns the list of migrations. A migration's thread never touches it: it asks
  * and tells through the loop queue, whose calls keep their order, and waits for answers on the
@@ -27,77 +27,23 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/shared_list.h"
-#include "es/engine/containerd.h"
 #include "es/engine/docker_engine.h"
-#include "es/worker/file_worker.h"
 #include "es/image/expiry.h"
-#include "es/migration/incoming.h"
+#include "es/migration/common/incoming_budget.h"
+#include "es/migration/common/migration.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/common/plan.h"
+#include "es/migration/common/work.h"
+#include "es/migration/destination/destination.h"
+#include "es/migration/source/source.h"
+#include "es/migration/stages.h"
 #include "es/system/loop_queue.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
-#include "es/system/process.h"
+#include "es/worker/file_worker.h"
 #include "net/acceptor.h"
 #include "net/crypto.h"
 #include "net/tls_stream.h"
 
-#define TELL_S  2
 #define BACKLOG 16 /* connections that wait in the kernel */
-
-/*
- * Table 1 of the paper, T1 to T5. T6 to T8 are the access points' (core/).
- *
- *            source (CT-x runs on)                    destination
- */
-static const struct migration_stage stages[] = {
-	/* check, plan, copy the layer ahead, offer       compare, create CT-y, not started */
-	{ "prepare", source_prepare, destination_prepare, source_prepare_undo,
-	  destination_prepare_undo },
-	/*
-	 * the layer, most of which will still be the same keep it where CT-y's own layer will be
-	 */
-	{ "ahead", source_ahead, destination_ahead, source_image_undo, destination_ahead_undo },
-	/* C-Migr: the image's layers missing there       load them, create CT-y; else nothing */
-	{ "image", source_image, destination_image, source_image_undo, NULL },
-	/* if it holds (R6): memory as it is             keep it for what will still be the same */
-	{ "memory", source_memory, destination_memory, source_memory_undo, NULL },
-	/* T1 memory, T3 files, at one instant (R2)       learn its number */
-	{ "cut", source_cut, destination_cut, source_cut_undo, NULL },
-	/* T2, T4                                         write and verify while it comes */
-	{ "send", source_send, destination_receive, NULL, NULL },
-	/* wait for the word that CT-y stands             T5; point of no return here */
-	{ "restore", source_confirm, destination_restore, NULL, NULL },
-};
-
-/* The same as the paper does it; NULL: nothing to do meanwhile. */
-static const struct migration_stage paper_stages[] = {
-	{ "prepare", paper_source_prepare, paper_destination_prepare, paper_source_undo,
-	  paper_destination_undo },
-	{ "T1", paper_source_checkpoint, NULL, NULL, NULL },
-	{ "T2", paper_source_send_checkpoint, paper_destination_checkpoint, NULL, NULL },
-	{ "T3", paper_source_files, NULL, NULL, NULL },
-	{ "T4", paper_source_send_files, paper_destination_files, NULL, NULL },
-	{ "T5", source_confirm, paper_destination_restore, NULL, NULL },
-};
-
-/** struct way - A table of stages */
-struct way {
-	const char *name;
-	const struct migration_stage *stage;
-	size_t stages;
-};
-
-static_assert(ARRAY_SIZE(stages) <= MIGRATION_STAGES_MAX, "all have a place in the metrics");
-static_assert(ARRAY_SIZE(paper_stages) <= MIGRATION_STAGES_MAX, "likewise");
-
-static const struct way ways[] = {
-	[PROFILE_BATON] = { "baton", stages, ARRAY_SIZE(stages) },
-	[PROFILE_PAPER] = { "paper", paper_stages, ARRAY_SIZE(paper_stages) },
-};
-
-const char *migration_profile_name(enum migration_profile profile)
-{
-	return ways[profile].name;
-}
 
 const struct migration_metrics *migration_controller_metrics(const struct migration_controller *mc)
 {
@@ -106,299 +52,12 @@ const struct migration_metrics *migration_controller_metrics(const struct migrat
 
 const char *migration_controller_stage(const struct migration_controller *mc, size_t i)
 {
-	const struct way *way = &ways[mc->config.profile];
-
-	return i < way->stages ? way->stage[i].name : NULL;
+	return migration_stage_name(mc->config.profile, i);
 }
 
 size_t migration_controller_running(const struct migration_controller *mc, bool source)
 {
 	return source ? mc->sources : mc->destinations;
-}
-
-const char *migration_method_name(enum migration_method method)
-{
-	static const char *const names[] = {
-		[METHOD_AUTO] = "auto",
-		[METHOD_COMPLETE] = "complete",
-		[METHOD_PARTIAL] = "partial",
-	};
-
-	return names[method];
-}
-
-/** enum note_kind - What a thread tells the loop */
-enum note_kind {
-	NOTE_CUT_WANTED,
-	NOTE_CUT_TAKEN,
-	NOTE_PROVEN,
-	NOTE_OFFERED,
-	NOTE_STAGE,
-	NOTE_ARRIVED,
-	NOTE_ENDED,
-};
-
-/** struct note - One thing a thread tells the loop */
-struct note {
-	struct migration *m;
-	enum note_kind kind;
-	bool taken;
-	uint32_t freeze_us;
-	uint64_t time_us;
-	uint64_t number;
-	char event[32];
-	char text[ERR_TEXT_MAX];
-};
-
-/* --- a migration's thread --------------------------------------------------------------------- */
-
-static void note_take(void *arg);
-
-/** note_new() - Begin a note; waits for memory, since a note that is lost would stall a session */
-static struct note *note_new(struct migration *m, enum note_kind kind)
-{
-	static const struct timespec nap = { .tv_nsec = 10000000 };
-	struct note *note;
-
-	while (!(note = calloc(1, sizeof(*note))))
-		(void)nanosleep(&nap, NULL);
-	note->m = m;
-	note->kind = kind;
-	note->time_us = realtime_us();
-	return note;
-}
-
-static void note_send(struct note *note)
-{
-	static const struct timespec nap = { .tv_nsec = 10000000 };
-
-	while (loop_queue_post(note->m->mc->queue, note_take, note) < 0)
-		(void)nanosleep(&nap, NULL);
-}
-
-void migration_stage_done(struct migration *m, const char *event, const char *fmt, ...)
-{
-	struct note *note = note_new(m, NOTE_STAGE);
-	va_list ap;
-
-	(void)snprintf(note->event, sizeof(note->event), "%s", event);
-	note->number = m->number;
-	va_start(ap, fmt);
-	(void)vsnprintf(note->text, sizeof(note->text), fmt, ap);
-	va_end(ap);
-	note_send(note);
-}
-
-/** ask() - Put a question to the loop and wait. Return: what it was told, or -ECANCELED */
-static int ask(struct migration *m, enum note_kind kind, struct err *err)
-{
-	int r;
-
-	(void)pthread_mutex_lock(&m->lock);
-	m->question = MIGRATION_ASKS;
-	(void)pthread_mutex_unlock(&m->lock);
-	note_send(note_new(m, kind));
-	(void)pthread_mutex_lock(&m->lock);
-	/* An answer counts even if a cancellation came after it: what it began must be ended. */
-	while (m->question == MIGRATION_ASKS && !m->cancelled)
-		(void)pthread_cond_wait(&m->told, &m->lock);
-	r = m->question == MIGRATION_ASKS ? -ECANCELED : (int)m->question;
-	m->question = MIGRATION_ASKS_NOTHING;
-	(void)pthread_mutex_unlock(&m->lock);
-	return r < 0 ? err_set(err, r, "wait for the session") : r;
-}
-
-int migration_ask_cut(struct migration *m, struct err *err)
-{
-	int r = ask(m, NOTE_CUT_WANTED, err);
-
-	return r < 0 ? r : r == MIGRATION_TOLD_YES ? 0 : 1;
-}
-
-void migration_cut_taken(struct migration *m, bool taken, const char *reason)
-{
-	struct note *note = note_new(m, NOTE_CUT_TAKEN);
-
-	note->taken = taken;
-	note->freeze_us = m->cut.freeze_us > UINT32_MAX ? UINT32_MAX : (uint32_t)m->cut.freeze_us;
-	(void)snprintf(note->text, sizeof(note->text), "%s", reason ? reason : "");
-	note_send(note);
-}
-
-/**
- * ask_leave() - Ask the loop whether the migration may go on
- *
- * Return: 0, -EPERM, or another code
- */
-static int ask_leave(struct migration *m, enum note_kind kind, struct err *err)
-{
-	int r = ask(m, kind, err);
-
-	if (r < 0 || r == MIGRATION_TOLD_YES)
-		return r < 0 ? r : 0;
-	(void)err_set(err, -EPROTO, "refused: %s", m->answer_reason);
-	if (err)
-		err->code = -EPERM;
-	return r == MIGRATION_TOLD_NEVER ? err_lasting(err, -EPERM) : -EPERM;
-}
-
-int migration_ask_slot(struct migration *m, struct err *err)
-{
-	return ask_leave(m, NOTE_PROVEN, err);
-}
-
-int migration_ask_offer(struct migration *m, struct err *err)
-{
-	return ask_leave(m, NOTE_OFFERED, err);
-}
-
-int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_cond_t *changed,
-			 const bool *ended, int (*tell)(struct migration *m, struct err *err),
-			 struct err *err)
-{
-	int r = 0;
-
-	while (!*ended) {
-		struct timespec until;
-		bool now;
-
-		(void)clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += TELL_S;
-		now = pthread_cond_clockwait(changed, lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT &&
-		      !*ended;
-		(void)pthread_mutex_unlock(lock);
-		if (now && tell && r == 0) {
-			r = tell(m, err);
-			if (r <
-			    0) /* nobody wants it any more: what the thread waits for ends now */
-				(void)eventfd_write(m->cancel_fd, 1);
-		}
-		(void)pthread_mutex_lock(lock);
-	}
-	return r;
-}
-
-int migration_rest(struct migration *m, int ms, struct err *err)
-{
-	struct pollfd p = { .fd = m->cancel_fd, .events = POLLIN };
-
-	return poll(&p, 1, ms) > 0 ? err_set(err, -ECANCELED, "wait for the session") : 0;
-}
-
-/**
- * mounted_upper() - UpperDir of a container that runs, by the mount of its root
- *
- * Return: whether it has one
- */
-static bool mounted_upper(char to[PATH_MAX], int pid)
-{
-	char path[64];
-	size_t size = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
-	auto_fclose FILE *mounts = pid > 0 ? fopen(path, "re") : NULL;
-	auto_free char *line = NULL;
-	while (mounts && getline(&line, &size, mounts) > 0) {
-		const char *option = strstr(line, "upperdir=");
-		char at[3];
-
-		/*
-		 * ID, parent, device, what of it, where: other overlays may be mounted elsewhere in
-		 * it
-		 */
-		if (option && sscanf(line, "%*s %*s %*s %*s %2s", at) == 1 && !strcmp(at, "/")) {
-			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),
-				       option + 9);
-			return true;
-		}
-	}
-	return false;
-}
-
-int migration_upper(char to[PATH_MAX], const json_t *inspect, const char *exec_root,
-		    struct err *err)
-{
-	const char *upper = json_text(inspect, "GraphDriver", "Data", "UpperDir", NULL);
-	int pid = (int)json_integer_value(json_at(inspect, "State", "Pid", NULL));
-
-	if (*upper) {
-		(void)snprintf(to, PATH_MAX, "%s", upper);
-		return 0;
-	}
-	/* With containerd's image store the engine does not tell. */
-	if (mounted_upper(to, pid))
-		return 0;
-	int r = containerd_upper(to, exec_root, json_text(inspect, "Id", NULL), err);
-	if (r < 0)
-		r = err_wrap(err, r, "find the container's layer, which must be an overlay");
-	/* One that ran may just have ended. */
-	return r == -ENOTSUP && pid > 0 ? err_lasting(err, r) : r;
-}
-
-/** stages_run() - Run all stages, then undo. Return: 0, or negative error code */
-static int stages_run(struct migration *m)
-{
-	const struct way *way = &ways[m->mc->config.profile];
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < way->stages && r == 0; i++) {
-		const struct migration_stage *stage = &way->stage[i];
-		int (*act)(struct migration *, struct err *) =
-			m->is_source ? stage->source : stage->destination;
-		uint64_t began = monotonic_us();
-
-		m->stage = i;
-		r = act ? act(m, &m->err) : 0;
-		if (r < 0)
-			r = err_wrap(&m->err, r, "%s", stage->name);
-		m->stage_us[i] = monotonic_us() - began;
-	}
-	m->good = r == 0;
-	(void)pthread_mutex_lock(&m->lock);
-	if (!m->good && m->cancelled)
-		(void)snprintf(m->err.text, sizeof(m->err.text), "%s", m->cancel_reason);
-	(void)pthread_mutex_unlock(&m->lock);
-	/* The source keeps nothing in either case, the destination what it has restored. */
-	while (i-- > 0) {
-		void (*undo)(struct migration *) =
-			m->is_source ? way->stage[i].source_undo
-				     : (m->good ? NULL : way->stage[i].destination_undo);
-
-		if (undo)
-			undo(m);
-	}
-	return r;
-}
-
-/* A migration's thread. */
-static void *migration_run(void *arg)
-{
-	struct migration *m = arg;
-
-	m->began_us = monotonic_us();
-	if (m->is_source)
-		migration_stage_done(m, "MIGRATION START", "to=%s container=%s", m->source.to_es,
-				     m->source.container);
-	(void)stages_run(m);
-	if (!m->good && (m->is_source || m->session))
-		migration_stage_done(m, "MIGRATION FAILED", "side=%s reason=%s",
-				     m->is_source ? "source" : "destination", m->err.text);
-	if (!m->is_source) {
-		/*
-		 * What came ahead goes first: the container would see it in the number of a file's
-		 * links.
-		 */
-		if (m->good) {
-			destination_ahead_undo(m);
-			/* A user may be waiting: both sides are told before the checkpoint goes. */
-			note_send(note_new(m, NOTE_ARRIVED));
-		}
-		destination_report(m);
-		destination_clean(m);
-	}
-	note_send(note_new(m, NOTE_ENDED));
-	return NULL;
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -415,13 +74,12 @@ static void migration_free(struct migration *m)
 	(void)file_worker_free(m->files);
 	json_decref(m->inspect);
 	json_decref(m->plan);
-	json_decref(m->ulimits);
 	json_decref(m->grant);
 	migration_trees_deinit(&m->trees);
 	free(m->cache);
-	free(m->forgotten);
-	free(m->offer_plan);
-	crypto_wipe(m->source.secret, sizeof(m->source.secret));
+	(void)outgoing_free(m->out);
+	(void)incoming_free(m->in);
+	crypto_wipe(m->order.secret, sizeof(m->order.secret));
 	crypto_wipe(m->offer.offer.secret, sizeof(m->offer.offer.secret));
 	(void)pthread_mutex_destroy(&m->lock);
 	(void)pthread_cond_destroy(&m->told);
@@ -429,7 +87,8 @@ static void migration_free(struct migration *m)
 }
 
 /** migration_new() - Make a migration; it is not in the list and has no thread */
-static struct migration *migration_new(struct migration_controller *mc, struct err *err)
+static struct migration *migration_new(struct migration_controller *mc, bool is_source,
+				       struct err *err)
 {
 	struct migration *m = calloc(1, sizeof(*m));
 
@@ -438,14 +97,17 @@ static struct migration *migration_new(struct migration_controller *mc, struct e
 		return NULL;
 	}
 	m->mc = mc;
+	m->is_source = is_source;
 	m->fd = -EBADF;
 	m->transfer_id = ++mc->next_id;
 	list_init(&m->link);
 	(void)pthread_mutex_init(&m->lock, NULL);
 	(void)pthread_cond_init(&m->told, NULL);
+	m->out = is_source ? outgoing_new() : NULL;
+	m->in = is_source ? NULL : incoming_new();
 	m->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->cancel_fd < 0) {
-		(void)err_set(err, -errno, "eventfd");
+	if (m->cancel_fd < 0 || (!m->out && !m->in)) {
+		(void)err_set(err, m->cancel_fd < 0 ? -errno : -ENOMEM, "migration");
 		migration_free(m);
 		return NULL;
 	}
@@ -511,8 +173,6 @@ static void migration_ended(struct migration *m)
 		migration_controller_close_step(mc);
 }
 
-static bool tell(struct migration *m, enum migration_question answer, const char *reason);
-
 /** slots_of() - How many slots an edge server holds */
 static size_t slots_of(const struct migration_controller *mc, const char *peer)
 {
@@ -545,35 +205,35 @@ static void proven(struct migration *m)
 			       m->slot_peer, share, (size_t)mc->config.max_destinations);
 	m->slot = !*reason;
 	mc->destinations += m->slot;
-	(void)tell(m, m->slot ? MIGRATION_TOLD_YES : MIGRATION_TOLD_NO, reason);
+	(void)migration_answer(m, m->slot ? MIGRATION_TOLD_YES : MIGRATION_TOLD_NO, reason);
 }
 
 /* A thread's note, on the loop. */
 static void note_take(void *arg)
 {
-	struct note *note = arg;
+	struct migration_note *note = arg;
 	struct migration *m = note->m;
 	struct migration_controller *mc = m->mc;
 
-	if (note->kind == NOTE_ENDED) {
+	if (note->kind == MIGRATION_NOTE_ENDED) {
 		migration_ended(m);
 	} else if (!mc->closing) {
 		switch (note->kind) {
-		case NOTE_CUT_WANTED:
+		case MIGRATION_NOTE_CUT_WANTED:
 			mc->ops->cut_wanted(mc->ctx, m->session);
 			break;
-		case NOTE_CUT_TAKEN:
+		case MIGRATION_NOTE_CUT_TAKEN:
 			mc->ops->cut_taken(mc->ctx, m->session, note->taken, note->freeze_us,
 					   note->text);
 			break;
-		case NOTE_PROVEN:
+		case MIGRATION_NOTE_PROVEN:
 			proven(m);
 			break;
-		case NOTE_OFFERED:
+		case MIGRATION_NOTE_OFFERED:
 			m->announced = true;
 			mc->ops->offered(mc->ctx, m->transfer_id, &m->offer);
 			break;
-		case NOTE_ARRIVED:
+		case MIGRATION_NOTE_ARRIVED:
 			arrived(m);
 			break;
 		default:
@@ -601,35 +261,6 @@ static struct migration *migration_of(struct migration_controller *mc, uint64_t 
 	return NULL;
 }
 
-/** tell() - Answer a migration's question. Return: whether it was waiting for one */
-static bool tell(struct migration *m, enum migration_question answer, const char *reason)
-{
-	bool waiting;
-
-	(void)pthread_mutex_lock(&m->lock);
-	waiting = m->question == MIGRATION_ASKS && !m->cancelled;
-	if (waiting) {
-		m->question = answer;
-		(void)snprintf(m->answer_reason, sizeof(m->answer_reason), "%s", reason);
-		(void)pthread_cond_signal(&m->told);
-	}
-	(void)pthread_mutex_unlock(&m->lock);
-	return waiting;
-}
-
-/** cancel() - Have a migration end soon */
-static void cancel(struct migration *m, const char *reason)
-{
-	(void)pthread_mutex_lock(&m->lock);
-	if (!m->cancelled) {
-		m->cancelled = true;
-		(void)snprintf(m->cancel_reason, sizeof(m->cancel_reason), "%s", reason);
-		(void)eventfd_write(m->cancel_fd, 1);
-		(void)pthread_cond_signal(&m->told);
-	}
-	(void)pthread_mutex_unlock(&m->lock);
-}
-
 int migration_controller_start(struct migration_controller *mc, uint64_t session,
 			       const struct migration_source *source, struct err *err)
 {
@@ -637,12 +268,11 @@ int migration_controller_start(struct migration_controller *mc, uint64_t session
 		return err_set(err, -EALREADY, "migrate the session");
 	if (mc->closing || mc->sources >= mc->config.max_sources)
 		return err_set(err, -EBUSY, "%u migrations from here", mc->sources);
-	struct migration *m = migration_new(mc, err);
+	struct migration *m = migration_new(mc, true, err);
 	if (!m)
 		return -ENOMEM;
-	m->is_source = true;
 	m->session = session;
-	m->source = *source;
+	m->order = *source;
 	return migration_begin(m, err);
 }
 
@@ -681,7 +311,7 @@ void migration_controller_cut_delayed(struct migration_controller *mc, uint64_t 
 	struct migration *m = migration_of(mc, session, true);
 
 	if (m)
-		(void)tell(m, MIGRATION_TOLD_NO, reason);
+		(void)migration_answer(m, MIGRATION_TOLD_NO, reason);
 }
 
 void migration_controller_cancel(struct migration_controller *mc, uint64_t session,
@@ -692,7 +322,7 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
 		struct migration *m = list_entry(pos, struct migration, link);
 
 		if ((m->is_source || m->announced) && m->session == session)
-			cancel(m, reason);
+			migration_cancel(m, reason);
 	}
 }
 
@@ -722,7 +352,7 @@ void migration_controller_accept(struct migration_controller *mc, uint64_t trans
 	json_decref(m->grant);
 	m->grant = grant;
 	(void)pthread_mutex_unlock(&m->lock);
-	(void)tell(m, MIGRATION_TOLD_YES, "");
+	(void)migration_answer(m, MIGRATION_TOLD_YES, "");
 }
 
 void migration_controller_refuse(struct migration_controller *mc, uint64_t transfer_id,
@@ -731,7 +361,8 @@ void migration_controller_refuse(struct migration_controller *mc, uint64_t trans
 	struct migration *m = offered_find(mc, transfer_id);
 
 	if (m)
-		(void)tell(m, lasting ? MIGRATION_TOLD_NEVER : MIGRATION_TOLD_NO, reason);
+		(void)migration_answer(m, lasting ? MIGRATION_TOLD_NEVER : MIGRATION_TOLD_NO,
+				       reason);
 }
 
 static void on_not_accepted(void *ctx, const char *who, const char *reason)
@@ -747,7 +378,7 @@ static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 {
 	struct migration_controller *mc = ctx;
 	struct err err = { 0 };
-	struct migration *m = migration_new(mc, &err);
+	struct migration *m = migration_new(mc, false, &err);
 	int r = m ? 0 : -ENOMEM;
 
 	if (m) {
@@ -770,22 +401,6 @@ static const struct acceptor_ops acceptor_ops = {
 };
 
 /* --- beginning and end ------------------------------------------------------------------------ */
-
-int migration_work_clean(const struct migration_config *config, const char *path, struct err *err)
-{
-	static const char *const checkpoints[] = { "checkpoint",
-						   "ahead" }; /* see source_checkpoint() */
-	char below[PATH_MAX];
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(checkpoints) && r != -ETIMEDOUT; i++) {
-		if (snprintf(below, sizeof(below), "%s/%s", path, checkpoints[i]) >= PATH_MAX)
-			return err_set(err, -ENAMETOOLONG, "%s", path);
-		if (access(below, F_OK) == 0)
-			r = checkpoint_clean(below, config->guard, err);
-	}
-	return r == -ETIMEDOUT ? r : file_worker_remove(config->workers, path, err);
-}
 
 /** directory_prepare() - Make a directory of root's, mode 0700, and empty it */
 static int directory_prepare(const struct migration_config *config, const char *path,
@@ -878,6 +493,7 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 	mc->ops = ops;
 	mc->ctx = ctx;
 	mc->loop = loop;
+	mc->note_take = note_take;
 	list_init(&mc->migrations);
 	image_rates_init(&mc->rates);
 	r = loop_queue_new(&mc->queue, loop, err);
@@ -947,7 +563,7 @@ void migration_controller_close(struct migration_controller *mc, void (*closed)(
 	mc->closed = closed;
 	mc->closed_ctx = ctx;
 	list_for_each_safe(pos, tmp, &mc->migrations)
-		cancel(list_entry(pos, struct migration, link), "the edge server stops");
+		migration_cancel(list_entry(pos, struct migration, link), "the edge server stops");
 	if (mc->expiry)
 		image_expiry_close(TAKE_PTR(mc->expiry), expiry_closed, mc);
 	if (mc->acceptor)

@@ -20,16 +20,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/files.h"
-#include "es/system/cgroup.h"
+#include "es/container/mounts.h"
 #include "es/engine/docker_engine.h"
+#include "es/engine/upper_dir.h"
 #include "es/files/beneath.h"
-#include "es/worker/file_worker.h"
-#include "es/migration/incoming.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
-#include "es/system/process.h"
+#include "es/migration/common/incoming_budget.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/common/plan.h"
+#include "es/migration/common/transfer.h"
+#include "es/migration/destination/destination.h"
+#include "es/migration/destination/incoming.h"
+#include "es/migration/paper.h"
+#include "es/migration/source/outgoing.h"
+#include "es/migration/source/source.h"
+#include "es/system/cgroup.h"
 #include "es/system/thaw_guard.h"
+#include "es/worker/file_worker.h"
 #include "net/tls_stream.h"
 
 #define CHECKPOINT "baton-paper"
@@ -137,8 +145,8 @@ int paper_source_prepare(struct migration *m, struct err *err)
 	int r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
 
 	m->header.session = m->session;
-	m->header.association = m->source.association;
-	m->header.epoch = m->source.epoch;
+	m->header.association = m->order.association;
+	m->header.epoch = m->order.epoch;
 	if (r == 0)
 		r = handoff_number(m, err);
 	if (r == 0)
@@ -173,7 +181,7 @@ int paper_source_checkpoint(struct migration *m, struct err *err)
 	if (r == 0) /* else the engine's CRIU may live */
 		thaw_guard_rest(m->mc->config.guard, id);
 	if (r != 0)
-		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->source.container);
+		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->order.container);
 	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, -errno, "open %s", path);
@@ -247,7 +255,7 @@ static int image_take(struct migration *m, struct err *err)
 				     sizeof(m->committed), err);
 
 	if (r != 0)
-		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->source.container);
+		return r < 0 ? r : err_set(err, -ENOENT, "container %s", m->order.container);
 	auto_close int fd = below(m, "image", dir, err);
 	if (fd < 0)
 		return fd;
@@ -266,11 +274,11 @@ int paper_source_files(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	if (!complete(m))
-		m->image_bytes = m->layer_stats.bytes;
+		m->image_bytes = m->out->layer_stats.bytes;
 	migration_stage_done(m, "T3",
 			     "layer_bytes=%" PRIu64 " layer_files=%" PRIu64 " image_bytes=%" PRIu64
 			     " took_us=%" PRIu64,
-			     m->layer_stats.bytes, m->layer_stats.files,
+			     m->out->layer_stats.bytes, m->out->layer_stats.files,
 			     complete(m) ? m->image_bytes : 0, monotonic_us() - began);
 	return 0;
 }
@@ -387,7 +395,7 @@ int paper_destination_files(struct migration *m, struct err *err)
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.restore_ms);
 	r = tree_receive(m, complete(m) ? "image" : "layer", complete(m), err);
 	tls_stream_set_timeout(m->stream, (int)m->mc->config.idle_ms);
-	m->received_us = monotonic_us();
+	m->in->received_us = monotonic_us();
 	return r;
 }
 
@@ -444,13 +452,13 @@ static int files_place(struct migration *m, struct err *err)
 {
 	char from[PATH_MAX];
 	char to[PATH_MAX];
-	int r = checkpoint_path(m, m->id, "", to, err);
+	int r = checkpoint_path(m, m->in->id, "", to, err);
 
 	if (r < 0)
 		return r;
 	if (mkdir(to, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "create %s", to);
-	r = checkpoint_path(m, m->id, CHECKPOINT, to, err);
+	r = checkpoint_path(m, m->in->id, CHECKPOINT, to, err);
 	if (r < 0)
 		return r;
 	if (snprintf(from, sizeof(from), "%s/memory", m->work) >= (int)sizeof(from) ||
@@ -458,7 +466,7 @@ static int files_place(struct migration *m, struct err *err)
 		return err_set(err, -errno, "put the checkpoint to %s", to);
 	if (complete(m))
 		return 0;
-	r = migration_upper(to, m->inspect, m->mc->config.docker_exec_root, err);
+	r = upper_dir_find(to, m->inspect, m->mc->config.docker_exec_root, err);
 	if (r < 0)
 		return r;
 	if (snprintf(from, sizeof(from), "%s/layer", m->work) >= (int)sizeof(from) ||
@@ -481,11 +489,11 @@ int paper_destination_restore(struct migration *m, struct err *err)
 	if (r == 0)
 		r = destination_create(m, complete(m) ? m->committed : image, err);
 	if (r == 0)
-		r = docker_engine_inspect(m->engine, m->id, &m->inspect, err);
+		r = docker_engine_inspect(m->engine, m->in->id, &m->inspect, err);
 	if (r == 0)
 		r = files_place(m, err);
 	if (r == 0)
-		r = docker_engine_start_from(m->engine, m->id, CHECKPOINT, err);
+		r = docker_engine_start_from(m->engine, m->in->id, CHECKPOINT, err);
 	if (r == 0)
 		r = destination_prove(m, err);
 	if (r != 0)
@@ -493,7 +501,7 @@ int paper_destination_restore(struct migration *m, struct err *err)
 	(void)file_worker_remove(m->mc->config.workers, m->work, NULL);
 	m->work_made = false;
 	migration_stage_done(m, "T5", "restore_us=%" PRIu64 " cut=%" PRIu64,
-			     monotonic_us() - m->received_us, m->number);
+			     monotonic_us() - m->in->received_us, m->number);
 	return 0;
 }
 
@@ -503,8 +511,8 @@ void paper_destination_undo(struct migration *m)
 	struct err err = { 0 };
 
 	if (docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0) {
-		if (m->id[0] && docker_engine_remove(engine, m->id, &err) == 0)
-			m->id[0] = '\0';
+		if (m->in->id[0] && docker_engine_remove(engine, m->in->id, &err) == 0)
+			m->in->id[0] = '\0';
 		if (m->committed[0])
 			(void)docker_engine_image_remove(engine, m->committed, &err);
 	}

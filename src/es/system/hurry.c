@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "es/system/process.h"
 
 /* Of the real-time signals, which nobody else here uses. */

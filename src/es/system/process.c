@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cgroup_v2.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 /** struct process - A program that was started; @ended and @status are set once it is reaped */
@@ -25,14 +26,6 @@ bool cancelled(int cancel_fd)
 	struct pollfd p = { .fd = cancel_fd, .events = POLLIN };
 
 	return cancel_fd >= 0 && poll(&p, 1, 0) > 0;
-}
-
-uint64_t monotonic_us(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 char *path_in_prefix(const char *prefix)

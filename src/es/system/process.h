@@ -20,9 +20,6 @@ struct process;
 /** cancelled() - Whether @cancel_fd is readable; -1 never is */
 bool cancelled(int cancel_fd);
 
-/** monotonic_us() - Microseconds since some point in the past, for durations */
-uint64_t monotonic_us(void);
-
 /**
  * process_start() - Start a program in a process group of its own
  * @ret:	Set on success only; the caller owns it, see process_free()

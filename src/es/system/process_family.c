@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "es/system/process.h"
 
 #define ENVIRONMENT_MAX (64u << 10) /* of it is read; what runc and hooks get is far shorter */

@@ -14,12 +14,13 @@
 #include <sys/wait.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "es/criu/images.h"
-#include "es/worker/line.h"
 #include "es/system/process.h"
+#include "es/worker/line.h"
 
 #define LINE     3 /* descriptor of the line in the worker */
 #define TEXT_MAX (1u << 20)

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "controller_bed.h"
 #include "es/files/layer_node.h"
+#include "controller_bed.h"
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
 {

@@ -23,10 +23,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "criu_images.pb-c.h"
 #include "es/criu/images.h"
 #include "es/criu/seccomp_filter.h"
 #include "es/files/layer_node.h"
+#include "criu_images.pb-c.h"
 
 #define DEFAULT_CAPS 0xa80425fbu
 

@@ -16,9 +16,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "between.h"
-#include "es/image/choice.h"
 #include "es/engine/registry.h"
+#include "es/image/choice.h"
+#include "between.h"
 
 #define MB     1000000ull
 #define SECOND 1000000ull

@@ -20,10 +20,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/system/cgroup.h"
 #include "es/container/kernel.h"
-#include "es/engine/docker_engine.h"
 #include "es/criu/images.h"
+#include "es/engine/docker_engine.h"
+#include "es/system/cgroup.h"
 
 static const uint64_t host_ns[CONTAINER_NAMESPACES] = { 1, 2, 3, 4, 5, 6 };
 

@@ -30,9 +30,9 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "es/files/layer_node.h"
 #include "es/worker/file_worker.h"
 #include "es/worker/line.h"
-#include "es/files/layer_node.h"
 
 #define LIMIT (64u << 20)
 

@@ -20,8 +20,8 @@
 #include "base/spool.h"
 #include "codec/codec.h"
 #include "es/gateway/gateway.h"
-#include "local_service.h"
 #include "wire/message.h"
+#include "local_service.h"
 
 #define SESSION 7
 #define EPOCH   1

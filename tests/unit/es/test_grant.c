@@ -21,8 +21,8 @@
 #include "base/err.h"
 #include "es/container/config.h"
 #include "es/container/grant.h"
-#include "es/engine/docker_engine.h"
 #include "es/criu/images.h"
+#include "es/engine/docker_engine.h"
 
 static const char *const volumes[] = { "data:/data", NULL };
 static const char *const binds[] = { "/srv/shared:/s:ro", NULL };

@@ -24,10 +24,10 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "es/engine/docker_engine.h"
+#include "es/files/layer_node.h"
 #include "es/image/archive.h"
 #include "es/image/arrival.h"
 #include "es/image/pack.h"
-#include "es/files/layer_node.h"
 #include "net/crypto.h"
 
 #define HEX(c)  c c c c c c c c c c c c c c c c

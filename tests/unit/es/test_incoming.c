@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/migration/common/incoming_budget.h"
+#include "es/migration/common/migration.h"
+#include "es/migration/common/transfer.h"
+#include "es/migration/source/outgoing.h"
+#include "es/migration/source/source.h"
 #include "es/worker/line.h"
-#include "es/migration/incoming.h"
-#include "es/migration/migration.h"
-#include "es/migration/transfer.h"
 #include "net/link.h"
 #include "net/tls_stream.h"
 #include "controller_bed.h"
@@ -427,7 +429,8 @@ static void test_accept(void **state)
 	static const char text[] = "{\"image\":{\"wanted\":true,\"from\":\"source\",\"layers_"
 				   "here\":1,\"bytes_here\":5}}";
 	struct migration_controller mc = { .config.idle_ms = LIMIT_MS };
-	struct migration m = { .mc = &mc, .source.to_es = "EdgeServer-2" };
+	struct outgoing out = { .probed = false };
+	struct migration m = { .mc = &mc, .out = &out, .order.to_es = "EdgeServer-2" };
 	struct pair p;
 	struct err err = { 0 };
 

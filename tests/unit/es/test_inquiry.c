@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "controller_bed.h"
 #include "es/inquiry.h"
 #include "net/link.h"
+#include "controller_bed.h"
 #include "test_pki.h"
 
 static struct test_pki pki;

@@ -16,8 +16,8 @@
 #include "base/auto.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "es/files/layer_node.h"
 #include "es/criu/memory_delta.h"
+#include "es/files/layer_node.h"
 
 #define PAGE  MEMORY_DELTA_PAGE
 #define PAGES 700u

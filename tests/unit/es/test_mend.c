@@ -19,10 +19,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "criu_images.pb-c.h"
-#include "es/criu/mend.h"
 #include "es/criu/image.h"
+#include "es/criu/mend.h"
 #include "es/files/layer_node.h"
+#include "criu_images.pb-c.h"
 
 static char base[64];
 static int images = -1;

@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/migration/migration.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/source/source.h"
 
 struct work {
 	struct migration m;

@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "es/system/cgroup.h"
 #include "es/container/check.h"
 #include "es/container/config.h"
 #include "es/container/mounts.h"
 #include "es/engine/docker_engine.h"
-#include "es/migration/plan.h"
+#include "es/migration/common/plan.h"
+#include "es/system/cgroup.h"
 
 /* What an engine says about a container, shortened, with one value of every kind. */
 static const char inspect_text[] =

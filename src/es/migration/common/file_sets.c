@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/migration/file_sets.h"
+#include "es/migration/common/file_sets.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "base/err.h"
 #include "es/engine/docker_engine.h"
 #include "es/engine/engine_files.h"
+#include "es/engine/upper_dir.h"
 #include "es/files/beneath.h"
 #include "es/files/layer_node.h"
-#include "es/migration/migration.h"
 
 #define LAYER_ROOT "layer"
 
@@ -71,7 +71,7 @@ static int volume_path(struct migration_tree *tree, const json_t *inspect, struc
 int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
 			  struct err *err)
 {
-	int r = migration_upper(t->tree[0].path, inspect, exec_root, err);
+	int r = upper_dir_find(t->tree[0].path, inspect, exec_root, err);
 
 	for (size_t i = 1; r == 0 && i < t->count; i++)
 		r = volume_path(&t->tree[i], inspect, err);

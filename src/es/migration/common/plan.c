@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/migration/plan.h"
+#include "es/migration/common/plan.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -7,11 +7,11 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "es/system/cgroup.h"
 #include "es/container/check.h"
-#include "es/container/findings.h"
 #include "es/container/config.h"
+#include "es/container/findings.h"
 #include "es/engine/docker_engine.h"
+#include "es/system/cgroup.h"
 #include "es/system/process.h"
 
 #define PLAN_VERSION  4

@@ -19,9 +19,9 @@
 
 #include "base/buf.h"
 #include "es/container/mounts.h"
-#include "es/worker/file_worker.h"
 #include "es/files/layer.h"
-#include "es/migration/transfer.h"
+#include "es/migration/common/transfer.h"
+#include "es/worker/file_worker.h"
 
 struct err;
 

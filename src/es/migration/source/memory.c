@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Memory ahead of the cut - for a migration that holds (R6)
+ * Memory ahead of the cut, the source's side - for a migration that holds (R6)
  *
  * Requests wait from its cut until the restore, so what can go before goes before: a first
  * checkpoint is taken while the service runs on, at no particular instant, and sent. After the cut,
  * only the pages that differ from it are (criu/memory_delta.h). Nothing of this concerns consistency:
- * the cut is whole in itself, and the destination puts it together again before it is used.
+ * the cut is complete in itself, and the destination puts it together again before it is used.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "es/worker/file_worker.h"
-#include "es/migration/incoming.h"
+#include "base/clock.h"
 #include "es/criu/memory_delta.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
-#include "es/system/process.h"
-#include "es/migration/transfer.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/common/transfer.h"
+#include "es/migration/source/outgoing.h"
+#include "es/migration/source/source.h"
+#include "es/worker/file_worker.h"
 
 /* Nothing of the layer belongs to a checkpoint whose memory alone is wanted. */
 static int nothing_else(void *ctx, bool last, struct err *err)
@@ -34,7 +35,7 @@ static int nothing_else(void *ctx, bool last, struct err *err)
 
 static int memory_send(struct migration *m, struct transfer_tree *tree, struct err *err)
 {
-	const char *path = checkpoint_images(m->earlier);
+	const char *path = checkpoint_images(m->out->earlier);
 	int r;
 
 	auto_close int images = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -47,7 +48,7 @@ static int memory_send(struct migration *m, struct transfer_tree *tree, struct e
 			  m->mc->config.compression, err);
 	source_learn_reason(m, r, err);
 	/* while the link is still busy with it */
-	return r < 0 ? r : memory_base_new(&m->base, images, err);
+	return r < 0 ? r : memory_base_new(&m->out->base, images, err);
 }
 
 int source_memory(struct migration *m, struct err *err)
@@ -58,11 +59,11 @@ int source_memory(struct migration *m, struct err *err)
 	struct checkpoint_result result;
 	int r;
 
-	if (!m->source.hold)
+	if (!m->order.hold)
 		return 0;
-	r = source_checkpoint(m, "ahead", false, &m->earlier, err);
+	r = source_checkpoint(m, "ahead", false, &m->out->earlier, err);
 	if (r == 0)
-		r = checkpoint_cut(m->earlier, nothing_else, NULL, &result, err);
+		r = checkpoint_cut(m->out->earlier, nothing_else, NULL, &result, err);
 	if (r == 0)
 		r = memory_send(m, &tree, err);
 	if (r == 0)
@@ -77,8 +78,8 @@ int source_memory(struct migration *m, struct err *err)
 
 void source_memory_undo(struct migration *m)
 {
-	m->base = memory_base_free(m->base);
-	m->earlier = checkpoint_free(m->earlier);
+	m->out->base = memory_base_free(m->out->base);
+	m->out->earlier = checkpoint_free(m->out->earlier);
 }
 
 int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], struct err *err)
@@ -88,7 +89,7 @@ int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], 
 	int r;
 
 	auto_close int images =
-		open(checkpoint_images(m->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		open(checkpoint_images(m->out->checkpoint), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images < 0)
 		return err_set(err, -errno, "open the checkpoint");
 	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/delta", m->work);
@@ -97,7 +98,7 @@ int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], 
 	auto_close int to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (to < 0)
 		return err_set(err, -errno, "open %s", path);
-	r = memory_delta_make(m->base, images, to, &stats, err);
+	r = memory_delta_make(m->out->base, images, to, &stats, err);
 	if (r < 0)
 		return err_wrap(err, r, "find the pages that changed");
 	m->cut_bytes = m->cut_bytes - m->cut.bytes + stats.bytes;
@@ -106,53 +107,4 @@ int source_memory_delta(struct migration *m, char path[MIGRATION_DIR_MAX + 16], 
 			     " delta_us=%" PRIu64,
 			     stats.pages, stats.same, stats.bytes, monotonic_us() - began);
 	return 0;
-}
-
-/* --- destination ------------------------------------------------------------------------------ */
-
-static bool holds(const struct migration *m)
-{
-	return json_is_true(json_object_get(m->plan, "hold"));
-}
-
-/** ahead_path() - Where memory lies that went ahead of the cut */
-static void ahead_path(const struct migration *m, char path[MIGRATION_DIR_MAX + 16])
-{
-	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/ahead", m->work);
-}
-
-int destination_memory(struct migration *m, struct err *err)
-{
-	struct file_tree tree = {
-		.name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = true
-	};
-	char path[MIGRATION_DIR_MAX + 16];
-
-	if (!holds(m))
-		return 0;
-	ahead_path(m, path);
-	if (mkdir(path, 0700) < 0)
-		return err_set(err, -errno, "create %s", path);
-	tree.place.dir = file_worker_directory(m->files, path, true, err);
-	if (tree.place.dir < 0)
-		return tree.place.dir;
-	incoming_enter(m->stream, INCOMING_MEMORY, m->mc->config.max_bytes);
-	return transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, &tree, 1,
-				m->mc->config.max_bytes, err);
-}
-
-int destination_memory_whole(struct migration *m, struct file_place images, struct err *err)
-{
-	struct file_place base = { .path = "" };
-	char path[MIGRATION_DIR_MAX + 16];
-	int r;
-
-	if (!holds(m))
-		return 0;
-	ahead_path(m, path);
-	base.dir = file_worker_directory(m->files, path, false, err);
-	if (base.dir < 0)
-		return base.dir;
-	r = file_worker_delta(m->files, images, base, m->mc->config.max_bytes, err);
-	return r < 0 ? err_wrap(err, r, "put the memory together") : 0;
 }

@@ -11,12 +11,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "es/engine/docker_engine.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
-#include "es/system/process.h"
 #include "es/engine/registry.h"
-#include "net/tls_stream.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/common/plan.h"
+#include "es/migration/destination/destination.h"
+#include "es/migration/destination/incoming.h"
 
 /* --- choosing --------------------------------------------------------------------------------- */
 
@@ -99,8 +100,8 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 	int64_t rate;
 
 	m->image_way = IMAGE_FROM_SOURCE;
-	m->predicted_us = 0;
-	m->expected_us = 0;
+	m->in->predicted_us = 0;
+	m->in->expected_us = 0;
 	if (!partial && (!automatic || !registry_find(m, &ri)))
 		return 0;
 	if (partial && !registry_find(m, &ri))
@@ -129,8 +130,8 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 		us[way] = image_rates_correct(&m->mc->rates, (enum image_way)way, us[way]);
 	if (partial || us[IMAGE_FROM_REGISTRY] < us[IMAGE_FROM_SOURCE])
 		m->image_way = IMAGE_FROM_REGISTRY;
-	m->predicted_us = image_predict(&costs, m->image_way);
-	m->expected_us = us[m->image_way];
+	m->in->predicted_us = image_predict(&costs, m->image_way);
+	m->in->expected_us = us[m->image_way];
 	migration_stage_done(
 		m, "IMAGE WAY",
 		"from=%s source_us=%" PRIu64 " registry_us=%" PRIu64 " missing_bytes=%" PRIu64
@@ -168,8 +169,9 @@ static int pulled_find(struct migration *m, struct docker_engine *engine, const 
 	int r = docker_engine_image(engine, name, &image, err);
 	if (r > 0)
 		r = err_set(err, -EPROTO, "docker pull %s: it is not there", repository);
-	(void)snprintf(m->image_id, sizeof(m->image_id), "%s", json_text(image, "Id", NULL));
-	(void)snprintf(m->image_digest, sizeof(m->image_digest), "%s", m->image_id);
+	(void)snprintf(m->in->image_id, sizeof(m->in->image_id), "%s",
+		       json_text(image, "Id", NULL));
+	(void)snprintf(m->in->image_digest, sizeof(m->in->image_digest), "%s", m->in->image_id);
 	json_decref(image);
 	return r;
 }
@@ -234,8 +236,8 @@ int destination_pull(struct migration *m, struct err *err)
 		return r;
 	}
 	m->image_way = IMAGE_FROM_SOURCE;
-	m->predicted_us = 0;
-	m->expected_us = 0;
+	m->in->predicted_us = 0;
+	m->in->expected_us = 0;
 	migration_stage_done(m, "IMAGE WAY", "from=source reason=%s", why.text);
 	return destination_accept(m, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/migration/transfer.h"
+#include "es/migration/common/transfer.h"
 
 #include <inttypes.h>
 #include <string.h>

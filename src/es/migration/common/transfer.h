@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "es/worker/file_worker.h"
 #include "es/files/layer_archive.h"
+#include "es/worker/file_worker.h"
 #include "wire/message.h"
 
 struct err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/migration/incoming.h"
+#include "es/migration/common/incoming_budget.h"
 
 #include "net/tls_stream.h"
 #include "wire/codec.h"

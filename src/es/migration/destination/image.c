@@ -1,237 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The image on its way (C-Migr): both sides' work before the cut, while the service is untouched
+ * The image on its way (C-Migr), the destination's side: before the cut, while the service is untouched
  *
- * The source has its engine save the image, and sends the layers that are missing, the lowest first.
- * The destination keeps them on disk, verifies each, and has its engine load those that are complete
- * while the next one comes. What breaks off goes on from there in the next attempt.
+ * Layers are kept on disk and verified, and the engine loads those that are complete while the next one
+ * comes. What breaks off goes on from there in the next attempt.
  */
 
-#include <fcntl.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "es/engine/docker_engine.h"
+#include "base/clock.h"
 #include "es/container/grant.h"
-#include "es/worker/file_worker.h"
+#include "es/engine/docker_engine.h"
 #include "es/image/arrival.h"
 #include "es/image/pack.h"
-#include "es/files/layer_node.h"
-#include "es/migration/incoming.h"
-#include "es/migration/migration.h"
-#include "es/migration/plan.h"
-#include "es/system/process.h"
-#include "net/tls_stream.h"
+#include "es/migration/common/incoming_budget.h"
+#include "es/migration/common/notes.h"
+#include "es/migration/common/plan.h"
+#include "es/migration/common/transfer.h"
+#include "es/migration/common/work.h"
+#include "es/migration/destination/destination.h"
+#include "es/migration/destination/incoming.h"
+#include "es/worker/file_worker.h"
 
 #define IMAGES_MAX 256 /* images looked at for layers that need not come */
 
-/* --- source ------------------------------------------------------------------------------------ */
-
-static ssize_t save_read(void *ctx, const void **bytes, struct err *err)
-{
-	return docker_stream_read(ctx, bytes, err);
-}
-
-/** saved_unpack() - Have a file worker take apart what the engine saves */
-static int saved_unpack(struct migration *m, struct docker_engine *engine, struct err *err)
-{
-	AUTO(file_worker) struct file_worker *files = NULL; /* of this thread */
-	AUTO(docker_stream) struct docker_stream *saved = NULL;
-	struct file_extracting how = { .max_bytes = m->mc->config.max_bytes, .source = save_read };
-	struct file_place to = { .path = "" };
-	const char *id = json_text(m->plan, "image", "id", NULL);
-	json_t *info = NULL;
-	int r = docker_engine_info(engine, &info, err);
-	/* containerd's ids are not those of configurations */
-	const char *expected = docker_engine_containerd(info) ? "" : id;
-
-	json_decref(info);
-	if (r < 0)
-		return r;
-	r = file_worker_start(&files, m->mc->config.workers, m->cancel_fd, err);
-
-	if (r < 0)
-		return r;
-	to.dir = file_worker_directory(files, m->departure, true, err);
-	if (to.dir < 0)
-		return to.dir;
-	r = docker_engine_save(engine, id, &saved, err);
-	how.ctx = saved;
-	return r < 0 ? r
-		     : file_worker_image(files, to, expected, migration_plan_layers(m->plan), &how,
-					 err);
-}
-
-/** departure_make() - Have the engine save the image, by its id: names are the destination's business */
-static int departure_make(struct migration *m, struct docker_engine *engine, struct err *err)
-{
-	int r;
-
-	if (snprintf(m->departure, sizeof(m->departure), "%s/" IMAGE_DEPARTURE "%016" PRIx64,
-		     m->mc->config.image_dir, m->session) >= (int)sizeof(m->departure))
-		return err_set(err, -ENAMETOOLONG, "%s", m->mc->config.image_dir);
-	r = migration_space(m->mc->config.image_dir,
-			    (uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL)),
-			    "image", err);
-	if (r < 0)
-		return r;
-	if (mkdir(m->departure, 0700) < 0)
-		return err_set(err, -errno, "create %s", m->departure);
-	return saved_unpack(m, engine, err);
-}
-
-/** struct image_saving - The engine saves the image; a thread takes it apart */
-struct image_saving {
-	struct migration *m;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool ended;
-	int r;
-	struct err err;
-};
-
-static void *saving_run(void *arg)
-{
-	struct image_saving *is = arg;
-
-	AUTO(docker_engine) struct docker_engine *engine = NULL;
-	is->r = docker_engine_new(&engine, is->m->mc->config.docker_socket, is->m->cancel_fd,
-				  &is->err);
-	if (is->r == 0)
-		is->r = departure_make(is->m, engine, &is->err);
-	(void)pthread_mutex_lock(&is->lock);
-	is->ended = true;
-	(void)pthread_cond_broadcast(&is->changed);
-	(void)pthread_mutex_unlock(&is->lock);
-	return NULL;
-}
-
-int source_image_begin(struct migration *m, struct err *err)
-{
-	struct image_saving *is = calloc(1, sizeof(*is));
-	int r;
-
-	if (!is)
-		return err_set(err, -ENOMEM, "save the image");
-	is->m = m;
-	(void)pthread_mutex_init(&is->lock, NULL);
-	(void)pthread_cond_init(&is->changed, NULL);
-	r = pthread_create(&is->thread, NULL, saving_run, is);
-	if (r) {
-		free(is);
-		return err_set(err, -r, "start a thread");
-	}
-	m->saving = is;
-	return 0;
-}
-
-static int say_nothing(struct migration *m, struct err *err)
-{
-	return transfer_send_nothing(m->stream, &m->header, err);
-}
-
-/** saving_end() - Wait for the thread; the destination would take our silence for the end */
-static int saving_end(struct migration *m, bool tell, struct err *err)
-{
-	struct image_saving *is = TAKE_PTR(m->saving);
-	int r;
-
-	(void)pthread_mutex_lock(&is->lock);
-	r = migration_tell_until(m, &is->lock, &is->changed, &is->ended, tell ? say_nothing : NULL,
-				 err);
-	(void)pthread_mutex_unlock(&is->lock);
-	(void)pthread_join(is->thread, NULL);
-	if (r == 0 && is->r < 0) {
-		*err = is->err;
-		r = is->r;
-	}
-	(void)pthread_mutex_destroy(&is->lock);
-	(void)pthread_cond_destroy(&is->changed);
-	free(is);
-	return r;
-}
-
-/* Writes the layers that are missing. */
-static int departure_send(void *ctx, archive_sink sink, void *sink_ctx, struct err *err)
-{
-	struct migration *m = ctx;
-
-	auto_close int dirfd = open(m->departure, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return err_set(err, -errno, "open %s", m->departure);
-	return image_departure_send(dirfd, m->layers_here, m->bytes_here,
-				    migration_plan_layers(m->plan), sink, sink_ctx, &m->image_bytes,
-				    err);
-}
-
-/** image_send() - Send what is missing of the image */
-static int image_send(struct migration *m, struct err *err)
-{
-	uint64_t began = monotonic_us();
-	uint64_t sent = 0;
-	int r = m->saving ? 0 : source_image_begin(m, err);
-
-	if (r == 0)
-		r = saving_end(m, true, err);
-	uint64_t saved = monotonic_us();
-
-	if (r == 0)
-		r = transfer_send_stream(m->stream, &m->header, departure_send, m,
-					 m->mc->config.compression, &sent, err);
-	if (r == 0)
-		r = source_flush(m, err);
-	source_learn_reason(m, r, err);
-	if (r < 0)
-		return r;
-	source_image_undo(m);
-	migration_stage_done(m, "IMAGE",
-			     "kind=image sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64
-			     " layers_sent=%zu layers_here=%zu bytes_here=%" PRIu64
-			     " save_us=%" PRIu64,
-			     sent, m->image_bytes, migration_plan_layers(m->plan) - m->layers_here,
-			     m->layers_here, m->bytes_here, saved - began);
-	return 0;
-}
-
-int source_image(struct migration *m, struct err *err)
-{
-	uint64_t waiting = monotonic_us();
-	bool sent = false;
-	int r = 0;
-
-	/*
-	 * While its engine pulls or loads the image the destination says now and then that it still
-	 * does; if a registry fails it, it may come back to us.
-	 */
-	while (r == 0 && m->image_wanted) {
-		if (m->image_way == IMAGE_FROM_SOURCE && !sent) {
-			r = image_send(m, err);
-			sent = true;
-			waiting = monotonic_us();
-		}
-		if (r == 0)
-			r = source_accepted(m, (int)m->mc->config.idle_ms, err);
-		if (r == 0 && monotonic_us() - waiting > MIGRATION_IMAGE_MS * 1000ull)
-			r = err_set(err, -ETIMEDOUT, "wait for %s to have the image",
-				    m->source.to_es);
-	}
-	return r;
-}
-
-void source_image_undo(struct migration *m)
-{
-	/* It ends at once if the migration was cancelled, and soon if not. */
-	if (m->saving)
-		(void)saving_end(m, false, &(struct err){ 0 });
-	if (m->departure[0])
-		(void)layer_path_remove(m->departure, NULL);
-	m->departure[0] = '\0';
-}
-
-/* --- destination: what is here, what is wanted ---------------------------------------------------- */
+/* --- what is here, what is wanted --------------------------------------------------------------- */
 
 /** layers_find() - How many of the layers are in the engine, and the bytes they have at least */
 static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
@@ -242,7 +40,7 @@ static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
 	int r;
 
 	/* containerd's image store knows layers by the digests that they had on their way there */
-	if (m->containerd)
+	if (m->in->containerd)
 		return 0;
 	r = docker_engine_images(m->engine, &images, err);
 
@@ -300,21 +98,21 @@ int destination_want_image(struct migration *m, struct err *err)
 	int r = layers_find(m, &here, err);
 
 	if (r == 0)
-		r = image_arrival_new(&m->arrival, m->mc->config.image_dir,
+		r = image_arrival_new(&m->in->arrival, m->mc->config.image_dir,
 				      json_text(m->plan, "image", "id", NULL),
-				      json_at(m->plan, "image", "layers", NULL), m->containerd,
+				      json_at(m->plan, "image", "layers", NULL), m->in->containerd,
 				      err);
 	if (r < 0)
 		return r;
 	m->image_wanted = true;
-	m->bytes_here = image_arrival_bytes(m->arrival, m->layers_here);
+	m->bytes_here = image_arrival_bytes(m->in->arrival, m->layers_here);
 	here += m->bytes_here;
 	bytes = bytes > here ? bytes - here : 0;
 	r = room_check(m, bytes, err);
 	return r < 0 ? r : destination_choose_way(m, bytes, err);
 }
 
-/* --- destination: receive and load ---------------------------------------------------------------- */
+/* --- receive and load --------------------------------------------------------------------------- */
 
 /**
  * struct image_loading - Layers are loaded by a thread of their own while others come
@@ -357,9 +155,9 @@ static size_t loading_next(struct image_loading *il, struct image_growing *growi
 
 	(void)pthread_mutex_lock(&il->lock);
 	while ((il->came == il->loaded && !il->length && !il->last) ||
-	       (il->m->containerd && il->came < all && !il->last))
+	       (il->m->in->containerd && il->came < all && !il->last))
 		(void)pthread_cond_wait(&il->changed, &il->lock);
-	if (il->m->containerd && il->came < all) /* it broke off */
+	if (il->m->in->containerd && il->came < all) /* it broke off */
 		il->came = il->loaded;
 	growing->length = il->came == il->loaded && !il->last ? il->length : 0;
 	layers = il->came > il->loaded ? il->came : growing->length ? il->came + 1 : 0;
@@ -401,7 +199,7 @@ static void *loading_run(void *arg)
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 	il->r = docker_engine_new(&engine, m->mc->config.docker_socket, m->cancel_fd, &il->err);
 	while (il->r == 0 && (layers = loading_next(il, &growing)) > 0) {
-		il->r = image_arrival_load(m->arrival, engine, loaded, layers,
+		il->r = image_arrival_load(m->in->arrival, engine, loaded, layers,
 					   growing.length ? &growing : NULL, &il->err);
 		if (il->r == 0)
 			loaded = layers;
@@ -468,7 +266,7 @@ static int layers_take(void *ctx, archive_source source, void *source_ctx, struc
 		.ctx = il,
 	};
 
-	return image_arrival_receive(il->m->arrival, &receipt, source, source_ctx, err);
+	return image_arrival_receive(il->m->in->arrival, &receipt, source, source_ctx, err);
 }
 
 /** image_load() - Take in the layers and have the engine load them */
@@ -496,8 +294,8 @@ static int image_load(struct migration *m, struct err *err)
 	if (r == 0 &&
 	    m->layers_here ==
 		    migration_plan_layers(m->plan)) /* its layers were those of other images */
-		r = image_arrival_load(m->arrival, m->engine, m->layers_here, m->layers_here, NULL,
-				       err);
+		r = image_arrival_load(m->in->arrival, m->engine, m->layers_here, m->layers_here,
+				       NULL, err);
 	(void)pthread_mutex_destroy(&il.lock);
 	(void)pthread_cond_destroy(&il.changed);
 	return r;
@@ -506,15 +304,15 @@ static int image_load(struct migration *m, struct err *err)
 /** image_loaded() - Remember what the engine calls the image that has come */
 static int image_loaded(struct migration *m, struct err *err)
 {
-	const char *loaded = image_arrival_loaded(m->arrival);
+	const char *loaded = image_arrival_loaded(m->in->arrival);
 
 	if (m->image_way == IMAGE_FROM_REGISTRY)
 		return 0; /* see destination_pull() */
 	if (!*loaded)
 		return err_set(err, -EPROTO, "the image did not come whole");
-	(void)snprintf(m->image_id, sizeof(m->image_id), "%s", loaded);
-	(void)snprintf(m->image_digest, sizeof(m->image_digest), "sha256:%s",
-		       image_arrival_digest(m->arrival));
+	(void)snprintf(m->in->image_id, sizeof(m->in->image_id), "%s", loaded);
+	(void)snprintf(m->in->image_digest, sizeof(m->in->image_digest), "sha256:%s",
+		       image_arrival_digest(m->in->arrival));
 	return 0;
 }
 
@@ -533,12 +331,12 @@ static int image_name(struct migration *m, struct err *err)
 		if (!name)
 			return err_set(err, -EPROTO, "a name of the image is no text");
 		/* A name is what the next container here is made of. */
-		if (!container_grant_name(m->grant, m->image_digest, name))
+		if (!container_grant_name(m->grant, m->in->image_digest, name))
 			continue;
 		r = docker_engine_image(m->engine, name, &other, err);
 		json_decref(other);
 		if (r > 0)
-			r = docker_engine_tag(m->engine, m->image_id, name, err);
+			r = docker_engine_tag(m->engine, m->in->image_id, name, err);
 		if (r != 0)
 			return r < 0 ? r : err_set(err, -ENOENT, "the image that was loaded");
 	}
@@ -552,7 +350,7 @@ static int image_verify(struct migration *m, char name[256], struct err *err)
 	int r = image_loaded(m, err);
 
 	if (r == 0)
-		r = docker_engine_image(m->engine, m->image_id, &image, err);
+		r = docker_engine_image(m->engine, m->in->image_id, &image, err);
 	if (r > 0)
 		r = err_set(err, -EPROTO, "what was loaded is not the image");
 	if (r == 0)
@@ -582,18 +380,18 @@ int destination_image(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	uint64_t took = monotonic_us() - began;
-	if (m->predicted_us)
-		image_rates_learn(&m->mc->rates, m->image_way, m->predicted_us, took);
-	image_arrival_remove(m->arrival, m->engine);
-	m->arrival = image_arrival_free(m->arrival);
+	if (m->in->predicted_us)
+		image_rates_learn(&m->mc->rates, m->image_way, m->in->predicted_us, took);
+	image_arrival_remove(m->in->arrival, m->engine);
+	m->in->arrival = image_arrival_free(m->in->arrival);
 	r = destination_make(m, name, err);
 	if (r < 0)
 		return r;
 	m->image_wanted = false;
-	migration_stage_done(m, "IMAGE LOADED",
-			     "kind=image from=%s layers_here=%zu load_us=%" PRIu64
-			     " predicted_us=%" PRIu64,
-			     image_way_name(m->image_way), m->layers_here, took, m->expected_us);
+	migration_stage_done(
+		m, "IMAGE LOADED",
+		"kind=image from=%s layers_here=%zu load_us=%" PRIu64 " predicted_us=%" PRIu64,
+		image_way_name(m->image_way), m->layers_here, took, m->in->expected_us);
 	return destination_accept(m, err);
 }
 
@@ -601,8 +399,8 @@ void destination_image_undo(struct migration *m)
 {
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 
-	if (m->arrival && !m->mc->config.arrival_ms &&
+	if (m->in->arrival && !m->mc->config.arrival_ms &&
 	    docker_engine_new(&engine, m->mc->config.docker_socket, -1, NULL) == 0)
-		image_arrival_remove(m->arrival, engine);
-	m->arrival = image_arrival_free(m->arrival);
+		image_arrival_remove(m->in->arrival, engine);
+	m->in->arrival = image_arrival_free(m->in->arrival);
 }

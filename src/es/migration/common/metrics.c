@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/migration/metrics.h"
+#include "es/migration/common/metrics.h"
 
-#include "es/migration/migration.h"
+#include "es/migration/common/migration.h"
 
 void migration_metrics_ended(struct migration_metrics *to, const struct migration *m)
 {
