@@ -39,6 +39,7 @@
  * @listener:	where the hooks connect
  * @guarding:	connection of the hook's guard, who thaws if we are killed; or -1
  * @parked:	connection of the hook that waits for our answer, or -1
+ * @began_us:	when the freeze was asked for
  * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
  * @told_guard:	thaw_guard_may_freeze() was called
  * @over:	nothing of the dump runs any more
@@ -57,6 +58,7 @@ struct checkpoint {
 	int cancel_fd;
 	bool hold;
 	bool late;
+	uint64_t began_us;
 	bool begun;
 	bool told_guard;
 	bool over;
@@ -438,7 +440,7 @@ static int hold(struct checkpoint *c, struct err *err)
 
 /** dump() - Answer the hooks until runc has ended */
 static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
-		struct checkpoint_result *result, uint64_t began, struct err *err)
+		struct checkpoint_result *result, struct err *err)
 {
 	struct err *first = err;
 	int failed = 0;
@@ -469,7 +471,7 @@ static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 			hook_answer(c, true);
 			if (!c->hold)
 				thaw(c);
-			result->freeze_us = monotonic_us() - began;
+			result->freeze_us = monotonic_us() - c->began_us;
 		} else {
 			hook_answer(c, !failed);
 		}
@@ -533,46 +535,61 @@ static int task_check(void *ctx, pid_t pid)
 	return err_set(err, -EBUSY, "%s (%s)", obstacle.what, obstacle.remedy);
 }
 
-int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
-		   struct checkpoint_result *result, struct err *err)
+int checkpoint_freeze(struct checkpoint *c, struct err *err)
 {
-	uint64_t began;
 	int r = freezer_note(c, err);
 
-	memset(result, 0, sizeof(*result));
 	/* Not later: a task that was stopped before looks like any other when it is frozen. */
 	if (r == 0)
 		r = cgroup_each_process(&c->freezer, task_check, err, err);
 	thaw_guard_may_freeze(c->guard, c->container);
 	c->told_guard = true;
-	began = monotonic_us();
+	c->began_us = monotonic_us();
 	if (r == 0)
 		r = cgroup_freeze(&c->freezer, FREEZE_MS, err);
-	if (r == 0) {
-		c->begun = true;
-		hook_answer(c, true);
-		r = dump(c, frozen, ctx, result, began, err);
-		if (r == 0 && c->hold)
-			r = hold(c, err);
-		if (r < 0)
+	c->begun = r == 0;
+	return r < 0 ? err_wrap(err, r, "checkpoint") : 0;
+}
+
+int checkpoint_dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
+		    struct checkpoint_result *result, struct err *err)
+{
+	int r;
+
+	memset(result, 0, sizeof(*result));
+	hook_answer(c, true);
+	r = dump(c, frozen, ctx, result, err);
+	if (r == 0 && c->hold)
+		r = hold(c, err);
+	return r < 0 ? err_wrap(err, r, "checkpoint") : 0;
+}
+
+void checkpoint_thaw(struct checkpoint *c, bool good, struct checkpoint_result *result)
+{
+	if (c->begun) {
+		if (!good)
 			dump_end(c);
 		else if (!c->hold)
 			(void)cgroup_thaw(&c->freezer, NULL);
 		c->over = true;
-		result->dump_us = monotonic_us() - began;
+		result->dump_us = monotonic_us() - c->began_us;
 		if (!result->freeze_us)
 			result->freeze_us = result->dump_us;
 	}
 	/* One that is held stays frozen until its authority is decided (R6). */
-	if (r < 0 || !c->hold)
+	if (!good || !c->hold)
 		(void)thaw_guard_must_run(c->guard, c->container);
 	if (c->over)
 		guard_release(c);
-	if (r == 0 && c->late) {
-		r = frozen(ctx, false, err);
-		if (r == 0)
-			r = frozen(ctx, true, err);
-	}
+}
+
+int checkpoint_close(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
+		     struct checkpoint_result *result, struct err *err)
+{
+	int r = c->late ? frozen(ctx, false, err) : 0;
+
+	if (r == 0 && c->late)
+		r = frozen(ctx, true, err);
 	if (r < 0)
 		return err_wrap(err, r, "checkpoint");
 	images_close(c->images);

@@ -8,11 +8,12 @@
  * where nothing has been touched yet: what it needs to get going costs no frozen time. Then
  *
  *     checkpoint_begin()   runc and CRIU start ........... hook pre-dump: waits for us
- *     checkpoint_cut()     freeze the cgroup, let CRIU go: it finds the tasks frozen and
- *                          need not poll for it
+ *     checkpoint_freeze()  freeze the cgroup
+ *     checkpoint_dump()    let CRIU go: it finds the tasks frozen and need not poll for it
  *                          hook network-lock ............. CRIU dumps; we run frozen(first)
  *                          hook post-dump ................ CRIU waits; we run frozen(last)
  *                          hook network-unlock ........... CRIU lets go, we thaw, or hold (R6)
+ *     checkpoint_thaw()    CRIU has ended, or is ended; the tasks run, unless it holds
  *
  * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
  * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or
@@ -71,7 +72,7 @@ struct checkpoint_result {
 
 /**
  * checkpoint_frozen() - Called twice while the tasks are frozen
- * @ctx:	Given at checkpoint_cut()
+ * @ctx:	Given at checkpoint_dump()
  * @last:	false: CRIU is still dumping; true: all it leaves in the file system is there
  * @err:	Filled in on failure
  *
@@ -90,18 +91,51 @@ typedef int (*checkpoint_frozen)(void *ctx, bool last, struct err *err);
 int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *config,
 		     struct err *err);
 
+/*
+ * A cut: freeze, dump, thaw, each once and in this order, see source_cut().
+ */
+
 /**
- * checkpoint_cut() - Freeze, dump, thaw (unless it holds)
- * @c:		From checkpoint_begin(), once
+ * checkpoint_freeze() - Freeze all tasks of the container
+ * @c:		From checkpoint_begin()
+ * @err:	Filled in on failure; checkpoint_thaw() is owed then, too
+ *
+ * Return: 0, -EBUSY if there is a task that CRIU would hang on, or another negative error code
+ */
+int checkpoint_freeze(struct checkpoint *c, struct err *err);
+
+/**
+ * checkpoint_dump() - Have CRIU write the tasks' memory
+ * @c:		Frozen
  * @frozen:	Called in the calling thread
  * @ctx:	Handed to it
- * @result:	Filled in on success
- * @err:	Filled in on failure; the tasks run then, too
+ * @result:	Filled in as far as it goes
+ * @err:	Filled in on failure
+ *
+ * CRIU's last hook thaws them, unless the checkpoint holds: that is the end of the freeze.
  *
  * Return: 0, or negative error code
  */
-int checkpoint_cut(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
-		   struct checkpoint_result *result, struct err *err);
+int checkpoint_dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
+		    struct checkpoint_result *result, struct err *err);
+
+/**
+ * checkpoint_thaw() - See to it that the tasks run, unless it is @good and holds (R6)
+ * @c:		After checkpoint_freeze(), whatever became of it
+ * @good:	Both were; otherwise CRIU is ended, and undoes its work
+ * @result:	Its times are filled in
+ */
+void checkpoint_thaw(struct checkpoint *c, bool good, struct checkpoint_result *result);
+
+/**
+ * checkpoint_close() - Make the images root's alone, and measure them
+ *
+ * TEST ONLY: @late checkpoints snapshot the layer here.
+ *
+ * Return: 0, or negative error code of @frozen
+ */
+int checkpoint_close(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
+		     struct checkpoint_result *result, struct err *err);
 
 /** checkpoint_images() - Directory of the image files. Return: valid as long as @c */
 const char *checkpoint_images(const struct checkpoint *c);

@@ -51,19 +51,30 @@ static int memory_send(struct migration *m, struct transfer_tree *tree, struct e
 	return r < 0 ? r : memory_base_new(&m->out->base, images, err);
 }
 
+/** ahead_take() - Freeze, dump, thaw, at no particular instant */
+static int ahead_take(struct checkpoint *c, struct checkpoint_result *result, struct err *err)
+{
+	int r = checkpoint_freeze(c, err);
+
+	if (r == 0)
+		r = checkpoint_dump(c, nothing_else, NULL, result, err);
+	checkpoint_thaw(c, r == 0, result);
+	return r < 0 ? r : checkpoint_close(c, nothing_else, NULL, result, err);
+}
+
 int source_memory(struct migration *m, struct err *err)
 {
 	struct transfer_tree tree = {
 		.tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } }
 	};
-	struct checkpoint_result result;
+	struct checkpoint_result result = { .freeze_us = 0 };
 	int r;
 
 	if (!m->order.hold)
 		return 0;
 	r = source_checkpoint(m, "ahead", false, &m->out->earlier, err);
 	if (r == 0)
-		r = checkpoint_cut(m->out->earlier, nothing_else, NULL, &result, err);
+		r = ahead_take(m->out->earlier, &result, err);
 	if (r == 0)
 		r = memory_send(m, &tree, err);
 	if (r == 0)

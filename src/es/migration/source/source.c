@@ -129,29 +129,71 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 	return r;
 }
 
-int source_cut(struct migration *m, struct err *err)
+/** cut_ready() - All that can be done before requests are held */
+static int cut_ready(struct migration *m, struct err *err)
 {
-	pid_t first = 0;
-	int unread;
-	struct layer_stats ahead;
+	pid_t first;
 	int r = source_checkpoint(m, "checkpoint", m->order.hold, &m->out->checkpoint, err);
 
 	if (r == 0)
 		r = source_unread(m, false, &first, err);
 	if (r >= 0)
 		r = source_layer_ahead(m, err);
+	return r < 0 ? r : source_forgotten(m, err);
+}
+
+/**
+ * cut_take() - T1 and T3 at one instant (R2)
+ *
+ * Between the drain and the thaw nothing executes, so memory, files and number are of one moment. The user
+ * waits from the drain on.
+ */
+static int cut_take(struct migration *m, struct err *err)
+{
+	struct checkpoint *c = m->out->checkpoint;
+	int r = checkpoint_freeze(c, err);
+
+	if (r == 0) /* layer_frozen() copies layer and volumes while CRIU writes the memory */
+		r = checkpoint_dump(c, layer_frozen, m, &m->cut, err);
+	checkpoint_thaw(c, r == 0, &m->cut);
 	if (r == 0)
-		r = source_forgotten(m, err);
+		r = checkpoint_close(c, layer_frozen, m, &m->cut, err);
+	return r;
+}
+
+/** cut_tell() - What the cut was, for the log; @ahead: of the last copy before it */
+static void cut_tell(struct migration *m, const struct layer_stats *ahead)
+{
+	const struct layer_stats *stats = &m->out->layer_stats;
+
+	migration_stage_done(m, "T1",
+			     "freeze_us=%" PRIu64 " dump_us=%" PRIu64 " memory_bytes=%" PRIu64,
+			     m->cut.freeze_us, m->cut.dump_us, m->cut.bytes);
+	migration_stage_done(m, "T3",
+			     "layer_bytes=%" PRIu64 " layer_files=%" PRIu64
+			     " frozen_copied=%" PRIu64 " ahead_bytes=%" PRIu64 " last_us=%" PRIu64,
+			     stats->bytes, stats->files, stats->copied_bytes, ahead->bytes,
+			     m->cut.last_us);
+}
+
+int source_cut(struct migration *m, struct err *err)
+{
+	struct layer_stats ahead;
+	pid_t first = 0;
+	int unread;
+	int r = cut_ready(m, err);
+
 	if (r == 0)
-		r = source_drain(m, err);
+		r = source_drain(m, err); /* the loop holds requests, and none is under way */
 	if (r < 0)
 		return r;
 	unread = source_unread(m, true, &first, err);
 	if (unread < 0)
 		return unread;
 	ahead = m->out->layer_stats;
-	r = checkpoint_cut(m->out->checkpoint, layer_frozen, m, &m->cut, err);
-	migration_cut_taken(m, r == 0, r == 0 ? NULL : err->text);
+	r = cut_take(m, err);
+	migration_cut_taken(m, r == 0,
+			    r == 0 ? NULL : err->text); /* requests go on, unless it holds */
 	if (r == 0)
 		r = source_mend(m, err);
 	if (r < 0)
@@ -161,14 +203,7 @@ int source_cut(struct migration *m, struct err *err)
 	/* what the last copy before the cut found has changed since it was sent ahead, too */
 	m->cut_bytes = m->cut.bytes + ahead.copied_bytes + m->out->layer_stats.copied_bytes +
 		       m->out->layer_stats.files * NAMED;
-	migration_stage_done(m, "T1",
-			     "freeze_us=%" PRIu64 " dump_us=%" PRIu64 " memory_bytes=%" PRIu64,
-			     m->cut.freeze_us, m->cut.dump_us, m->cut.bytes);
-	migration_stage_done(m, "T3",
-			     "layer_bytes=%" PRIu64 " layer_files=%" PRIu64
-			     " frozen_copied=%" PRIu64 " ahead_bytes=%" PRIu64 " last_us=%" PRIu64,
-			     m->out->layer_stats.bytes, m->out->layer_stats.files,
-			     m->out->layer_stats.copied_bytes, ahead.bytes, m->cut.last_us);
+	cut_tell(m, &ahead);
 	return 0;
 }
 
