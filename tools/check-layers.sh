@@ -49,6 +49,12 @@ declare -A ROOM=(
 	[es/migration/destination]="$BELOW_MIGRATION es/migration/common"
 	[es/migration]="$BELOW_MIGRATION es/migration/common es/migration/source es/migration/destination"
 	[es/gateway]="es/system es/container"
+	[ap/links]=""
+	[ap/stations]=""
+	[ap/users]="ap/stations"
+	[ap/clients]="ap/users"
+	[ap/roaming]="ap/stations ap/users ap/clients"
+	[ap/listeners]="ap/users ap/clients ap/roaming"
 )
 
 # header of an outside library (a regular expression) -> files that may include it

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <uv.h>
 
-#include "ap/ap_metrics.h"
-#include "ap/edge_links.h"
-#include "ap/handoff_links.h"
 #include "ap/inquiry.h"
-#include "ap/link_rules.h"
-#include "ap/mud_links.h"
+#include "ap/links/edge_links.h"
+#include "ap/links/handoff_links.h"
+#include "ap/links/link_rules.h"
+#include "ap/links/mud_links.h"
+#include "ap/metrics.h"
 #include "ap/users.h"
 #include "base/auto.h"
 #include "base/err.h"
@@ -363,7 +363,7 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 
 	int r = users_new(&ap->users, &users, err);
 
-	handoff_links_users(ap->aps, ap->users);
+	handoff_links_users(ap->aps, users_message, ap->users);
 	return r;
 }
 

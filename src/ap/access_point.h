@@ -9,17 +9,17 @@
  * points are made from here. The logic is all in the core: what comes in is handed to it, and what
  * it wants sent goes out on the links that are up, else nowhere, for it repeats what matters.
  *
- *	MUD ----> station listener ---> core/ap_node: ----> edge servers    edge_links.c
- *	          mud_links.c           MUD management
- *	AP  --+-> listener -----------> packet forwarder -> access points   handoff_links.c
- *	baton-+   handoff_links.c       replay buffer
+ *	MUD ----> station listener ---> core/ap_node: ----> edge servers    links/edge_links.c
+ *	          links/mud_links.c           MUD management
+ *	AP  --+-> listener -----------> packet forwarder -> access points   links/handoff_links.c
+ *	baton-+   links/handoff_links.c       replay buffer
  *	          inquiry.c                             --> events          report/
  *	curl ---> users.c                                                   (ordinary clients)
  */
 
 #include <stdint.h>
 
-#include "ap/neighbours.h"
+#include "ap/links/neighbours.h"
 #include "ap/users.h"
 #include "net/link.h"
 

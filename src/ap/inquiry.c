@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ap/edge_links.h"
-#include "ap/handoff_links.h"
-#include "ap/mud_links.h"
+#include "ap/links/edge_links.h"
+#include "ap/links/handoff_links.h"
+#include "ap/links/mud_links.h"
 #include "ap/users.h"
 #include "base/auto.h"
 #include "base/err.h"

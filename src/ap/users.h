@@ -4,15 +4,16 @@
 /*
  * Users - the ordinary users of an access point, and the listeners where they find services
  *
- *	user_listener.c    takes connections and datagrams
- *	users.c            whose they are: one user for each source address
- *	user_connection.c  requests out of a connection, answers into it
- *	user_session.c     the device's half of the session, one for each user and service
- *	user_handover.c    sessions follow the user from access point to access point
- *	user_stations.c    who comes and goes, as hostapd tells it
- *	station_inquiry.c  which users come with a station
+ *	listeners/          takes connections and datagrams
+ *	roaming/admission.c whose they are: one user for each source address
+ *	roaming/handover.c  sessions follow the user from access point to access point
+ *	roaming/stations.c  who comes and goes, as hostapd tells it
+ *	roaming/inquiry.c   which users come with a station
+ *	clients/            requests out of a connection, answers into it
+ *	users/session.c     the device's half of the session, one for each user and service
+ *	users/table.c       who is known
  *
- * A user is associated by its first packet, by its station (user_stations.h), or by users_associate(). It has left when it has
+ * A user is associated by its first packet, by its station (roaming/stations.h), or by users_associate(). It has left when it has
  * been silent for idle_ms, or its station gone for gone_ms: then its connections end and the edge servers are told.
  *
  * Limits (R9): users, connections of all and of each. A user that opens too many loses the one that is
@@ -23,7 +24,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ap/neighbours.h"
+#include "ap/links/neighbours.h"
+#include "ap/roaming/admission.h"
+#include "ap/users/config.h"
 #include "core/policy.h"
 #include "wire/message.h"
 
@@ -35,42 +38,6 @@ struct sockaddr;
 struct user_session;
 struct users; /* opaque */
 struct uv_loop_s;
-
-/** USERS_LINK - Numbers of links from here on are ours, see struct ap_node_ops */
-#define USERS_LINK (1ull << 63)
-
-#define USERS_SERVICES_MAX WIRE_USER_SESSIONS_MAX
-#define USERS_APS_MAX      256
-
-/**
- * struct users_service - A service that ordinary users find at an access point
- * @listen:	"IP:PORT"
- * @service:	Its name at the edge servers
- * @codec:	How it speaks
- */
-struct users_service {
-	const char *listen;
-	const char *service;
-	const struct codec *codec;
-};
-
-/** struct users_limits - All zero means the defaults of conf/limits.c */
-struct users_limits {
-	uint32_t users_max;
-	uint32_t user_connections_max;
-	uint32_t client_connections_max;
-	uint64_t idle_ms;
-	uint64_t gone_ms;
-	uint32_t dead_ms;
-};
-
-/**
- * struct users_ops - What is asked of the access point
- * @to_ap:	send to another access point, if it is connected; else drop
- */
-struct users_ops {
-	void (*to_ap)(void *ctx, const char *ap, const struct wire_message *m);
-};
 
 /**
  * struct users_setup - What is needed; copied, what it points to is borrowed until users_close()
@@ -85,9 +52,9 @@ struct users_ops {
  * @service:	Services, borrowed for the call
  * @services:	How many, at most USERS_SERVICES_MAX
  * @limits:	See struct users_limits
- * @state_dir:	Where users are remembered over a restart, see user_store.h; NULL: nowhere
+ * @state_dir:	Where users are remembered over a restart, see users/store.h; NULL: nowhere
  * @spool_dir, @spool_bytes: Where long requests and answers lie, and how much of them (base/spool.h)
- * @stations:	hostapd's control socket, see user_stations.h; NULL: who sends something is a user
+ * @stations:	hostapd's control socket, see roaming/stations.h; NULL: who sends something is a user
  */
 struct users_setup {
 	struct uv_loop_s *loop;
@@ -118,35 +85,6 @@ struct users_setup {
  */
 int users_new(struct users **ret, const struct users_setup *setup, struct err *err);
 
-/**
- * users_admit() - Whose is what comes from an address
- * @u:		Users
- * @from:	Its source
- * @service:	Which it is for
- * @connection:	It is a connection: make room for one more
- * @ret:	Set to the user's session on success; its owner is the struct user
- * @err:	Filled in on failure
- *
- * Return: 0, -EAGAIN at a limit, or another negative error code
- */
-int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
-		struct user_session **ret, struct err *err);
-
-/**
- * users_still() - Whose is what came a while ago and could not be taken then
- * @u:		Users
- * @from:	Address from which it came
- * @service:	Service that it is for
- * @ret:	Set on success only; good until the event loop goes on
- * @err:	Filled in on failure
- *
- * Unlike users_admit() it is no word that the user is here now: that would claim one back that has gone on.
- *
- * Return: 0, or -ENOENT if the user has gone meanwhile
- */
-int users_still(struct users *u, const struct sockaddr *from, const char *service,
-		struct user_session **ret, struct err *err);
-
 /** users_deliver() - The node says @m to the user's link @link: queued for users_settle() */
 void users_deliver(struct users *u, uint64_t link, const struct wire_message *m);
 
@@ -155,17 +93,6 @@ void users_settle(struct users *u);
 
 /** users_message() - Another access point says something of a user; not from inside the node */
 void users_message(struct users *u, const char *ap, const struct wire_message *m);
-
-/**
- * users_associate() - A user is here from now on, whether it has sent something or not
- * @u:		Users
- * @address:	Of the user, as text
- * @service:	Service to begin a session with if it has none; NULL: none
- * @err:	Filled in on failure
- *
- * Return: 0, -EINVAL, -EAGAIN at a limit, or another negative error code
- */
-int users_associate(struct users *u, const char *address, const char *service, struct err *err);
 
 /** users_port() - Port of the listener of a service. Return: 0 if there is none */
 uint16_t users_port(const struct users *u, const char *service);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "ap/station_events.h"
+#include "ap/stations/events.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"

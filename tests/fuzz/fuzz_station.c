@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "ap/station_text.h"
+#include "ap/stations/text.h"
 #include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

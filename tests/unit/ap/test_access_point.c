@@ -17,9 +17,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "core/policy.h"
-#include "fake_edge.h"
 #include "net/crypto.h"
 #include "net/link.h"
+#include "fake_edge.h"
 #include "test_pki.h"
 #include "wait_until.h"
 

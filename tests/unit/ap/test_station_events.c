@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "ap/station_events.h"
+#include "ap/stations/events.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "fake_hostapd.h"

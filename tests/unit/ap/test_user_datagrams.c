@@ -12,7 +12,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "ap/user_datagrams.h"
+#include "ap/listeners/datagrams.h"
 
 struct bed {
 	uv_loop_t loop;

@@ -22,15 +22,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ap/station_inquiry.h"
-#include "ap/station_text.h"
-#include "ap/station_address.h"
+#include "ap/roaming/inquiry.h"
+#include "ap/stations/address.h"
+#include "ap/stations/text.h"
 #include "base/auto.h"
 #include "base/err.h"
-#include "fake_hostapd.h"
 #include "net/link.h"
-#include "users_bed.h"
 #include "wire/message.h"
+#include "fake_hostapd.h"
+#include "users_bed.h"
 
 #define AP_COUNT 2
 #define BRIDGE   "users"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "ap/user_writer.h"
+#include "ap/users/writer.h"
 #include "base/auto.h"
 #include "base/err.h"
 

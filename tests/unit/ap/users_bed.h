@@ -22,9 +22,9 @@
 #include <uv.h>
 
 #include "ap/access_point.h"
+#include "net/tls.h"
 #include "fake_edge.h"
 #include "wait_until.h"
-#include "net/tls.h"
 
 #define USERS_BED_MAX      3
 #define USERS_BED_LIMIT_MS 20000 /* a test that has not seen its event by then has failed */

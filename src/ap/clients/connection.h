@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * User connection - one TCP connection of an ordinary client
+ *
+ * The service's codec cuts what the client sends into requests; each goes into the user's session with
+ * the number of this connection, and with what a connection into the container must be told first to
+ * be like it (codec/connection.h). Answers go back in the order of the requests, whatever order they
+ * come in.
+ *
+ *	bytes --> in --codec--> request --> user_session     pending: a place in the order of answers
+ *	bytes <-- out <------------------- answer
+ *
+ * Limits (R9): USER_CONNECTION_PIPELINE requests without an answer, USER_CONNECTION_OUT bytes of
+ * answers that the client does not take, or a session without room: then nothing more is read. A
+ * client that takes nothing for dead_ms, or a request of which nothing more comes, ends with the
+ * kernel's timeout or the user's.
+ *
+ * With codec tcp there are no answers: what the client sends goes to the service in pieces, each a
+ * request (enum codec_stream), and what the service sends comes by itself (struct wire_stream). Each side
+ * has 512 KiB under way at most (clients/stream.c). If any of it is lost, the connection ends.
+ *
+ * What the service does not answer is refused in the client's own protocol (codec_refusal()), or, if
+ * that has no words for it, by the end of the connection.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct codec;
+struct err;
+struct sockaddr_storage;
+struct user;
+struct user_connection; /* opaque */
+struct user_session;
+struct wire_stream;
+struct uv_loop_s;
+
+#define USER_CONNECTION_PIPELINE  128
+#define USER_CONNECTION_OUT       (1u << 20)
+#define USER_CONNECTION_LINGER_MS 2000 /* for the client to take the last answer */
+
+/**
+ * struct user_connection_setup - Where a connection belongs
+ * @loop:	Event loop
+ * @fd:		Its socket, which user_connection_accept() consumes, also on failure
+ * @codec:	Of the service
+ * @number:	Of the connection, see struct wire_data; not 0
+ * @dead_ms:	Bytes that the client does not take for so long end the connection
+ */
+struct user_connection_setup {
+	struct uv_loop_s *loop;
+	int fd;
+	const struct codec *codec;
+	uint32_t number;
+	uint32_t dead_ms;
+};
+
+/**
+ * user_connection_accept() - Take a connection; nothing is read yet
+ * @ret:	Set on success only; then user_connection_start() or user_connection_close()
+ * @setup:	See struct user_connection_setup
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int user_connection_accept(struct user_connection **ret, const struct user_connection_setup *setup,
+			   struct err *err);
+
+/** user_connection_start() - It belongs to @user, whose session is @us: begin to read */
+void user_connection_start(struct user_connection *c, struct user *user, struct user_session *us);
+
+/** user_connection_of() - Connection from its link in struct user */
+struct user_connection *user_connection_of(struct list *link);
+
+/** user_connection_session() - Its session. Return: NULL if it is closing */
+struct user_session *user_connection_session(const struct user_connection *c);
+
+/** user_connection_number() - As given to user_connection_accept() */
+uint32_t user_connection_number(const struct user_connection *c);
+
+/** user_connection_stream() - Codec tcp: the service sends by itself, or has ended the connection */
+void user_connection_stream(struct user_connection *c, const struct wire_stream *stream);
+
+/** user_connection_idle() - Whether it waits for nothing */
+bool user_connection_idle(const struct user_connection *c);
+
+/** user_connection_tick() - Close it if it has lingered long enough */
+void user_connection_tick(struct user_connection *c, uint64_t now);
+
+/** user_connection_close() - End it at once, with a reset if @reset; answers still due are dropped */
+void user_connection_close(struct user_connection *c, bool reset);

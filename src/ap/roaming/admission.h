@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Admission - whose is what comes from an address: who is here, and who may be
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ap/stations/text.h"
+
+struct err;
+struct sockaddr;
+struct user_session;
+struct users;
+
+/**
+ * users_admit() - Whose is what comes from an address
+ * @u:		Users
+ * @from:	Its source
+ * @service:	Which it is for
+ * @connection:	It is a connection: make room for one more
+ * @ret:	Set to the user's session on success; its owner is the struct user
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EAGAIN at a limit, or another negative error code
+ */
+int users_admit(struct users *u, const struct sockaddr *from, const char *service, bool connection,
+		struct user_session **ret, struct err *err);
+
+/**
+ * users_still() - Whose is what came a while ago and could not be taken then
+ * @u:		Users
+ * @from:	Address from which it came
+ * @service:	Service that it is for
+ * @ret:	Set on success only; good until the event loop goes on
+ * @err:	Filled in on failure
+ *
+ * Unlike users_admit() it is no word that the user is here now: that would claim one back that has gone on.
+ *
+ * Return: 0, or -ENOENT if the user has gone meanwhile
+ */
+int users_still(struct users *u, const struct sockaddr *from, const char *service,
+		struct user_session **ret, struct err *err);
+
+/**
+ * users_arrived() - A user is here, for its station is
+ * @u:		Users
+ * @name:	Of the user, which need not be known
+ * @mac:	Its station
+ * @at:		Since when; it counts as heard then
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL if @name is not that of an address, -EAGAIN at a limit, or -ENOMEM
+ */
+int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_MAC_SIZE],
+		  uint64_t at, struct err *err);
+
+/**
+ * users_associate() - A user is here from now on, whether it has sent something or not
+ * @u:		Users
+ * @address:	Of the user, as text
+ * @service:	Service to begin a session with if it has none; NULL: none
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL, -EAGAIN at a limit, or another negative error code
+ */
+int users_associate(struct users *u, const char *address, const char *service, struct err *err);

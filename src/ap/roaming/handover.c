@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * User handover - the sessions of an ordinary user follow it from access point to access point
+ *
+ * An ordinary client proves nothing and tells nobody that it moved. The access point where it turns up
+ * claims it; the one that has it gives the device's half of its sessions, secrets included, and ends its
+ * connections. All of it goes over links whose other end is an access point by its certificate: its
+ * word that the user is there takes the place of the user's proof (R11). From then on the new access
+ * point plays the device, and its reassociation makes the containers follow.
+ *
+ *	AP-y: CLAIMING --------------- USER CLAIM (silent for n ms) ----------> AP-x: HERE
+ *	      sessions held  <-------- USER CONTEXT, USER REQUEST ... ---------       connections reset
+ *	                     <-------- USER END ------------------------------- LEFT  (a copy is kept)
+ *	      HERE ------------------- USER TAKEN ----------------------------> forgotten
+ *
+ * Who heard the user last has it: a claim for a user that was heard here later is refused, and the
+ * claimant forgets the user. Claims are repeated until all have answered, or for policy.move_ms; then
+ * the user begins anew. Whatever gets lost is asked for again: the copy is kept until USER TAKEN, and
+ * if the user comes back before, it is claimed back, or, if nobody has it, gone on with.
+ */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "ap/roaming/handover.h"
+#include "ap/roaming/removal.h"
+#include "ap/roaming/stations.h"
+#include "ap/users/table.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/mud_session.h"
+#include "net/crypto.h"
+#include "report/log_reporter.h"
+
+#define ASK_TICK_MS 50
+#define BYTES_MAX   (4u << 20) /* of requests, that go at once: less than a link's queue holds */
+
+static uint64_t now_of(const struct users *u)
+{
+	return uv_now(u->session.loop);
+}
+
+static uint64_t silent_ms(const struct user *user)
+{
+	return now_of(user->users) - user->heard;
+}
+
+static void send_to(struct users *u, const char *ap, const struct wire_message *m)
+{
+	u->ops->to_ap(u->ctx, ap, m);
+}
+
+static void hold_all(struct user *user, bool held)
+{
+	list_for_each_safe(at, next, &user->sessions)
+		user_session_hold(list_entry(at, struct user_entry, of_user)->session, held);
+}
+
+/* The user is ours, with the sessions that came, or those that it has, or none. */
+static void settle(struct user *user)
+{
+	user->state = USER_HERE;
+	user->since = now_of(user->users);
+	user->importing = NULL;
+	list_remove(&user->claiming);
+	list_for_each_safe(at, next, &user->sessions)
+		user_session_go_on(list_entry(at, struct user_entry, of_user)->session);
+	hold_all(user, false);
+}
+
+/* ---- claiming ---- */
+
+static void ask(struct user *user)
+{
+	struct users *u = user->users;
+	struct wire_message m = {
+		.type = WIRE_USER_CLAIM,
+		.user_claim = { .claim = user->claim, .silent_ms = silent_ms(user) },
+	};
+
+	memcpy(m.user_claim.user, user->name, NAME_SIZE);
+	user->ask_at = now_of(u) + u->policy.retry_ms;
+	for (size_t i = 0; i < u->others; i++) {
+		if (!(user->unknown[i / 64] & 1ull << i % 64))
+			send_to(u, u->other[i], &m);
+	}
+}
+
+static void on_ask(uv_timer_t *timer)
+{
+	struct users *u = timer->data;
+	uint64_t now = now_of(u);
+
+	list_for_each_safe(at, next, &u->claims)
+	{
+		struct user *user = list_entry(at, struct user, claiming);
+
+		if (now >= user->since + u->policy.move_ms) {
+			log_info("%s: not every access point answered within %llu ms", user->name,
+				 (unsigned long long)u->policy.move_ms);
+			settle(user);
+		} else if (now >= user->ask_at) {
+			ask(user);
+		}
+	}
+	if (list_empty(&u->claims))
+		(void)uv_timer_stop(&u->ask);
+}
+
+void user_handover_claim(struct user *user)
+{
+	struct users *u = user->users;
+
+	if (!u->others) {
+		settle(user);
+		return;
+	}
+	user->state = USER_CLAIMING;
+	user->since = now_of(u);
+	user->peer[0] = '\0';
+	user->importing = NULL;
+	user->imported = 0;
+	memset(user->unknown, 0, sizeof(user->unknown));
+	do {
+		if (crypto_random(&user->claim, sizeof(user->claim)) < 0)
+			user->claim = uv_hrtime();
+	} while (!user->claim);
+	hold_all(user, true);
+	list_append(&u->claims, &user->claiming);
+	log_reporter_event(u->session.reporter, "USER CLAIM", 0, 0, "mud=%s", user->name);
+	ask(user);
+	if (!uv_is_active((uv_handle_t *)&u->ask))
+		(void)uv_timer_start(&u->ask, on_ask, ASK_TICK_MS, ASK_TICK_MS);
+}
+
+void user_handover_keep(struct user *user)
+{
+	user->giving = false;
+	hold_all(user, false);
+}
+
+/* ---- giving away ---- */
+
+static void answer_end(struct users *u, const char *ap, const struct wire_user_claim *claim,
+		       enum wire_status status, uint32_t sessions)
+{
+	struct wire_message m = {
+		.type = WIRE_USER_END,
+		.user_end = { .claim = claim->claim, .status = status, .sessions = sessions },
+	};
+
+	memcpy(m.user_end.user, claim->user, NAME_SIZE);
+	send_to(u, ap, &m);
+}
+
+/* where a session's requests go */
+struct giving {
+	struct users *users;
+	const char *ap;
+	const struct wire_user_claim *claim;
+	uint64_t session;
+};
+
+static void give_request(void *ctx, const struct wire_data *d, uint16_t port, bool answered)
+{
+	const struct giving *g = ctx;
+	struct wire_message m = {
+		.type = WIRE_USER_REQUEST,
+		.session = g->session,
+		.user_request = { .claim = g->claim->claim,
+				  .number = d->number,
+				  .connection = d->connection,
+				  .preamble = d->preamble,
+				  .part = d->part,
+				  .port = port,
+				  .answered = answered,
+				  .bytes = d->bytes,
+				  .len = d->len },
+	};
+
+	memcpy(m.user_request.user, g->claim->user, NAME_SIZE);
+	send_to(g->users, g->ap, &m);
+}
+
+/* Return: whether there was something to give */
+static bool give_session(struct giving *g, struct user_session *us)
+{
+	struct mud_context c;
+
+	if (!user_session_export(us, &c))
+		return false;
+	struct wire_message m = {
+		.type = WIRE_USER_CONTEXT,
+		.session = c.session,
+		.association = c.association,
+		.user_context = { .claim = g->claim->claim,
+				  .edges = c.edges,
+				  .ack = c.ack,
+				  .next = c.next },
+	};
+	memcpy(m.user_context.user, g->claim->user, NAME_SIZE);
+	(void)snprintf(m.user_context.service, NAME_SIZE, "%s", user_session_service(us));
+	memcpy(m.user_context.secret, c.secret, WIRE_SECRET_SIZE);
+	g->session = c.session;
+	send_to(g->users, g->ap, &m);
+	crypto_wipe(m.user_context.secret, WIRE_SECRET_SIZE);
+	crypto_wipe(c.secret, WIRE_SECRET_SIZE);
+	user_session_each(us, give_request, g);
+	return true;
+}
+
+static size_t bytes_to_give(const struct user *user)
+{
+	size_t n = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions) n +=
+		user_session_bytes(list_entry(at, struct user_entry, of_user)->session);
+	return n;
+}
+
+static bool resuming(const struct user *user)
+{
+	bool any = false;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions) any |=
+		user_session_resuming(list_entry(at, struct user_entry, of_user)->session);
+	return any;
+}
+
+static void give(struct user *user, const char *ap, const struct wire_user_claim *claim)
+{
+	struct users *u = user->users;
+	struct giving g = { .users = u, .ap = ap, .claim = claim };
+	uint32_t sessions = 0;
+
+	users_end_connections(user); /* codec tcp says so to the service: the last requests here */
+	hold_all(user, true);
+	if (bytes_to_give(user) > BYTES_MAX || (user->state == USER_HERE && resuming(user))) {
+		user->giving = user->state == USER_HERE;
+		answer_end(u, ap, claim, WIRE_E_BUSY, 0); /* answers come in, less is left */
+		return;
+	}
+	list_for_each_safe(at, next, &user->sessions)
+	{
+		struct user_session *us = list_entry(at, struct user_entry, of_user)->session;
+
+		/* one that no edge server has confirmed yet begins anew elsewhere */
+		if (give_session(&g, us))
+			sessions++;
+		else
+			user_session_end(us);
+	}
+	answer_end(u, ap, claim, WIRE_OK, sessions);
+	if (user->state == USER_HERE)
+		log_info("%s is at %s now", user->name, ap);
+	log_reporter_event(u->session.reporter, "USER HANDED OVER", 0, 0, "mud=%s to=%s",
+			   user->name, ap);
+	if (u->stations && user->state == USER_HERE)
+		user_stations_moved(u->stations, user);
+	user->state = USER_LEFT;
+	user->giving = false;
+	user->since = now_of(u);
+	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
+}
+
+static void on_claim(struct users *u, const char *ap, const struct wire_user_claim *claim)
+{
+	struct user *user = users_find(u, claim->user);
+
+	if (!user) {
+		answer_end(u, ap, claim, WIRE_E_UNKNOWN_SESSION, 0);
+		return;
+	}
+	uint64_t silent = silent_ms(user);
+	bool later_here = silent < claim->silent_ms ||
+			  (silent == claim->silent_ms && user->state == USER_CLAIMING &&
+			   strcmp(u->ap, ap) < 0);
+	switch (user->state) {
+	case USER_HERE:
+		if (later_here)
+			answer_end(u, ap, claim, WIRE_E_NOT_ALLOWED, 0);
+		else
+			give(user, ap, claim);
+		break;
+	case USER_CLAIMING:
+		/* whoever is right: what we asked for must arrive, or not, before it can go on */
+		answer_end(u, ap, claim, later_here ? WIRE_E_NOT_ALLOWED : WIRE_E_BUSY, 0);
+		break;
+	case USER_LEFT:
+		/* the one it went to knows better, as long as it may be just about to say so */
+		if (!user->peer[0] || name_equal(user->peer, ap) ||
+		    now_of(u) >= user->since + 2 * u->policy.move_ms)
+			give(user, ap, claim);
+		else
+			answer_end(u, ap, claim, WIRE_E_BUSY, 0);
+		break;
+	}
+}
+
+static void on_taken(struct users *u, const char *ap, const struct wire_user_claim *claim)
+{
+	struct user *user = users_find(u, claim->user);
+
+	if (user && user->state == USER_LEFT && name_equal(user->peer, ap))
+		users_forget(user);
+}
+
+/* ---- taking ---- */
+
+/* What @ap says is an answer to the user's present claim. Return: the user, or NULL */
+static struct user *claiming(struct users *u, const char *name, uint64_t claim, const char *ap)
+{
+	struct user *user = users_find(u, name);
+
+	if (!user || user->state != USER_CLAIMING || user->claim != claim)
+		return NULL;
+	return user->peer[0] && !name_equal(user->peer, ap) ? NULL : user;
+}
+
+/* What came is of no use: the next time it is asked for, it comes again from its beginning. */
+static void spoilt(struct user *user, const char *ap, const struct err *err)
+{
+	if (user->spoilt !=
+	    user->claim) /* once a claim: the other side chooses how often it comes */
+		log_error("%s: context from %s: %s", user->name, ap, err->text);
+	user->spoilt = user->claim;
+	user->importing = NULL;
+	user->imported = 0;
+}
+
+static void on_context(struct users *u, const char *ap, const struct wire_message *m)
+{
+	const struct wire_user_context *w = &m->user_context;
+	struct user *user = claiming(u, w->user, w->claim, ap);
+	struct mud_context c = { .session = m->session,
+				 .association = m->association,
+				 .edges = w->edges,
+				 .ack = w->ack,
+				 .next = w->next };
+	struct user_entry *e;
+	struct err err;
+
+	if (!user)
+		return;
+	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
+	memcpy(c.ap, user->peer, NAME_SIZE);
+	memcpy(c.secret, w->secret, WIRE_SECRET_SIZE);
+	int r = users_import_room(user, w->service, &err);
+	if (r == 0)
+		r = users_session(user, &e, w->service, &err);
+	if (r == 0)
+		r = user_session_import(e->session, &c, &err);
+	crypto_wipe(c.secret, WIRE_SECRET_SIZE);
+	if (r < 0) {
+		spoilt(user, ap, &err);
+		return;
+	}
+	user->importing = e->session;
+	user->imported++;
+}
+
+static void on_request(struct users *u, const char *ap, const struct wire_message *m)
+{
+	const struct wire_user_request *w = &m->user_request;
+	struct user *user = claiming(u, w->user, w->claim, ap);
+	const struct wire_data d = { .number = w->number,
+				     .connection = w->connection,
+				     .preamble = w->preamble,
+				     .part = w->part,
+				     .bytes = w->bytes,
+				     .len = w->len };
+	struct user_waiter waiter = { 0 };
+	struct err err;
+
+	if (!user || !user->importing || user_session_number(user->importing) != m->session)
+		return;
+	const struct users_offer *offer = users_offered(u, user_session_service(user->importing));
+	if (w->port && offer) {
+		waiter = offer->waiter;
+		waiter.port = (uint16_t)w->port;
+	}
+	if (user_session_import_request(user->importing, &d, w->answered, &waiter, &err) < 0)
+		spoilt(user, ap, &err);
+}
+
+static bool all_whole(const struct user *user)
+{
+	bool whole = true;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions) whole &=
+		user_session_whole(list_entry(at, struct user_entry, of_user)->session);
+	return whole;
+}
+
+static void take(struct user *user, const char *ap, const struct wire_user_end *w)
+{
+	struct users *u = user->users;
+	struct wire_message m = { .type = WIRE_USER_TAKEN, .user_claim = { .claim = w->claim } };
+
+	if (user->imported != w->sessions || !all_whole(user)) {
+		const struct err err = { .text = "not all of it came" };
+
+		spoilt(user, ap, &err);
+		return;
+	}
+	memcpy(m.user_claim.user, user->name, NAME_SIZE);
+	send_to(u, ap, &m);
+	log_info("%s came from %s with %u sessions", user->name, ap, w->sessions);
+	log_reporter_event(u->session.reporter, "USER TAKEN", 0, 0, "mud=%s from=%s sessions=%u",
+			   user->name, ap, w->sessions);
+	settle(user);
+}
+
+/* Nobody else to wait for: the user begins here, or goes on with what it has. */
+static void not_known(struct user *user, const char *ap)
+{
+	const struct users *u = user->users;
+	size_t unknown = 0;
+
+	for (size_t i = 0; i < u->others; i++) {
+		if (name_equal(u->other[i], ap))
+			user->unknown[i / 64] |= 1ull << i % 64;
+		unknown += (user->unknown[i / 64] >> i % 64) & 1;
+	}
+	if (unknown == u->others)
+		settle(user);
+}
+
+static void on_end(struct users *u, const char *ap, const struct wire_user_end *w)
+{
+	struct user *user = claiming(u, w->user, w->claim, ap);
+
+	if (!user)
+		return;
+	switch (w->status) {
+	case WIRE_OK:
+		take(user, ap, w);
+		break;
+	case WIRE_E_UNKNOWN_SESSION:
+		not_known(user, ap);
+		break;
+	case WIRE_E_NOT_ALLOWED:
+		log_info("%s is at %s, not here", user->name, ap);
+		users_forget(user);
+		break;
+	default:
+		break; /* not now: asked again */
+	}
+}
+
+void user_handover_message(struct users *u, const char *ap, const struct wire_message *m)
+{
+	switch (m->type) {
+	case WIRE_USER_CLAIM:
+		on_claim(u, ap, &m->user_claim);
+		break;
+	case WIRE_USER_TAKEN:
+		on_taken(u, ap, &m->user_claim);
+		break;
+	case WIRE_USER_CONTEXT:
+		on_context(u, ap, m);
+		break;
+	case WIRE_USER_REQUEST:
+		on_request(u, ap, m);
+		break;
+	case WIRE_USER_END:
+		on_end(u, ap, &m->user_end);
+		break;
+	default:
+		break; /* nothing else is for users */
+	}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+struct user;
+struct users;
+struct wire_message;
+
+/** user_handover_claim() - The user has turned up here: ask for its sessions, hold them meanwhile */
+void user_handover_claim(struct user *user);
+
+/** user_handover_keep() - The user that was about to be handed over is here: go on */
+void user_handover_keep(struct user *user);
+
+/** user_handover_message() - What access point @ap says of a user */
+void user_handover_message(struct users *u, const char *ap, const struct wire_message *m);

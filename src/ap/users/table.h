@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * User - an ordinary user, known by its source address, and the table of all
+ *
+ * Data below; who is admitted, claimed, handed over and forgotten is decided above (roaming/).
+ */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "ap/stations/text.h"
+#include "ap/users/config.h"
+#include "ap/users/session.h"
+#include "base/list.h"
+#include "base/text.h"
+
+#define USERS_BUCKETS       256u
+#define USERS_ELSEWHERE_MAX 8 /* see users_import_room() */
+#define USERS_SCRATCH_SIZE  65536
+
+/** enum user_state - Whose the user is */
+enum user_state {
+	USER_HERE,     /* ours */
+	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
+	USER_LEFT,     /* handed over, but the other has not said yet that all arrived; or it was
+			* here before a restart, and has not been heard since */
+};
+
+/**
+ * struct user - One user
+ * @link:	In a bucket of its table
+ * @claiming:	In the list of those that are CLAIMING
+ * @users:	Its table
+ * @state:	See enum user_state
+ * @name:	Towards the edge servers: "user-" and the address
+ * @address:	Its address, port 0; family 0 while it was not heard
+ * @sessions:	Of its services (struct user_entry)
+ * @connections: Of struct user_connection, the one used latest last
+ * @connection_count: How many
+ * @mac, @mac_at: Its station, and when that was looked up; 0: never
+ * @gone_at:	When hostapd said that its station has gone; 0: it has not, or was heard again since
+ * @heard:	When it was last heard
+ * @claim:	CLAIMING: number of the claim
+ * @since:	When the state was entered
+ * @ask_at:	CLAIMING: when to ask again those who have not answered
+ * @unknown:	CLAIMING: access points that do not know it, by their place in struct users
+ * @peer:	CLAIMING: from where its sessions are coming, or empty; LEFT: to where they went
+ * @saved:	Digest of what is in its record
+ * @importing:	CLAIMING: session whose requests are coming
+ * @imported:	CLAIMING: sessions that came
+ * @giving:	HERE: held, for it is about to be handed over
+ */
+struct user {
+	struct list link;
+	struct list claiming;
+	struct users *users;
+	enum user_state state;
+	char name[NAME_SIZE];
+	struct sockaddr_storage address;
+	struct list sessions;
+	struct list connections;
+	size_t connection_count;
+	uint8_t mac[STATION_MAC_SIZE];
+	uint64_t mac_at;
+	uint64_t gone_at;
+	uint64_t heard;
+	uint64_t claim;
+	uint64_t spoilt; /* claim whose answer was of no use: said once */
+	uint64_t since;
+	uint64_t ask_at;
+	uint64_t unknown[USERS_APS_MAX / 64];
+	char peer[NAME_SIZE];
+	uint64_t saved;
+	struct user_session *importing;
+	uint32_t imported;
+	bool giving;
+};
+
+/** struct user_entry - A user's session, where it is found by user and by link */
+struct user_entry {
+	struct list of_user;
+	struct list of_link;
+	struct user *user;
+	struct user_session *session;
+};
+
+struct user_listener;
+struct user_stations;
+struct user_writer;
+
+/**
+ * struct users_offer - A service that is found here
+ * @service:	Its name
+ * @listener:	Where; owned
+ * @waiter:	Who answers its datagrams; the port is that of the user
+ */
+struct users_offer {
+	const char *service;
+	struct user_listener *listener;
+	struct user_waiter waiter;
+};
+
+/**
+ * struct users - See users.h
+ * @session:	What all sessions have in common; points to @policy and @ap
+ * @writer:	Of users' files; NULL: nothing is remembered over a restart
+ * @spools:	Where long requests and answers lie
+ * @stations:	NULL: who sends something is a user
+ * @ops, @ctx:	See struct users_setup
+ * @bucket:	Of struct user, by name
+ * @links:	Of struct user_entry, by number
+ * @said:	What the node said, until users_settle()
+ * @claims:	Of struct user, by @claiming
+ * @inquiries:	Of struct inquiry, see roaming/inquiry.c
+ * @inquiry_count: How many
+ * @other:	Names of the other access points
+ */
+struct users {
+	struct user_session_setup session;
+	struct policy policy;
+	char ap[NAME_SIZE];
+	struct users_limits limits;
+	struct user_writer *writer;
+	struct spools *spools;
+	struct user_stations *stations;
+	const struct users_ops *ops;
+	void *ctx;
+	struct list bucket[USERS_BUCKETS];
+	struct list links[USERS_BUCKETS];
+	uint64_t last_link;
+	size_t count;
+	size_t connections;
+	struct list said;
+	struct list claims;
+	struct list inquiries;
+	size_t inquiry_count;
+	char other[USERS_APS_MAX][NAME_SIZE];
+	size_t others;
+	struct users_offer offer[USERS_SERVICES_MAX];
+	size_t offers;
+	uv_timer_t sweep;
+	uv_timer_t ask;     /* runs while there are claims */
+	uv_timer_t inquire; /* runs while there are inquiries */
+	uv_idle_t more;     /* keeps the loop from waiting while something is queued */
+	int handles;
+	char scratch[USERS_SCRATCH_SIZE];
+};
+
+/** users_scratch() - Room for one read of @size bytes; good until the next call */
+char *users_scratch(struct users *u, size_t *size);
+
+/** users_heard() - The user has just sent something */
+void users_heard(struct user *user);
+
+/** users_connection_closed() - One connection of all is gone */
+void users_connection_closed(struct users *u);
+
+/** users_find() - User by name. Return: NULL if it is not known */
+struct user *users_find(struct users *u, const char *name);
+
+/** users_find_address() - User by its address. Return: NULL if it is not known */
+struct user *users_find_address(struct users *u, const struct sockaddr_storage *address);
+
+/** users_session() - The user's session of a service, made if need be. Return: 0, or -ENOMEM */
+int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err);
+
+/** users_remember() - Make a user known that was here before a restart. Return: 0, or negative */
+int users_remember(struct users *u, struct user **ret, const char *name, struct err *err);
+
+/**
+ * users_import_room() - May another access point bring a session with this service?
+ * @user:	Whose it would be
+ * @service:	Its name
+ * @err:	Filled in if not
+ *
+ * A user has WIRE_USER_SESSIONS_MAX sessions at most, of which USERS_ELSEWHERE_MAX may be with services that
+ * no listener here offers: they wait until the user moves on to where there is one.
+ *
+ * Return: 0, or -EDQUOT
+ */
+int users_import_room(struct user *user, const char *service, struct err *err);
+
+/** users_offered() - A service, if it is offered here. Return: borrowed, or NULL */
+const struct users_offer *users_offered(const struct users *u, const char *service);
+
+/** users_new_user() - Add a user; it was heard now. Return: 0, -EAGAIN at the limit, or -ENOMEM */
+int users_new_user(struct users *u, struct user **ret, const char *name, struct err *err);
+
+/** user_find_session() - A user's session of a service. Return: NULL if there is none */
+struct user_entry *user_find_session(const struct user *user, const char *service);
+
+/** user_remove_session() - Forget a session; the edge servers are not told */
+void user_remove_session(struct user_entry *e);
+
+/** user_address_normalise() - The address alone; IPv4 within IPv6 is IPv4. Return: 0, or -EAFNOSUPPORT */
+int user_address_normalise(struct sockaddr_storage *to, const struct sockaddr *from);
+
+/** user_address_parse() - Read an address. Return: 0, or -EINVAL */
+int user_address_parse(struct sockaddr_storage *a, const char *text);
+
+/** user_address_format() - Write one; INET6_ADDRSTRLEN bytes */
+void user_address_format(char text[INET6_ADDRSTRLEN], const struct sockaddr_storage *a);
+
+/** user_name_of() - The name of the user at an address, as other nodes want it */
+void user_name_of(char name[NAME_SIZE], const struct sockaddr_storage *a);
+
+/** user_address_of() - Reverse of user_name_of(). Return: 0, or -EINVAL if @name is no such name */
+int user_address_of(struct sockaddr_storage *a, const char *name);
