@@ -6,7 +6,7 @@ PREFIX := /usr/local
 DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
-.PHONY: install uninstall deb test-package
+.PHONY: install uninstall deb test-package test-long
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -33,6 +33,10 @@ experiment: ## the paper's experiment, hours; QUICK=1: a short form of it, ten m
 test: setup ## run all tests; the last line says how many passed and failed
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests --build $(BUILD)
+
+test-long: setup ## all tests, also those that take long: wide sweeps of seeds, ten hops of all software
+	@$(MAKE) --no-print-directory build
+	@tools/run-tests --build $(BUILD) --long
 
 check: setup ## compilers, sanitizers, static checkers, house rules
 	@tools/check

@@ -42,6 +42,17 @@ def missing():
     return None
 
 
+def long(test):
+    """A test that takes long, and shows little that no other does: for make test-long"""
+    test.takes_long = True
+    return test
+
+
+def is_long(test):
+    """Whether a test is marked so"""
+    return getattr(getattr(test, test._testMethodName), "takes_long", False)
+
+
 class Events:
     """The events of a lab from now on; the file is read once, however often one looks"""
 

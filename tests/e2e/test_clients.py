@@ -137,6 +137,7 @@ class ClientsBed(bed.BedTest):
 class Clients(ClientsBed):
     """Who sends something is a user"""
 
+    @bed.long
     def test_hops(self):
         """R1, R8: each service follows the user to and fro; nothing is lost, doubled or reordered"""
         clients = [self.load(example) for example in EXAMPLES]

@@ -67,6 +67,7 @@ class LongMessages(ClientsBed):
             e["session"] == session and e["number"] > cut and e["time_us"] < end
             for session, cut, end in windows) for e in self.events.find("SVCQ"))
 
+    @bed.long
     def test_hops(self):
         """R1, R2, R12: no word is lost, doubled or mixed up, to and fro"""
         clients = [self.long_words(example) for example in EXAMPLES]

@@ -72,6 +72,7 @@ class Software(bed.BedTest):
         self.addCleanup(client.kill)
         return client
 
+    @bed.long
     def test_hops(self):
         """To and fro, without a fault"""
         self.lab.move_user("user1", "AP-1")

@@ -50,6 +50,7 @@ class Room(bed.BedTest):
             self.wait(lambda c=client, b=before: self.report(c)["answered"][0] >= b + words,
                       "more words", 60)
 
+    @bed.long
     def test_hops(self):
         """R1, R4, R6: no word is said twice or lost, to and fro; connections end when it moves"""
         self.lab.move_user("user1", "AP-1")
