@@ -6,7 +6,7 @@ PREFIX := /usr/local
 DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
-.PHONY: install uninstall deb test-package test-long
+.PHONY: install uninstall deb test-package test-long pictures
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -63,6 +63,9 @@ deb: ## make Debian packages in build-deb/ (as root, or with tools/setup.sh --pa
 
 test-package: ## make, install, run, upgrade and purge the packages on bare systems; ten minutes
 	@tests/package/run
+
+pictures: ## draw docs/pictures anew where a source has changed (needs dot, of Graphviz)
+	@tools/draw
 
 fmt: ## lay out all C files as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
