@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "base/auto.h"
@@ -14,8 +13,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "net/acceptor.h"
-#include "net/address.h"
+#include "net/link_inner.h"
 #include "net/tcp.h"
 #include "net/tls.h"
 #include "wire/codec.h"
@@ -33,8 +31,6 @@
  * handles are closed. Only when libuv has called back for both is the owner told (down, refused),
  * the link taken from its listener or peer, and its memory freed. That is why no callback ever
  * comes from inside link_send(), and why a callback may close the very link it was called for.
- *
- * A peer has at most one link; when that is gone it waits and makes the next.
  */
 
 #define DEFAULT_QUEUE_BYTES  (8u << 20)
@@ -46,142 +42,13 @@
 #define DEFAULT_ACCEPTED_MAX 1024
 #define DEFAULT_HANDSHAKES   256
 
-#define BACKLOG           128
 #define DECRYPT_STEP      16384u /* one TLS record */
 #define PROBE_QUEUE_BYTES 65536u /* with more waiting, the bytes themselves will show if it lives */
 #define KEEP_BYTES        (1u << 20)
-#define REFUSALS_A_SECOND 10
-#define SHARE_OF          8 /* a name gets an eighth of the accepted connections, */
-#define SHARE_LEAST                                                                                \
-	4 /* but at least 4: it connects again before its old links are known to be dead */
 
-/* enum link_state - Where a connection is; only UP is known to its owner */
-enum link_state {
-	LINK_CONNECTING, /* TCP */
-	LINK_HANDSHAKE,  /* TLS */
-	LINK_HELLO,      /* ours is sent, the other's is awaited */
-	LINK_UP,
-	LINK_CLOSING, /* handles are being closed */
-};
-
-/**
- * struct link - One connection
- * @setup:		Copy of the listener's or peer's
- * @listener, @peer:	Where it belongs: one of them
- * @item:		In the listener's list
- * @tcp, @timer:	Its handles; the timer limits the handshake, then ticks for liveness
- * @handles:		How many of them libuv still knows
- * @state:		See enum link_state
- * @from:		Where an accepted one comes from
- * @proven:		Its certificate is good: it has a place among the listener's links, and gave back
- *			the one among its handshakes
- * @announced:		up() was called
- * @silent:		Its owner closed it and wants to hear no more
- * @paused:		Reading is stopped by the owner
- * @full:		writable() is owed
- * @writing:		@flying is with libuv
- * @in:			Decrypted bytes that make no whole frame yet
- * @frame:		Frame being encoded
- * @out, @flying:	Encrypted bytes, see above
- * @scratch:		Memory of the message being handled
- * @last_heard, @last_said, @last_tick: Loop times of bytes in, bytes out, timer
- * @name, @role:	From the peer's certificate
- * @version:		From the peer's HELLO
- * @who:		Name or address, for refused()
- * @reason:		Why it is closing
- * @data, @data_gone:	The owner's, see link_set_data()
- */
-struct link {
-	struct link_setup setup;
-	struct listener *listener;
-	struct peer *peer;
-	struct list item;
-	uv_tcp_t tcp;
-	uv_timer_t timer;
-	int handles;
-	enum link_state state;
-	struct sockaddr_storage from;
-	bool proven;
-	bool announced;
-	bool silent;
-	bool broke_rules;
-	bool paused;
-	bool full;
-	bool writing;
-	struct tls_session *tls;
-	struct buf in;
-	struct buf frame;
-	struct buf out;
-	struct buf flying;
-	uv_connect_t connect;
-	uv_write_t write;
-	struct wire_scratch scratch;
-	uint64_t last_heard;
-	uint64_t last_said;
-	uint64_t last_tick;
-	char name[NAME_SIZE];
-	enum wire_role role;
-	uint32_t version;
-	char who[ADDRESS_TEXT_SIZE];
-	char reason[ERR_TEXT_MAX];
-	void *data;
-	void (*data_gone)(void *data);
-};
-
-/**
- * struct listener - Accepts connections
- * @setup:	As given, limits filled in
- * @roles:	Roles that may connect
- * @acceptor:	Where it listens; NULL once that is closed
- * @closing:	listener_close() was called
- * @links:	All connections accepted
- * @count:	How many
- * @proven:	How many of them with a proven certificate
- * @second:	Second that @refusals counts in
- */
-struct listener {
-	struct link_setup setup;
-	unsigned int roles;
-	struct acceptor *acceptor;
-	bool closing;
-	struct list links;
-	uint32_t count;
-	uint32_t proven;
-	uint64_t second;
-	uint32_t refusals;
-};
-
-/**
- * struct peer - Keeps a connection to one program
- * @setup:	As given, limits filled in
- * @name, @role: What its certificate must say
- * @address:	Where it is
- * @timer:	Wait before the next attempt
- * @open:	Whether libuv still knows @timer
- * @closing:	peer_close() was called
- * @link:	The present connection or attempt, or NULL while waiting
- * @wait_ms:	Next wait
- * @told:	Last reason given to refused(), so that it is given once
- */
-struct peer {
-	struct link_setup setup;
-	char name[NAME_SIZE];
-	enum wire_role role;
-	struct address address;
-	uv_timer_t timer;
-	bool open;
-	bool closing;
-	struct link *link;
-	uint32_t wait_ms;
-	char told[ERR_TEXT_MAX];
-};
-
-static int listener_link_proven(struct listener *ls, struct link *l, struct err *err);
-static void listener_link_gone(struct listener *ls, struct link *l);
-static void peer_link_gone(struct peer *p, struct link *l);
 static void on_tick(uv_timer_t *timer);
 
-static struct link_limits with_defaults(struct link_limits l)
+struct link_limits link_limits_defaults(struct link_limits l)
 {
 	if (!l.queue_bytes)
 		l.queue_bytes = DEFAULT_QUEUE_BYTES;
@@ -224,10 +91,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	if (l->announced && !l->silent)
 		l->setup.ops->down(l->setup.ctx, l, l->reason);
 	/* down() may have closed the listener or peer, which then waits for this */
-	if (l->listener)
-		listener_link_gone(l->listener, l);
-	else
-		peer_link_gone(l->peer, l);
+	l->owner_ops->gone(l->owner, l);
 	if (l->data && l->data_gone)
 		l->data_gone(l->data);
 	link_free(l);
@@ -250,8 +114,7 @@ static void try_last_bytes(struct link *l)
 	}
 }
 
-/* Ends a link because of @reason; the owner hears of it from the event loop */
-static void link_fail(struct link *l, const char *reason)
+void link_fail(struct link *l, const char *reason)
 {
 	if (l->state == LINK_CLOSING)
 		return;
@@ -262,7 +125,7 @@ static void link_fail(struct link *l, const char *reason)
 	close_handles(l);
 }
 
-static void link_fail_uv(struct link *l, const char *what, int status)
+void link_fail_uv(struct link *l, const char *what, int status)
 {
 	char text[ERR_TEXT_MAX];
 
@@ -404,23 +267,6 @@ int link_probe(struct link *l)
 
 /* ---- receiving ---- */
 
-static int peer_identity(struct link *l, struct err *err)
-{
-	int r = tls_session_peer(l->tls, l->name, &l->role, err);
-
-	if (r < 0)
-		return r;
-	if (l->peer && (!name_equal(l->name, l->peer->name) || l->role != l->peer->role))
-		return err_set(err, -EACCES,
-			       "there is %s %s by its certificate, not %s %s: check the address",
-			       wire_role_name(l->role), l->name, wire_role_name(l->peer->role),
-			       l->peer->name);
-	if (l->listener && !(l->listener->roles & LINK_ROLE(l->role)))
-		return err_set(err, -EACCES, "%s has role \"%s\", which may not connect here",
-			       l->name, wire_role_name(l->role));
-	return 0;
-}
-
 /* Tells the peer why it cannot stay; without this it would only see a broken connection */
 static void refuse(struct link *l, const char *reason)
 {
@@ -453,12 +299,9 @@ static void handshake(struct link *l)
 	}
 	if (l->state != LINK_HELLO)
 		return;
-	if (peer_identity(l, &err) < 0) {
-		refuse(l, err.text);
-		return;
-	}
 	/* before HELLO: a peer that never was up tries again after ever longer waits */
-	if (l->listener && listener_link_proven(l->listener, l, &err) < 0) {
+	if (tls_session_peer(l->tls, l->name, &l->role, &err) < 0 ||
+	    l->owner_ops->proven(l->owner, l, &err) < 0) {
 		refuse(l, err.text);
 		return;
 	}
@@ -481,10 +324,8 @@ static void come_up(struct link *l, const struct wire_message *m)
 	uint64_t tick = l->setup.limits.probe_ms / 2 + 1;
 	l->last_tick = uv_now(l->setup.loop);
 	(void)uv_timer_start(&l->timer, on_tick, tick, tick);
-	if (l->peer) {
-		l->peer->wait_ms = l->setup.limits.retry_min_ms;
-		l->peer->told[0] = '\0';
-	}
+	if (l->owner_ops->up)
+		l->owner_ops->up(l->owner);
 	l->setup.ops->up(l->setup.ctx, l);
 }
 
@@ -701,14 +542,16 @@ static void on_handshake_timeout(uv_timer_t *timer)
 	link_fail(l, text);
 }
 
-/* Makes a link with its handles open; on failure nothing is left */
-static int link_new(struct link **ret, const struct link_setup *setup)
+int link_new(struct link **ret, const struct link_setup *setup, const struct link_owner_ops *ops,
+	     void *owner)
 {
 	struct link *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
 	l->setup = *setup;
+	l->owner_ops = ops;
+	l->owner = owner;
 	list_init(&l->item);
 	buf_init(&l->in, WIRE_LINK_FRAME_MAX + DECRYPT_STEP);
 	int r = uv_tcp_init(setup->loop, &l->tcp);
@@ -727,8 +570,7 @@ static int link_new(struct link **ret, const struct link_setup *setup)
 	return 0;
 }
 
-/* TCP is there: tune it, start TLS and reading */
-static void link_connected(struct link *l, bool server)
+void link_connected(struct link *l, bool server)
 {
 	struct err err = { 0 };
 	uv_os_fd_t fd;
@@ -779,304 +621,4 @@ void link_set_data(struct link *l, void *data, void (*gone)(void *data))
 void *link_data(const struct link *l)
 {
 	return l->data;
-}
-
-/* ---- listener ---- */
-
-static void listener_release(struct listener *ls)
-{
-	if (ls->closing && !ls->acceptor && ls->count == 0)
-		free(ls);
-}
-
-/* How many places a name has */
-static uint32_t listener_links_of(const struct listener *ls, const char *name)
-{
-	uint32_t count = 0;
-
-	list_for_each_safe(i, next, (struct list *)(uintptr_t)&ls->links)
-	{
-		const struct link *l = list_entry(i, struct link, item);
-
-		count += l->proven && name_equal(l->name, name);
-	}
-	return count;
-}
-
-/* From a place among the strangers to one among the links. Return: 0, or -EBUSY if there is none */
-static int listener_link_proven(struct listener *ls, struct link *l, struct err *err)
-{
-	uint32_t max = ls->setup.limits.accepted_max;
-	uint32_t share = max / SHARE_OF > SHARE_LEAST ? max / SHARE_OF : SHARE_LEAST;
-	uint32_t has = listener_links_of(ls, l->name);
-
-	if (ls->proven >= max)
-		return err_set(err, -EBUSY, "all %u connections are taken: raise connections_max",
-			       max);
-	if (has >= share)
-		return err_set(err, -EBUSY,
-			       "%s has %u connections, its share of connections_max (%u): close "
-			       "some, or raise connections_max",
-			       l->name, has, max);
-	acceptor_settled(ls->acceptor, &l->from);
-	l->proven = true;
-	ls->proven++;
-	return 0;
-}
-
-/* Gives back the place that it has */
-static void listener_link_leaves(struct listener *ls, struct link *l)
-{
-	if (l->proven)
-		ls->proven--;
-	else if (ls->acceptor)
-		acceptor_settled(ls->acceptor, &l->from);
-	ls->count--;
-}
-
-/* Tells of a connection that never came up, but not of a flood of them */
-static void listener_refused(struct listener *ls, const char *who, const char *reason)
-{
-	uint64_t second = uv_now(ls->setup.loop) / 1000;
-
-	if (second != ls->second) {
-		ls->second = second;
-		ls->refusals = 0;
-	}
-	if (ls->setup.ops->refused && ls->refusals++ < REFUSALS_A_SECOND)
-		ls->setup.ops->refused(ls->setup.ctx, who, reason);
-}
-
-static void listener_link_gone(struct listener *ls, struct link *l)
-{
-	list_remove(&l->item);
-	listener_link_leaves(ls, l);
-	if (!l->announced && !l->silent && !ls->closing)
-		listener_refused(ls, l->who, l->reason);
-	listener_release(ls);
-}
-
-static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
-{
-	struct listener *ls = ctx;
-	struct link *l;
-	int r;
-
-	r = link_new(&l, &ls->setup);
-	if (r < 0) {
-		(void)close(fd);
-		acceptor_settled(ls->acceptor, from);
-		listener_refused(ls, "a connection", uv_strerror(r));
-		return;
-	}
-	l->listener = ls;
-	l->from = *from;
-	address_format(l->who, (const struct sockaddr *)from);
-	list_append(&ls->links, &l->item);
-	ls->count++;
-	r = uv_tcp_open(&l->tcp, fd);
-	if (r < 0) {
-		(void)close(fd);
-		link_fail_uv(l, "accept", r);
-		return;
-	}
-	link_connected(l, true);
-}
-
-static void on_not_accepted(void *ctx, const char *who, const char *reason)
-{
-	listener_refused(ctx, who, reason);
-}
-
-static const struct acceptor_ops acceptor_ops = {
-	.accepted = on_accepted,
-	.refused = on_not_accepted,
-};
-
-int listener_new(struct listener **ret, const struct link_setup *setup, const char *address,
-		 unsigned int roles, struct err *err)
-{
-	struct address a;
-	int r;
-
-	r = address_parse(&a, address, err);
-	if (r < 0)
-		return err_wrap(err, r, "listen");
-	struct listener *ls = calloc(1, sizeof(*ls));
-	if (!ls)
-		return err_set(err, -ENOMEM, "listen on %s", address);
-	ls->setup = *setup;
-	ls->setup.limits = with_defaults(setup->limits);
-	ls->roles = roles;
-	list_init(&ls->links);
-	const struct acceptor_setup accept = {
-		.loop = setup->loop,
-		.ops = &acceptor_ops,
-		.ctx = ls,
-		.backlog = BACKLOG,
-		.handshakes = ls->setup.limits.handshakes_max,
-	};
-	r = acceptor_new(&ls->acceptor, &accept, &a, err);
-	if (r < 0) {
-		free(ls);
-		return err_wrap(err, r, "listen on %s", address);
-	}
-	*ret = ls;
-	return 0;
-}
-
-uint16_t listener_port(const struct listener *ls)
-{
-	return acceptor_port(ls->acceptor);
-}
-
-static void on_acceptor_closed(void *ctx)
-{
-	struct listener *ls = ctx;
-
-	ls->acceptor = NULL;
-	listener_release(ls);
-}
-
-void listener_close(struct listener *ls)
-{
-	if (!ls || ls->closing)
-		return;
-	ls->closing = true;
-	list_for_each_safe(i, next, &ls->links)
-	{
-		link_close(list_entry(i, struct link, item));
-	}
-	acceptor_close(ls->acceptor, on_acceptor_closed, ls);
-}
-
-/* ---- peer ---- */
-
-static void peer_connect(struct peer *p);
-
-static void peer_release(struct peer *p)
-{
-	if (p->closing && !p->open && !p->link)
-		free(p);
-}
-
-static void on_retry(uv_timer_t *timer)
-{
-	peer_connect(timer->data);
-}
-
-static void peer_retry_later(struct peer *p)
-{
-	uint32_t wait = p->wait_ms;
-
-	p->wait_ms =
-		wait * 2 < p->setup.limits.retry_max_ms ? wait * 2 : p->setup.limits.retry_max_ms;
-	(void)uv_timer_start(&p->timer, on_retry, wait, 0);
-}
-
-static void peer_refused(struct peer *p, const char *reason)
-{
-	if (!p->setup.ops->refused || strcmp(p->told, reason) == 0)
-		return;
-	(void)snprintf(p->told, sizeof(p->told), "%s", reason);
-	p->setup.ops->refused(p->setup.ctx, p->name, reason);
-}
-
-static void peer_link_gone(struct peer *p, struct link *l)
-{
-	if (!l->announced && !l->silent && !p->closing)
-		peer_refused(p, l->reason);
-	p->link = NULL;
-	if (!p->closing)
-		peer_retry_later(p);
-	peer_release(p);
-}
-
-static void on_connected(uv_connect_t *req, int status)
-{
-	struct link *l = req->data;
-
-	if (l->state == LINK_CLOSING)
-		return;
-	if (status < 0)
-		link_fail_uv(l, "connect", status);
-	else
-		link_connected(l, false);
-}
-
-static void peer_connect(struct peer *p)
-{
-	struct link *l;
-	int r;
-
-	r = link_new(&l, &p->setup);
-	if (r < 0) {
-		peer_refused(p, uv_strerror(r));
-		if (!p->closing)
-			peer_retry_later(p);
-		return;
-	}
-	l->peer = p;
-	p->link = l;
-	address_format(l->who, (struct sockaddr *)&p->address.any);
-	l->connect.data = l;
-	r = uv_tcp_connect(&l->connect, &l->tcp, (struct sockaddr *)&p->address.any, on_connected);
-	if (r < 0)
-		link_fail_uv(l, "connect", r);
-}
-
-int peer_new(struct peer **ret, const struct link_setup *setup, const char *name,
-	     enum wire_role role, const char *address, struct err *err)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-	int r;
-
-	if (!p)
-		return err_set(err, -ENOMEM, "peer %s", name);
-	r = name_set(p->name, name, err);
-	if (r == 0)
-		r = address_parse(&p->address, address, err);
-	if (r < 0) {
-		free(p);
-		return err_wrap(err, r, "peer %.63s", name);
-	}
-	p->setup = *setup;
-	p->setup.limits = with_defaults(setup->limits);
-	p->role = role;
-	p->wait_ms = p->setup.limits.retry_min_ms;
-	(void)uv_timer_init(setup->loop, &p->timer); /* cannot fail */
-	p->timer.data = p;
-	p->open = true;
-	/* from the event loop: no callback may come before the caller has its pointer */
-	(void)uv_timer_start(&p->timer, on_retry, 0, 0);
-	*ret = p;
-	return 0;
-}
-
-struct link *peer_link(const struct peer *p)
-{
-	return p->link && p->link->state == LINK_UP ? p->link : NULL;
-}
-
-const char *peer_name(const struct peer *p)
-{
-	return p->name;
-}
-
-static void on_peer_closed(uv_handle_t *handle)
-{
-	struct peer *p = handle->data;
-
-	p->open = false;
-	peer_release(p);
-}
-
-void peer_close(struct peer *p)
-{
-	if (!p || p->closing)
-		return;
-	p->closing = true;
-	if (p->link)
-		link_close(p->link);
-	uv_close((uv_handle_t *)&p->timer, on_peer_closed);
 }
