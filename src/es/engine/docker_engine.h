@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "base/auto.h"
+#include "es/engine/json.h"
 
 struct err;
 struct docker_engine;
@@ -261,9 +262,3 @@ int docker_engine_image_remove(struct docker_engine *de, const char *name, struc
  */
 int docker_engine_events(struct docker_engine *de, const char *label, long long since,
 			 void (*event)(void *ctx, const json_t *json), void *ctx, struct err *err);
-
-/** json_text() - String at a path of object keys ("State", "Status", NULL). Return: "" if none */
-const char *json_text(const json_t *json, ...) __attribute__((sentinel));
-
-/** json_at() - Value at a path of object keys, borrowed. Return: NULL if there is none */
-json_t *json_at(const json_t *json, ...) __attribute__((sentinel));
