@@ -15,10 +15,10 @@
 #include "base/auto.h"
 #include "base/checklist.h"
 #include "base/err.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "codec/codec.h"
 #include "conf/conf.h"
+#include "conf/daemon.h"
 #include "conf/options.h"
 #include "core/policy.h"
 #include "net/host_check.h"
@@ -254,27 +254,6 @@ int main(int argc, char **argv)
 		.role = WIRE_ROLE_AP,
 		.check_host = check_host,
 	};
-	struct conf *loaded = NULL;
-	struct err err = { 0 };
-	int r;
 
-	log_name("baton-ap");
-	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r > 0)
-		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
-	AUTO(conf) struct conf *c = loaded;
-	if (r < 0) {
-		log_error("%s", err.text);
-		/* 2: nothing will be better the next time */
-		return r == -EHOSTUNREACH ? EXIT_FAILURE : 2;
-	}
-	char name[2 * NAME_SIZE];
-	(void)snprintf(name, sizeof(name), "baton-ap %s", c->name);
-	log_name(name);
-	(void)signal(SIGPIPE, SIG_IGN);
-	files_raise_limit();
-	r = run(c, &err);
-	if (r < 0)
-		log_error("%s", err.text);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return daemon_main(&options, argc, argv, run);
 }

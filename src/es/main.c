@@ -16,10 +16,10 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "codec/codec.h"
 #include "conf/conf.h"
+#include "conf/daemon.h"
 #include "conf/options.h"
 #include "core/policy.h"
 #include "es/container/mounts.h"
@@ -366,10 +366,14 @@ static void close_handle(uv_handle_t *handle, void *ctx)
 		uv_close(handle, NULL);
 }
 
-static int run(struct program *p, struct err *err)
+static int run(const struct conf *c, struct err *err)
 {
 	int r;
 
+	auto_free struct program *p = calloc(1, sizeof(*p));
+	if (!p)
+		return err_set(err, -ENOMEM, "edge server");
+	p->conf = c;
 	r = uv_loop_init(&p->loop);
 	if (r < 0)
 		return err_set(err, r, "event loop");
@@ -384,7 +388,7 @@ static int run(struct program *p, struct err *err)
 	(void)uv_loop_close(&p->loop);
 	tls_context_free(p->tls);
 	(void)file_workers_free(p->workers);
-	return r;
+	return r == 0 && p->failed ? DAEMON_E_FAILED : r;
 }
 
 static void check_host(const struct conf *c, struct checklist *list)
@@ -408,33 +412,6 @@ int main(int argc, char **argv)
 		.role = WIRE_ROLE_ES,
 		.check_host = check_host,
 	};
-	struct conf *loaded = NULL;
-	struct err err = { 0 };
-	int r;
 
-	log_name("baton-es");
-	r = options_load(&options, argc, argv, &loaded, &err);
-	if (r > 0)
-		return r == OPTIONS_E_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
-	AUTO(conf) struct conf *c = loaded;
-	if (r < 0) {
-		log_error("%s", err.text);
-		/* 2: nothing will be better the next time */
-		return r == -EHOSTUNREACH ? EXIT_FAILURE : 2;
-	}
-	char name[2 * NAME_SIZE];
-	(void)snprintf(name, sizeof(name), "baton-es %s", c->name);
-	log_name(name);
-	(void)signal(SIGPIPE, SIG_IGN);
-	files_raise_limit();
-	auto_free struct program *p = calloc(1, sizeof(*p));
-	if (!p) {
-		log_error("out of memory");
-		return EXIT_FAILURE;
-	}
-	p->conf = c;
-	r = run(p, &err);
-	if (r < 0)
-		log_error("%s", err.text);
-	return r < 0 || p->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return daemon_main(&options, argc, argv, run);
 }
