@@ -40,14 +40,12 @@ enum wire_kind {
  * struct wire_scratch - Memory behind a decoded message
  * @first:	Newest block; older ones hang on it
  * @used:	Bytes in all blocks
- * @event:	Events of the last EVENTS message
  *
  * All zero is a valid, empty scratch.
  */
 struct wire_scratch {
 	struct wire_block *first;
 	size_t used;
-	struct wire_event *event;
 };
 
 /** wire_scratch_deinit() - Release the memory; messages decoded with it are gone */
@@ -84,7 +82,7 @@ int wire_frame_size(const uint8_t *bytes, size_t len, bool bulk, size_t *size, s
  * @frame:	Frame, prefix included
  * @len:	Its size, as wire_frame_size() said
  * @m:		Filled in; what it points to is in @frame or @scratch and valid until the next call
- *		with @scratch
+ *		with @scratch. Bytes of the union that the body does not have may stay as they were
  * @scratch:	Memory for the message
  * @err:	Filled in on failure
  *

@@ -3,81 +3,274 @@
 
 #include <errno.h>
 #include <stdalign.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "wire/access.h"
 #include "wire/baton.pb-c.h"
 #include "wire/codec.h"
+#include "wire/fields.h"
+#include "wire/scratch.h"
 
 /*
- * The only file that knows protobuf-c. Its unpacker allocates what a frame tells it to, so it gets
- * an allocator that takes from the scratch and stops at WIRE_SCRATCH_MAX: a small frame that claims
- * a million fields fails there instead of filling the memory. Nothing is ever freed one by one.
+ * The only file that knows protobuf-c. Both directions walk two tables side by side: ours (wire/fields.h), which
+ * says where a field lies in the structures of wire/message.h, and protobuf-c's descriptors of baton.proto, which
+ * say where it lies in the generated ones. Both have a row for each field, in the order of the fields' numbers.
+ * Generated structures point into the message (encoding) or the frame (decoding).
+ *
+ * protobuf-c has three kinds of members that matter here: plain ones; "quantifiers", which say whether an optional
+ * field is there, how often a repeated one is, or which body the envelope has; and pointers to nested structures.
  */
 
-#define BLOCK_SIZE 16384u
+static bool is_control(uint8_t c)
+{
+	return c < 0x20 || c == 0x7f;
+}
 
-/* One piece of scratch memory */
-struct wire_block {
-	struct wire_block *next;
-	size_t size;
+/* protobuf-c's row of a body in the envelope */
+static const ProtobufCFieldDescriptor *body_descriptor(uint32_t number)
+{
+	return protobuf_c_message_descriptor_get_field(&baton__wire__envelope__descriptor, number);
+}
+
+/* ---- encoding ---- */
+
+/* Most messages need no more for their generated structures */
+#define ROOM 2048
+
+/* What is being encoded, and memory for that: the room first, then the scratch */
+struct writer {
+	enum wire_type type;
 	size_t used;
-	alignas(max_align_t) uint8_t bytes[];
+	alignas(max_align_t) uint8_t room[ROOM];
+	struct wire_scratch scratch;
 };
 
-void *wire_scratch_alloc(struct wire_scratch *s, size_t size)
+static void *writer_alloc(struct writer *w, size_t size)
 {
 	size_t want = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 
-	if (size > WIRE_SCRATCH_MAX)
-		return NULL;
-	if (!s->first || s->first->size - s->first->used < want) {
-		size_t block_size = want > BLOCK_SIZE ? want : BLOCK_SIZE;
-
-		if (s->used + block_size > WIRE_SCRATCH_MAX)
-			return NULL;
-		struct wire_block *block = malloc(sizeof(*block) + block_size);
-		if (!block)
-			return NULL;
-		block->next = s->first;
-		block->size = block_size;
-		block->used = 0;
-		s->first = block;
-		s->used += block_size;
-	}
-	void *p = s->first->bytes + s->first->used;
-	s->first->used += want;
-	return p;
+	if (want > ROOM - w->used)
+		return wire_scratch_alloc(&w->scratch, size);
+	w->used += want;
+	return w->room + w->used - want;
 }
 
-void wire_scratch_reset(struct wire_scratch *s)
+static void *write_body(struct writer *w, const struct wire_body *body,
+			const ProtobufCMessageDescriptor *d, const void *from);
+
+static ProtobufCBinaryData bytes_of(const void *bytes, size_t len)
 {
-	struct wire_block *kept = NULL;
+	/* protobuf-c only reads, but its structure serves both directions and has no const */
+	return (ProtobufCBinaryData){ .len = len, .data = (uint8_t *)(uintptr_t)bytes };
+}
 
-	while (s->first) {
-		struct wire_block *block = s->first;
+/* Free text, where control characters are replaced in a copy. Returns false if there is no memory for it */
+static bool write_text(struct writer *w, ProtobufCBinaryData *to, const char *text, size_t size)
+{
+	size_t len = strnlen(text, size);
+	char *clean = NULL;
 
-		s->first = block->next;
-		if (!kept && block->size == BLOCK_SIZE)
-			kept = block;
+	for (size_t i = 0; i < len; i++) {
+		if (!is_control((uint8_t)text[i]))
+			continue;
+		if (!clean) {
+			clean = writer_alloc(w, len);
+			if (!clean)
+				return false;
+			memcpy(clean, text, len);
+		}
+		clean[i] = '?';
+	}
+	*to = bytes_of(clean ? clean : text, len);
+	return true;
+}
+
+static void write_number(void *to, const ProtobufCFieldDescriptor *d, uint64_t value)
+{
+	uint32_t small = (uint32_t)value;
+	protobuf_c_boolean yes = value != 0;
+
+	if (d->type == PROTOBUF_C_TYPE_UINT32)
+		memcpy(to, &small, sizeof(small));
+	else if (d->type == PROTOBUF_C_TYPE_BOOL)
+		memcpy(to, &yes, sizeof(yes));
+	else
+		memcpy(to, &value, sizeof(value));
+}
+
+/* Returns the array of a repeated field, NULL if there is no memory for it */
+static void *write_names(struct writer *w, const struct wire_field *f, const void *from)
+{
+	size_t count = wire_count_get(from, f);
+	const uint8_t *names = wire_member(from, f->offset);
+
+	ProtobufCBinaryData *list = writer_alloc(w, count * sizeof(*list));
+	for (size_t i = 0; list && i < count; i++) {
+		const char *name = (const char *)names + i * NAME_SIZE;
+
+		list[i] = bytes_of(name, strnlen(name, NAME_SIZE));
+	}
+	return list;
+}
+
+static void *write_messages(struct writer *w, const struct wire_field *f,
+			    const ProtobufCMessageDescriptor *d, const void *from)
+{
+	size_t count = wire_count_get(from, f);
+	const uint8_t *elements = wire_pointer_get(from, f);
+
+	void **list = writer_alloc(w, count * sizeof(*list));
+	for (size_t i = 0; list && i < count; i++) {
+		list[i] = write_body(w, f->nested, d, elements + i * f->nested->size);
+		if (!list[i])
+			return NULL;
+	}
+	return list;
+}
+
+static void quantify(uint8_t *to, const ProtobufCFieldDescriptor *d, const struct wire_field *f,
+		     const void *from)
+{
+	protobuf_c_boolean there = 1;
+	size_t count;
+
+	if (d->label == PROTOBUF_C_LABEL_OPTIONAL)
+		memcpy(to + d->quantifier_offset, &there, sizeof(there));
+	if (d->label != PROTOBUF_C_LABEL_REPEATED)
+		return;
+	count = wire_count_get(from, f);
+	memcpy(to + d->quantifier_offset, &count, sizeof(count));
+}
+
+/* Fills in one member of a generated structure; false if there is no memory for what it points to */
+static bool write_field(struct writer *w, const struct wire_field *f,
+			const ProtobufCFieldDescriptor *d, const void *from, uint8_t *to)
+{
+	const uint8_t *at = wire_member(from, f->offset);
+	ProtobufCBinaryData bytes = { 0 };
+	void *pointer;
+
+	quantify(to, d, f, from);
+	switch (f->form) {
+	case FIELD_UINT32:
+	case FIELD_STATUS:
+	case FIELD_UINT64:
+	case FIELD_FIXED64:
+	case FIELD_BOOL:
+		write_number(to + d->offset, d, wire_number_get(from, f));
+		return true;
+	case FIELD_NAMES:
+	case FIELD_MESSAGE:
+	case FIELD_MESSAGES:
+		if (f->form == FIELD_NAMES)
+			pointer = write_names(w, f, from);
+		else if (f->form == FIELD_MESSAGE)
+			pointer = write_body(w, f->nested, d->descriptor, at);
 		else
-			free(block);
+			pointer = write_messages(w, f, d->descriptor, from);
+		memcpy(to + d->offset, &pointer, sizeof(pointer));
+		return pointer != NULL;
+	case FIELD_NAME:
+		bytes = bytes_of(at, strnlen((const char *)at, f->size));
+		break;
+	case FIELD_TEXT:
+		if (!write_text(w, &bytes, (const char *)at, f->size))
+			return false;
+		break;
+	case FIELD_ARRAY:
+		bytes = bytes_of(at, f->size);
+		break;
+	case FIELD_BYTES:
+		bytes = bytes_of(wire_pointer_get(from, f), wire_count_get(from, f));
+		break;
 	}
-	if (kept) {
-		kept->next = NULL;
-		kept->used = 0;
-	}
-	*s = (struct wire_scratch){ .first = kept, .used = kept ? BLOCK_SIZE : 0 };
+	memcpy(to + d->offset, &bytes, sizeof(bytes));
+	return true;
 }
 
-void wire_scratch_deinit(struct wire_scratch *s)
+/* Returns the generated structure for @from, or NULL if there is no memory for it */
+static void *write_body(struct writer *w, const struct wire_body *body,
+			const ProtobufCMessageDescriptor *d, const void *from)
 {
-	wire_scratch_reset(s);
-	free(s->first);
-	*s = (struct wire_scratch){ 0 };
+	ProtobufCMessage *to = writer_alloc(w, d->sizeof_message);
+
+	if (!to)
+		return NULL;
+	protobuf_c_message_init(d, to);
+	for (size_t i = 0; body->field[i].name; i++) {
+		const struct wire_field *f = &body->field[i];
+
+		if (wire_field_sent(f, w->type, from) &&
+		    !write_field(w, f, &d->fields[i], from, (uint8_t *)to))
+			return NULL;
+	}
+	return to;
 }
+
+/* Hangs the body into the envelope */
+static bool write_envelope(struct writer *w, Baton__Wire__Envelope *e, const struct wire_body *body,
+			   const void *from)
+{
+	const ProtobufCFieldDescriptor *d = body_descriptor(body->number);
+	void *pointer = write_body(w, body, d->descriptor, from);
+
+	memcpy((uint8_t *)e + d->offset, &pointer, sizeof(pointer));
+	e->body_case = body->number;
+	return pointer != NULL;
+}
+
+static int append(const Baton__Wire__Envelope *e, struct buf *out, struct err *err)
+{
+	size_t size = baton__wire__envelope__get_packed_size(e);
+	int r;
+
+	r = buf_reserve(out, size, err);
+	if (r < 0)
+		return r;
+	out->len += baton__wire__envelope__pack(e, buf_tail(out));
+	return 0;
+}
+
+int envelope_encode(const struct wire_message *m, struct buf *out, struct err *err)
+{
+	const struct wire_body *body = wire_type_info(m->type)->body;
+	Baton__Wire__Envelope e = BATON__WIRE__ENVELOPE__INIT;
+	struct writer w;
+	int r;
+
+	w.type = m->type;
+	w.used = 0;
+	w.scratch = (struct wire_scratch){ 0 };
+	e.type = m->type;
+	e.has_session = m->session != 0;
+	e.session = m->session;
+	e.has_association = m->association != 0;
+	e.association = m->association;
+	e.has_epoch = m->epoch != 0;
+	e.epoch = m->epoch;
+	if (body && !write_envelope(&w, &e, body, wire_body_in(m)))
+		r = err_set(err, -ENOMEM, "encode %s", wire_type_name(m->type));
+	else
+		r = append(&e, out, err);
+	wire_scratch_deinit(&w.scratch);
+	return r;
+}
+
+/* ---- decoding ---- */
+
+/* Where a reader is: the message, for its errors, and whether something was wrong already */
+struct reader {
+	const char *message;
+	struct wire_scratch *scratch;
+	struct err *err;
+	int result;
+};
+
+static void read_body(struct reader *rd, const struct wire_body *body, const ProtobufCMessage *from,
+		      void *to);
 
 /* protobuf-c's allocator interface over the scratch */
 static void *allocate(void *data, size_t size)
@@ -92,510 +285,24 @@ static void release(void *data, void *p)
 	(void)p;
 }
 
-static bool is_control(uint8_t c)
-{
-	return c < 0x20 || c == 0x7f;
-}
-
-/* ---- encoding: protobuf structures that point into the message ---- */
-
-static ProtobufCBinaryData bytes_of(const void *bytes, size_t len)
-{
-	/* protobuf-c only reads, but its structure serves both directions and has no const */
-	return (ProtobufCBinaryData){ .len = len, .data = (uint8_t *)(uintptr_t)bytes };
-}
-
-static ProtobufCBinaryData name_of(const char *name)
-{
-	return bytes_of(name, strnlen(name, NAME_SIZE));
-}
-
-/* Free text, where control characters are replaced in a copy */
-static ProtobufCBinaryData text_of(const char *text, size_t size, struct wire_scratch *scratch)
-{
-	size_t len = strnlen(text, size);
-	char *clean = NULL;
-
-	for (size_t i = 0; i < len; i++) {
-		if (!is_control((uint8_t)text[i]))
-			continue;
-		if (!clean) {
-			clean = wire_scratch_alloc(scratch, len);
-			if (!clean)
-				return bytes_of(text, i);
-			memcpy(clean, text, len);
-		}
-		clean[i] = '?';
-	}
-	return bytes_of(clean ? clean : text, len);
-}
-
-/* Room for the list of names behind an Edges body */
-struct edges_room {
-	ProtobufCBinaryData name[WIRE_EDGES_MAX];
-};
-
-static void edges_fill(Baton__Wire__Edges *to, struct edges_room *room,
-		       const struct wire_edges *from)
-{
-	for (uint32_t i = 0; i < from->count; i++)
-		room->name[i] = name_of(from->name[i]);
-	to->n_name = from->count;
-	to->name = room->name;
-}
-
-static int events_fill(Baton__Wire__Events *to, const struct wire_events *from,
-		       struct wire_scratch *scratch, struct err *err)
-{
-	Baton__Wire__Event *body = wire_scratch_alloc(scratch, from->count * sizeof(*body));
-	Baton__Wire__Event **list = wire_scratch_alloc(scratch, from->count * sizeof(*list));
-
-	if (!body || !list)
-		return err_set(err, -ENOMEM, "encode %u events", from->count);
-	for (uint32_t i = 0; i < from->count; i++) {
-		const struct wire_event *e = &from->event[i];
-
-		body[i] = (Baton__Wire__Event)BATON__WIRE__EVENT__INIT;
-		body[i].time_us = e->time_us;
-		body[i].has_session = e->session != 0;
-		body[i].session = e->session;
-		body[i].has_number = e->number != 0;
-		body[i].number = e->number;
-		body[i].node = name_of(e->node);
-		body[i].kind = text_of(e->kind, sizeof(e->kind), scratch);
-		body[i].has_detail = e->detail[0] != '\0';
-		body[i].detail = text_of(e->detail, sizeof(e->detail), scratch);
-		list[i] = &body[i];
-	}
-	to->dropped = from->dropped;
-	to->n_event = from->count;
-	to->event = list;
-	return 0;
-}
-
-static int envelope_append(Baton__Wire__Envelope *e, struct buf *out, struct err *err)
-{
-	size_t size = baton__wire__envelope__get_packed_size(e);
-	int r;
-
-	r = buf_reserve(out, size, err);
-	if (r < 0)
-		return r;
-	out->len += baton__wire__envelope__pack(e, buf_tail(out));
-	return 0;
-}
-
-/* Points @e's body at @body and appends it */
-#define APPEND(e, field, CASE, body)                                                               \
-	((e)->body_case = BATON__WIRE__ENVELOPE__BODY_##CASE, (e)->field = &(body),                \
-	 envelope_append((e), out, err))
-
-static int encode_association(Baton__Wire__Envelope *e, const struct wire_message *m,
-			      struct wire_scratch *scratch, struct buf *out, struct err *err)
-{
-	Baton__Wire__Edges edges = BATON__WIRE__EDGES__INIT;
-	struct edges_room room;
-
-	switch (m->type) {
-	case WIRE_ASSOCIATION_REQUEST: {
-		Baton__Wire__AssociationRequest b = BATON__WIRE__ASSOCIATION_REQUEST__INIT;
-
-		b.mud = name_of(m->association_request.mud);
-		b.service = name_of(m->association_request.service);
-		return APPEND(e, association_request, ASSOCIATION_REQUEST, b);
-	}
-	case WIRE_REASSOCIATION_REQUEST: {
-		Baton__Wire__ReassociationRequest b = BATON__WIRE__REASSOCIATION_REQUEST__INIT;
-		const struct wire_reassociation_request *q = &m->reassociation_request;
-
-		b.mud = name_of(q->mud);
-		b.service = name_of(q->service);
-		b.old_ap = name_of(q->old_ap);
-		b.proof = bytes_of(q->proof, sizeof(q->proof));
-		edges_fill(&edges, &room, &q->edges);
-		b.edges = &edges;
-		b.ack = q->ack;
-		return APPEND(e, reassociation_request, REASSOCIATION_REQUEST, b);
-	}
-	default: {
-		Baton__Wire__AssociationResponse b = BATON__WIRE__ASSOCIATION_RESPONSE__INIT;
-		const struct wire_association_response *q = &m->association_response;
-
-		b.status = q->status;
-		b.reason = text_of(q->reason, sizeof(q->reason), scratch);
-		b.has_secret = m->type == WIRE_ASSOCIATION_RESPONSE;
-		b.secret = bytes_of(q->secret, sizeof(q->secret));
-		edges_fill(&edges, &room, &q->edges);
-		b.edges = &edges;
-		b.has_received = q->received != 0;
-		b.received = q->received;
-		return APPEND(e, association_response, ASSOCIATION_RESPONSE, b);
-	}
-	}
-}
-
-static int encode_move(Baton__Wire__Envelope *e, const struct wire_message *m,
-		       struct wire_scratch *scratch, struct buf *out, struct err *err)
-{
-	if (m->type == WIRE_MOVE_NOTIFY) {
-		Baton__Wire__MoveNotify b = BATON__WIRE__MOVE_NOTIFY__INIT;
-
-		b.mud = name_of(m->move_notify.mud);
-		b.new_ap = name_of(m->move_notify.new_ap);
-		b.new_es = name_of(m->move_notify.new_es);
-		b.proof = bytes_of(m->move_notify.proof, WIRE_PROOF_SIZE);
-		return APPEND(e, move_notify, MOVE_NOTIFY, b);
-	}
-	Baton__Wire__MoveResponse b = BATON__WIRE__MOVE_RESPONSE__INIT;
-	const struct wire_move_response *q = &m->move_response;
-
-	b.status = q->status;
-	b.has_command = q->command != 0;
-	b.command = q->command;
-	b.reason = text_of(q->reason, sizeof(q->reason), scratch);
-	b.service = name_of(q->service);
-	b.secret = bytes_of(q->secret, sizeof(q->secret));
-	b.authority = name_of(q->authority);
-	return APPEND(e, move_response, MOVE_RESPONSE, b);
-}
-
-static int encode_user(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
-		       struct err *err)
-{
-	switch (m->type) {
-	case WIRE_USER_CONTEXT: {
-		Baton__Wire__UserContext b = BATON__WIRE__USER_CONTEXT__INIT;
-		Baton__Wire__Edges edges = BATON__WIRE__EDGES__INIT;
-		const struct wire_user_context *q = &m->user_context;
-		struct edges_room room;
-
-		b.user = name_of(q->user);
-		b.claim = q->claim;
-		b.service = name_of(q->service);
-		b.secret = bytes_of(q->secret, sizeof(q->secret));
-		edges_fill(&edges, &room, &q->edges);
-		b.edges = &edges;
-		b.ack = q->ack;
-		b.next = q->next;
-		return APPEND(e, user_context, USER_CONTEXT, b);
-	}
-	case WIRE_USER_REQUEST: {
-		Baton__Wire__UserRequest b = BATON__WIRE__USER_REQUEST__INIT;
-		const struct wire_user_request *q = &m->user_request;
-
-		b.user = name_of(q->user);
-		b.claim = q->claim;
-		b.number = q->number;
-		b.connection = q->connection;
-		b.preamble = q->preamble;
-		b.part = q->part;
-		b.port = q->port;
-		b.answered = q->answered;
-		b.bytes = bytes_of(q->bytes, q->len);
-		return APPEND(e, user_request, USER_REQUEST, b);
-	}
-	case WIRE_USER_END: {
-		Baton__Wire__UserEnd b = BATON__WIRE__USER_END__INIT;
-
-		b.user = name_of(m->user_end.user);
-		b.claim = m->user_end.claim;
-		b.status = m->user_end.status;
-		b.sessions = m->user_end.sessions;
-		return APPEND(e, user_end, USER_END, b);
-	}
-	default: {
-		Baton__Wire__UserClaim b = BATON__WIRE__USER_CLAIM__INIT;
-
-		b.user = name_of(m->user_claim.user);
-		b.claim = m->user_claim.claim;
-		b.silent_ms = m->user_claim.silent_ms;
-		return APPEND(e, user_claim, USER_CLAIM, b);
-	}
-	}
-}
-
-static int encode_station(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
-			  struct err *err)
-{
-	if (m->type == WIRE_STATION_INQUIRY) {
-		Baton__Wire__StationInquiry b = BATON__WIRE__STATION_INQUIRY__INIT;
-
-		b.station = bytes_of(m->station_inquiry.station, WIRE_STATION_SIZE);
-		b.inquiry = m->station_inquiry.inquiry;
-		return APPEND(e, station_inquiry, STATION_INQUIRY, b);
-	}
-	Baton__Wire__StationUsers b = BATON__WIRE__STATION_USERS__INIT;
-	const struct wire_station_users *q = &m->station_users;
-	ProtobufCBinaryData user[WIRE_STATION_USERS_MAX];
-
-	for (uint32_t i = 0; i < q->count; i++)
-		user[i] = name_of(q->user[i]);
-	b.station = bytes_of(q->station, WIRE_STATION_SIZE);
-	b.inquiry = q->inquiry;
-	b.n_user = q->count;
-	b.user = user;
-	return APPEND(e, station_users, STATION_USERS, b);
-}
-
-static int encode_order(Baton__Wire__Envelope *e, const struct wire_message *m, struct buf *out,
-			struct err *err)
-{
-	switch (m->type) {
-	case WIRE_CREATE: {
-		Baton__Wire__Create b = BATON__WIRE__CREATE__INIT;
-
-		b.mud = name_of(m->create.mud);
-		b.service = name_of(m->create.service);
-		b.ap = name_of(m->create.ap);
-		b.secret = bytes_of(m->create.secret, WIRE_SECRET_SIZE);
-		return APPEND(e, create, CREATE, b);
-	}
-	case WIRE_ATTACH: {
-		Baton__Wire__Attach b = BATON__WIRE__ATTACH__INIT;
-
-		b.ap = name_of(m->attach.ap);
-		b.proof = bytes_of(m->attach.proof, WIRE_PROOF_SIZE);
-		return APPEND(e, attach, ATTACH, b);
-	}
-	case WIRE_MIGRATE: {
-		Baton__Wire__Migrate b = BATON__WIRE__MIGRATE__INIT;
-
-		b.to_es = name_of(m->migrate.to_es);
-		b.ap = name_of(m->migrate.ap);
-		b.proof = bytes_of(m->migrate.proof, WIRE_PROOF_SIZE);
-		b.has_hold = m->migrate.hold;
-		b.hold = m->migrate.hold;
-		return APPEND(e, migrate, MIGRATE, b);
-	}
-	case WIRE_FENCE: {
-		Baton__Wire__Fence b = BATON__WIRE__FENCE__INIT;
-
-		b.after = m->fence.after;
-		return APPEND(e, fence, FENCE, b);
-	}
-	default: {
-		Baton__Wire__Unfence b = BATON__WIRE__UNFENCE__INIT;
-
-		b.new_epoch = m->unfence.new_epoch;
-		return APPEND(e, unfence, UNFENCE, b);
-	}
-	}
-}
-
-static int encode_edge_state(Baton__Wire__Envelope *e, const struct wire_edge_state *s,
-			     struct buf *out, struct err *err)
-{
-	Baton__Wire__EdgeState b = BATON__WIRE__EDGE_STATE__INIT;
-
-	b.drained = s->drained;
-	return APPEND(e, edge_state, EDGE_STATE, b);
-}
-
-static int encode_es_status(Baton__Wire__Envelope *e, const struct wire_es_status *s,
-			    struct wire_scratch *scratch, struct buf *out, struct err *err)
-{
-	static const uint8_t none[WIRE_SECRET_SIZE];
-	Baton__Wire__EsStatus b = BATON__WIRE__ES_STATUS__INIT;
-
-	b.state = s->state;
-	b.executed = s->executed;
-	b.cut = s->cut;
-	b.cut_association = s->cut_association;
-	b.migration = s->migration;
-	b.peer = name_of(s->peer);
-	b.mud = name_of(s->mud);
-	b.service = name_of(s->service);
-	b.has_secret = memcmp(s->secret, none, sizeof(none)) != 0;
-	b.secret = bytes_of(s->secret, sizeof(s->secret));
-	b.status = s->status;
-	b.reason = text_of(s->reason, sizeof(s->reason), scratch);
-	b.has_received = s->received != 0;
-	b.received = s->received;
-	b.has_holding = s->holding;
-	b.holding = s->holding;
-	b.has_freeze_us = s->freeze_us != 0;
-	b.freeze_us = s->freeze_us;
-	b.has_command = s->command != 0;
-	b.command = s->command;
-	return APPEND(e, es_status, ES_STATUS, b);
-}
-
-static int encode_offer(Baton__Wire__Envelope *e, const struct wire_offer *o, struct buf *out,
-			struct err *err)
-{
-	Baton__Wire__Offer b = BATON__WIRE__OFFER__INIT;
-
-	b.mud = name_of(o->mud);
-	b.service = name_of(o->service);
-	b.from_es = name_of(o->from_es);
-	b.ap = name_of(o->ap);
-	b.secret = bytes_of(o->secret, sizeof(o->secret));
-	b.plan = bytes_of(o->plan, o->plan_len);
-	return APPEND(e, offer, OFFER, b);
-}
-
-static int encode_body(Baton__Wire__Envelope *e, const struct wire_message *m,
-		       struct wire_scratch *scratch, struct buf *out, struct err *err)
-{
-	int r;
-
-	switch (m->type) {
-	case WIRE_HELLO: {
-		Baton__Wire__Hello b = BATON__WIRE__HELLO__INIT;
-
-		b.version = m->hello.version;
-		b.compat = m->hello.compat;
-		b.role = m->hello.role;
-		b.name = name_of(m->hello.name);
-		return APPEND(e, hello, HELLO, b);
-	}
-	case WIRE_ASSOCIATION_REQUEST:
-	case WIRE_ASSOCIATION_RESPONSE:
-	case WIRE_REASSOCIATION_REQUEST:
-	case WIRE_REASSOCIATION_RESPONSE:
-		return encode_association(e, m, scratch, out, err);
-	case WIRE_EDGE_NOTICE: {
-		Baton__Wire__Edges b = BATON__WIRE__EDGES__INIT;
-		struct edges_room room;
-
-		edges_fill(&b, &room, &m->edges);
-		return APPEND(e, edge_notice, EDGE_NOTICE, b);
-	}
-	case WIRE_REFUSAL: {
-		Baton__Wire__Refusal b = BATON__WIRE__REFUSAL__INIT;
-
-		b.status = m->refusal.status;
-		b.number = m->refusal.number;
-		b.reason = text_of(m->refusal.reason, WIRE_REASON_SIZE, scratch);
-		return APPEND(e, refusal, REFUSAL, b);
-	}
-	case WIRE_MOVE_NOTIFY:
-	case WIRE_MOVE_RESPONSE:
-		return encode_move(e, m, scratch, out, err);
-	case WIRE_USER_CLAIM:
-	case WIRE_USER_CONTEXT:
-	case WIRE_USER_REQUEST:
-	case WIRE_USER_END:
-	case WIRE_USER_TAKEN:
-		return encode_user(e, m, out, err);
-	case WIRE_STATION_INQUIRY:
-	case WIRE_STATION_USERS:
-		return encode_station(e, m, out, err);
-	case WIRE_CREATE:
-	case WIRE_ATTACH:
-	case WIRE_MIGRATE:
-	case WIRE_FENCE:
-	case WIRE_UNFENCE:
-		return encode_order(e, m, out, err);
-	case WIRE_STATUS:
-	case WIRE_CREATED:
-	case WIRE_CUT:
-	case WIRE_READY:
-	case WIRE_FENCED:
-	case WIRE_UNFENCED:
-	case WIRE_ACTIVATED:
-	case WIRE_RETIRED:
-	case WIRE_ABORTED:
-	case WIRE_FAILED:
-	case WIRE_LOST:
-	case WIRE_REFUSED:
-		return encode_es_status(e, &m->es_status, scratch, out, err);
-	case WIRE_EDGE_STATE:
-		return encode_edge_state(e, &m->edge_state, out, err);
-	case WIRE_EVENTS: {
-		Baton__Wire__Events b = BATON__WIRE__EVENTS__INIT;
-
-		r = events_fill(&b, &m->events, scratch, err);
-		if (r < 0)
-			return r;
-		return APPEND(e, events, EVENTS, b);
-	}
-	case WIRE_CLOCK_PROBE:
-	case WIRE_CLOCK_REPLY: {
-		Baton__Wire__Clock b = BATON__WIRE__CLOCK__INIT;
-
-		b.sent_us = m->clock.sent_us;
-		b.received_us = m->clock.received_us;
-		return APPEND(e, clock, CLOCK, b);
-	}
-	case WIRE_INQUIRY:
-	case WIRE_INQUIRY_ANSWER:
-	case WIRE_TRANSFER_ACCEPT:
-	case WIRE_TRANSFER_RESULT: {
-		Baton__Wire__Text b = BATON__WIRE__TEXT__INIT;
-
-		b.status = m->text.status;
-		b.bytes = bytes_of(m->text.bytes, m->text.len);
-		return APPEND(e, text, TEXT, b);
-	}
-	case WIRE_TRANSFER_OFFER:
-		return encode_offer(e, &m->offer, out, err);
-	case WIRE_TRANSFER_END: {
-		Baton__Wire__TransferEnd b = BATON__WIRE__TRANSFER_END__INIT;
-
-		b.stream_bytes = m->transfer_end.stream_bytes;
-		b.sha256 = bytes_of(m->transfer_end.sha256, sizeof(m->transfer_end.sha256));
-		return APPEND(e, transfer_end, TRANSFER_END, b);
-	}
-	case WIRE_DISASSOCIATION:
-	case WIRE_ACTIVATE:
-	case WIRE_RETIRE:
-	case WIRE_ABORT:
-		return envelope_append(e, out, err);
-	case WIRE_REQUEST:
-	case WIRE_ANSWER:
-	case WIRE_STREAM:
-	case WIRE_TRANSFER_CHUNK:
-	case WIRE_TRANSFER_CUT:
-		break;
-	}
-	return err_set(err, -EINVAL, "%s has no envelope", wire_type_name(m->type));
-}
-
-int envelope_encode(const struct wire_message *m, struct buf *out, struct err *err)
-{
-	Baton__Wire__Envelope e = BATON__WIRE__ENVELOPE__INIT;
-	struct wire_scratch scratch = { 0 };
-	int r;
-
-	e.type = m->type;
-	e.has_session = m->session != 0;
-	e.session = m->session;
-	e.has_association = m->association != 0;
-	e.association = m->association;
-	e.has_epoch = m->epoch != 0;
-	e.epoch = m->epoch;
-	r = encode_body(&e, m, &scratch, out, err);
-	wire_scratch_deinit(&scratch);
-	return r;
-}
-
-/* ---- decoding ---- */
-
-/* Where a reader is: the message, for its errors, and whether something was wrong already */
-struct reader {
-	const char *message;
-	struct err *err;
-	int result;
-};
-
 /* Records the first fault only: later ones follow from it */
-static void fault(struct reader *rd, const char *field, const char *what)
+static void fault(struct reader *rd, const struct wire_field *f, const char *what)
 {
 	if (!rd->result)
-		rd->result = err_set(rd->err, -EPROTO, "%s: %s %s", rd->message, field, what);
+		rd->result = err_set(rd->err, -EPROTO, "%s: %s %s", rd->message, f->name, what);
 }
 
-static void read_text(struct reader *rd, const char *field, char *to, size_t size,
+/* Names and free text; @size is that of the member, which keeps a NUL at its end */
+static void read_text(struct reader *rd, const struct wire_field *f, uint8_t *to, size_t size,
 		      const ProtobufCBinaryData *from)
 {
 	if (from->len >= size) {
-		fault(rd, field, "is too long");
+		fault(rd, f, "is too long");
 		return;
 	}
 	for (size_t i = 0; i < from->len; i++) {
 		if (is_control(from->data[i])) {
-			fault(rd, field, "has a control character");
+			fault(rd, f, "has a control character");
 			return;
 		}
 	}
@@ -604,367 +311,173 @@ static void read_text(struct reader *rd, const char *field, char *to, size_t siz
 		memcpy(to, from->data, from->len);
 }
 
-static void read_name(struct reader *rd, const char *field, char to[NAME_SIZE],
-		      const ProtobufCBinaryData *from)
-{
-	read_text(rd, field, to, NAME_SIZE, from);
-}
-
-static void read_fixed(struct reader *rd, const char *field, uint8_t *to, size_t size,
+static void read_array(struct reader *rd, const struct wire_field *f, uint8_t *to,
 		       const ProtobufCBinaryData *from)
 {
-	if (from->len != size) {
-		fault(rd, field, "has the wrong size");
+	if (from->len != f->size)
+		fault(rd, f, "has the wrong size");
+	else
+		memcpy(to, from->data, from->len);
+}
+
+static uint64_t read_number(const uint8_t *from, const ProtobufCFieldDescriptor *d)
+{
+	protobuf_c_boolean yes;
+	uint32_t small;
+	uint64_t value;
+
+	if (d->type == PROTOBUF_C_TYPE_UINT32) {
+		memcpy(&small, from, sizeof(small));
+		return small;
+	}
+	if (d->type == PROTOBUF_C_TYPE_BOOL) {
+		memcpy(&yes, from, sizeof(yes));
+		return yes != 0;
+	}
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static void read_names(struct reader *rd, const struct wire_field *f,
+		       const ProtobufCBinaryData *list, size_t count, void *to)
+{
+	uint8_t *names = (uint8_t *)to + f->offset;
+
+	wire_count_set(to, f, count);
+	for (size_t i = 0; i < count; i++)
+		read_text(rd, f, names + i * NAME_SIZE, NAME_SIZE, &list[i]);
+}
+
+static void read_messages(struct reader *rd, const struct wire_field *f,
+			  ProtobufCMessage *const *list, size_t count, void *to)
+{
+	size_t size = f->nested->size;
+
+	uint8_t *elements = wire_scratch_alloc(rd->scratch, count * size);
+	if (!elements) {
+		fault(rd, f, "does not fit in memory");
 		return;
 	}
-	memcpy(to, from->data, size);
+	memset(elements, 0, count * size);
+	for (size_t i = 0; i < count; i++)
+		read_body(rd, f->nested, list[i], elements + i * size);
+	wire_count_set(to, f, count);
+	wire_pointer_set(to, f, elements);
 }
 
-static void read_edges(struct reader *rd, struct wire_edges *to, const Baton__Wire__Edges *from)
+/* Fields that hold others: @at is the pointer in protobuf-c's structure, @count how often a repeated one is there */
+static void read_nested(struct reader *rd, const struct wire_field *f, const uint8_t *at,
+			size_t count, void *to)
 {
-	if (from->n_name > WIRE_EDGES_MAX) {
-		fault(rd, "edges", "are too many");
+	const void *from;
+
+	memcpy(&from, at, sizeof(from));
+	if (f->form == FIELD_MESSAGE)
+		read_body(rd, f->nested, from, (uint8_t *)to + f->offset);
+	else if (count > f->max)
+		fault(rd, f, "comes too often");
+	else if (f->form == FIELD_NAMES)
+		read_names(rd, f, from, count, to);
+	else
+		read_messages(rd, f, from, count, to);
+}
+
+/* A field that protobuf-c knows as bytes */
+static void read_bytes(struct reader *rd, const struct wire_field *f,
+		       const ProtobufCBinaryData *from, void *to)
+{
+	uint8_t *at = (uint8_t *)to + f->offset;
+
+	if (f->form == FIELD_ARRAY) {
+		read_array(rd, f, at, from);
+	} else if (f->form == FIELD_BYTES) {
+		wire_pointer_set(to, f, from->data);
+		wire_count_set(to, f, from->len);
+	} else {
+		read_text(rd, f, at, f->size, from);
+	}
+}
+
+/* Whether an optional field is there, and how often a repeated one is; 1 for required ones */
+static size_t quantity(const uint8_t *from, const ProtobufCFieldDescriptor *d)
+{
+	protobuf_c_boolean there;
+	size_t count = 1;
+
+	if (d->label == PROTOBUF_C_LABEL_REPEATED) {
+		memcpy(&count, from + d->quantifier_offset, sizeof(count));
+	} else if (d->label == PROTOBUF_C_LABEL_OPTIONAL) {
+		memcpy(&there, from + d->quantifier_offset, sizeof(there));
+		count = there != 0;
+	}
+	return count;
+}
+
+static void read_field(struct reader *rd, const struct wire_field *f,
+		       const ProtobufCFieldDescriptor *d, const uint8_t *from, void *to)
+{
+	size_t count = quantity(from, d);
+	ProtobufCBinaryData bytes;
+
+	if (d->label == PROTOBUF_C_LABEL_OPTIONAL && !count)
 		return;
-	}
-	to->count = (uint32_t)from->n_name;
-	for (size_t i = 0; i < from->n_name; i++)
-		read_name(rd, "edges", to->name[i], &from->name[i]);
-}
-
-static void read_events(struct reader *rd, struct wire_events *to, const Baton__Wire__Events *from,
-			struct wire_scratch *scratch)
-{
-	if (from->n_event > WIRE_EVENTS_MAX) {
-		fault(rd, "event", "comes too often");
-		return;
-	}
-	struct wire_event *list = wire_scratch_alloc(scratch, from->n_event * sizeof(*list));
-	if (!list) {
-		fault(rd, "event", "does not fit in memory");
-		return;
-	}
-	memset(list, 0, from->n_event * sizeof(*list));
-	for (size_t i = 0; i < from->n_event; i++) {
-		const Baton__Wire__Event *e = from->event[i];
-
-		list[i].time_us = e->time_us;
-		list[i].session = e->session;
-		list[i].number = e->number;
-		read_name(rd, "node", list[i].node, &e->node);
-		read_text(rd, "kind", list[i].kind, sizeof(list[i].kind), &e->kind);
-		if (e->has_detail)
-			read_text(rd, "detail", list[i].detail, sizeof(list[i].detail), &e->detail);
-	}
-	to->dropped = from->dropped;
-	to->count = (uint32_t)from->n_event;
-	to->event = list;
-	scratch->event = list;
-}
-
-static void read_es_status(struct reader *rd, struct wire_es_status *to,
-			   const Baton__Wire__EsStatus *b)
-{
-	to->state = b->state;
-	to->executed = b->executed;
-	to->cut = b->cut;
-	to->cut_association = b->cut_association;
-	to->migration = b->migration;
-	to->received = b->received;
-	to->holding = b->has_holding && b->holding;
-	to->freeze_us = b->freeze_us;
-	to->command = b->command;
-	to->status = b->status;
-	read_name(rd, "peer", to->peer, &b->peer);
-	read_name(rd, "mud", to->mud, &b->mud);
-	read_name(rd, "service", to->service, &b->service);
-	if (b->has_secret)
-		read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-	read_text(rd, "reason", to->reason, sizeof(to->reason), &b->reason);
-}
-
-static void read_association_response(struct reader *rd, struct wire_association_response *to,
-				      const Baton__Wire__AssociationResponse *b)
-{
-	to->status = b->status;
-	read_text(rd, "reason", to->reason, sizeof(to->reason), &b->reason);
-	if (b->has_secret)
-		read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-	read_edges(rd, &to->edges, b->edges);
-	to->received = b->received;
-}
-
-static void read_reassociation_request(struct reader *rd, struct wire_reassociation_request *to,
-				       const Baton__Wire__ReassociationRequest *b)
-{
-	read_name(rd, "mud", to->mud, &b->mud);
-	read_name(rd, "service", to->service, &b->service);
-	read_name(rd, "old_ap", to->old_ap, &b->old_ap);
-	read_fixed(rd, "proof", to->proof, sizeof(to->proof), &b->proof);
-	read_edges(rd, &to->edges, b->edges);
-	to->ack = b->ack;
-}
-
-static void read_move_notify(struct reader *rd, struct wire_move_notify *to,
-			     const Baton__Wire__MoveNotify *b)
-{
-	read_name(rd, "mud", to->mud, &b->mud);
-	read_name(rd, "new_ap", to->new_ap, &b->new_ap);
-	read_name(rd, "new_es", to->new_es, &b->new_es);
-	read_fixed(rd, "proof", to->proof, sizeof(to->proof), &b->proof);
-}
-
-static void read_move_response(struct reader *rd, struct wire_move_response *to,
-			       const Baton__Wire__MoveResponse *b)
-{
-	to->status = b->status;
-	to->command = b->command;
-	read_text(rd, "reason", to->reason, sizeof(to->reason), &b->reason);
-	read_name(rd, "service", to->service, &b->service);
-	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-	read_name(rd, "authority", to->authority, &b->authority);
-}
-
-static void read_user_context(struct reader *rd, struct wire_user_context *to,
-			      const Baton__Wire__UserContext *b)
-{
-	read_name(rd, "user", to->user, &b->user);
-	to->claim = b->claim;
-	read_name(rd, "service", to->service, &b->service);
-	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-	read_edges(rd, &to->edges, b->edges);
-	to->ack = b->ack;
-	to->next = b->next;
-}
-
-static void read_user_request(struct reader *rd, struct wire_user_request *to,
-			      const Baton__Wire__UserRequest *b)
-{
-	read_name(rd, "user", to->user, &b->user);
-	to->claim = b->claim;
-	to->number = b->number;
-	to->connection = b->connection;
-	to->preamble = b->preamble;
-	to->part = b->part;
-	to->port = b->port;
-	to->answered = b->answered;
-	to->bytes = b->bytes.data;
-	to->len = b->bytes.len;
-}
-
-static void read_station_users(struct reader *rd, struct wire_station_users *to,
-			       const Baton__Wire__StationUsers *b)
-{
-	if (b->n_user > WIRE_STATION_USERS_MAX) {
-		fault(rd, "user", "comes too often");
-		return;
-	}
-	read_fixed(rd, "station", to->station, sizeof(to->station), &b->station);
-	to->inquiry = b->inquiry;
-	to->count = (uint32_t)b->n_user;
-	for (size_t i = 0; i < b->n_user; i++)
-		read_name(rd, "user", to->user[i], &b->user[i]);
-}
-
-static void read_create(struct reader *rd, struct wire_create *to, const Baton__Wire__Create *b)
-{
-	read_name(rd, "mud", to->mud, &b->mud);
-	read_name(rd, "service", to->service, &b->service);
-	read_name(rd, "ap", to->ap, &b->ap);
-	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-}
-
-static void read_offer(struct reader *rd, struct wire_offer *to, const Baton__Wire__Offer *b)
-{
-	read_name(rd, "mud", to->mud, &b->mud);
-	read_name(rd, "service", to->service, &b->service);
-	read_name(rd, "from_es", to->from_es, &b->from_es);
-	read_name(rd, "ap", to->ap, &b->ap);
-	read_fixed(rd, "secret", to->secret, sizeof(to->secret), &b->secret);
-	to->plan = b->plan.data;
-	to->plan_len = b->plan.len;
-}
-
-/* Body that a type must have; NOT_SET for none, -1 for types that are unknown or no envelope */
-static int body_of(uint32_t type)
-{
-	switch (type) {
-	case WIRE_HELLO:
-		return BATON__WIRE__ENVELOPE__BODY_HELLO;
-	case WIRE_ASSOCIATION_REQUEST:
-		return BATON__WIRE__ENVELOPE__BODY_ASSOCIATION_REQUEST;
-	case WIRE_ASSOCIATION_RESPONSE:
-	case WIRE_REASSOCIATION_RESPONSE:
-		return BATON__WIRE__ENVELOPE__BODY_ASSOCIATION_RESPONSE;
-	case WIRE_REASSOCIATION_REQUEST:
-		return BATON__WIRE__ENVELOPE__BODY_REASSOCIATION_REQUEST;
-	case WIRE_EDGE_NOTICE:
-		return BATON__WIRE__ENVELOPE__BODY_EDGE_NOTICE;
-	case WIRE_REFUSAL:
-		return BATON__WIRE__ENVELOPE__BODY_REFUSAL;
-	case WIRE_MOVE_NOTIFY:
-		return BATON__WIRE__ENVELOPE__BODY_MOVE_NOTIFY;
-	case WIRE_MOVE_RESPONSE:
-		return BATON__WIRE__ENVELOPE__BODY_MOVE_RESPONSE;
-	case WIRE_USER_CLAIM:
-	case WIRE_USER_TAKEN:
-		return BATON__WIRE__ENVELOPE__BODY_USER_CLAIM;
-	case WIRE_USER_CONTEXT:
-		return BATON__WIRE__ENVELOPE__BODY_USER_CONTEXT;
-	case WIRE_USER_REQUEST:
-		return BATON__WIRE__ENVELOPE__BODY_USER_REQUEST;
-	case WIRE_USER_END:
-		return BATON__WIRE__ENVELOPE__BODY_USER_END;
-	case WIRE_STATION_INQUIRY:
-		return BATON__WIRE__ENVELOPE__BODY_STATION_INQUIRY;
-	case WIRE_STATION_USERS:
-		return BATON__WIRE__ENVELOPE__BODY_STATION_USERS;
-	case WIRE_EDGE_STATE:
-		return BATON__WIRE__ENVELOPE__BODY_EDGE_STATE;
-	case WIRE_CREATE:
-		return BATON__WIRE__ENVELOPE__BODY_CREATE;
-	case WIRE_ATTACH:
-		return BATON__WIRE__ENVELOPE__BODY_ATTACH;
-	case WIRE_MIGRATE:
-		return BATON__WIRE__ENVELOPE__BODY_MIGRATE;
-	case WIRE_FENCE:
-		return BATON__WIRE__ENVELOPE__BODY_FENCE;
-	case WIRE_UNFENCE:
-		return BATON__WIRE__ENVELOPE__BODY_UNFENCE;
-	case WIRE_EVENTS:
-		return BATON__WIRE__ENVELOPE__BODY_EVENTS;
-	case WIRE_CLOCK_PROBE:
-	case WIRE_CLOCK_REPLY:
-		return BATON__WIRE__ENVELOPE__BODY_CLOCK;
-	case WIRE_INQUIRY:
-	case WIRE_INQUIRY_ANSWER:
-	case WIRE_TRANSFER_ACCEPT:
-	case WIRE_TRANSFER_RESULT:
-		return BATON__WIRE__ENVELOPE__BODY_TEXT;
-	case WIRE_TRANSFER_OFFER:
-		return BATON__WIRE__ENVELOPE__BODY_OFFER;
-	case WIRE_TRANSFER_END:
-		return BATON__WIRE__ENVELOPE__BODY_TRANSFER_END;
-	case WIRE_DISASSOCIATION:
-	case WIRE_ACTIVATE:
-	case WIRE_RETIRE:
-	case WIRE_ABORT:
-		return BATON__WIRE__ENVELOPE__BODY__NOT_SET;
-	default:
-		if (type >= WIRE_STATUS && type <= WIRE_REFUSED)
-			return BATON__WIRE__ENVELOPE__BODY_ES_STATUS;
-		return -1;
-	}
-}
-
-static void read_body(struct reader *rd, const Baton__Wire__Envelope *e, struct wire_message *m,
-		      struct wire_scratch *scratch)
-{
-	switch (e->body_case) {
-	case BATON__WIRE__ENVELOPE__BODY_HELLO:
-		m->hello.version = e->hello->version;
-		m->hello.compat = e->hello->compat;
-		m->hello.role = e->hello->role;
-		read_name(rd, "name", m->hello.name, &e->hello->name);
+	switch (f->form) {
+	case FIELD_UINT32:
+	case FIELD_STATUS:
+	case FIELD_UINT64:
+	case FIELD_FIXED64:
+	case FIELD_BOOL:
+		wire_number_set(to, f, read_number(from + d->offset, d));
 		break;
-	case BATON__WIRE__ENVELOPE__BODY_ASSOCIATION_REQUEST:
-		read_name(rd, "mud", m->association_request.mud, &e->association_request->mud);
-		read_name(rd, "service", m->association_request.service,
-			  &e->association_request->service);
+	case FIELD_NAME:
+	case FIELD_TEXT:
+	case FIELD_ARRAY:
+	case FIELD_BYTES:
+		memcpy(&bytes, from + d->offset, sizeof(bytes));
+		read_bytes(rd, f, &bytes, to);
 		break;
-	case BATON__WIRE__ENVELOPE__BODY_ASSOCIATION_RESPONSE:
-		read_association_response(rd, &m->association_response, e->association_response);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_REASSOCIATION_REQUEST:
-		read_reassociation_request(rd, &m->reassociation_request, e->reassociation_request);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_EDGE_NOTICE:
-		read_edges(rd, &m->edges, e->edge_notice);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_REFUSAL:
-		m->refusal.status = e->refusal->status;
-		m->refusal.number = e->refusal->number;
-		read_text(rd, "reason", m->refusal.reason, WIRE_REASON_SIZE, &e->refusal->reason);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_MOVE_NOTIFY:
-		read_move_notify(rd, &m->move_notify, e->move_notify);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_MOVE_RESPONSE:
-		read_move_response(rd, &m->move_response, e->move_response);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_USER_CLAIM:
-		read_name(rd, "user", m->user_claim.user, &e->user_claim->user);
-		m->user_claim.claim = e->user_claim->claim;
-		m->user_claim.silent_ms = e->user_claim->silent_ms;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_USER_CONTEXT:
-		read_user_context(rd, &m->user_context, e->user_context);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_USER_REQUEST:
-		read_user_request(rd, &m->user_request, e->user_request);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_USER_END:
-		read_name(rd, "user", m->user_end.user, &e->user_end->user);
-		m->user_end.claim = e->user_end->claim;
-		m->user_end.status = e->user_end->status;
-		m->user_end.sessions = e->user_end->sessions;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_STATION_INQUIRY:
-		read_fixed(rd, "station", m->station_inquiry.station, WIRE_STATION_SIZE,
-			   &e->station_inquiry->station);
-		m->station_inquiry.inquiry = e->station_inquiry->inquiry;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_STATION_USERS:
-		read_station_users(rd, &m->station_users, e->station_users);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_CREATE:
-		read_create(rd, &m->create, e->create);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_ATTACH:
-		read_name(rd, "ap", m->attach.ap, &e->attach->ap);
-		read_fixed(rd, "proof", m->attach.proof, WIRE_PROOF_SIZE, &e->attach->proof);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_MIGRATE:
-		read_name(rd, "to_es", m->migrate.to_es, &e->migrate->to_es);
-		read_name(rd, "ap", m->migrate.ap, &e->migrate->ap);
-		read_fixed(rd, "proof", m->migrate.proof, WIRE_PROOF_SIZE, &e->migrate->proof);
-		m->migrate.hold = e->migrate->has_hold && e->migrate->hold;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_FENCE:
-		m->fence.after = e->fence->after;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_UNFENCE:
-		m->unfence.new_epoch = e->unfence->new_epoch;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_EDGE_STATE:
-		m->edge_state.drained = e->edge_state->drained;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_ES_STATUS:
-		read_es_status(rd, &m->es_status, e->es_status);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_EVENTS:
-		read_events(rd, &m->events, e->events, scratch);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_CLOCK:
-		m->clock.sent_us = e->clock->sent_us;
-		m->clock.received_us = e->clock->received_us;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_TEXT:
-		m->text.status = e->text->status;
-		m->text.bytes = e->text->bytes.data;
-		m->text.len = e->text->bytes.len;
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_OFFER:
-		read_offer(rd, &m->offer, e->offer);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY_TRANSFER_END:
-		m->transfer_end.stream_bytes = e->transfer_end->stream_bytes;
-		read_fixed(rd, "sha256", m->transfer_end.sha256, sizeof(m->transfer_end.sha256),
-			   &e->transfer_end->sha256);
-		break;
-	case BATON__WIRE__ENVELOPE__BODY__NOT_SET:
-	case _BATON__WIRE__ENVELOPE__BODY__CASE_IS_INT_SIZE:
+	case FIELD_NAMES:
+	case FIELD_MESSAGE:
+	case FIELD_MESSAGES:
+		read_nested(rd, f, from + d->offset, count, to);
 		break;
 	}
+}
+
+static void read_body(struct reader *rd, const struct wire_body *body, const ProtobufCMessage *from,
+		      void *to)
+{
+	const ProtobufCFieldDescriptor *d = from->descriptor->fields;
+
+	for (const struct wire_field *f = body->field; f->name; f++, d++)
+		read_field(rd, f, d, (const uint8_t *)from, to);
+}
+
+static int read_envelope(const Baton__Wire__Envelope *e, struct wire_message *m,
+			 struct wire_scratch *scratch, struct err *err)
+{
+	const struct wire_type_info *info = wire_type_info(e->type);
+	struct reader rd = { .scratch = scratch, .err = err };
+	const ProtobufCMessage *from;
+
+	if (!info || info->kind != WIRE_KIND_CONTROL)
+		return err_set(err, -EPROTO, "unknown message type %u", e->type);
+	uint32_t body = info->body ? info->body->number : 0;
+	if (e->body_case != body)
+		return err_set(err, -EPROTO, "%s: body %d, want %u", info->name, (int)e->body_case,
+			       body);
+	rd.message = info->name;
+	*m = (struct wire_message){
+		.type = e->type,
+		.session = e->session,
+		.association = e->association,
+		.epoch = e->epoch,
+	};
+	if (!body)
+		return 0;
+	memcpy(&from, (const uint8_t *)e + body_descriptor(body)->offset, sizeof(from));
+	read_body(&rd, info->body, from, wire_body_at(m));
+	return rd.result;
 }
 
 int envelope_decode(const uint8_t *bytes, size_t len, struct wire_message *m,
@@ -975,24 +488,12 @@ int envelope_decode(const uint8_t *bytes, size_t len, struct wire_message *m,
 		.free = release,
 		.allocator_data = scratch,
 	};
-	Baton__Wire__Envelope *e = baton__wire__envelope__unpack(&allocator, len, bytes);
+	const Baton__Wire__Envelope *e = baton__wire__envelope__unpack(&allocator, len, bytes);
 
 	if (!e)
 		return err_set(err, -EPROTO,
 			       "malformed message of %zu bytes: a field is missing, cut short, "
 			       "or there are too many",
 			       len);
-	int body = body_of(e->type);
-	if (body < 0)
-		return err_set(err, -EPROTO, "unknown message type %u", e->type);
-	struct reader rd = { .message = wire_type_name(e->type), .err = err };
-	if ((int)e->body_case != body)
-		return err_set(err, -EPROTO, "%s: body %d, want %d", rd.message, (int)e->body_case,
-			       body);
-	m->type = e->type;
-	m->session = e->session;
-	m->association = e->association;
-	m->epoch = e->epoch;
-	read_body(&rd, e, m, scratch);
-	return rd.result;
+	return read_envelope(e, m, scratch, err);
 }

@@ -13,15 +13,9 @@ struct buf;
 struct wire_message;
 struct wire_scratch;
 
-/** wire_scratch_alloc() - Bytes that live until the next reset. Return: NULL at the limit */
-void *wire_scratch_alloc(struct wire_scratch *s, size_t size);
-
-/** wire_scratch_reset() - Take all bytes back; a small block is kept for the next time */
-void wire_scratch_reset(struct wire_scratch *s);
-
 /**
  * envelope_encode() - Append the protobuf of a checked control message
- * @m:		Message that passed the checks of codec.c
+ * @m:		Message that passed wire_check()
  * @out:	Buffer to append to
  * @err:	Filled in on failure
  *

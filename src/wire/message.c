@@ -3,165 +3,45 @@
 
 #include <string.h>
 
+#include "base/auto.h"
+#include "wire/fields.h"
+
 const char *wire_type_name(enum wire_type type)
 {
-	switch (type) {
-	case WIRE_HELLO:
-		return "HELLO";
-	case WIRE_ASSOCIATION_REQUEST:
-		return "ASSOCIATION REQUEST";
-	case WIRE_ASSOCIATION_RESPONSE:
-		return "ASSOCIATION RESPONSE";
-	case WIRE_REASSOCIATION_REQUEST:
-		return "REASSOCIATION REQUEST";
-	case WIRE_REASSOCIATION_RESPONSE:
-		return "REASSOCIATION RESPONSE";
-	case WIRE_DISASSOCIATION:
-		return "DISASSOCIATION";
-	case WIRE_EDGE_NOTICE:
-		return "EDGE NOTICE";
-	case WIRE_REFUSAL:
-		return "REFUSAL";
-	case WIRE_MOVE_NOTIFY:
-		return "MOVE NOTIFY";
-	case WIRE_MOVE_RESPONSE:
-		return "MOVE RESPONSE";
-	case WIRE_USER_CLAIM:
-		return "USER CLAIM";
-	case WIRE_USER_CONTEXT:
-		return "USER CONTEXT";
-	case WIRE_USER_REQUEST:
-		return "USER REQUEST";
-	case WIRE_USER_END:
-		return "USER END";
-	case WIRE_USER_TAKEN:
-		return "USER TAKEN";
-	case WIRE_STATION_INQUIRY:
-		return "STATION INQUIRY";
-	case WIRE_STATION_USERS:
-		return "STATION USERS";
-	case WIRE_CREATE:
-		return "CREATE";
-	case WIRE_ATTACH:
-		return "ATTACH";
-	case WIRE_MIGRATE:
-		return "MIGRATE";
-	case WIRE_FENCE:
-		return "FENCE";
-	case WIRE_UNFENCE:
-		return "UNFENCE";
-	case WIRE_ACTIVATE:
-		return "ACTIVATE";
-	case WIRE_RETIRE:
-		return "RETIRE";
-	case WIRE_ABORT:
-		return "ABORT";
-	case WIRE_EDGE_STATE:
-		return "EDGE STATE";
-	case WIRE_STATUS:
-		return "STATUS";
-	case WIRE_CREATED:
-		return "CREATED";
-	case WIRE_CUT:
-		return "CUT";
-	case WIRE_READY:
-		return "READY";
-	case WIRE_FENCED:
-		return "FENCED";
-	case WIRE_UNFENCED:
-		return "UNFENCED";
-	case WIRE_ACTIVATED:
-		return "ACTIVATED";
-	case WIRE_RETIRED:
-		return "RETIRED";
-	case WIRE_ABORTED:
-		return "ABORTED";
-	case WIRE_FAILED:
-		return "FAILED";
-	case WIRE_LOST:
-		return "LOST";
-	case WIRE_REFUSED:
-		return "REFUSED";
-	case WIRE_REQUEST:
-		return "REQUEST";
-	case WIRE_ANSWER:
-		return "ANSWER";
-	case WIRE_STREAM:
-		return "STREAM";
-	case WIRE_EVENTS:
-		return "EVENTS";
-	case WIRE_CLOCK_PROBE:
-		return "CLOCK PROBE";
-	case WIRE_CLOCK_REPLY:
-		return "CLOCK REPLY";
-	case WIRE_INQUIRY:
-		return "INQUIRY";
-	case WIRE_INQUIRY_ANSWER:
-		return "INQUIRY ANSWER";
-	case WIRE_TRANSFER_OFFER:
-		return "TRANSFER OFFER";
-	case WIRE_TRANSFER_ACCEPT:
-		return "TRANSFER ACCEPT";
-	case WIRE_TRANSFER_CUT:
-		return "TRANSFER CUT";
-	case WIRE_TRANSFER_CHUNK:
-		return "TRANSFER CHUNK";
-	case WIRE_TRANSFER_END:
-		return "TRANSFER END";
-	case WIRE_TRANSFER_RESULT:
-		return "TRANSFER RESULT";
-	}
-	return "unknown message";
+	const struct wire_type_info *info = wire_type_info(type);
+
+	return info ? info->name : "unknown message";
 }
 
 const char *wire_status_name(enum wire_status status)
 {
-	switch (status) {
-	case WIRE_OK:
-		return "ok";
-	case WIRE_E_UNKNOWN_SERVICE:
-		return "unknown service";
-	case WIRE_E_UNKNOWN_SESSION:
-		return "unknown session";
-	case WIRE_E_UNKNOWN_NODE:
-		return "unknown node";
-	case WIRE_E_NOT_ALLOWED:
-		return "not allowed";
-	case WIRE_E_BUSY:
-		return "busy";
-	case WIRE_E_SESSION_LOST:
-		return "session lost";
-	case WIRE_E_IN_DOUBT:
-		return "outcome in doubt";
-	case WIRE_E_PROTOCOL:
-		return "protocol error";
-	case WIRE_E_FAILED:
-		return "failed";
-	case WIRE_OK_MORE:
-		return "ok, more follows";
-	case WIRE_E_LASTING:
-		return "failed, and will again";
-	}
-	return "unknown status";
+	static const char *const names[] = {
+		[WIRE_OK] = "ok",
+		[WIRE_E_UNKNOWN_SERVICE] = "unknown service",
+		[WIRE_E_UNKNOWN_SESSION] = "unknown session",
+		[WIRE_E_UNKNOWN_NODE] = "unknown node",
+		[WIRE_E_NOT_ALLOWED] = "not allowed",
+		[WIRE_E_BUSY] = "busy",
+		[WIRE_E_SESSION_LOST] = "session lost",
+		[WIRE_E_IN_DOUBT] = "outcome in doubt",
+		[WIRE_E_PROTOCOL] = "protocol error",
+		[WIRE_E_FAILED] = "failed",
+		[WIRE_OK_MORE] = "ok, more follows",
+		[WIRE_E_LASTING] = "failed, and will again",
+	};
+
+	return status < ARRAY_SIZE(names) ? names[status] : "unknown status";
 }
 
 const char *wire_role_name(enum wire_role role)
 {
-	switch (role) {
-	case WIRE_ROLE_NONE:
-		return "none";
-	case WIRE_ROLE_MUD:
-		return "mud";
-	case WIRE_ROLE_AP:
-		return "ap";
-	case WIRE_ROLE_ES:
-		return "es";
-	case WIRE_ROLE_LOGREPO:
-		return "logrepo";
-	case WIRE_ROLE_OPERATOR:
-		return "operator";
-	}
-	return "unknown role";
+	static const char *const names[] = {
+		[WIRE_ROLE_NONE] = "none",       [WIRE_ROLE_MUD] = "mud",
+		[WIRE_ROLE_AP] = "ap",           [WIRE_ROLE_ES] = "es",
+		[WIRE_ROLE_LOGREPO] = "logrepo", [WIRE_ROLE_OPERATOR] = "operator",
+	};
+
+	return role < ARRAY_SIZE(names) ? names[role] : "unknown role";
 }
 
 enum wire_role wire_role_from_name(const char *name)
@@ -175,23 +55,12 @@ enum wire_role wire_role_from_name(const char *name)
 
 const char *wire_es_state_name(enum wire_es_state state)
 {
-	switch (state) {
-	case WIRE_ES_NONE:
-		return "none";
-	case WIRE_ES_CREATING:
-		return "creating";
-	case WIRE_ES_ACTIVE:
-		return "active";
-	case WIRE_ES_FENCED:
-		return "fenced";
-	case WIRE_ES_ARRIVING:
-		return "arriving";
-	case WIRE_ES_STANDBY:
-		return "standby";
-	case WIRE_ES_RETIRED:
-		return "retired";
-	case WIRE_ES_LOST:
-		return "lost";
-	}
-	return "unknown state";
+	static const char *const names[] = {
+		[WIRE_ES_NONE] = "none",         [WIRE_ES_CREATING] = "creating",
+		[WIRE_ES_ACTIVE] = "active",     [WIRE_ES_FENCED] = "fenced",
+		[WIRE_ES_ARRIVING] = "arriving", [WIRE_ES_STANDBY] = "standby",
+		[WIRE_ES_RETIRED] = "retired",   [WIRE_ES_LOST] = "lost",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown state";
 }

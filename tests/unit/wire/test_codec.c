@@ -40,7 +40,7 @@ static void test_round_trip(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sample_types); i++) {
 		struct wire_message sent = sample_message(sample_types[i]);
-		struct wire_message got;
+		struct wire_message got = { 0 };
 		struct err err = { 0 };
 		struct buf b;
 		size_t size = 0;

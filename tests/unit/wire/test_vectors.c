@@ -138,7 +138,7 @@ static void test_decodes_to_the_same(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < count; i++) {
-		struct wire_message got;
+		struct wire_message got = { 0 };
 		struct err err = { 0 };
 		struct buf b;
 
