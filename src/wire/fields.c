@@ -30,7 +30,7 @@ static const struct wire_body edges = {
 };
 
 static const struct wire_field event_fields[] = {
-	{ 1, MEMBER(event, time_us), FIELD_FIXED64, .note = "UTC, since 1970" },
+	{ 1, MEMBER(event, time_us), FIELD_FIXED64, .note = "UTC, microseconds since 1970" },
 	{ 2, MEMBER(event, session), FIELD_FIXED64, FIELD_OPTIONAL },
 	{ 3, MEMBER(event, number), FIELD_UINT64, FIELD_OPTIONAL },
 	{ 4, MEMBER(event, node), FIELD_NAME },

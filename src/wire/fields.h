@@ -12,11 +12,11 @@
  *     data_frame.c    requests, answers, streams, chunks and cuts: the fixed header
  *     rules.c         limits, and the few rules that concern several fields
  *     print.c         a message as one line of text
- *     tests/unit/wire/tables.c     baton.proto from "syntax" on, and the messages in docs/protocol.md
- *     tests/unit/wire/samples.c    samples of each type, with which fuzz_wire begins
+ *     tests/unit/wire/test_tables.c   baton.proto from "syntax" on, and the messages in docs/protocol.md
+ *     tests/unit/wire/samples.c       samples of each type, with which fuzz_wire begins
  *
  * A new field needs a member of the structure, a row here, and a vector (tests/unit/wire/vectors.c);
- * "test_tables --write" then writes it into baton.proto and the document. Numbers and forms that are in use never
+ * "build/tests/unit/wire/test_tables --write ." then writes it into baton.proto and the document. Numbers and forms that are in use never
  * change, and a new field is FIELD_OPTIONAL: an older program does not send it.
  *
  * For the files of src/wire and their tests only.
