@@ -575,6 +575,16 @@ struct wire_message {
 /** wire_type_name() - "REASSOCIATION REQUEST" and so on. Return: a constant, never NULL */
 const char *wire_type_name(enum wire_type type);
 
+/**
+ * wire_print() - Write a message as one line, for people
+ * @m:		Message; it may break the rules, but its lists and texts are no longer than they can be
+ * @text:	Filled in with printable ASCII; cut off if there is no room. It ends with a NUL
+ * @size:	of @text, not 0
+ *
+ * Secrets, proofs and the bytes of users are not in it.
+ */
+void wire_print(const struct wire_message *m, char *text, size_t size);
+
 /** wire_status_name() - "unknown service" and so on. Return: a constant, never NULL */
 const char *wire_status_name(enum wire_status status);
 

@@ -2,7 +2,7 @@
 
 /*
  * Fuzzer of the codec - whatever comes in, decoding ends, reads only the frame and keeps to its
- * memory limit; and what it accepts can be encoded and gives the same message again
+ * memory limit; and what it accepts can be printed and encoded, and gives the same message again
  *
  *     fuzz_wire -max_len=65536 tests/fuzz/corpus/wire
  */
@@ -24,7 +24,9 @@ static void check_round_trip(const struct wire_message *m)
 	struct wire_message again;
 	struct err err = { 0 };
 	struct buf first, second;
+	char text[512];
 
+	wire_print(m, text, sizeof(text));
 	buf_init(&first, 0);
 	buf_init(&second, 0);
 	if (wire_encode(m, &first, &err) < 0 ||

@@ -38,8 +38,10 @@ static void test_round_trip(void **state)
 	struct wire_scratch scratch = { 0 };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(sample_types); i++) {
-		struct wire_message sent = sample_message(sample_types[i]);
+	for (uint32_t type = 0; type < SAMPLE_TYPES; type++) {
+		if (!sample_type(type))
+			continue;
+		struct wire_message sent = sample_message(type);
 		struct wire_message got = { 0 };
 		struct err err = { 0 };
 		struct buf b;
@@ -66,8 +68,10 @@ static void test_truncated(void **state)
 	struct wire_scratch scratch = { 0 };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(sample_types); i++) {
-		struct wire_message sent = sample_message(sample_types[i]);
+	for (uint32_t type = 0; type < SAMPLE_TYPES; type++) {
+		if (!sample_type(type))
+			continue;
+		struct wire_message sent = sample_message(type);
 		struct wire_message got = { 0 };
 		struct err err = { 0 };
 		struct buf b;
@@ -102,8 +106,10 @@ static void test_flipped(void **state)
 	struct wire_scratch scratch = { 0 };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(sample_types); i++) {
-		struct wire_message sent = sample_message(sample_types[i]);
+	for (uint32_t type = 0; type < SAMPLE_TYPES; type++) {
+		if (!sample_type(type))
+			continue;
+		struct wire_message sent = sample_message(type);
 		struct wire_message got;
 		struct err err = { 0 };
 		struct buf b, again;
