@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/envelope.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
 /*
  * The only file that knows protobuf-c. Both directions walk two tables side by side: ours (wire/fields.h), which
  * says where a field lies in the structures of wire/message.h, and protobuf-c's descriptors of baton.proto, which
- * say where it lies in the generated ones. Both have a row for each field, in the order of the fields' numbers.
+ * say where it lies in the generated ones. Both have a row for each field, in the order of the fields' numbers;
+ * the test of tables sees to that.
  * Generated structures point into the message (encoding) or the frame (decoding).
  *
  * protobuf-c has three kinds of members that matter here: plain ones; "quantifiers", which say whether an optional
@@ -145,50 +147,61 @@ static void quantify(uint8_t *to, const ProtobufCFieldDescriptor *d, const struc
 	memcpy(to + d->quantifier_offset, &count, sizeof(count));
 }
 
+/* What a pointer in a generated structure points to, NULL if there is no memory for it */
+static void *write_nested(struct writer *w, const struct wire_field *f,
+			  const ProtobufCFieldDescriptor *d, const void *from)
+{
+	if (f->form == FIELD_MESSAGE)
+		return write_body(w, f->nested, d->descriptor, wire_member(from, f->offset));
+	if (f->form == FIELD_NAMES)
+		return write_names(w, f, from);
+	return write_messages(w, f, d->descriptor, from);
+}
+
+/* A field that protobuf-c knows as bytes; false if there is no memory for them */
+static bool write_bytes(struct writer *w, const struct wire_field *f, const void *from,
+			ProtobufCBinaryData *to)
+{
+	const char *at = (const char *)wire_member(from, f->offset);
+
+	if (f->form == FIELD_TEXT)
+		return write_text(w, to, at, f->size);
+	if (f->form == FIELD_NAME)
+		*to = bytes_of(at, strnlen(at, f->size));
+	else if (f->form == FIELD_ARRAY)
+		*to = bytes_of(at, f->size);
+	else
+		*to = bytes_of(wire_pointer_get(from, f), wire_count_get(from, f));
+	return true;
+}
+
 /* Fills in one member of a generated structure; false if there is no memory for what it points to */
 static bool write_field(struct writer *w, const struct wire_field *f,
 			const ProtobufCFieldDescriptor *d, const void *from, uint8_t *to)
 {
-	const uint8_t *at = wire_member(from, f->offset);
 	ProtobufCBinaryData bytes = { 0 };
 	void *pointer;
 
 	quantify(to, d, f, from);
 	switch (f->form) {
-	case FIELD_UINT32:
-	case FIELD_STATUS:
-	case FIELD_UINT64:
-	case FIELD_FIXED64:
-	case FIELD_BOOL:
-		write_number(to + d->offset, d, wire_number_get(from, f));
+	case FIELD_NAME:
+	case FIELD_TEXT:
+	case FIELD_ARRAY:
+	case FIELD_BYTES:
+		if (!write_bytes(w, f, from, &bytes))
+			return false;
+		memcpy(to + d->offset, &bytes, sizeof(bytes));
 		return true;
 	case FIELD_NAMES:
 	case FIELD_MESSAGE:
 	case FIELD_MESSAGES:
-		if (f->form == FIELD_NAMES)
-			pointer = write_names(w, f, from);
-		else if (f->form == FIELD_MESSAGE)
-			pointer = write_body(w, f->nested, d->descriptor, at);
-		else
-			pointer = write_messages(w, f, d->descriptor, from);
+		pointer = write_nested(w, f, d, from);
 		memcpy(to + d->offset, &pointer, sizeof(pointer));
 		return pointer != NULL;
-	case FIELD_NAME:
-		bytes = bytes_of(at, strnlen((const char *)at, f->size));
-		break;
-	case FIELD_TEXT:
-		if (!write_text(w, &bytes, (const char *)at, f->size))
-			return false;
-		break;
-	case FIELD_ARRAY:
-		bytes = bytes_of(at, f->size);
-		break;
-	case FIELD_BYTES:
-		bytes = bytes_of(wire_pointer_get(from, f), wire_count_get(from, f));
-		break;
+	default: /* numbers */
+		write_number(to + d->offset, d, wire_number_get(from, f));
+		return true;
 	}
-	memcpy(to + d->offset, &bytes, sizeof(bytes));
-	return true;
 }
 
 /* Returns the generated structure for @from, or NULL if there is no memory for it */
@@ -203,6 +216,7 @@ static void *write_body(struct writer *w, const struct wire_body *body,
 	for (size_t i = 0; body->field[i].name; i++) {
 		const struct wire_field *f = &body->field[i];
 
+		assert(d->fields[i].id == f->number);
 		if (wire_field_sent(f, w->type, from) &&
 		    !write_field(w, f, &d->fields[i], from, (uint8_t *)to))
 			return NULL;
@@ -311,15 +325,6 @@ static void read_text(struct reader *rd, const struct wire_field *f, uint8_t *to
 		memcpy(to, from->data, from->len);
 }
 
-static void read_array(struct reader *rd, const struct wire_field *f, uint8_t *to,
-		       const ProtobufCBinaryData *from)
-{
-	if (from->len != f->size)
-		fault(rd, f, "has the wrong size");
-	else
-		memcpy(to, from->data, from->len);
-}
-
 static uint64_t read_number(const uint8_t *from, const ProtobufCFieldDescriptor *d)
 {
 	protobuf_c_boolean yes;
@@ -388,13 +393,15 @@ static void read_bytes(struct reader *rd, const struct wire_field *f,
 {
 	uint8_t *at = (uint8_t *)to + f->offset;
 
-	if (f->form == FIELD_ARRAY) {
-		read_array(rd, f, at, from);
-	} else if (f->form == FIELD_BYTES) {
+	if (f->form == FIELD_BYTES) {
 		wire_pointer_set(to, f, from->data);
 		wire_count_set(to, f, from->len);
-	} else {
+	} else if (f->form != FIELD_ARRAY) {
 		read_text(rd, f, at, f->size, from);
+	} else if (from->len != f->size) {
+		fault(rd, f, "has the wrong size");
+	} else {
+		memcpy(at, from->data, f->size);
 	}
 }
 
@@ -422,13 +429,6 @@ static void read_field(struct reader *rd, const struct wire_field *f,
 	if (d->label == PROTOBUF_C_LABEL_OPTIONAL && !count)
 		return;
 	switch (f->form) {
-	case FIELD_UINT32:
-	case FIELD_STATUS:
-	case FIELD_UINT64:
-	case FIELD_FIXED64:
-	case FIELD_BOOL:
-		wire_number_set(to, f, read_number(from + d->offset, d));
-		break;
 	case FIELD_NAME:
 	case FIELD_TEXT:
 	case FIELD_ARRAY:
@@ -441,6 +441,8 @@ static void read_field(struct reader *rd, const struct wire_field *f,
 	case FIELD_MESSAGES:
 		read_nested(rd, f, from + d->offset, count, to);
 		break;
+	default: /* numbers */
+		wire_number_set(to, f, read_number(from + d->offset, d));
 	}
 }
 
@@ -449,8 +451,10 @@ static void read_body(struct reader *rd, const struct wire_body *body, const Pro
 {
 	const ProtobufCFieldDescriptor *d = from->descriptor->fields;
 
-	for (const struct wire_field *f = body->field; f->name; f++, d++)
+	for (const struct wire_field *f = body->field; f->name; f++, d++) {
+		assert(d->id == f->number);
 		read_field(rd, f, d, (const uint8_t *)from, to);
+	}
 }
 
 static int read_envelope(const Baton__Wire__Envelope *e, struct wire_message *m,

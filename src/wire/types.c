@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire/message.h"
+#include "wire/types.h"
 
 #include <string.h>
 
