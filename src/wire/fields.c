@@ -13,14 +13,12 @@
 /* of struct wire_..., like all that follows: name, offset and size of a member, and the offset of its count */
 #define MEMBER(body, member)                                                                       \
 #member, offsetof(struct wire_##body, member), sizeof(((struct wire_##body *)0)->member)
-/* of responses; answers have one more */
-#define STATUS              FIELD_STATUS, .max = WIRE_E_LASTING
 #define COUNT(body, member) .count = offsetof(struct wire_##body, member)
 
 /* ---- parts of other bodies ---- */
 
 static const struct wire_field edges_fields[] = {
-	{ 1, MEMBER(edges, name), FIELD_NAMES, .max = WIRE_EDGES_MAX, COUNT(edges, count) },
+	{ 1, FIELD_NAMES, MEMBER(edges, name), .max = WIRE_EDGES_MAX, COUNT(edges, count) },
 	{ 0 },
 };
 static const struct wire_body edges = {
@@ -30,12 +28,12 @@ static const struct wire_body edges = {
 };
 
 static const struct wire_field event_fields[] = {
-	{ 1, MEMBER(event, time_us), FIELD_FIXED64, .note = "UTC, microseconds since 1970" },
-	{ 2, MEMBER(event, session), FIELD_FIXED64, FIELD_OPTIONAL },
-	{ 3, MEMBER(event, number), FIELD_UINT64, FIELD_OPTIONAL },
-	{ 4, MEMBER(event, node), FIELD_NAME },
-	{ 5, MEMBER(event, kind), FIELD_TEXT, FIELD_NOT_ZERO },
-	{ 6, MEMBER(event, detail), FIELD_TEXT, FIELD_OPTIONAL },
+	{ 1, FIELD_FIXED64, MEMBER(event, time_us), .note = "UTC, microseconds since 1970" },
+	{ 2, FIELD_FIXED64, MEMBER(event, session), FIELD_OPTIONAL },
+	{ 3, FIELD_UINT64, MEMBER(event, number), FIELD_OPTIONAL },
+	{ 4, FIELD_NAME, MEMBER(event, node) },
+	{ 5, FIELD_TEXT, MEMBER(event, kind), FIELD_NOT_ZERO },
+	{ 6, FIELD_TEXT, MEMBER(event, detail), FIELD_OPTIONAL },
 	{ 0 },
 };
 static const struct wire_body event = { "Event", 0, event_fields, "A line of the event log.",
@@ -44,11 +42,11 @@ static const struct wire_body event = { "Event", 0, event_fields, "A line of the
 /* ---- links ---- */
 
 static const struct wire_field hello_fields[] = {
-	{ 1, MEMBER(hello, version), FIELD_UINT32, FIELD_NOT_ZERO },
-	{ 2, MEMBER(hello, compat), FIELD_UINT32, .note = "oldest version the sender can talk to" },
-	{ 3, MEMBER(hello, role), FIELD_UINT32, FIELD_NOT_ZERO, .max = WIRE_ROLE_OPERATOR,
+	{ 1, FIELD_UINT32, MEMBER(hello, version), FIELD_NOT_ZERO },
+	{ 2, FIELD_UINT32, MEMBER(hello, compat), .note = "oldest version the sender can talk to" },
+	{ 3, FIELD_UINT32, MEMBER(hello, role), FIELD_NOT_ZERO, .max = WIRE_ROLE_OPERATOR,
 	  .note = "enum wire_role" },
-	{ 4, MEMBER(hello, name), FIELD_NAME },
+	{ 4, FIELD_NAME, MEMBER(hello, name) },
 	{ 0 },
 };
 static const struct wire_body hello = {
@@ -59,9 +57,9 @@ static const struct wire_body hello = {
 };
 
 static const struct wire_field refusal_fields[] = {
-	{ 1, MEMBER(refusal, status), STATUS },
-	{ 2, MEMBER(refusal, number), FIELD_UINT64, .note = "0: the whole session" },
-	{ 3, MEMBER(refusal, reason), FIELD_TEXT },
+	{ 1, FIELD_STATUS, MEMBER(refusal, status), .max = WIRE_E_LASTING },
+	{ 2, FIELD_UINT64, MEMBER(refusal, number), .note = "0: the whole session" },
+	{ 3, FIELD_TEXT, MEMBER(refusal, reason) },
 	{ 0 },
 };
 static const struct wire_body refusal = {
@@ -72,8 +70,8 @@ static const struct wire_body refusal = {
 /* ---- device and access point ---- */
 
 static const struct wire_field association_request_fields[] = {
-	{ 1, MEMBER(association_request, mud), FIELD_NAME },
-	{ 2, MEMBER(association_request, service), FIELD_NAME },
+	{ 1, FIELD_NAME, MEMBER(association_request, mud) },
+	{ 2, FIELD_NAME, MEMBER(association_request, service) },
 	{ 0 },
 };
 static const struct wire_body association_request = { "AssociationRequest", 11,
@@ -81,12 +79,12 @@ static const struct wire_body association_request = { "AssociationRequest", 11,
 						      "Device to access point: serve me." };
 
 static const struct wire_field association_response_fields[] = {
-	{ 1, MEMBER(association_response, status), STATUS },
-	{ 2, MEMBER(association_response, reason), FIELD_TEXT },
-	{ 3, MEMBER(association_response, secret), FIELD_ARRAY, FIELD_OPTIONAL | FIELD_SECRET,
+	{ 1, FIELD_STATUS, MEMBER(association_response, status), .max = WIRE_E_LASTING },
+	{ 2, FIELD_TEXT, MEMBER(association_response, reason) },
+	{ 3, FIELD_ARRAY, MEMBER(association_response, secret), FIELD_OPTIONAL | FIELD_SECRET,
 	  .only = WIRE_ASSOCIATION_RESPONSE },
-	{ 4, MEMBER(association_response, edges), FIELD_MESSAGE, .nested = &edges },
-	{ 5, MEMBER(association_response, received), FIELD_UINT64, FIELD_OPTIONAL,
+	{ 4, FIELD_MESSAGE, MEMBER(association_response, edges), .nested = &edges },
+	{ 5, FIELD_UINT64, MEMBER(association_response, received), FIELD_OPTIONAL,
 	  .note = "requests up to here are at the edge server; 0: not known" },
 	{ 0 },
 };
@@ -96,14 +94,14 @@ static const struct wire_body association_response = {
 };
 
 static const struct wire_field reassociation_request_fields[] = {
-	{ 1, MEMBER(reassociation_request, mud), FIELD_NAME },
-	{ 2, MEMBER(reassociation_request, service), FIELD_NAME },
-	{ 3, MEMBER(reassociation_request, old_ap), FIELD_NAME, FIELD_MAY_BE_EMPTY,
+	{ 1, FIELD_NAME, MEMBER(reassociation_request, mud) },
+	{ 2, FIELD_NAME, MEMBER(reassociation_request, service) },
+	{ 3, FIELD_NAME, MEMBER(reassociation_request, old_ap), FIELD_MAY_BE_EMPTY,
 	  .note = "may be the new one itself" },
-	{ 4, MEMBER(reassociation_request, proof), FIELD_ARRAY, FIELD_SECRET,
+	{ 4, FIELD_ARRAY, MEMBER(reassociation_request, proof), FIELD_SECRET,
 	  .note = "see net/crypto.h" },
-	{ 5, MEMBER(reassociation_request, edges), FIELD_MESSAGE, .nested = &edges },
-	{ 6, MEMBER(reassociation_request, ack), FIELD_UINT64,
+	{ 5, FIELD_MESSAGE, MEMBER(reassociation_request, edges), .nested = &edges },
+	{ 6, FIELD_UINT64, MEMBER(reassociation_request, ack),
 	  .note = "the device has all answers up to this number" },
 	{ 0 },
 };
@@ -115,10 +113,10 @@ static const struct wire_body reassociation_request = {
 /* ---- access point and access point ---- */
 
 static const struct wire_field move_notify_fields[] = {
-	{ 1, MEMBER(move_notify, mud), FIELD_NAME },
-	{ 2, MEMBER(move_notify, new_ap), FIELD_NAME },
-	{ 3, MEMBER(move_notify, new_es), FIELD_NAME },
-	{ 4, MEMBER(move_notify, proof), FIELD_ARRAY, FIELD_SECRET },
+	{ 1, FIELD_NAME, MEMBER(move_notify, mud) },
+	{ 2, FIELD_NAME, MEMBER(move_notify, new_ap) },
+	{ 3, FIELD_NAME, MEMBER(move_notify, new_es) },
+	{ 4, FIELD_ARRAY, MEMBER(move_notify, proof), FIELD_SECRET },
 	{ 0 },
 };
 static const struct wire_body move_notify = {
@@ -127,13 +125,13 @@ static const struct wire_body move_notify = {
 };
 
 static const struct wire_field move_response_fields[] = {
-	{ 1, MEMBER(move_response, status), STATUS },
-	{ 2, MEMBER(move_response, reason), FIELD_TEXT },
-	{ 3, MEMBER(move_response, service), FIELD_NAME, FIELD_MAY_BE_EMPTY },
-	{ 4, MEMBER(move_response, secret), FIELD_ARRAY, FIELD_SECRET },
-	{ 5, MEMBER(move_response, authority), FIELD_NAME, FIELD_MAY_BE_EMPTY,
+	{ 1, FIELD_STATUS, MEMBER(move_response, status), .max = WIRE_E_LASTING },
+	{ 2, FIELD_TEXT, MEMBER(move_response, reason) },
+	{ 3, FIELD_NAME, MEMBER(move_response, service), FIELD_MAY_BE_EMPTY },
+	{ 4, FIELD_ARRAY, MEMBER(move_response, secret), FIELD_SECRET },
+	{ 5, FIELD_NAME, MEMBER(move_response, authority), FIELD_MAY_BE_EMPTY,
 	  .note = "edge server whose container executes" },
-	{ 6, MEMBER(move_response, command), FIELD_UINT64, FIELD_OPTIONAL,
+	{ 6, FIELD_UINT64, MEMBER(move_response, command), FIELD_OPTIONAL,
 	  .note = "which MOVE NOTIFY, by its proof" },
 	{ 0 },
 };
@@ -141,10 +139,10 @@ static const struct wire_body move_response = { "MoveResponse", 17, move_respons
 						"IAPP: old access point to new one." };
 
 static const struct wire_field user_claim_fields[] = {
-	{ 1, MEMBER(user_claim, user), FIELD_NAME },
-	{ 2, MEMBER(user_claim, claim), FIELD_FIXED64, FIELD_NOT_ZERO,
+	{ 1, FIELD_NAME, MEMBER(user_claim, user) },
+	{ 2, FIELD_FIXED64, MEMBER(user_claim, claim), FIELD_NOT_ZERO,
 	  .note = "the answers repeat it" },
-	{ 3, MEMBER(user_claim, silent_ms), FIELD_UINT64, .note = "since the user was heard here" },
+	{ 3, FIELD_UINT64, MEMBER(user_claim, silent_ms), .note = "since the user was heard here" },
 	{ 0 },
 };
 static const struct wire_body user_claim = {
@@ -154,13 +152,13 @@ static const struct wire_body user_claim = {
 };
 
 static const struct wire_field user_context_fields[] = {
-	{ 1, MEMBER(user_context, user), FIELD_NAME },
-	{ 2, MEMBER(user_context, claim), FIELD_FIXED64, FIELD_NOT_ZERO },
-	{ 3, MEMBER(user_context, service), FIELD_NAME },
-	{ 4, MEMBER(user_context, secret), FIELD_ARRAY, FIELD_SECRET },
-	{ 5, MEMBER(user_context, edges), FIELD_MESSAGE, .nested = &edges },
-	{ 6, MEMBER(user_context, ack), FIELD_UINT64 },
-	{ 7, MEMBER(user_context, next), FIELD_UINT64,
+	{ 1, FIELD_NAME, MEMBER(user_context, user) },
+	{ 2, FIELD_FIXED64, MEMBER(user_context, claim), FIELD_NOT_ZERO },
+	{ 3, FIELD_NAME, MEMBER(user_context, service) },
+	{ 4, FIELD_ARRAY, MEMBER(user_context, secret), FIELD_SECRET },
+	{ 5, FIELD_MESSAGE, MEMBER(user_context, edges), .nested = &edges },
+	{ 6, FIELD_UINT64, MEMBER(user_context, ack) },
+	{ 7, FIELD_UINT64, MEMBER(user_context, next),
 	  .note = "above ack, by at most 1025; both 0: not known" },
 	{ 0 },
 };
@@ -171,17 +169,17 @@ static const struct wire_body user_context = {
 };
 
 static const struct wire_field user_request_fields[] = {
-	{ 1, MEMBER(user_request, user), FIELD_NAME },
-	{ 2, MEMBER(user_request, claim), FIELD_FIXED64, FIELD_NOT_ZERO },
-	{ 3, MEMBER(user_request, number), FIELD_UINT64, FIELD_NOT_ZERO },
-	{ 4, MEMBER(user_request, connection), FIELD_UINT32 },
-	{ 5, MEMBER(user_request, preamble), FIELD_UINT32, .max = WIRE_PREAMBLE_MAX },
-	{ 6, MEMBER(user_request, port), FIELD_UINT32, .max = UINT16_MAX,
+	{ 1, FIELD_NAME, MEMBER(user_request, user) },
+	{ 2, FIELD_FIXED64, MEMBER(user_request, claim), FIELD_NOT_ZERO },
+	{ 3, FIELD_UINT64, MEMBER(user_request, number), FIELD_NOT_ZERO },
+	{ 4, FIELD_UINT32, MEMBER(user_request, connection) },
+	{ 5, FIELD_UINT32, MEMBER(user_request, preamble), .max = WIRE_PREAMBLE_MAX },
+	{ 6, FIELD_UINT32, MEMBER(user_request, port), .max = UINT16_MAX,
 	  .note = "of UDP, where the answer is to go to; else 0" },
-	{ 7, MEMBER(user_request, answered), FIELD_BOOL },
-	{ 8, MEMBER(user_request, bytes), FIELD_BYTES, .max = WIRE_PAYLOAD_MAX,
+	{ 7, FIELD_BOOL, MEMBER(user_request, answered) },
+	{ 8, FIELD_BYTES, MEMBER(user_request, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(user_request, len) },
-	{ 9, MEMBER(user_request, part), FIELD_UINT32, .max = WIRE_PARTS - 1,
+	{ 9, FIELD_UINT32, MEMBER(user_request, part), .max = WIRE_PARTS - 1,
 	  .note = "see the header of requests" },
 	{ 0 },
 };
@@ -190,10 +188,10 @@ static const struct wire_body user_request = { "UserRequest", 31, user_request_f
 					       .rule = wire_rule_user_request };
 
 static const struct wire_field user_end_fields[] = {
-	{ 1, MEMBER(user_end, user), FIELD_NAME },
-	{ 2, MEMBER(user_end, claim), FIELD_FIXED64, FIELD_NOT_ZERO },
-	{ 3, MEMBER(user_end, status), STATUS },
-	{ 4, MEMBER(user_end, sessions), FIELD_UINT32, .max = WIRE_USER_SESSIONS_MAX,
+	{ 1, FIELD_NAME, MEMBER(user_end, user) },
+	{ 2, FIELD_FIXED64, MEMBER(user_end, claim), FIELD_NOT_ZERO },
+	{ 3, FIELD_STATUS, MEMBER(user_end, status), .max = WIRE_E_LASTING },
+	{ 4, FIELD_UINT32, MEMBER(user_end, sessions), .max = WIRE_USER_SESSIONS_MAX,
 	  .note = "contexts that came before" },
 	{ 0 },
 };
@@ -204,8 +202,8 @@ static const struct wire_body user_end = {
 };
 
 static const struct wire_field station_inquiry_fields[] = {
-	{ 1, MEMBER(station_inquiry, station), FIELD_ARRAY, .note = "its address, no group" },
-	{ 2, MEMBER(station_inquiry, inquiry), FIELD_FIXED64, FIELD_NOT_ZERO,
+	{ 1, FIELD_ARRAY, MEMBER(station_inquiry, station), .note = "its address, no group" },
+	{ 2, FIELD_FIXED64, MEMBER(station_inquiry, inquiry), FIELD_NOT_ZERO,
 	  .note = "the answer repeats it" },
 	{ 0 },
 };
@@ -216,9 +214,9 @@ static const struct wire_body station_inquiry = {
 };
 
 static const struct wire_field station_users_fields[] = {
-	{ 1, MEMBER(station_users, station), FIELD_ARRAY },
-	{ 2, MEMBER(station_users, inquiry), FIELD_FIXED64, FIELD_NOT_ZERO },
-	{ 3, MEMBER(station_users, user), FIELD_NAMES, .max = WIRE_STATION_USERS_MAX,
+	{ 1, FIELD_ARRAY, MEMBER(station_users, station) },
+	{ 2, FIELD_FIXED64, MEMBER(station_users, inquiry), FIELD_NOT_ZERO },
+	{ 3, FIELD_NAMES, MEMBER(station_users, user), .max = WIRE_STATION_USERS_MAX,
 	  COUNT(station_users, count) },
 	{ 0 },
 };
@@ -231,10 +229,10 @@ static const struct wire_body station_users = {
 /* ---- access point and edge server ---- */
 
 static const struct wire_field create_fields[] = {
-	{ 1, MEMBER(create, mud), FIELD_NAME },
-	{ 2, MEMBER(create, service), FIELD_NAME },
-	{ 3, MEMBER(create, ap), FIELD_NAME },
-	{ 4, MEMBER(create, secret), FIELD_ARRAY, FIELD_SECRET },
+	{ 1, FIELD_NAME, MEMBER(create, mud) },
+	{ 2, FIELD_NAME, MEMBER(create, service) },
+	{ 3, FIELD_NAME, MEMBER(create, ap) },
+	{ 4, FIELD_ARRAY, MEMBER(create, secret), FIELD_SECRET },
 	{ 0 },
 };
 static const struct wire_body create = {
@@ -243,8 +241,8 @@ static const struct wire_body create = {
 };
 
 static const struct wire_field attach_fields[] = {
-	{ 1, MEMBER(attach, ap), FIELD_NAME },
-	{ 2, MEMBER(attach, proof), FIELD_ARRAY, FIELD_SECRET },
+	{ 1, FIELD_NAME, MEMBER(attach, ap) },
+	{ 2, FIELD_ARRAY, MEMBER(attach, proof), FIELD_SECRET },
 	{ 0 },
 };
 static const struct wire_body attach = {
@@ -253,10 +251,10 @@ static const struct wire_body attach = {
 };
 
 static const struct wire_field migrate_fields[] = {
-	{ 1, MEMBER(migrate, to_es), FIELD_NAME },
-	{ 2, MEMBER(migrate, ap), FIELD_NAME, .note = "keeps the copies" },
-	{ 3, MEMBER(migrate, proof), FIELD_ARRAY, FIELD_SECRET },
-	{ 4, MEMBER(migrate, hold), FIELD_BOOL, FIELD_OPTIONAL,
+	{ 1, FIELD_NAME, MEMBER(migrate, to_es) },
+	{ 2, FIELD_NAME, MEMBER(migrate, ap), .note = "keeps the copies" },
+	{ 3, FIELD_ARRAY, MEMBER(migrate, proof), FIELD_SECRET },
+	{ 4, FIELD_BOOL, MEMBER(migrate, hold), FIELD_OPTIONAL,
 	  .note = "after a copy that answered otherwise" },
 	{ 0 },
 };
@@ -266,7 +264,7 @@ static const struct wire_body migrate = {
 };
 
 static const struct wire_field fence_fields[] = {
-	{ 1, MEMBER(fence, after), FIELD_UINT64 },
+	{ 1, FIELD_UINT64, MEMBER(fence, after) },
 	{ 0 },
 };
 static const struct wire_body fence = { "Fence", 21, fence_fields,
@@ -274,7 +272,7 @@ static const struct wire_body fence = { "Fence", 21, fence_fields,
 					"and nothing above it in this epoch." };
 
 static const struct wire_field unfence_fields[] = {
-	{ 1, MEMBER(unfence, new_epoch), FIELD_UINT32 },
+	{ 1, FIELD_UINT32, MEMBER(unfence, new_epoch) },
 	{ 0 },
 };
 static const struct wire_body unfence = {
@@ -283,27 +281,28 @@ static const struct wire_body unfence = {
 };
 
 static const struct wire_field es_status_fields[] = {
-	{ 1, MEMBER(es_status, state), FIELD_UINT32, .max = WIRE_ES_LOST,
+	{ 1, FIELD_UINT32, MEMBER(es_status, state), .max = WIRE_ES_LOST,
 	  .note = "enum wire_es_state" },
-	{ 2, MEMBER(es_status, executed), FIELD_UINT64 },
-	{ 3, MEMBER(es_status, cut), FIELD_UINT64 },
-	{ 4, MEMBER(es_status, cut_association), FIELD_UINT32, .note = "0: there was no cut" },
-	{ 5, MEMBER(es_status, migration), FIELD_UINT32, .max = WIRE_MIGRATION_SENDING,
+	{ 2, FIELD_UINT64, MEMBER(es_status, executed) },
+	{ 3, FIELD_UINT64, MEMBER(es_status, cut) },
+	{ 4, FIELD_UINT32, MEMBER(es_status, cut_association), .note = "0: there was no cut" },
+	{ 5, FIELD_UINT32, MEMBER(es_status, migration), .max = WIRE_MIGRATION_SENDING,
 	  .note = "enum wire_migration" },
-	{ 6, MEMBER(es_status, peer), FIELD_NAME, FIELD_MAY_BE_EMPTY },
-	{ 7, MEMBER(es_status, mud), FIELD_NAME, FIELD_MAY_BE_EMPTY },
-	{ 8, MEMBER(es_status, service), FIELD_NAME, FIELD_MAY_BE_EMPTY },
-	{ 9, MEMBER(es_status, secret), FIELD_ARRAY, FIELD_OPTIONAL | FIELD_SECRET,
+	{ 6, FIELD_NAME, MEMBER(es_status, peer), FIELD_MAY_BE_EMPTY },
+	{ 7, FIELD_NAME, MEMBER(es_status, mud), FIELD_MAY_BE_EMPTY },
+	{ 8, FIELD_NAME, MEMBER(es_status, service), FIELD_MAY_BE_EMPTY },
+	{ 9, FIELD_ARRAY, MEMBER(es_status, secret), FIELD_OPTIONAL | FIELD_SECRET,
 	  .note = "only to the proven access point" },
-	{ 10, MEMBER(es_status, status), STATUS, .note = "FAILED and REFUSED: what was wrong" },
-	{ 11, MEMBER(es_status, reason), FIELD_TEXT },
-	{ 12, MEMBER(es_status, holding), FIELD_BOOL, FIELD_OPTIONAL,
+	{ 10, FIELD_STATUS, MEMBER(es_status, status), .max = WIRE_E_LASTING,
+	  .note = "FAILED and REFUSED: what was wrong" },
+	{ 11, FIELD_TEXT, MEMBER(es_status, reason) },
+	{ 12, FIELD_BOOL, MEMBER(es_status, holding), FIELD_OPTIONAL,
 	  .note = "fenced by its own cut" },
-	{ 13, MEMBER(es_status, received), FIELD_UINT64, FIELD_OPTIONAL,
+	{ 13, FIELD_UINT64, MEMBER(es_status, received), FIELD_OPTIONAL,
 	  .note = "all requests up to here are there" },
-	{ 14, MEMBER(es_status, command), FIELD_UINT64, FIELD_OPTIONAL,
+	{ 14, FIELD_UINT64, MEMBER(es_status, command), FIELD_OPTIONAL,
 	  .note = "REFUSED: which command, by its proof" },
-	{ 15, MEMBER(es_status, freeze_us), FIELD_UINT64, FIELD_OPTIONAL,
+	{ 15, FIELD_UINT64, MEMBER(es_status, freeze_us), FIELD_OPTIONAL,
 	  .note = "how long the last cut froze the container" },
 	{ 0 },
 };
@@ -312,7 +311,7 @@ static const struct wire_body es_status = { "EsStatus", 23, es_status_fields,
 					    "sent now, the body gives the session's state." };
 
 static const struct wire_field edge_state_fields[] = {
-	{ 1, MEMBER(edge_state, drained), FIELD_BOOL, .note = "nothing new is to go there" },
+	{ 1, FIELD_BOOL, MEMBER(edge_state, drained), .note = "nothing new is to go there" },
 	{ 0 },
 };
 static const struct wire_body edge_state = {
@@ -323,8 +322,8 @@ static const struct wire_body edge_state = {
 /* ---- all, and operators ---- */
 
 static const struct wire_field events_fields[] = {
-	{ 1, MEMBER(events, dropped), FIELD_UINT64 },
-	{ 2, MEMBER(events, event), FIELD_MESSAGES, .max = WIRE_EVENTS_MAX, COUNT(events, count),
+	{ 1, FIELD_UINT64, MEMBER(events, dropped) },
+	{ 2, FIELD_MESSAGES, MEMBER(events, event), .max = WIRE_EVENTS_MAX, COUNT(events, count),
 	  .nested = &event },
 	{ 0 },
 };
@@ -333,8 +332,8 @@ static const struct wire_body events = {
 };
 
 static const struct wire_field clock_times_fields[] = {
-	{ 1, MEMBER(clock, sent_us), FIELD_FIXED64 },
-	{ 2, MEMBER(clock, received_us), FIELD_FIXED64 },
+	{ 1, FIELD_FIXED64, MEMBER(clock, sent_us) },
+	{ 2, FIELD_FIXED64, MEMBER(clock, received_us) },
 	{ 0 },
 };
 static const struct wire_body clock_times = {
@@ -343,8 +342,8 @@ static const struct wire_body clock_times = {
 };
 
 static const struct wire_field text_fields[] = {
-	{ 1, MEMBER(text, status), STATUS },
-	{ 2, MEMBER(text, bytes), FIELD_BYTES, .max = WIRE_TEXT_MAX, COUNT(text, len) },
+	{ 1, FIELD_STATUS, MEMBER(text, status), .max = WIRE_E_LASTING },
+	{ 2, FIELD_BYTES, MEMBER(text, bytes), .max = WIRE_TEXT_MAX, COUNT(text, len) },
 	{ 0 },
 };
 static const struct wire_body text = { "Text", 26, text_fields,
@@ -354,12 +353,12 @@ static const struct wire_body text = { "Text", 26, text_fields,
 /* ---- edge server and edge server ---- */
 
 static const struct wire_field offer_fields[] = {
-	{ 1, MEMBER(offer, mud), FIELD_NAME },
-	{ 2, MEMBER(offer, service), FIELD_NAME },
-	{ 3, MEMBER(offer, from_es), FIELD_NAME },
-	{ 4, MEMBER(offer, ap), FIELD_NAME, FIELD_MAY_BE_EMPTY },
-	{ 5, MEMBER(offer, secret), FIELD_ARRAY, FIELD_SECRET },
-	{ 6, MEMBER(offer, plan), FIELD_BYTES, .max = WIRE_TEXT_MAX, COUNT(offer, plan_len),
+	{ 1, FIELD_NAME, MEMBER(offer, mud) },
+	{ 2, FIELD_NAME, MEMBER(offer, service) },
+	{ 3, FIELD_NAME, MEMBER(offer, from_es) },
+	{ 4, FIELD_NAME, MEMBER(offer, ap), FIELD_MAY_BE_EMPTY },
+	{ 5, FIELD_ARRAY, MEMBER(offer, secret), FIELD_SECRET },
+	{ 6, FIELD_BYTES, MEMBER(offer, plan), .max = WIRE_TEXT_MAX, COUNT(offer, plan_len),
 	  .note = "JSON" },
 	{ 0 },
 };
@@ -367,8 +366,8 @@ static const struct wire_body offer = { "Offer", 27, offer_fields,
 					"Source to destination edge server: a container for you." };
 
 static const struct wire_field transfer_end_fields[] = {
-	{ 1, MEMBER(transfer_end, stream_bytes), FIELD_UINT64 },
-	{ 2, MEMBER(transfer_end, sha256), FIELD_ARRAY, .note = "of all chunks" },
+	{ 1, FIELD_UINT64, MEMBER(transfer_end, stream_bytes) },
+	{ 2, FIELD_ARRAY, MEMBER(transfer_end, sha256), .note = "of all chunks" },
 	{ 0 },
 };
 static const struct wire_body transfer_end = { "TransferEnd", 28, transfer_end_fields,
@@ -381,12 +380,12 @@ static const struct wire_body transfer_end = { "TransferEnd", 28, transfer_end_f
 	name, 0, fields, .payload = &(fields)[ARRAY_SIZE(fields) - 2], .size = sizeof(type)
 
 static const struct wire_field request_fields[] = {
-	{ PLACE(16, 8), MEMBER(data, number), FIELD_UINT64, FIELD_NOT_ZERO },
-	{ PLACE(24, 8), MEMBER(data, ack), FIELD_UINT64 },
-	{ PLACE(32, 1), MEMBER(data, part), FIELD_UINT32, .max = WIRE_PARTS - 1 },
-	{ PLACE(33, 3), MEMBER(data, preamble), FIELD_UINT32, .max = WIRE_PREAMBLE_MAX },
-	{ PLACE(36, 4), MEMBER(data, connection), FIELD_UINT32 },
-	{ PLACE(40, 0), MEMBER(data, bytes), FIELD_BYTES, .max = WIRE_PAYLOAD_MAX,
+	{ PLACE(16, 8), FIELD_UINT64, MEMBER(data, number), FIELD_NOT_ZERO },
+	{ PLACE(24, 8), FIELD_UINT64, MEMBER(data, ack) },
+	{ PLACE(32, 1), FIELD_UINT32, MEMBER(data, part), .max = WIRE_PARTS - 1 },
+	{ PLACE(33, 3), FIELD_UINT32, MEMBER(data, preamble), .max = WIRE_PREAMBLE_MAX },
+	{ PLACE(36, 4), FIELD_UINT32, MEMBER(data, connection) },
+	{ PLACE(40, 0), FIELD_BYTES, MEMBER(data, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(data, len) },
 	{ 0 },
 };
@@ -394,21 +393,21 @@ static const struct wire_body request = { DATA("Request", request_fields, struct
 					  .rule = wire_rule_request };
 
 static const struct wire_field answer_fields[] = {
-	{ PLACE(16, 8), MEMBER(data, number), FIELD_UINT64, FIELD_NOT_ZERO },
-	{ PLACE(24, 8), MEMBER(data, digest), FIELD_UINT64 },
-	{ PLACE(32, 4), MEMBER(data, status), FIELD_UINT32, .max = WIRE_E_LASTING },
-	{ PLACE(40, 0), MEMBER(data, bytes), FIELD_BYTES, .max = WIRE_PAYLOAD_MAX,
+	{ PLACE(16, 8), FIELD_UINT64, MEMBER(data, number), FIELD_NOT_ZERO },
+	{ PLACE(24, 8), FIELD_UINT64, MEMBER(data, digest) },
+	{ PLACE(32, 4), FIELD_UINT32, MEMBER(data, status), .max = WIRE_E_LASTING },
+	{ PLACE(40, 0), FIELD_BYTES, MEMBER(data, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(data, len) },
 	{ 0 },
 };
 static const struct wire_body answer = { DATA("Answer", answer_fields, struct wire_data) };
 
 static const struct wire_field stream_fields[] = {
-	{ PLACE(16, 8), MEMBER(stream, offset), FIELD_UINT64 },
-	{ PLACE(24, 8), MEMBER(stream, taken), FIELD_UINT64 },
-	{ PLACE(32, 4), MEMBER(stream, ended), FIELD_BOOL },
-	{ PLACE(36, 4), MEMBER(stream, connection), FIELD_UINT32 },
-	{ PLACE(40, 0), MEMBER(stream, bytes), FIELD_BYTES, .max = WIRE_PAYLOAD_MAX,
+	{ PLACE(16, 8), FIELD_UINT64, MEMBER(stream, offset) },
+	{ PLACE(24, 8), FIELD_UINT64, MEMBER(stream, taken) },
+	{ PLACE(32, 4), FIELD_BOOL, MEMBER(stream, ended) },
+	{ PLACE(36, 4), FIELD_UINT32, MEMBER(stream, connection) },
+	{ PLACE(40, 0), FIELD_BYTES, MEMBER(stream, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(stream, len) },
 	{ 0 },
 };
@@ -416,16 +415,16 @@ static const struct wire_body stream = { DATA("Stream", stream_fields, struct wi
 					 .rule = wire_rule_stream };
 
 static const struct wire_field chunk_fields[] = {
-	{ PLACE(32, 4), MEMBER(text, status), STATUS },
-	{ PLACE(40, 0), MEMBER(text, bytes), FIELD_BYTES, .max = WIRE_PAYLOAD_MAX,
+	{ PLACE(32, 4), FIELD_STATUS, MEMBER(text, status), .max = WIRE_E_LASTING },
+	{ PLACE(40, 0), FIELD_BYTES, MEMBER(text, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(text, len) },
 	{ 0 },
 };
 static const struct wire_body chunk = { DATA("Chunk", chunk_fields, struct wire_text) };
 
 static const struct wire_field cut_fields[] = {
-	{ PLACE(16, 8), MEMBER(cut, number), FIELD_UINT64 },
-	{ PLACE(40, 0), MEMBER(cut, cache), FIELD_BYTES, .max = WIRE_CUT_MAX,
+	{ PLACE(16, 8), FIELD_UINT64, MEMBER(cut, number) },
+	{ PLACE(40, 0), FIELD_BYTES, MEMBER(cut, cache), .max = WIRE_CUT_MAX,
 	  COUNT(cut, cache_len) },
 	{ 0 },
 };

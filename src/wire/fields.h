@@ -53,14 +53,14 @@ enum field_form {
 /**
  * struct wire_field - A field of a body
  * @number:	its number in protobuf; in a data header, the place of its first byte
+ * @form:	see enum field_form
  * @name:	of the member, and in baton.proto
  * @offset:	of the member in the body's structure
  * @size:	of the member
- * @form:	see enum field_form
  * @flags:	FIELD_...
+ * @width:	bytes in a data header
  * @max:	greatest value, most bytes (FIELD_BYTES), or most elements; 0: none
  * @count:	offset of the member that counts bytes or elements
- * @width:	bytes in a data header
  * @shift:	bits below it in its word of the data header
  * @only:	the one message of those with this body that has the field, always; 0: all have it
  * @nested:	body of FIELD_MESSAGE and FIELD_MESSAGES
@@ -68,14 +68,14 @@ enum field_form {
  */
 struct wire_field {
 	uint32_t number;
+	enum field_form form;
 	const char *name;
 	size_t offset;
 	size_t size;
-	enum field_form form;
 	uint32_t flags;
+	uint32_t width;
 	uint64_t max;
 	size_t count;
-	uint32_t width;
 	uint32_t shift;
 	enum wire_type only;
 	const struct wire_body *nested;

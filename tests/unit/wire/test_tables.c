@@ -351,7 +351,33 @@ static void test_document(void **state)
 
 /* ---- what the walks rely on ---- */
 
-/* Rows come by their numbers, as protobuf-c's do */
+/* The size that the member of a field must have */
+static size_t member_size(const struct wire_field *f)
+{
+	switch (f->form) {
+	case FIELD_UINT32:
+	case FIELD_STATUS:
+		return sizeof(uint32_t);
+	case FIELD_UINT64:
+	case FIELD_FIXED64:
+		return sizeof(uint64_t);
+	case FIELD_BOOL:
+		return sizeof(bool);
+	case FIELD_NAME:
+		return NAME_SIZE;
+	case FIELD_NAMES:
+		return f->max * NAME_SIZE;
+	case FIELD_MESSAGE:
+		return f->nested->size;
+	case FIELD_BYTES:
+	case FIELD_MESSAGES:
+		return sizeof(void *);
+	default: /* texts and arrays: any */
+		return f->size;
+	}
+}
+
+/* Rows come by their numbers, as protobuf-c's do, and forms fit the members */
 static void assert_body(const struct wire_body *body)
 {
 	uint32_t last = 0;
@@ -359,12 +385,13 @@ static void assert_body(const struct wire_body *body)
 	for (const struct wire_field *f = body->field; f->name; f++) {
 		assert_true(f->number > last);
 		last = f->number;
+		assert_int_equal(f->size, member_size(f));
 		if (f->nested)
 			assert_body(f->nested);
 	}
 }
 
-static void test_order(void **state)
+static void test_rows(void **state)
 {
 	(void)state;
 	for (uint32_t type = 0; type < TYPES; type++) {
@@ -417,7 +444,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(test_proto, argv[argc - 1]),
 		cmocka_unit_test_prestate(test_document, argv[argc - 1]),
-		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_places),
 	};
 
