@@ -8,15 +8,15 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "wire/check.h"
 #include "wire/data_frame.h"
 #include "wire/envelope.h"
 #include "wire/fields.h"
-#include "wire/rules.h"
 #include "wire/scratch.h"
 
 /*
  * Frames: the prefix, and inside either an envelope (envelope.c) or a data frame (data_frame.c). Both ways the
- * message is held against the same rules (rules.c): what breaks them is a bug of ours when it goes out, and an
+ * message is held against the same rules (check.c): what breaks them is a bug of ours when it goes out, and an
  * attack or a bug of the sender when it comes in.
  */
 

@@ -10,7 +10,7 @@
  *     access.h        members by their rows
  *     envelope.c      control messages to protobuf and back
  *     data_frame.c    requests, answers, streams, chunks and cuts: the fixed header
- *     rules.c         limits, and the few rules that concern several fields
+ *     check.c         limits; rules.c has the few rules that concern several fields
  *     print.c         a message as one line of text
  *     tests/unit/wire/test_tables.c   baton.proto from "syntax" on, and the messages in docs/protocol.md
  *     tests/unit/wire/samples.c       samples of each type, with which fuzz_wire begins
@@ -30,6 +30,7 @@
 
 /** enum field_form - What a field is in its structure, and on the wire */
 enum field_form {
+	/* numbers: all up to FIELD_BOOL */
 	FIELD_UINT32,  /* uint32_t or an enumeration */
 	FIELD_STATUS,  /* enum wire_status, but not that of a partial answer; a FIELD_UINT32 else */
 	FIELD_UINT64,  /* uint64_t */

@@ -2,21 +2,12 @@
 #pragma once
 
 /*
- * Rules - what may be in a message, whichever way it goes
- */
-
-struct err;
-struct wire_message;
-
-/**
- * wire_check() - Hold a message against all rules
- * @m:		Message
- * @code:	Whose fault a broken rule is: -EINVAL ours, -EPROTO the sender's
- * @err:	Names the message, the field and what is wrong with it
+ * Rules - what concerns several fields of a message at once; the table (wire/fields.h) names them
  *
- * Return: 0, or @code
+ * A rule is asked when each field by itself is as its row in the table allows.
  */
-int wire_check(const struct wire_message *m, int code, struct err *err);
+
+struct wire_message;
 
 /** wire_rule_user_context() - The window of numbers, and the association. Return: NULL, or what is wrong */
 const char *wire_rule_user_context(const struct wire_message *m);

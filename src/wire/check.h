@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Check - what may be in a message, whichever way it goes; for codec.c only
+ */
+
+struct err;
+struct wire_message;
+
+/**
+ * wire_check() - Hold a message against all rules
+ * @m:		Message
+ * @code:	Whose fault a broken rule is: -EINVAL ours, -EPROTO the sender's
+ * @err:	Names the message, the field and what is wrong with it
+ *
+ * Return: 0, or @code
+ */
+int wire_check(const struct wire_message *m, int code, struct err *err);
