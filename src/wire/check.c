@@ -10,8 +10,8 @@
 #include "wire/fields.h"
 
 /*
- * The limits of each field are in its row of the table; check_field() applies them. Only what concerns several
- * fields at once is written out, in wire/rules.c.
+ * The limits of each field are in its row of the table; check_field() applies them. Rules about several
+ * fields at once are written out, in wire/rules.c.
  */
 
 /* The message being checked, and whose fault a broken rule is */

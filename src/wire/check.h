@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Check - what may be in a message, whichever way it goes; for codec.c only
+ * Check - the rules for messages of both directions; for codec.c only
  */
 
 struct err;

@@ -16,8 +16,8 @@
 
 /*
  * Frames: the prefix, and inside either an envelope (envelope.c) or a data frame (data_frame.c). Both ways the
- * message is held against the same rules (check.c): what breaks them is a bug of ours when it goes out, and an
- * attack or a bug of the sender when it comes in.
+ * message is held against the same rules (check.c): a broken one is a bug of ours when the message goes out, and
+ * an attack or a bug of the sender when it comes in.
  */
 
 static_assert(WIRE_CONTROL_MAX > WIRE_TEXT_MAX + (64u << 10), "a text and its envelope fit");

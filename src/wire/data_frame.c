@@ -17,8 +17,8 @@
  * crosses the border of a word. The last row of a body are the bytes behind the header. Places that no field has are
  * 0, and kept free for later versions.
  *
- * Each field that is read is taken out of its word, and nothing may be left then: not in places that no field has,
- * nor in a truth value, of which only the lowest bit is the field.
+ * The reader takes each field out of its word, and nothing may be left then: neither in places that no field has,
+ * nor in a truth value, which has its lowest bit only.
  */
 
 #define WORD  sizeof(uint64_t)
@@ -47,7 +47,7 @@ size_t data_frame_size(const struct wire_message *m, const struct wire_body *bod
 	return WIRE_DATA_HEADER_SIZE + wire_count_get(wire_body_in(m), body->payload);
 }
 
-/* What a field can hold */
+/* The bits of a field, at the low end */
 static uint64_t mask_of(const struct wire_field *f)
 {
 	return f->form == FIELD_BOOL ? 1 : UINT64_MAX >> 8 * (WORD - f->width);
@@ -88,7 +88,7 @@ void data_frame_write(const struct wire_message *m, const struct wire_body *body
 		memcpy(to, wire_pointer_get(from, f), len);
 }
 
-/* Reads the fields in word @i, of which @*f is the first, and goes on to the next word's. Returns what is left */
+/* Reads the fields in word @i, of which @*f is the first, and goes on to the next word's. Returns the rest of the word */
 static uint64_t read_word(const uint8_t *header, size_t i, const struct wire_field **f, void *to)
 {
 	uint64_t word = get_word(header, i);

@@ -14,13 +14,13 @@ struct err;
 struct wire_body;
 struct wire_message;
 
-/** data_frame_type() - What a frame of @kind holds. Return: 0 if it is no data frame */
+/** data_frame_type() - The type of messages in frames of @kind. Return: 0 if it is no data frame */
 enum wire_type data_frame_type(uint8_t kind);
 
-/** data_frame_max() - Most bytes of content in a frame of @kind, which is a data frame. Return: it */
+/** data_frame_max() - Most bytes of content in a frame of @kind, which is a data frame. */
 size_t data_frame_max(enum wire_kind kind);
 
-/** data_frame_size() - Bytes of the content of @m, whose body is @body, header included. Return: it */
+/** data_frame_size() - Bytes of the content of @m, whose body is @body, header included. */
 size_t data_frame_size(const struct wire_message *m, const struct wire_body *body);
 
 /**
@@ -34,9 +34,9 @@ void data_frame_write(const struct wire_message *m, const struct wire_body *body
 /**
  * data_frame_read() - Read the content of a data frame
  * @kind:	of the frame, a data frame
- * @content:	what is behind the prefix; @m points into it afterwards
+ * @content:	the bytes behind the prefix; @m points into it afterwards
  * @len:	its length
- * @m:		all zero; filled in. What it means is not checked
+ * @m:		Filled in; not checked yet
  * @err:	Filled in on failure
  *
  * Return: 0, or -EPROTO

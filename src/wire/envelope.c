@@ -39,10 +39,10 @@ static const ProtobufCFieldDescriptor *body_descriptor(uint32_t number)
 
 /* ---- encoding ---- */
 
-/* Most messages need no more for their generated structures */
+/* Enough for most messages */
 #define ROOM 2048
 
-/* What is being encoded, and memory for that: the room first, then the scratch */
+/* The message being encoded, and memory for its generated structures: the room first, then the scratch */
 struct writer {
 	enum wire_type type;
 	size_t used;
@@ -147,7 +147,7 @@ static void quantify(uint8_t *to, const ProtobufCFieldDescriptor *d, const struc
 	memcpy(to + d->quantifier_offset, &count, sizeof(count));
 }
 
-/* What a pointer in a generated structure points to, NULL if there is no memory for it */
+/* The target of a pointer in a generated structure, NULL if there is no memory for it */
 static void *write_nested(struct writer *w, const struct wire_field *f,
 			  const ProtobufCFieldDescriptor *d, const void *from)
 {
@@ -175,7 +175,7 @@ static bool write_bytes(struct writer *w, const struct wire_field *f, const void
 	return true;
 }
 
-/* Fills in one member of a generated structure; false if there is no memory for what it points to */
+/* Fills in one member of a generated structure; false if there is no memory for its target */
 static bool write_field(struct writer *w, const struct wire_field *f,
 			const ProtobufCFieldDescriptor *d, const void *from, uint8_t *to)
 {

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Fields - the table of all messages: which fields each has, and what may be in them
+ * Fields - the table of all messages, their fields, and the limits of these
  *
- * The table (fields.c) says of each field where it lies in the structures of wire/message.h, how it goes over
- * the wire, and which values it may have. Everything else is a walk over the table:
+ * The table (fields.c) says of each field where it lies in the structures of wire/message.h, how it goes over the
+ * wire, and which values it may have. Everything else is a walk over the table:
  *
  *     access.h        members by their rows
  *     envelope.c      control messages to protobuf and back
@@ -15,9 +15,10 @@
  *     tests/unit/wire/test_tables.c   baton.proto from "syntax" on, and the messages in docs/protocol.md
  *     tests/unit/wire/samples.c       samples of each type, with which fuzz_wire begins
  *
- * A new field needs a member of the structure, a row here, and a vector (tests/unit/wire/vectors.c);
- * "build/tests/unit/wire/test_tables --write ." then writes it into baton.proto and the document. Numbers and forms that are in use never
- * change, and a new field is FIELD_OPTIONAL: an older program does not send it.
+ * A new field needs a member of the structure, a row in the table, and a vector (tests/unit/wire/vectors.c). Then
+ * "build/tests/unit/wire/test_tables --write ." writes it into baton.proto and the document, and the next build
+ * knows it. Numbers and forms in use never change. A new field is FIELD_OPTIONAL, because an older program does not
+ * send it.
  *
  * For the files of src/wire and their tests only.
  */
@@ -28,7 +29,7 @@
 #include "wire/codec.h"
 #include "wire/message.h"
 
-/** enum field_form - What a field is in its structure, and on the wire */
+/** enum field_form - The type of a field in its structure, and on the wire */
 enum field_form {
 	/* numbers: all up to FIELD_BOOL */
 	FIELD_UINT32,  /* uint32_t or an enumeration */
@@ -84,12 +85,12 @@ struct wire_field {
 };
 
 /**
- * struct wire_body - What a message carries behind session, association and epoch
+ * struct wire_body - The fields of a message besides session, association and epoch
  * @name:	in baton.proto
  * @number:	in the envelope; 0: a data frame has it, or another body
  * @field:	the fields, by number; the last one has no name
  * @about:	for people; of data frames baton.proto says it
- * @rule:	checks what concerns several fields; NULL: nothing does. Returns NULL, or what is wrong
+ * @rule:	checks several fields at once; NULL: there is no such rule. Returns NULL, or the fault
  * @payload:	of data frames: the row of the bytes behind the header, which is the last one
  * @size:	of the structure; of data frames, and bodies within others
  */

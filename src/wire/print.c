@@ -8,8 +8,8 @@
 #include "wire/fields.h"
 
 /*
- * A message as one line of text: its type, and each field that would be sent, as name=value. Secrets and proofs are
- * not shown, nor is what services and users say to each other.
+ * A message as one line of text: its type, and each field that would be sent, as name=value. Secrets, proofs,
+ * and the payloads of users and services are not shown.
  */
 
 /* Where the line goes, and how much of it is there */

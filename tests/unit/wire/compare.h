@@ -7,7 +7,7 @@
 
 #include "wire/message.h"
 
-/* Compares what the receiver got with what was sent; borrowed bytes by content */
+/* Compares the message received with the one sent; borrowed bytes by content */
 static inline void assert_message_equal(const struct wire_message *a, const struct wire_message *b)
 {
 	struct wire_message x = *a, y = *b;

@@ -10,7 +10,7 @@
 
 #define LIST_USUAL 2
 
-/* What is filled in, and how far it is: each field gets a number of its own */
+/* The sample being filled, and the number for its next field: each has one of its own */
 struct filler {
 	enum wire_type type;
 	enum sample_size size;

@@ -52,7 +52,7 @@ static void test_fields(void **state)
 			  "connection=0 bytes=(7 bytes)");
 }
 
-/* What is left out on the wire is left out here */
+/* Fields that are left out on the wire are left out here */
 static void test_left_out(void **state)
 {
 	struct wire_event event = { .node = "AP-1", .kind = "T1", .number = 5 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the tree says of messages is what the table in wire/fields.c says
+ * baton.proto and docs/protocol.md follow from the table in wire/fields.c
  *
  *     test_tables ROOT            compare
- *     test_tables --write ROOT    write what follows from the table into the files of the tree
+ *     test_tables --write ROOT    write both, then compare
  *
- * In src/wire/baton.proto that is all from "syntax" on, in docs/protocol.md the table of messages.
+ * From the table come all of src/wire/baton.proto from "syntax" on, and the table of messages in docs/protocol.md.
  */
 
 #include <setjmp.h>
@@ -74,7 +74,7 @@ __attribute__((format(printf, 2, 3))) static void item(struct list *l, const cha
 	va_end(args);
 }
 
-/* What the table allows in a field */
+/* Limits of a field */
 static void print_limits(struct list *l, const struct wire_field *f)
 {
 	switch (f->form) {
@@ -349,7 +349,7 @@ static void test_document(void **state)
 	assert_part(&parts[1], *state);
 }
 
-/* ---- what the walks rely on ---- */
+/* ---- properties that the walks rely on ---- */
 
 /* The size that the member of a field must have */
 static size_t member_size(const struct wire_field *f)

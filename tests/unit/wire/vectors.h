@@ -16,9 +16,9 @@
 
 /**
  * struct vector - A message with a name
- * @name:	its type and what is special about it; unique
+ * @name:	its type, and its special case if it is one; unique
  * @lossy:	the receiver gets something else: a text that was cleaned, or a secret that is not sent
- * @message:	what is encoded
+ * @message:	the message
  */
 struct vector {
 	const char *name;
