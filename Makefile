@@ -6,7 +6,7 @@ PREFIX := /usr/local
 DESTDIR :=
 .DEFAULT_GOAL := help
 .PHONY: help setup configure build demo experiment test check bench lab-up lab-down fmt clean
-.PHONY: install uninstall deb test-package test-long pictures
+.PHONY: install uninstall deb test-package test-long pictures test-vm
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | \
@@ -66,6 +66,9 @@ test-package: ## make, install, run, upgrade and purge the packages on bare syst
 
 pictures: ## draw docs/pictures anew where a source has changed (needs dot, of Graphviz)
 	@tools/draw
+
+test-vm: ## move a container between two virtual machines, compare its limits; HOPS=20; an hour without KVM
+	@tests/vm/run $(if $(HOPS),--hops $(HOPS))
 
 fmt: ## lay out all C files as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

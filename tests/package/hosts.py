@@ -133,6 +133,7 @@ class Hosts:
         sh(self.machine, "off", self.work / host)
         sh("ip", "netns", "del", f"{self.prefix}-user")
         sh(self.machine, "boot", self.work / host, self.names[HOSTS.index(host)])
+        # the kernel takes its time to remove them together with that namespace
         for other in self.names:
             for device in ("wan", "users"):
                 sh("ip", "-n", other, "link", "del", device, check=False)
