@@ -43,6 +43,8 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 			    "a transfer without progress for this long has failed" },
 	[CONF_RESTORE_MS] = { "restore_ms", 120000, 1000, 3600000, "ms",
 			      "a restore must be done within this" },
+	[CONF_PATIENCE] = { "patience", 1, 1, 100, "",
+			    "by what waits for CRIU, runc and Docker are longer; for slow hosts" },
 	[CONF_CONNECTIONS_MAX] = { "connections_max", 1024, 1, 65536, "",
 				   "proven connections to a listening address, an eighth for one "
 				   "name; more are closed" },

@@ -248,6 +248,7 @@ static void fill_configs(struct program *p)
 	p->containers = (struct container_config){
 		.docker_socket = c->docker.socket,
 		.runtime = c->docker.runtime,
+		.patience = (uint32_t)c->limit[CONF_PATIENCE],
 	};
 	p->migration = (struct migration_config){
 		.name = c->name,
@@ -267,6 +268,7 @@ static void fill_configs(struct program *p)
 		.max_destinations = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 		.idle_ms = (uint32_t)c->limit[CONF_STALL_MS],
 		.restore_ms = (uint32_t)c->limit[CONF_RESTORE_MS],
+		.patience = (uint32_t)c->limit[CONF_PATIENCE],
 		.shared = (const char *const *)c->shared,
 		.registries = (const char *const *)c->registries,
 		.profile = c->profile == CONF_PROFILE_PAPER ? PROFILE_PAPER : PROFILE_BATON,

@@ -221,6 +221,8 @@ int main(int argc, char **argv)
 			s.refuse = true;
 		else if (!strncmp(argv[i], "runtime=", 8))
 			config.runtime = argv[i] + 8;
+		else if (!strncmp(argv[i], "patience=", 9))
+			config.patience = (uint32_t)atoi(argv[i] + 9);
 		else if (!strncmp(argv[i], "shared=", 7))
 			shared[0] = argv[i] + 7;
 		else if (!strncmp(argv[i], "cancel=", 7))

@@ -21,6 +21,7 @@
 #include "es/system/task_state.h"
 #include "es/system/thaw_guard.h"
 
+/* Each is multiplied by the host's patience. */
 #define BEGIN_MS   20000 /* from the start of runc to the first hook */
 #define FREEZE_MS  10000
 #define DUMP_MS    60000 /* between two hooks, and from the last to the end */
@@ -40,6 +41,7 @@
  * @guarding:	connection of the hook's guard, who thaws if we are killed; or -1
  * @parked:	connection of the hook that waits for our answer, or -1
  * @began_us:	when the freeze was asked for
+ * @patience:	by what all waits are longer, at least 1
  * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
  * @told_guard:	thaw_guard_may_freeze() was called
  * @over:	nothing of the dump runs any more
@@ -56,6 +58,7 @@ struct checkpoint {
 	int listener;
 	int parked;
 	int cancel_fd;
+	uint32_t patience;
 	bool hold;
 	bool late;
 	uint64_t began_us;
@@ -127,6 +130,12 @@ static void hook_answer(struct checkpoint *c, bool good)
 	}
 }
 
+/** patient() - A wait, as long as this host needs it */
+static int patient(const struct checkpoint *c, int ms)
+{
+	return ms * (int)c->patience;
+}
+
 /** hangs() - Explain what CRIU was at when it began to say nothing */
 static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
 {
@@ -143,7 +152,7 @@ static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
 		err, -ETIMEDOUT,
 		"CRIU hangs: not a word or byte of it for %d ms, or no end after %d ms; its log "
 		"ends with: %s",
-		SILENCE_MS, timeout_ms, last);
+		patient(c, SILENCE_MS), timeout_ms, last);
 }
 
 /** guard_release() - Whatever happens to us from now on, the tasks are as they should be */
@@ -208,9 +217,10 @@ static int quiet_poll(const struct checkpoint *c, struct pollfd *fds, nfds_t cou
 	uint64_t end = now + (uint64_t)timeout_ms * 1000;
 	uint64_t moved = now;
 	uint64_t before = progress(c);
+	uint64_t silence = (uint64_t)patient(c, SILENCE_MS) * 1000;
 
 	/* Before the tasks are frozen its silence does no harm. */
-	while (now < end && (!c->begun || now - moved < SILENCE_MS * 1000)) {
+	while (now < end && (!c->begun || now - moved < silence)) {
 		uint64_t left = (end - now) / 1000 + 1;
 		int r = poll(fds, count, left < LOOK_MS ? (int)left : LOOK_MS);
 
@@ -353,7 +363,7 @@ static int hooks_first(struct checkpoint *c, struct err *err)
 	while (r == 0 && (ready < 0 || c->guarding < 0)) {
 		char name[HOOK_SIZE] = "";
 
-		r = hook_wait(c, c->cancel_fd, BEGIN_MS, name, err);
+		r = hook_wait(c, c->cancel_fd, patient(c, BEGIN_MS), name, err);
 		if (r == 0 && !strcmp(name, "guard") && c->guarding < 0)
 			c->guarding = TAKE_FD(c->parked);
 		else if (r == 0 && !strcmp(name, "pre-dump") && ready < 0)
@@ -378,6 +388,7 @@ int checkpoint_begin(struct checkpoint **ret, const struct checkpoint_config *co
 	c->parked = -EBADF;
 	c->guarding = -EBADF;
 	c->cancel_fd = config->cancel_fd;
+	c->patience = config->patience ? config->patience : 1;
 	c->hold = config->hold;
 	c->late = config->late;
 	c->guard = config->guard;
@@ -423,7 +434,7 @@ static void thaw(struct checkpoint *c)
 {
 	static const struct timespec nap = { .tv_nsec = 100000 };
 	struct pollfd end = { .fd = process_fd(c->runc), .events = POLLIN };
-	uint64_t until = monotonic_us() + THAW_MS * 1000;
+	uint64_t until = monotonic_us() + (uint64_t)patient(c, THAW_MS) * 1000;
 
 	while (!cgroup_frozen(&c->freezer) && poll(&end, 1, 0) == 0 && monotonic_us() < until)
 		(void)nanosleep(&nap, NULL);
@@ -448,7 +459,7 @@ static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 	for (;;) {
 		char name[HOOK_SIZE];
 		uint64_t now;
-		int r = hook_wait(c, -1, DUMP_MS, name, first);
+		int r = hook_wait(c, -1, patient(c, DUMP_MS), name, first);
 
 		if (r < 0)
 			return failed ? failed : r;
@@ -507,19 +518,21 @@ static void images_close(const char *path)
 static void dump_end(struct checkpoint *c)
 {
 	const struct process_family family = { .dir = c->dir, .mark = c->mark };
-	uint64_t until = monotonic_us() + UNDO_MS * 1000;
+	int undo = patient(c, UNDO_MS);
+	int kill = patient(c, KILL_MS);
+	uint64_t until = monotonic_us() + (uint64_t)undo * 1000;
 	char name[HOOK_SIZE];
 	int status;
 
 	hook_answer(c, false);
 	(void)cgroup_thaw(&c->freezer, NULL);
-	while (c->begun && monotonic_us() < until && hook_wait(c, -1, UNDO_MS, name, NULL) == 0 &&
+	while (c->begun && monotonic_us() < until && hook_wait(c, -1, undo, name, NULL) == 0 &&
 	       *name)
 		hook_answer(c, !strcmp(name, "network-unlock"));
 	hook_answer(c, false);
 	process_kill(c->runc, SIGKILL);
-	(void)process_family_end(&family, KILL_MS);
-	(void)process_wait(c->runc, -1, KILL_MS, &status, NULL);
+	(void)process_family_end(&family, kill);
+	(void)process_wait(c->runc, -1, kill, &status, NULL);
 	(void)cgroup_thaw(&c->freezer, NULL);
 	c->over = true;
 }
@@ -546,7 +559,7 @@ int checkpoint_freeze(struct checkpoint *c, struct err *err)
 	c->told_guard = true;
 	c->began_us = monotonic_us();
 	if (r == 0)
-		r = cgroup_freeze(&c->freezer, FREEZE_MS, err);
+		r = cgroup_freeze(&c->freezer, patient(c, FREEZE_MS), err);
 	c->begun = r == 0;
 	return r < 0 ? err_wrap(err, r, "checkpoint") : 0;
 }

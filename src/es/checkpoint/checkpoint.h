@@ -17,7 +17,7 @@
  *
  * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
  * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or
- * does not heed a "no" for 3 s, is killed with all that it has started, and the tasks are thawed
+ * does not heed a "no" for 3 s, times the patience, is killed with all that it has started, and the tasks are thawed
  * when it is gone (R17): its parasite code in them ends by itself when it loses its master.
  */
 
@@ -43,6 +43,7 @@ struct thaw_guard;
  * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or
  *		NULL
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
+ * @patience:	by what all waits for CRIU and runc are longer; 0: 1
  * @remap:	runc must be told to carry files without a name, see migration_runc_remaps()
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
  * @late:	TEST ONLY: call frozen() after the thaw
@@ -57,6 +58,7 @@ struct checkpoint_config {
 	const char *dir;
 	struct thaw_guard *guard;
 	int cancel_fd;
+	uint32_t patience;
 	bool remap;
 	bool hold;
 	bool late;

@@ -52,6 +52,7 @@ struct container_management {
 	char *socket;
 	char *runtime;
 	int cancel_fd;
+	uint32_t patience;
 	struct loop_queue *queue;
 	container_died_cb died;
 	void *ctx;
@@ -141,8 +142,10 @@ static void operation_work(struct work *work)
 	AUTO(docker_engine) struct docker_engine *de = NULL;
 
 	op->result = docker_engine_new(&de, op->cm->socket, op->cm->cancel_fd, &op->err);
-	if (op->result == 0)
+	if (op->result == 0) {
+		docker_engine_set_patience(de, op->cm->patience);
 		op->result = op->run(op, de, &op->err);
+	}
 }
 
 /* Back on the loop. */
@@ -586,6 +589,7 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 	cm->ctx = ctx;
 	cm->socket = strdup(config->docker_socket);
 	cm->runtime = strdup(config->runtime);
+	cm->patience = config->patience ? config->patience : 1;
 	list_init(&cm->operations);
 	cm->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!cm->socket || !cm->runtime || cm->cancel_fd < 0)

@@ -122,6 +122,7 @@ struct container_found {
 struct container_config {
 	const char *docker_socket;
 	const char *runtime; /* name under which the engine knows baton-runtime */
+	uint32_t patience;   /* by what waits for the engine are longer; 0: 1 */
 };
 
 /**

@@ -32,11 +32,17 @@ int docker_engine_new(struct docker_engine **ret, const char *socket, int cancel
 	de->socket = strdup(socket);
 	de->cancel_fd = cancel_fd;
 	de->api = API_OLDEST;
+	de->patience = 1;
 	de->multi = curl_multi_init();
 	if (!de->socket || !de->multi)
 		return err_set(err, -ENOMEM, "docker client");
 	*ret = TAKE_PTR(de);
 	return 0;
+}
+
+void docker_engine_set_patience(struct docker_engine *de, uint32_t patience)
+{
+	de->patience = patience;
 }
 
 struct docker_engine *docker_engine_free(struct docker_engine *de)
@@ -149,7 +155,7 @@ static bool call_prepare(struct docker_engine *de, CURL *easy, const char *metho
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_take);
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	if (!call->total_ms)
-		ok = ok && !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)CALL_MS);
+		ok = ok && !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)CALL_MS * (long)de->patience);
 	if (body)
 		ok = ok && !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
 	return ok;

@@ -19,6 +19,7 @@
  * @socket:	of the engine
  * @cancel_fd:	see docker_engine_new()
  * @multi:	drives one transfer at a time; kept for its connection
+ * @patience:	see docker_engine_set_patience()
  * @api:	version of the Engine API that is spoken, 1.@api
  */
 struct docker_engine {
@@ -26,6 +27,7 @@ struct docker_engine {
 	int cancel_fd;
 	CURLM *multi;
 	unsigned int api;
+	uint32_t patience;
 };
 
 /**

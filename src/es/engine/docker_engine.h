@@ -41,6 +41,13 @@ enum docker_engine_e {
 int docker_engine_new(struct docker_engine **ret, const char *socket, int cancel_fd,
 		      struct err *err);
 
+/**
+ * docker_engine_set_patience() - How slow the engine may be
+ * @de:		Client
+ * @patience:	By what the longest wait for an answer that comes in one piece is longer than 60 s, at least 1
+ */
+void docker_engine_set_patience(struct docker_engine *de, uint32_t patience);
+
 /** docker_engine_free() - Release a client; @de may be NULL. Return: NULL, always */
 struct docker_engine *docker_engine_free(struct docker_engine *de);
 

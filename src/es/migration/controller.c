@@ -463,6 +463,7 @@ static void config_defaults(struct migration_config *c)
 	c->drain_tries = c->drain_tries ? c->drain_tries : 20;
 	c->idle_ms = c->idle_ms ? c->idle_ms : 30000;
 	c->restore_ms = c->restore_ms ? c->restore_ms : 120000;
+	c->patience = c->patience ? c->patience : 1;
 }
 
 int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,

@@ -53,6 +53,7 @@ const char *migration_method_name(enum migration_method method);
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
  * @restore_ms:		the destination may need this long to restore; 0: 120000
+ * @patience:		by what waits for CRIU, runc and the engine are longer; 0: 1
  * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
  * @shared:		directories that are the same on all edge servers: containers may mount
@@ -81,6 +82,7 @@ struct migration_config {
 	uint32_t drain_tries;
 	uint32_t idle_ms;
 	uint32_t restore_ms;
+	uint32_t patience;
 	int compression;
 	enum migration_profile profile;
 	const char *const *shared;

@@ -165,7 +165,7 @@ int destination_prove(struct migration *m, struct err *err)
 	container_address_from(&m->where, m->inspect, port);
 	if (!port || migration_plan_udp(m->plan))
 		return 0;
-	r = container_port_wait(&m->where, PORT_MS, m->cancel_fd, err);
+	r = container_port_wait(&m->where, PORT_MS * m->mc->config.patience, m->cancel_fd, err);
 	return r < 0 ? err_wrap(err, r, "the restored service does not answer") : 0;
 }
 

@@ -49,8 +49,10 @@ int destination_prepare(struct migration *m, struct err *err)
 		r = migration_ask_offer(m, err);
 	if (r == 0)
 		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
-	if (r == 0)
+	if (r == 0) {
+		docker_engine_set_patience(m->engine, m->mc->config.patience);
 		r = destination_judge(m, err);
+	}
 	if (r == 0) {
 		r = destination_find_image(m, image, err);
 		r = r < 0   ? r

@@ -145,6 +145,7 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 		.dir = dir,
 		.guard = m->mc->config.guard,
 		.cancel_fd = m->cancel_fd,
+		.patience = m->mc->config.patience,
 		.hold = hold,
 		.remap = m->mc->runc_remaps,
 		.late = m->mc->config.test_late_snapshot,

@@ -53,8 +53,10 @@ int source_prepare(struct migration *m, struct err *err)
 	m->header.session = m->session;
 	m->header.association = m->order.association;
 	m->header.epoch = m->order.epoch;
-	if (r == 0)
+	if (r == 0) {
+		docker_engine_set_patience(m->engine, m->mc->config.patience);
 		r = source_look(m, &image, err);
+	}
 	if (r == 0)
 		r = source_work(m, err);
 	if (r == 0)
