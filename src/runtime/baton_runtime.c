@@ -44,6 +44,7 @@
 #include "runtime/arguments.h"
 #include "runtime/bundle.h"
 #include "runtime/cgroup_root.h"
+#include "runtime/null_device.h"
 #include "runtime/shared_pins.h"
 
 #define RUNC "runc"
@@ -209,6 +210,9 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 		oom_score_set(bundle_oom_score(call->bundle));
 		if (aside(argc, argv))
 			_exit(1);
+		r = null_device_own(dir);
+		if (r < 0)
+			_exit(complain(argc, argv, strerror(-r), "make a null device"));
 		execvp(RUNC, (char *const *)(uintptr_t)args);
 		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
 	}
