@@ -155,7 +155,8 @@ static bool call_prepare(struct docker_engine *de, CURL *easy, const char *metho
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_take);
 	ok = ok && !curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	if (!call->total_ms)
-		ok = ok && !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)CALL_MS * (long)de->patience);
+		ok = ok && !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+					     (long)CALL_MS * (long)de->patience);
 	if (body)
 		ok = ok && !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
 	return ok;

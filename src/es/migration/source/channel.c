@@ -160,8 +160,8 @@ int source_offer(struct migration *m, struct err *err)
 {
 	int r = offer_send(m, err);
 
-	return r < 0 ? r : source_accepted(m, MIGRATION_ACCEPT_MS * (int)m->mc->config.patience,
-				       err);
+	return r < 0 ? r
+		     : source_accepted(m, MIGRATION_ACCEPT_MS * (int)m->mc->config.patience, err);
 }
 
 void source_learn_reason(struct migration *m, int r, struct err *err)
