@@ -39,8 +39,8 @@ static const struct users_limits standard = {
 	.dead_ms = 10000,
 };
 
-/* struct said - What the node said, until users_settle() */
-struct said {
+/* struct outbox_item - What the node said, until users_settle() */
+struct outbox_item {
 	struct list item;
 	uint64_t link;
 	struct wire_message message;
@@ -80,7 +80,7 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 {
 	bool stream = m->type == WIRE_STREAM;
 	size_t len = m->type == WIRE_ANSWER ? m->data.len : stream ? m->stream.len : 0;
-	struct said *s = malloc(sizeof(*s) + len);
+	struct outbox_item *s = malloc(sizeof(*s) + len);
 
 	if (!s) {
 		/* as if it had been lost on the way: the session asks again */
@@ -95,7 +95,7 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 		s->message.data.bytes = s->bytes;
 	else if (stream)
 		s->message.stream.bytes = s->bytes;
-	list_append(&u->said, &s->item);
+	list_append(&u->outbox, &s->item);
 }
 
 /* Writes the user's record if something in it is new */
@@ -132,8 +132,8 @@ static void on_more(uv_idle_t *more)
 
 void users_settle(struct users *u)
 {
-	for (int i = 0; i < TURN_MAX && !list_empty(&u->said); i++) {
-		struct said *s = list_first(&u->said, struct said, item);
+	for (int i = 0; i < TURN_MAX && !list_empty(&u->outbox); i++) {
+		struct outbox_item *s = list_first(&u->outbox, struct outbox_item, item);
 		struct user_entry *e = find_link(u, s->link);
 
 		list_remove(&s->item);
@@ -143,7 +143,7 @@ void users_settle(struct users *u)
 			user_remember(e->user);
 		free(s);
 	}
-	if (list_empty(&u->said))
+	if (list_empty(&u->outbox))
 		(void)uv_idle_stop(&u->more);
 	else
 		(void)uv_idle_start(&u->more, on_more);
@@ -235,7 +235,7 @@ void users_close(struct users *u)
 	}
 	user_writer_close(TAKE_PTR(u->writer));
 	station_inquiry_close(u);
-	list_for_each_safe(at, next, &u->said) free(list_entry(at, struct said, item));
+	list_for_each_safe(at, next, &u->outbox) free(list_entry(at, struct outbox_item, item));
 	user_stations_close(u->stations);
 	u->stations = NULL;
 	uv_close((uv_handle_t *)&u->sweep, on_closed);
@@ -304,7 +304,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->ctx = setup->ctx;
 	for (; u->others < setup->aps.count && u->others < USERS_APS_MAX; u->others++)
 		(void)snprintf(u->other[u->others], NAME_SIZE, "%s", setup->aps.at[u->others].name);
-	list_init(&u->said);
+	list_init(&u->outbox);
 	list_init(&u->claims);
 	list_init(&u->inquiries);
 	for (size_t i = 0; i < USERS_BUCKETS; i++) {

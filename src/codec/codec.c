@@ -128,7 +128,7 @@ static void judge(struct codec_exchange *x, enum codec_result result, size_t len
 
 size_t codec_limit(const struct codec_exchange *x)
 {
-	return x->own && x->codec->parts ? CODEC_MESSAGE_MAX : WIRE_PAYLOAD_MAX;
+	return x->own && x->codec->segments ? CODEC_MESSAGE_MAX : WIRE_PAYLOAD_MAX;
 }
 
 enum codec_result codec_request(struct codec_exchange *x, const void *bytes, size_t len)
@@ -199,7 +199,7 @@ uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, 
 	return digest ? digest : 1;
 }
 
-uint64_t codec_answer_digest_parts(const struct codec_exchange *x)
+uint64_t codec_answer_digest_segments(const struct codec_exchange *x)
 {
 	uint64_t length = x->end - x->from;
 	uint64_t digest = digest_add(x->digest, &x->framing, sizeof(x->framing));

@@ -34,7 +34,7 @@ struct err;
 #define CODEC_STREAM_CHUNK (64u << 10) /* codec tcp: bytes of the user's in one request */
 #define CODEC_RESP_DEPTH   32          /* arrays within arrays of a Redis answer */
 #define CODEC_IGNORED_SIZE 256
-#define CODEC_MESSAGE_MAX  (1ull << 30) /* bytes of a message that may go in parts */
+#define CODEC_MESSAGE_MAX  (1ull << 30) /* bytes of a message that may go in segments */
 #define CODEC_REFUSAL_SIZE 1024
 
 /**
@@ -94,7 +94,7 @@ enum codec_effect {
  * @subject:	with CODEC_EFFECT_SETS: what it sets, a number of the codec's own
  * @comparison:	copied
  * @digest:	of what is compared of the answer, once it is complete; codecs that know better than
- *		to compare all bytes add to it, for the others it is of all bytes if codec->parts
+ *		to compare all bytes add to it, for the others it is of all bytes if codec->segments
  * @reason:	why the message is refused; or, if the codec knows, what it still waits for
  * @state:	the codec's own, @state_size bytes of it
  */
@@ -139,12 +139,12 @@ enum codec_stream {
  * @name:	in the service catalogue
  * @datagram:	messages are UDP datagrams
  * @stream:	opaque bytes both ways, see enum codec_stream
- * @parts:	messages on a user's own connection may have up to CODEC_MESSAGE_MAX bytes, and go in
- *		parts (enum wire_part) if they are longer than WIRE_PAYLOAD_MAX
+ * @segments:	messages on a user's own connection may have up to CODEC_MESSAGE_MAX bytes, and go in
+ *		segments (enum wire_segment) if they are longer than WIRE_PAYLOAD_MAX
  * @prefix:	bytes in front of a payload that the user does not see, see codec_prefix()
  * @idle_ms:	an idle connection is not used again after this; 0: always
  * @state_size:	bytes of state
- * @digests:	the codec computes @digest of an exchange; else it is of all bytes. Must, if @parts
+ * @digests:	the codec computes @digest of an exchange; else it is of all bytes. Must, if @segments
  * @start:	a message begins; @answering says which. The state is all zero before a request
  * @request:	reads a piece of a request
  * @answer:	reads a piece of an answer
@@ -160,7 +160,7 @@ struct codec {
 	const char *name;
 	bool datagram;
 	bool stream;
-	bool parts;
+	bool segments;
 	size_t prefix;
 	uint32_t idle_ms;
 	size_t state_size;
@@ -266,15 +266,15 @@ enum codec_result codec_answer_closed(struct codec_exchange *x);
 uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, size_t len);
 
 /**
- * codec_answer_digest_parts() - Digest of an answer that goes in parts
+ * codec_answer_digest_segments() - Digest of an answer that goes in segments
  * @x:		Exchange, its answer complete
  *
- * The user may get some of the parts from one container and the rest from the other, so besides what
+ * The user may get some of the segments from one container and the rest from the other, so besides what
  * codec_answer_digest() tells apart their bytes must lie at the same places.
  *
  * Return: the digest; 0 if nothing is to be compared
  */
-uint64_t codec_answer_digest_parts(const struct codec_exchange *x);
+uint64_t codec_answer_digest_segments(const struct codec_exchange *x);
 
 /** codec_limit() - Bytes that the message being read may have, its prefix not counted */
 size_t codec_limit(const struct codec_exchange *x);

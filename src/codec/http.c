@@ -419,7 +419,7 @@ const struct codec codec_http = {
 	.name = "http",
 	/* less than what common servers wait before they close one: its end must not meet a request */
 	.idle_ms = 1000,
-	.parts = true,
+	.segments = true,
 	.state_size = sizeof(struct http),
 	.digests = true,
 	.start = http_start,

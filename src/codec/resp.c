@@ -633,7 +633,7 @@ static int resp_refusal(char *to, size_t size, enum codec_refusal why, const cha
 
 const struct codec codec_resp = {
 	.name = "resp",
-	.parts = true,
+	.segments = true,
 	.state_size = sizeof(struct resp),
 	.digests = true,
 	.start = resp_start,

@@ -22,7 +22,7 @@ static void send_copy(struct ap_session *s, const struct ap_edge *e, const struc
 				     .ack = c->ack,
 				     .preamble = c->preamble,
 				     .connection = c->connection,
-				     .part = c->part,
+				     .segment = c->segment,
 				     .bytes = c->bytes,
 				     .len = c->len };
 	ap_session_tell(s, e, &m);

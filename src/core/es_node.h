@@ -105,7 +105,7 @@ struct es_migration_order {
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
  * @under_way:		whether a long request or answer of the container is there in part only
- *			(enum wire_part): a cut waits until none is
+ *			(enum wire_segment): a cut waits until none is
  * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
  * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
  * @cut_delayed:	there was no idle instant; ask again later (R12)

@@ -382,7 +382,7 @@ static bool execute(struct es_session *s, const struct es_pending *p)
 	const struct wire_data request = { .number = p->number,
 					   .preamble = p->preamble,
 					   .connection = p->connection,
-					   .part = p->part,
+					   .segment = p->segment,
 					   .bytes = p->bytes,
 					   .len = p->len };
 
@@ -472,7 +472,7 @@ static void keep_request(struct es_session *s, const struct wire_data *d)
 	*p = (struct es_pending){ .number = d->number,
 				  .preamble = d->preamble,
 				  .connection = d->connection,
-				  .part = d->part,
+				  .segment = d->segment,
 				  .bytes = bytes,
 				  .len = d->len };
 }

@@ -13,7 +13,7 @@ struct es_pending {
 	uint64_t number; /* 0: the slot is free */
 	uint32_t preamble;
 	uint32_t connection;
-	enum wire_part part;
+	enum wire_segment segment;
 	uint8_t *bytes;
 	size_t len;
 };
@@ -26,13 +26,13 @@ struct es_pending {
  * @link:		in the node's list
  * @same_bucket:	in the node's list of those whose numbers end alike
  * @node:		node it belongs to
- * @record:		durable part
+ * @record:		durable segment
  * @cache:		answers the MUD may still want
  * @pending:		requests not yet executed
  * @pending_count:	how many
  * @pending_bytes:	and their size, in bytes, at most WIRE_WINDOW_BYTES
- * @held:		nothing is executed: a cut is wanted or being taken. What is under way in parts
- *			(enum wire_part) comes to its end first
+ * @held:		nothing is executed: a cut is wanted or being taken. What is under way in segments
+ *			(enum wire_segment) comes to its end first
  * @cutting:		take_cut was called, its end is awaited
  * @held_since:		when @held began; as all times here, milliseconds of the node's clock
  * @finished_at:		when the container answered last, ms
@@ -142,7 +142,7 @@ void es_session_send(struct es_session *s, const char *ap, enum wire_type type);
 /** es_session_notify() - es_session_send() to the access point in charge */
 void es_session_notify(struct es_session *s, enum wire_type type);
 
-/** es_session_persist() - Write the durable part down. Return: whether it is; else it is tried again */
+/** es_session_persist() - Write the durable segment down. Return: whether it is; else it is tried again */
 bool es_session_persist(struct es_session *s, enum es_persist what);
 
 /** es_session_write_again() - The time for it has come. A session may have become able to go on */

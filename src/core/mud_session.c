@@ -15,7 +15,7 @@ struct outstanding {
 	uint64_t number; /* 0: the slot is free */
 	uint32_t connection;
 	uint32_t preamble;
-	enum wire_part part;
+	enum wire_segment segment;
 	uint8_t *bytes;
 	size_t len;
 	bool answered; /* but one before it is not */
@@ -153,7 +153,7 @@ static void send_request(struct mud_session *s, const struct outstanding *o)
 				     .ack = s->ack,
 				     .preamble = o->preamble,
 				     .connection = o->connection,
-				     .part = o->part,
+				     .segment = o->segment,
 				     .bytes = o->bytes,
 				     .len = o->len };
 	s->ops->to_ap(s->ctx, s->ap, &m);
@@ -267,7 +267,7 @@ int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_d
 	*o = (struct outstanding){ .number = s->next,
 				   .connection = d->connection,
 				   .preamble = d->preamble,
-				   .part = d->part,
+				   .segment = d->segment,
 				   .bytes = copy,
 				   .len = d->len };
 	s->bytes += d->len;
@@ -419,7 +419,7 @@ void mud_session_each(const struct mud_session *s,
 		const struct wire_data d = { .number = n,
 					     .connection = o->connection,
 					     .preamble = o->preamble,
-					     .part = o->part,
+					     .segment = o->segment,
 					     .bytes = o->bytes,
 					     .len = o->len };
 
@@ -468,7 +468,7 @@ int mud_session_import_request(struct mud_session *s, const struct wire_data *d,
 	s->slot[s->next % WIRE_WINDOW] = (struct outstanding){ .number = s->next,
 							       .connection = d->connection,
 							       .preamble = d->preamble,
-							       .part = d->part,
+							       .segment = d->segment,
 							       .bytes = copy,
 							       .len = d->len,
 							       .answered = answered };

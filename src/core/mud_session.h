@@ -95,7 +95,7 @@ void mud_session_down(struct mud_session *s, uint64_t now, const char *ap);
  * mud_session_request() - Send a request
  * @s:		Session
  * @now:	Time, milliseconds
- * @d:		Its bytes, copied, connection, preamble and part; the rest is not looked at
+ * @d:		Its bytes, copied, connection, preamble and segment; the rest is not looked at
  * @number:	Set to its number on success
  * @err:	Filled in on failure
  *

@@ -97,7 +97,7 @@ int replay_buffer_push(struct replay_buffer *rb, const struct wire_data *d, stru
 		.ack = d->ack,
 		.preamble = d->preamble,
 		.connection = d->connection,
-		.part = d->part,
+		.segment = d->segment,
 		.bytes = bytes,
 		.len = d->len,
 	};

@@ -41,7 +41,7 @@ enum replay_side {
  * struct replay_copy - One kept request
  * @number:	of the request
  * @ack:	as the MUD sent it
- * @preamble, @connection, @part: likewise
+ * @preamble, @connection, @segment: likewise
  * @bytes:	payload, owned by the buffer
  * @len:	its length
  * @delivered:	an answer to it has gone to the MUD
@@ -57,7 +57,7 @@ struct replay_copy {
 	uint64_t ack;
 	uint32_t preamble;
 	uint32_t connection;
-	enum wire_part part;
+	enum wire_segment segment;
 	uint8_t *bytes;
 	size_t len;
 	bool delivered;

@@ -18,7 +18,7 @@
 
 static_assert(sizeof(enum wire_status) == sizeof(uint32_t) &&
 		      sizeof(enum wire_role) == sizeof(uint32_t) &&
-		      sizeof(enum wire_part) == sizeof(uint32_t) &&
+		      sizeof(enum wire_segment) == sizeof(uint32_t) &&
 		      sizeof(enum wire_es_state) == sizeof(uint32_t) &&
 		      sizeof(enum wire_migration) == sizeof(uint32_t),
 	      "enumerations are FIELD_UINT32");

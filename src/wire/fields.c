@@ -179,7 +179,7 @@ static const struct wire_field user_request_fields[] = {
 	{ 7, FIELD_BOOL, MEMBER(user_request, answered) },
 	{ 8, FIELD_BYTES, MEMBER(user_request, bytes), .max = WIRE_PAYLOAD_MAX,
 	  COUNT(user_request, len) },
-	{ 9, FIELD_UINT32, MEMBER(user_request, part), .max = WIRE_PARTS - 1,
+	{ 9, FIELD_UINT32, MEMBER(user_request, segment), .max = WIRE_SEGMENTS - 1,
 	  .note = "see the header of requests" },
 	{ 0 },
 };
@@ -382,7 +382,7 @@ static const struct wire_body transfer_end = { "TransferEnd", 28, transfer_end_f
 static const struct wire_field request_fields[] = {
 	{ PLACE(16, 8), FIELD_UINT64, MEMBER(data, number), FIELD_NOT_ZERO },
 	{ PLACE(24, 8), FIELD_UINT64, MEMBER(data, ack) },
-	{ PLACE(32, 1), FIELD_UINT32, MEMBER(data, part), .max = WIRE_PARTS - 1 },
+	{ PLACE(32, 1), FIELD_UINT32, MEMBER(data, segment), .max = WIRE_SEGMENTS - 1 },
 	{ PLACE(33, 3), FIELD_UINT32, MEMBER(data, preamble), .max = WIRE_PREAMBLE_MAX },
 	{ PLACE(36, 4), FIELD_UINT32, MEMBER(data, connection) },
 	{ PLACE(40, 0), FIELD_BYTES, MEMBER(data, bytes), .max = WIRE_PAYLOAD_MAX,

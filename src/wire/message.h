@@ -130,7 +130,7 @@ struct wire_user_context {
 /**
  * struct wire_user_request - A request after the context's ack
  * @user, @claim: See struct wire_user_claim
- * @number, @connection, @preamble, @part, @bytes, @len: As in struct wire_data
+ * @number, @connection, @preamble, @segment, @bytes, @len: As in struct wire_data
  * @port:	codec udp: port at the user's address for the answer; else 0
  * @answered:	Its answer was delivered already
  */
@@ -140,7 +140,7 @@ struct wire_user_request {
 	uint64_t number;
 	uint32_t connection;
 	uint32_t preamble;
-	enum wire_part part;
+	enum wire_segment segment;
 	uint32_t port;
 	bool answered;
 	const uint8_t *bytes; /* borrowed */
@@ -269,7 +269,7 @@ struct wire_edge_state {
  * @preamble:	requests: number of first bytes that give a new connection the state of the user's;
  *		they are sent only on a connection that had to be opened
  * @connection:	requests: the user's connection that it came by; 0: the user has none of its own
- * @part:	requests: see enum wire_part
+ * @segment:	requests: see enum wire_segment
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
  */
@@ -280,7 +280,7 @@ struct wire_data {
 	enum wire_status status;
 	uint32_t preamble;
 	uint32_t connection;
-	enum wire_part part;
+	enum wire_segment segment;
 	const uint8_t *bytes;
 	size_t len;
 };

@@ -20,24 +20,25 @@ const char *wire_rule_user_context(const struct wire_message *m)
 }
 
 /* A request of @len bytes, @preamble of which come first */
-static const char *rule_parts(enum wire_part part, uint32_t preamble, size_t len)
+static const char *rule_segments(enum wire_segment segment, uint32_t preamble, size_t len)
 {
 	if (preamble > len)
 		return "preamble is out of range";
-	if ((part == WIRE_PART_REST || part == WIRE_PART_DROP) &&
-	    len - preamble != WIRE_PART_NUMBER_SIZE)
+	if ((segment == WIRE_SEGMENT_REST || segment == WIRE_SEGMENT_DROP) &&
+	    len - preamble != WIRE_SEGMENT_NUMBER_SIZE)
 		return "length is not that of a number";
 	return NULL;
 }
 
 const char *wire_rule_user_request(const struct wire_message *m)
 {
-	return rule_parts(m->user_request.part, m->user_request.preamble, m->user_request.len);
+	return rule_segments(m->user_request.segment, m->user_request.preamble,
+			     m->user_request.len);
 }
 
 const char *wire_rule_request(const struct wire_message *m)
 {
-	return rule_parts(m->data.part, m->data.preamble, m->data.len);
+	return rule_segments(m->data.segment, m->data.preamble, m->data.len);
 }
 
 const char *wire_rule_stream(const struct wire_message *m)

@@ -149,31 +149,31 @@ enum wire_status {
 	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
 	WIRE_E_PROTOCOL,
 	WIRE_E_FAILED,
-	WIRE_OK_MORE,   /* answers: as WIRE_OK, but the answer goes on: see WIRE_PART_REST */
+	WIRE_OK_MORE,   /* answers: as WIRE_OK, but the answer goes on: see WIRE_SEGMENT_REST */
 	WIRE_E_LASTING, /* failed, and for the same reason will fail again until somebody acts */
 };
 
 /**
- * enum wire_part - Which part of a long request a numbered request is
+ * enum wire_segment - Which segment of a long request a numbered request is
  *
- * The parts of a long request are numbered like other requests, so none is lost or taken twice; other
+ * The segments of a long request are numbered like other requests, so none is lost or taken twice; other
  * requests may come in between. The edge server collects them, and executes the whole with the last one. All
- * but the last have empty answers. The edge server also keeps a long answer, and gives it away in parts of
+ * but the last have empty answers. The edge server also keeps a long answer, and gives it away in segments of
  * WIRE_PAYLOAD_MAX bytes: the first answers the request, each further one a REST. Only the user's own
- * connections have parts; a connection has one request in parts at a time.
+ * connections have segments; a connection has one request in segments at a time.
  */
-enum wire_part {
-	WIRE_PART_WHOLE, /* it is a request by itself */
-	WIRE_PART_BEGIN, /* the first part of a long one */
-	WIRE_PART_MORE,
-	WIRE_PART_LAST, /* now it can be executed */
-	WIRE_PART_REST, /* no request: the next part of the answer to the request whose number the
+enum wire_segment {
+	WIRE_SEGMENT_WHOLE, /* it is a request by itself */
+	WIRE_SEGMENT_BEGIN, /* the first segment of a long one */
+	WIRE_SEGMENT_MORE,
+	WIRE_SEGMENT_LAST, /* now it can be executed */
+	WIRE_SEGMENT_REST, /* no request: the next segment of the answer to the request whose number the
 			 * payload is (u64, big-endian). It is empty if there is none */
-	WIRE_PART_DROP, /* same payload: that answer is not wanted; 0: drop the parts that have come */
-	WIRE_PARTS,
+	WIRE_SEGMENT_DROP, /* same payload: that answer is not wanted; 0: drop the segments that have come */
+	WIRE_SEGMENTS,
 };
 
-#define WIRE_PART_NUMBER_SIZE 8 /* of the payload of REST and DROP */
+#define WIRE_SEGMENT_NUMBER_SIZE 8 /* of the payload of REST and DROP */
 
 /** wire_type_name() - "REASSOCIATION REQUEST" and so on. Return: a constant, never NULL */
 const char *wire_type_name(enum wire_type type);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests and answers of many megabytes, while their services move (enum wire_part)
+"""Requests and answers of many megabytes, while their services move (enum wire_segment)
 
 The clients of load.py append words of 3 MB, so that each request goes in parts and each reading of the
 list, too; they end up before the cut, after it, and across the switch.
@@ -55,7 +55,7 @@ class LongMessages(ClientsBed):
                           self.lab.example_port(example), "--connections", 1,
                           "--rounds-per-second", 0.5, "--batch", 1, "--word-bytes", WORD_BYTES)
 
-    def parts_replayed(self):
+    def segments_replayed(self):
         """How many parts of requests both containers of a migration have executed"""
         windows = []
         for ready in self.events.find("READY"):  # its number is that of the cut

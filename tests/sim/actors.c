@@ -328,7 +328,7 @@ static void mud_sends(struct world *w, void *arg)
 	struct context *c = arg;
 	struct mud *m = &w->mud[c->index];
 	uint8_t payload[8];
-	const struct wire_data request = { .part = part_of(m, m->sent + 1),
+	const struct wire_data request = { .segment = part_of(m, m->sent + 1),
 					   .bytes = payload,
 					   .len = sizeof(payload) };
 	uint64_t number;

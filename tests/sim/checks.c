@@ -54,13 +54,13 @@ void trace(struct world *w, const char *fmt, ...)
 }
 
 /* Half of the users send now and then a request that is too long for one piece. */
-enum wire_part part_of(const struct mud *m, uint64_t number)
+enum wire_segment part_of(const struct mud *m, uint64_t number)
 {
-	static const enum wire_part parts[8] = {
-		[2] = WIRE_PART_BEGIN, [3] = WIRE_PART_MORE, [4] = WIRE_PART_LAST
+	static const enum wire_segment segments[8] = {
+		[2] = WIRE_SEGMENT_BEGIN, [3] = WIRE_SEGMENT_MORE, [4] = WIRE_SEGMENT_LAST
 	};
 
-	return m->long_requests ? parts[number % 8] : WIRE_PART_WHOLE;
+	return m->long_requests ? segments[number % 8] : WIRE_SEGMENT_WHOLE;
 }
 
 struct state state_after(struct state before, uint64_t session, uint64_t number)

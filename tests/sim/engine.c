@@ -241,8 +241,9 @@ static void executed(struct world *w, void *arg)
 	c->since_restore++;
 	c->state = state_after(c->state, c->session, j->number);
 	const struct mud *m = mud_by_session(w, c->session);
-	enum wire_part part = m ? part_of(m, j->number) : WIRE_PART_WHOLE;
-	bool begun = part == WIRE_PART_BEGIN || (part == WIRE_PART_MORE && c->collecting);
+	enum wire_segment segment = m ? part_of(m, j->number) : WIRE_SEGMENT_WHOLE;
+	bool begun =
+		segment == WIRE_SEGMENT_BEGIN || (segment == WIRE_SEGMENT_MORE && c->collecting);
 	c->collecting = begun ? w->now : 0;
 	if (c->diverged)
 		c->state.chain ^= 1;
@@ -273,7 +274,7 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 		violated(h.world, "request %llu has the payload of another",
 			 (unsigned long long)number);
 	const struct mud *m = mud_by_session(h.world, session);
-	if (m && request->part != part_of(m, number))
+	if (m && request->segment != part_of(m, number))
 		violated(h.world, "request %llu is another part than it was",
 			 (unsigned long long)number);
 	c->running = number;

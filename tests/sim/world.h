@@ -265,7 +265,7 @@ void check_rogue(struct world *w, const char *from, const struct wire_message *m
 void check_removal(struct world *w, int edge, const struct container *c);
 void check_end(struct world *w);
 struct state state_after(struct state before, uint64_t session, uint64_t number);
-enum wire_part part_of(const struct mud *m, uint64_t number);
+enum wire_segment part_of(const struct mud *m, uint64_t number);
 
 /* network.c */
 struct node_id node_mud(int index);

@@ -54,7 +54,7 @@ static void drop_pending(struct user_connection *c, struct pending *p)
 {
 	if (p->number && !p->answered)
 		user_session_forget(c->session, p->number);
-	user_parts_end_download(c, p);
+	user_segments_end_download(c, p);
 	list_remove(&p->link);
 	c->pending_count--;
 	buf_deinit(&p->answer);
@@ -75,7 +75,7 @@ void user_connection_close(struct user_connection *c, bool reset)
 		user_stream_reset(c);
 	c->closing = true;
 	if (c->session)
-		user_parts_end_upload(c);
+		user_segments_end_upload(c);
 	drop_all_pending(c);
 	list_remove(&c->hold.link);
 	if (c->user) {
@@ -92,7 +92,7 @@ void user_connection_close(struct user_connection *c, bool reset)
 
 static void user_connection_next(struct user_connection *c)
 {
-	user_parts_end_upload(c);
+	user_segments_end_upload(c);
 	codec_exchange_reset(c->exchange);
 	c->exchange->own = true;
 	c->exchange->first = true;
@@ -200,7 +200,7 @@ static void user_connection_finish(struct user_connection *c)
 	c->finished = true;
 	c->whole = false;
 	list_remove(&c->hold.link);
-	user_parts_end_upload(c);
+	user_segments_end_upload(c);
 	drop_all_pending(c);
 }
 
@@ -211,7 +211,7 @@ static void user_connection_flush(struct user_connection *c)
 		struct pending *p = list_first(&c->pending, struct pending, link);
 		bool last = p->last;
 
-		if (p->rest ? !user_parts_say(c, p) : !p->answered)
+		if (p->rest ? !user_segments_say(c, p) : !p->answered)
 			break;
 		if (!user_connection_say(c, buf_bytes(&p->answer), p->answer.len))
 			return;
@@ -243,10 +243,10 @@ static void user_connection_refuse(struct user_connection *c, enum codec_refusal
 	c->ended = !go_on;
 	log_debug("%s: request refused: %s", c->user->name, reason);
 	if (go_on) {
-		buf_consume(&c->in, c->exchange->end - user_parts_gathered(c));
+		buf_consume(&c->in, c->exchange->end - user_segments_gathered(c));
 		user_connection_next(c);
 	} else {
-		user_parts_end_upload(c);
+		user_segments_end_upload(c);
 		buf_deinit(&c->in);
 		c->fed = 0;
 		c->whole = false;
@@ -276,7 +276,7 @@ static void take_answer(struct user_connection *c, struct pending *p, const stru
 	codec_connection_answered(c->state, p->ordinal, d->bytes, d->len);
 	p->last = codec_answer_last(c->codec, p->note, d->bytes, d->len);
 	if (d->status == WIRE_OK_MORE) {
-		user_parts_answer(c, p, d);
+		user_segments_answer(c, p, d);
 		return;
 	}
 	p->answered = true;
@@ -338,8 +338,8 @@ static bool submit(struct user_connection *c)
 			       .bytes = bytes,
 			       .len = preamble_len + len };
 	if (c->upload.bytes || d.len > WIRE_PAYLOAD_MAX)
-		return user_parts_submit(c);
-	switch (user_session_room(c->session, d.len, WIRE_PART_WHOLE)) {
+		return user_segments_submit(c);
+	switch (user_session_room(c->session, d.len, WIRE_SEGMENT_WHOLE)) {
 	case USER_SESSION_E_WAIT:
 		c->whole = true;
 		user_connection_wait(c);
@@ -383,13 +383,13 @@ static bool submit(struct user_connection *c)
 	return true;
 }
 
-/* So that of a long request no more than a part lies in memory. Return: false, or it was refused */
+/* So that of a long request no more than a segment lies in memory. Return: false, or it was refused */
 static bool gather(struct user_connection *c)
 {
 	struct err err;
 
-	if (!c->codec->parts || c->in.len <= WIRE_PAYLOAD_MAX ||
-	    user_parts_gather(c, c->in.len, &err) == 0)
+	if (!c->codec->segments || c->in.len <= WIRE_PAYLOAD_MAX ||
+	    user_segments_gather(c, c->in.len, &err) == 0)
 		return false;
 	user_connection_refuse(c, CODEC_REFUSAL_AWAY, err.text, false);
 	return true;
@@ -508,7 +508,7 @@ static void user_connection_pump(struct user_connection *c)
 {
 	bool more = true;
 
-	user_parts_ask(c);
+	user_segments_ask(c);
 	while (more && may_take(c))
 		more = next_request(c);
 	if (c->closing)
@@ -533,7 +533,7 @@ void user_connection_tick(struct user_connection *c, uint64_t now)
 	if (c->lingering && now >= c->linger_since + USER_CONNECTION_LINGER_MS)
 		user_connection_close(c, false);
 	else
-		user_parts_ask(c); /* there may be room again for what comes */
+		user_segments_ask(c); /* there may be room again for what comes */
 }
 
 static void on_written_out(struct user_connection *c)

@@ -33,7 +33,7 @@
  * @rest:	A long answer, as far as it is here; else NULL
  * @said:	So much of it was
  * @more:	The edge server has more of it
- * @rest_number: Of the request for the next part; 0: none is under way
+ * @rest_number: Of the request for the next segment; 0: none is under way
  */
 struct pending {
 	struct list link;
@@ -50,7 +50,7 @@ struct pending {
 };
 
 #define USER_CONNECTION_SMALL 4096 /* buffers beyond it are not kept while empty */
-#define USER_PARTS_WINDOW     4    /* parts of a request under way */
+#define USER_SEGMENTS_WINDOW  4    /* segments of a request under way */
 
 /**
  * struct upload - A long request
@@ -58,14 +58,14 @@ struct pending {
  * @pending:	Its place, when it is whole and being sent; else NULL
  * @sent:	Bytes that were
  * @session:	In which
- * @part:	Numbers of the parts under way, 0: free
+ * @segment:	Numbers of the segments under way, 0: free
  */
 struct upload {
 	struct spool *bytes;
 	struct pending *pending;
 	uint64_t sent;
 	uint64_t session;
-	uint64_t part[USER_PARTS_WINDOW];
+	uint64_t segment[USER_SEGMENTS_WINDOW];
 };
 
 /**
@@ -172,36 +172,36 @@ bool user_connection_compose(struct user_connection *c, struct pending *p, enum 
 /** user_connection_wait() - There is no room now: go on when there is */
 void user_connection_wait(struct user_connection *c);
 
-/** user_parts_gathered() - Bytes of the present request that are in the spool */
-size_t user_parts_gathered(const struct user_connection *c);
+/** user_segments_gathered() - Bytes of the present request that are in the spool */
+size_t user_segments_gathered(const struct user_connection *c);
 
-/** user_parts_gather() - Move @len bytes of @in to the spool. Return: 0, or negative error code */
-int user_parts_gather(struct user_connection *c, size_t len, struct err *err);
+/** user_segments_gather() - Move @len bytes of @in to the spool. Return: 0, or negative error code */
+int user_segments_gather(struct user_connection *c, size_t len, struct err *err);
 
 /**
- * user_parts_submit() - Send the parts of a long request that is whole
+ * user_segments_submit() - Send the segments of a long request that is whole
  *
  * Return: false if it has to wait, or the connection is closed
  */
-bool user_parts_submit(struct user_connection *c);
+bool user_segments_submit(struct user_connection *c);
 
-/** user_parts_end_upload() - Forget the long request, if there is one */
-void user_parts_end_upload(struct user_connection *c);
+/** user_segments_end_upload() - Forget the long request, if there is one */
+void user_segments_end_upload(struct user_connection *c);
 
-/** user_parts_answer() - The first part of a long answer is here */
-void user_parts_answer(struct user_connection *c, struct pending *p, const struct wire_data *d);
+/** user_segments_answer() - The first segment of a long answer is here */
+void user_segments_answer(struct user_connection *c, struct pending *p, const struct wire_data *d);
 
-/** user_parts_ask() - Ask for what is missing of long answers, as far as there is room */
-void user_parts_ask(struct user_connection *c);
+/** user_segments_ask() - Ask for what is missing of long answers, as far as there is room */
+void user_segments_ask(struct user_connection *c);
 
-/** user_parts_wanted() - Whether a message is under way whose next part waits for room */
-bool user_parts_wanted(const struct user_connection *c);
+/** user_segments_wanted() - Whether a message is under way whose next segment waits for room */
+bool user_segments_wanted(const struct user_connection *c);
 
-/** user_parts_say() - Say what is here of a long answer. Return: whether all of it was said */
-bool user_parts_say(struct user_connection *c, struct pending *p);
+/** user_segments_say() - Say what is here of a long answer. Return: whether all of it was said */
+bool user_segments_say(struct user_connection *c, struct pending *p);
 
-/** user_parts_end_download() - Forget the long answer, if it is one */
-void user_parts_end_download(struct user_connection *c, struct pending *p);
+/** user_segments_end_download() - Forget the long answer, if it is one */
+void user_segments_end_download(struct user_connection *c, struct pending *p);
 
 /* stream.c */
 

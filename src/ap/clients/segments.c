@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * User parts - a client's requests and answers that are too long for one message (enum wire_part)
+ * User segments - a client's requests and answers that are too long for one message (enum wire_segment)
  *
  *	client --> spool --whole--> BEGIN, MORE ..., LAST --> edge server
- *	client <-- spool <--------- first part, REST, REST ... <--
+ *	client <-- spool <--------- first segment, REST, REST ... <--
  *
  * Both lie here in a spool as long as the client takes, so that the service, and the user's other
  * requests, never wait for a slow one: between access point and edge server a long message goes as quickly
@@ -35,16 +35,16 @@
 
 void user_connection_wait(struct user_connection *c)
 {
-	c->hold.part = user_parts_wanted(c);
+	c->hold.segment = user_segments_wanted(c);
 	user_session_wait(c->session, &c->hold);
 }
 
-size_t user_parts_gathered(const struct user_connection *c)
+size_t user_segments_gathered(const struct user_connection *c)
 {
 	return c->upload.bytes ? (size_t)spool_length(c->upload.bytes) : 0;
 }
 
-int user_parts_gather(struct user_connection *c, size_t len, struct err *err)
+int user_segments_gather(struct user_connection *c, size_t len, struct err *err)
 {
 	struct upload *u = &c->upload;
 	int r = u->bytes ? 0 : spool_new(&u->bytes, c->user->users->spools, err);
@@ -58,12 +58,12 @@ int user_parts_gather(struct user_connection *c, size_t len, struct err *err)
 	return 0;
 }
 
-/* Nobody waits for what became of the parts any more. */
+/* Nobody waits for what became of the segments any more. */
 static void forget_parts(struct user_connection *c)
 {
-	for (size_t i = 0; i < USER_PARTS_WINDOW; i++) {
-		if (c->upload.part[i])
-			user_session_forget(c->session, c->upload.part[i]);
+	for (size_t i = 0; i < USER_SEGMENTS_WINDOW; i++) {
+		if (c->upload.segment[i])
+			user_session_forget(c->session, c->upload.segment[i]);
 	}
 }
 
@@ -80,16 +80,16 @@ static void end_upload(struct user_connection *c)
 }
 
 /* One numbered request of a kind that has no bytes but a number. Return: whether there was room */
-static bool ask(struct user_connection *c, enum wire_part part, uint64_t about,
+static bool ask(struct user_connection *c, enum wire_segment segment, uint64_t about,
 		const struct user_waiter *waiter, uint64_t *number)
 {
-	uint8_t bytes[WIRE_PART_NUMBER_SIZE];
+	uint8_t bytes[WIRE_SEGMENT_NUMBER_SIZE];
 	const struct wire_data d = {
-		.connection = c->number, .part = part, .bytes = bytes, .len = sizeof(bytes)
+		.connection = c->number, .segment = segment, .bytes = bytes, .len = sizeof(bytes)
 	};
 	struct err err;
 
-	if (user_session_room(c->session, d.len, part) != 0)
+	if (user_session_room(c->session, d.len, segment) != 0)
 		return false;
 	put_be64(bytes, about);
 	return user_session_request(c->session, &d, waiter, number, &err) == 0;
@@ -102,7 +102,7 @@ static void drop(struct user_connection *c, uint64_t about)
 	uint64_t number;
 
 	if (user_session_number(c->session))
-		(void)ask(c, WIRE_PART_DROP, about, &nobody, &number);
+		(void)ask(c, WIRE_SEGMENT_DROP, about, &nobody, &number);
 }
 
 static void fail_upload(struct user_connection *c, enum codec_refusal why, const char *reason)
@@ -111,7 +111,7 @@ static void fail_upload(struct user_connection *c, enum codec_refusal why, const
 
 	p->last = !user_connection_compose(c, p, why, reason);
 	c->ended = p->last;
-	user_parts_end_upload(c);
+	user_segments_end_upload(c);
 	c->life->next(c);
 	c->life->flush(c);
 }
@@ -124,9 +124,9 @@ static void on_part(void *ctx, struct user_session *us, uint16_t port,
 
 	(void)us;
 	(void)port;
-	for (size_t i = 0; i < USER_PARTS_WINDOW; i++) {
-		if (u->part[i] == answer->number)
-			u->part[i] = 0;
+	for (size_t i = 0; i < USER_SEGMENTS_WINDOW; i++) {
+		if (u->segment[i] == answer->number)
+			u->segment[i] = 0;
 	}
 	if (answer->status != WIRE_OK)
 		fail_upload(c, CODEC_REFUSAL_DOUBT, wire_status_name(answer->status));
@@ -136,22 +136,22 @@ static void on_part(void *ctx, struct user_session *us, uint16_t port,
 
 static uint64_t *free_place(struct upload *u)
 {
-	for (size_t i = 0; i < USER_PARTS_WINDOW; i++) {
-		if (!u->part[i])
-			return &u->part[i];
+	for (size_t i = 0; i < USER_SEGMENTS_WINDOW; i++) {
+		if (!u->segment[i])
+			return &u->segment[i];
 	}
 	return NULL;
 }
 
-/* The next part, of @len bytes, with @preamble_len bytes of a preamble before them */
-static int send_part(struct user_connection *c, enum wire_part part, size_t len,
+/* The next segment, of @len bytes, with @preamble_len bytes of a preamble before them */
+static int send_part(struct user_connection *c, enum wire_segment segment, size_t len,
 		     const void *preamble, size_t preamble_len, uint64_t *number, struct err *err)
 {
 	struct upload *u = &c->upload;
 	auto_free uint8_t *all = malloc(preamble_len + len + 1);
 	struct wire_data d = { .connection = c->number,
 			       .preamble = (uint32_t)preamble_len,
-			       .part = part,
+			       .segment = segment,
 			       .bytes = all,
 			       .len = preamble_len + len };
 	struct user_waiter waiter = { .answered = on_part, .ctx = c };
@@ -161,11 +161,11 @@ static int send_part(struct user_connection *c, enum wire_part part, size_t len,
 	if (preamble_len)
 		memcpy(all, preamble, preamble_len);
 	int r = spool_read(u->bytes, u->sent, all + preamble_len, len, err);
-	if (part == WIRE_PART_LAST)
+	if (segment == WIRE_SEGMENT_LAST)
 		waiter.answered = c->life->answered;
 	if (r == 0)
 		r = user_session_request(c->session, &d, &waiter, number, err);
-	if (r == 0 && part == WIRE_PART_BEGIN)
+	if (r == 0 && segment == WIRE_SEGMENT_BEGIN)
 		user_session_long(c->session, 1);
 	u->sent += r == 0 ? len : 0;
 	return r;
@@ -185,15 +185,17 @@ static bool next_part(struct user_connection *c, bool *last)
 	*last = u->sent && len == left && preamble_len + len <= WIRE_PAYLOAD_MAX;
 	preamble_len = *last ? preamble_len : 0;
 	if (!*last && len == left)
-		len--; /* the codec must not find it whole before its last part */
-	enum wire_part part = !u->sent ? WIRE_PART_BEGIN : *last ? WIRE_PART_LAST : WIRE_PART_MORE;
+		len--; /* the codec must not find it whole before its last segment */
+	enum wire_segment segment = !u->sent ? WIRE_SEGMENT_BEGIN
+				    : *last  ? WIRE_SEGMENT_LAST
+					     : WIRE_SEGMENT_MORE;
 	if (u->sent && user_session_number(c->session) != u->session) {
 		fail_upload(c, CODEC_REFUSAL_DOUBT, "the session was lost");
 		return false;
 	}
 	if (!place && !*last)
 		return false; /* on_part() goes on */
-	switch (user_session_room(c->session, preamble_len + len, part)) {
+	switch (user_session_room(c->session, preamble_len + len, segment)) {
 	case USER_SESSION_E_WAIT:
 		user_connection_wait(c);
 		return false;
@@ -203,8 +205,8 @@ static bool next_part(struct user_connection *c, bool *last)
 	default:
 		break;
 	}
-	int r = send_part(c, part, len, preamble, preamble_len, *last ? &u->pending->number : place,
-			  &err);
+	int r = send_part(c, segment, len, preamble, preamble_len,
+			  *last ? &u->pending->number : place, &err);
 	u->session = user_session_number(c->session);
 	if (r < 0)
 		fail_upload(c, CODEC_REFUSAL_AWAY, err.text);
@@ -218,7 +220,7 @@ static bool begin_upload(struct user_connection *c)
 	struct upload *u = &c->upload;
 	struct err err;
 
-	if (user_parts_gather(c, x->end - user_parts_gathered(c), &err) < 0) {
+	if (user_segments_gather(c, x->end - user_segments_gathered(c), &err) < 0) {
 		c->life->refuse(c, CODEC_REFUSAL_AWAY, err.text, false);
 		return false;
 	}
@@ -241,7 +243,7 @@ static bool begin_upload(struct user_connection *c)
 	return true;
 }
 
-bool user_parts_submit(struct user_connection *c)
+bool user_segments_submit(struct user_connection *c)
 {
 	bool last = false;
 
@@ -251,12 +253,12 @@ bool user_parts_submit(struct user_connection *c)
 		if (!next_part(c, &last))
 			return false;
 	}
-	end_upload(c); /* if a part fails the last one does, too */
+	end_upload(c); /* if a segment fails the last one does, too */
 	c->life->next(c);
 	return true;
 }
 
-void user_parts_end_upload(struct user_connection *c)
+void user_segments_end_upload(struct user_connection *c)
 {
 	bool begun = c->upload.sent;
 
@@ -272,7 +274,7 @@ void user_parts_end_upload(struct user_connection *c)
 static void on_rest(void *ctx, struct user_session *us, uint16_t port,
 		    const struct wire_data *answer);
 
-/* One whose next part nobody has been asked for */
+/* One whose next segment nobody has been asked for */
 static struct pending *find_unasked(const struct user_connection *c)
 {
 	if (!c->downloads)
@@ -287,7 +289,7 @@ static struct pending *find_unasked(const struct user_connection *c)
 	return NULL;
 }
 
-bool user_parts_wanted(const struct user_connection *c)
+bool user_segments_wanted(const struct user_connection *c)
 {
 	return c->upload.sent > 0 || find_unasked(c);
 }
@@ -306,21 +308,21 @@ static void fail_download(struct user_connection *c, const char *reason)
 	c->life->close(c, true);
 }
 
-/* For the next part of an answer; if not, user_connection_tick() tries again */
+/* For the next segment of an answer; if not, user_connection_tick() tries again */
 static bool has_room(const struct user_connection *c)
 {
 	return spools_left(c->user->users->spools) >= WIRE_PAYLOAD_MAX;
 }
 
-void user_parts_ask(struct user_connection *c)
+void user_segments_ask(struct user_connection *c)
 {
 	const struct user_waiter waiter = { .answered = on_rest, .ctx = c };
 	struct pending *p;
 
 	while (!c->closing && has_room(c) && (p = find_unasked(c))) {
-		if (ask(c, WIRE_PART_REST, p->number, &waiter, &p->rest_number))
+		if (ask(c, WIRE_SEGMENT_REST, p->number, &waiter, &p->rest_number))
 			continue;
-		if (user_session_room(c->session, 0, WIRE_PART_REST) != USER_SESSION_E_AWAY) {
+		if (user_session_room(c->session, 0, WIRE_SEGMENT_REST) != USER_SESSION_E_AWAY) {
 			user_connection_wait(c);
 			return;
 		}
@@ -336,7 +338,7 @@ static int take(struct user_connection *c, struct pending *p, const struct wire_
 	return r == 0 ? spool_append(p->rest, d->bytes, d->len, err) : r;
 }
 
-void user_parts_answer(struct user_connection *c, struct pending *p, const struct wire_data *d)
+void user_segments_answer(struct user_connection *c, struct pending *p, const struct wire_data *d)
 {
 	struct err err;
 
@@ -346,7 +348,7 @@ void user_parts_answer(struct user_connection *c, struct pending *p, const struc
 	if (take(c, p, d, &err) < 0)
 		fail_download(c, err.text);
 	else
-		user_parts_ask(c);
+		user_segments_ask(c);
 }
 
 static struct pending *find_rest(const struct user_connection *c, uint64_t number)
@@ -391,7 +393,7 @@ static void on_rest(void *ctx, struct user_session *us, uint16_t port,
 		c->life->pump(c); /* asks for the next one */
 }
 
-bool user_parts_say(struct user_connection *c, struct pending *p)
+bool user_segments_say(struct user_connection *c, struct pending *p)
 {
 	auto_free char *piece = malloc(SAY_SIZE);
 	struct err err = { .text = "out of memory" };
@@ -414,7 +416,7 @@ bool user_parts_say(struct user_connection *c, struct pending *p)
 	return p->answered && p->said == spool_length(p->rest);
 }
 
-void user_parts_end_download(struct user_connection *c, struct pending *p)
+void user_segments_end_download(struct user_connection *c, struct pending *p)
 {
 	if (p->rest_number)
 		user_session_forget(c->session, p->rest_number);

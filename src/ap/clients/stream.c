@@ -26,7 +26,7 @@ static bool stream_request(struct user_connection *c, uint8_t kind, const uint8_
 	uint64_t number;
 	struct err err;
 
-	if (user_session_room(c->session, 1 + len, WIRE_PART_WHOLE) != 0)
+	if (user_session_room(c->session, 1 + len, WIRE_SEGMENT_WHOLE) != 0)
 		return false;
 	auto_free uint8_t *all = malloc(1 + len);
 	if (!all)
@@ -70,7 +70,7 @@ bool user_stream_next(struct user_connection *c)
 		return false; /* user_connection_stream(), or the client, goes on */
 	}
 	if (!sent &&
-	    user_session_room(c->session, len + 1, WIRE_PART_WHOLE) == USER_SESSION_E_WAIT) {
+	    user_session_room(c->session, len + 1, WIRE_SEGMENT_WHOLE) == USER_SESSION_E_WAIT) {
 		user_session_wait(c->session, &c->hold);
 		return false;
 	}

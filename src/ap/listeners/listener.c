@@ -148,7 +148,7 @@ static int take_datagram(struct user_listener *ul, struct user_session *us,
 	const struct user_waiter waiter = user_listener_waiter(ul, port_of(from));
 	const struct wire_data d = { .bytes = bytes, .len = len };
 	uint64_t number;
-	int r = user_session_room(us, len, WIRE_PART_WHOLE);
+	int r = user_session_room(us, len, WIRE_SEGMENT_WHOLE);
 
 	if (r != 0)
 		return err_set(err, r == USER_SESSION_E_WAIT ? -EAGAIN : -EHOSTUNREACH,

@@ -173,7 +173,7 @@ static void give_request(void *ctx, const struct wire_data *d, uint16_t port, bo
 				  .number = d->number,
 				  .connection = d->connection,
 				  .preamble = d->preamble,
-				  .part = d->part,
+				  .segment = d->segment,
 				  .port = port,
 				  .answered = answered,
 				  .bytes = d->bytes,
@@ -368,7 +368,7 @@ static void on_request(struct users *u, const char *ap, const struct wire_messag
 	const struct wire_data d = { .number = w->number,
 				     .connection = w->connection,
 				     .preamble = w->preamble,
-				     .part = w->part,
+				     .segment = w->segment,
 				     .bytes = w->bytes,
 				     .len = w->len };
 	struct user_waiter waiter = { 0 };

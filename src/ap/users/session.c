@@ -240,7 +240,8 @@ static void resume(struct user_session *us)
 		struct user_hold *hold = list_first(&turn, struct user_hold, link);
 
 		list_remove(&hold->link);
-		if (user_session_room(us, 0, hold->part ? WIRE_PART_MORE : WIRE_PART_WHOLE) ==
+		if (user_session_room(us, 0,
+				      hold->segment ? WIRE_SEGMENT_MORE : WIRE_SEGMENT_WHOLE) ==
 		    USER_SESSION_E_WAIT)
 			list_append(&us->holds, &hold->link);
 		else
@@ -282,9 +283,9 @@ void user_session_long(struct user_session *us, int more)
 	(void)uv_timer_start(&us->timer, on_timer, 0, 0);
 }
 
-int user_session_room(struct user_session *us, size_t len, enum wire_part part)
+int user_session_room(struct user_session *us, size_t len, enum wire_segment segment)
 {
-	bool begins = part == WIRE_PART_WHOLE || part == WIRE_PART_BEGIN;
+	bool begins = segment == WIRE_SEGMENT_WHOLE || segment == WIRE_SEGMENT_BEGIN;
 
 	if (us->held || (begins && us->long_messages))
 		return USER_SESSION_E_WAIT;

@@ -74,13 +74,13 @@ struct user_waiter {
 /**
  * struct user_hold - One that waits for room; list_init() @link at first
  * @link:	In the session's list
- * @part:	It waits with a part of a message that is under way
+ * @segment:	It waits with a segment of a message that is under way
  * @resume:	Called when there may be room again; it is out of the list then
  * @ctx:	Its argument
  */
 struct user_hold {
 	struct list link;
-	bool part;
+	bool segment;
 	void (*resume)(void *ctx);
 	void *ctx;
 };
@@ -115,7 +115,7 @@ void user_session_hold(struct user_session *us, bool held);
 void user_session_want(struct user_session *us);
 
 /**
- * user_session_long() - One long message more (1), or less (-1), is under way in parts
+ * user_session_long() - One long message more (1), or less (-1), is under way in segments
  *
  * While any is, there is no room for new requests, but for the rest of these.
  */
@@ -125,11 +125,11 @@ void user_session_long(struct user_session *us, int more);
  * user_session_room() - Whether a request would be taken
  * @us:		Session
  * @len:	Bytes of the request and its preamble
- * @part:	What it is
+ * @segment:	What it is
  *
  * Return: 0, USER_SESSION_E_WAIT or USER_SESSION_E_AWAY
  */
-int user_session_room(struct user_session *us, size_t len, enum wire_part part);
+int user_session_room(struct user_session *us, size_t len, enum wire_segment segment);
 
 /** user_session_reason() - Why the service is out of reach. Return: borrowed, one line */
 const char *user_session_reason(const struct user_session *us);
@@ -193,7 +193,7 @@ bool user_session_whole(const struct user_session *us);
 /**
  * user_session_go_on() - Associate here with what was imported; does nothing for other sessions
  *
- * One of which a part is missing, or that was ended, is dropped: the next request begins another.
+ * One of which a segment is missing, or that was ended, is dropped: the next request begins another.
  */
 void user_session_go_on(struct user_session *us);
 

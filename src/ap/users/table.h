@@ -115,7 +115,7 @@ struct users_offer {
  * @ops, @ctx:	See struct users_setup
  * @bucket:	Of struct user, by name
  * @links:	Of struct user_entry, by number
- * @said:	What the node said, until users_settle()
+ * @outbox:	What the node said, until users_settle()
  * @claims:	Of struct user, by @claiming
  * @inquiries:	Of struct inquiry, see roaming/inquiry.c
  * @inquiry_count: How many
@@ -136,7 +136,7 @@ struct users {
 	uint64_t last_link;
 	size_t count;
 	size_t connections;
-	struct list said;
+	struct list outbox;
 	struct list claims;
 	struct list inquiries;
 	size_t inquiry_count;

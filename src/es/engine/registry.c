@@ -35,7 +35,7 @@ static bool is_digest(const char *text)
 /*
  * Whether no part between slashes is empty, or begins with a dot: the URL must not lead elsewhere
  */
-static bool parts_possible(const char *repository)
+static bool segments_possible(const char *repository)
 {
 	size_t len = strlen(repository);
 
@@ -66,7 +66,7 @@ int registry_image_parse(struct registry_image *ri, const char *text)
 		    strlen(ri->host) ||
 	    strspn(ri->repository, "abcdefghijklmnopqrstuvwxyz0123456789._-/") !=
 		    strlen(ri->repository) ||
-	    !parts_possible(ri->repository))
+	    !segments_possible(ri->repository))
 		return -EINVAL;
 	return 0;
 }

@@ -86,7 +86,7 @@ struct connection {
  * @exchange:	Of the request; that of @whole, or @own_exchange
  * @preparation: Of the preamble
  * @streams:	Codec tcp: instead of connections
- * @parts:	Codecs whose messages may be long; else NULL
+ * @segments:	Codecs whose messages may be long; else NULL
  * @whole:	The request, if it is a long one; else NULL, and it is in @bytes
  * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's
  *		buffer
@@ -114,8 +114,8 @@ struct endpoint {
 	struct codec_exchange *own_exchange;
 	struct codec_exchange *preparation;
 	struct streams *streams;
-	struct parts *parts;
-	struct parts_request *whole;
+	struct segments *segments;
+	struct segments_request *whole;
 	struct spool *answer;
 	uv_timer_t timer;
 	struct wire_data request;

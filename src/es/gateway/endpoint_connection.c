@@ -107,7 +107,7 @@ static void take_answer(struct endpoint *e)
 	buf_deinit(&bytes);
 }
 
-/* The first part goes to the user at once, the others when they are asked for. */
+/* The first segment goes to the user at once, the others when they are asked for. */
 static int take_long_answer(struct endpoint *e, struct err *err)
 {
 	const struct codec_exchange *x = e->exchange;
@@ -123,14 +123,14 @@ static int take_long_answer(struct endpoint *e, struct err *err)
 	if (r == 0)
 		r = spool_read(e->answer, x->from, buf_tail(&bytes), len, err);
 	if (r == 0 && more)
-		r = parts_keep(e->parts, e->request.connection, e->request.number,
-			       TAKE_PTR(e->answer), x->from + len, x->end, err);
+		r = segments_keep(e->segments, e->request.connection, e->request.number,
+				  TAKE_PTR(e->answer), x->from + len, x->end, err);
 	if (r == 0) {
 		const struct wire_data answer = {
 			.status = more ? WIRE_OK_MORE : WIRE_OK,
 			.bytes = buf_tail(&bytes),
 			.len = len,
-			.digest = more ? codec_answer_digest_parts(x)
+			.digest = more ? codec_answer_digest_segments(x)
 				       : codec_answer_digest(x, buf_tail(&bytes), len),
 		};
 

@@ -205,7 +205,7 @@ static void stream_try(struct endpoint *e)
 		request_answered(e, &nothing);
 }
 
-/* A part could not be taken. */
+/* A segment could not be taken. */
 static void part_failed(struct endpoint *e, int code, const struct err *err)
 {
 	if (code == -EPROTO)
@@ -222,7 +222,7 @@ static void give_rest(struct endpoint *e)
 	bool more;
 
 	buf_init(&bytes, WIRE_PAYLOAD_MAX);
-	int r = parts_rest(e->parts, &e->request, &bytes, &more, &err);
+	int r = segments_rest(e->segments, &e->request, &bytes, &more, &err);
 	answer.status = more ? WIRE_OK_MORE : WIRE_OK;
 	answer.len = bytes.len;
 	if (bytes.len)
@@ -237,29 +237,29 @@ static void give_rest(struct endpoint *e)
 /* Return: whether the request is one for the container, and whole */
 static bool take_part(struct endpoint *e)
 {
-	enum wire_part part = e->request.part;
+	enum wire_segment segment = e->request.segment;
 	struct err err;
 	int r = 0;
 
-	if (part == WIRE_PART_WHOLE || e->whole)
+	if (segment == WIRE_SEGMENT_WHOLE || e->whole)
 		return true;
-	if (!e->parts || !e->request.connection) {
+	if (!e->segments || !e->request.connection) {
 		request_refused(e, "this service takes no requests in parts");
 		return false;
 	}
 	e->connection = NULL; /* it needs none */
 	e->request.bytes = buf_bytes(&e->bytes);
 	e->request.len = e->bytes.len;
-	if (part == WIRE_PART_REST) {
+	if (segment == WIRE_SEGMENT_REST) {
 		give_rest(e);
 		return false;
 	}
-	if (part == WIRE_PART_LAST)
-		r = parts_last(e->parts, &e->whole, &e->request, &err);
-	else if (part == WIRE_PART_DROP)
-		parts_drop(e->parts, &e->request);
+	if (segment == WIRE_SEGMENT_LAST)
+		r = segments_last(e->segments, &e->whole, &e->request, &err);
+	else if (segment == WIRE_SEGMENT_DROP)
+		segments_drop(e->segments, &e->request);
 	else
-		r = parts_collect(e->parts, &e->request, &err);
+		r = segments_collect(e->segments, &e->request, &err);
 	if (r < 0)
 		part_failed(e, r, &err);
 	else if (e->whole)
@@ -274,8 +274,8 @@ static void request_try(struct endpoint *e)
 	int r;
 
 	if (e->incomplete) { /* the container is as well as before */
-		if (e->parts && e->request.part != WIRE_PART_WHOLE)
-			parts_drop(e->parts, &e->request);
+		if (e->segments && e->request.segment != WIRE_SEGMENT_WHOLE)
+			segments_drop(e->segments, &e->request);
 		request_refused(
 			e, "the edge server has no memory for this request: send it once more");
 		return;
@@ -339,7 +339,7 @@ static void endpoint_delete(struct endpoint *e)
 {
 	codec_exchange_free(e->own_exchange);
 	codec_exchange_free(e->preparation);
-	parts_free(e->parts);
+	segments_free(e->segments);
 	buf_deinit(&e->preamble);
 	buf_deinit(&e->bytes);
 	free(e);
@@ -363,8 +363,8 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 		return err_set(err, -ENOMEM, "container %s", where->id);
 	if (codec_exchange_new(&e->own_exchange, codec, comparison, err) < 0 ||
 	    codec_exchange_new(&e->preparation, codec, comparison, err) < 0 ||
-	    (codec->parts &&
-	     parts_new(&e->parts, g->spools, codec, &e->own_exchange->comparison, err) < 0)) {
+	    (codec->segments &&
+	     segments_new(&e->segments, g->spools, codec, &e->own_exchange->comparison, err) < 0)) {
 		endpoint_delete(e);
 		return err_wrap(err, -ENOMEM, "container %s", where->id);
 	}
@@ -404,7 +404,7 @@ static void endpoint_free(struct endpoint *e)
 {
 	endpoint_hang_up_all(e);
 	(void)request_end(e);
-	e->parts = parts_free(e->parts);
+	e->segments = segments_free(e->segments);
 	streams_close(e->streams);
 	list_remove(&e->link);
 	list_remove(&e->ready);
@@ -489,8 +489,8 @@ void gateway_hang_up(struct gateway *g, uint64_t session)
 		if (e->session != session || e->request.number)
 			continue;
 		endpoint_hang_up_all(e);
-		if (e->parts)
-			parts_clear(e->parts);
+		if (e->segments)
+			segments_clear(e->segments);
 		if (e->streams)
 			streams_end(e->streams);
 	}
@@ -500,5 +500,5 @@ bool gateway_under_way(const struct gateway *g, uint64_t session, uint32_t epoch
 {
 	const struct endpoint *e = find(g, session, epoch);
 
-	return e && e->parts && parts_any(e->parts);
+	return e && e->segments && segments_any(e->segments);
 }

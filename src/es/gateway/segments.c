@@ -18,13 +18,13 @@ struct message {
 	struct list link;
 	uint32_t connection;
 	uint64_t number;
-	struct parts_request *request;
+	struct segments_request *request;
 	struct spool *answer;
 	uint64_t from;
 	uint64_t end;
 };
 
-struct parts {
+struct segments {
 	struct spools *spools;
 	const struct codec *codec;
 	const struct codec_comparison *comparison;
@@ -32,7 +32,7 @@ struct parts {
 	size_t count;
 };
 
-struct parts_request *parts_request_free(struct parts_request *r)
+struct segments_request *parts_request_free(struct segments_request *r)
 {
 	if (r) {
 		codec_exchange_free(r->exchange);
@@ -42,10 +42,10 @@ struct parts_request *parts_request_free(struct parts_request *r)
 	return NULL;
 }
 
-int parts_new(struct parts **ret, struct spools *spools, const struct codec *codec,
-	      const struct codec_comparison *comparison, struct err *err)
+int segments_new(struct segments **ret, struct spools *spools, const struct codec *codec,
+		 const struct codec_comparison *comparison, struct err *err)
 {
-	struct parts *p = calloc(1, sizeof(*p));
+	struct segments *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return err_set(err, -ENOMEM, "parts of messages");
@@ -57,7 +57,7 @@ int parts_new(struct parts **ret, struct spools *spools, const struct codec *cod
 	return 0;
 }
 
-static void forget(struct parts *p, struct message *m)
+static void forget(struct segments *p, struct message *m)
 {
 	list_remove(&m->link);
 	p->count--;
@@ -66,26 +66,26 @@ static void forget(struct parts *p, struct message *m)
 	free(m);
 }
 
-void parts_clear(struct parts *p)
+void segments_clear(struct segments *p)
 {
 	list_for_each_safe(at, next, &p->messages) forget(p, list_entry(at, struct message, link));
 }
 
-struct parts *parts_free(struct parts *p)
+struct segments *segments_free(struct segments *p)
 {
 	if (p) {
-		parts_clear(p);
+		segments_clear(p);
 		free(p);
 	}
 	return NULL;
 }
 
-bool parts_any(const struct parts *p)
+bool segments_any(const struct segments *p)
 {
 	return p->count > 0;
 }
 
-static struct message *find(struct parts *p, uint32_t connection, uint64_t number)
+static struct message *find(struct segments *p, uint32_t connection, uint64_t number)
 {
 	list_for_each_safe(at, next, &p->messages)
 	{
@@ -97,7 +97,7 @@ static struct message *find(struct parts *p, uint32_t connection, uint64_t numbe
 	return NULL;
 }
 
-static int add(struct parts *p, struct message **ret, uint32_t connection, uint64_t number,
+static int add(struct segments *p, struct message **ret, uint32_t connection, uint64_t number,
 	       struct err *err)
 {
 	struct message *oldest = list_first(&p->messages, struct message, link);
@@ -105,7 +105,7 @@ static int add(struct parts *p, struct message **ret, uint32_t connection, uint6
 
 	if (!m)
 		return err_set(err, -ENOMEM, "a long message");
-	if (p->count >= PARTS_MAX && oldest)
+	if (p->count >= SEGMENTS_MAX && oldest)
 		forget(p, oldest);
 	m->connection = connection;
 	m->number = number;
@@ -115,7 +115,7 @@ static int add(struct parts *p, struct message **ret, uint32_t connection, uint6
 	return 0;
 }
 
-static int begin(struct parts *p, struct message **ret, uint32_t connection, struct err *err)
+static int begin(struct segments *p, struct message **ret, uint32_t connection, struct err *err)
 {
 	struct message *m = find(p, connection, 0);
 
@@ -158,12 +158,12 @@ static int nothing(struct err *err)
 	return err_set(err, -ENOENT, "a long request of which the beginning is not here");
 }
 
-int parts_collect(struct parts *p, const struct wire_data *d, struct err *err)
+int segments_collect(struct segments *p, const struct wire_data *d, struct err *err)
 {
 	struct message *m = NULL;
 	int r = 0;
 
-	if (d->part == WIRE_PART_BEGIN)
+	if (d->segment == WIRE_SEGMENT_BEGIN)
 		r = begin(p, &m, d->connection, err);
 	else
 		m = find(p, d->connection, 0);
@@ -177,8 +177,8 @@ int parts_collect(struct parts *p, const struct wire_data *d, struct err *err)
 	return r < 0 ? r : 0;
 }
 
-int parts_last(struct parts *p, struct parts_request **ret, const struct wire_data *d,
-	       struct err *err)
+int segments_last(struct segments *p, struct segments_request **ret, const struct wire_data *d,
+		  struct err *err)
 {
 	struct message *m = find(p, d->connection, 0);
 
@@ -196,8 +196,8 @@ int parts_last(struct parts *p, struct parts_request **ret, const struct wire_da
 	return r < 0 ? r : 0;
 }
 
-int parts_keep(struct parts *p, uint32_t connection, uint64_t number, struct spool *bytes,
-	       uint64_t from, uint64_t end, struct err *err)
+int segments_keep(struct segments *p, uint32_t connection, uint64_t number, struct spool *bytes,
+		  uint64_t from, uint64_t end, struct err *err)
 {
 	struct message *m = NULL;
 	int r = add(p, &m, connection, number, err);
@@ -215,11 +215,11 @@ int parts_keep(struct parts *p, uint32_t connection, uint64_t number, struct spo
 /* The number that REST and DROP have for payload; the wire's decoder has seen that it is one */
 static uint64_t number_in(const struct wire_data *d)
 {
-	return d->len == WIRE_PART_NUMBER_SIZE ? get_be64(d->bytes) : UINT64_MAX;
+	return d->len == WIRE_SEGMENT_NUMBER_SIZE ? get_be64(d->bytes) : UINT64_MAX;
 }
 
-int parts_rest(struct parts *p, const struct wire_data *d, struct buf *to, bool *more,
-	       struct err *err)
+int segments_rest(struct segments *p, const struct wire_data *d, struct buf *to, bool *more,
+		  struct err *err)
 {
 	uint64_t number = number_in(d);
 	struct message *m = number ? find(p, d->connection, number) : NULL;
@@ -243,7 +243,7 @@ int parts_rest(struct parts *p, const struct wire_data *d, struct buf *to, bool 
 	return r;
 }
 
-void parts_drop(struct parts *p, const struct wire_data *d)
+void segments_drop(struct segments *p, const struct wire_data *d)
 {
 	struct message *m = find(p, d->connection, number_in(d));
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Parts - long requests and answers of one container, as far as they are here (enum wire_part)
+ * Parts - long requests and answers of one container, as far as they are here (enum wire_segment)
  *
  *	BEGIN, MORE ... --> collected, read by the codec as they come
  *	LAST --> whole: the container gets it (the gateway), and its answer is kept if it is long
@@ -13,7 +13,7 @@
  * same. While any is here a cut waits (R12). At a cut nothing is left: what comes later for one
  * that was cut off finds nothing, and is in doubt.
  *
- * Beyond PARTS_MAX the oldest is forgotten; bytes are limited by those of all spools (R9).
+ * Beyond SEGMENTS_MAX the oldest is forgotten; bytes are limited by those of all spools (R9).
  */
 
 #include <stdbool.h>
@@ -28,28 +28,28 @@ struct codec;
 struct codec_comparison;
 struct codec_exchange;
 struct err;
-struct parts; /* opaque */
+struct segments; /* opaque */
 struct spool;
 struct spools;
 
-#define PARTS_MAX 64 /* long messages of one container */
+#define SEGMENTS_MAX 64 /* long messages of one container */
 
 /**
- * struct parts_request - A long request that is whole
+ * struct segments_request - A long request that is whole
  * @exchange:	Has read it
  * @bytes:	Its bytes
  */
-struct parts_request {
+struct segments_request {
 	struct codec_exchange *exchange;
 	struct spool *bytes;
 };
 
 /** parts_request_free() - Release it; @r may be NULL. Return: NULL, always */
-struct parts_request *parts_request_free(struct parts_request *r);
+struct segments_request *parts_request_free(struct segments_request *r);
 
 /**
- * parts_new() - Create an empty one
- * @ret:	Set on success only; the caller owns it, see parts_free()
+ * segments_new() - Create an empty one
+ * @ret:	Set on success only; the caller owns it, see segments_free()
  * @spools:	Where bytes lie, borrowed
  * @codec:	Of the service, borrowed
  * @comparison:	What of its answers is compared, borrowed; NULL: the codec's default
@@ -57,22 +57,22 @@ struct parts_request *parts_request_free(struct parts_request *r);
  *
  * Return: 0, or -ENOMEM
  */
-int parts_new(struct parts **ret, struct spools *spools, const struct codec *codec,
-	      const struct codec_comparison *comparison, struct err *err);
+int segments_new(struct segments **ret, struct spools *spools, const struct codec *codec,
+		 const struct codec_comparison *comparison, struct err *err);
 
-/** parts_free() - Forget everything; @p may be NULL. Return: NULL, always */
-struct parts *parts_free(struct parts *p);
+/** segments_free() - Forget everything; @p may be NULL. Return: NULL, always */
+struct segments *segments_free(struct segments *p);
 
-/** parts_clear() - A cut: nothing is here any more */
-void parts_clear(struct parts *p);
+/** segments_clear() - A cut: nothing is here any more */
+void segments_clear(struct segments *p);
 
-/** parts_any() - Whether something is here that is not whole, or not yet asked for whole */
-bool parts_any(const struct parts *p);
+/** segments_any() - Whether something is here that is not whole, or not yet asked for whole */
+bool segments_any(const struct segments *p);
 
 /**
- * parts_collect() - BEGIN or MORE: take the next part of a request
+ * segments_collect() - BEGIN or MORE: take the next segment of a request
  * @p:		Parts
- * @d:		The part, without its preamble
+ * @d:		The segment, without its preamble
  * @err:	Filled in on failure; what was collected is forgotten
  *
  * BEGIN forgets what the connection began before.
@@ -80,21 +80,21 @@ bool parts_any(const struct parts *p);
  * Return: 0, -EPROTO if this is no request of the codec, -ENOENT if MORE continues nothing, or
  * another negative error code if it cannot be kept
  */
-int parts_collect(struct parts *p, const struct wire_data *d, struct err *err);
+int segments_collect(struct segments *p, const struct wire_data *d, struct err *err);
 
 /**
- * parts_last() - LAST: take the end of a request
+ * segments_last() - LAST: take the end of a request
  * @p:		Parts
  * @ret:	Set on success only; the caller owns it, see parts_request_free()
- * @d, @err:	As for parts_collect()
+ * @d, @err:	As for segments_collect()
  *
- * Return: as parts_collect(); -EPROTO also if it is not whole
+ * Return: as segments_collect(); -EPROTO also if it is not whole
  */
-int parts_last(struct parts *p, struct parts_request **ret, const struct wire_data *d,
-	       struct err *err);
+int segments_last(struct segments *p, struct segments_request **ret, const struct wire_data *d,
+		  struct err *err);
 
 /**
- * parts_keep() - Keep an answer to be asked for
+ * segments_keep() - Keep an answer to be asked for
  * @p:		Parts
  * @connection:	The user's
  * @number:	Of its request
@@ -104,11 +104,11 @@ int parts_last(struct parts *p, struct parts_request **ret, const struct wire_da
  *
  * Return: 0, or -ENOMEM
  */
-int parts_keep(struct parts *p, uint32_t connection, uint64_t number, struct spool *bytes,
-	       uint64_t from, uint64_t end, struct err *err);
+int segments_keep(struct segments *p, uint32_t connection, uint64_t number, struct spool *bytes,
+		  uint64_t from, uint64_t end, struct err *err);
 
 /**
- * parts_rest() - REST: give the next part of an answer
+ * segments_rest() - REST: give the next segment of an answer
  * @p:		Parts
  * @d:		The request for it
  * @to:		Gets the bytes; none if there is no such answer
@@ -117,8 +117,8 @@ int parts_keep(struct parts *p, uint32_t connection, uint64_t number, struct spo
  *
  * Return: 0, or negative error code
  */
-int parts_rest(struct parts *p, const struct wire_data *d, struct buf *to, bool *more,
-	       struct err *err);
+int segments_rest(struct segments *p, const struct wire_data *d, struct buf *to, bool *more,
+		  struct err *err);
 
-/** parts_drop() - DROP: forget what the request says */
-void parts_drop(struct parts *p, const struct wire_data *d);
+/** segments_drop() - DROP: forget what the request says */
+void segments_drop(struct segments *p, const struct wire_data *d);

@@ -20,7 +20,7 @@
 #define CORRECTION_MIN 250
 #define CORRECTION_MAX 4000
 
-const char *image_way_name(enum image_way way)
+const char *image_source_name(enum image_source way)
 {
 	return way == IMAGE_FROM_REGISTRY ? "registry" : "source";
 }
@@ -40,7 +40,7 @@ static uint64_t arrival(uint64_t sent, uint64_t rate, uint64_t bytes, uint64_t w
 	return coming + tail > work ? coming + tail : work;
 }
 
-uint64_t image_predict(const struct image_costs *costs, enum image_way way)
+uint64_t image_predict(const struct image_costs *costs, enum image_source way)
 {
 	uint64_t sent = costs->registry_bytes;
 
@@ -57,7 +57,7 @@ void image_rates_init(struct image_rates *ir)
 {
 	memset(ir, 0, sizeof(*ir));
 	(void)pthread_mutex_init(&ir->lock, NULL);
-	for (int i = 0; i < IMAGE_WAYS; i++)
+	for (int i = 0; i < IMAGE_SOURCES; i++)
 		ir->correction[i] = 1000;
 }
 
@@ -105,7 +105,7 @@ uint64_t image_rates_ask(struct image_rates *ir, const char *key, uint64_t now_u
 	return rate;
 }
 
-void image_rates_learn(struct image_rates *ir, enum image_way way, uint64_t predicted_us,
+void image_rates_learn(struct image_rates *ir, enum image_source way, uint64_t predicted_us,
 		       uint64_t took_us)
 {
 	uint64_t seen = predicted_us ? took_us * 1000 / predicted_us : 1000;
@@ -119,7 +119,7 @@ void image_rates_learn(struct image_rates *ir, enum image_way way, uint64_t pred
 	(void)pthread_mutex_unlock(&ir->lock);
 }
 
-uint64_t image_rates_correct(struct image_rates *ir, enum image_way way, uint64_t predicted_us)
+uint64_t image_rates_correct(struct image_rates *ir, enum image_source way, uint64_t predicted_us)
 {
 	uint64_t corrected;
 

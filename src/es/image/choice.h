@@ -16,15 +16,15 @@
 
 #define IMAGE_RATES_MAX 64
 
-/** enum image_way - From where an image comes */
-enum image_way {
+/** enum image_source - From where an image comes */
+enum image_source {
 	IMAGE_FROM_SOURCE,
 	IMAGE_FROM_REGISTRY,
-	IMAGE_WAYS,
+	IMAGE_SOURCES,
 };
 
-/** image_way_name() - "source", "registry" */
-const char *image_way_name(enum image_way way);
+/** image_source_name() - "source", "registry" */
+const char *image_source_name(enum image_source way);
 
 /**
  * struct image_costs - What is known of an image that is not here
@@ -49,7 +49,7 @@ struct image_costs {
  *
  * Return: microseconds
  */
-uint64_t image_predict(const struct image_costs *costs, enum image_way way);
+uint64_t image_predict(const struct image_costs *costs, enum image_source way);
 
 /** struct image_rate - A rate that was measured */
 struct image_rate {
@@ -66,7 +66,7 @@ struct image_rate {
 struct image_rates {
 	pthread_mutex_t lock;
 	struct image_rate rate[IMAGE_RATES_MAX];
-	uint32_t correction[IMAGE_WAYS];
+	uint32_t correction[IMAGE_SOURCES];
 };
 
 /** image_rates_init() - Begin with nothing known; image_rates_deinit() is owed */
@@ -82,8 +82,8 @@ void image_rates_note(struct image_rates *ir, const char *key, uint64_t rate, ui
 uint64_t image_rates_ask(struct image_rates *ir, const char *key, uint64_t now_us);
 
 /** image_rates_learn() - @predicted_us were predicted, before correction, it took @took_us */
-void image_rates_learn(struct image_rates *ir, enum image_way way, uint64_t predicted_us,
+void image_rates_learn(struct image_rates *ir, enum image_source way, uint64_t predicted_us,
 		       uint64_t took_us);
 
 /** image_rates_correct() - A prediction, corrected by what earlier ones were worth */
-uint64_t image_rates_correct(struct image_rates *ir, enum image_way way, uint64_t predicted_us);
+uint64_t image_rates_correct(struct image_rates *ir, enum image_source way, uint64_t predicted_us);

@@ -61,16 +61,16 @@ static int look(struct check *check)
 /** container_measure() - What of a container would have to go */
 static int container_measure(struct check *check)
 {
-	struct migration_trees trees = { .count = 0 };
+	struct file_sets trees = { .count = 0 };
 	pid_t pid = (pid_t)json_integer_value(json_at(check->inspect, "State", "Pid", NULL));
 	uint64_t memory = cgroup_memory(pid);
 	uint64_t tmpfs = check->sizes.tmpfs;
-	int r = migration_trees_find(&trees, check->inspect, check->mc->config.docker_exec_root,
-				     &check->err);
+	int r = file_sets_find(&trees, check->inspect, check->mc->config.docker_exec_root,
+			       &check->err);
 
 	for (size_t i = 0; r == 0 && i < trees.count; i++)
 		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
-	migration_trees_deinit(&trees);
+	file_sets_deinit(&trees);
 	/* What is on a tmpfs is in there, too. */
 	check->sizes.memory = memory > tmpfs ? memory - tmpfs : 0;
 	check->sizes.files = check->layer + check->volumes;

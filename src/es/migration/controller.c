@@ -75,7 +75,7 @@ static void migration_free(struct migration *m)
 	json_decref(m->inspect);
 	json_decref(m->plan);
 	json_decref(m->grant);
-	migration_trees_deinit(&m->trees);
+	file_sets_deinit(&m->sets);
 	free(m->cache);
 	(void)outgoing_free(m->out);
 	(void)incoming_free(m->in);

@@ -301,7 +301,7 @@ int paper_source_send_files(struct migration *m, struct err *err)
 		if (tree.tree.place.dir < 0)
 			return tree.tree.place.dir;
 	} else {
-		tree.tree.place = m->trees.tree[0].place;
+		tree.tree.place = m->sets.tree[0].place;
 	}
 	return source_trees(m, TRANSFER_FILE_BY_FILE, &tree, 1, err);
 }

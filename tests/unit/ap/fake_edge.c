@@ -42,7 +42,7 @@ struct job {
 	char *bytes;
 	size_t len;
 	size_t preamble;
-	enum wire_part part;
+	enum wire_segment segment;
 	uint32_t connection;
 };
 
@@ -205,36 +205,36 @@ char fake_edge_byte(size_t len, size_t i)
 /* Parts of long requests, and of long answers. Return: whether there is nothing to execute */
 static bool take_part(struct fake_edge *e, struct container *c, struct job *j)
 {
-	uint64_t about = j->len == WIRE_PART_NUMBER_SIZE ? get_be64((uint8_t *)j->bytes) : 0;
+	uint64_t about = j->len == WIRE_SEGMENT_NUMBER_SIZE ? get_be64((uint8_t *)j->bytes) : 0;
 	struct kept *k = about ? find_kept(c, about) : NULL;
 	size_t size;
 
-	switch (j->part) {
-	case WIRE_PART_REST:
+	switch (j->segment) {
+	case WIRE_SEGMENT_REST:
 		if (k)
 			give_part(e, j, k);
 		else
 			answered(e, j, WIRE_OK, NULL, 0);
 		return true;
-	case WIRE_PART_DROP:
+	case WIRE_SEGMENT_DROP:
 		if (k)
 			k->number = 0;
 		if (!about)
 			c->collects = 0;
 		answered(e, j, WIRE_OK, NULL, 0);
 		return true;
-	case WIRE_PART_BEGIN:
+	case WIRE_SEGMENT_BEGIN:
 		c->collects = j->connection;
 		c->collected = 0;
 		/* fall through */
-	case WIRE_PART_MORE:
-	case WIRE_PART_LAST:
+	case WIRE_SEGMENT_MORE:
+	case WIRE_SEGMENT_LAST:
 		if (c->collects != j->connection) {
 			es_node_in_doubt(e->node, uv_now(e->loop), j->session, j->epoch, j->number);
 			return true;
 		}
 		c->collected += j->len - j->preamble;
-		if (j->part != WIRE_PART_LAST) {
+		if (j->segment != WIRE_SEGMENT_LAST) {
 			answered(e, j, WIRE_OK, NULL, 0);
 			return true;
 		}
@@ -269,7 +269,7 @@ static void execute(struct fake_edge *e, struct job *j)
 		return;
 	c->served++;
 	int n = answer_in_codec(answer, sizeof(answer), service, c, j);
-	if (j->part == WIRE_PART_WHOLE)
+	if (j->segment == WIRE_SEGMENT_WHOLE)
 		digest(c->chain, c->chain, sizeof(c->chain), j->bytes, j->len);
 	hex_encode(chain, c->chain, sizeof(c->chain));
 	(void)sscanf(j->bytes, "{\"seq\":%llu", &seq);
@@ -470,7 +470,7 @@ static void hand_in(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 			 .bytes = malloc(request->len + 1),
 			 .len = request->len,
 			 .preamble = request->preamble,
-			 .part = request->part,
+			 .segment = request->segment,
 			 .connection = request->connection };
 
 	if (!j.bytes)

@@ -612,7 +612,7 @@ static uint64_t digest_in_parts(const char *answer)
 	assert_int_equal(codec_exchange_new(&x, &codec_http, NULL, NULL), 0);
 	assert_int_equal(codec_request(x, "GET / HTTP/1.1\r\n\r\n", 18), CODEC_DONE);
 	assert_int_equal(codec_answer(x, answer, strlen(answer)), CODEC_DONE);
-	return codec_answer_digest_parts(x);
+	return codec_answer_digest_segments(x);
 }
 
 /** digest_of() - Digest of an answer to a command of a user's own connection */

@@ -464,9 +464,10 @@ static void test_bad_import(void **state)
 /* R1: a part of a long request stays what it is, here and at the next holder. */
 static void test_parts_are_handed_on(void **state)
 {
-	const struct wire_data d = {
-		.connection = 3, .part = WIRE_PART_BEGIN, .bytes = (const uint8_t *)"q", .len = 1
-	};
+	const struct wire_data d = { .connection = 3,
+				     .segment = WIRE_SEGMENT_BEGIN,
+				     .bytes = (const uint8_t *)"q",
+				     .len = 1 };
 	struct mud_context c;
 	struct world w, other;
 	uint64_t number;
@@ -474,7 +475,7 @@ static void test_parts_are_handed_on(void **state)
 	(void)state;
 	associated(&w);
 	assert_int_equal(mud_session_request(w.s, 0, &d, &number, NULL), 0);
-	assert_int_equal(last(&w)->data.part, WIRE_PART_BEGIN);
+	assert_int_equal(last(&w)->data.segment, WIRE_SEGMENT_BEGIN);
 	assert_true(mud_session_export(w.s, &c));
 	start(&other);
 	assert_int_equal(mud_session_import(other.s, &c, NULL), 0);
@@ -487,7 +488,7 @@ static void test_parts_are_handed_on(void **state)
 				  .association = last(&other)->association };
 	mud_session_message(other.s, 0, "AP-2", &m);
 	assert_int_equal(last(&other)->type, WIRE_REQUEST);
-	assert_int_equal(last(&other)->data.part, WIRE_PART_BEGIN);
+	assert_int_equal(last(&other)->data.segment, WIRE_SEGMENT_BEGIN);
 	mud_session_free(other.s);
 }
 

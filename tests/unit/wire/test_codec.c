@@ -219,10 +219,10 @@ static void test_encode_refuses(void **state)
 	m.user_request.preamble = (uint32_t)m.user_request.len + 1;
 	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
 	m = sample_message(WIRE_REQUEST);
-	m.data.part = WIRE_PARTS;
+	m.data.segment = WIRE_SEGMENTS;
 	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
-	m.data.part = WIRE_PART_REST; /* with its number */
-	m.data.len = m.data.preamble + WIRE_PART_NUMBER_SIZE - 1;
+	m.data.segment = WIRE_SEGMENT_REST; /* with its number */
+	m.data.len = m.data.preamble + WIRE_SEGMENT_NUMBER_SIZE - 1;
 	assert_int_equal(wire_encode(&m, &b, &err), -EINVAL);
 	m = sample_message(WIRE_TRANSFER_CHUNK);
 	m.text.status = WIRE_OK_MORE;

@@ -48,7 +48,7 @@ static void test_fields(void **state)
 		.session = 1,
 		.data = { .number = 1, .bytes = (const uint8_t *)"private", .len = 7 }
 	};
-	assert_prints(&m, "REQUEST session=0000000000000001 number=1 ack=0 part=0 preamble=0 "
+	assert_prints(&m, "REQUEST session=0000000000000001 number=1 ack=0 segment=0 preamble=0 "
 			  "connection=0 bytes=(7 bytes)");
 }
 

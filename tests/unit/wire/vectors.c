@@ -22,7 +22,7 @@
 
 /* Borrowed bytes; the large ones are zero */
 static const uint8_t some[] = "some bytes\0 of a user";
-static const uint8_t number[WIRE_PART_NUMBER_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+static const uint8_t number[WIRE_SEGMENT_NUMBER_SIZE] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 static const uint8_t many[WIRE_CUT_MAX];
 
 static struct wire_event events[] = {
@@ -168,8 +168,8 @@ static const struct vector all[] = {
 	{ "USER REQUEST",
 	  .message = { .type = WIRE_USER_REQUEST,
 		       SESSION,
-		       .user_request = { "user-10.80.0.11", 77, 51, 0xfffffffe, 4, WIRE_PART_BEGIN,
-					 65534, true, some, sizeof(some) } } },
+		       .user_request = { "user-10.80.0.11", 77, 51, 0xfffffffe, 4,
+					 WIRE_SEGMENT_BEGIN, 65534, true, some, sizeof(some) } } },
 	{ "USER REQUEST least",
 	  .message = { .type = WIRE_USER_REQUEST,
 		       OF_SESSION,
@@ -180,15 +180,15 @@ static const struct vector all[] = {
 								   .claim = 1,
 								   .number = 5,
 								   .connection = 9,
-								   .part = WIRE_PART_REST,
+								   .segment = WIRE_SEGMENT_REST,
 								   .bytes = number,
 								   .len = sizeof(number) } } },
 	{ "USER REQUEST most",
 	  .message = { .type = WIRE_USER_REQUEST,
 		       LARGEST,
 		       .user_request = { NAME_63, UINT64_MAX, UINT64_MAX, UINT32_MAX,
-					 WIRE_PREAMBLE_MAX, WIRE_PART_LAST, UINT16_MAX, true, many,
-					 WIRE_PAYLOAD_MAX } } },
+					 WIRE_PREAMBLE_MAX, WIRE_SEGMENT_LAST, UINT16_MAX, true,
+					 many, WIRE_PAYLOAD_MAX } } },
 	{ "USER END", .message = { .type = WIRE_USER_END,
 				   SESSION,
 				   .user_end = { "user-10.80.0.11", 77, WIRE_E_NOT_ALLOWED, 1 } } },
@@ -272,7 +272,7 @@ static const struct vector all[] = {
 					    .ack = 50,
 					    .preamble = 2,
 					    .connection = 9,
-					    .part = WIRE_PART_LAST,
+					    .segment = WIRE_SEGMENT_LAST,
 					    .bytes = some,
 					    .len = sizeof(some) } } },
 	{ "REQUEST least", .message = { .type = WIRE_REQUEST, OF_SESSION, .data.number = 1 } },
@@ -280,7 +280,7 @@ static const struct vector all[] = {
 					    SESSION,
 					    .data = { .number = 51,
 						      .connection = 9,
-						      .part = WIRE_PART_REST,
+						      .segment = WIRE_SEGMENT_REST,
 						      .bytes = number,
 						      .len = sizeof(number) } } },
 	{ "REQUEST most", .message = { .type = WIRE_REQUEST,
@@ -289,7 +289,7 @@ static const struct vector all[] = {
 						 .ack = UINT64_MAX - 1,
 						 .preamble = WIRE_PREAMBLE_MAX,
 						 .connection = UINT32_MAX,
-						 .part = WIRE_PART_MORE,
+						 .segment = WIRE_SEGMENT_MORE,
 						 .bytes = many,
 						 .len = WIRE_PAYLOAD_MAX } } },
 	{ "ANSWER", .message = { .type = WIRE_ANSWER,

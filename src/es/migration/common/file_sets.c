@@ -16,7 +16,7 @@
 
 #define LAYER_ROOT "layer"
 
-void migration_trees_deinit(struct migration_trees *t)
+void file_sets_deinit(struct file_sets *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		buf_deinit(&t->tree[i].engine);
@@ -25,9 +25,9 @@ void migration_trees_deinit(struct migration_trees *t)
 }
 
 /** trees_begin() - Make the list, with the layer in it */
-static int trees_begin(struct migration_trees *t, struct err *err)
+static int trees_begin(struct file_sets *t, struct err *err)
 {
-	t->tree = calloc(MIGRATION_TREES_MAX, sizeof(*t->tree));
+	t->tree = calloc(FILE_SETS_MAX, sizeof(*t->tree));
 	if (!t->tree)
 		return err_set(err, -ENOMEM, "trees of a container");
 	(void)snprintf(t->tree[0].root, sizeof(t->tree[0].root), LAYER_ROOT);
@@ -36,11 +36,11 @@ static int trees_begin(struct migration_trees *t, struct err *err)
 }
 
 /** volume_add() - Add the volume that the container has at a path */
-static int volume_add(struct migration_trees *t, const char *at, struct err *err)
+static int volume_add(struct file_sets *t, const char *at, struct err *err)
 {
-	struct migration_tree *tree = &t->tree[t->count];
+	struct file_set *tree = &t->tree[t->count];
 
-	if (t->count >= MIGRATION_TREES_MAX)
+	if (t->count >= FILE_SETS_MAX)
 		return err_set(err, -E2BIG, "more than %d volumes", CONTAINER_VOLUMES_MAX);
 	if (snprintf(tree->at, sizeof(tree->at), "%s", at) >= (int)sizeof(tree->at))
 		return err_set(err, -ENAMETOOLONG, "the volume at %.100s...", at);
@@ -50,7 +50,7 @@ static int volume_add(struct migration_trees *t, const char *at, struct err *err
 }
 
 /** volume_path() - Find where the volume that a container has at a path lies */
-static int volume_path(struct migration_tree *tree, const json_t *inspect, struct err *err)
+static int volume_path(struct file_set *tree, const json_t *inspect, struct err *err)
 {
 	const json_t *volume;
 
@@ -68,8 +68,8 @@ static int volume_path(struct migration_tree *tree, const json_t *inspect, struc
 	return err_set(err, -ENOENT, "the volume at %s of the container", tree->at);
 }
 
-int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
-			  struct err *err)
+int file_sets_place(struct file_sets *t, const json_t *inspect, const char *exec_root,
+		    struct err *err)
 {
 	int r = upper_dir_find(t->tree[0].path, inspect, exec_root, err);
 
@@ -78,18 +78,18 @@ int migration_trees_place(struct migration_trees *t, const json_t *inspect, cons
 	return r;
 }
 
-int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
-			 struct err *err)
+int file_sets_find(struct file_sets *t, const json_t *inspect, const char *exec_root,
+		   struct err *err)
 {
 	const json_t *volume;
 	int r = trees_begin(t, err);
 
 	for (size_t i = 0; r == 0 && (volume = container_mounts_volume(inspect, &i));)
 		r = volume_add(t, json_text(volume, "Destination", NULL), err);
-	return r < 0 ? r : migration_trees_place(t, inspect, exec_root, err);
+	return r < 0 ? r : file_sets_place(t, inspect, exec_root, err);
 }
 
-json_t *migration_trees_volumes(const struct migration_trees *t)
+json_t *file_sets_volumes(const struct file_sets *t)
 {
 	json_t *list = json_array();
 
@@ -102,7 +102,7 @@ json_t *migration_trees_volumes(const struct migration_trees *t)
 	return list;
 }
 
-int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct err *err)
+int file_sets_expect(struct file_sets *t, const json_t *plan, struct err *err)
 {
 	json_t *item;
 	size_t i;
@@ -128,11 +128,11 @@ static int directory_give(struct file_worker *files, const char *path, struct er
 	return file_worker_directory(files, path, true, err);
 }
 
-int migration_trees_stage(struct migration_trees *t, struct file_worker *files, const char *dir,
-			  uint64_t max_bytes, struct err *err)
+int file_sets_stage(struct file_sets *t, struct file_worker *files, const char *dir,
+		    uint64_t max_bytes, struct err *err)
 {
 	for (size_t i = 0; i < t->count; i++) {
-		struct migration_tree *tree = &t->tree[i];
+		struct file_set *tree = &t->tree[i];
 		struct file_place upper = { .path = "" };
 
 		auto_free char *copy = NULL;
@@ -153,7 +153,7 @@ int migration_trees_stage(struct migration_trees *t, struct file_worker *files, 
 }
 
 /** dirty_all() - Have the file at a path in the container copied again, in whatever tree it is */
-static int dirty_all(struct migration_trees *t, struct file_worker *files, const char *path,
+static int dirty_all(struct file_sets *t, struct file_worker *files, const char *path,
 		     struct err *err)
 {
 	int r = 0;
@@ -164,8 +164,8 @@ static int dirty_all(struct migration_trees *t, struct file_worker *files, const
 	return r;
 }
 
-int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *files, pid_t pid,
-				 struct err *err)
+int file_sets_dirty_mapped(struct file_sets *t, struct file_worker *files, pid_t pid,
+			   struct err *err)
 {
 	char path[64];
 	size_t size = 0;
@@ -188,8 +188,8 @@ int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *
 	return r;
 }
 
-int migration_trees_update(struct migration_trees *t, struct file_worker *files, bool frozen,
-			   struct layer_stats *stats, struct err *err)
+int file_sets_update(struct file_sets *t, struct file_worker *files, bool frozen,
+		     struct layer_stats *stats, struct err *err)
 {
 	struct layer_stats all = { 0 };
 
@@ -209,8 +209,7 @@ int migration_trees_update(struct migration_trees *t, struct file_worker *files,
 	return 0;
 }
 
-size_t migration_trees_outgoing(const struct migration_trees *t,
-				struct transfer_tree to[MIGRATION_TREES_MAX])
+size_t file_sets_outgoing(const struct file_sets *t, struct transfer_tree to[FILE_SETS_MAX])
 {
 	for (size_t i = 0; i < t->count; i++)
 		to[i] = (struct transfer_tree){ .tree = { .name = t->tree[i].root,
@@ -235,7 +234,7 @@ static char *above(const char *path)
  * beside() - Path of what lies beside a tree, to be freed, or NULL if nothing can be moved from
  * there
  */
-static char *beside(const struct migration_tree *tree)
+static char *beside(const struct file_set *tree)
 {
 	auto_free char *dir = *tree->path ? above(tree->path) : NULL;
 	char *path = NULL;
@@ -246,12 +245,11 @@ static char *beside(const struct migration_tree *tree)
 	return path;
 }
 
-int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
-			  struct file_tree to[MIGRATION_TREES_MAX], const char *dir,
-			  struct err *err)
+int file_sets_ahead(struct file_sets *t, struct file_worker *files,
+		    struct file_tree to[FILE_SETS_MAX], const char *dir, struct err *err)
 {
 	for (size_t i = 0; i < t->count; i++) {
-		struct migration_tree *tree = &t->tree[i];
+		struct file_set *tree = &t->tree[i];
 
 		auto_free char *place = beside(tree);
 		int n = place ? snprintf(tree->ahead, sizeof(tree->ahead), "%s", place)
@@ -272,7 +270,7 @@ int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
 }
 
 /** engine_files() - Read what the engine keeps beside a tree. Return: 0, or negative error code */
-static int engine_files(struct buf *to, const struct migration_tree *tree, struct err *err)
+static int engine_files(struct buf *to, const struct file_set *tree, struct err *err)
 {
 	auto_free char *dir = above(tree->path);
 
@@ -281,7 +279,7 @@ static int engine_files(struct buf *to, const struct migration_tree *tree, struc
 }
 
 /** tree_into() - Describe where one tree belongs */
-static int tree_into(struct migration_tree *tree, struct file_worker *files, struct file_tree *to,
+static int tree_into(struct file_set *tree, struct file_worker *files, struct file_tree *to,
 		     struct err *err)
 {
 	auto_free char *place = beside(tree);
@@ -308,8 +306,8 @@ static int tree_into(struct migration_tree *tree, struct file_worker *files, str
 	return to->ahead.dir < 0 ? to->ahead.dir : 0;
 }
 
-int migration_trees_into(struct migration_trees *t, struct file_worker *files,
-			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err)
+int file_sets_into(struct file_sets *t, struct file_worker *files,
+		   struct file_tree to[FILE_SETS_MAX], struct err *err)
 {
 	int r = 0;
 
@@ -318,12 +316,12 @@ int migration_trees_into(struct migration_trees *t, struct file_worker *files,
 	return r;
 }
 
-int migration_trees_unspoilt(const struct migration_trees *t, struct err *err)
+int file_sets_unspoilt(const struct file_sets *t, struct err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < t->count; i++) {
-		const struct migration_tree *tree = &t->tree[i];
+		const struct file_set *tree = &t->tree[i];
 		struct buf now = { .data = NULL };
 
 		if (!tree->engine.len)
@@ -339,10 +337,10 @@ int migration_trees_unspoilt(const struct migration_trees *t, struct err *err)
 	return r;
 }
 
-void migration_trees_forget(struct migration_trees *t, struct file_workers *workers)
+void file_sets_forget(struct file_sets *t, struct file_workers *workers)
 {
 	for (size_t i = 0; i < t->count; i++) {
-		struct migration_tree *tree = &t->tree[i];
+		struct file_set *tree = &t->tree[i];
 
 		if (*tree->ahead)
 			(void)file_worker_remove(workers, tree->ahead, NULL);

@@ -25,10 +25,10 @@
 
 struct err;
 
-#define MIGRATION_TREES_MAX (1 + CONTAINER_VOLUMES_MAX)
+#define FILE_SETS_MAX (1 + CONTAINER_VOLUMES_MAX)
 
 /**
- * struct migration_tree - One tree
+ * struct file_set - One tree
  * @root:	its name in the streams
  * @at:		where the container has it; "" for the layer
  * @path:	where it lies on this host; "" at a destination without CT-y yet
@@ -39,7 +39,7 @@ struct err;
  * @engine:	at the destination, what the engine keeps beside @path, and that @path is a
  *		directory; empty if the worker has no more than @path
  */
-struct migration_tree {
+struct file_set {
 	char root[16];
 	char at[CONTAINER_PATH_MAX];
 	char path[PATH_MAX];
@@ -50,56 +50,56 @@ struct migration_tree {
 	struct buf engine;
 };
 
-/** struct migration_trees - All of a container, the layer first; empty if all is zero */
-struct migration_trees {
-	struct migration_tree *tree;
+/** struct file_sets - All of a container, the layer first; empty if all is zero */
+struct file_sets {
+	struct file_set *tree;
 	size_t count;
 };
 
-/** migration_trees_deinit() - Release the list */
-void migration_trees_deinit(struct migration_trees *t);
+/** file_sets_deinit() - Release the list */
+void file_sets_deinit(struct file_sets *t);
 
 /**
- * migration_trees_find() - At the source: find the layer and the volumes of a container
- * @t:		Empty; migration_trees_deinit() is owed, also after a failure
+ * file_sets_find() - At the source: find the layer and the volumes of a container
+ * @t:		Empty; file_sets_deinit() is owed, also after a failure
  * @inspect:	What the engine says about the container
  * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_find(struct migration_trees *t, const json_t *inspect, const char *exec_root,
-			 struct err *err);
+int file_sets_find(struct file_sets *t, const json_t *inspect, const char *exec_root,
+		   struct err *err);
 
 /**
- * migration_trees_volumes() - The plan's "volumes"
+ * file_sets_volumes() - The plan's "volumes"
  *
  * Return: a new reference, or NULL without memory
  */
-json_t *migration_trees_volumes(const struct migration_trees *t);
+json_t *file_sets_volumes(const struct file_sets *t);
 
 /**
- * migration_trees_expect() - At the destination: make the list from the plan
+ * file_sets_expect() - At the destination: make the list from the plan
  *
  * Return: 0, or negative
  */
-int migration_trees_expect(struct migration_trees *t, const json_t *plan, struct err *err);
+int file_sets_expect(struct file_sets *t, const json_t *plan, struct err *err);
 
 /**
- * migration_trees_place() - At the destination: find out where CT-y's trees lie
- * @t:		From migration_trees_expect()
+ * file_sets_place() - At the destination: find out where CT-y's trees lie
+ * @t:		From file_sets_expect()
  * @inspect:	What the engine says about CT-y
  * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_place(struct migration_trees *t, const json_t *inspect, const char *exec_root,
-			  struct err *err);
+int file_sets_place(struct file_sets *t, const json_t *inspect, const char *exec_root,
+		    struct err *err);
 
 /**
- * migration_trees_stage() - Prepare copies
- * @t:		From migration_trees_find()
+ * file_sets_stage() - Prepare copies
+ * @t:		From file_sets_find()
  * @files:	Makes them
  * @dir:	Directory for them
  * @max_bytes:	Most bytes of each
@@ -107,11 +107,11 @@ int migration_trees_place(struct migration_trees *t, const json_t *inspect, cons
  *
  * Return: 0, or negative error code
  */
-int migration_trees_stage(struct migration_trees *t, struct file_worker *files, const char *dir,
-			  uint64_t max_bytes, struct err *err);
+int file_sets_stage(struct file_sets *t, struct file_worker *files, const char *dir,
+		    uint64_t max_bytes, struct err *err);
 
 /**
- * migration_trees_dirty_mapped() - Have copied again what a process has mapped shared, writable
+ * file_sets_dirty_mapped() - Have copied again what a process has mapped shared, writable
  * @t:		Staged
  * @files:	As there
  * @pid:	Process of the container; one that is gone is no failure
@@ -122,11 +122,11 @@ int migration_trees_stage(struct migration_trees *t, struct file_worker *files, 
  *
  * Return: 0, or negative error code
  */
-int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *files, pid_t pid,
-				 struct err *err);
+int file_sets_dirty_mapped(struct file_sets *t, struct file_worker *files, pid_t pid,
+			   struct err *err);
 
 /**
- * migration_trees_update() - layer_staging_update() for all of them
+ * file_sets_update() - layer_staging_update() for all of them
  * @t:		Staged
  * @files:	As there
  * @frozen:	As there
@@ -135,52 +135,50 @@ int migration_trees_dirty_mapped(struct migration_trees *t, struct file_worker *
  *
  * Return: 0, or negative error code
  */
-int migration_trees_update(struct migration_trees *t, struct file_worker *files, bool frozen,
-			   struct layer_stats *stats, struct err *err);
+int file_sets_update(struct file_sets *t, struct file_worker *files, bool frozen,
+		     struct layer_stats *stats, struct err *err);
 
-/** migration_trees_outgoing() - Describe the copies for transfer_send(). Return: how many */
-size_t migration_trees_outgoing(const struct migration_trees *t,
-				struct transfer_tree to[MIGRATION_TREES_MAX]);
+/** file_sets_outgoing() - Describe the copies for transfer_send(). Return: how many */
+size_t file_sets_outgoing(const struct file_sets *t, struct transfer_tree to[FILE_SETS_MAX]);
 
 /**
- * migration_trees_ahead() - At the destination: describe where the trees go before the cut
- * @t:		From migration_trees_expect()
+ * file_sets_ahead() - At the destination: describe where the trees go before the cut
+ * @t:		From file_sets_expect()
  * @files:	Will write them
  * @to:		Filled in
  * @dir:	Directory for those that have no place yet
- * @err:	Filled in on failure; migration_trees_forget() is owed in any case
+ * @err:	Filled in on failure; file_sets_forget() is owed in any case
  *
  * Each lies beside the place where it will belong, so that a file that is still the same after the
  * cut is moved there, not copied.
  *
  * Return: 0, or negative error code
  */
-int migration_trees_ahead(struct migration_trees *t, struct file_worker *files,
-			  struct file_tree to[MIGRATION_TREES_MAX], const char *dir,
-			  struct err *err);
+int file_sets_ahead(struct file_sets *t, struct file_worker *files,
+		    struct file_tree to[FILE_SETS_MAX], const char *dir, struct err *err);
 
 /**
- * migration_trees_into() - At the destination: describe where the trees belong, and what came
+ * file_sets_into() - At the destination: describe where the trees belong, and what came
  * before
- * @t:		After migration_trees_ahead(), and placed
+ * @t:		After file_sets_ahead(), and placed
  * @files:	Will write them
  * @to:		Filled in
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
  */
-int migration_trees_into(struct migration_trees *t, struct file_worker *files,
-			 struct file_tree to[MIGRATION_TREES_MAX], struct err *err);
+int file_sets_into(struct file_sets *t, struct file_worker *files,
+		   struct file_tree to[FILE_SETS_MAX], struct err *err);
 
 /**
- * migration_trees_unspoilt() - At the destination: see that what the engine keeps beside the trees
+ * file_sets_unspoilt() - At the destination: see that what the engine keeps beside the trees
  * is as it was
- * @t:		After migration_trees_into(); the worker that had the trees has ended
+ * @t:		After file_sets_into(); the worker that had the trees has ended
  * @err:	Filled in on failure
  *
  * Return: 0, -EPERM if something is not, or another negative error code
  */
-int migration_trees_unspoilt(const struct migration_trees *t, struct err *err);
+int file_sets_unspoilt(const struct file_sets *t, struct err *err);
 
-/** migration_trees_forget() - Remove what came before the cut. @workers: of the program */
-void migration_trees_forget(struct migration_trees *t, struct file_workers *workers);
+/** file_sets_forget() - Remove what came before the cut. @workers: of the program */
+void file_sets_forget(struct file_sets *t, struct file_workers *workers);

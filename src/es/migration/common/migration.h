@@ -79,10 +79,10 @@ enum migration_question {
  * @out, @in:	the source's own, the destination's own; the other one is NULL
  * @files:	handles all files of the container and of the peer
  * @inspect:	what the engine says of the container here
- * @trees:	the container's layer and volumes
+ * @sets:	the container's layer and volumes
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest
  *			layers
- * @image_way:	from where it comes
+ * @image_source:	from where it comes
  * @bytes_here:	of the layer after those, that need not come either
  * @image_bytes:	that were sent or received, uncompressed
  * @cut, @cut_bytes: the checkpoint; bytes that go after the cut: memory or its delta, changed files
@@ -132,9 +132,9 @@ struct migration {
 	char work[MIGRATION_DIR_MAX];
 	bool work_made;
 	char docker_root[PATH_MAX];
-	struct migration_trees trees;
+	struct file_sets sets;
 	bool image_wanted;
-	enum image_way image_way;
+	enum image_source image_source;
 	size_t layers_here;
 	uint64_t bytes_here;
 	uint64_t image_bytes;

@@ -286,7 +286,7 @@ static ZSTD_CCtx *zstd_new(int level, bool wide)
  * @wide:	look for repetitions as far back as a receiver takes; costs memory on both sides
  * @body:	writes through sender_take(), is handed @ctx
  */
-static int stream_send(struct sender *out, enum transfer_way way, int level, bool wide,
+static int stream_send(struct sender *out, enum transfer_form way, int level, bool wide,
 		       int (*body)(struct sender *out, void *ctx, struct err *err), void *ctx,
 		       struct err *err)
 {
@@ -312,7 +312,7 @@ static int stream_send(struct sender *out, enum transfer_way way, int level, boo
 	return r < 0 ? r : end_send(out, err);
 }
 
-int transfer_send(struct tls_stream *stream, enum transfer_way way,
+int transfer_send(struct tls_stream *stream, enum transfer_form way,
 		  const struct wire_message *header, struct file_worker *files,
 		  struct transfer_tree *trees, size_t count, bool remember, int level,
 		  struct err *err)
@@ -452,7 +452,7 @@ static int file_received(void *ctx, struct err *err)
 	return acknowledge(in->stream, in->header, err);
 }
 
-int transfer_receive(struct tls_stream *stream, enum transfer_way way,
+int transfer_receive(struct tls_stream *stream, enum transfer_form way,
 		     const struct wire_message *header, struct file_worker *files,
 		     const struct file_tree *trees, size_t count, uint64_t max_bytes,
 		     struct err *err)

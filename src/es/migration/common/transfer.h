@@ -32,8 +32,8 @@ struct tls_stream;
 #define TRANSFER_TAIL_MAX      (64u << 10) /* bytes after what was wanted of a stream */
 #define TRANSFER_LEVEL_DEFAULT 3
 
-/** enum transfer_way - How trees go over a link */
-enum transfer_way {
+/** enum transfer_form - How trees go over a link */
+enum transfer_form {
 	TRANSFER_STREAM,       /* compressed, no round trip until the end */
 	TRANSFER_FILE_BY_FILE, /* as scp does it, and so the paper: uncompressed, and the next file
 				  begins when the receiver has acknowledged the one before */
@@ -67,7 +67,7 @@ struct transfer_tree {
  *
  * Return: 0, or negative error code; the stream is of no use after that
  */
-int transfer_send(struct tls_stream *stream, enum transfer_way way,
+int transfer_send(struct tls_stream *stream, enum transfer_form way,
 		  const struct wire_message *header, struct file_worker *files,
 		  struct transfer_tree *trees, size_t count, bool remember, int level,
 		  struct err *err);
@@ -85,7 +85,7 @@ int transfer_send(struct tls_stream *stream, enum transfer_way way,
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
-int transfer_receive(struct tls_stream *stream, enum transfer_way way,
+int transfer_receive(struct tls_stream *stream, enum transfer_form way,
 		     const struct wire_message *header, struct file_worker *files,
 		     const struct file_tree *trees, size_t count, uint64_t max_bytes,
 		     struct err *err);

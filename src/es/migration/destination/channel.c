@@ -95,8 +95,8 @@ int destination_accept(struct migration *m, struct err *err)
 		text, sizeof(text),
 		"{\"puts_back\":true,\"image\":{\"wanted\":%s,\"from\":\"%s\",\"layers_here\":%zu,"
 		"\"bytes_here\":%" PRIu64 "}}",
-		m->image_wanted ? "true" : "false", image_way_name(m->image_way), m->layers_here,
-		m->bytes_here);
+		m->image_wanted ? "true" : "false", image_source_name(m->image_source),
+		m->layers_here, m->bytes_here);
 	return text_send(m, text, err);
 }
 

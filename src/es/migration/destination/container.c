@@ -141,8 +141,7 @@ int destination_make(struct migration *m, const char *image, struct err *err)
 	if (r == 0)
 		r = closed_take(m, err);
 	if (r == 0)
-		r = migration_trees_place(&m->trees, m->inspect, m->mc->config.docker_exec_root,
-					  err);
+		r = file_sets_place(&m->sets, m->inspect, m->mc->config.docker_exec_root, err);
 	if (r == 0)
 		r = staged_make(m, err);
 	return r;

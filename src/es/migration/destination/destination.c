@@ -106,21 +106,21 @@ static int ahead_place(struct migration *m, struct err *err)
  * still the same is only named. */
 int destination_ahead(struct migration *m, struct err *err)
 {
-	struct file_tree to[MIGRATION_TREES_MAX];
+	struct file_tree to[FILE_SETS_MAX];
 	int r = ahead_place(m, err);
 
 	destination_enter(m, INCOMING_AHEAD);
 	if (r == 0)
-		r = migration_trees_ahead(&m->trees, m->files, to, m->in->ahead, err);
+		r = file_sets_ahead(&m->sets, m->files, to, m->in->ahead, err);
 	if (r == 0)
 		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, to,
-				     m->trees.count, m->mc->config.max_bytes, err);
+				     m->sets.count, m->mc->config.max_bytes, err);
 	return r;
 }
 
 void destination_ahead_undo(struct migration *m)
 {
-	migration_trees_forget(&m->trees, m->mc->config.workers);
+	file_sets_forget(&m->sets, m->mc->config.workers);
 	if (m->in->ahead_made)
 		(void)rmdir(m->in->ahead);
 	m->in->ahead_made = false;
@@ -128,7 +128,7 @@ void destination_ahead_undo(struct migration *m)
 
 int destination_receive(struct migration *m, struct err *err)
 {
-	struct file_tree to[1 + MIGRATION_TREES_MAX] = {
+	struct file_tree to[1 + FILE_SETS_MAX] = {
 		{ .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 }, .plain = true }
 	};
 	char path[PATH_MAX + 16];
@@ -137,17 +137,16 @@ int destination_receive(struct migration *m, struct err *err)
 	destination_enter(m, INCOMING_CHUNKS);
 	(void)snprintf(path, sizeof(path), "%s/images", m->work);
 	to[0].place.dir = file_worker_directory(m->files, path, true, err);
-	r = to[0].place.dir < 0 ? to[0].place.dir
-				: migration_trees_into(&m->trees, m->files, to + 1, err);
+	r = to[0].place.dir < 0 ? to[0].place.dir : file_sets_into(&m->sets, m->files, to + 1, err);
 	if (r == 0)
 		r = transfer_receive(m->stream, TRANSFER_STREAM, &m->header, m->files, to,
-				     1 + m->trees.count, m->mc->config.max_bytes, err);
+				     1 + m->sets.count, m->mc->config.max_bytes, err);
 	if (r == 0)
 		r = destination_memory_whole(m, to[0].place, err);
 	if (r == 0)
 		r = destination_judge_checkpoint(m, path, err);
 	if (r == 0) /* the worker that had them has ended */
-		r = migration_trees_unspoilt(&m->trees, err);
+		r = file_sets_unspoilt(&m->sets, err);
 	m->in->received_us = monotonic_us();
 	return r;
 }

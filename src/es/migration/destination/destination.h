@@ -128,7 +128,7 @@ int destination_want_image(struct migration *m, struct err *err);
 /* registry.c */
 
 /**
- * destination_choose_way() - From where would the image be here sooner? Set it, and say why
+ * destination_choose_source() - From where would the image be here sooner? Set it, and say why
  * @m:		Migration
  * @missing:	Bytes that are missing
  * @err:	Filled in on failure
@@ -136,7 +136,7 @@ int destination_want_image(struct migration *m, struct err *err);
  * Return: 0, -ENOENT if the image may not come from the source and no registry has it, or another
  * negative error code
  */
-int destination_choose_way(struct migration *m, uint64_t missing, struct err *err);
+int destination_choose_source(struct migration *m, uint64_t missing, struct err *err);
 
 /**
  * destination_pull() - Pull the image; if that fails and we may, have the source send it instead

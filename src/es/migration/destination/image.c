@@ -109,7 +109,7 @@ int destination_want_image(struct migration *m, struct err *err)
 	here += m->bytes_here;
 	bytes = bytes > here ? bytes - here : 0;
 	r = room_check(m, bytes, err);
-	return r < 0 ? r : destination_choose_way(m, bytes, err);
+	return r < 0 ? r : destination_choose_source(m, bytes, err);
 }
 
 /* --- receive and load --------------------------------------------------------------------------- */
@@ -306,7 +306,7 @@ static int image_loaded(struct migration *m, struct err *err)
 {
 	const char *loaded = image_arrival_loaded(m->in->arrival);
 
-	if (m->image_way == IMAGE_FROM_REGISTRY)
+	if (m->image_source == IMAGE_FROM_REGISTRY)
 		return 0; /* see destination_pull() */
 	if (!*loaded)
 		return err_set(err, -EPROTO, "the image did not come whole");
@@ -371,9 +371,9 @@ int destination_image(struct migration *m, struct err *err)
 
 	if (!m->image_wanted)
 		return 0;
-	if (m->image_way == IMAGE_FROM_REGISTRY)
+	if (m->image_source == IMAGE_FROM_REGISTRY)
 		r = destination_pull(m, err);
-	if (r == 0 && m->image_way == IMAGE_FROM_SOURCE)
+	if (r == 0 && m->image_source == IMAGE_FROM_SOURCE)
 		r = image_load(m, err);
 	if (r == 0)
 		r = image_verify(m, name, err);
@@ -381,7 +381,7 @@ int destination_image(struct migration *m, struct err *err)
 		return r;
 	uint64_t took = monotonic_us() - began;
 	if (m->in->predicted_us)
-		image_rates_learn(&m->mc->rates, m->image_way, m->in->predicted_us, took);
+		image_rates_learn(&m->mc->rates, m->image_source, m->in->predicted_us, took);
 	image_arrival_remove(m->in->arrival, m->engine);
 	m->in->arrival = image_arrival_free(m->in->arrival);
 	r = destination_make(m, name, err);
@@ -391,7 +391,7 @@ int destination_image(struct migration *m, struct err *err)
 	migration_stage_done(
 		m, "IMAGE LOADED",
 		"kind=image from=%s layers_here=%zu load_us=%" PRIu64 " predicted_us=%" PRIu64,
-		image_way_name(m->image_way), m->layers_here, took, m->in->expected_us);
+		image_source_name(m->image_source), m->layers_here, took, m->in->expected_us);
 	return destination_accept(m, err);
 }
 

@@ -62,7 +62,7 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r == 0)
 		r = grant_take(m, err);
 	if (r == 0)
-		r = migration_trees_expect(&m->trees, m->plan, err);
+		r = file_sets_expect(&m->sets, m->plan, err);
 	if (r == 0)
 		r = profile_check(m, err);
 	if (r == 0)

@@ -84,7 +84,7 @@ static bool registry_costs(struct migration *m, const struct registry_image *ri,
 	return true;
 }
 
-int destination_choose_way(struct migration *m, uint64_t missing, struct err *err)
+int destination_choose_source(struct migration *m, uint64_t missing, struct err *err)
 {
 	const char *method = json_text(m->plan, "method", NULL);
 	bool partial = !strcmp(method, migration_method_name(METHOD_PARTIAL));
@@ -94,12 +94,12 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 			(uint64_t)json_integer_value(json_at(m->plan, "image", "size", NULL)),
 		.missing_bytes = missing,
 	};
-	uint64_t us[IMAGE_WAYS] = { 0 };
+	uint64_t us[IMAGE_SOURCES] = { 0 };
 	struct err why = { 0 };
 	struct registry_image ri;
 	int64_t rate;
 
-	m->image_way = IMAGE_FROM_SOURCE;
+	m->image_source = IMAGE_FROM_SOURCE;
 	m->in->predicted_us = 0;
 	m->in->expected_us = 0;
 	if (!partial && (!automatic || !registry_find(m, &ri)))
@@ -115,28 +115,28 @@ int destination_choose_way(struct migration *m, uint64_t missing, struct err *er
 			return why.code;
 		}
 		/* It may still be pulled from: the engine has credentials that we have not. */
-		m->image_way = partial ? IMAGE_FROM_REGISTRY : IMAGE_FROM_SOURCE;
+		m->image_source = partial ? IMAGE_FROM_REGISTRY : IMAGE_FROM_SOURCE;
 		migration_stage_done(m, "IMAGE WAY", "from=%s reason=%s",
-				     image_way_name(m->image_way), why.text);
+				     image_source_name(m->image_source), why.text);
 		return 0;
 	}
 	rate = automatic ? link_rate(m, err) : 0;
 	if (rate < 0)
 		return (int)rate;
 	costs.link_rate = (uint64_t)rate;
-	for (int way = 0; way < IMAGE_WAYS; way++)
-		us[way] = image_predict(&costs, (enum image_way)way);
-	for (int way = 0; way < IMAGE_WAYS; way++)
-		us[way] = image_rates_correct(&m->mc->rates, (enum image_way)way, us[way]);
+	for (int way = 0; way < IMAGE_SOURCES; way++)
+		us[way] = image_predict(&costs, (enum image_source)way);
+	for (int way = 0; way < IMAGE_SOURCES; way++)
+		us[way] = image_rates_correct(&m->mc->rates, (enum image_source)way, us[way]);
 	if (partial || us[IMAGE_FROM_REGISTRY] < us[IMAGE_FROM_SOURCE])
-		m->image_way = IMAGE_FROM_REGISTRY;
-	m->in->predicted_us = image_predict(&costs, m->image_way);
-	m->in->expected_us = us[m->image_way];
+		m->image_source = IMAGE_FROM_REGISTRY;
+	m->in->predicted_us = image_predict(&costs, m->image_source);
+	m->in->expected_us = us[m->image_source];
 	migration_stage_done(
 		m, "IMAGE WAY",
 		"from=%s source_us=%" PRIu64 " registry_us=%" PRIu64 " missing_bytes=%" PRIu64
 		" registry_bytes=%" PRIu64 " link_rate=%" PRIu64 " registry_rate=%" PRIu64,
-		image_way_name(m->image_way), us[IMAGE_FROM_SOURCE], us[IMAGE_FROM_REGISTRY],
+		image_source_name(m->image_source), us[IMAGE_FROM_SOURCE], us[IMAGE_FROM_REGISTRY],
 		missing, costs.registry_bytes, costs.link_rate, costs.registry_rate);
 	return 0;
 }
@@ -235,7 +235,7 @@ int destination_pull(struct migration *m, struct err *err)
 			*err = why;
 		return r;
 	}
-	m->image_way = IMAGE_FROM_SOURCE;
+	m->image_source = IMAGE_FROM_SOURCE;
 	m->in->predicted_us = 0;
 	m->in->expected_us = 0;
 	migration_stage_done(m, "IMAGE WAY", "from=source reason=%s", why.text);

@@ -139,10 +139,10 @@ int source_accepted(struct migration *m, int timeout_ms, struct err *err)
 	else
 		m->layers_here = (size_t)here;
 	m->bytes_here = r == 0 ? (uint64_t)bytes : 0;
-	m->image_way =
-		!strcmp(json_text(json, "image", "from", NULL), image_way_name(IMAGE_FROM_REGISTRY))
-			? IMAGE_FROM_REGISTRY
-			: IMAGE_FROM_SOURCE;
+	m->image_source = !strcmp(json_text(json, "image", "from", NULL),
+				  image_source_name(IMAGE_FROM_REGISTRY))
+				  ? IMAGE_FROM_REGISTRY
+				  : IMAGE_FROM_SOURCE;
 	m->out->puts_back = json_is_true(json_object_get(json, "puts_back"));
 	probe = json_integer_value(json_at(json, "probe", NULL));
 	json_decref(json);
@@ -175,7 +175,7 @@ void source_learn_reason(struct migration *m, int r, struct err *err)
 		*err = failure;
 }
 
-int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,
+int source_trees(struct migration *m, enum transfer_form way, struct transfer_tree *trees,
 		 size_t count, struct err *err)
 {
 	int r = transfer_send(m->stream, way, &m->header, m->files, trees, count,

@@ -48,13 +48,13 @@ int source_layer_ahead(struct migration *m, struct err *err)
 	auto_free pid_t *pids = calloc(CONTAINER_PIDS_MAX, sizeof(*pids));
 	if (!pids)
 		return err_set(err, -ENOMEM, "copy the layer");
-	r = migration_trees_update(&m->trees, m->files, false, &m->out->layer_stats, err);
+	r = file_sets_update(&m->sets, m->files, false, &m->out->layer_stats, err);
 	if (r < 0)
 		return r;
 	/* Afterwards: what is mapped from now on changes its time when it is first written to. */
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = migration_trees_dirty_mapped(&m->trees, m->files, pids[i], err);
+		r = file_sets_dirty_mapped(&m->sets, m->files, pids[i], err);
 	return r;
 }
 
@@ -77,11 +77,10 @@ int source_work(struct migration *m, struct err *err)
 
 int source_layer(struct migration *m, struct err *err)
 {
-	int r = migration_trees_find(&m->trees, m->inspect, m->mc->config.docker_exec_root, err);
+	int r = file_sets_find(&m->sets, m->inspect, m->mc->config.docker_exec_root, err);
 
 	if (r == 0)
-		r = migration_trees_stage(&m->trees, m->files, m->work, m->mc->config.max_bytes,
-					  err);
+		r = file_sets_stage(&m->sets, m->files, m->work, m->mc->config.max_bytes, err);
 	return r < 0 ? r : source_layer_ahead(m, err);
 }
 
@@ -93,8 +92,8 @@ int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint6
 	int r = migration_plan_make(&m->plan, m->inspect, image, m->mc->host, m->order.port, memory,
 				    layer, err);
 
-	if (r == 0 && m->trees.count)
-		r = json_object_set_new(m->plan, "volumes", migration_trees_volumes(&m->trees)) < 0
+	if (r == 0 && m->sets.count)
+		r = json_object_set_new(m->plan, "volumes", file_sets_volumes(&m->sets)) < 0
 			    ? err_set(err, -ENOMEM, "plan a migration")
 			    : 0;
 	if (r == 0 && (json_object_set_new(m->plan, "profile", json_string(profile)) < 0 ||

@@ -205,7 +205,7 @@ int source_image(struct migration *m, struct err *err)
 	 * does; if a registry fails it, it may come back to us.
 	 */
 	while (r == 0 && m->image_wanted) {
-		if (m->image_way == IMAGE_FROM_SOURCE && !sent) {
+		if (m->image_source == IMAGE_FROM_SOURCE && !sent) {
 			r = image_send(m, err);
 			sent = true;
 			waiting = monotonic_us();

@@ -82,7 +82,7 @@ void source_prepare_undo(struct migration *m)
 {
 	struct err err = { 0 };
 
-	migration_trees_deinit(&m->trees);
+	file_sets_deinit(&m->sets);
 	m->files = file_worker_free(m->files);
 	(void)tls_stream_free(m->stream);
 	m->stream = NULL;
@@ -93,8 +93,8 @@ void source_prepare_undo(struct migration *m)
 
 int source_ahead(struct migration *m, struct err *err)
 {
-	struct transfer_tree trees[MIGRATION_TREES_MAX];
-	size_t count = migration_trees_outgoing(&m->trees, trees);
+	struct transfer_tree trees[FILE_SETS_MAX];
+	size_t count = file_sets_outgoing(&m->sets, trees);
 	uint64_t sent = 0;
 	int r = 0;
 
@@ -102,7 +102,7 @@ int source_ahead(struct migration *m, struct err *err)
 	 * The engine needs a while until the first byte of an image comes: the link is ours
 	 * meanwhile.
 	 */
-	if (m->image_wanted && m->image_way == IMAGE_FROM_SOURCE)
+	if (m->image_wanted && m->image_source == IMAGE_FROM_SOURCE)
 		r = source_image_begin(m, err);
 	if (r < 0)
 		return r;
@@ -125,7 +125,7 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 	struct migration *m = ctx;
 	uint64_t copied = last ? m->out->layer_stats.copied_bytes : 0;
 	/* the second time there is little left to do: what CRIU itself has made */
-	int r = migration_trees_update(&m->trees, m->files, true, &m->out->layer_stats, err);
+	int r = file_sets_update(&m->sets, m->files, true, &m->out->layer_stats, err);
 
 	m->out->layer_stats.copied_bytes += copied;
 	return r;
@@ -234,7 +234,7 @@ static void files_sent(void *ctx, const struct transfer_tree *last)
 	struct migration *m = ctx;
 	uint64_t sent = 0;
 
-	for (size_t i = 0; i < m->trees.count; i++)
+	for (size_t i = 0; i < m->sets.count; i++)
 		sent += (last - i)->sent;
 	migration_stage_done(m, "T4",
 			     "kind=layer sent_bytes=%" PRIu64 " raw_bytes=%" PRIu64 " log_bytes=0",
@@ -272,7 +272,7 @@ int source_send(struct migration *m, struct err *err)
 	size_t count;
 	int r;
 
-	struct transfer_tree trees[1 + MIGRATION_TREES_MAX] = {
+	struct transfer_tree trees[1 + FILE_SETS_MAX] = {
 		{ .tree = { .name = "memory", .place = { .path = "" }, .ahead = { .dir = -1 } },
 		  .done = memory_sent,
 		  .ctx = m },
@@ -280,7 +280,7 @@ int source_send(struct migration *m, struct err *err)
 	r = memory_place(m, &trees[0].tree.place.dir, err);
 	if (r < 0)
 		return r;
-	count = 1 + migration_trees_outgoing(&m->trees, trees + 1);
+	count = 1 + file_sets_outgoing(&m->sets, trees + 1);
 	trees[count - 1].done = files_sent;
 	trees[count - 1].ctx = m;
 	if (m->order.hold)

@@ -59,7 +59,7 @@ int source_offer(struct migration *m, struct err *err);
 int source_accepted(struct migration *m, int timeout_ms, struct err *err);
 
 /** source_trees() - Send trees; if the destination gave up meanwhile, learn why */
-int source_trees(struct migration *m, enum transfer_way way, struct transfer_tree *trees,
+int source_trees(struct migration *m, enum transfer_form way, struct transfer_tree *trees,
 		 size_t count, struct err *err);
 
 /**

@@ -31,7 +31,7 @@
 #define A       11 /* the user's connections */
 #define B       12
 #define MIB     (1u << 20)
-#define TWO     (2 * MIB - 1000) /* a body that goes in two parts */
+#define TWO     (2 * MIB - 1000) /* a body that goes in two segments */
 
 struct bed {
 	uv_loop_t loop;
@@ -268,12 +268,12 @@ static int tear_down(void **state)
 /* --- words of the tests ------------------------------------------------------------------------- */
 
 /* One numbered request. It has been answered, refused, or put in doubt when this returns. */
-static void request(struct bed *b, uint32_t connection, enum wire_part part, const void *bytes,
-		    size_t len)
+static void request(struct bed *b, uint32_t connection, enum wire_segment segment,
+		    const void *bytes, size_t len)
 {
 	const struct wire_data d = { .number = ++b->number,
 				     .connection = connection,
-				     .part = part,
+				     .segment = segment,
 				     .bytes = bytes,
 				     .len = len };
 
@@ -285,15 +285,15 @@ static void request(struct bed *b, uint32_t connection, enum wire_part part, con
 
 static void whole(struct bed *b, uint32_t connection, const char *text)
 {
-	request(b, connection, WIRE_PART_WHOLE, text, strlen(text));
+	request(b, connection, WIRE_SEGMENT_WHOLE, text, strlen(text));
 }
 
-static void about(struct bed *b, uint32_t connection, enum wire_part part, uint64_t number)
+static void about(struct bed *b, uint32_t connection, enum wire_segment segment, uint64_t number)
 {
-	uint8_t bytes[WIRE_PART_NUMBER_SIZE];
+	uint8_t bytes[WIRE_SEGMENT_NUMBER_SIZE];
 
 	put_be64(bytes, number);
-	request(b, connection, part, bytes, sizeof(bytes));
+	request(b, connection, segment, bytes, sizeof(bytes));
 }
 
 /* A request for /@asked with a body of @len bytes; the caller frees it */
@@ -340,14 +340,14 @@ static void test_long_request(void **state)
 	size_t len;
 	char *all = post(5, 3 * MIB, &len);
 
-	request(b, A, WIRE_PART_BEGIN, all, MIB);
+	request(b, A, WIRE_SEGMENT_BEGIN, all, MIB);
 	assert_int_equal(b->status, WIRE_OK);
 	assert_int_equal(b->answer.len, 0);
 	assert_true(under_way(b));
 	assert_int_equal(b->opened, 0); /* the container sees it when it is whole */
-	request(b, A, WIRE_PART_MORE, all + MIB, MIB);
-	request(b, A, WIRE_PART_MORE, all + 2 * MIB, MIB);
-	request(b, A, WIRE_PART_LAST, all + 3 * MIB, len - 3 * MIB);
+	request(b, A, WIRE_SEGMENT_MORE, all + MIB, MIB);
+	request(b, A, WIRE_SEGMENT_MORE, all + 2 * MIB, MIB);
+	request(b, A, WIRE_SEGMENT_LAST, all + 3 * MIB, len - 3 * MIB);
 	assert_int_equal(b->answered, 4);
 	assert_int_equal(b->status, WIRE_OK);
 	assert_int_equal(b->executed, 1);
@@ -365,15 +365,15 @@ static void test_between_parts(void **state)
 	size_t len_a, len_b;
 	char *a = post(1, 2 * MIB, &len_a), *c = post(2, 2 * MIB + 1, &len_b);
 
-	request(b, A, WIRE_PART_BEGIN, a, MIB);
-	request(b, B, WIRE_PART_BEGIN, c, MIB);
+	request(b, A, WIRE_SEGMENT_BEGIN, a, MIB);
+	request(b, B, WIRE_SEGMENT_BEGIN, c, MIB);
 	whole(b, 13, "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_int_equal(checked_body(b, 0), 3);
-	request(b, B, WIRE_PART_MORE, c + MIB, MIB);
-	request(b, A, WIRE_PART_MORE, a + MIB, MIB);
-	request(b, B, WIRE_PART_LAST, c + 2 * MIB, len_b - 2 * MIB);
+	request(b, B, WIRE_SEGMENT_MORE, c + MIB, MIB);
+	request(b, A, WIRE_SEGMENT_MORE, a + MIB, MIB);
+	request(b, B, WIRE_SEGMENT_LAST, c + 2 * MIB, len_b - 2 * MIB);
 	assert_int_equal(checked_body(b, 0), 2);
-	request(b, A, WIRE_PART_LAST, a + 2 * MIB, len_a - 2 * MIB);
+	request(b, A, WIRE_SEGMENT_LAST, a + 2 * MIB, len_a - 2 * MIB);
 	assert_int_equal(checked_body(b, 0), 1);
 	assert_int_equal(b->executed, 3);
 	free(a);
@@ -390,7 +390,7 @@ static uint64_t fetch(struct bed *b, size_t size)
 	got = checked_body(b, 0);
 	while (b->status == WIRE_OK_MORE) {
 		assert_true(under_way(b));
-		about(b, A, WIRE_PART_REST, number);
+		about(b, A, WIRE_SEGMENT_REST, number);
 		got += checked_body(b, got);
 	}
 	assert_int_equal(b->status, WIRE_OK);
@@ -412,7 +412,7 @@ static void test_long_answer(void **state)
 	assert_true(fetch(b, 5000001) != first);
 	assert_int_equal(b->opened, 1);
 	/* too much was asked for */
-	about(b, A, WIRE_PART_REST, b->number);
+	about(b, A, WIRE_SEGMENT_REST, b->number);
 	assert_int_equal(b->status, WIRE_OK);
 	assert_int_equal(b->answer.len, 0);
 }
@@ -441,12 +441,12 @@ static void test_drop(void **state)
 	char *all = post(1, TWO, &len);
 
 	whole(b, A, "GET /3000000 HTTP/1.1\r\nHost: a\r\n\r\n");
-	about(b, A, WIRE_PART_DROP, b->number);
+	about(b, A, WIRE_SEGMENT_DROP, b->number);
 	assert_false(under_way(b));
-	request(b, A, WIRE_PART_BEGIN, all, MIB);
-	about(b, A, WIRE_PART_DROP, 0);
+	request(b, A, WIRE_SEGMENT_BEGIN, all, MIB);
+	about(b, A, WIRE_SEGMENT_DROP, 0);
 	assert_false(under_way(b));
-	request(b, A, WIRE_PART_LAST, all + MIB, len - MIB);
+	request(b, A, WIRE_SEGMENT_LAST, all + MIB, len - MIB);
 	assert_int_equal(b->doubtful, b->number);
 	assert_int_equal(b->executed, 1);
 	free(all);
@@ -461,12 +461,12 @@ static void test_cut(void **state)
 
 	whole(b, A, "GET /3000000 HTTP/1.1\r\nHost: a\r\n\r\n");
 	uint64_t number = b->number;
-	request(b, B, WIRE_PART_BEGIN, all, MIB);
+	request(b, B, WIRE_SEGMENT_BEGIN, all, MIB);
 	gateway_hang_up(b->gateway, SESSION);
 	assert_false(under_way(b));
-	request(b, B, WIRE_PART_LAST, all + MIB, len - MIB);
+	request(b, B, WIRE_SEGMENT_LAST, all + MIB, len - MIB);
 	assert_int_equal(b->doubtful, b->number);
-	about(b, A, WIRE_PART_REST, number);
+	about(b, A, WIRE_SEGMENT_REST, number);
 	assert_int_equal(b->status, WIRE_OK);
 	assert_int_equal(b->answer.len, 0);
 	assert_int_equal(b->executed, 1);
@@ -479,19 +479,19 @@ static void test_bad_parts(void **state)
 	size_t len;
 	char *all = post(1, TWO, &len);
 
-	request(b, A, WIRE_PART_BEGIN, all, MIB); /* not whole */
-	request(b, A, WIRE_PART_LAST, all + MIB, len - MIB - 1);
+	request(b, A, WIRE_SEGMENT_BEGIN, all, MIB); /* not whole */
+	request(b, A, WIRE_SEGMENT_LAST, all + MIB, len - MIB - 1);
 	assert_int_equal(b->refused, b->number);
 	assert_non_null(strstr(b->reason, "does not end with its last part"));
 	static const char small[] = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n";
-	request(b, A, WIRE_PART_BEGIN, small, strlen(small)); /* whole too early */
+	request(b, A, WIRE_SEGMENT_BEGIN, small, strlen(small)); /* whole too early */
 	assert_int_equal(b->refused, b->number);
-	request(b, A, WIRE_PART_BEGIN, "no HTTP", 7);
+	request(b, A, WIRE_SEGMENT_BEGIN, "no HTTP", 7);
 	assert_int_equal(b->refused, b->number);
 	assert_non_null(strstr(b->reason, "codec http"));
-	request(b, A, WIRE_PART_MORE, all, MIB);
+	request(b, A, WIRE_SEGMENT_MORE, all, MIB);
 	assert_int_equal(b->doubtful, b->number);
-	request(b, 0, WIRE_PART_BEGIN, all, MIB); /* of no connection */
+	request(b, 0, WIRE_SEGMENT_BEGIN, all, MIB); /* of no connection */
 	assert_int_equal(b->refused, b->number);
 	assert_int_equal(b->opened, 0);
 	assert_false(under_way(b));
@@ -506,10 +506,10 @@ static void test_early_answer(void **state)
 	char *all = post(7, 4 * MIB - 1000, &len);
 
 	b->early = true;
-	request(b, A, WIRE_PART_BEGIN, all, MIB);
-	request(b, A, WIRE_PART_MORE, all + MIB, MIB);
-	request(b, A, WIRE_PART_MORE, all + 2 * MIB, MIB);
-	request(b, A, WIRE_PART_LAST, all + 3 * MIB, len - 3 * MIB);
+	request(b, A, WIRE_SEGMENT_BEGIN, all, MIB);
+	request(b, A, WIRE_SEGMENT_MORE, all + MIB, MIB);
+	request(b, A, WIRE_SEGMENT_MORE, all + 2 * MIB, MIB);
+	request(b, A, WIRE_SEGMENT_LAST, all + 3 * MIB, len - 3 * MIB);
 	assert_int_equal(b->answered, b->number);
 	assert_int_equal(checked_body(b, 0), 7);
 	free(all);
