@@ -63,6 +63,7 @@ declare -A DOOR=(
 	['uv\.h']='(net|report|ap|es|mud)/([a-z_]+/)*[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/engine/(containerd|docker_(call|engine|stream)|registry)\.[ch]'
 	['archive(_entry)?\.h']='es/(files/layer_archive|image/(archive|layer|pack))\.c'
+	['zlib\.h']='runtime/store\.c'
 	['zstd']='es/(migration/common/transfer|files/inflate)\.c'
 	['cap-ng\.h']='es/(worker/sandbox|container/grant)\.c'
 	['seccomp\.h']='es/(worker/sandbox|criu/seccomp_filter)\.c'

@@ -28,7 +28,7 @@ BUILD_PACKAGES=(
 	ca-certificates clang clang-format clang-tidy codespell cppcheck gcc git jq libarchive-dev
 	libc6-dev libcap-ng-dev libclang-rt-dev libcmocka-dev libconfuse-dev libcurl4-openssl-dev
 	libhiredis-dev libjansson-dev libprotobuf-c-dev libseccomp-dev libssl-dev libuv1-dev libxxhash-dev
-	libzstd-dev make
+	libzstd-dev zlib1g-dev make
 	meson ninja-build pkg-config protobuf-c-compiler python3 shellcheck xz-utils zstd
 )
 # gpg verifies the packages of the image's base; mmdebstrap only recommends it.
@@ -41,7 +41,7 @@ command -v dockerd >/dev/null || RUN_PACKAGES+=(docker.io)
 
 PACKAGE_PACKAGES=(
 	build-essential debhelper dpkg-dev gcc jq libarchive-dev libc6-dev libcap-ng-dev libconfuse-dev libcurl4-openssl-dev
-	libjansson-dev libprotobuf-c-dev libseccomp-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev
+	libjansson-dev libprotobuf-c-dev libseccomp-dev libssl-dev libuv1-dev libxxhash-dev libzstd-dev zlib1g-dev
 	lintian make meson ninja-build pkg-config protobuf-c-compiler python3
 )
 

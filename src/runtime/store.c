@@ -5,51 +5,23 @@
  *
  * CRIU has tar pack what is on a container's tmpfs mounts, and gzip it. Real compression takes 30 ms
  * for each MB, and all the time the service stands still; what comes of it is compressed again, better,
- * on its way (es/migration/common/transfer.c). So this one reads standard input and writes a gzip stream (RFC 1952) whose
- * blocks are stored (RFC 1951, 3.2.4). Options are those of a gzip that compresses, and mean nothing.
+ * on its way (es/migration/common/transfer.c). So this one reads standard input and writes a gzip stream whose
+ * blocks are stored. Options are those of a gzip that compresses, and mean nothing.
  */
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
+#include <zlib.h>
 
-#define BLOCK_MAX  65535 /* bytes of a stored block */
-#define POLYNOMIAL 0xedb88320u
-
-static uint32_t crc_table[256];
-
-static void crc_begin(void)
-{
-	for (uint32_t i = 0; i < 256; i++) {
-		uint32_t c = i;
-
-		for (int bit = 0; bit < 8; bit++)
-			c = c & 1 ? POLYNOMIAL ^ c >> 1 : c >> 1;
-		crc_table[i] = c;
-	}
-}
-
-static uint32_t crc_add(uint32_t crc, const uint8_t *bytes, size_t len)
-{
-	crc = ~crc;
-	for (size_t i = 0; i < len; i++)
-		crc = crc_table[(crc ^ bytes[i]) & 0xff] ^ crc >> 8;
-	return ~crc;
-}
-
-static void put_le32(uint8_t *to, uint32_t value)
-{
-	for (int i = 0; i < 4; i++)
-		to[i] = (uint8_t)(value >> (8 * i));
-}
+#define PIECE     (256u << 10)
+#define GZIP_BITS (15 + 16) /* zlib's word for a gzip stream */
 
 /** write_all() - Write all of it. Return: 0, or -1 */
 static int write_all(const void *bytes, size_t len)
 {
-	const uint8_t *at = bytes;
+	const unsigned char *at = bytes;
 
 	while (len) {
 		ssize_t n = write(STDOUT_FILENO, at, len);
@@ -64,56 +36,59 @@ static int write_all(const void *bytes, size_t len)
 	return 0;
 }
 
-/** block_read() - Read until a block is full or the end is there. Return: bytes, or -1 */
-static ssize_t block_read(uint8_t *to)
+/** piece_read() - Read what there is. Return: bytes, 0 at the end, or -1 */
+static ssize_t piece_read(unsigned char *to)
 {
-	size_t have = 0;
+	ssize_t n;
 
-	while (have < BLOCK_MAX) {
-		ssize_t n = read(STDIN_FILENO, to + have, BLOCK_MAX - have);
+	do
+		n = read(STDIN_FILENO, to, PIECE);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+/** piece_write() - Write what @z makes of a piece, and of the end if @last. Return: 0, or -1 */
+static int piece_write(z_stream *z, int last)
+{
+	static unsigned char out[PIECE];
+
+	do {
+		z->next_out = out;
+		z->avail_out = sizeof(out);
+		if (deflate(z, last ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR) {
+			errno = EINVAL;
 			return -1;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
+		}
+		if (write_all(out, sizeof(out) - z->avail_out) < 0)
+			return -1;
+	} while (z->avail_out == 0);
+	return 0;
 }
 
 /** store() - Turn standard input into a gzip stream on standard output. Return: 0, or -1 */
 static int store(void)
 {
-	static const uint8_t head[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
-	static uint8_t block[5 + BLOCK_MAX];
-	uint8_t tail[8];
-	uint32_t crc = 0;
-	uint32_t total = 0; /* modulo 2^32, as the format wants it */
-	ssize_t len = BLOCK_MAX;
+	static unsigned char in[PIECE];
+	z_stream z = { .zalloc = Z_NULL };
+	ssize_t len = 1;
+	int r = 0;
 
-	crc_begin();
-	if (write_all(head, sizeof(head)) < 0)
+	if (deflateInit2(&z, Z_NO_COMPRESSION, Z_DEFLATED, GZIP_BITS, MAX_MEM_LEVEL,
+			 Z_DEFAULT_STRATEGY) != Z_OK) {
+		errno = ENOMEM;
 		return -1;
-	/* One that is not full is the last; it may be empty. */
-	while (len == BLOCK_MAX) {
-		len = block_read(block + 5);
-		if (len < 0)
-			return -1;
-		block[0] = len < BLOCK_MAX;
-		block[1] = (uint8_t)len;
-		block[2] = (uint8_t)(len >> 8);
-		block[3] = (uint8_t)~block[1];
-		block[4] = (uint8_t)~block[2];
-		crc = crc_add(crc, block + 5, (size_t)len);
-		total += (uint32_t)len;
-		if (write_all(block, 5 + (size_t)len) < 0)
-			return -1;
 	}
-	put_le32(tail, crc);
-	put_le32(tail + 4, total);
-	return write_all(tail, sizeof(tail));
+	while (r == 0 && len > 0) {
+		len = piece_read(in);
+		if (len < 0)
+			r = -1;
+		z.next_in = in;
+		z.avail_in = len > 0 ? (unsigned int)len : 0;
+		if (r == 0)
+			r = piece_write(&z, len == 0);
+	}
+	(void)deflateEnd(&z);
+	return r;
 }
 
 /**
