@@ -8,16 +8,14 @@
 #include <string.h>
 
 #include "base/auto.h"
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/spool.h"
-#include "codec/codec.h"
-#include "core/answer_cache.h"
 #include "core/es_node.h"
 #include "es/ap_links.h"
 #include "es/container/grant.h"
+#include "es/edge_inner.h"
 #include "es/gateway/gateway.h"
 #include "es/inquiry.h"
 #include "es/metrics.h"
@@ -44,403 +42,6 @@
  * images.
  */
 
-enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };
-
-/* something to tell the node in a turn of its own */
-struct later {
-	struct list link;
-	enum later_kind kind;
-	bool lasting; /* of @reason */
-	uint64_t session;
-	uint32_t epoch;
-	char reason[WIRE_REASON_SIZE];
-};
-
-struct edge_server {
-	struct edge_server_setup setup;
-	struct es_node *node;
-	struct ap_links *aps;
-	struct listener *listener;
-	struct gateway *gateway;
-	struct spools *spools;
-	struct session_store *store;
-	struct started_notes *started;
-	struct service_catalogue *catalogue;
-	const char *runtime; /* name under which the engine knows baton-runtime */
-	struct container_management *containers;
-	struct migration_controller *migrations;
-	struct thaw_guard *guard;
-	struct monitor *monitor;
-	struct es_metrics metrics;
-	struct list later;
-	uv_timer_t timer;
-	uv_prepare_t prepare;
-	uv_async_t wake;
-	int closing; /* parts that are not closed yet */
-	uint64_t drain_ms;
-	uint64_t end_by; /* when it is about to stop: containers may finish requests until then */
-	bool stopped;
-	void (*closed)(void *ctx);
-	void *closed_ctx;
-};
-
-/* an operation on a container that is under way */
-struct operation {
-	struct edge_server *es;
-	uint64_t session;
-	uint32_t epoch;
-	char service[NAME_SIZE];
-};
-
-static uint64_t now(const struct edge_server *es)
-{
-	return uv_now(es->setup.loop);
-}
-
-static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t session,
-		       uint32_t epoch, const struct err *err)
-{
-	struct later *l = calloc(1, sizeof(*l));
-
-	if (!l) {
-		log_error("out of memory: session %016" PRIx64 " is stuck", session);
-		return;
-	}
-	l->kind = kind;
-	l->session = session;
-	l->epoch = epoch;
-	l->lasting = err->lasting;
-	(void)snprintf(l->reason, sizeof(l->reason), "%.*s", WIRE_REASON_SIZE - 1, err->text);
-	list_append(&es->later, &l->link);
-	(void)uv_async_send(&es->wake);
-}
-
-static struct operation *operation_new(struct edge_server *es, uint64_t session, uint32_t epoch)
-{
-	struct operation *op = calloc(1, sizeof(*op));
-
-	if (op)
-		*op = (struct operation){ .es = es, .session = session, .epoch = epoch };
-	return op;
-}
-
-/* --- operations of the node: containers ------------------------------------------------------- */
-
-static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
-{
-	struct edge_server *es = ctx;
-
-	ap_links_send(es->aps, ap, m);
-}
-
-static const struct container_service *service_of(const struct edge_server *es, const char *name)
-{
-	return service_catalogue_find(es->catalogue, name);
-}
-
-/* A session may be older than the catalogue: its container lives on, but is not spoken to. */
-static int open_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch,
-			    const char *name, const struct container_address *where,
-			    struct err *err)
-{
-	const struct container_service *service = service_of(es, name);
-	int r = thaw_guard_watch(es->guard, where->id, where->pid, err);
-
-	if (r < 0)
-		return r;
-	if (started_notes_put(es->started, where, err) < 0)
-		log_error("session %016" PRIx64
-			  ": a restart of its container would go unnoticed: %s",
-			  session, err->text);
-	r = gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
-			service ? &service->comparison : NULL, where, err);
-	if (r < 0)
-		thaw_guard_forget(es->guard, where->id);
-	return r;
-}
-
-static bool service_known(void *ctx, const char *service)
-{
-	const struct edge_server *es = ctx;
-
-	return service_catalogue_offers(es->catalogue, service);
-}
-
-static void on_created(void *ctx, const struct container_address *where, const char *reason)
-{
-	struct operation *op = ctx;
-	struct edge_server *es = op->es;
-	struct err err = { 0 };
-
-	if (where && open_to_requests(es, op->session, op->epoch, op->service, where, &err) < 0)
-		reason = err.text;
-	if (reason)
-		log_error("session %016" PRIx64 ": no container: %s", op->session, reason);
-	es_node_created(es->node, now(es), op->session, op->epoch, reason);
-	free(op);
-}
-
-static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
-{
-	struct edge_server *es = ctx;
-	struct operation *op = operation_new(es, session, epoch);
-	struct err err = { .text = "out of memory" };
-
-	if (op)
-		(void)name_set(op->service, service, NULL);
-	if (op && container_management_create(es->containers, session, epoch,
-					      service_of(es, service), on_created, op, &err) == 0)
-		return;
-	free(op);
-	tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
-}
-
-static void on_removed(void *ctx, const struct container_address *where, const char *reason)
-{
-	struct operation *op = ctx;
-	struct edge_server *es = op->es;
-
-	(void)where;
-	(void)reason; /* it is tried until it is done */
-	es_node_removed(es->node, op->session, op->epoch);
-	free(op);
-}
-
-static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
-{
-	struct edge_server *es = ctx;
-	struct operation *op = operation_new(es, session, epoch);
-	char name[CONTAINER_ID_SIZE];
-
-	const struct container_address *where = gateway_find(es->gateway, session, epoch);
-	struct err err = { .text = "out of memory" };
-
-	if (where) {
-		thaw_guard_forget(es->guard, where->id);
-		started_notes_drop(es->started, where->id);
-	}
-	gateway_remove(es->gateway, session, epoch);
-	container_name(name, session, epoch);
-	if (op &&
-	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
-		return;
-	free(op);
-	tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
-}
-
-static bool hold(void *ctx, const char *name, bool diverged)
-{
-	const struct edge_server *es = ctx;
-	const struct container_service *service = service_of(es, name);
-
-	/* the paper's way has no cut that could hold */
-	if (!service || es->setup.migration->profile == PROFILE_PAPER)
-		return false;
-	/* opaque bytes can be neither replayed nor compared */
-	return service->codec->stream || service->sync == SYNC_HOLD ||
-	       (service->sync == SYNC_AUTO && diverged);
-}
-
-static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
-{
-	struct edge_server *es = ctx;
-	const struct container_address *where = gateway_find(es->gateway, session, epoch);
-	int r;
-
-	if (!where) /* it has ended, and is removed */
-		return;
-	r = thaw_guard_must_run(es->guard, where->id);
-	if (r < 0)
-		log_error("session %016" PRIx64 ": container %.12s not thawed: %s", session,
-			  where->id, strerror(-r));
-}
-
-static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
-{
-	struct edge_server *es = ctx;
-
-	gateway_execute(es->gateway, session, epoch, request);
-}
-
-static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
-{
-	struct edge_server *es = ctx;
-
-	return gateway_under_way(es->gateway, session, epoch);
-}
-
-/* --- operations of the node: migrations ------------------------------------------------------- */
-
-static const char *transfer_address(const struct edge_server *es, const char *name)
-{
-	for (size_t i = 0; i < es->setup.edges; i++) {
-		if (name_equal(es->setup.edge[i].name, name))
-			return es->setup.edge[i].transfer;
-	}
-	return NULL;
-}
-
-static int start_migration(struct edge_server *es, const struct es_migration_order *order,
-			   struct err *err)
-{
-	const struct container_service *service = service_of(es, order->service);
-	const char *address = transfer_address(es, order->to_es);
-	const struct container_address *where =
-		gateway_find(es->gateway, order->session, order->container_epoch);
-	struct migration_source source = {
-		.association = order->association,
-		.epoch = order->epoch,
-	};
-
-	if (!address)
-		return err_lasting(err, err_set(err, -EINVAL,
-						"edge server %s is not in our configuration",
-						order->to_es));
-	if (!where || !service)
-		return err_set(err, -EINVAL, "the container of the session is not known");
-	memcpy(source.container, where->id, sizeof(source.container));
-	memcpy(source.service, order->service, NAME_SIZE);
-	memcpy(source.mud, order->mud, NAME_SIZE);
-	memcpy(source.ap, order->ap, NAME_SIZE);
-	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
-	memcpy(source.to_es, order->to_es, NAME_SIZE);
-	/* The container's: what a service changed to since is that of new containers. */
-	source.port = where->port;
-	source.method = service->method;
-	source.hold = order->hold;
-	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
-	int r = migration_controller_start(es->migrations, order->session, &source, err);
-	crypto_wipe(source.secret, sizeof(source.secret));
-	return r;
-}
-
-static void migrate(void *ctx, const struct es_migration_order *order)
-{
-	struct edge_server *es = ctx;
-	struct err err = { 0 };
-
-	if (start_migration(es, order, &err) < 0)
-		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
-}
-
-static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
-{
-	struct edge_server *es = ctx;
-	struct err err = { 0 };
-	struct buf bytes;
-	int r;
-
-	buf_init(&bytes, 0);
-	gateway_hang_up(es->gateway, session);
-	r = answer_cache_encode(cache, &bytes, &err);
-	if (r == 0)
-		r = migration_controller_cut(es->migrations, session, number, buf_bytes(&bytes),
-					     bytes.len, &err);
-	buf_deinit(&bytes);
-	if (r < 0)
-		tell_later(es, LATER_NO_CUT, session, 0, &err);
-}
-
-static void cut_delayed(void *ctx, uint64_t session, const char *reason)
-{
-	struct edge_server *es = ctx;
-
-	migration_controller_cut_delayed(es->migrations, session, reason);
-}
-
-static void cancel_migration(void *ctx, uint64_t session, const char *reason)
-{
-	struct edge_server *es = ctx;
-
-	migration_controller_cancel(es->migrations, session, reason);
-}
-
-/* --- operations of the node: memory and report ------------------------------------------------ */
-
-static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
-		   enum es_persist what, struct err *err)
-{
-	struct edge_server *es = ctx;
-
-	return session_store_persist(es->store, record, cache, what, err);
-}
-
-static void forget(void *ctx, uint64_t session)
-{
-	struct edge_server *es = ctx;
-
-	session_store_forget(es->store, session);
-}
-
-static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
-		  const char *detail)
-{
-	struct edge_server *es = ctx;
-
-	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
-	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0 ||
-	    strcmp(kind, "NOT WRITTEN") == 0 || strcmp(kind, "CONTAINER NOT REMOVED") == 0)
-		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
-	else
-		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,
-			  detail);
-}
-
-static const struct es_node_ops node_ops = {
-	.to_ap = to_ap,
-	.service_known = service_known,
-	.hold = hold,
-	.resume_container = resume_container,
-	.create_container = create_container,
-	.remove_container = remove_container,
-	.execute = execute,
-	.under_way = under_way,
-	.migrate = migrate,
-	.take_cut = take_cut,
-	.cut_delayed = cut_delayed,
-	.cancel_migration = cancel_migration,
-	.persist = persist,
-	.forget = forget,
-	.event = event,
-};
-
-static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
-		  const char *ap)
-{
-	/* what cannot be computed must not be guessed: random bytes fit no proof */
-	if (crypto_proof(proof, secret, session, association, ap) < 0 &&
-	    crypto_random(proof, WIRE_PROOF_SIZE) < 0)
-		abort();
-}
-
-static void on_wake(uv_async_t *wake)
-{
-	struct edge_server *es = wake->data;
-
-	list_for_each_safe(at, next, &es->later)
-	{
-		struct later *l = list_entry(at, struct later, link);
-
-		list_remove(&l->link);
-		switch (l->kind) {
-		case LATER_SOURCE_FAILED:
-			es_node_source_finished(es->node, now(es), l->session, l->reason,
-						l->lasting);
-			break;
-		case LATER_NO_CUT:
-			es_node_cut_taken(es->node, now(es), l->session, false);
-			break;
-		case LATER_NOT_REMOVED:
-			es_node_not_removed(es->node, now(es), l->session, l->epoch, l->reason);
-			break;
-		case LATER_NOT_CREATED:
-			es_node_created(es->node, now(es), l->session, l->epoch, l->reason);
-			break;
-		}
-		free(l);
-	}
-}
-
 /* --- the gateway tells ------------------------------------------------------------------------ */
 
 static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *answer)
@@ -448,7 +49,7 @@ static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struc
 	struct edge_server *es = ctx;
 
 	es->metrics.executed++;
-	es_node_executed(es->node, now(es), session, epoch, answer);
+	es_node_executed(es->node, edge_now(es), session, epoch, answer);
 }
 
 static void on_stream(void *ctx, uint64_t session, uint32_t epoch, const struct wire_stream *stream)
@@ -464,7 +65,7 @@ static void on_refused(void *ctx, uint64_t session, uint32_t epoch, uint64_t num
 	struct edge_server *es = ctx;
 
 	log_debug("session %016" PRIx64 ": request %" PRIu64 ": %s", session, number, reason);
-	es_node_refused(es->node, now(es), session, epoch, number, reason);
+	es_node_refused(es->node, edge_now(es), session, epoch, number, reason);
 }
 
 static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t number,
@@ -475,7 +76,7 @@ static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 	es->metrics.in_doubt++;
 	log_error("session %016" PRIx64 ": the container had request %" PRIu64 ": %s", session,
 		  number, reason);
-	es_node_in_doubt(es->node, now(es), session, epoch, number);
+	es_node_in_doubt(es->node, edge_now(es), session, epoch, number);
 }
 
 static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *reason)
@@ -484,7 +85,7 @@ static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *rea
 
 	es->metrics.died++;
 	log_error("session %016" PRIx64 ": %s", session, reason);
-	es_node_container_died(es->node, now(es), session, epoch, reason);
+	es_node_container_died(es->node, edge_now(es), session, epoch, reason);
 }
 
 static const struct gateway_ops gateway_ops = {
@@ -506,7 +107,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 	es->metrics.died++;
 	(void)snprintf(reason, sizeof(reason), "the container ended with status %d", exit_code);
 	log_error("session %016" PRIx64 ": %s", session, reason);
-	es_node_container_died(es->node, now(es), session, epoch, reason);
+	es_node_container_died(es->node, edge_now(es), session, epoch, reason);
 }
 
 /* --- the migration controller tells ----------------------------------------------------------- */
@@ -515,7 +116,7 @@ static void on_cut_wanted(void *ctx, uint64_t session)
 {
 	struct edge_server *es = ctx;
 
-	es_node_cut_wanted(es->node, now(es), session);
+	es_node_cut_wanted(es->node, edge_now(es), session);
 }
 
 static void on_cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freeze_us,
@@ -529,7 +130,7 @@ static void on_cut_taken(void *ctx, uint64_t session, bool taken, uint32_t freez
 	else
 		log_debug("session %016" PRIx64 ": no cut: %s", session, reason);
 	es_node_frozen(es->node, session, freeze_us);
-	es_node_cut_taken(es->node, now(es), session, taken);
+	es_node_cut_taken(es->node, edge_now(es), session, taken);
 }
 
 static void on_source_finished(void *ctx, uint64_t session, bool restored, const char *reason,
@@ -537,13 +138,13 @@ static void on_source_finished(void *ctx, uint64_t session, bool restored, const
 {
 	struct edge_server *es = ctx;
 
-	es_node_source_finished(es->node, now(es), session, restored ? NULL : reason, lasting);
+	es_node_source_finished(es->node, edge_now(es), session, restored ? NULL : reason, lasting);
 }
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
 {
 	struct edge_server *es = ctx;
-	const struct container_service *service = service_of(es, offer->offer.service);
+	const struct container_service *service = edge_service_of(es, offer->offer.service);
 	const char *reason = "this edge server's catalogue has no such service";
 	bool offers = service_catalogue_offers(es->catalogue, offer->offer.service);
 	json_t *grant = NULL;
@@ -551,7 +152,8 @@ static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_messag
 
 	if (offers && container_grant_new(&grant, service, es->runtime, &err) < 0)
 		reason = err.text;
-	if (grant && es_node_offered(es->node, now(es), offer->offer.from_es, offer, &reason)) {
+	if (grant &&
+	    es_node_offered(es->node, edge_now(es), offer->offer.from_es, offer, &reason)) {
 		migration_controller_accept(es->migrations, transfer_id, grant);
 		return;
 	}
@@ -575,15 +177,15 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 	struct err why = { 0 };
 
 	(void)transfer_id;
-	bool deaf = epoch && open_to_requests(es, session, epoch, service, where, &why) < 0;
+	bool deaf = epoch && edge_open_to_requests(es, session, epoch, service, where, &why) < 0;
 
-	if (es_node_arrived(es->node, now(es), session, cut, &err) < 0)
+	if (es_node_arrived(es->node, edge_now(es), session, cut, &err) < 0)
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
 	if (!deaf)
 		return;
 	/* a copy that nobody can speak to must not get authority (R4) */
 	log_error("session %016" PRIx64 ": %s", session, why.text);
-	es_node_container_died(es->node, now(es), session, epoch, why.text);
+	es_node_container_died(es->node, edge_now(es), session, epoch, why.text);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
@@ -591,7 +193,7 @@ static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session,
 	struct edge_server *es = ctx;
 
 	(void)transfer_id;
-	es_node_arrival_failed(es->node, now(es), session, reason);
+	es_node_arrival_failed(es->node, edge_now(es), session, reason);
 }
 
 static void on_stage(void *ctx, uint64_t session, const char *event_kind, uint64_t time_us,
@@ -681,7 +283,7 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 	const struct es_inquiry inquiry = inquiry_of(es);
 
 	if (link_peer_role(l) == WIRE_ROLE_AP && for_the_node(m->type)) {
-		es_node_message(es->node, now(es), link_peer_name(l), m);
+		es_node_message(es->node, edge_now(es), link_peer_name(l), m);
 	} else if (link_peer_role(l) == WIRE_ROLE_OPERATOR && m->type == WIRE_INQUIRY) {
 		es_inquiry_answer(&inquiry, l, m);
 	} else {
@@ -741,7 +343,7 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct edge_server *es = timer->data;
 
-	es_node_tick(es->node, now(es));
+	es_node_tick(es->node, edge_now(es));
 }
 
 static void close_all(struct edge_server *es);
@@ -751,7 +353,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct edge_server *es = prepare->data;
 	uint64_t deadline = es_node_deadline(es->node);
 
-	if (es->end_by && (!es_node_busy(es->node) || now(es) >= es->end_by)) {
+	if (es->end_by && (!es_node_busy(es->node) || edge_now(es) >= es->end_by)) {
 		close_all(es);
 		return;
 	}
@@ -761,65 +363,10 @@ static void on_prepare(uv_prepare_t *prepare)
 		(void)uv_timer_stop(&es->timer);
 	else
 		(void)uv_timer_start(&es->timer, on_timer,
-				     deadline > now(es) ? deadline - now(es) : 0, 0);
+				     deadline > edge_now(es) ? deadline - edge_now(es) : 0, 0);
 }
 
 /* --- starting: what was here before ----------------------------------------------------------- */
-
-struct adoption {
-	struct edge_server *es;
-	const struct container_found *found;
-	size_t count;
-	bool *kept; /* one for each of @found */
-	size_t sessions;
-};
-
-/*
- * A container that was restarted has lost its session's memory, which must not go on as if nothing
- * was.
- */
-static bool not_restarted(struct edge_server *es, const struct container_found *f)
-{
-	char noted[CONTAINER_TIME_SIZE];
-
-	if (started_notes_same(es->started, &f->where, noted))
-		return true;
-	log_error("session %016" PRIx64
-		  ": container %.12s was restarted at %s, by somebody else; it ran "
-		  "since %s, and what the session had in its memory is lost",
-		  f->session, f->where.id, f->where.started, noted);
-	return false;
-}
-
-static void adopt(void *ctx, const struct es_record *record, const void *cache, size_t cache_len)
-{
-	struct adoption *a = ctx;
-	bool gone = record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
-	bool alive = false;
-	struct err err = { 0 };
-
-	for (size_t i = 0; i < a->count && !gone; i++) {
-		const struct container_found *f = &a->found[i];
-
-		if (f->session != record->session || f->epoch != record->container_epoch)
-			continue;
-		alive = f->running && not_restarted(a->es, f) &&
-			open_to_requests(a->es, f->session, f->epoch, record->service, &f->where,
-					 &err) == 0;
-		a->kept[i] = true;
-	}
-	if (es_node_restore(a->es->node, now(a->es), record, cache, cache_len, alive, &err) < 0)
-		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);
-	else
-		a->sessions++;
-}
-
-static void bad_file(void *ctx, const char *file, const char *reason)
-{
-	(void)ctx;
-	log_error("session file %s: %s; its session is lost, the file can be deleted", file,
-		  reason);
-}
 
 /* On the guard's thread. */
 static void on_thawed(void *ctx, const char *id, const char *reason)
@@ -854,31 +401,16 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		      const char *reason)
 {
 	struct edge_server *es = ctx;
-	struct adoption a = { .es = es, .found = found, .count = count };
 	struct err err = { 0 };
-	int r = 0;
+	size_t sessions = 0;
+	int r;
 
 	if (es->stopped)
 		return;
 	if (reason)
 		r = err_set(&err, -EIO, "list containers: %s", reason);
-	auto_free bool *kept = calloc(count + 1, sizeof(*kept));
-	if (r == 0 && !kept)
-		r = err_set(&err, -ENOMEM, "list containers");
-	a.kept = kept;
-	if (r == 0)
-		r = session_store_each(es->store, adopt, bad_file, &a, &err);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (!kept[i] &&
-		    container_management_remove(es->containers, found[i].session, found[i].where.id,
-						NULL, NULL, NULL) == 0)
-			log_info("container of an unfinished migration removed: %016" PRIx64
-				 ", epoch %u",
-				 found[i].session, found[i].epoch);
-	}
-	/* of what could not be listed nobody knows that it is gone */
-	if (r == 0 && count < CONTAINERS_MAX)
-		started_notes_sweep(es->started, found, count);
+	else
+		r = edge_adopt(es, found, count, &sessions, &err);
 	if (r == 0)
 		r = listen_now(es, &err);
 	if (r < 0) {
@@ -886,10 +418,19 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		return;
 	}
 	log_info("serving access points at %s, %zu sessions from before%s", es->setup.listen,
-		 a.sessions,
+		 sessions,
 		 es_node_drained(es->node) ? "; drained: access points bring no new ones" : "");
 	if (es->setup.serving)
 		es->setup.serving(es->setup.ctx);
+}
+
+static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
+		  const char *ap)
+{
+	/* what cannot be computed must not be guessed: random bytes fit no proof */
+	if (crypto_proof(proof, secret, session, association, ap) < 0 &&
+	    crypto_random(proof, WIRE_PROOF_SIZE) < 0)
+		abort();
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -955,7 +496,7 @@ void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *
 	 * What a container has now is waited for, or nobody could say whether it was executed (R1).
 	 */
 	es_node_stop(es->node);
-	es->end_by = now(es) + es->drain_ms;
+	es->end_by = edge_now(es) + es->drain_ms;
 }
 
 int edge_server_offer(struct edge_server *es, const struct container_service *service,
@@ -975,7 +516,8 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = edge_server_offer(es, setup->service, setup->services, err);
 	if (r == 0)
-		r = es_node_new(&es->node, setup->name, setup->policy, prove, &node_ops, es, err);
+		r = es_node_new(&es->node, setup->name, setup->policy, prove, &edge_node_ops, es,
+				err);
 	if (r == 0)
 		r = ap_links_new(&es->aps, err);
 	if (r == 0)
@@ -1026,7 +568,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	list_init(&es->later);
 	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */
 	(void)uv_prepare_init(setup->loop, &es->prepare);
-	r = uv_async_init(setup->loop, &es->wake, on_wake);
+	r = uv_async_init(setup->loop, &es->wake, edge_operations_wake);
 	if (r < 0) {
 		free(es);
 		return err_set(err, r, "edge server");

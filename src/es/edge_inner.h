@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Inner header of the edge server
+ *
+ *	edge_server.c      puts the parts together; what they tell goes to the node; beginning and end
+ *	edge_adoption.c    sessions and containers that were here before
+ *	edge_operations.c  the node's operations
+ */
+
+#include <inttypes.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/text.h"
+#include "core/es_node.h"
+#include "es/edge_server.h"
+#include "es/metrics.h"
+
+enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };
+
+/** struct later - Something to tell the node in a turn of its own */
+struct later {
+	struct list link;
+	enum later_kind kind;
+	bool lasting; /* of @reason */
+	uint64_t session;
+	uint32_t epoch;
+	char reason[WIRE_REASON_SIZE];
+};
+
+/** struct edge_server - See edge_server.h */
+struct edge_server {
+	struct edge_server_setup setup;
+	struct es_node *node;
+	struct ap_links *aps;
+	struct listener *listener;
+	struct gateway *gateway;
+	struct spools *spools;
+	struct session_store *store;
+	struct started_notes *started;
+	struct service_catalogue *catalogue;
+	const char *runtime; /* name under which the engine knows baton-runtime */
+	struct container_management *containers;
+	struct migration_controller *migrations;
+	struct thaw_guard *guard;
+	struct monitor *monitor;
+	struct es_metrics metrics;
+	struct list later;
+	uv_timer_t timer;
+	uv_prepare_t prepare;
+	uv_async_t wake;
+	int closing; /* parts that are not closed yet */
+	uint64_t drain_ms;
+	uint64_t end_by; /* when it is about to stop: containers may finish requests until then */
+	bool stopped;
+	void (*closed)(void *ctx);
+	void *closed_ctx;
+};
+
+/** struct operation - An operation on a container that is under way */
+struct operation {
+	struct edge_server *es;
+	uint64_t session;
+	uint32_t epoch;
+	char service[NAME_SIZE];
+};
+
+/** edge_now() - The loop's time, ms */
+static inline uint64_t edge_now(const struct edge_server *es)
+{
+	return uv_now(es->setup.loop);
+}
+
+/* edge_operations.c */
+
+/** edge_node_ops - What the node has done; its context is the edge server */
+extern const struct es_node_ops edge_node_ops;
+
+/** edge_operations_wake() - Tell the node what an operation found to be impossible at once; for @es->wake */
+void edge_operations_wake(uv_async_t *wake);
+
+/** edge_service_of() - A service of the catalogue. Return: borrowed, or NULL */
+const struct container_service *edge_service_of(const struct edge_server *es, const char *name);
+
+/**
+ * edge_open_to_requests() - The gateway may hand requests to a container
+ *
+ * A session may be older than the catalogue: its container lives on, but is not spoken to.
+ *
+ * Return: 0, or negative error code
+ */
+int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch,
+			  const char *name, const struct container_address *where, struct err *err);
+
+/* edge_adoption.c */
+
+/**
+ * edge_adopt() - Go on with the sessions of the journals whose containers are there; remove the others'
+ * @found:	Containers of ours
+ * @count:	of them
+ * @sessions:	Set to how many sessions there are
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
+	       size_t *sessions, struct err *err);

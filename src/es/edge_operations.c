@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The node's operations: they start things, or put them where the loop finds them, and never call the node
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "codec/codec.h"
+#include "core/answer_cache.h"
+#include "es/ap_links.h"
+#include "es/edge_inner.h"
+#include "es/gateway/gateway.h"
+#include "es/service_catalogue.h"
+#include "es/session_store.h"
+#include "es/started_notes.h"
+#include "es/system/thaw_guard.h"
+#include "net/crypto.h"
+#include "report/log_reporter.h"
+
+static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t session,
+		       uint32_t epoch, const struct err *err)
+{
+	struct later *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		log_error("out of memory: session %016" PRIx64 " is stuck", session);
+		return;
+	}
+	l->kind = kind;
+	l->session = session;
+	l->epoch = epoch;
+	l->lasting = err->lasting;
+	(void)snprintf(l->reason, sizeof(l->reason), "%.*s", WIRE_REASON_SIZE - 1, err->text);
+	list_append(&es->later, &l->link);
+	(void)uv_async_send(&es->wake);
+}
+
+static struct operation *operation_new(struct edge_server *es, uint64_t session, uint32_t epoch)
+{
+	struct operation *op = calloc(1, sizeof(*op));
+
+	if (op)
+		*op = (struct operation){ .es = es, .session = session, .epoch = epoch };
+	return op;
+}
+
+/* --- operations of the node: containers ------------------------------------------------------- */
+
+static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
+{
+	struct edge_server *es = ctx;
+
+	ap_links_send(es->aps, ap, m);
+}
+
+const struct container_service *edge_service_of(const struct edge_server *es, const char *name)
+{
+	return service_catalogue_find(es->catalogue, name);
+}
+
+int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch,
+			  const char *name, const struct container_address *where, struct err *err)
+{
+	const struct container_service *service = edge_service_of(es, name);
+	int r = thaw_guard_watch(es->guard, where->id, where->pid, err);
+
+	if (r < 0)
+		return r;
+	if (started_notes_put(es->started, where, err) < 0)
+		log_error("session %016" PRIx64
+			  ": a restart of its container would go unnoticed: %s",
+			  session, err->text);
+	r = gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
+			service ? &service->comparison : NULL, where, err);
+	if (r < 0)
+		thaw_guard_forget(es->guard, where->id);
+	return r;
+}
+
+static bool service_known(void *ctx, const char *service)
+{
+	const struct edge_server *es = ctx;
+
+	return service_catalogue_offers(es->catalogue, service);
+}
+
+static void on_created(void *ctx, const struct container_address *where, const char *reason)
+{
+	struct operation *op = ctx;
+	struct edge_server *es = op->es;
+	struct err err = { 0 };
+
+	if (where &&
+	    edge_open_to_requests(es, op->session, op->epoch, op->service, where, &err) < 0)
+		reason = err.text;
+	if (reason)
+		log_error("session %016" PRIx64 ": no container: %s", op->session, reason);
+	es_node_created(es->node, edge_now(es), op->session, op->epoch, reason);
+	free(op);
+}
+
+static void create_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	struct edge_server *es = ctx;
+	struct operation *op = operation_new(es, session, epoch);
+	struct err err = { .text = "out of memory" };
+
+	if (op)
+		(void)name_set(op->service, service, NULL);
+	if (op &&
+	    container_management_create(es->containers, session, epoch,
+					edge_service_of(es, service), on_created, op, &err) == 0)
+		return;
+	free(op);
+	tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
+}
+
+static void on_removed(void *ctx, const struct container_address *where, const char *reason)
+{
+	struct operation *op = ctx;
+	struct edge_server *es = op->es;
+
+	(void)where;
+	(void)reason; /* it is tried until it is done */
+	es_node_removed(es->node, op->session, op->epoch);
+	free(op);
+}
+
+static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+	struct operation *op = operation_new(es, session, epoch);
+	char name[CONTAINER_ID_SIZE];
+
+	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+	struct err err = { .text = "out of memory" };
+
+	if (where) {
+		thaw_guard_forget(es->guard, where->id);
+		started_notes_drop(es->started, where->id);
+	}
+	gateway_remove(es->gateway, session, epoch);
+	container_name(name, session, epoch);
+	if (op &&
+	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
+		return;
+	free(op);
+	tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
+}
+
+static bool hold(void *ctx, const char *name, bool diverged)
+{
+	const struct edge_server *es = ctx;
+	const struct container_service *service = edge_service_of(es, name);
+
+	/* the paper's way has no cut that could hold */
+	if (!service || es->setup.migration->profile == PROFILE_PAPER)
+		return false;
+	/* opaque bytes can be neither replayed nor compared */
+	return service->codec->stream || service->sync == SYNC_HOLD ||
+	       (service->sync == SYNC_AUTO && diverged);
+}
+
+static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+	int r;
+
+	if (!where) /* it has ended, and is removed */
+		return;
+	r = thaw_guard_must_run(es->guard, where->id);
+	if (r < 0)
+		log_error("session %016" PRIx64 ": container %.12s not thawed: %s", session,
+			  where->id, strerror(-r));
+}
+
+static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *request)
+{
+	struct edge_server *es = ctx;
+
+	gateway_execute(es->gateway, session, epoch, request);
+}
+
+static bool under_way(void *ctx, uint64_t session, uint32_t epoch)
+{
+	struct edge_server *es = ctx;
+
+	return gateway_under_way(es->gateway, session, epoch);
+}
+
+/* --- operations of the node: migrations ------------------------------------------------------- */
+
+static const char *transfer_address(const struct edge_server *es, const char *name)
+{
+	for (size_t i = 0; i < es->setup.edges; i++) {
+		if (name_equal(es->setup.edge[i].name, name))
+			return es->setup.edge[i].transfer;
+	}
+	return NULL;
+}
+
+static int start_migration(struct edge_server *es, const struct es_migration_order *order,
+			   struct err *err)
+{
+	const struct container_service *service = edge_service_of(es, order->service);
+	const char *address = transfer_address(es, order->to_es);
+	const struct container_address *where =
+		gateway_find(es->gateway, order->session, order->container_epoch);
+	struct migration_source source = {
+		.association = order->association,
+		.epoch = order->epoch,
+	};
+
+	if (!address)
+		return err_lasting(err, err_set(err, -EINVAL,
+						"edge server %s is not in our configuration",
+						order->to_es));
+	if (!where || !service)
+		return err_set(err, -EINVAL, "the container of the session is not known");
+	memcpy(source.container, where->id, sizeof(source.container));
+	memcpy(source.service, order->service, NAME_SIZE);
+	memcpy(source.mud, order->mud, NAME_SIZE);
+	memcpy(source.ap, order->ap, NAME_SIZE);
+	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
+	memcpy(source.to_es, order->to_es, NAME_SIZE);
+	/* The container's: what a service changed to since is that of new containers. */
+	source.port = where->port;
+	source.method = service->method;
+	source.hold = order->hold;
+	(void)snprintf(source.to_address, sizeof(source.to_address), "%s", address);
+	int r = migration_controller_start(es->migrations, order->session, &source, err);
+	crypto_wipe(source.secret, sizeof(source.secret));
+	return r;
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (start_migration(es, order, &err) < 0)
+		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
+}
+
+static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+	struct buf bytes;
+	int r;
+
+	buf_init(&bytes, 0);
+	gateway_hang_up(es->gateway, session);
+	r = answer_cache_encode(cache, &bytes, &err);
+	if (r == 0)
+		r = migration_controller_cut(es->migrations, session, number, buf_bytes(&bytes),
+					     bytes.len, &err);
+	buf_deinit(&bytes);
+	if (r < 0)
+		tell_later(es, LATER_NO_CUT, session, 0, &err);
+}
+
+static void cut_delayed(void *ctx, uint64_t session, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	migration_controller_cut_delayed(es->migrations, session, reason);
+}
+
+static void cancel_migration(void *ctx, uint64_t session, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	migration_controller_cancel(es->migrations, session, reason);
+}
+
+/* --- operations of the node: memory and report ------------------------------------------------ */
+
+static int persist(void *ctx, const struct es_record *record, const struct answer_cache *cache,
+		   enum es_persist what, struct err *err)
+{
+	struct edge_server *es = ctx;
+
+	return session_store_persist(es->store, record, cache, what, err);
+}
+
+static void forget(void *ctx, uint64_t session)
+{
+	struct edge_server *es = ctx;
+
+	session_store_forget(es->store, session);
+}
+
+static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
+		  const char *detail)
+{
+	struct edge_server *es = ctx;
+
+	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
+	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0 ||
+	    strcmp(kind, "NOT WRITTEN") == 0 || strcmp(kind, "CONTAINER NOT REMOVED") == 0)
+		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
+	else
+		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,
+			  detail);
+}
+
+const struct es_node_ops edge_node_ops = {
+	.to_ap = to_ap,
+	.service_known = service_known,
+	.hold = hold,
+	.resume_container = resume_container,
+	.create_container = create_container,
+	.remove_container = remove_container,
+	.execute = execute,
+	.under_way = under_way,
+	.migrate = migrate,
+	.take_cut = take_cut,
+	.cut_delayed = cut_delayed,
+	.cancel_migration = cancel_migration,
+	.persist = persist,
+	.forget = forget,
+	.event = event,
+};
+
+void edge_operations_wake(uv_async_t *wake)
+{
+	struct edge_server *es = wake->data;
+
+	list_for_each_safe(at, next, &es->later)
+	{
+		struct later *l = list_entry(at, struct later, link);
+
+		list_remove(&l->link);
+		switch (l->kind) {
+		case LATER_SOURCE_FAILED:
+			es_node_source_finished(es->node, edge_now(es), l->session, l->reason,
+						l->lasting);
+			break;
+		case LATER_NO_CUT:
+			es_node_cut_taken(es->node, edge_now(es), l->session, false);
+			break;
+		case LATER_NOT_REMOVED:
+			es_node_not_removed(es->node, edge_now(es), l->session, l->epoch,
+					    l->reason);
+			break;
+		case LATER_NOT_CREATED:
+			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);
+			break;
+		}
+		free(l);
+	}
+}
