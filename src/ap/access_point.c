@@ -18,7 +18,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 #include "net/crypto.h"
 #include "net/link.h"
 #include "net/tls.h"

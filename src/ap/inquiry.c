@@ -15,7 +15,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 #include "net/link.h"
 
 #define INQUIRY_WORDS 160 /* of an inquiry with arguments */

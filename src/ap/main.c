@@ -20,7 +20,7 @@
 #include "conf/conf.h"
 #include "conf/daemon.h"
 #include "conf/options.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "net/host_check.h"
 #include "net/link.h"
 #include "net/supervisor.h"

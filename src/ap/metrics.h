@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/histogram.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 
 struct exposition;
 struct inquiry_view;

@@ -22,8 +22,8 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/spool.h"
-#include "core/ap_node.h"
-#include "core/mud_session.h"
+#include "core/ap/node.h"
+#include "core/mud/session.h"
 #include "net/crypto.h"
 
 #define SWEEP_MS 500

@@ -27,7 +27,7 @@
 #include "ap/links/neighbours.h"
 #include "ap/roaming/admission.h"
 #include "ap/users/config.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "wire/message.h"
 
 struct ap_node;

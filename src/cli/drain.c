@@ -3,7 +3,7 @@
 /*
  * baton drain, undrain - have all containers leave an edge server, and new users go elsewhere
  *
- * The edge server writes it down and tells access points, which move what is theirs (core/ap_place.c).
+ * The edge server writes it down and tells access points, which move what is theirs (core/ap/place.c).
  * This asks it until nothing is left there.
  */
 

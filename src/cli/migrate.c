@@ -3,7 +3,7 @@
 /*
  * baton migrate - have a session's container, or all of a user, go to another edge server
  *
- * Access points do it (core/ap_place.c); this says what becomes of it, and ends when all are there.
+ * Access points do it (core/ap/place.c); this says what becomes of it, and ends when all are there.
  */
 
 #include <errno.h>

@@ -14,7 +14,7 @@
 
 #include "base/list.h"
 #include "base/text.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 #include "es/edge_server.h"
 #include "es/metrics.h"
 

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/codec.h"
-#include "core/answer_cache.h"
+#include "core/es/answer_cache.h"
 #include "es/ap_links.h"
 #include "es/edge_inner.h"
 #include "es/gateway/gateway.h"

@@ -12,7 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/spool.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 #include "es/ap_links.h"
 #include "es/container/grant.h"
 #include "es/edge_inner.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Edge server - ties the session logic (core/es_node.h) to Docker, CRIU, network and disk
+ * Edge server - ties the session logic (core/es/node.h) to Docker, CRIU, network and disk
  */
 
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include <uv.h>
 
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "es/container/management.h"
 #include "es/migration/controller.h"
 #include "net/link.h"

@@ -9,7 +9,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 #include "es/ap_links.h"
 #include "es/migration/controller.h"
 #include "net/link.h"

@@ -21,7 +21,7 @@
 #include "conf/conf.h"
 #include "conf/daemon.h"
 #include "conf/options.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "es/container/mounts.h"
 #include "es/edge_host.h"
 #include "es/edge_server.h"

@@ -2,7 +2,7 @@
 #include "es/metrics.h"
 
 #include "base/auto.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 #include "es/ap_links.h"
 #include "es/edge_server.h"
 #include "es/inquiry.h"

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "base/list.h"
-#include "core/answer_cache.h"
+#include "core/es/answer_cache.h"
 
 #define MAGIC        "BATONSS2"
 #define MAGIC_SIZE   8

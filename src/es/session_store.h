@@ -14,7 +14,7 @@
  *	8 bytes		"BATONSS2"
  *	entries		u32 length of the body, u32 kind, u64 XXH3 of kind and body, body
  *
- *	kind 1, ALL	the whole record, then the answer cache (core/answer_cache.h)
+ *	kind 1, ALL	the whole record, then the answer cache (core/es/answer_cache.h)
  *	kind 2, STARTED	u64 number handed to the container
  *	kind 3, ANSWER	u64 number, u64 digest, u32 status, answer
  *
@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/es_node.h"
+#include "core/es/node.h"
 
 struct answer_cache;
 struct err;

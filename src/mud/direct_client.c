@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "net/address.h"
 #include "net/crypto.h"
 #include "net/tcp.h"

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/options.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "mud/direct_client.h"
 #include "mud/emulated_user.h"
 #include "mud/mobility_model.h"

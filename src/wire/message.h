@@ -355,7 +355,7 @@ struct wire_offer {
 /**
  * struct wire_cut - State captured at the cut besides files
  * @number:	last executed number
- * @cache:	answers up to @number that the MUD may still ask for; format of core/answer_cache.h
+ * @cache:	answers up to @number that the MUD may still ask for; format of core/es/answer_cache.h
  */
 struct wire_cut {
 	uint64_t number;

@@ -27,7 +27,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/options.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "mud/client.h"
 #include "net/tls.h"
 

@@ -18,8 +18,8 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "core/answer_cache.h"
-#include "core/es_node.h"
+#include "core/es/answer_cache.h"
+#include "core/es/node.h"
 #include "es/session_store.h"
 #include "fuzz_input.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "core/answer_cache.h"
-#include "core/replay_buffer.h"
+#include "core/es/answer_cache.h"
+#include "core/common/replay_buffer.h"
 #include "world.h"
 
 #define FREEZE_US 20000 /* what a cut is said to take */

@@ -23,9 +23,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "core/ap_node.h"
-#include "core/es_node.h"
-#include "core/mud_session.h"
+#include "core/ap/node.h"
+#include "core/es/node.h"
+#include "core/mud/session.h"
 
 #define EDGES_MAX    4
 #define MUDS_MAX     3

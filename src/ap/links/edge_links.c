@@ -9,7 +9,7 @@
 #include "ap/links/link_rules.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 #include "net/link.h"
 
 /* What one session can have under way (WIRE_WINDOW requests of full size), and some more. */

@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 #include "net/link.h"
 
 /* struct accepted - A link that another access point made */

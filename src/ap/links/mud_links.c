@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 #include "net/link.h"
 
 #define BUCKETS 256u /* numbers are given out in order, so their low bits spread by themselves */

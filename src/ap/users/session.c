@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "core/ap_node.h"
-#include "core/mud_session.h"
+#include "core/ap/node.h"
+#include "core/mud/session.h"
 #include "net/crypto.h"
 #include "report/log_reporter.h"
 

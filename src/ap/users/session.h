@@ -21,7 +21,7 @@
 
 #include "base/list.h"
 #include "base/text.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "wire/message.h"
 
 struct ap_node;

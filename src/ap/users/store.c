@@ -15,7 +15,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "core/mud_session.h"
+#include "core/mud/session.h"
 #include "net/crypto.h"
 
 #define PATH_SIZE 4096

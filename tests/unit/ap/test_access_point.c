@@ -16,7 +16,7 @@
 #include "ap/access_point.h"
 #include "base/auto.h"
 #include "base/err.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "net/crypto.h"
 #include "net/link.h"
 #include "fake_edge.h"

@@ -11,7 +11,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "codec/codec.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "test_pki.h"
 #include "wire/message.h"
 

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "core/answer_cache.h"
+#include "core/es/answer_cache.h"
 
 static int put(struct answer_cache *cache, uint64_t number, enum wire_status status,
 	       const void *bytes, size_t len, struct err *err)

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "core/ap_node.h"
-#include "core/replay_buffer.h"
+#include "core/ap/node.h"
+#include "core/common/replay_buffer.h"
 
 /*
  * The device comes to AP-2, whose edge server is ES-2, from AP-1; its container CT-x is at ES-1 with

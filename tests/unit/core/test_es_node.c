@@ -11,8 +11,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "core/answer_cache.h"
-#include "core/es_node.h"
+#include "core/es/answer_cache.h"
+#include "core/es/node.h"
 
 #define LOG_MAX (WIRE_WINDOW + 512)
 #define S       77 /* the session */

@@ -15,10 +15,10 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "core/ap_node.h"
-#include "core/es_node.h"
-#include "core/mud_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/node.h"
+#include "core/es/node.h"
+#include "core/mud/session.h"
+#include "core/common/replay_buffer.h"
 #include "faults.h"
 
 #define LINK     5

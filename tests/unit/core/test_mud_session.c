@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "core/mud_session.h"
+#include "core/mud/session.h"
 
 #define LOG_MAX (WIRE_WINDOW + 256)
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "core/replay_buffer.h"
+#include "core/common/replay_buffer.h"
 
 static int push(struct replay_buffer *rb, uint64_t number, size_t len)
 {

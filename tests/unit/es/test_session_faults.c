@@ -21,7 +21,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 #include "es/session_store.h"
 #include "faults.h"
 

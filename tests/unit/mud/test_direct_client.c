@@ -19,7 +19,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "loopback_service.h"
 #include "mud/direct_client.h"
 #include "mud/emulated_user.h"

@@ -21,7 +21,7 @@
 #include "ap/access_point.h"
 #include "base/auto.h"
 #include "base/err.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "fake_edge.h"
 #include "mud/emulated_user.h"
 #include "test_pki.h"

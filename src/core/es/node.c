@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/es_node.h"
+#include "core/es/node.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "core/answer_cache.h"
-#include "core/replay_buffer.h"
-#include "core/es_session.h"
+#include "core/es/answer_cache.h"
+#include "core/common/replay_buffer.h"
+#include "core/es/session.h"
 
 #define GIVEN_UP_SHARE 8 /* of all sessions, for one peer */
 

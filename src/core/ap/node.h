@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #include "base/auto.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "wire/message.h"
 
 struct ap_node;

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "core/ap_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 bool ap_edge_gone(const struct ap_edge *e)
 {

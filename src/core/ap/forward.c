@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/ap_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 static void send_copy(struct ap_session *s, const struct ap_edge *e, const struct replay_copy *c)
 {

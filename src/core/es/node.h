@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #include "base/auto.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "wire/message.h"
 
 struct answer_cache;
@@ -160,7 +160,7 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
  * @node:	Node
  * @drained:	Which of the two
  *
- * Access points see to it (core/ap_place.c): they are told by es_node_tell(). Nothing is refused here, for what
+ * Access points see to it (core/ap/place.c): they are told by es_node_tell(). Nothing is refused here, for what
  * they had begun before they knew must come to a good end. Whoever calls this keeps it over a restart.
  */
 void es_node_drain(struct es_node *node, bool drained);

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/auto.h"
-#include "core/policy.h"
+#include "core/common/policy.h"
 #include "wire/message.h"
 
 struct err;

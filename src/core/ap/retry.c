@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 #define EQUAL_MAX 3 /* attempts that fail for one lasting reason; a fourth would, too */
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * One session at an edge server - inner header of es_node.c and es_session.c, not for others
+ * One session at an edge server - inner header of es/node.c and es/session.c, not for others
  */
 
 #include "base/list.h"
-#include "core/es_node.h"
+#include "core/es/node.h"
 
 /** struct es_pending - A request waiting for its turn; number n has slot n % WIRE_WINDOW */
 struct es_pending {
@@ -104,7 +104,7 @@ struct es_session {
 	char reason[WIRE_REASON_SIZE];
 };
 
-/** struct es_node - See es_node.h */
+/** struct es_node - See es/node.h */
 struct es_node {
 	char name[NAME_SIZE];
 	struct policy policy;

@@ -3,13 +3,13 @@
 /*
  * Wishes - an operator drains an edge server, or wants one session's container elsewhere
  *
- * Both change where containers belong (ap_place.c). Sessions concerned are looked at again at once.
+ * Both change where containers belong (ap/place.c). Sessions concerned are looked at again at once.
  */
 
 #include <errno.h>
 
 #include "base/err.h"
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 /* Its place may be another now. What is after its FENCE goes on, and is looked at when that is over. */
 static void review(struct ap_session *s, uint64_t now)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/answer_cache.h"
+#include "core/es/answer_cache.h"
 
 #include <errno.h>
 #include <stdlib.h>

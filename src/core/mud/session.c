@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/mud_session.h"
+#include "core/mud/session.h"
 
 #include <errno.h>
 #include <stdarg.h>

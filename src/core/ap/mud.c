@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
-/* --- claims, see ap_session.h ------------------------------------------------------------------ */
+/* --- claims, see ap/session.h ------------------------------------------------------------------ */
 
 static const char too_many_claims[] = "too many devices claim this session";
 

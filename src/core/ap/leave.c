@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 /* --- leaving ----------------------------------------------------------------------------------- */
 

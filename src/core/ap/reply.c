@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
 		   enum wire_status status, const char *reason)

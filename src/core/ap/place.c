@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 struct ap_place *ap_place_find(const struct ap_node *node, const char *es)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "core/ap_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 		const struct policy *policy, proof_fn proof, const struct ap_node_ops *ops,

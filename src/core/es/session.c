@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/es_session.h"
+#include "core/es/session.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/state_table.h"
-#include "core/answer_cache.h"
-#include "core/replay_buffer.h"
+#include "core/es/answer_cache.h"
+#include "core/common/replay_buffer.h"
 
 #define MAY(state) STATE_BIT(WIRE_ES_##state)
 

@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-#include "core/ap_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 #define DIVERGENCES_MAX 3  /* a doubt at the source may look like one; three do not */
 #define CLOSE_BEHIND    16 /* requests that a copy may lack when the source is fenced */

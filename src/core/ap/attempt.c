@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/ap_session.h"
-#include "core/replay_buffer.h"
+#include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 static const char *const results[AP_RESULTS] = {
 	[AP_RESULT_MOVED] = "moved",

@@ -10,7 +10,7 @@
  */
 
 #include "base/state_table.h"
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 #define MAY(state) STATE_BIT(AP_##state)
 

@@ -6,23 +6,23 @@
  *
  * Each file calls only those below it:
  *
- *	ap_node.c	finds the session a message is for
- *	ap_mud.c	MUD management: association, reassociation, claims
- *	ap_wish.c	an operator drains an edge server, or wishes
- *	ap_handoff.c	moving authority
- *	ap_leave.c	the context for the new access point; the session's end
- *	ap_retry.c	whether an attempt that failed is made again
- *	ap_edges.c	what the edge servers have said, taken together; orders to them
- *	ap_forward.c	packet forwarding: requests to containers, answers to the MUD
- *	ap_reply.c	what the MUD is told about its session
- *	ap_state.c	the states, and the ways from one to another
- *	ap_attempt.c	how long an attempt took, and how it ended
- *	ap_place.c	where a container belongs
- *	ap_session.c	a session's record, events, messages about it
+ *	ap/node.c	finds the session a message is for
+ *	ap/mud.c	MUD management: association, reassociation, claims
+ *	ap/wish.c	an operator drains an edge server, or wishes
+ *	ap/handoff.c	moving authority
+ *	ap/leave.c	the context for the new access point; the session's end
+ *	ap/retry.c	whether an attempt that failed is made again
+ *	ap/edges.c	what the edge servers have said, taken together; orders to them
+ *	ap/forward.c	packet forwarding: requests to containers, answers to the MUD
+ *	ap/reply.c	what the MUD is told about its session
+ *	ap/state.c	the states, and the ways from one to another
+ *	ap/attempt.c	how long an attempt took, and how it ended
+ *	ap/place.c	where a container belongs
+ *	ap/session.c	a session's record, events, messages about it
  */
 
 #include "base/list.h"
-#include "core/ap_node.h"
+#include "core/ap/node.h"
 
 struct replay_buffer;
 struct replay_copy;
@@ -205,7 +205,7 @@ struct ap_place {
 	bool drained;
 };
 
-/** struct ap_node - See ap_node.h; the first of @place is the home one */
+/** struct ap_node - See ap/node.h; the first of @place is the home one */
 struct ap_node {
 	char name[NAME_SIZE];
 	char home[NAME_SIZE];
@@ -242,7 +242,7 @@ static inline bool ap_session_holds(const struct ap_session *s)
 	       source->cut_association == s->association;
 }
 
-/* ap_session.c */
+/* ap/session.c */
 
 /** ap_session_new() - Add a session in state @state. Return: NULL without memory or at the limit */
 struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
@@ -293,7 +293,7 @@ void ap_session_tell(struct ap_session *s, const struct ap_edge *e, const struct
 /** ap_session_attach() - Ask @e how the session stands, and prove that the MUD is here */
 void ap_session_attach(struct ap_session *s, const struct ap_edge *e);
 
-/* ap_place.c */
+/* ap/place.c */
 
 /** ap_place_find() - An edge server to which containers may go. Return: borrowed, or NULL */
 struct ap_place *ap_place_find(const struct ap_node *node, const char *es);
@@ -304,7 +304,7 @@ const char *ap_session_place(const struct ap_session *s);
 /** ap_session_away() - Whether its container has authority elsewhere, and there is where to go */
 bool ap_session_away(const struct ap_session *s);
 
-/* ap_attempt.c */
+/* ap/attempt.c */
 
 /** ap_attempt_begin() - The session's container is to go from its source to its destination */
 void ap_attempt_begin(struct ap_session *s, uint64_t now);
@@ -321,12 +321,12 @@ void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *
 /** ap_attempt_end() - It has ended, with authority at @authority, empty if nobody knows; reported once */
 void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority);
 
-/* ap_state.c */
+/* ap/state.c */
 
 /** ap_session_move() - Go to another state, which must be allowed; it is then entered at @now */
 void ap_session_move(struct ap_session *s, enum ap_state to, uint64_t now);
 
-/* ap_reply.c */
+/* ap/reply.c */
 
 /** ap_mud_respond() - Send the (RE)ASSOCIATION RESPONSE the MUD waits for, if it does */
 void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason);
@@ -341,7 +341,7 @@ void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64
 /** ap_mud_lost() - The session is gone: tell the MUD, end it here */
 void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, const char *reason);
 
-/* ap_forward.c */
+/* ap/forward.c */
 
 /** ap_forward_request() - A request of the MUD: keep it, and send it on */
 void ap_forward_request(struct ap_session *s, const struct wire_data *d);
@@ -389,7 +389,7 @@ bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c);
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);
 
-/* ap_edges.c */
+/* ap/edges.c */
 
 /** ap_edge_gone() - It has said that it has no container of the session */
 bool ap_edge_gone(const struct ap_edge *e);
@@ -430,7 +430,7 @@ void ap_edge_fence(struct ap_session *s);
 /** ap_edge_order() - Send @e an order that has no fields of its own */
 void ap_edge_order(struct ap_session *s, const struct ap_edge *e, enum wire_type type);
 
-/* ap_retry.c */
+/* ap/retry.c */
 
 /** ap_retry_given_up() - Whether nothing is gained by another attempt, until the user moves or the container is another */
 bool ap_retry_given_up(const struct ap_session *s);
@@ -441,7 +441,7 @@ uint64_t ap_retry_pause(const struct ap_session *s);
 /** ap_retry_failed() - An attempt failed at an edge server, for the reason in @w; count lasting ones */
 void ap_retry_failed(struct ap_session *s, const struct wire_es_status *w);
 
-/* ap_leave.c */
+/* ap/leave.c */
 
 /** ap_leave() - Give the session to its new access point if it may leave now, else later */
 void ap_leave(struct ap_session *s, uint64_t now);
@@ -449,7 +449,7 @@ void ap_leave(struct ap_session *s, uint64_t now);
 /** ap_leave_end() - The MUD wants the session no more: tell the edge servers, end it here */
 void ap_leave_end(struct ap_session *s, uint64_t now);
 
-/* ap_handoff.c */
+/* ap/handoff.c */
 
 /** ap_handoff_find() - Look for the edge server with authority among those that answered */
 void ap_handoff_find(struct ap_session *s, uint64_t now);
@@ -477,12 +477,12 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 /** ap_handoff_tick() - Repeat commands without an answer, end waits */
 void ap_handoff_tick(struct ap_session *s, uint64_t now);
 
-/* ap_wish.c */
+/* ap/wish.c */
 
 /** ap_wish_drained() - Edge server @es says whether it is drained */
 void ap_wish_drained(struct ap_node *node, uint64_t now, const char *es, bool drained);
 
-/* ap_mud.c */
+/* ap/mud.c */
 
 /** ap_session_prove() - @secret fits (ap_session_fits()): all other claims to the session end */
 void ap_session_prove(struct ap_session *s, uint64_t now, const uint8_t *secret);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/replay_buffer.h"
+#include "core/common/replay_buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/ap_session.h"
+#include "core/ap/session.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "core/replay_buffer.h"
+#include "core/common/replay_buffer.h"
 
 struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
 				   const struct ap_session *after)
