@@ -342,7 +342,7 @@ class Belongings:
         self.starts = [self.begin(where) for where in (VOLUME, LAYER)]
         self.begin(MEMORY)
         # The children first: threads and fork do not go together.
-        self.segments = {"children": Children(), "timers": Timers(), "files": Files(),
+        self.parts = {"children": Children(), "timers": Timers(), "files": Files(),
                       "pipes": PipeWithBytes(), "deleted": Deleted(), "listener": Listener(),
                       "threads": Workers()}
         self.writers = [Writer(VOLUME + "/writer.log"), Writer(LAYER + "/writer.log")]
