@@ -43,6 +43,8 @@ static uint64_t request_end(struct endpoint *e)
 {
 	uint64_t number = e->request.number;
 
+	(void)uv_timer_stop(&e->timer);
+	list_remove(&e->ready);
 	e->request.number = 0;
 	e->failing_since = 0;
 	e->exchange = e->own_exchange;
@@ -97,7 +99,6 @@ static void request_answered(struct endpoint *e, const struct wire_data *answer)
 	struct wire_data numbered = *answer;
 
 	numbered.number = request_end(e);
-	(void)uv_timer_stop(&e->timer);
 	g->ops->answered(g->ctx, e->session, e->epoch, &numbered);
 }
 
@@ -134,6 +135,8 @@ static void request_failed(struct endpoint *e, const char *what, int code)
 		container_dead(e, reason);
 		return;
 	}
+	/* one or the other: what is tried twice is written twice (R1) */
+	list_remove(&e->ready);
 	(void)uv_timer_start(&e->timer, on_retry, GATEWAY_RETRY_MS, 0);
 }
 

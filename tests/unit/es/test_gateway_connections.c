@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -26,9 +28,14 @@
 #define SESSION 7
 #define EPOCH   1
 
+struct client;
+
 struct bed {
 	uv_loop_t loop;
 	uv_tcp_t listener;
+	uv_timer_t late_answer;
+	struct client *last; /* that connected */
+	int late;            /* how often LATE came */
 	struct spools *spools;
 	struct gateway *gateway;
 	struct container_address where;
@@ -68,10 +75,28 @@ static void on_closed(uv_handle_t *h)
 	free(c);
 }
 
+/* LATE is answered with how often it has come until then */
+static void on_late(uv_timer_t *timer)
+{
+	struct client *c = timer->data;
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), ":%d\r\n", c->bed->late);
+	say(c, text);
+}
+
 static void command(struct client *c, const char *line)
 {
 	char text[64];
 
+	if (strcmp(line, "INCR late") == 0) {
+		if (!c->bed->late++) {
+			c->bed->late_answer.data = c;
+			(void)uv_timer_start(&c->bed->late_answer, on_late, 4 * GATEWAY_RETRY_MS,
+					     0);
+		}
+		return;
+	}
 	if (strcmp(line, "MULTI") == 0) {
 		c->queued = 0;
 		say(c, "+OK\r\n");
@@ -131,6 +156,7 @@ static void on_connection(uv_stream_t *s, int status)
 	assert_int_equal(uv_tcp_init(&b->loop, &c->tcp), 0);
 	assert_int_equal(uv_accept(s, (uv_stream_t *)&c->tcp), 0);
 	assert_int_equal(uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read), 0);
+	b->last = c;
 	b->opened++;
 	if (++b->open > b->most)
 		b->most = b->open;
@@ -193,6 +219,7 @@ static int set_up_with(void **state, const struct codec_comparison *comparison)
 
 	assert_non_null(b);
 	assert_int_equal(uv_loop_init(&b->loop), 0);
+	assert_int_equal(uv_timer_init(&b->loop, &b->late_answer), 0);
 	local_service(&b->loop, &b->listener, b, on_connection, &b->where);
 	assert_int_equal(spools_new(&b->spools, "/tmp", 1 << 20, NULL), 0);
 	assert_int_equal(gateway_new(&b->gateway, &b->loop, b->spools, &ops, b, NULL), 0);
@@ -221,6 +248,7 @@ static int tear_down(void **state)
 
 	gateway_close(b->gateway);
 	uv_close((uv_handle_t *)&b->listener, NULL);
+	uv_close((uv_handle_t *)&b->late_answer, NULL);
 	(void)uv_run(&b->loop, UV_RUN_DEFAULT);
 	assert_int_equal(b->open, 0);
 	assert_int_equal(uv_loop_close(&b->loop), 0);
@@ -247,6 +275,48 @@ static void ask(struct bed *b, uint32_t connection, const char *preamble, const 
 	gateway_execute(b->gateway, SESSION, EPOCH, &d);
 	while (!b->answered && !b->refused)
 		(void)uv_run(&b->loop, UV_RUN_ONCE);
+}
+
+static void on_pipe(uv_poll_t *pipe, int status, int events)
+{
+	static const char request[] = "INCR late\r\n";
+	const struct wire_data d = { .number = 1000,
+				     .connection = 1,
+				     .bytes = (const uint8_t *)request,
+				     .len = sizeof(request) - 1 };
+	struct bed *b = pipe->data;
+
+	assert_int_equal(status, 0);
+	(void)events;
+	b->answered = 0;
+	gateway_execute(b->gateway, SESSION, EPOCH, &d);
+	uv_close((uv_handle_t *)pipe, NULL);
+}
+
+/* R1: the idle connection ends in the very turn of the loop in which the next request comes */
+static void test_written_once(void **state)
+{
+	struct bed *b = *state;
+	uv_os_fd_t service;
+	uv_poll_t poll;
+	int fd[2];
+
+	ask(b, 1, "", "GET\r\n");
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(uv_poll_init(&b->loop, &poll, fd[0]), 0);
+	poll.data = b;
+	assert_int_equal(uv_poll_start(&poll, UV_READABLE, on_pipe), 0);
+	(void)uv_run(&b->loop, UV_RUN_NOWAIT); /* the loop watches it from here on */
+	assert_int_equal(uv_fileno((uv_handle_t *)&b->last->tcp, &service), 0);
+	/* in this order they are ready, and are told */
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_int_equal(shutdown(service, SHUT_WR), 0);
+	b->answered = 0;
+	while (!b->answered)
+		(void)uv_run(&b->loop, UV_RUN_ONCE);
+	assert_string_equal(b->answer, ":1\r\n");
+	close(fd[0]);
+	close(fd[1]);
 }
 
 /* State that belongs to a connection is not mixed with another's, and outlives ours. */
@@ -344,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transaction, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_written_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_compared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_compared, set_up_uncompared, tear_down),
 	};
