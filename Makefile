@@ -30,7 +30,7 @@ experiment: ## the paper's experiment, hours; QUICK=1: a short form of it, ten m
 	@$(MAKE) --no-print-directory build
 	@lab/experiment --peers $(if $(QUICK),--quick)
 
-test: setup ## run all tests; the last line says how many passed and failed
+test: setup ## run the tests, but those of test-long; the last line says how many passed and failed
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests --build $(BUILD)
 

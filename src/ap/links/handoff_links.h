@@ -42,7 +42,7 @@ int handoff_links_new(struct handoff_links **ret, const struct link_setup *setup
 /**
  * handoff_links_users() - Who is told what the access points say of ordinary users
  * @hl:		Links
- * @message:	users_message(); NULL: nobody
+ * @message:	users_message()
  * @users:	Its first argument, borrowed
  */
 void handoff_links_users(struct handoff_links *hl,

@@ -21,7 +21,7 @@
 #include "es/system/task_state.h"
 #include "es/system/thaw_guard.h"
 
-/* Each is multiplied by the host's patience. */
+/* Each is multiplied by the host's patience, but in checkpoint_clean() */
 #define BEGIN_MS   20000 /* from the start of runc to the first hook */
 #define FREEZE_MS  10000
 #define DUMP_MS    60000 /* between two hooks, and from the last to the end */

@@ -242,8 +242,10 @@ static void gone_remove(struct operation *op, const char *id)
 	AUTO(docker_engine) struct docker_engine *de = NULL;
 	struct err ignored = { 0 };
 
-	if (docker_engine_new(&de, op->cm->socket, -1, &ignored) == 0)
-		(void)docker_engine_remove(de, id, &ignored);
+	if (docker_engine_new(&de, op->cm->socket, -1, &ignored) < 0)
+		return;
+	docker_engine_set_patience(de, op->cm->patience);
+	(void)docker_engine_remove(de, id, &ignored);
 }
 
 static int create_run(struct operation *op, struct docker_engine *de, struct err *err)

@@ -252,7 +252,7 @@ static bool judge(void *ctx, const struct container_socket *s)
  * clash_find() - Look for sockets of one port, bound to the container's own address and to all
  *
  * What is bound to the container's own address is bound to all at the copy, whose address is another
- * one (checkpoint_mend.h): which of the two gets something could not be told any more.
+ * one (criu/mend.h): which of the two gets something could not be told any more.
  */
 static void clash_find(const struct judging *j)
 {

@@ -4,7 +4,7 @@
 /*
  * CRIU image - a file of a checkpoint: two magic numbers, then entries of a length and a message
  *
- * What a message means is in criu_images.proto; checkpoint_images.h and checkpoint_mend.h read it.
+ * What a message means is in criu_images.proto; criu/images.h and criu/mend.h read it.
  */
 
 #include <stddef.h>

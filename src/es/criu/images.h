@@ -12,7 +12,7 @@
  * control groups, and images of a kind that a container of ours has not. Read in the file worker,
  * since this is a parser of foreign bytes, too.
  *
- * It and checkpoint_mend.c know CRIU's formats, and besides wire/envelope.c and engine/containerd.c protobuf-c.
+ * It and criu/mend.c know CRIU's formats, and besides wire/envelope.c and engine/containerd.c protobuf-c.
  */
 
 #include <stdbool.h>

@@ -152,6 +152,8 @@ static int stream_new(struct docker_engine *de, const char *what, const char *pa
 	buf_init(&ds->answer, ANSWER_MAX);
 	r = docker_engine_new(&ds->de, de->socket, de->cancel_fd, err);
 	if (r == 0)
+		ds->de->patience = de->patience;
+	if (r == 0)
 		r = api_settle(ds->de, what, err);
 	if (r < 0)
 		return r;

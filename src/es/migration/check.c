@@ -14,6 +14,7 @@
 #include "es/engine/docker_engine.h"
 #include "es/migration/common/migration.h"
 #include "es/migration/common/plan.h"
+#include "es/migration/common/work.h"
 #include "es/migration/controller.h"
 #include "es/migration/predict.h"
 #include "es/system/cgroup.h"
@@ -45,7 +46,7 @@ struct check {
 static int look(struct check *check)
 {
 	struct err *err = &check->err;
-	int r = docker_engine_new(&check->engine, check->mc->config.docker_socket, -1, err);
+	int r = migration_engine(&check->engine, check->mc, -1, err);
 
 	if (r == 0)
 		r = docker_engine_inspect(check->engine, check->name, &check->inspect, err);

@@ -30,6 +30,7 @@
 #include "es/migration/common/notes.h"
 #include "es/migration/common/plan.h"
 #include "es/migration/common/transfer.h"
+#include "es/migration/common/work.h"
 #include "es/migration/destination/destination.h"
 #include "es/migration/destination/incoming.h"
 #include "es/migration/paper.h"
@@ -142,7 +143,7 @@ static int handoff_number(struct migration *m, struct err *err)
 
 int paper_source_prepare(struct migration *m, struct err *err)
 {
-	int r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
+	int r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
 
 	m->header.session = m->session;
 	m->header.association = m->order.association;
@@ -314,7 +315,7 @@ void paper_source_undo(struct migration *m)
 	/*
 	 * A client of its own: this one's calls must not end because the migration was cancelled.
 	 */
-	if (docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0) {
+	if (migration_engine(&engine, m->mc, -1, &err) == 0) {
 		const char *id = json_text(m->inspect, "Id", NULL);
 
 		if (*id)
@@ -335,7 +336,7 @@ int paper_destination_prepare(struct migration *m, struct err *err)
 	if (r == 0)
 		r = migration_ask_offer(m, err);
 	if (r == 0)
-		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
+		r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
 	if (r == 0)
 		r = destination_judge(m, err);
 	if (r == 0)
@@ -510,7 +511,7 @@ void paper_destination_undo(struct migration *m)
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 	struct err err = { 0 };
 
-	if (docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0) {
+	if (migration_engine(&engine, m->mc, -1, &err) == 0) {
 		if (m->in->id[0] && docker_engine_remove(engine, m->in->id, &err) == 0)
 			m->in->id[0] = '\0';
 		if (m->committed[0])

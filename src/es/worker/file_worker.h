@@ -39,7 +39,7 @@ struct file_workers; /* opaque */
 
 /**
  * struct file_patience - How long baton-es waits for its workers, in milliseconds
- * @frame:	for the next frame of a call, see worker_line.h
+ * @frame:	for the next frame of a call, see line.h
  * @call:	for a call in all
  * @stream:	the same for a call with a stream, which gets 1 ms more for each 1000 bytes over the
  *		line ...

@@ -376,6 +376,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resp, set_up, users_bed_tear_down),
 	};
 
-	return cmocka_run_group_tests_name("ap/user_parts", tests, users_bed_certificates,
+	return cmocka_run_group_tests_name("ap/user_segments", tests, users_bed_certificates,
 					   users_bed_remove_certificates);
 }

@@ -11,7 +11,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/checkpoint/checkpoint.h"
+#include "es/engine/docker_engine.h"
 #include "es/migration/common/config.h"
+#include "es/migration/common/migration.h"
 #include "es/worker/file_worker.h"
 
 #define SPACE_MARGIN (64u << 20)
@@ -42,4 +44,14 @@ int migration_space(const char *path, uint64_t bytes, const char *what, struct e
 		return err_set(err, -ENOSPC, "%" PRIu64 " MB of %s into %s", bytes >> 20, what,
 			       path);
 	return 0;
+}
+
+int migration_engine(struct docker_engine **ret, const struct migration_controller *mc,
+		     int cancel_fd, struct err *err)
+{
+	int r = docker_engine_new(ret, mc->config.docker_socket, cancel_fd, err);
+
+	if (r == 0)
+		docker_engine_set_patience(*ret, mc->config.patience);
+	return r;
 }

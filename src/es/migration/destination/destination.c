@@ -21,6 +21,7 @@
 #include "es/migration/common/incoming_budget.h"
 #include "es/migration/common/notes.h"
 #include "es/migration/common/transfer.h"
+#include "es/migration/common/work.h"
 #include "es/migration/destination/destination.h"
 #include "es/migration/destination/incoming.h"
 #include "es/worker/file_worker.h"
@@ -48,11 +49,9 @@ int destination_prepare(struct migration *m, struct err *err)
 	if (r == 0)
 		r = migration_ask_offer(m, err);
 	if (r == 0)
-		r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
-	if (r == 0) {
-		docker_engine_set_patience(m->engine, m->mc->config.patience);
+		r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
+	if (r == 0)
 		r = destination_judge(m, err);
-	}
 	if (r == 0) {
 		r = destination_find_image(m, image, err);
 		r = r < 0   ? r
@@ -76,8 +75,7 @@ void destination_prepare_undo(struct migration *m)
 	struct err err = { 0 };
 
 	/* First the container: nothing may be restored from files that are half removed. */
-	if (m->in->id[0] &&
-	    docker_engine_new(&engine, m->mc->config.docker_socket, -1, &err) == 0 &&
+	if (m->in->id[0] && migration_engine(&engine, m->mc, -1, &err) == 0 &&
 	    docker_engine_remove(engine, m->in->id, &err) == 0)
 		m->in->id[0] = '\0';
 	destination_clean(m);

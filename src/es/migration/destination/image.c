@@ -197,7 +197,7 @@ static void *loading_run(void *arg)
 	size_t layers;
 
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
-	il->r = docker_engine_new(&engine, m->mc->config.docker_socket, m->cancel_fd, &il->err);
+	il->r = migration_engine(&engine, m->mc, m->cancel_fd, &il->err);
 	while (il->r == 0 && (layers = loading_next(il, &growing)) > 0) {
 		il->r = image_arrival_load(m->in->arrival, engine, loaded, layers,
 					   growing.length ? &growing : NULL, &il->err);
@@ -400,7 +400,7 @@ void destination_image_undo(struct migration *m)
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 
 	if (m->in->arrival && !m->mc->config.arrival_ms &&
-	    docker_engine_new(&engine, m->mc->config.docker_socket, -1, NULL) == 0)
+	    migration_engine(&engine, m->mc, -1, NULL) == 0)
 		image_arrival_remove(m->in->arrival, engine);
 	m->in->arrival = image_arrival_free(m->in->arrival);
 }

@@ -16,6 +16,7 @@
 #include "es/engine/registry.h"
 #include "es/migration/common/notes.h"
 #include "es/migration/common/plan.h"
+#include "es/migration/common/work.h"
 #include "es/migration/destination/destination.h"
 #include "es/migration/destination/incoming.h"
 
@@ -183,8 +184,7 @@ static void *pulling_run(void *arg)
 
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
 	(void)snprintf(repository, sizeof(repository), "%s/%s", ip->from.host, ip->from.repository);
-	ip->r = docker_engine_new(&engine, ip->m->mc->config.docker_socket, ip->m->cancel_fd,
-				  &ip->err);
+	ip->r = migration_engine(&engine, ip->m->mc, ip->m->cancel_fd, &ip->err);
 	if (ip->r == 0)
 		ip->r = docker_engine_pull(engine, repository, ip->from.digest, PULL_SILENCE_MS,
 					   &ip->err);

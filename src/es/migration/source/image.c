@@ -96,8 +96,7 @@ static void *saving_run(void *arg)
 	struct image_saving *is = arg;
 
 	AUTO(docker_engine) struct docker_engine *engine = NULL;
-	is->r = docker_engine_new(&engine, is->m->mc->config.docker_socket, is->m->cancel_fd,
-				  &is->err);
+	is->r = migration_engine(&engine, is->m->mc, is->m->cancel_fd, &is->err);
 	if (is->r == 0)
 		is->r = departure_make(is->m, engine, &is->err);
 	(void)pthread_mutex_lock(&is->lock);

@@ -48,15 +48,13 @@ int source_prepare(struct migration *m, struct err *err)
 {
 	json_t *image = NULL;
 	uint64_t memory = 0;
-	int r = docker_engine_new(&m->engine, m->mc->config.docker_socket, m->cancel_fd, err);
+	int r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
 
 	m->header.session = m->session;
 	m->header.association = m->order.association;
 	m->header.epoch = m->order.epoch;
-	if (r == 0) {
-		docker_engine_set_patience(m->engine, m->mc->config.patience);
+	if (r == 0)
 		r = source_look(m, &image, err);
-	}
 	if (r == 0)
 		r = source_work(m, err);
 	if (r == 0)

@@ -183,5 +183,5 @@ int source_unread(struct migration *m, bool held, pid_t *first, struct err *err)
 /** source_forgotten() - Note what CRIU will forget, see checkpoint/forgotten.h */
 int source_forgotten(struct migration *m, struct err *err);
 
-/** source_mend() - Set images right, see checkpoint_mend.h, and put what was noted beside them */
+/** source_mend() - Set images right, see criu/mend.h, and put what was noted beside them */
 int source_mend(struct migration *m, struct err *err);
