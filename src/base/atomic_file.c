@@ -17,7 +17,7 @@ static int write_beside(int dir, const char *beside, const void *bytes, size_t l
 {
 	int r;
 
-	(void)unlinkat(dir, beside, 0); /* what a crash has left */
+	(void)unlinkat(dir, beside, 0); /* the remains of a crash */
 	auto_close int fd =
 		openat(dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
@@ -43,7 +43,8 @@ static int put(int dir, const char *name, const void *bytes, size_t len, mode_t 
 			     : renameat(dir, beside, dir, name)) < 0)
 		r = err_set(err, -errno, "rename %s to %s", beside, name);
 	if (r < 0) {
-		(void)unlinkat(dir, beside, 0); /* it takes room that may be what is missing */
+		(void)unlinkat(dir, beside,
+			       0); /* it takes room, and the lack of room may be the reason */
 		return r;
 	}
 	return fsync(dir) < 0 ? err_set(err, -errno, "sync the directory of %s", name) : 0;

@@ -4,7 +4,7 @@
 /*
  * Files that outlive a crash of the program or the host, and a failed write
  *
- * At every moment the name stands for the whole old content or the whole new one. The new one is written
+ * At every moment the name leads to the whole old content or the whole new one. The new one is written
  * beside it (name and ATOMIC_FILE_SUFFIX), synced and renamed; then the directory is synced. The next
  * write replaces a file with the suffix that a crash has left.
  */

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Control groups version 2 - what runc and CRIU must be shielded from, or the host from them
+ * Control groups version 2 - shields runc and CRIU from the host, or the host from them
  */
 
 #include <stdbool.h>
@@ -16,8 +16,8 @@ bool cgroup_v2_alone(void);
  * CRIU mounts version 2 while it dumps and while it restores, and gives no options. In the kernel's first
  * cgroup namespace such a mount takes nsdelegate, memory_recursiveprot and the like from the whole host, for
  * there is one set of them (criu#3029). In any other namespace it does not. So before runc is executed, its
- * process goes into a namespace of its own, whose root is the host's root: all paths are the same there. Nothing
- * is ever lost, so nothing has to be put back, whoever is killed and however many work at a time.
+ * process enters a namespace of its own, whose root is the host's root: all paths are the same there. The host
+ * loses nothing, so nothing has to be restored, even if processes are killed or many work at a time.
  *
  * For a process with one thread, also between fork() and exec. Where version 1 is in use it does nothing.
  *

@@ -18,7 +18,7 @@ void checklist_begin(struct checklist *list, FILE *to, bool json)
 		(void)fputs("[", to);
 }
 
-/** json_text() - Print a string as JSON has it; a byte that is no ASCII goes as it is */
+/** json_text() - Print a string in JSON syntax; bytes other than ASCII are printed unchanged */
 static void json_text(FILE *to, const char *text)
 {
 	(void)fputc('"', to);

@@ -17,10 +17,10 @@
 #define ERR_TEXT_MAX 512
 
 /**
- * struct err - What went wrong
+ * struct err - A failure and its reason
  * @code:	Negative errno value, 0 while nothing has failed
  * @lasting:	It will fail again until somebody changes something, see err_lasting()
- * @text:	One line without a newline: what was tried, with what, why it failed
+ * @text:	One line without a newline: the action, its object, why it failed
  */
 struct err {
 	int code;
@@ -33,17 +33,17 @@ struct err {
  * @err:	Filled in; may be NULL, then only @code is returned
  * @code:	Negative errno code; its strerror text is appended, except for -EPROTO and -EINVAL,
  *		which the caller's own words must explain
- * @fmt:	What was being done, as in "open checkpoint /run/x"
+ * @fmt:	The action that failed, as in "open checkpoint /run/x"
  *
  * Return: @code
  */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /**
- * err_wrap() - Prefix a failure from below with what the caller was doing
+ * err_wrap() - Prefix a failure from below with the caller's action
  * @err:	Failure to wrap; may be NULL
  * @code:	The code to hand on, usually the one that came up
- * @fmt:	What this level was doing; ": " and the older text follow it
+ * @fmt:	The action of this level; ": " and the older text follow it
  *
  * Return: @code
  */
@@ -63,7 +63,7 @@ int err_wrap(struct err *err, int code, const char *fmt, ...) __attribute__((for
 int err_lasting(struct err *err, int code);
 
 #ifdef __clang_analyzer__
-/* It sees one file at a time; here it learns that what comes back is a failure. */
+/* The analyzer sees one file at a time. These macros tell it that the value returned is a failure. */
 #define ERR_NEGATIVE(call)                                                                         \
 	({                                                                                         \
 		int err_negative_ = (call);                                                        \

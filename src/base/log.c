@@ -16,8 +16,8 @@
 #include "base/text.h"
 
 /*
- * The only process-wide state of the tree: who speaks, set once in main() before any thread; and
- * whether debug lines are wanted and the journal reads, which the first line asks and all others know.
+ * The only process-wide state of the tree: the name of the program, set once in main() before any thread,
+ * and whether debug lines are wanted and the journal reads. The first line finds out the latter two.
  */
 static char speaker[64] = "baton";
 
@@ -26,7 +26,7 @@ enum { UNKNOWN, OFF, ON };
 static atomic_int debug = UNKNOWN;
 static atomic_int journal = UNKNOWN;
 
-/** known() - What @ask says, asked once */
+/** known() - Answer of @ask, which is called once */
 static bool known(atomic_int *state, bool (*ask)(void))
 {
 	int is = atomic_load_explicit(state, memory_order_relaxed);

@@ -30,7 +30,7 @@ int shared_list_write(const char *staged, const char *const *shared, struct err 
  * @ret:	Set to it, to be freed; NULL if there is none
  * @staged:	As for shared_list_write()
  *
- * Return: 0, -EPERM if somebody else than root may have written it, -EFBIG, or another negative error code
+ * Return: 0, -EPERM if another user than root may have written it, -EFBIG, or another negative error code
  */
 int shared_list_read(char **ret, const char *staged);
 

@@ -46,7 +46,7 @@ struct spools *spools_free(struct spools *s)
 	return NULL;
 }
 
-/* For file systems that have no files without a name: one that loses it at once */
+/* For file systems without nameless files: the file loses its name at once */
 static int open_named(const char *dir)
 {
 	auto_free char *path = NULL;

@@ -36,7 +36,7 @@ bool name_equal(const char *a, const char *b);
  * text_printable() - Put '?' for each byte that is not printable ASCII
  * @text:	Changed in place
  *
- * For texts that somebody else chose, such as the name of a process in a container. A terminal would obey an
+ * For texts of foreign origin, such as the name of a process in a container. A terminal would obey an
  * escape sequence, a line break would forge a line of our log, and JSON allows only UTF-8.
  */
 void text_printable(char *text);

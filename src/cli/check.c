@@ -160,7 +160,7 @@ static const struct node *edge_server(const struct nodes *n, const char *name, c
 	return NULL;
 }
 
-/* Asks the other edge server whether what runs on this host could go on there; adds what it finds */
+/* Asks the other edge server whether containers of this host could run there; adds its findings */
 static int ask_other(const struct nodes *n, const struct node *other, json_t *answer,
 		     struct err *err)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Commands - what `baton` can do; each gets its own arguments and returns the exit status
+ * Commands - subcommands of `baton`; each gets its own arguments and returns the exit status
  */
 
 #include <stdbool.h>
@@ -15,7 +15,7 @@ struct err;
 /**
  * struct command - One row of `baton --help`
  * @name:	"status"
- * @arguments:	What may follow it
+ * @arguments:	Arguments that may follow it
  * @summary:	One line
  * @help:	The rest of its --help, or NULL
  * @run:	Does it. Return: exit status, or negative error code with @err filled in
@@ -55,14 +55,14 @@ int command_options(int argc, char **argv, const char *const *names,
 		    int (*flag)(void *ctx, const char *name, const char *value, struct err *err),
 		    void *ctx, struct err *err);
 
-/** command_print_safe() - Print what a node says: it may say what it likes, and a terminal must not obey it */
+/** command_print_safe() - Print text from a node. Its control characters must not reach the terminal */
 void command_print_safe(const char *text);
 
 /**
  * command_seconds() - Read a number of seconds, 0 to COMMAND_SECONDS_MAX
  * @to:		Set on success only
  * @command:	Name of the command, for the error
- * @text:	What was given
+ * @text:	The argument
  * @err:	Filled in on failure
  *
  * Return: 0, or -EINVAL

@@ -3,7 +3,7 @@
 /*
  * baton drain, undrain - have all containers leave an edge server, and new users go elsewhere
  *
- * The edge server writes it down and tells access points, which move what is theirs (core/ap/place.c).
+ * The edge server writes it down and tells access points, which move their sessions (core/ap/place.c).
  * This asks it until nothing is left there.
  */
 
@@ -74,7 +74,7 @@ static int begin(struct drain *d, struct nodes **loaded, const struct node **es,
 	return 0;
 }
 
-/* Traces of what was there count as little as what nobody has any more */
+/* Traces of sessions that have left do not count, nor do lost sessions */
 static bool is_here(const json_t *s)
 {
 	const char *state = view_text(s, "state");

@@ -22,7 +22,7 @@ static const char *const names[] = {
 	"session=", "node=", "kind=", "since=", "follow", "json", NULL
 };
 
-/** struct events - Options; @filter is what goes to the LogRepo */
+/** struct events - Options; @filter is sent to the LogRepo */
 struct events {
 	json_t *filter;
 	bool follow;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton host check - what this host has and lacks for the programs that are configured on it
+ * baton host check - checks this host for the programs that are configured on it
  *
- * Each program knows what it wants: this runs them with --check-host.
+ * Each program knows its requirements: this command runs them with --check-host.
  */
 
 #include <errno.h>

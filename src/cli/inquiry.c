@@ -35,7 +35,7 @@ struct inquiry *inquiry_free(struct inquiry *q)
 	return NULL;
 }
 
-/* The node's links also send clock probes: they are none of our business */
+/* The node's links also send clock probes, which are ignored here */
 static int wait_answer(struct inquiry *q, struct wire_message *m, struct err *err)
 {
 	int r;

@@ -3,7 +3,7 @@
 /*
  * baton migrate - have a session's container, or all of a user, go to another edge server
  *
- * Access points do it (core/ap/place.c); this says what becomes of it, and ends when all are there.
+ * Access points do it (core/ap/place.c); this command tells the progress, and ends when all are there.
  */
 
 #include <errno.h>
@@ -39,7 +39,7 @@ struct moving {
 	bool there;
 };
 
-/** struct migrate - Options, and what moves */
+/** struct migrate - Options, and the sessions that move */
 struct migrate {
 	const char *what;
 	const char *to;
@@ -68,7 +68,7 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 	return 0;
 }
 
-/* What an access point says of a session now. Return: borrowed from @round, or NULL */
+/* An access point's present answer about a session. Return: borrowed from @round, or NULL */
 static const json_t *session_of(const struct round *round, const struct moving *v)
 {
 	json_t *s;
@@ -131,7 +131,7 @@ static void say_end(const struct migrate *m, const struct moving *v, const json_
 	say(m, v, text);
 }
 
-/* Tells what is new of one session */
+/* Prints the news of one session */
 static void look(const struct migrate *m, struct moving *v, const struct round *round)
 {
 	const json_t *s = session_of(round, v);

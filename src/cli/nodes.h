@@ -55,7 +55,7 @@ const struct node *nodes_logrepo(const struct nodes *n);
 int nodes_connect(const struct nodes *n, const struct node *node, struct inquiry **ret,
 		  struct err *err);
 
-/** nodes_print_json() - Print what a node answered as one line of JSON */
+/** nodes_print_json() - Print a node's answer as one line of JSON */
 void nodes_print_json(const json_t *answer);
 
 /** nodes_ask() - Connect, ask once, disconnect; otherwise as inquiry_ask() */

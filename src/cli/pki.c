@@ -46,7 +46,7 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 	return 0;
 }
 
-/* What was done, for scripts; @more is consumed */
+/* Prints the action that was done, for scripts; @more is consumed */
 static void print_json(const char *done, const struct pki *p, json_t *more)
 {
 	json_t *j = json_pack("{s:s, s:s}", "done", done, "dir", p->dir);

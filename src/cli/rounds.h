@@ -16,7 +16,7 @@
 #define ROUNDS_NODES_MAX 257 /* CONF_PEERS_MAX, and the event log repository */
 
 /**
- * struct round - What the nodes answered
+ * struct round - Answers of the nodes
  * @count:	How many were asked
  * @at:		For each: the node; its @answer, or NULL and @why there is none
  */

@@ -27,7 +27,7 @@
 
 static const char *const names[] = { "etc=", "minutes=", NULL };
 
-/** struct setup - Options, and what is known */
+/** struct setup - Options, and facts about the host */
 struct setup {
 	const char *etc;
 	int minutes;
@@ -66,7 +66,7 @@ static int answer(char *to, size_t size, const char *question, const char *usual
 	return 0;
 }
 
-/** host_ask() - Name and address of a host: the arguments, or what is answered. Return: 0, or negative */
+/** host_ask() - Name and address of a host: the arguments, or the user's answers. Return: 0, or negative */
 static int host_ask(struct setup *s, int argc, char **argv, bool here, const char **name,
 		    struct err *err)
 {
@@ -163,7 +163,7 @@ static int first(struct setup *s, int argc, char **argv, struct err *err)
 		r = site_file(authority, site, "authority", err);
 	if (r == 0 && mkdir(site->etc, 0755) < 0 && errno != EEXIST)
 		r = err_set(err, -errno, "create %s", site->etc);
-	/* A second attempt, after one that failed, goes on with the authority that is there. */
+	/* A second attempt, after one that failed, uses the authority that is there. */
 	if (r == 0 && (r = pki_init(authority, false, err)) == -EEXIST)
 		r = 0;
 	if (r == 0)
@@ -196,7 +196,7 @@ static int first(struct setup *s, int argc, char **argv, struct err *err)
 	return 0;
 }
 
-/** others_say() - What the other hosts need to know now */
+/** others_say() - Steps that the other hosts need now */
 static void others_say(const struct site *site, const char *self, const struct site_host *host)
 {
 	bool any = false;

@@ -21,7 +21,7 @@
 #include "net/pki_request.h"
 
 #define VERSION     1
-#define STRANGER_MS 2000       /* for whoever connects, to prove that it knows the token */
+#define STRANGER_MS 2000       /* for a host that connects, to prove that it knows the token */
 #define FIRST_MS    60000      /* for the first host, which may have strangers before us */
 #define JOINING     ".joining" /* behind the name of a key that has no certificate yet */
 #define TOKEN_MARK  "baton1"
@@ -105,7 +105,7 @@ static const char *text_at(const json_t *outer, const char *key, size_t max)
  * file_text() - A file of the authority as text
  * @to:		Set to it, a new reference; NULL if there is no such file
  *
- * Return: 0, or negative error code: what was revoked must not be left out silently
+ * Return: 0, or negative error code: a list of revoked certificates must not be left out silently
  */
 static int file_text(json_t **to, const struct site *site, const char *name, struct err *err)
 {
@@ -160,7 +160,7 @@ static json_t *hosts_array(const struct site *site)
 	return hosts;
 }
 
-/** answer_make() - What a new host gets. Return: 0 with @ret set, or negative error code */
+/** answer_make() - Answer to a new host. Return: 0 with @ret set, or negative error code */
 static int answer_make(json_t **ret, const struct site *site, const char *name,
 		       const char *authority, const json_t *requests, struct err *err)
 {
@@ -186,7 +186,7 @@ static int answer_make(json_t **ret, const struct site *site, const char *name,
 
 /**
  * serve_one() - Serve one connection
- * @used:	Set once its host has proved that it knows the token, which is used up then, whatever comes
+ * @used:	Set once its host has proved that it knows the token, which is used up then in any case
  *
  * Return: 0 if its host has joined, or negative error code
  */
@@ -316,7 +316,7 @@ static int key_keep(const struct site *site, const char *program, struct err *er
 	return r < 0 || rename(from, to) == 0 ? r : err_set(err, -errno, "rename %s", from);
 }
 
-/** answer_store() - Store what the first host has sent. Return: 0, or negative error code */
+/** answer_store() - Store the answer of the first host. Return: 0, or negative error code */
 static int answer_store(struct site *site, const json_t *answer, struct err *err)
 {
 	const char *ca = text_at(answer, "ca", PKI_PEM_MAX);

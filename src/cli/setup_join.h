@@ -5,8 +5,8 @@
  * Join - a further host gets its certificates from the first one, by a token
  *
  * The first host shows the token and waits; it ends after one host has joined, or with the token's life. The token
- * is where it waits, and a secret that both prove to know (net/join_channel.h): whoever has it may join in
- * that time, once. Keys are made where they are used and stay there.
+ * consists of the address where it waits, and of a secret that both prove to know (net/join_channel.h). A holder of
+ * the token may join in that time, once. Keys are made where they are used and stay there.
  *
  *     joining host                                  first host
  *     { version, requests: { es, ap } }        ->
@@ -24,9 +24,9 @@ struct site;
 #define JOIN_TOKEN_SIZE 160 /* bytes of a token, the closing NUL included */
 
 /**
- * struct join_token - What a token says
+ * struct join_token - Content of a token
  * @address:	"IP:PORT" of the first host
- * @secret:	What proves that it is known
+ * @secret:	Both hosts prove to know it
  */
 struct join_token {
 	char address[64];

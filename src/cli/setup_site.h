@@ -34,7 +34,7 @@ struct site_host {
 };
 
 /**
- * struct site - What is known on this host
+ * struct site - Hosts of the deployment, as this host knows them
  * @etc:	Directory of the configuration
  * @hosts, @host: All hosts, the first one first
  */
@@ -82,7 +82,7 @@ int site_put(const struct site *site, const char *name, const char *text, bool s
  * site_write() - Write the hosts, and the configuration of one of them
  * @site:	All hosts
  * @self:	Name of this one
- * @err:	Filled in on failure: also what to write by hand into a file without the marks
+ * @err:	Filled in on failure: also the lines to write by hand into a file without the marks
  *
  * Return: 0, or negative error code
  */

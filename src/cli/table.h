@@ -4,7 +4,7 @@
 /*
  * Table - rows under headings, each column as wide as it must be
  *
- * What nodes say goes through command_print_safe(). Colours appear only where standard output is a
+ * Text from nodes goes through command_print_safe(). Colours appear only where standard output is a
  * terminal, and not if NO_COLOR is set or TERM is "dumb"; they never carry anything that the words
  * do not say.
  */

@@ -145,7 +145,7 @@ const struct view view_status = {
 
 /* ---- sessions ---- */
 
-/* An access point says where the container is and where it goes, an edge server what it has */
+/* An access point tells where the container is and where it goes, an edge server tells its own containers */
 static void session_row(struct table *t, const struct node *node, const json_t *s)
 {
 	bool at_ap = node->role == WIRE_ROLE_AP;

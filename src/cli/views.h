@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Views - what nodes answer, as rows of a table
+ * Views - answers of nodes, as rows of a table
  *
- * A node says what it likes: whatever is missing or of another type shows as "-".
+ * An answer is not trusted: a field that is missing or of another type shows as "-".
  */
 
 #include <jansson.h>
@@ -19,7 +19,7 @@
  * @question:	The inquiry, and the name of the list in its answer
  * @roles:	Whom it is put to
  * @headings:	Of the table, ended by NULL
- * @sorted:	By the first column, so that what several nodes say of one thing stands together
+ * @sorted:	By the first column, so that answers of several nodes about one thing stand together
  * @silent:	Nodes that do not answer have a row, too
  * @rows:	Adds the rows of one node
  */

@@ -114,7 +114,7 @@ static bool refused(const struct codec_exchange *x)
 	return x->result == CODEC_BROKEN || x->result == CODEC_TOO_LONG;
 }
 
-/* The limit that all codecs share (R9); what is held back from the user counts, too. */
+/* The limit that all codecs share (R9). Bytes that are held back from the user count, too. */
 static void judge(struct codec_exchange *x, enum codec_result result, size_t len)
 {
 	size_t size = result == CODEC_DONE ? x->end : x->seen + len;
@@ -224,7 +224,7 @@ size_t codec_refusal(const struct codec *c, char *to, size_t size, enum codec_re
 	if (!c->refusal)
 		return 0;
 	(void)snprintf(line, sizeof(line), "%s", reason);
-	for (char *at = line; *at; at++) { /* what came from elsewhere must not end a line */
+	for (char *at = line; *at; at++) { /* foreign text must not end a line */
 		if ((unsigned char)*at < ' ' || *at == 0x7f)
 			*at = ' ';
 	}

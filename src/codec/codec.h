@@ -6,11 +6,11 @@
  *
  * A codec reads bytes as they come and says of each piece: more is needed, the message is complete
  * at byte n, it is broken, or it is too long. It does no I/O, reads no clock, changes no byte and
- * keeps none: what it needs to know between two pieces is in struct codec_exchange. The same bytes
- * give the same verdict wherever they are cut into pieces, so both edge servers of a migration
- * judge a request alike.
+ * keeps none: struct codec_exchange holds its state between two pieces. The same bytes give the same
+ * verdict wherever they are cut into pieces, so both edge servers of a migration judge a request
+ * alike.
  *
- * docs/codecs.md tells for each codec what a message is and what is refused.
+ * docs/codecs.md defines for each codec a message, and lists the requests that are refused.
  *
  *	codec_exchange_new()
  *	codec_request()...	pieces of a request: CODEC_DONE
@@ -38,7 +38,7 @@ struct err;
 #define CODEC_REFUSAL_SIZE 1024
 
 /**
- * struct codec_comparison - What of a service's answers must be equal in both containers (R5)
+ * struct codec_comparison - Parts of a service's answers that must be equal in both containers (R5)
  * @none:	nothing
  * @ignored:	http: headers that may differ, in small letters, each with a space before and behind
  *		(" date age "); see also codec_comparison_default()
@@ -48,27 +48,27 @@ struct codec_comparison {
 	char ignored[CODEC_IGNORED_SIZE];
 };
 
-/** enum codec_result - What is known after a piece */
+/** enum codec_result - Verdict after a piece */
 enum codec_result {
-	CODEC_MORE,     /* the message goes on */
+	CODEC_MORE,     /* the message is incomplete */
 	CODEC_DONE,     /* it is complete, see @from and @end of struct codec_exchange */
 	CODEC_BROKEN,   /* this is no message; @reason says why */
 	CODEC_TOO_LONG, /* a limit is passed, @reason says which */
 };
 
-/** enum codec_refusal - Why a user gets no answer of its service to a request */
+/** enum codec_refusal - Reason why a user gets no answer of its service to a request */
 enum codec_refusal {
-	CODEC_REFUSAL_BROKEN,   /* it is none of the codec */
+	CODEC_REFUSAL_BROKEN,   /* it is not valid in the codec */
 	CODEC_REFUSAL_TOO_LONG, /* it passes a limit */
-	CODEC_REFUSAL_DOUBT,    /* it may have been executed, or not: nobody knows */
+	CODEC_REFUSAL_DOUBT,    /* it may or may not have been executed */
 	CODEC_REFUSAL_AWAY,     /* the service is out of reach; nothing was executed */
 };
 
-/** enum codec_effect - What a request does to the state of its connection */
+/** enum codec_effect - Effect of a request on the state of its connection */
 enum codec_effect {
 	CODEC_EFFECT_NONE,
-	CODEC_EFFECT_SETS,   /* something that the same request sets again; the latest counts */
-	CODEC_EFFECT_OPENS,  /* a transaction: what follows is kept on the connection */
+	CODEC_EFFECT_SETS, /* something that the same request sets again; the latest counts */
+	CODEC_EFFECT_OPENS, /* a transaction: the service queues further commands on the connection */
 	CODEC_EFFECT_CLOSES, /* it */
 	CODEC_EFFECT_RESETS, /* all of it */
 };
@@ -79,23 +79,23 @@ enum codec_effect {
  * @answering:	the answer is being read, not the request
  * @result:	of the last piece
  * @seen:	bytes of the message in all earlier pieces
- * @from:	where the payload begins in the message, once it is complete; what lies before it
- *		(a length, an interim answer) is not for the user
+ * @from:	where the payload begins in the message, once it is complete; bytes before it (a
+ *		length, an interim answer) are not for the user
  * @end:	where the message ends, once it is complete
  * @framing:	of the answer: digest of how the codec cut its body into pieces (http: chunks)
  * @keep:	the connection may carry another request after this answer
- * @own:	the request came by a connection of the user's own, and what it leaves there comes
- *		again with the next (codec_connection); set it after codec_exchange_reset()
+ * @own:	the request came by a connection of the user's own, and its effect there is repeated
+ *		by the next one's preamble (codec_connection); set it after codec_exchange_reset()
  * @first:	a request ends with the first message (resp: one command, not a pipeline); likewise
- * @bounded:	a request that is refused ends at @end all the same: the next one can be read
- * @note:	the codec's own, left by the request: what codec_answer_last() must know of it
- * @prompt:	of a request that goes on: what its user waits for before it sends the rest; or NULL
+ * @bounded:	a request that is refused ends at @end, too: the next one can be read
+ * @note:	the codec's own, set by the request for codec_answer_last()
+ * @prompt:	of an incomplete request: bytes that its user awaits before it sends the rest; or NULL
  * @effect:	of the request, if @own is set
- * @subject:	with CODEC_EFFECT_SETS: what it sets, a number of the codec's own
+ * @subject:	with CODEC_EFFECT_SETS: the setting, a number of the codec's own
  * @comparison:	copied
- * @digest:	of what is compared of the answer, once it is complete; codecs that know better than
- *		to compare all bytes add to it, for the others it is of all bytes if codec->segments
- * @reason:	why the message is refused; or, if the codec knows, what it still waits for
+ * @digest:	of the compared bytes of the answer, once it is complete; codecs that do not compare
+ *		all bytes add to it, for the others it is of all bytes if codec->segments
+ * @reason:	why the message is refused; or, if the codec knows, the missing part that it awaits
  * @state:	the codec's own, @state_size bytes of it
  */
 struct codec_exchange {
@@ -121,17 +121,17 @@ struct codec_exchange {
 };
 
 /**
- * enum codec_stream - First byte of a request of codec tcp: what happens to the user's connection
+ * enum codec_stream - First byte of a request of codec tcp: an event of the user's connection
  *
  * Such requests are numbered like any other, so none is lost or done twice; their answers are empty.
- * What the service sends comes by itself (struct wire_stream).
+ * Bytes of the service travel separately (struct wire_stream).
  */
 enum codec_stream {
 	CODEC_STREAM_OPEN = 'O',   /* the user connects */
 	CODEC_STREAM_DATA = 'D',   /* bytes follow */
 	CODEC_STREAM_END = 'E',    /* nothing more comes from the user */
-	CODEC_STREAM_RESET = 'R',  /* nor does it take anything */
-	CODEC_STREAM_WINDOW = 'W', /* it has taken so many bytes in all: u64, big-endian */
+	CODEC_STREAM_RESET = 'R',  /* the user neither sends nor takes anything more */
+	CODEC_STREAM_WINDOW = 'W', /* the user has taken so many bytes in all: u64, big-endian */
 };
 
 /**
@@ -154,7 +154,7 @@ enum codec_stream {
  * @refusal_ends: nothing comes after a refusal
  *
  * The functions set @end (and @from) of the exchange if they return CODEC_DONE, and @reason if they
- * refuse. After CODEC_DONE, @request may be called again: a pipeline goes on.
+ * refuse. After CODEC_DONE, @request may be called again: a pipeline continues.
  */
 struct codec {
 	const char *name;
@@ -194,7 +194,7 @@ struct codec_comparison codec_comparison_default(void);
  * codec_exchange_new() - Create an exchange, ready for a request
  * @ret:	Set on success only; the caller owns it, see codec_exchange_free()
  * @codec:	Codec, borrowed
- * @comparison:	What is compared, copied; NULL: the default
+ * @comparison:	Parts to compare, copied; NULL: the default
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
@@ -211,7 +211,7 @@ AUTO_DEFINE(codec_exchange)
 void codec_exchange_reset(struct codec_exchange *x);
 
 /**
- * codec_prefix() - What the service gets in front of a request's payload
+ * codec_prefix() - Bytes that the service gets in front of a request's payload
  * @c:		Codec
  * @to:		Filled with @prefix bytes of the codec
  * @len:	Bytes of the payload, at most WIRE_PAYLOAD_MAX
@@ -226,7 +226,7 @@ size_t codec_prefix(const struct codec *c, uint8_t to[CODEC_PREFIX_MAX], size_t 
  * @bytes:	Piece, prefix included
  * @len:	Its length, not 0 unless the codec is one of datagrams
  *
- * Return: what is known now. After CODEC_DONE with @end at the end of the piece more may follow
+ * Return: the verdict so far. After CODEC_DONE with @end at the end of the piece more may follow
  * (resp: the next command of a pipeline); after a refusal every piece is refused
  */
 enum codec_result codec_request(struct codec_exchange *x, const void *bytes, size_t len);
@@ -248,7 +248,7 @@ int codec_request_whole(struct codec_exchange *x, const void *bytes, size_t len,
  * @bytes:	Piece
  * @len:	Its length, not 0 unless the codec is one of datagrams
  *
- * Return: what is known now. Bytes after @end were not asked for
+ * Return: the verdict so far. Bytes after @end belong to no request
  */
 enum codec_result codec_answer(struct codec_exchange *x, const void *bytes, size_t len);
 
@@ -256,7 +256,7 @@ enum codec_result codec_answer(struct codec_exchange *x, const void *bytes, size
 enum codec_result codec_answer_closed(struct codec_exchange *x);
 
 /**
- * codec_answer_digest() - Digest of what is compared of an answer that is complete
+ * codec_answer_digest() - Digest of the compared parts of an answer that is complete
  * @x:		Exchange
  * @bytes:	The answer as the user gets it: from @from to @end
  * @len:	Its length
@@ -269,8 +269,8 @@ uint64_t codec_answer_digest(const struct codec_exchange *x, const void *bytes, 
  * codec_answer_digest_segments() - Digest of an answer that goes in segments
  * @x:		Exchange, its answer complete
  *
- * The user may get some of the segments from one container and the rest from the other, so besides what
- * codec_answer_digest() tells apart their bytes must lie at the same places.
+ * The user may get some of the segments from one container and the rest from the other. So their bytes must
+ * lie at the same places, besides the equality that codec_answer_digest() shows.
  *
  * Return: the digest; 0 if nothing is to be compared
  */

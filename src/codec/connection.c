@@ -70,7 +70,7 @@ const void *codec_connection_preamble(const struct codec_connection *c, size_t *
 	return buf_bytes(&c->preamble);
 }
 
-/* What came since the transaction was opened, and that it was. */
+/* Forgets the requests since the transaction was opened, and the one that opened it. */
 static void forget_transaction(struct codec_connection *c)
 {
 	size_t at = 0;
@@ -101,7 +101,7 @@ static bool transaction_sets(const struct codec_connection *c)
 	return sets;
 }
 
-/* What it sets counts if it was executed: that the answer tells. */
+/* The settings of a transaction count if it was executed. Its answer shows whether it was. */
 static void close_transaction(struct codec_connection *c, uint64_t number)
 {
 	if (!c->open || !transaction_sets(c)) {
@@ -180,8 +180,8 @@ static void supersede(struct codec_connection *c, const struct item *item)
 }
 
 /*
- * The transaction that sets something has been answered. What in it took effect stands by itself from now on,
- * the rest of it is forgotten.
+ * The transaction that sets something has been answered. Commands in it that took effect are kept by themselves
+ * from now on. The rest of it is forgotten.
  */
 static void settle(struct codec_connection *c, const void *bytes, size_t len)
 {
@@ -193,7 +193,7 @@ static void settle(struct codec_connection *c, const void *bytes, size_t len)
 
 		if (!item->inside || item->failed)
 			continue;
-		/* of one whose answer lies beyond the first part of a long one the best is hoped */
+		/* a command whose answer lies beyond the first segment of a long one is taken as done */
 		if (exec_answer_of(bytes, len, queued++) == EXEC_ANSWER_FAILED ||
 		    item->effect != CODEC_EFFECT_SETS)
 			continue;

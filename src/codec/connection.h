@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * Connection - what a user's connection to its service has been told so far
+ * Connection - state that a user has set on its connection to a service
  *
  * A service may remember things for a connection: the database that was chosen, who the user is, the
  * commands of a transaction. The edge server's own connection into the container ends whenever the
  * container moves, while the user's stays. So each request that came by a user's own connection
- * carries in front of it the requests that made its connection what it is (its preamble); a gateway
- * that has to open a connection sends these first, and drops their answers.
+ * carries a preamble: the requests that gave its connection the present state. A gateway that has to
+ * open a connection sends these first, and drops their answers.
  *
- *	codec_connection_preamble()	what to put in front of request n
+ *	codec_connection_preamble()	preamble of request n
  *	codec_connection_sent()		request n goes out
  *	codec_connection_answered()	its answer is here: did it take effect?
  *	codec_connection_settling()	nothing may be sent before an answer is here
@@ -37,7 +37,7 @@ struct codec_connection *codec_connection_free(struct codec_connection *c);
 AUTO_DEFINE(codec_connection)
 
 /**
- * codec_connection_preamble() - What makes a new connection like this one
+ * codec_connection_preamble() - Requests that give a new connection the state of this one
  * @c:		Connection
  * @len:	Set to its length, at most WIRE_PREAMBLE_MAX
  *
@@ -67,12 +67,12 @@ void codec_connection_answered(struct codec_connection *c, uint64_t number, cons
 /**
  * codec_connection_settling() - Whether an answer must come before anything more may be sent
  *
- * A transaction that sets something has been closed. If it was executed, that counts for whatever comes
- * next, else it does not, and a wrong guess might send it to another database.
+ * A transaction that sets something has been closed. Its settings count for the next request only if it was
+ * executed; a wrong guess might send that request to another database.
  *
  * Return: whether codec_connection_sent() would say -EBUSY
  */
 bool codec_connection_settling(const struct codec_connection *c);
 
-/** codec_connection_open() - Whether a transaction is open: what comes is kept on the connection */
+/** codec_connection_open() - Whether a transaction is open: the service queues commands on the connection */
 bool codec_connection_open(const struct codec_connection *c);

@@ -7,7 +7,7 @@
 
 #define NUMBER_MAX 20 /* digits of 64 bits, with a sign */
 
-/* what is left of the answer */
+/* the rest of the answer */
 struct rest {
 	const char *at;
 	size_t len;
@@ -22,7 +22,7 @@ static bool skip(struct rest *r, size_t len)
 	return true;
 }
 
-/* The line of a value: what it is, and the number in it. Return: false if there is none */
+/* The line of a value: its kind, and the number in it. Return: false if there is none */
 static bool take_line(struct rest *r, char *kind, long long *number)
 {
 	const char *end = r->len ? memchr(r->at, '\n', r->len) : NULL;
@@ -38,7 +38,7 @@ static bool take_line(struct rest *r, char *kind, long long *number)
 	return skip(r, len + 1);
 }
 
-/* Of RESP2 and RESP3: values of a length in bytes, and those of a number of others */
+/* Kinds of values of RESP2 and RESP3: those with a length in bytes, and those that contain other values */
 static bool of_bytes(char kind)
 {
 	return kind == '$' || kind == '=' || kind == '!';
@@ -49,7 +49,7 @@ static bool of_values(char kind)
 	return kind == '*' || kind == '~' || kind == '%' || kind == '|' || kind == '>';
 }
 
-/* What stands before a value and is none itself */
+/* Attributes and pushes stand before a value and are none themselves */
 static bool beside(char kind)
 {
 	return kind == '|' || kind == '>';
@@ -77,7 +77,7 @@ static bool skip_value(struct rest *r)
 	return true;
 }
 
-/* What stands before the next value. Return: false if it is not whole */
+/* Attributes and pushes before the next value. Return: false if one is not whole */
 static bool skip_beside(struct rest *r)
 {
 	while (r->len && beside(*r->at)) {

@@ -2,21 +2,21 @@
 #pragma once
 
 /*
- * Answer to EXEC - one array with what each command of a transaction has answered
+ * Answer to EXEC - one array with the answer of each command of a transaction
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/** enum exec_answer - What became of a command of a transaction */
+/** enum exec_answer - Outcome of one command of a transaction */
 enum exec_answer {
 	EXEC_ANSWER_FAILED, /* or nothing was executed: an error, null, or it was DISCARD */
 	EXEC_ANSWER_SUCCEEDED,
-	EXEC_ANSWER_BEYOND, /* executed; what it answered is not in these bytes */
+	EXEC_ANSWER_BEYOND, /* executed; its answer is not in these bytes */
 };
 
 /**
- * exec_answer_of() - What became of a command of a transaction
+ * exec_answer_of() - Outcome of one command of a transaction
  * @bytes:	Answer to its EXEC (codec resp), or the beginning of a long one
  * @len:	Its length
  * @at:		Which of the commands that were queued, from 0

@@ -11,15 +11,15 @@
 /*
  * Codec http - HTTP/1.0 and 1.1
  *
- * llhttp finds the ends; only this file knows it. It is strict, and where versions of it were too
- * kind to requests made to be read in two ways, struct head is not: lines end with CRLF and nothing
- * else, are not folded, and the first one is not empty. Both look at the same bytes.
+ * llhttp finds the ends; only this file knows it. It is strict, but versions of it accepted requests
+ * that can be read in two ways. struct head refuses those: lines end with CRLF and nothing else, are
+ * not folded, and the first one is not empty. Both look at the same bytes.
  *
- * Of an answer, status, headers and body are compared, the body as it is without its chunks. Headers
- * that say how it travels are not, nor those that the service's catalogue entry names.
+ * Status, headers and body of an answer are compared, the body without its chunks. Headers that
+ * describe the transfer are not compared, nor those that the service's catalogue entry names.
  *
- * Not for the user: interim answers (1xx). When they come depends on how the request's bytes were
- * cut into packets, which would make equal containers answer differently.
+ * Interim answers (1xx) do not reach the user. Their timing depends on how the request's bytes were
+ * cut into packets, so equal containers would answer differently.
  */
 
 /* A reader of the lines before a request's body, up to the empty one */
@@ -33,7 +33,7 @@ struct head {
 
 #define NAME_MAX_COMPARED 64 /* longer names of headers are in no list */
 
-/* what an answer's reader must know of the request, see codec_answer_last() */
+/* facts about the request that the reader of its answer needs, see codec_answer_last() */
 #define NOTE_HEAD   1
 #define NOTE_CLOSES 2
 
@@ -214,7 +214,7 @@ static void http_start(struct codec_exchange *x)
 	begin(h, x->answering ? HTTP_RESPONSE : HTTP_REQUEST);
 }
 
-/* One byte of a request's head. Return: NULL, or what is wrong with it */
+/* One byte of a request's head. Return: NULL, or the mistake in it */
 static const char *head_byte(struct head *d, uint8_t c)
 {
 	if (d->carriage != (c == '\n'))
@@ -417,7 +417,7 @@ static int http_refusal(char *to, size_t size, enum codec_refusal why, const cha
 
 const struct codec codec_http = {
 	.name = "http",
-	/* less than what common servers wait before they close one: its end must not meet a request */
+	/* common servers close an idle connection later: the end must not meet a request */
 	.idle_ms = 1000,
 	.segments = true,
 	.state_size = sizeof(struct http),

@@ -13,26 +13,26 @@
  * Codec resp - Redis, RESP2 and RESP3
  *
  * A request is one command or several (a pipeline), each an array of bulk strings or an inline
- * command; there is one answer to each, and together they are the answer. The service reads
- * commands as Redis does, only stricter: whatever Redis would skip or guess is refused.
+ * command; there is one answer to each, and together they are the answer. The codec reads commands as
+ * Redis does, only stricter: it refuses syntax that Redis would skip or guess.
  *
- * Refused by name are commands whose answers do not come one to a command, those that wait for
- * another (requests of a session run one at a time, so it would wait for ever), and those that leave
- * something on the connection, which ends at a cut while the container lives on. Of the latter,
- * some are taken from a user's own connection: what they leave can be made again (codec_connection).
+ * Three kinds of commands are refused by name. The first gives other than one answer to a command. The
+ * second waits for another command: requests of a session run one at a time, so it would wait for ever.
+ * The third leaves a state on the connection, which ends at a cut while the container lives on. Some of
+ * the third kind are taken from a user's own connection: their state can be made again (codec_connection).
  *
- * Answers are read in either version of the protocol, whichever a connection has. What RESP3 adds
- * beside the answers, pushes and attributes, goes to the user with the answer that it stands before.
+ * Answers are read in either version of the protocol, whichever a connection has. Pushes and attributes,
+ * which RESP3 adds, go to the user with the answer that they stand before.
  */
 
-#define WORD_SIZE   16 /* longer words are no names in the table */
+#define WORD_SIZE   16 /* longer words are not in the table */
 #define NUMBER_SIZE 20 /* of 64 bits in decimal, with a sign */
 #define REAL_SIZE   64 /* of a number with a fraction */
 #define WORDS       2  /* of a command whose names are looked at */
 #define HELLO       "HELLO"
 #define LATER       2 /* where the word after these is kept, one after the other: it may be an option */
 
-/* what a command does to its connection; 0: nothing */
+/* effect of a command on its connection; 0: none */
 enum effect {
 	STREAMS = 1, /* its answers do not come one to a command */
 	WAITS,
@@ -114,7 +114,7 @@ struct resp {
 	size_t commands; /* of the request, and then answers still to come */
 	enum step step;
 	bool carriage; /* IN_SIMPLE, IN_INLINE: the byte before was CR */
-	uint8_t kind;  /* IN_NUMBER: what it is the number of */
+	uint8_t kind;  /* IN_NUMBER: kind of value that the number belongs to */
 	char number[NUMBER_SIZE];
 	size_t digits;
 	int64_t bytes; /* of the bulk string still to come */
@@ -271,7 +271,7 @@ static enum codec_result end_command(struct codec_exchange *x)
 	memset(p->length, 0, sizeof(p->length));
 	if (!p->open || x->own)
 		return CODEC_DONE;
-	/* one that goes on in another request could fall apart at a cut */
+	/* a cut could split a transaction that continues in another request */
 	return codec_refuse(x, CODEC_MORE, "MULTI without EXEC or DISCARD in the same request");
 }
 
@@ -625,7 +625,7 @@ static int resp_refusal(char *to, size_t size, enum codec_refusal why, const cha
 		[CODEC_REFUSAL_DOUBT] = "ERR outcome in doubt:",
 		[CODEC_REFUSAL_AWAY] = "LOADING", /* clients try again after this one */
 	};
-	/* at this word clients go on with what they have */
+	/* a client that reads NOPROTO continues with the version that it has */
 	bool version = strncmp(reason, hello, strlen(hello)) == 0;
 
 	return snprintf(to, size, "-%s %s\r\n", version ? "NOPROTO" : words[why], reason);

@@ -4,10 +4,10 @@
 /*
  * Codec tcp - opaque bytes
  *
- * For services whose messages nobody but their clients can tell apart. At the access point whatever a
- * client has sent is one request; at the edge server requests say what happens to a connection (enum
- * codec_stream), and are dealt with by es/gateway/streams.c. Nothing can be compared, so such services move by
- * holding (R6), and their open connections end at the cut.
+ * For services whose messages only their clients can distinguish. At the access point all bytes that a client
+ * has sent so far are one request. At the edge server a request tells an event of a connection (enum
+ * codec_stream), and es/gateway/streams.c handles it. Nothing can be compared, so such services move by
+ * stop-and-copy (R6), and their open connections end at the cut.
  */
 
 static enum codec_result tcp_request(struct codec_exchange *x, const uint8_t *bytes, size_t len)

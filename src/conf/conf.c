@@ -14,9 +14,9 @@
 
 /*
  * libconfuse reads the grammar and calls us back after each value, while it still knows the line:
- * there each value is checked (on_top_level() and the other on_ functions). What can only be seen
- * when all is read, such as a missing setting, is checked afterwards and names the file. Then the
- * values move into struct conf.
+ * there each value is checked (on_top_level() and the other on_ functions). Mistakes that show only
+ * when all is read, such as a missing setting, are found afterwards, and their error names the file.
+ * Then the values move into struct conf.
  *
  * Only conf_reader.h, this file and conf_service.c know libconfuse.
  */
@@ -638,7 +638,7 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 		return err_set(conf_reading.err, -ENOMEM, "read configuration %s", path);
 	c->role = conf_reading.role;
 	r = copy_all(c, cfg, path);
-	if (r < 0) /* what was mistaken is said already */
+	if (r < 0) /* the mistake has been reported already */
 		return r == -EINVAL || r == -EHOSTUNREACH
 			       ? r
 			       : err_set(conf_reading.err, r, "read configuration %s", path);

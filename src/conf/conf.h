@@ -4,21 +4,20 @@
 /*
  * Configuration - one file for each program
  *
- * The same grammar serves all programs; which settings a program may and must have follows from
- * its role, see conf_help(). A whole file is checked before anything is used of it. Errors name the
- * file and line, say what is allowed and what to do. Paths that are not absolute are taken from
- * the directory of the file. The address of another program may have its host's name, which is looked
- * up once, while the file is read.
+ * The same grammar serves all programs. The role of a program decides which settings it may and must
+ * have, see conf_help(). A whole file is checked before any of it is used. Errors name the file and
+ * line, the allowed values and the remedy. Relative paths start at the directory of the file. The
+ * address of another program may have its host's name, which is looked up once, while the file is read.
  *
  *     name = "AP-1"
- *     listen = "192.0.2.1:7100"           # access points, operators
- *     station_listen = "192.0.2.1:7101"   # mobile user devices
+ *     listen = "192.0.2.1:7100"		# access points, operators
+ *     station_listen = "192.0.2.1:7101"	# mobile user devices
  *     es = "EdgeServer-1"
  *     pki { ca = "pki/ca.crt"  cert = "pki/AP-1.crt"  key = "pki/AP-1.key" }
  *     logrepo { name = "LogRepo"  address = "192.0.2.9:7300" }
- *     peer "EdgeServer-1" { role = "es"  address = "192.0.2.1:7200" }
- *     peer "EdgeServer-2" { role = "es"  address = "192.0.2.2:7200" }
- *     peer "AP-2" { role = "ap"  address = "192.0.2.2:7100"  es = "EdgeServer-2" }
+ *     peer "EdgeServer-1"	{ role = "es"  address = "192.0.2.1:7200" }
+ *     peer "EdgeServer-2"	{ role = "es"  address = "192.0.2.2:7200" }
+ *     peer "AP-2"		{ role = "ap"  address = "192.0.2.2:7100"  es = "EdgeServer-2" }
  *     listener "cache" { listen = "10.80.0.1:6379"  service = "cache"  codec = "resp" }
  *     limits { grace_ms = 3000 }
  *
@@ -76,7 +75,7 @@ struct conf_peer {
 };
 
 /**
- * struct conf_radio - What a device hears, and when it leaves an access point (docs/mobility.md)
+ * struct conf_radio - Signals that a device hears, and when it leaves an access point (docs/mobility.md)
  * @transmit_dbm, @reference_loss_db, @exponent, @shadowing_db, @decorrelation_m: See mud/radio.h
  * @sensitivity_dbm, @hysteresis_db, @dwell_ms: See mud/ap_choice.h
  */
@@ -106,15 +105,15 @@ enum conf_codec {
 
 /** enum conf_sync - How a moved container catches up (R6) */
 enum conf_sync {
-	CONF_SYNC_AUTO,   /* replay, and after a copy that answered otherwise hold */
+	CONF_SYNC_AUTO,   /* replay, and hold after a replica that answered differently */
 	CONF_SYNC_REPLAY, /* it executes copies of the requests */
 	CONF_SYNC_HOLD,   /* nothing executes between its cut and its restore */
 };
 
-/** enum conf_method - What goes beside a container (the paper's C-Migr and P-Migr) */
+/** enum conf_method - Whether image layers move with a container (the paper's C-Migr and P-Migr) */
 enum conf_method {
-	CONF_METHOD_AUTO,     /* what is predicted to take the shortest */
-	CONF_METHOD_COMPLETE, /* what the destination lacks of the image is sent to it */
+	CONF_METHOD_AUTO,     /* the one with the shortest predicted time */
+	CONF_METHOD_COMPLETE, /* image layers that the destination lacks are sent to it */
 	CONF_METHOD_PARTIAL,  /* the image is there, or comes from a registry */
 };
 
@@ -126,7 +125,7 @@ enum conf_profile {
 
 /**
  * struct conf_service - A service that an edge server offers
- * @name:		What MUDs ask for
+ * @name:		Name that MUDs ask for
  * @image:		Container image
  * @port:		Port in the container
  * @codec:		See enum conf_codec
@@ -147,7 +146,7 @@ enum conf_profile {
  * @trusted_images:	NULL-terminated list of repositories that other edge servers may bring under
  *			their names, and image ids that they may bring under @image, or NULL
  * @command:		NULL-terminated argument list, or NULL: the image's
- * @file:		Where it stands
+ * @file:		File that it is in
  */
 struct conf_service {
 	char name[NAME_SIZE];
@@ -204,7 +203,7 @@ struct conf_docker {
  * @monitor_listen:	"IP:PORT" for /metrics and /healthz; NULL: nowhere
  * @es:			ap: its edge server, one of @peer
  * @uses:		mud: service it asks for
- * @radio:		mud: what it hears; the defaults if nothing is said
+ * @radio:		mud: signals that it hears; or the defaults
  * @pki:		Files of our identity
  * @logrepo_name, @logrepo_address: Event log repository; empty and NULL: none
  * @peer, @peers:	Other programs
@@ -219,7 +218,7 @@ struct conf_docker {
  * @registries:		es: NULL-terminated list of hosts images may be pulled from, or NULL
  * @request_events:	mud, ap: each request and answer is an event of its own; else they are only counted
  * @compare:		ap: the answers of both containers must agree before authority moves (R5)
- * @state_dir:		ap, es: what must survive a restart
+ * @state_dir:		ap, es: state that must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @image_dir:		es: images on their way, on disk; by default "images" in @state_dir
  * @spool_dir:		ap, es: long requests and answers on their way, on disk
@@ -268,7 +267,7 @@ struct conf {
 /**
  * conf_load() - Read and check a configuration file
  * @path:	File
- * @role:	What the program is; settings of other roles are refused
+ * @role:	Role of the program; settings of other roles are refused
  * @ret:	Set on success only; the caller owns it, see conf_free()
  * @err:	Filled in on failure: file, line, what is wrong, what is allowed
  *

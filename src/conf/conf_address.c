@@ -18,7 +18,7 @@
 
 #define HOST_MAX 254 /* bytes of a host's name, the closing NUL included */
 
-/** port_of() - What follows the last colon, if it is a port. Return: NULL if it is none */
+/** port_of() - Port behind the last colon. Return: NULL if there is none */
 static const char *port_of(const char *text)
 {
 	const char *colon = strrchr(text, ':');

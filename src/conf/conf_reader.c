@@ -160,7 +160,7 @@ static int prepare(const char *path, char *text)
 	char quote = '\0';
 	int line = 1, opened = 0, depth = 0;
 
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what conf_wrong() returns is negative */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): conf_wrong() returns a negative value */
 	for (char *p = text; *p; p++) {
 		char *end = NULL;
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Configuration reader - what the parts of the configuration need of libconfuse
+ * Configuration reader - access to libconfuse for the parts of the configuration
  *
- * For conf.c and conf_service.c only; nobody else knows libconfuse.
+ * For conf.c and conf_service.c only; no other file knows libconfuse.
  */
 
 #include <stdbool.h>
@@ -19,7 +19,7 @@
 struct err;
 
 /**
- * struct conf_reading - What the callbacks need: libconfuse has no room for an argument of ours
+ * struct conf_reading - State of the callbacks: libconfuse has no room for an argument of ours
  * @role:	of the program
  * @path:	of the file being read
  * @err:	filled in with the first mistake
@@ -61,7 +61,7 @@ int conf_want_other_address(cfg_t *cfg, cfg_opt_t *opt);
  * @text:	As conf_want_other_address() allows; a name is looked up now, which may take seconds
  * @path:	Of the configuration, for complaints
  *
- * Return: 0, -EHOSTUNREACH if there is no such host, which may be another time, or -ENOMEM
+ * Return: 0, -EHOSTUNREACH if there is no such host, which may change, or -ENOMEM
  */
 int conf_copy_address(char **to, const char *text, const char *path);
 
@@ -99,7 +99,7 @@ void conf_copy_name(char to[NAME_SIZE], const char *from);
  */
 int conf_copy_list(char ***to, cfg_t *cfg, const char *name);
 
-/** conf_free_list() - Release what conf_copy_list() made */
+/** conf_free_list() - Release a list of conf_copy_list() */
 void conf_free_list(char **list);
 
 /** conf_want_comparison() - Callback: how answers are compared */
@@ -124,10 +124,10 @@ void conf_service_watch(cfg_t *cfg);
 int conf_want_service(cfg_t *cfg, cfg_opt_t *opt);
 
 /**
- * conf_services_add() - Move services over from what was read
+ * conf_services_add() - Move services over from libconfuse's result
  * @list:	Grows; conf_services_free() is owed, also after a failure
  * @count:	Number of services in it
- * @cfg:	What was read
+ * @cfg:	libconfuse's result
  * @path:	Where from
  *
  * Return: 0, or -ENOMEM
@@ -149,7 +149,7 @@ int conf_catalogue_read(const char *dir, struct conf_service **list, size_t *cou
 /**
  * conf_parse() - Read a file
  * @path:	File; errors name it
- * @options:	What may be in it
+ * @options:	Settings that may be in it
  * @watch:	Sets callbacks
  * @ret:	Set on success only, to be released by cfg_free()
  *

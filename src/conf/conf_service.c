@@ -126,7 +126,7 @@ static int on_env(cfg_t *cfg, cfg_opt_t *opt)
 	return conf_want_list(cfg, opt);
 }
 
-/* Cuts @text at its first colon. Return: what is behind it, or NULL if there is none */
+/* Cuts @text at its first colon. Return: the text behind it, or NULL if there is none */
 static char *split(char *text)
 {
 	char *colon = strchr(text, ':');
@@ -448,7 +448,7 @@ static void watch_service(cfg_t *cfg)
 	conf_service_watch(cfg);
 }
 
-/* Whether a file of the directory is one of a service, not hidden, not what an editor left */
+/* Whether a file of the directory is one of a service: not hidden, not an editor's backup */
 static int is_service_file(const struct dirent *entry)
 {
 	const char *dot = strrchr(entry->d_name, '.');

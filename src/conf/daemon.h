@@ -16,7 +16,7 @@ enum daemon_e {
 
 /**
  * daemon_main() - Read the command line, then run
- * @options:	What to understand
+ * @options:	Options to understand
  * @argc, @argv: As main() got them
  * @run:	Serves until it is told to stop. Return: 0, DAEMON_E_FAILED, or negative error code
  *

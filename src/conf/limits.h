@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/** enum conf_limit_id - What is limited; the names in files are those of the table, lower case */
+/** enum conf_limit_id - The limits; their names in files are those of the table, in lower case */
 enum conf_limit_id {
 	CONF_SESSIONS_MAX,
 	CONF_COPIES_MAX,
@@ -51,7 +51,7 @@ enum conf_limit_id {
  * @standard:	Value if it is not set
  * @min, @max:	Allowed range
  * @unit:	"ms", "bytes" or ""
- * @help:	What it limits and what happens at the limit, one line
+ * @help:	Its purpose, and the behaviour at the limit, one line
  */
 struct conf_limit {
 	const char *name;

@@ -31,7 +31,7 @@ static const struct option common[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 };
 
-/** struct wanted - What the common options ask for */
+/** struct wanted - Values of the common options */
 struct wanted {
 	const char *config;
 	bool check;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Command line of a daemon - what all of them understand, and what one adds
+ * Command line of a daemon - the options common to all, and those of one daemon
  *
  * Common: --config FILE, --check-config, --help, --version; --check-host with --json, if the program can.
  */
@@ -27,7 +27,7 @@ enum options_e {
 /**
  * struct options_extra - An option of one program
  * @name:	Long name without dashes
- * @argument:	What its argument is called in --help, or NULL if it has none
+ * @argument:	Name of its argument in --help, or NULL if it has none
  * @help:	One line
  * @set:	Takes the value (NULL without argument); fills in the error and returns negative
  */
@@ -41,11 +41,11 @@ struct options_extra {
 /**
  * struct options - A program's command line
  * @program:	Its name: "baton-ap"
- * @summary:	What it is, one line
- * @role:	Whose settings --help lists and conf_load() reads
+ * @summary:	Its purpose, one line
+ * @role:	Role: --help lists its settings, and conf_load() reads them
  * @extra:	Own options, ended by one without a name; or NULL
  * @ctx:	First argument of their @set
- * @check_host:	Looks at what the program wants of its host (--check-host); or NULL
+ * @check_host:	Checks the program's requirements on its host (--check-host); or NULL
  */
 struct options {
 	const char *program;
@@ -58,7 +58,7 @@ struct options {
 
 /**
  * options_load() - Read the command line and the configuration it names
- * @o:		What to understand
+ * @o:		Options to understand
  * @argc, @argv: As main() got them
  * @ret:	Set if 0 is returned: the checked configuration, owned by the caller
  * @err:	Filled in on failure: one line that names the mistake

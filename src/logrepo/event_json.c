@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 
-/* JSON wants UTF-8; a text cut in the middle of a character, or worse, loses what is not ASCII */
+/* JSON wants UTF-8; a text that is not, such as one cut inside a character, loses all that is not ASCII */
 static json_t *text(const char *s)
 {
 	json_t *j = json_string(s);

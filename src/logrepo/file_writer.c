@@ -151,7 +151,7 @@ static int rotate(struct file_writer *fw, struct err *err)
 	int before = fw->fd;
 	r = open_current(fw, err);
 	if (r < 0) {
-		/* go on with the file there is rather than lose events */
+		/* continue with the present file rather than lose events */
 		(void)rename(finished, fw->path);
 		fw->fd = before;
 		return r;

@@ -7,13 +7,12 @@
  * PATH is the file being written; when it reaches its size it becomes PATH.000001, then the next
  * PATH.000002 and so on, and the oldest beyond the number to keep are removed.
  *
- * What a crash leaves behind: lines are appended with one write() a batch, so at worst the last
- * line is torn; opening cuts the file back to its last whole line. A batch that cannot be written
- * whole, as on a full disk, is cut off again at once. A line that is no event, whoever wrote it, is
- * passed over when reading.
+ * After a crash at worst the last line is torn, for one write() appends a batch of lines. Opening cuts
+ * the file back to its last whole line. A batch that cannot be written whole, as on a full disk, is cut
+ * off again at once. Reading passes over a line that is no event.
  *
  * Durability: fdatasync() when a file is finished, at file_writer's close, and whenever sync is
- * called (baton-logrepo does each second). A power failure costs at most what came since.
+ * called (baton-logrepo does each second). A power failure costs at most the events since then.
  */
 
 #include <stddef.h>
@@ -35,7 +34,7 @@ struct file_writer_config {
 };
 
 /**
- * file_writer_open() - Open the store, mending what a crash left
+ * file_writer_open() - Open the store, and repair it after a crash
  * @ret:	Filled in on success; its close() releases everything
  * @config:	Borrowed for the call
  * @err:	Filled in on failure

@@ -192,7 +192,7 @@ static void on_sync(uv_timer_t *timer)
 		report_storage(p, r, &err);
 }
 
-/* What other nodes report of themselves we store ourselves */
+/* Other nodes report this event to the LogRepo; the LogRepo stores its own here */
 static void store_ending(struct program *p)
 {
 	struct wire_event e = { .time_us = realtime_us() };

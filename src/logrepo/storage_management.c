@@ -14,7 +14,7 @@
 #include "logrepo/event_json.h"
 
 #define SESSION_DIGITS_MIN 8 /* so many first digits of a session's number name it */
-#define ANSWER_BYTES_MAX   (WIRE_TEXT_MAX - 4096u) /* what the closing fields need is left free */
+#define ANSWER_BYTES_MAX   (WIRE_TEXT_MAX - 4096u) /* leaves room for the closing fields */
 
 struct storage {
 	struct storage_backend backend;
@@ -68,7 +68,7 @@ static int store_loss(struct storage *s, const char *sender, uint64_t dropped, s
 	return s->backend.append(s->backend.self, &e, 1, err);
 }
 
-/* A node tells of itself only: what it says of others would be believed (R16) */
+/* A node may report events of itself only; readers would believe its events of others (R16) */
 static int check_nodes(const char *sender, const struct wire_events *batch, struct err *err)
 {
 	for (uint32_t i = 0; i < batch->count; i++) {
@@ -103,7 +103,7 @@ int storage_store(struct storage *s, const char *sender, const struct wire_event
 
 /* ---- inquiries ---- */
 
-/* What an inquiry wants, and the page being filled */
+/* Conditions of an inquiry, and the page being filled */
 struct query {
 	uint64_t session;
 	unsigned int session_shift;

@@ -28,8 +28,8 @@ struct storage; /* opaque */
  * @part:	Which part of the store (a file's number)
  * @offset:	Where in that part
  *
- * A cursor stays valid while the store grows. If what it points to was removed since, reading goes
- * on at the oldest event there is.
+ * A cursor stays valid while the store grows. If its event was removed since, reading continues at the
+ * oldest event in the store.
  */
 struct storage_cursor {
 	uint64_t part;
@@ -97,13 +97,13 @@ uint64_t storage_lost(const struct storage *s);
 /**
  * storage_query() - Answer an inquiry for events
  * @s:		Storage
- * @filter:	JSON object; every key may be left out: "session" (hexadecimal string; 8 to
- *		15 digits may be its first ones), "node", "kind", "since_us" (integer), "limit" (1 to STORAGE_PAGE_MAX), "cursor" (string of
- *		an earlier answer)
+ * @filter:	JSON object; every key may be left out: "session" (hexadecimal string; 8 to 15 digits
+ *		are its first ones), "node", "kind", "since_us" (integer), "limit" (1 to
+ *		STORAGE_PAGE_MAX), "cursor" (string of an earlier answer)
  * @len:	Length of @filter; 0 asks for everything
  * @answer:	The answer is appended: {"events": [...], "cursor": "...", "more": bool}. "more"
  *		says that the page is full and another should be asked for at once; without it,
- *		asking again with the cursor later gives what came since
+ *		asking again later with the cursor gives the events since then
  * @err:	Filled in on failure
  *
  * Return: 0, -EINVAL if the filter is not understood, or another negative error code

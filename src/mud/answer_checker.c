@@ -69,7 +69,7 @@ struct answer_checker *answer_checker_free(struct answer_checker *ac)
 	return NULL;
 }
 
-/* Keeps a request until it is known what to make of its answer */
+/* Keeps a request until its answer can be judged */
 static int keep_request(struct slot *s, const void *bytes, size_t len, struct err *err)
 {
 	s->bytes = malloc(len ? len : 1);
@@ -100,7 +100,7 @@ int answer_checker_request(struct answer_checker *ac, uint64_t number, const voi
 	return ac->follower ? keep_request(s, bytes, len, err) : 0;
 }
 
-/* Whether an answer shows a state that can be, and what it tells of the time before it */
+/* Judges whether the state in an answer is possible, and whether the service has begun anew before it */
 static void follow(struct answer_checker *ac, const struct slot *s, const uint8_t *theirs,
 		   struct answer_verdict *v)
 {
@@ -112,7 +112,7 @@ static void follow(struct answer_checker *ac, const struct slot *s, const uint8_
 	v->restarted = shows == STATE_FOLLOWER_RESTARTED;
 }
 
-/* What the JSON of an answer says; all that is missing or of another type makes it no valid one */
+/* Fields of the JSON of an answer; one that is missing or of another type makes the answer invalid */
 static void read_answer(struct answer_checker *ac, const struct wire_data *a, const struct slot *s,
 			struct answer_verdict *v)
 {

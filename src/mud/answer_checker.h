@@ -11,27 +11,27 @@
  * order (R1).
  *
  * Answers may arrive in any order; they are judged in the order of their numbers. One whose number
- * comes before an answer that is already here is "late": that says something of the way here and
- * nothing of the execution.
+ * comes before an answer that is already here is "late": that concerns the network, not the
+ * execution.
  *
  *	lost		no answer, or outcome unknown, or its effect is gone from a later answer
  *	duplicated	executions there were too many
  *	reordered	executed after a request with a higher number
  *	wrong		answers of another kind: not for this request, an error, another chain
  *
- * A client that gives requests up (mud/direct_client.h) may leave gaps, and what the service did is
- * then followed from answer to answer. The state an answer shows is good if it comes of the state
- * that the answer before it showed by executing, each once and in order, this request and before it
- * any of those that were sent and given up in between: on each connection the first ones, for a
- * connection keeps their order. If it comes that way of the state at the beginning instead, the
- * service has begun anew.
+ * A client that gives requests up (mud/direct_client.h) may leave gaps. The checker then follows the
+ * service's state from answer to answer. The state in an answer is good if it follows from the state in
+ * the answer before, by execution of some requests that were given up in between and then of this one,
+ * each once and in order. On each connection these are the first ones, for a connection keeps their
+ * order. If the state follows in the same way from the state at the beginning, the service has begun
+ * anew.
  *
  *	lost		requests given up, or without an answer at the end
  *	restarted	times the service had lost its state and begun anew
  *	wrong		as above, and answers that show any other state
  *
- * chain_ok is false once anything was restarted or wrong; what follows is judged by what the
- * service said then.
+ * chain_ok is false once anything was restarted or wrong; the service's state in that answer is the
+ * basis for all later ones.
  */
 
 #include <stdbool.h>
@@ -112,7 +112,7 @@ int answer_checker_request(struct answer_checker *ac, uint64_t number, const voi
  * answer_checker_answer() - An answer is here
  * @ac:		Checker
  * @answer:	Answer to a request that was sent; each number once
- * @verdict:	What it says of itself; the totals follow by answer_checker_totals()
+ * @verdict:	Verdict on it alone; answer_checker_totals() gives the totals
  */
 void answer_checker_answer(struct answer_checker *ac, const struct wire_data *answer,
 			   struct answer_verdict *verdict);

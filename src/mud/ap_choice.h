@@ -23,7 +23,7 @@ struct ap_choice_rules {
 	uint64_t dwell_ms;
 };
 
-/** enum ap_choice_e - What a step decided */
+/** enum ap_choice_e - Decision of a step */
 enum ap_choice_e {
 	AP_CHOICE_STAY,
 	AP_CHOICE_MOVE,     /* to @present */
@@ -64,7 +64,7 @@ void ap_choice_init(struct ap_choice *c, const struct ap_choice_rules *rules, co
  * @level:	Levels now
  * @count:	As with ap_choice_init()
  *
- * Return: what to do
+ * Return: the decision
  */
 enum ap_choice_e ap_choice_step(struct ap_choice *c, uint64_t now_ms, const double *level,
 				size_t count);

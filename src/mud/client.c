@@ -46,7 +46,7 @@ struct waiting {
 	void *ctx;
 };
 
-/* struct news - What the core said during a call */
+/* struct news - Results that the core told during a call */
 struct news {
 	const struct wire_data *answer;
 	bool lost;
@@ -74,7 +74,7 @@ struct client {
 	struct place place[];
 };
 
-/* ---- what the core wants done ---- */
+/* ---- calls of the core ---- */
 
 static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 {
@@ -82,7 +82,7 @@ static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 	struct link *l = c->peer ? peer_link(c->peer) : NULL;
 
 	(void)ap; /* there is a link to the present one only */
-	/* dropped if it cannot go: the core sends again what was not answered */
+	/* dropped if it cannot go: the core sends requests without an answer again */
 	if (l && link_send(l, m) != 0)
 		log_debug("%s was not sent", wire_type_name(m->type));
 }

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Client - what an application on a mobile user device links (libbaton_client)
+ * Client - library for applications on a mobile user device (libbaton_client)
  *
  * A client is one session: it associates with access points as the device moves, sends requests and
- * hands each answer to whoever asked, exactly once. Links that break, access points that restart
- * and the migration of the container behind it do not show here, except as a longer wait.
+ * hands each answer to its caller, exactly once. Links that break, access points that restart and the
+ * migration of the container do not show here, except as a longer wait.
  *
  *	client_new()
  *	client_move(c, "AP-1")                      associated("AP-1")
@@ -48,7 +48,7 @@ struct client_ap {
 };
 
 /**
- * struct client_ops - What the application hears; each may be NULL
+ * struct client_ops - Callbacks of the application; each may be NULL
  * @associated:	The session is served at @ap now
  * @lost:	The session is gone: @reason is one line for a person. Nothing more will be answered
  * @unreachable: The access point cannot be reached, and why; tried again until it can be. Told
@@ -69,7 +69,7 @@ struct client_ops {
 typedef void (*client_done_fn)(void *ctx, const struct wire_data *answer);
 
 /**
- * struct client_setup - What a client needs; copied, unless said otherwise
+ * struct client_setup - Settings of a client; copied, unless said otherwise
  * @loop:	Event loop
  * @tls:	Our identity, whose name is the device's; borrowed as long as the client lives
  * @service:	Service to ask for

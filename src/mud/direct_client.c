@@ -124,7 +124,7 @@ static void tell_given_up(struct direct_client *c)
 	c->given_up(c->ctx, number, connection);
 }
 
-/* Tells what was given up, up to the first request that may still be answered */
+/* Tells which requests were given up, up to the first one that may still be answered */
 static void tell_gone(struct direct_client *c)
 {
 	while (!c->closing && c->told < c->made && slot(c, c->told + 1)->gone)
@@ -160,7 +160,7 @@ static void on_connection_closed(uv_handle_t *handle)
 	free(k);
 }
 
-/* Leaves the connection; what was sent on it and has no answer is given up */
+/* Leaves the connection; requests that were sent on it and have no answer are given up */
 static void hang_up(struct direct_client *c)
 {
 	struct connection *k = c->connection;
@@ -174,7 +174,7 @@ static void hang_up(struct direct_client *c)
 	uv_close((uv_handle_t *)&k->tcp, on_connection_closed);
 }
 
-/* The connection is of no use, or there is none: another one later. May end with a callback. */
+/* The connection failed, or there is none: another one later. May end with a callback. */
 static void connection_failed(struct direct_client *c, const char *what, int code)
 {
 	bool was_up = c->connection && c->connection->up;

@@ -2,24 +2,27 @@
 #pragma once
 
 /*
- * Direct client - straight to the service, as a client without Baton goes
+ * Direct client - straight to the service, as a client without Baton
  *
- * Ways of moving a container that know no access points are compared with Baton by the same device:
- * it then has one TCP connection (codec "frame": 4 bytes length, big-endian, then the payload) to
- * where the service is reached from the access point it is at. It does what an ordinary client can:
+ * Other ways to move a container know no access points. The same device compares them with Baton: it then
+ * has one TCP connection to the service (codec "frame": 4 bytes length, big-endian, then the payload). Its
+ * address depends on the access point. The client can do as much as an ordinary one:
  *
  *	a move closes the connection and opens one to the next address
+ *
  *	a connection that breaks or cannot be made is tried again every retry_ms
- *	a request is sent once: one that was in flight when its connection broke is given up, for
- *	nobody can tell whether it was executed
+ *
+ *	a request is sent once: one in flight when its connection broke is given up, for nobody can tell
+ *	whether it was executed
+ *
  *	a request that is due while there is no connection waits for patience_ms, then is given up
  *
  * Answers belong to requests in the order in which they were sent on a connection. The outcome of
  * requests, answered or given up, is told in the order of their numbers.
  *
  * Limits (R9): WIRE_WINDOW requests without outcome, WIRE_PAYLOAD_MAX bytes each; handshake_ms for a
- * connection to come up, dead_ms for bytes that nobody acknowledges. A service that acknowledges
- * and does not answer is waited for.
+ * connection to come up, dead_ms for bytes that nobody acknowledges. There is no limit for a service
+ * that acknowledges and does not answer.
  */
 
 #include <stddef.h>
@@ -34,10 +37,10 @@ struct err;
 #define DIRECT_CLIENT_PATIENCE_MS_MAX 600000
 
 /**
- * struct direct_client_setup - What a direct client needs; copied, unless said otherwise
- * @client:	As for client_new(). The address of an access point is where the service is reached
- *		from there; @tls is not used, of the policy only retry_ms. associated() means
- *		connected, lost() never comes
+ * struct direct_client_setup - Settings of a direct client; copied, unless said otherwise
+ * @client:	As for client_new(). The address of an access point is the service's address for users
+ *		there. @tls is not used, and only retry_ms of the policy. associated() means connected,
+ *		lost() never comes
  * @patience_ms: See above
  * @given_up:	Request @number has no answer and will have none. @connection counts the connections;
  *		0: it was not sent. Called from the event loop like client_ops, with its @ctx
@@ -59,7 +62,7 @@ struct direct_client_setup {
 int direct_client_new(struct direct_client **ret, const struct direct_client_setup *setup,
 		      struct err *err);
 
-/** direct_client_move() - As client_move(); what is in flight is given up */
+/** direct_client_move() - As client_move(); requests in flight are given up */
 int direct_client_move(struct direct_client *c, const char *ap, struct err *err);
 
 /** direct_client_request() - As client_request(); never CLIENT_E_LOST */

@@ -218,7 +218,7 @@ static void move_to(struct emulated_user *u, const char *ap, uint64_t sent, cons
 
 static void on_by_time(uv_timer_t *timer);
 
-/* What the device heard on its way until now */
+/* Handles the signals that the device heard on its way until now */
 static void listen_until(struct emulated_user *u, uint64_t sent, uint64_t elapsed)
 {
 	struct mobility_news news;
@@ -314,7 +314,7 @@ static bool send_request(void *ctx, uint64_t number, const char *payload, size_t
 	return true;
 }
 
-/* ---- what the client tells ---- */
+/* ---- callbacks of the client ---- */
 
 static void on_associated(void *ctx, const char *ap)
 {

@@ -32,9 +32,9 @@ struct err;
  * @direct:	Go straight to the service: addresses of access points are those of the service there
  * @patience_ms: Then: how long a request waits for a connection, see struct direct_client_setup
  * @start_ap:	Where the device is at first
- * @requests:	What to send
- * @plan:	How it moves by a script
- * @model:	How it moves by what it hears: then @plan is empty and @start_ap the model's. Borrowed
+ * @requests:	Requests to send
+ * @plan:	Moves by a script
+ * @model:	Moves by the signals that it hears: then @plan is empty and @start_ap the model's. Borrowed
  *		until the run has ended; NULL: by @plan alone
  * @service_seed: Seed of the service, for the answer checker
  * @out:	Directory for the record, or NULL
@@ -70,5 +70,5 @@ struct emulated_user_setup {
 int emulated_user_new(struct emulated_user **ret, const struct emulated_user_setup *setup,
 		      struct err *err);
 
-/** emulated_user_stop() - End the run now; what is not answered counts as lost */
+/** emulated_user_stop() - End the run now; requests without an answer count as lost */
 void emulated_user_stop(struct emulated_user *u);

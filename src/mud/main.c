@@ -32,7 +32,7 @@
 #define EXIT_USAGE      2
 #define TRACE_BYTES_MAX (8 << 20)
 
-/* struct run - What the command line asks for */
+/* struct run - Values of the command line */
 struct run {
 	struct generator_plan requests;
 	struct mobility_management plan;

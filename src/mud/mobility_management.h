@@ -18,7 +18,7 @@ struct err;
 
 #define MOBILITY_MOVES_MAX 1024
 
-/** enum mobility_when - What a move waits for */
+/** enum mobility_when - Condition of a move */
 enum mobility_when {
 	MOBILITY_AFTER_REQUEST, /* request number @at was sent */
 	MOBILITY_AFTER_MS,      /* @at milliseconds after the start */
@@ -50,7 +50,7 @@ int mobility_management_add(struct mobility_management *mm, const char *text, st
 
 /**
  * mobility_management_step() - The move that is due
- * @mm:		Plan; goes on by one if a move is due
+ * @mm:		Plan; advances by one if a move is due
  * @sent:	Requests sent so far
  * @elapsed_ms:	Time since the start
  *

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Mobility model - moves that come of the device's way and of what it hears on it
+ * Mobility model - moves that follow from the device's way and from the signals on it
  *
  *	movement ---> radio (a level for each access point) ---> ap_choice ---> moves
  *
@@ -34,10 +34,10 @@ struct mobility_ap {
 };
 
 /**
- * struct mobility_setup - What a model needs; copied, but for @movement
+ * struct mobility_setup - Settings of a model; copied, but for @movement
  * @ap, @aps:	Access points, 1 to MOBILITY_APS_MAX
- * @radio:	What is heard of them
- * @rules:	When to go
+ * @radio:	Propagation of their signals
+ * @rules:	When to leave an access point
  * @movement:	The way; the model owns it when mobility_model_new() has succeeded
  */
 struct mobility_setup {
@@ -49,7 +49,7 @@ struct mobility_setup {
 };
 
 /**
- * struct mobility_news - What a step brought
+ * struct mobility_news - Event of a step
  * @what:	AP_CHOICE_MOVE, AP_CHOICE_LOST or AP_CHOICE_REGAINED
  * @ap:		Access point the device is at from now on, or was last; valid as long as the model
  * @at_ms:	When, from the start of the run
@@ -77,18 +77,18 @@ int mobility_model_new(struct mobility_model **ret, const struct mobility_setup 
 /** mobility_model_ap() - Access point the device is at. Return: valid as long as @m */
 const char *mobility_model_ap(const struct mobility_model *m);
 
-/** mobility_model_text() - What it is, one line for a person. Return: valid as long as @m */
+/** mobility_model_text() - Description, one line for a person. Return: valid as long as @m */
 const char *mobility_model_text(const struct mobility_model *m);
 
 /**
- * mobility_model_step() - What happened until now
+ * mobility_model_step() - Next event until now
  * @m:		Model
  * @elapsed_ms:	Time since the start of the run
  * @news:	Filled in if there is any
  *
- * Call until it returns false: several can have happened.
+ * Call until it returns false: there can be several events.
  *
- * Return: whether there are news
+ * Return: whether there was one
  */
 bool mobility_model_step(struct mobility_model *m, uint64_t elapsed_ms, struct mobility_news *news);
 

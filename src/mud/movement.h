@@ -44,7 +44,7 @@ struct movement_waypoints {
 /**
  * movement_trace() - Move along a trace
  * @ret:	Set on success only; the caller owns it, see movement_free()
- * @name:	Name of the file, for what is said of it; copied
+ * @name:	Name of the file, for errors; copied
  * @text:	Its text: "time_s,x_m,y_m" a line, times growing; a first line that says just that,
  *		empty lines and lines that begin with # are allowed
  * @err:	Filled in on failure: file, line, what is wrong
@@ -69,7 +69,7 @@ int movement_random(struct movement **ret, const struct movement_waypoints *plan
 /** movement_at() - Where the device is @ms after the start; time must not go back between calls */
 struct place movement_at(struct movement *m, uint64_t ms);
 
-/** movement_text() - What it is, one line for a person. Return: valid as long as @m */
+/** movement_text() - Description, one line for a person. Return: valid as long as @m */
 const char *movement_text(const struct movement *m);
 
 /** movement_free() - Release it; @m may be NULL. Return: NULL, always */

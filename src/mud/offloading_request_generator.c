@@ -75,7 +75,7 @@ int generator_new(struct generator **ret, struct uv_loop_s *loop, const struct g
 	return 0;
 }
 
-/* Sends what is due, as far as it is taken; @send must not close the generator */
+/* Sends the requests that are due, as far as they are taken; @send must not close the generator */
 static void send_due(struct generator *g)
 {
 	char payload[GENERATOR_PAYLOAD_MAX];

@@ -4,12 +4,12 @@
 /*
  * Offloading Request Generator - the requests of the emulated user (paper, Figure 2)
  *
- * One request each interval, whether or not earlier ones were answered (open loop), so that a slow
- * service shows as long response times and not as a smaller load. What may not be sent yet, because
- * WIRE_WINDOW requests are unanswered, waits here and is sent as soon as it may.
+ * It makes one request each interval, whether or not earlier ones were answered (open loop), so that a
+ * slow service shows as long response times and not as a smaller load. A request that may not be sent
+ * yet, because WIRE_WINDOW requests are unanswered, waits here and is sent as soon as it may.
  *
- * The payloads are those of service/offload.py and follow from seed and number alone, so that a
- * reference execution can be given the same.
+ * The payloads are those of service/offload.py. They follow from seed and number alone, so that a
+ * reference execution can get the same ones.
  *
  *	{"seq":7,"work":"<hexadecimal text>"}		each request
  *	{"seq":8,"op":"verify"}				the last one, if wanted
@@ -28,7 +28,7 @@ struct uv_loop_s;
 #define GENERATOR_PAYLOAD_MAX  (2 * GENERATOR_WORK_MAX + 64)
 
 /**
- * struct generator_plan - What to send
+ * struct generator_plan - Requests to send
  * @count:	Requests in all, 1 to GENERATOR_REQUESTS_MAX
  * @interval_ms: Time from one to the next; 0: as fast as answers allow
  * @work:	Bytes of work in each, at most GENERATOR_WORK_MAX
@@ -57,7 +57,7 @@ size_t generator_payload(char *to, const struct generator_plan *plan, uint64_t n
  * generator_new() - Make a generator that does nothing yet
  * @ret:	Set on success only; the caller owns it, see generator_close()
  * @loop:	Event loop
- * @plan:	What to send; copied
+ * @plan:	Requests to send; copied
  * @send:	Sends request @number: true if it went, false if it must wait
  * @ctx:	First argument of @send
  * @err:	Filled in on failure
@@ -71,7 +71,7 @@ int generator_new(struct generator **ret, struct uv_loop_s *loop, const struct g
 /** generator_start() - Send the first request now, then one each interval */
 void generator_start(struct generator *g);
 
-/** generator_resume() - An answer came: what waits may be sent */
+/** generator_resume() - An answer came: requests that wait may be sent */
 void generator_resume(struct generator *g);
 
 /** generator_sent() - Requests sent */

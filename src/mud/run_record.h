@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Run record - what a run of the emulated user leaves behind, in a directory
+ * Run record - files that a run of the emulated user writes, in a directory
  *
  *	requests.txt	payload of each request, one a line; service/offload.py --reference reads it
  *	answers.txt	answer to each request, one a line, in the order of the requests; a line is
@@ -35,7 +35,7 @@ struct run_move {
 };
 
 /**
- * struct run_summary - What mud.json says besides response times
+ * struct run_summary - Content of mud.json besides response times
  * @node:	Name of the device
  * @session:	Its session
  * @service:	Service asked for
@@ -44,7 +44,7 @@ struct run_move {
  * @lost_reason: Why the session was lost; empty if it was not
  * @move:	Handoffs, the first association being the first entry
  * @moves:	How many
- * @seed:	What made the requests, and the way if it is a random one
+ * @seed:	Seed of the requests, and of the way if it is a random one
  * @movement:	How the device moves, one line
  * @direct:	Whether the device went straight to the service
  * @patience_ms: Then: how long a request waited for a connection
@@ -89,7 +89,7 @@ int run_record_new(struct run_record **ret, const char *dir, uint64_t requests_m
 void run_record_request(struct run_record *rr, uint64_t number, const char *payload, size_t len,
 			const char *ap);
 
-/** run_record_answer() - Request @answer->number was answered, and what was made of it */
+/** run_record_answer() - Request @answer->number was answered, with this verdict */
 void run_record_answer(struct run_record *rr, const struct wire_data *answer,
 		       const struct answer_verdict *v);
 
@@ -100,7 +100,7 @@ void run_record_given_up(struct run_record *rr, uint64_t number);
 double run_record_last_ms(const struct run_record *rr);
 
 /**
- * run_record_finish() - Write what is left and mud.json
+ * run_record_finish() - Write the rest and mud.json
  * @rr:		Record
  * @s:		Summary; mud.json has its members by name ("way": "baton" or "direct"), "moves" as a
  *		list, and "response_ms" with mean, p50, p99 and max

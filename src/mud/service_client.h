@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Service client - what the emulated user needs of its way to the service
+ * Service client - interface of the emulated user to the service
  *
- * There are two ways: through Baton (mud/client.h, what applications link) and straight to the
- * service, as a client without Baton goes (mud/direct_client.h). All that measures them is the same
- * code. The functions are those of mud/client.h, whose rules hold for both.
+ * There are two ways: through Baton (mud/client.h, the library of applications) and straight to the
+ * service, as a client without Baton (mud/direct_client.h). The same code measures both. The functions
+ * are those of mud/client.h, whose rules hold for both.
  */
 
 #include <stddef.h>

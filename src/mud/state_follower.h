@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * State follower - what a service did with requests whose outcome nobody was told
+ * State follower - finds out which requests in doubt a service has executed
  *
- * The service keeps a chain, SHA-256 over the chain before and the request, and counts what it
- * executes; each answer shows both. Between two answers there may be requests in doubt: sent, and
- * given up. Of those sent on one connection the service executed the first ones, none or all, since a
+ * The service keeps a chain, SHA-256 over the chain before and the request, and counts the requests that
+ * it executes; each answer shows both. Between two answers there may be requests in doubt: sent, and
+ * given up. On one connection the service executed the first ones of them, none or all, since a
  * connection keeps their order. The follower looks for the choice that leads from the state before to
- * the state an answer shows; the count says how many it must be. See answer_checker.h.
+ * the state in an answer; the count says how many it must be. See answer_checker.h.
  */
 
 #include <stddef.h>
@@ -23,10 +23,10 @@ struct state_follower; /* opaque */
 #define STATE_FOLLOWER_DOUBTS_MAX 4096  /* requests in doubt that are kept; the first ones */
 #define STATE_FOLLOWER_STEPS_MAX  65536 /* digests made in the search for one answer */
 
-/** enum state_follower_e - What an answer shows */
+/** enum state_follower_e - State in an answer */
 enum state_follower_e {
-	STATE_FOLLOWER_GOES_ON,   /* the state before, and what was sent since */
-	STATE_FOLLOWER_RESTARTED, /* the state at the beginning, and what was sent since */
+	STATE_FOLLOWER_GOES_ON,   /* the state before, and requests sent since */
+	STATE_FOLLOWER_RESTARTED, /* the state at the beginning, and requests sent since */
 	STATE_FOLLOWER_OTHER,     /* none of these, or not found within the limits */
 };
 
@@ -58,12 +58,12 @@ void state_follower_doubt(struct state_follower *f, const struct state_follower_
 
 /**
  * state_follower_answer() - A request was answered
- * @f:		Follower; goes on from what the answer shows, whatever that is
+ * @f:		Follower; continues from the state in the answer in every case
  * @request:	Request
  * @executed:	Requests executed, as the answer says
  * @chain:	Chain, as the answer says
  *
- * Return: what the answer shows
+ * Return: relation of that state to the requests
  */
 enum state_follower_e state_follower_answer(struct state_follower *f,
 					    const struct state_follower_request *request,

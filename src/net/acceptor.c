@@ -68,7 +68,7 @@ static void acceptor_pause(struct acceptor *a, int code)
 	tell(a, "a connection", err.text);
 }
 
-/* Errors of the one connection, or of nobody: the next accept() may succeed */
+/* Errors of one connection, or of none: the next accept() may succeed */
 static bool passes(int code)
 {
 	switch (code) {

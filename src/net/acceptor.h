@@ -29,7 +29,7 @@ struct uv_loop_s;
 #define ACCEPTOR_BATCH    16 /* connections taken before the loop may do something else */
 
 /**
- * struct acceptor_ops - What the owner of an acceptor does
+ * struct acceptor_ops - Callbacks of the owner of an acceptor
  * @accepted:	Somebody has connected. @fd belongs to the owner from now on; @from is borrowed.
  *		The acceptor may be closed from here
  * @refused:	A connection could not be taken; @who is its address, or "a connection". Called once
@@ -41,7 +41,7 @@ struct acceptor_ops {
 };
 
 /**
- * struct acceptor_setup - What an acceptor needs; copied, what it points to is borrowed
+ * struct acceptor_setup - Settings of an acceptor; copied, its pointers are borrowed
  * @loop:	Event loop
  * @ops:	Callbacks
  * @ctx:	First argument of each

@@ -25,7 +25,7 @@ struct sockaddr;
 
 #define HANDSHAKES_MAX 256 /* the most places that a table can have */
 
-/** struct handshake_source - What counts as one address: IPv4 mapped into IPv6, or a /64 network */
+/** struct handshake_source - Unit that counts as one address: IPv4 mapped into IPv6, or a /64 network */
 struct handshake_source {
 	uint8_t bytes[16];
 };
@@ -34,7 +34,7 @@ struct handshake_source {
  * struct handshakes - Places of one listener
  * @places:	How many there are, 4 to HANDSHAKES_MAX; set by handshakes_init()
  * @count:	How many are taken
- * @source:	By whom; the first @count are in use
+ * @source:	Holders of places; the first @count are in use
  */
 struct handshakes {
 	size_t places;

@@ -14,7 +14,7 @@ struct tls_files;
  * host_check_certificate() - Whether our certificate, key and authorities can be used, and for how long
  * @list:	Where
  * @files:	As for tls_context_new()
- * @name, @role: What the certificate must say
+ * @name, @role: Required name and role of the certificate
  */
 void host_check_certificate(struct checklist *list, const struct tls_files *files, const char *name,
 			    enum wire_role role);
@@ -23,6 +23,6 @@ void host_check_certificate(struct checklist *list, const struct tls_files *file
  * host_check_listen() - Whether we could listen at an address
  * @list:	Where
  * @what:	The setting that names it
- * @text:	"IP:PORT", or NULL: then nothing is said
+ * @text:	"IP:PORT", or NULL: then the list gets no line
  */
 void host_check_listen(struct checklist *list, const char *what, const char *text);

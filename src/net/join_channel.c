@@ -20,7 +20,7 @@
  * struct join_channel - One connection
  * @ctx, @ssl:	OpenSSL's
  * @fd:		Borrowed
- * @secret:	What both know
+ * @secret:	Known to both
  * @open:	The other side has proved that it knows the secret
  */
 struct join_channel {
@@ -139,7 +139,7 @@ int join_channel_open(struct join_channel **ret, int fd, bool server,
 		if (r < 0)
 			return r;
 	}
-	/* Only the secret proves who is there: a certificate would be nobody's that we know. */
+	/* Only the secret proves the other's identity: its certificate would be unknown to us. */
 	if (!SSL_session_reused(c->ssl))
 		return err_set(err, -EACCES, "the other host does not know this token");
 	c->open = true;

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Join channel - a connection between two hosts that have nothing in common but a secret
+ * Join channel - a connection between two hosts that share only a secret
  *
  * TLS 1.3 with the secret as pre-shared key and a fresh Diffie-Hellman exchange: each side proves that it knows the
- * secret, nobody else learns anything, also not who learns the secret later. Messages are a length of 4
- * bytes, big-endian, and text. Everything waits, until a deadline.
+ * secret. A third party learns nothing, even if it gets the secret later. A message is a length of 4 bytes,
+ * big-endian, and text. All functions wait, until a deadline.
  */
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ struct join_channel;
  * @ret:	Set on success only; the caller owns it, see join_channel_free()
  * @fd:		Connected stream socket; borrowed, and must outlive the channel
  * @server:	Which side we are
- * @secret:	What both know
+ * @secret:	Known to both
  * @timeout_ms:	For the handshake; each message may take 10 seconds
  * @err:	Filled in on failure
  *

@@ -23,14 +23,14 @@
  *
  * Bytes from the socket are fed to the TLS session, decrypted into @in, cut into frames, decoded
  * and handed to the owner, all inside libuv's read callback. Bytes to the socket go the other way:
- * encode, encrypt, append to @out, and @out is tried on the socket at once. What the kernel does
- * not take moves to @flying, which libuv writes, while @out collects what comes meanwhile; so there
- * is at most one write under way, and small messages travel together under load.
+ * encode, encrypt, append to @out, and @out is tried on the socket at once. Bytes that the kernel does
+ * not take move to @flying, which libuv writes, while @out collects further ones. So there is at most
+ * one write under way, and small messages travel together under load.
  *
  * Every end of a link goes through link_fail() or link_close(): the state becomes CLOSING and both
- * handles are closed. Only when libuv has called back for both is the owner told (down, refused),
- * the link taken from its listener or peer, and its memory freed. That is why no callback ever
- * comes from inside link_send(), and why a callback may close the very link it was called for.
+ * handles are closed. When libuv has called back for both, the owner is told (down, refused), the link
+ * is taken from its listener or peer, and its memory is freed. That is why no callback ever comes from
+ * inside link_send(), and why a callback may close the very link it was called for.
  */
 
 #define DEFAULT_QUEUE_BYTES  (8u << 20)
@@ -197,7 +197,7 @@ static void link_flush(struct link *l)
 	l->writing = true;
 }
 
-/* Takes what TLS has for the network and sends it */
+/* Takes the bytes that TLS has for the network, and sends them */
 static int link_push(struct link *l, struct err *err)
 {
 	int r = tls_session_drain(l->tls, &l->out, err);
@@ -430,7 +430,7 @@ static void process(struct link *l)
 		l->in.len += got;
 		deliver_frames(l);
 	}
-	/* reading can make TLS want to say something, such as a key update */
+	/* reading can make TLS send something, such as a key update */
 	if (l->state != LINK_CLOSING)
 		(void)link_push(l, NULL);
 }

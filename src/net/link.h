@@ -6,7 +6,7 @@
  *
  * A listener accepts links. A peer is one named program that we keep a link to; a broken link is
  * tried again for ever. A link is "up" once both certificates are verified and both HELLOs are
- * checked (version; name and role equal to the certificate's). Only then does its owner hear of it:
+ * checked (version; name and role equal to the certificate's). Its owner hears of it from then on:
  *
  *     listener or peer -> connect -> TLS -> HELLO -> up() -> message()* -> down()
  *                            \______________\_____ refused()
@@ -14,7 +14,7 @@
  * Lifetime: a struct link is valid from up() until down() or link_close() returns, whichever comes
  * first; then the owner must forget it. up() and down() come in pairs, but a link that the owner
  * closed itself, alone or with its listener or peer, gets no down(). All callbacks come from the
- * event loop, never from inside link_send(), so a callback may send, close and free as it likes.
+ * event loop, never from inside link_send(), so a callback may send, close and free anything.
  *
  * Liveness: a side that has heard or said nothing for @probe_ms sends CLOCK PROBE, which the other
  * answers at once; silence for @dead_ms ends the link. Both messages are handled here and never
@@ -98,9 +98,9 @@ struct link_limits {
 };
 
 /**
- * struct link_setup - What a listener or peer needs; copied, what it points to is borrowed
+ * struct link_setup - Settings of a listener or peer; copied, its pointers are borrowed
  * @loop:	Event loop
- * @tls:	Our identity; HELLO says what its certificate says
+ * @tls:	Our identity; HELLO has the name and the role of its certificate
  * @ops:	Callbacks
  * @ctx:	First argument of each callback
  * @limits:	See struct link_limits

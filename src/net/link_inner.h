@@ -19,7 +19,7 @@
 #include "wire/codec.h"
 
 /**
- * struct link_owner_ops - What a listener or peer has to say of its link
+ * struct link_owner_ops - Decisions of a listener or peer about its link
  * @proven:	The certificate is good, @l->name and @l->role are set: may it stay? 0, or negative error code
  * @up:		HELLO was good; may be NULL
  * @gone:	Its handles are closed; its memory goes when this returns
@@ -51,7 +51,7 @@ enum link_state {
  * @proven:		Its certificate is good: it has a place among the listener's links, and gave back
  *			the one among its handshakes
  * @announced:		up() was called
- * @silent:		Its owner closed it and wants to hear no more
+ * @silent:		Its owner closed it and gets no more callbacks
  * @paused:		Reading is stopped by the owner
  * @full:		writable() is owed
  * @writing:		@flying is with libuv
@@ -103,7 +103,7 @@ struct link {
 	void (*data_gone)(void *data);
 };
 
-/** link_limits_defaults() - Fill in what is zero */
+/** link_limits_defaults() - Fill in the limits that are zero */
 struct link_limits link_limits_defaults(struct link_limits l);
 
 /** link_new() - Make a link with its handles open. Return: 0, or negative: nothing is left */

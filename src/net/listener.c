@@ -60,7 +60,7 @@ static uint32_t listener_links_of(const struct listener *ls, const char *name)
 	return count;
 }
 
-/* From a place among the strangers to one among the links. Return: 0, or -EBUSY if there is none */
+/* Moves from a place among the strangers to one among the links. Return: 0, or -EBUSY if there is none */
 static int on_proven(void *owner, struct link *l, struct err *err)
 {
 	struct listener *ls = owner;

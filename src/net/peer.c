@@ -16,7 +16,7 @@
 /**
  * struct peer - Keeps a connection to one program
  * @setup:	As given, limits filled in
- * @name, @role: What its certificate must say
+ * @name, @role: Required name and role of its certificate
  * @address:	Where it is
  * @timer:	Wait before the next attempt
  * @open:	Whether libuv still knows @timer

@@ -3,8 +3,8 @@
 /*
  * The authority's list of revoked certificates, ca.crl
  *
- * It ends when the authority does: nobody fetches it by himself, and a list that had ended would shut out
- * everybody.
+ * It is valid as long as the authority: no program fetches it by itself, and an expired list would shut out
+ * all nodes.
  */
 
 #include <errno.h>
@@ -71,7 +71,7 @@ static int list_read(X509_CRL **ret, const char *path, const X509 *ca, struct er
 
 	if (f && !list)
 		return err_set(err, -EINVAL, "%s holds no PEM list of revoked certificates", path);
-	/* one of an authority that was replaced says nothing about this one's certificates */
+	/* a list of an authority that was replaced does not concern this one's certificates */
 	if (list && X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_subject_name(ca)) != 0) {
 		X509_CRL_free(list);
 		list = NULL;
@@ -80,7 +80,7 @@ static int list_read(X509_CRL **ret, const char *path, const X509 *ca, struct er
 	return *ret ? 0 : err_set(err, -ENOMEM, "list of revoked certificates");
 }
 
-/* The certificate that is there: authorities older than their list of what was issued have only this */
+/* Revokes the certificate in the directory. Authorities older than the list of issued certificates have only this */
 static int revoke_file(struct revocation *rv, const char *dir, const char *name, struct err *err)
 {
 	char path[PATH_MAX], serial[PKI_SERIAL_SIZE];

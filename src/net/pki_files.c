@@ -120,7 +120,7 @@ int pki_load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err 
 	return 0;
 }
 
-/* ---- what was issued ---- */
+/* ---- list of issued certificates ---- */
 
 int pki_record(const char *dir, const char *name, X509 *cert, struct err *err)
 {
@@ -140,7 +140,7 @@ int pki_record(const char *dir, const char *name, X509 *cert, struct err *err)
 	errno = 0;
 	if (end < 0 || write(fd, line, (size_t)n) != n || fsync(fd) < 0) {
 		r = err_set(err, errno ? -errno : -EIO, "write %s", path);
-		/* what follows a torn line would be read as part of it, and could not be revoked */
+		/* an entry behind a torn line would be read as part of it, and could not be revoked */
 		if (end >= 0 && ftruncate(fd, end) < 0)
 			return err_wrap(err, r, "half a line is left");
 		return r;

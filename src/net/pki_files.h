@@ -53,8 +53,8 @@ int pki_path(char path[PATH_MAX], const char *dir, const char *name, const char 
  * @dir:	Of the authority
  * @err:	Filled in on failure
  *
- * Each reads what is there and writes it with something more, so two at a time would lose what one of them
- * has added. Waits for the other.
+ * Each command reads the files and writes them with an addition, so of two at a time one addition would be lost.
+ * The function waits for the other command.
  *
  * Return: a descriptor that the caller closes, or negative error code
  */
@@ -88,13 +88,13 @@ int pki_write_cert(FILE *f, const void *cert);
 /** pki_load_authority() - Read ca.crt and ca.key; the caller frees both. Return: 0, or negative */
 int pki_load_authority(const char *dir, X509 **cert, EVP_PKEY **key, struct err *err);
 
-/** pki_record() - Add a certificate to the list of what was issued, under pki_lock(). Return: 0, or negative */
+/** pki_record() - Add to the list of issued certificates, under pki_lock(). Return: 0, or negative error code */
 int pki_record(const char *dir, const char *name, X509 *cert, struct err *err);
 
 /**
  * pki_recorded() - Find all certificates that were issued to a name
  * @dir:	Of the authority
- * @name:	Whose
+ * @name:	Owner of the certificates
  * @found:	Called for each with its number in hexadecimal; ends the search if it returns less than 0
  * @ctx:	Handed to @found
  * @err:	Filled in on failure
@@ -112,7 +112,7 @@ int pki_serial(char to[PKI_SERIAL_SIZE], const ASN1_INTEGER *from, struct err *e
 int pki_name_check(char to[NAME_SIZE], const char *name, enum wire_role role, struct err *err);
 
 /**
- * pki_certify() - Make a certificate for a key and put it on the list of what was issued, under pki_lock()
+ * pki_certify() - Make a certificate for a key and put it on the list of issued ones, under pki_lock()
  * @ret:	Set on success only; the caller frees it
  * @dir:	Of the authority
  * @name:	From pki_name_check()

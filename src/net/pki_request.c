@@ -23,7 +23,7 @@ static void request_freep(X509_REQ **p)
 #define auto_bio     __attribute__((cleanup(bio_freep)))
 #define auto_request __attribute__((cleanup(request_freep)))
 
-/** text_of() - What was written into memory. Return: to be freed, or NULL */
+/** text_of() - Text that was written into memory. Return: to be freed, or NULL */
 static char *text_of(BIO *bio)
 {
 	char *bytes = NULL;

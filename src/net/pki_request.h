@@ -5,7 +5,7 @@
  * Requests for certificates - a key stays on the host that uses it
  *
  * The host makes its key and a request (PKCS #10, PEM) for it; the authority's host signs. Who asks and for which
- * name and role is not taken from the request: the operator has said it.
+ * name and role are not taken from the request: the operator gives them.
  */
 
 #include "wire/message.h"

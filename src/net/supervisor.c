@@ -22,7 +22,7 @@
 /**
  * struct supervisor - See supervisor.h
  * @fd:		Socket, -1: nobody listens
- * @to, @to_len: Whom it sends to
+ * @to, @to_len: Address that it sends to
  * @watchdog_ms: Longest silence, 0: any
  * @handles:	How many of its handles libuv still knows
  */
@@ -137,7 +137,7 @@ void supervisor_ready(struct supervisor *s)
 {
 	if (s->fd < 0)
 		return;
-	/* whoever hears that it is ready may send the signal at once */
+	/* the supervisor may send the signal as soon as it knows that we are ready */
 	(void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
 	tell(s, "READY=1");
 	if (s->watchdog_ms)

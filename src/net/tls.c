@@ -38,7 +38,7 @@ struct tls_context {
 /**
  * struct tls_session - See tls.h
  * @memory:	Works on BIOs, not on a socket
- * @refused:	Whose certificate we refused
+ * @refused:	Owner of the certificate that we refused
  * @generation:	Of the context, when the peer was looked at last
  * @expires:	When the peer's certificate ends, seconds UTC
  */
@@ -192,7 +192,7 @@ struct tls_session *tls_session_free(struct tls_session *s)
 	return NULL;
 }
 
-/* What the peer's alert means to a person */
+/* Meaning of the peer's alert, for a person */
 static int describe_alert(const struct tls_context *us, int alert, struct err *err)
 {
 	switch (alert) {
@@ -287,7 +287,7 @@ static int session_failed(struct tls_session *s, int result, struct err *err)
 
 int tls_session_handshake(struct tls_session *s, struct err *err)
 {
-	/* OpenSSL keeps errors in a queue for each thread; what another call left must not count */
+	/* OpenSSL keeps errors in a queue for each thread; errors of an earlier call must not count */
 	ERR_clear_error();
 	errno = 0;
 	int r = SSL_do_handshake(s->ssl);

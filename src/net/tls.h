@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * TLS - who may talk to whom
+ * TLS - which nodes may talk to each other
  *
  * Only TLS 1.3 is used, and both sides must show a certificate of the deployment's own authority (see
  * pki.h). A peer's identity comes only from its verified certificate: the common name (CN) is its
@@ -54,7 +54,7 @@ struct tls_files {
  * @ret:	Set on success only; the caller owns it, see tls_context_free(). It must live as
  *		long as the listeners, peers and sessions made with it
  * @files:	Where it is; copied
- * @err:	Filled in on failure: which file, what is wrong with it, what to do
+ * @err:	Filled in on failure: the file, the mistake, the remedy
  *
  * The context may be used by several threads at a time.
  *
@@ -109,7 +109,7 @@ struct tls_session *tls_session_free(struct tls_session *s);
 AUTO_DEFINE(tls_session)
 
 /**
- * tls_session_handshake() - Go on with the handshake
+ * tls_session_handshake() - Continue the handshake
  *
  * Return: 0 when it is complete and the peer's certificate is good, TLS_E_WANT_READ,
  * TLS_E_WANT_WRITE, or negative error code (-EPROTO, -EACCES: a certificate was refused). With
@@ -132,7 +132,7 @@ int tls_session_peer(struct tls_session *s, char name[NAME_SIZE], enum wire_role
 /**
  * tls_session_valid() - May the peer still be there? Only after tls_session_peer()
  * @s:		Session
- * @err:	Filled in if not: whose certificate, what is wrong with it, what to do
+ * @err:	Filled in if not: the certificate's owner, the mistake, the remedy
  *
  * Costs a comparison, unless files were read again since the last call.
  *

@@ -17,7 +17,7 @@
 #define AUTHORITIES_MAX 16
 #define LIST_NAME       "ca.crl"
 
-/* ---- what a certificate says ---- */
+/* ---- names and roles in certificates ---- */
 
 int tls_identity_read(X509 *cert, char name[NAME_SIZE], enum wire_role *role, struct err *err)
 {
@@ -62,7 +62,7 @@ int64_t tls_identity_expires(const X509 *cert)
 	return r == 1 ? (int64_t)days * 86400 + seconds : 0;
 }
 
-/* ---- whom we trust ---- */
+/* ---- authorities that we trust ---- */
 
 /* Remembers who was refused; an authority that has published no list has revoked nothing */
 static int on_verify(int good, X509_STORE_CTX *check)
@@ -96,7 +96,7 @@ int tls_identity_verify(const struct tls_identity *id, X509 *cert)
 	return why;
 }
 
-/* Opens one of the files; the text says what to do if it is not there */
+/* Opens one of the files; the error says the remedy if it is missing */
 static int open_pem(FILE **ret, const char *what, const char *path, const char *remedy,
 		    struct err *err)
 {
@@ -110,7 +110,7 @@ static int open_pem(FILE **ret, const char *what, const char *path, const char *
 	return 0;
 }
 
-/* Whether the last PEM_read_...() stopped at the end of the file, not in the middle of something */
+/* Whether the last PEM_read_...() stopped at the end of the file, not inside an object */
 static bool pem_ended(void)
 {
 	unsigned long why = ERR_peek_last_error();
@@ -118,7 +118,7 @@ static bool pem_ended(void)
 	return ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
 }
 
-/* struct authorities - How many were found; an expired one is of no use, but no fault either */
+/* struct authorities - How many were found; an expired one is passed over and is no error */
 struct authorities {
 	size_t good;
 	size_t expired;
@@ -259,7 +259,7 @@ static int load_lists(struct tls_identity *id, const struct tls_files *files, bo
 	return r;
 }
 
-/* ---- who we are ---- */
+/* ---- our own identity ---- */
 
 /* Whether our authority signed @cert, its dates are right, and it is not revoked */
 static int verify_own(const struct tls_identity *id, X509 *cert, const struct tls_files *files,

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * TLS identity - who we are and whom we trust, as read from the files at one moment
+ * TLS identity - our certificate and the authorities that we trust, as read from the files at one moment
  *
  * Only tls.c uses it, and swaps one identity for the next when the files are read again. The authorities
  * are all certificates in one file, or all certificates of authorities in one directory: while a
@@ -29,7 +29,7 @@ struct tls_identity {
 	bool has_list;
 };
 
-/** struct tls_refused - Whose certificate a handshake refused; hangs on the SSL as its app data */
+/** struct tls_refused - Owner of the certificate that a handshake refused; app data of the SSL */
 struct tls_refused {
 	char name[NAME_SIZE];
 };
@@ -40,14 +40,14 @@ struct tls_refused {
  * @files:	Where they are
  * @want_list:	A list of revoked certificates must be there, because it was the last time: removing it must
  *		not make revoked certificates valid again
- * @err:	Filled in on failure: which file, what is wrong with it, what to do
+ * @err:	Filled in on failure: the file, the mistake, the remedy
  *
  * Return: 0, or negative error code, as tls_context_new()
  */
 int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bool want_list,
 		      struct err *err);
 
-/** tls_identity_deinit() - Release it; sessions that use it keep what they need */
+/** tls_identity_deinit() - Release it; sessions that use it keep their references */
 void tls_identity_deinit(struct tls_identity *id);
 
 /**

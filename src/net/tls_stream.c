@@ -38,10 +38,10 @@
  * @fd:		Non-blocking socket, owned
  * @cancel_fd:	Borrowed, or -1
  * @timeout_ms:	Longest wait without progress
- * @deadline:	End of the handshake, or of what tls_stream_set_deadline() is for, by the monotonic clock in ms; 0:
- *		there is none
+ * @deadline:	End of the handshake, or of the time of tls_stream_set_deadline(), by the monotonic clock in ms;
+ *		0: there is none
  * @bounded:	@deadline is of tls_stream_set_deadline()
- * @budget:	What the peer may send since @budget_begin, a time as @deadline; @received so far
+ * @budget:	Bytes that the peer may send since @budget_begin, a time as @deadline; @received so far
  * @in:		Bytes read for a message and not used yet
  * @used:	Bytes of @in that the message handed out last occupies
  * @out:	Frame being sent
@@ -71,7 +71,7 @@ static int64_t now_ms(void)
 	return (int64_t)(monotonic_us() / 1000);
 }
 
-/* When the budget's time is spent, by the monotonic clock in ms; 0: there is none */
+/* End of the budget's time, by the monotonic clock in ms; 0: there is none */
 static int64_t budget_end(const struct tls_stream *s)
 {
 	const struct tls_stream_budget *b = &s->budget;
@@ -112,8 +112,8 @@ static int check_peer(struct tls_stream *s, struct err *err)
 }
 
 /*
- * Waits until @fd is ready for @events. A peer whose certificate is revoked meanwhile is not waited for, and what
- * it has sent by then does not count. Return: 0, -ECANCELED, -ETIMEDOUT, -EACCES
+ * Waits until @fd is ready for @events. It does not wait for a peer whose certificate is revoked meanwhile, and the
+ * bytes that this peer has sent by then do not count. Return: 0, -ECANCELED, -ETIMEDOUT, -EACCES
  */
 static int wait_fd(struct tls_stream *s, short events, struct err *err)
 {
@@ -373,7 +373,7 @@ uint64_t tls_stream_bytes_sent(const struct tls_stream *s)
 
 /* ---- bytes ---- */
 
-/* Gives back what the message handed out last occupied */
+/* Releases the bytes of the message that was handed out last */
 static void forget_message(struct tls_stream *s)
 {
 	buf_consume(&s->in, s->used);

@@ -5,10 +5,10 @@
  * TLS stream - one blocking TLS connection, for a migration's own thread
  *
  * Straight-line code can connect, send messages and bulk bytes and wait for answers here, while the
- * event loop of the program goes on moving requests. Every call ends within its time limit: it
- * fails with -ETIMEDOUT when no byte moved for @timeout_ms, and with -ECANCELED as soon as
- * @cancel_fd is readable (an eventfd or the read end of a pipe, which stays readable, so all
- * later calls fail too). A handshake has @timeout_ms in all. HELLO checks version, name and role as on links.
+ * event loop of the program continues to move requests. Every call ends within its time limit. It fails
+ * with -ETIMEDOUT when no byte moved for @timeout_ms, and with -ECANCELED as soon as @cancel_fd is
+ * readable. That is an eventfd or the read end of a pipe; it stays readable, so all later calls fail,
+ * too. A handshake has @timeout_ms in all. HELLO checks version, name and role as on links.
  *
  * One thread at a time may use a stream. Programs must ignore SIGPIPE.
  */
@@ -86,7 +86,7 @@ void tls_stream_set_timeout(struct tls_stream *s, int timeout_ms);
  * @s:		Stream
  * @ms:		Time for it in milliseconds; 0: no bound
  *
- * A peer that takes, or gives, a byte now and then makes progress all the time.
+ * A peer that takes, or gives, a few bytes within each time limit would hold the stream for ever.
  */
 void tls_stream_set_deadline(struct tls_stream *s, uint64_t ms);
 
@@ -107,7 +107,7 @@ struct tls_stream_budget {
 /**
  * tls_stream_set_budget() - Limit the bytes received from now on, and their time
  *
- * The longest wait without progress does not bound a peer that sends a byte now and then; this does.
+ * The time limit of a call does not bound a peer that sends a few bytes within each limit; the budget does.
  * Reads fail with -ETIMEDOUT or -EFBIG once the budget is spent. It holds until the next call; a stream
  * begins without one.
  */
@@ -146,7 +146,7 @@ int tls_stream_send_message(struct tls_stream *s, const struct wire_message *m, 
 /**
  * tls_stream_receive_message() - Wait for the next message
  * @s:		Stream
- * @m:		Set on success; what it points to is valid until the next call on @s
+ * @m:		Set on success; its pointers are valid until the next call on @s
  * @err:	Filled in on failure
  *
  * Return: 0, TLS_STREAM_E_END between two messages, -EPROTO, or as tls_stream_read()

@@ -18,7 +18,7 @@ struct uv_loop_s;
 
 #define TLS_WATCH_DAYS 30
 
-/** enum tls_watch_word - What it reports */
+/** enum tls_watch_word - Kinds of reports */
 enum tls_watch_word {
 	TLS_WATCH_READ,   /* all files were read again */
 	TLS_WATCH_KEPT,   /* they could not be used: all stays as it was */

@@ -16,7 +16,7 @@
 
 struct histogram;
 
-#define EXPOSITION_MAX (4u << 20) /* bytes; what is more is cut off, and nothing is sent */
+#define EXPOSITION_MAX (4u << 20) /* bytes; a longer text is cut off, and nothing is sent */
 
 /**
  * struct exposition - Being written
@@ -65,6 +65,6 @@ void exposition_histogram(struct exposition *x, const struct histogram *h, ...)
  * @x:		Exposition; the family "baton_disk_free_bytes" or "baton_disk_size_bytes" is begun
  * @directory:	The setting that names it, as label
  * @path:	Directory; NULL: no sample
- * @size:	Its size, not what is free
+ * @size:	Its size, not the free space
  */
 void exposition_disk(struct exposition *x, const char *directory, const char *path, bool size);

@@ -26,7 +26,7 @@
  *                                   CLOCK PROBE  -> link -> LogRepo
  *                   confirmed    <- CLOCK REPLY  <- link <-
  *
- * Slots from @tail on, @count of them, belong to the loop; the others to whoever holds the mutex.
+ * Slots from @tail on, @count of them, belong to the loop; the others to the holder of the mutex.
  * So the loop can encode from the ring without the lock, and takes it only to move @tail. The
  * LogRepo handles messages in order, hence a CLOCK REPLY says that all batches sent before its
  * probe have been stored.
@@ -40,7 +40,7 @@
  * @wake:	Lets other threads wake the loop
  * @timer:	Waits for a batch to fill; while closing, limits the wait
  * @handles:	Handles libuv still knows
- * @mutex:	Guards what follows it
+ * @mutex:	Guards the members that follow it
  * @head:	Slot of the next event
  * @count:	Events from @tail on
  * @dropped:	Not yet told to the LogRepo

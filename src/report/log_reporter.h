@@ -6,12 +6,12 @@
  *
  * An event gets its time where it happens and waits in a ring of fixed size; the event loop sends
  * batches. A slow or dead LogRepo therefore never holds up the caller: events wait in the ring
- * until the repository is there again, and when the ring is full the newest are dropped and
- * counted. The count travels with the next batch. Events that were on their way when a link broke
- * are counted too, for nobody can tell whether they arrived.
+ * until the repository is there again. When the ring is full the newest are dropped and counted.
+ * The count travels with the next batch. Events in flight when a link broke are counted, too, for
+ * nobody can tell whether they arrived.
  *
  * When the link comes up the offset between the two clocks is measured (least round trip of
- * several) and reported as an event CLOCK OFFSET "offset_us=N rtt_us=M": N added to this node's
+ * several). It is reported as an event CLOCK OFFSET "offset_us=N rtt_us=M". N added to this node's
  * times gives the LogRepo's, give or take M / 2.
  */
 
@@ -30,7 +30,7 @@ struct uv_loop_s;
 #define LOG_REPORTER_CLOSE_MS 2000 /* longest wait for the last events to leave */
 
 /**
- * struct log_reporter_setup - What a reporter needs; copied, what it points to is borrowed
+ * struct log_reporter_setup - Settings of a reporter; copied, its pointers are borrowed
  * @loop:	Event loop that sends
  * @tls:	Our identity
  * @node:	Name of this node in the event log: USER, AP-1, EdgeServer-1 ...; copied
@@ -64,7 +64,7 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
 /**
  * log_reporter_event() - Report that something happened just now
  * @r:		Reporter; NULL does nothing
- * @kind:	What: SVCQ, SVCR, REASSOCIATION REQUEST, T1 ...
+ * @kind:	Kind of event: SVCQ, SVCR, REASSOCIATION REQUEST, T1 ...
  * @session:	Session it belongs to, or 0
  * @number:	Request number it belongs to, or 0
  * @fmt:	More for a person; "" for nothing
@@ -78,7 +78,7 @@ void log_reporter_event(struct log_reporter *r, const char *kind, uint64_t sessi
 /**
  * log_reporter_event_at() - Report something that happened at @time_us (UTC, microseconds)
  *
- * For what a thread noticed at one time and the loop reports at another; else log_reporter_event().
+ * For events that a thread noticed at one time and the loop reports at another; else log_reporter_event().
  */
 void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char *kind,
 			   uint64_t session, uint64_t number, const char *fmt, ...)
@@ -102,7 +102,7 @@ uint64_t log_reporter_dropped(struct log_reporter *r);
 uint64_t log_reporter_waiting(struct log_reporter *r);
 
 /**
- * log_reporter_close() - Send what waits, for at most LOG_REPORTER_CLOSE_MS, then release
+ * log_reporter_close() - Send the events that wait, for at most LOG_REPORTER_CLOSE_MS, then release
  * @r:		Reporter, may be NULL; no other thread may use it any more
  * @done:	Called from the event loop when it is gone, at once if @r is NULL; may be NULL
  * @ctx:	Argument of @done

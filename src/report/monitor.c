@@ -22,7 +22,7 @@
 /*
  * struct visitor - One connection
  * @handles:	How many of the two libuv still knows
- * @answered:	The answer is on its way: what still comes is not read
+ * @answered:	The answer is on its way: further bytes are not read
  */
 struct visitor {
 	struct list link;
@@ -176,7 +176,7 @@ static int on_url(llhttp_t *parser, const char *at, size_t len)
 static int on_complete(llhttp_t *parser)
 {
 	answer_request(parser->data);
-	return HPE_PAUSED; /* what comes behind is nobody's */
+	return HPE_PAUSED; /* further bytes are ignored */
 }
 
 static const llhttp_settings_t settings = {
@@ -231,7 +231,7 @@ static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 	exposition_init(&v->body);
 	llhttp_init(&v->parser, HTTP_REQUEST, &settings);
 	v->parser.data = v;
-	(void)uv_tcp_init(m->loop, &v->tcp); /* neither can fail */
+	(void)uv_tcp_init(m->loop, &v->tcp); /* this and the timer cannot fail */
 	(void)uv_timer_init(m->loop, &v->timer);
 	list_append(&m->visitors, &v->link);
 	m->count++;

@@ -4,8 +4,8 @@
 /*
  * Monitor - GET /metrics and GET /healthz over plain HTTP, for Prometheus and load balancers
  *
- * Whoever reaches the address may read: it has no certificates and no secrets, so it belongs on the
- * loopback or on a network of the operator's. Nothing that arrives changes anything.
+ * Anyone who reaches the address may read: the monitor checks no certificates and shows no secrets, so
+ * it belongs on the loopback or on a network of the operator's. No request changes anything.
  *
  * Limits (R9): MONITOR_CONNECTIONS at a time, further ones are closed at once; MONITOR_REQUEST_MAX
  * bytes of request; MONITOR_MS for request and answer together, then the connection is closed, however
@@ -24,9 +24,9 @@ struct uv_loop_s;
 #define MONITOR_MS          5000
 
 /**
- * struct monitor_ops - What there is to be told
+ * struct monitor_ops - Sources of the answers
  * @metrics:	Write all metrics of the program
- * @health:	NULL if all is well, or one line that says what is not
+ * @health:	NULL if all is well, or one line that names the fault
  */
 struct monitor_ops {
 	void (*metrics)(void *ctx, struct exposition *x);

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Arguments - what an engine asks its OCI runtime to do
+ * Arguments - the command line that an engine gives its OCI runtime
  */
 
 #include <stdbool.h>
@@ -38,7 +38,7 @@ bool runtime_id_valid(const char *id);
  * @images:	Directory of the checkpoint
  * @work:	Directory for CRIU's log
  *
- * Global options and those that both commands know are kept; what only "create" knows is left out.
+ * Global options and those that both commands know are kept; options of "create" alone are left out.
  *
  * Return: NULL-terminated array to be freed (its strings are borrowed), or NULL without memory
  */

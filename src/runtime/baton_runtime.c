@@ -107,7 +107,7 @@ static bool marked(const char *dir)
 	return access(path, F_OK) == 0;
 }
 
-/** oom_score_set() - Give this process, and what it restores, an OOM score. Where it may not, it stays */
+/** oom_score_set() - Give this process, and the container that it restores, an OOM score, if it may */
 static void oom_score_set(int score)
 {
 	auto_fclose FILE *f = fopen("/proc/self/oom_score_adj", "we");
@@ -119,8 +119,8 @@ static void oom_score_set(int score)
 /**
  * cgroup_root_tell() - Have CRIU put the container into the control group that the engine has made for it
  *
- * Of version 1 runc tells CRIU each path itself; of version 2 CRIU would take that of the old container. What runc
- * tells wins over the configuration file, but this it does not tell.
+ * With version 1 runc tells CRIU each path itself. With version 2 it does not, and CRIU would take the path of the
+ * old container, so the configuration file names it. Options from runc would win over that file.
  */
 static int cgroup_root_tell(const struct runtime_call *call, const char *conf)
 {
@@ -147,7 +147,7 @@ static int aside(int argc, char **argv)
 	return r < 0 ? complain(argc, argv, strerror(-r), "enter a cgroup namespace") : 0;
 }
 
-/** child_begin() - In a forked child: end with the parent, for an engine that gives up kills that one */
+/** child_begin() - Make a forked child end with its parent, for an engine that gives up kills the parent */
 static void child_begin(pid_t parent)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
@@ -164,7 +164,7 @@ static int child_wait(pid_t child)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/** settle() - Give what was restored the network settings that runc leaves out. Return: 0, or negative */
+/** settle() - Give the restored container the network settings that runc leaves out. Return: 0, or negative */
 static int settle(const struct runtime_call *call)
 {
 	int pid = 0;
@@ -197,7 +197,7 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 		return complain(argc, argv, strerror(-r),
 				"tell CRIU the container's control group");
 	auto_free const char **args = runtime_restore_argv(call, argc, argv, RUNC, images, work);
-	/* Read by the tar that CRIU has unpack what was on a tmpfs, see es/checkpoint/checkpoint.c. */
+	/* CRIU has tar unpack the files of a tmpfs, and tar reads this, see es/checkpoint/checkpoint.c. */
 	if (!args || setenv("CRIU_CONFIG_FILE", conf, 1) < 0 ||
 	    setenv("TAR_OPTIONS", "--xattrs --xattrs-include=* --acls", 1) < 0)
 		return complain(argc, argv, "out of memory", dir);

@@ -25,7 +25,7 @@ int big_numbers_mark(char mark[BIG_NUMBERS_MARK])
 	return 0;
 }
 
-/** string_len() - Length of a string with its quotation marks, or of what is left */
+/** string_len() - Length of a string with its quotation marks, or of the rest of the text */
 static size_t string_len(const char *text, size_t len)
 {
 	size_t n = 1;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Big numbers - JSON numbers that the library cannot hold, past it unchanged
+ * Big numbers - lead JSON numbers that the library cannot hold past it, unchanged
  *
  * An engine writes an unlimited ulimit as 18446744073709551615, all 64 bits set. jansson holds 63 of them and
  * refuses the whole text. So long integers are hidden in strings before the text is read, and shown again in
@@ -14,8 +14,8 @@
 #define BIG_NUMBERS_MARK 24 /* bytes of a mark, with its end */
 
 /**
- * big_numbers_mark() - Make a mark by which hidden numbers are known
- * @mark:	Set to it: nothing that a text written before can have in it but by luck, of 1 in 2^64
+ * big_numbers_mark() - Make a mark that identifies hidden numbers
+ * @mark:	Set to it: a text written before contains it with a chance of 1 in 2^64 only
  *
  * Return: 0, or negative error code of getrandom(2)
  */
@@ -33,7 +33,7 @@ char *big_numbers_hide(const char *text, size_t len, const char *mark);
 
 /**
  * big_numbers_show() - Make numbers of the strings again, in place
- * @text:	What the library has written; strings of it need not be those that were hidden
+ * @text:	Output of the library; strings of it need not be those that were hidden
  * @mark:	The same
  */
 void big_numbers_show(char *text, const char *mark);

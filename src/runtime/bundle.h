@@ -2,18 +2,19 @@
 #pragma once
 
 /*
- * Bundle - what the engine has written for runc, changed before runc reads it
+ * Bundle - the engine's configuration for runc, changed before runc reads it
  *
- * CRIU carries no Landlock domains, and nothing tells which process has one: at the copy, what was
- * shut in would be free. So containers are told that this kernel has no Landlock (ENOSYS), as many
- * kernels have not: no program counts on a sandbox that a move would open. The rule joins the
- * seccomp profile that the engine gives, whichever it is. A container with BATON_LANDLOCK=keep in
- * its environment keeps Landlock.
+ * CRIU does not save Landlock domains, and nothing tells which process has one: a confined process would
+ * be free in the replica. So the kernel tells containers that it has no Landlock (ENOSYS), as is true of
+ * many kernels: no program relies on a sandbox that a move would open. The rule is added to the seccomp
+ * profile of the engine, whichever it is. A container with BATON_LANDLOCK=keep in its environment keeps
+ * Landlock.
  *
- * Nor does CRIU know MPTCP, by which programs in Go listen of themselves. So net.mptcp.enabled is 0 in containers:
- * those programs then take TCP. One with BATON_MPTCP=keep in its environment, or a sysctl of its own, has MPTCP.
+ * CRIU does not know MPTCP either, and programs in Go listen with it by default. So net.mptcp.enabled is 0 in
+ * containers, and those programs use TCP. A container with BATON_MPTCP=keep in its environment, or with a sysctl
+ * of its own, has MPTCP.
  *
- * What it mounts of directories that the operator shares is pinned, see shared_pins.h.
+ * Its mounts from directories that the operator shares are pinned, see shared_pins.h.
  */
 
 #include <stdbool.h>

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Cgroup root - where a container's control group is, as runc will make it of what the engine wants
+ * Cgroup root - path of a container's control group, as runc will derive it from the engine's wish
  *
- * With version 2 CRIU puts what it restores into the group in which it was dumped, unless it is told another one.
- * That is the old container's: on another host a directory without limits, without a filter of devices, unknown to
- * systemd; on the same host a group that may be frozen, and ends with the old container.
+ * With version 2 CRIU puts a restored container into the group in which it was dumped, unless it is told another one.
+ * That group is the old container's. On another host it is a directory without limits, without a filter of devices,
+ * unknown to systemd. On the same host it may be frozen, and ends with the old container.
  */
 
 #include <limits.h>
@@ -22,7 +22,7 @@
  *
  * A slice lies in others: a-b.slice is /a.slice/a-b.slice. Without one it is system.slice.
  *
- * Return: 0, -EINVAL for what runc would not take either, or is no single word of CRIU's configuration, or
- * -ENAMETOOLONG
+ * Return: 0, -EINVAL for a path that runc would refuse, too, or that is no single word of CRIU's configuration,
+ * or -ENAMETOOLONG
  */
 int cgroup_root_of(char to[CGROUP_ROOT_MAX], const char *wanted, bool systemd);

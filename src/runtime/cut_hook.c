@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton-cut-hook - what CRIU calls at the steps of a dump (its action script)
+ * baton-cut-hook - CRIU's action script: CRIU calls it at each step of a dump
  *
- * Tells the step (CRTOOLS_SCRIPT_ACTION) to the program that listens at the unix socket
- * BATON_CUT_SOCKET and waits for its answer, one byte: "+" goes on, anything else fails the dump,
- * and so does a listener that is gone or silent for too long. CRIU then leaves the tasks as they
+ * It tells the step (CRTOOLS_SCRIPT_ACTION) to the program that listens at the unix socket
+ * BATON_CUT_SOCKET, and waits for its answer, one byte. "+" continues the dump. Any other byte fails
+ * it, and so does a listener that is gone or silent for too long. CRIU then leaves the tasks as they
  * were. See es/checkpoint/checkpoint.h.
  *
- * Before the first step it leaves a guard behind, for baton-es may be killed while the tasks are frozen,
- * and nobody else would thaw them (R17). The guard says "guard" on a connection of its own. If that ends
- * before it was told "+", the cut is over, it waits until CRIU is gone, which would freeze them again, and
- * thaws them as BATON_FREEZER says: "VALUE PATH", what to write where.
+ * Before the first step it starts a guard, for baton-es may be killed while the tasks are frozen, and
+ * nobody else would thaw them (R17). The guard says "guard" on a connection of its own. If that ends
+ * before the guard was told "+", the cut is over. The guard then waits until CRIU is gone, which would
+ * freeze the tasks again, and thaws them as BATON_FREEZER says: "VALUE PATH", the value to write and
+ * the file.
  */
 
 #include <fcntl.h>
@@ -60,7 +61,7 @@ static char ask(int fd, const char *step)
 	return answer;
 }
 
-/** criu_end() - Wait until CRIU is gone, and see to it that it goes */
+/** criu_end() - Make CRIU end, and wait until it is gone */
 static void criu_end(int criu)
 {
 	struct pollfd p = { .fd = criu, .events = POLLIN };

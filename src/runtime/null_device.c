@@ -26,7 +26,7 @@ int null_device_own(const char *dir)
 	/* Not in @dir itself: its file system may forbid devices. */
 	if (mount("tmpfs", at, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=4k,nr_inodes=2") < 0)
 		return -errno;
-	/* A umask is no part of what the device is to be. */
+	/* The umask must not change the device's mode. */
 	if (mknod(device, S_IFCHR | 0666, makedev(1, 3)) < 0 || chmod(device, 0666) < 0 ||
 	    mount(device, HOSTS, NULL, MS_BIND, NULL) < 0 || umount2(at, MNT_DETACH) < 0)
 		return -errno;

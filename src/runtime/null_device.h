@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * Null device - what a restored container's masked files are
+ * Null device - the mask over files of a restored container
  *
- * runc masks files below /proc with a null device. When it creates a container, that is the container's own. When it
- * restores one, it has CRIU take the /dev/null of where CRIU runs, which is the host's: root in the
- * container could then change mode and owner of it for the whole host, unless AppArmor or the like forbids it.
+ * runc masks files below /proc with a null device. When it creates a container, that is the container's own. When
+ * it restores one, CRIU takes the /dev/null that it sees itself, which is the host's. Root in the container could
+ * then change its mode and owner for the whole host, unless AppArmor or the like forbids it.
  */
 
 /**
- * null_device_own() - Have this process, and what it restores, see another /dev/null than the host
+ * null_device_own() - Give this process, and the container that it restores, another /dev/null than the host's
  * @dir:	A directory; one called "null" is made in it, and stays there, empty
  *
  * For a process with one thread that is about to execute runc: it is in a mount namespace of its own

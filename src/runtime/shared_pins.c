@@ -17,7 +17,7 @@
 #include "base/auto.h"
 #include "base/shared_list.h"
 
-/** source_open() - Open what a path names, if no link is on the way. Return: descriptor, or negative error code */
+/** source_open() - Open a path, if no link is on the way. Return: descriptor, or negative error code */
 static int source_open(const char *path)
 {
 	struct open_how how = {
@@ -49,7 +49,7 @@ static int clone_attach(int source, bool recursive, const char *path)
 		if (point < 0)
 			return -errno;
 	}
-	/* A peer of what it was cloned from would take the host's own mounts below it along when it goes. */
+	/* As a peer of its original the clone would, when removed, also remove the host's own mounts below it. */
 	struct mount_attr apart = { .propagation = MS_SLAVE };
 	if (mount_setattr(clone, "", AT_EMPTY_PATH | AT_RECURSIVE, &apart, sizeof(apart)) < 0)
 		return -errno;
@@ -98,7 +98,7 @@ int shared_pins_begin(struct shared_pins *pins, const char *staged)
 	return shared_list_read(&pins->list, staged);
 }
 
-/** is_recursive() - Whether a mount takes along what is mounted below its source */
+/** is_recursive() - Whether a mount includes the mounts below its source */
 static bool is_recursive(const json_t *mount)
 {
 	const json_t *option;

@@ -4,11 +4,11 @@
 /*
  * Shared pins - a container gets the shared directory that was meant, whatever happens to its name
  *
- * A container may mount what lies in a directory that the operator shares. Another container that can write there
- * may put a symbolic link in its place between our look at it and the engine's mount, and the engine follows it:
- * to any directory of the host. So just before runc runs, each such source is opened without following a link, the
- * mount that it names is cloned to a path of our own, and the bundle names this path. When runc is done the path goes;
- * the container keeps its mount.
+ * A container may mount files below a directory that the operator shares. Another container that can write there may
+ * put a symbolic link in their place between our check and the engine's mount. The engine would follow it to any
+ * directory of the host. So just before runc runs, each such source is opened without following a link. The mount
+ * that it names is cloned to a path of our own, and the bundle names this path. The path is removed when runc is
+ * done; the container keeps its mount.
  *
  * base/shared_list.h says which directories are shared. The clones are beside it, below /run/baton/pins: PID-N, as
  * long as that process runs.
@@ -21,7 +21,7 @@
 #define SHARED_PINS_MAX 64 /* sources of one container; with more it is refused */
 
 /**
- * struct shared_pins - What is pinned for one container
+ * struct shared_pins - Pins of one container
  * @dir:	where the pins are
  * @list:	from shared_list_read(); owned
  * @count:	pins that are there
@@ -44,7 +44,7 @@ struct shared_pins {
 int shared_pins_begin(struct shared_pins *pins, const char *staged);
 
 /**
- * shared_pins_config() - Pin what a configuration mounts of shared directories
+ * shared_pins_config() - Pin the mounts of a configuration from shared directories
  * @pins:	From shared_pins_begin()
  * @config:	OCI configuration. "source" of its mounts is changed
  *
@@ -52,5 +52,5 @@ int shared_pins_begin(struct shared_pins *pins, const char *staged);
  */
 int shared_pins_config(struct shared_pins *pins, json_t *config);
 
-/** shared_pins_end() - Remove the pins; what the container has mounted stays */
+/** shared_pins_end() - Remove the pins; the container keeps its mounts */
 void shared_pins_end(struct shared_pins *pins);

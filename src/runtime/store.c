@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * baton-store - what CRIU's tar calls as "gzip" while a container is frozen
+ * baton-store - the "gzip" that CRIU's tar calls while a container is frozen
  *
- * CRIU has tar pack what is on a container's tmpfs mounts, and gzip it. Real compression takes 30 ms
- * for each MB, and all the time the service stands still; what comes of it is compressed again, better,
- * on its way (es/migration/common/transfer.c). So this one reads standard input and writes a gzip stream whose
- * blocks are stored. Options are those of a gzip that compresses, and mean nothing.
+ * CRIU has tar pack the files on a container's tmpfs mounts, and gzip them. Real compression takes 30 ms for
+ * each MB, and the service stands still all the time. The transfer compresses the stream again, and better
+ * (es/migration/common/transfer.c). So this program reads standard input and writes a gzip stream whose
+ * blocks are stored. It accepts the options of a gzip that compresses, and ignores them.
  */
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static int write_all(const void *bytes, size_t len)
 	return 0;
 }
 
-/** piece_read() - Read what there is. Return: bytes, 0 at the end, or -1 */
+/** piece_read() - Read the bytes that are available. Return: bytes, 0 at the end, or -1 */
 static ssize_t piece_read(unsigned char *to)
 {
 	ssize_t n;
@@ -47,7 +47,7 @@ static ssize_t piece_read(unsigned char *to)
 	return n;
 }
 
-/** piece_write() - Write what @z makes of a piece, and of the end if @last. Return: 0, or -1 */
+/** piece_write() - Write the output of @z for a piece, and for the end if @last. Return: 0, or -1 */
 static int piece_write(z_stream *z, int last)
 {
 	static unsigned char out[PIECE];
@@ -94,7 +94,7 @@ static int store(void)
 /**
  * main() - See the top of this file
  * @argc:	Count of @argv
- * @argv:	Only looked at for what this program cannot do
+ * @argv:	Only searched for options that this program does not support
  *
  * Return: 0, or 1 if it could not read or write
  */

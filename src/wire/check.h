@@ -11,7 +11,7 @@ struct wire_message;
 /**
  * wire_check() - Hold a message against all rules
  * @m:		Message
- * @code:	Whose fault a broken rule is: -EINVAL ours, -EPROTO the sender's
+ * @code:	The side at fault for a broken rule: -EINVAL ours, -EPROTO the sender's
  * @err:	Names the message, the field and what is wrong with it
  *
  * Return: 0, or @code

@@ -26,7 +26,7 @@ static_assert(WIRE_CONTROL_MAX > WIRE_EVENTS_MAX * (sizeof(struct wire_event) + 
 static_assert(WIRE_LINK_FRAME_MAX > WIRE_FRAME_PREFIX + WIRE_DATA_HEADER_SIZE + WIRE_PAYLOAD_MAX,
 	      "the control limit covers data frames");
 
-/* Most bytes of a frame's content by kind; 0 for what is no kind */
+/* Most bytes of a frame's content by kind; 0: there is no such kind */
 static size_t content_max(uint8_t kind)
 {
 	if (kind == WIRE_KIND_CONTROL)

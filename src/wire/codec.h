@@ -5,7 +5,7 @@
  * Codec - messages to frames and back; baton.proto describes the bytes
  *
  * Requests, answers, streams, chunks and cuts have a fixed binary header, read without parsing; all other
- * messages are protobuf. Decoding trusts nothing: it refuses what is not in baton.proto, and bounds the
+ * messages are protobuf. Decoding trusts nothing: it refuses all that is not in baton.proto, and bounds the
  * memory it takes for any input. Encoding follows the same rules, so that a bug of ours shows at
  * the sender.
  */
@@ -81,7 +81,7 @@ int wire_frame_size(const uint8_t *bytes, size_t len, bool bulk, size_t *size, s
  * wire_decode() - Read one whole frame
  * @frame:	Frame, prefix included
  * @len:	Its size, as wire_frame_size() said
- * @m:		Filled in; what it points to is in @frame or @scratch and valid until the next call
+ * @m:		Filled in; its pointers lead into @frame or @scratch and are valid until the next call
  *		with @scratch. Bytes of the union that the body does not have may stay as they were
  * @scratch:	Memory for the message
  * @err:	Filled in on failure

@@ -88,7 +88,7 @@ void data_frame_write(const struct wire_message *m, const struct wire_body *body
 		memcpy(to, wire_pointer_get(from, f), len);
 }
 
-/* Reads the fields in word @i, of which @*f is the first, and goes on to the next word's. Returns the rest of the word */
+/* Reads the fields in word @i, @*f the first, and advances to those of the next. Returns the rest of the word */
 static uint64_t read_word(const uint8_t *header, size_t i, const struct wire_field **f, void *to)
 {
 	uint64_t word = get_word(header, i);

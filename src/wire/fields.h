@@ -107,7 +107,7 @@ struct wire_body {
 /**
  * struct wire_type_info - A type of messages
  * @name:	"REASSOCIATION REQUEST" and so on
- * @way:	who sends it to whom
+ * @way:	sender and receiver
  * @body:	NULL: none
  * @kind:	of its frame
  * @sessionless: it may come without a session

@@ -62,7 +62,7 @@ struct wire_reassociation_request {
 	uint64_t ack; /* every answer up to this number has reached the MUD */
 };
 
-/** struct wire_refusal - What the access point refuses to a MUD, and why */
+/** struct wire_refusal - Refusal of the access point to a MUD, with the reason */
 struct wire_refusal {
 	enum wire_status status;
 	uint64_t number; /* 0: the whole session */
@@ -223,7 +223,7 @@ struct wire_unfence {
  * @received:		highest number such that it and all before it are here, executed or not
  * @cut:		number of the last cut, if @cut_association is not 0
  * @cut_association:	association under which the cut was taken or restored
- * @migration:		what the source is doing
+ * @migration:		the source's stage
  * @holding:		FENCED by its own cut (R6, hold): until UNFENCE nothing executes there
  * @freeze_us:		how long the cut that @cut is of froze the container; 0: not known
  * @peer:		source: where it goes or has gone; destination: where it comes from; may be empty
@@ -254,7 +254,7 @@ struct wire_es_status {
 	char reason[WIRE_REASON_SIZE];
 };
 
-/** struct wire_edge_state - How an edge server stands: @drained, nothing new is to go there */
+/** struct wire_edge_state - State of an edge server: @drained, no session is to move there */
 struct wire_edge_state {
 	bool drained;
 };
@@ -286,7 +286,7 @@ struct wire_data {
 };
 
 /**
- * struct wire_stream - What a service of codec tcp sends on one of the user's connections
+ * struct wire_stream - Bytes that a service of codec tcp sends on one of the user's connections
  * @connection:	which; 0: all of them, with @ended
  * @offset:	bytes sent on it before these
  * @taken:	bytes of the user's that the service has been given on it

@@ -71,8 +71,8 @@ enum wire_type {
 	/* edge server to access point, all with struct wire_es_status */
 	WIRE_STATUS = 70,
 	WIRE_CREATED,
-	WIRE_CUT,   /* T1 was taken at number cut */
-	WIRE_READY, /* T5 is done: CT-y stands at number cut, waiting for copies */
+	WIRE_CUT, /* T1 was taken at number cut */
+	WIRE_READY, /* T5 is done: CT-y has the state of number cut, and waits for buffered requests */
 	WIRE_FENCED,
 	WIRE_UNFENCED,
 	WIRE_ACTIVATED,
@@ -87,7 +87,7 @@ enum wire_type {
 	/* the service's traffic, MUD - AP - ES */
 	WIRE_REQUEST = 90,
 	WIRE_ANSWER,
-	WIRE_STREAM, /* struct wire_stream: what a service says by itself (codec tcp) */
+	WIRE_STREAM, /* struct wire_stream: bytes that a service sends unasked (codec tcp) */
 
 	/* to the event log repository, and clocks */
 	WIRE_EVENTS = 110,
@@ -108,7 +108,7 @@ enum wire_type {
 	WIRE_TRANSFER_RESULT,      /* struct wire_text: status 0 = restored, else the reason */
 };
 
-/** enum wire_role - What a certificate allows its owner to be */
+/** enum wire_role - Role that a certificate grants its owner */
 enum wire_role {
 	WIRE_ROLE_NONE,
 	WIRE_ROLE_MUD,
@@ -125,7 +125,7 @@ enum wire_es_state {
 	WIRE_ES_ACTIVE,   /* has authority: executes */
 	WIRE_ES_FENCED,   /* had authority: executes nothing in this epoch again */
 	WIRE_ES_ARRIVING, /* its container is on the way here */
-	WIRE_ES_STANDBY,  /* restored: executes copies, answers nobody yet */
+	WIRE_ES_STANDBY,  /* restored: executes buffered requests, answers no user yet */
 	WIRE_ES_RETIRED,  /* gone from here; peer and epoch say where */
 	WIRE_ES_LOST,     /* the container died; state is gone from here */
 };
@@ -149,8 +149,8 @@ enum wire_status {
 	WIRE_E_IN_DOUBT, /* edge server restarted while this request ran: outcome unknown */
 	WIRE_E_PROTOCOL,
 	WIRE_E_FAILED,
-	WIRE_OK_MORE,   /* answers: as WIRE_OK, but the answer goes on: see WIRE_SEGMENT_REST */
-	WIRE_E_LASTING, /* failed, and for the same reason will fail again until somebody acts */
+	WIRE_OK_MORE, /* answers: as WIRE_OK, but more of the answer follows: see WIRE_SEGMENT_REST */
+	WIRE_E_LASTING, /* failed, and will fail again for the same reason until somebody acts */
 };
 
 /**

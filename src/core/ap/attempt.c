@@ -4,7 +4,7 @@
  * Attempts - how long a move took, what it cost its user, and how it ended
  *
  * Nothing here decides anything. An attempt begins with T6 and ends when the session leaves the states
- * of a handoff, which ap_session_move() sees; whoever knows a reason says it before.
+ * of a handoff, which ap_session_move() sees. Code that knows a reason tells it before.
  */
 
 #include <stdio.h>
@@ -60,7 +60,7 @@ void ap_attempt_switched(struct ap_session *s, uint64_t now)
 	if (!a->open)
 		return;
 	a->switched = now;
-	/* one that holds stands still until the other goes on (R6) */
+	/* with stop-and-copy the service stands still until the replica continues (R6) */
 	if (a->held_since)
 		a->freeze_us += (now - a->held_since) * 1000;
 	if (s->fenced_at > dest->cut)
@@ -76,7 +76,7 @@ void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *
 	bool gone = result == AP_RESULT_USER_MOVED || result == AP_RESULT_USER_LEFT;
 
 	if (!a->open || a->decided || (gone && a->switched))
-		return; /* a user that goes after the switch has been moved */
+		return; /* the move has succeeded if the user leaves after the switch */
 	a->decided = true;
 	a->result = result;
 	(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);

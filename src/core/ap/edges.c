@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Edge servers of one session - what they have said, taken together, and what they are ordered to do
+ * Edge servers of one session - their statements, taken together, and the orders to them
  */
 
 #include <string.h>
@@ -14,7 +14,7 @@ bool ap_edge_gone(const struct ap_edge *e)
 	return e->heard && (e->state == WIRE_ES_LOST || e->state == WIRE_ES_NONE);
 }
 
-/* What stands there, if anything, is the trace of an older stay. */
+/* A session there, if any, is the trace of an older stay. */
 bool ap_edge_not_coming(const struct ap_edge *e)
 {
 	return ap_edge_gone(e) ||
@@ -69,8 +69,8 @@ void ap_edges_forget_others(struct ap_session *s, int keep)
 }
 
 /*
- * Authority came to @e from a peer that may still be fenced, if whoever should have retired it is
- * gone. It is asked, and told to retire when it answers (ap_handoff_status()).
+ * Authority came to @e from a peer. If the access point that should have retired the peer is gone, the
+ * peer may still be fenced. It is asked, and told to retire when it answers (ap_handoff_status()).
  */
 void ap_edges_watch(struct ap_session *s, const char *name)
 {
@@ -91,8 +91,8 @@ bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e)
 }
 
 /*
- * Whether the container at @e can go on with this MUD: the MUD has answers up to @acked, so the
- * container must have executed so far, or the copies to bring it there must be here (R1).
+ * Whether the container at @e can serve this MUD: the MUD has answers up to @acked, so the container must
+ * have executed that many requests, or the missing ones must be buffered here (R1).
  */
 bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e)
 {
@@ -134,10 +134,10 @@ bool ap_edges_ask_further(struct ap_session *s)
 }
 
 /*
- * Whether the edge server to which fenced @e was handed says what became of that. One that knows nothing
- * of the session has lost all it knew: authority may have been there and gone on to where nobody here
- * knows, so @e may not have it back (R4). One that has another's session under this number took it in place
- * of a copy that had no authority: nothing else is cleared away for a stranger (R11).
+ * Whether the edge server to which fenced @e was handed tells the outcome. One that does not know the session
+ * has lost its state: authority may have been there and moved on to an unknown place, so @e may not have it
+ * back (R4). One that has another user's session under this number took it in place of a replica without
+ * authority: no other session is removed for a stranger's (R11).
  */
 bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e)
 {

@@ -28,7 +28,7 @@ static void send_copy(struct ap_session *s, const struct ap_edge *e, const struc
 	ap_session_tell(s, e, &m);
 }
 
-/* What is under way to an edge server has a limit in bytes too (R9). */
+/* Requests under way to an edge server have a limit in bytes, too (R9). */
 static bool fits_under_way(struct ap_session *s, const struct ap_edge *e,
 			   const struct replay_copy *next)
 {
@@ -87,7 +87,7 @@ void ap_forward_feed(struct ap_session *s)
 		feed_edge(s, dest, highest);
 		break;
 	case AP_ACTIVATING:
-		/* R6: nothing is compared, so a copy that is not active yet need not say anything */
+		/* R6: nothing is compared, so a replica that is not active yet need not answer */
 		if (!ap_session_holds(s))
 			feed_edge(s, dest, highest);
 		break;
@@ -110,7 +110,7 @@ static bool dest_may_answer(const struct ap_session *s)
 	return s->state == AP_GRACE || s->state == AP_RETIRING;
 }
 
-/* Who may answer the MUD, also a request it asks for again. */
+/* The edge server that may answer the MUD, also a request that is sent again. */
 static struct ap_edge *answering_edge(struct ap_session *s)
 {
 	return dest_may_answer(s) ? ap_session_dest(s) : ap_session_source(s);
@@ -130,7 +130,7 @@ void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
 	}
 	if (e->answered < e->executed)
 		e->answered = e->executed;
-	/* no step since the last time it was asked: what was sent did not arrive */
+	/* no progress since the last inquiry: the requests sent did not arrive */
 	if (e->answered == e->answered_before)
 		e->fed = e->answered;
 	e->answered_before = e->answered;
@@ -156,8 +156,8 @@ static void repeat_request(struct ap_session *s, const struct wire_data *d)
 
 /*
  * The MUD has answers, from an access point before this one, to requests that did not fit in here when
- * it sent all again. It will never send these any more; the container has executed them, so nobody
- * needs them but a copy that is being made, and there the attempt is dropped for its missing copies.
+ * it sent all again. It will never send them any more. The container has executed them, so only a
+ * replica in the making needs them, and its attempt is dropped for the missing buffered requests.
  */
 static void pass_over_answered(struct ap_session *s, const struct wire_data *d)
 {
@@ -251,7 +251,7 @@ void ap_forward_settle(struct ap_session *s)
 		uint64_t next = replay_buffer_floor(s->copies) + 1;
 		struct replay_copy *c = replay_buffer_find(s->copies, next);
 
-		/* after going back, CT-x must execute again what CT-y has answered (R3) */
+		/* after going back, CT-x must also execute the requests that CT-y has answered (R3) */
 		if (!c || next > answering_edge(s)->answered || (!c->delivered && next > s->acked))
 			return;
 		replay_buffer_drop_through(s->copies, next);
@@ -268,8 +268,8 @@ bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c)
 }
 
 /*
- * A copy that died soon after the switch has answered the request, and the user has its answer. Here it was
- * executed again when the edge server's program died: nobody can tell the user of this doubt (R1). So the
+ * A replica that died soon after the switch has answered the request, and the user has its answer. CT-x was
+ * executing it again when its edge server's program died: the user cannot be told of this doubt (R1). So the
  * session ends. Return: whether it does
  */
 static bool effect_in_doubt(struct ap_session *s, uint64_t now, const struct replay_copy *c,

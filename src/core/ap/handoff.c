@@ -3,7 +3,7 @@
 /*
  * Handoff - authority over a session moves from CT-x to CT-y, or stays, but never splits
  *
- * Everything here is driven by what the edge servers say of themselves: each message from one
+ * Statements of the edge servers about themselves drive everything here: each message from one
  * updates its entry (struct ap_edge), then ap_handoff_progress() looks whether the present state has
  * all it was waiting for. Commands are repeated until the answer shows their effect, and all of them
  * may be repeated, so a lost message or link costs time and nothing else.
@@ -51,7 +51,7 @@ static void predecessor_status(struct ap_session *s, struct ap_edge *e)
 		*e = (struct ap_edge){ 0 };
 }
 
-/* What a copy that is no more answered: nobody heard it, so it does not count. */
+/* Forgets the answers of a replica that is gone. Nobody got them, so they do not count. */
 static void forget_copy_answers(struct ap_session *s, bool delivered_too)
 {
 	for (uint64_t n = replay_buffer_floor(s->copies) + 1;; n++) {
@@ -131,7 +131,7 @@ void ap_handoff_find(struct ap_session *s, uint64_t now)
 		if (e->state == WIRE_ES_FENCED && (fenced < 0 || e->epoch > s->edge[fenced].epoch))
 			fenced = i;
 	}
-	if (s->displaced) { /* somebody whom nobody has proved wrong: what is fenced here may be old */
+	if (s->displaced) { /* a newer claim that nobody has refuted: the fenced container here may be old */
 		ap_session_say(s, "DISPLACED", 0, "association %u", s->displaced);
 		ap_session_move(s, AP_ENDED, now);
 		return;
@@ -246,7 +246,7 @@ static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, c
 	ap_attempt_decide(s, result, why);
 	ap_session_move(s, AP_GOING_BACK, now);
 	s->attempts++;
-	/* what the others said before the source was fenced may be out of date: ask again (R4) */
+	/* the others' states from before the fence may be out of date: ask again (R4) */
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (i != s->source)
 			s->edge[i].heard = false;
@@ -263,7 +263,7 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 		       in_doubt ? "the outcome at the source is in doubt"
 				: "the copy answered otherwise");
 	if (!replaying && s->state != AP_FENCING && s->state != AP_ACTIVATING)
-		return; /* after the switch it can only be said, and it was */
+		return; /* after the switch it can only be reported, and it was */
 	s->divergences += !in_doubt;
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	s->hold_next = !in_doubt && !s->diverged;
@@ -272,7 +272,7 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 		return;
 	}
 	ap_edge_order(s, ap_session_dest(s), WIRE_ABORT);
-	/* FENCE is on its way: what it said before is out of date, too */
+	/* FENCE is on its way: the state that the source told before is out of date, too */
 	if (ap_session_source(s)->state != WIRE_ES_FENCED)
 		ap_session_source(s)->heard = false;
 	go_back(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
@@ -301,18 +301,18 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 		       (unsigned long long)(replay_buffer_highest(s->copies) -
 					    replay_buffer_floor(s->copies)));
 	ap_forward_feed(s);
-	if (ap_session_holds(s)) /* every millisecond from here on is one that somebody waits */
+	if (ap_session_holds(s)) /* the user waits for every millisecond from here on */
 		ap_handoff_progress(s, now);
 }
 
-/* The edge server we took for the one with authority says that it has none: look again. */
+/* The edge server that should have authority says that it has none: look again. */
 static bool lost_authority(struct ap_session *s, uint64_t now)
 {
 	const struct ap_edge *source = ap_session_source(s);
 
 	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
 		return false;
-	/* by a cut that we have asked for it is fenced, and by one of somebody else's it is lost to us */
+	/* a cut for us leaves it fenced; after a cut for another access point it is lost to us */
 	if (s->state != AP_SERVING && ap_session_holds(s))
 		return false;
 	ap_session_move(s, AP_FINDING, now);
@@ -452,7 +452,7 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	else
 		return;
 	if (dest->answered < s->fenced_at || !in_sync_through(s, s->fenced_at)) {
-		/* what cannot be compared is not in sync: rather try again than assume (R5) */
+		/* answers that cannot be compared do not prove the replica in sync: try again rather (R5) */
 		if (!ap_edge_gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
 			go_back(s, now, AP_RESULT_NOT_COMPARED,
 				"the answers of both could not be compared in time");

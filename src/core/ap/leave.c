@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Leaving - a session goes on at the user's new access point, or ends by the user's word
+ * Leaving - a session continues at the user's new access point, or ends by the user's word
  */
 
 #include <string.h>

@@ -207,7 +207,7 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 
 	if (s && m->association < s->mud_association)
 		return; /* overtaken by a later one */
-	/* answers name a claim by this; 0 is for what is no claim */
+	/* answers name a claim by its proof; 0 stands for no claim */
 	if (!get_be64(w->proof)) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED, "the proof is none");
 		return;
@@ -229,7 +229,7 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 	}
 	if (!claims->proven && !s && !share_left(node, link, m->session, w->mud))
 		return;
-	if (claims->proven) { /* it was elsewhere in between: what we remember is out of date */
+	if (claims->proven) { /* it was elsewhere in between: our state of it is out of date */
 		ap_attempt_end(claims->proven, now, "");
 		ap_session_free(claims->proven);
 	}
@@ -279,7 +279,7 @@ void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_
 	memcpy(s->service, w->service, NAME_SIZE);
 	s->edge[index].epoch = m->epoch;
 	ap_session_say(s, "MOVE RESPONSE", 0, "from=%s authority=%s", s->old_ap, w->authority);
-	/* the attach goes first on the same link, so requests may follow without waiting */
+	/* the attach is first on the same link, so requests may follow without waiting */
 	ap_session_attach(s, &s->edge[index]);
 	ap_handoff_adopt(s, now, index);
 }

@@ -154,12 +154,12 @@ void ap_node_ap_message(struct ap_node *node, uint64_t now, const char *ap,
 }
 
 /*
- * Whoever has the session knows its secret. A status with another one is a mistake or a lie, about the
- * session or about the epoch that authority has come to (R11).
+ * An edge server that has the session knows its secret. A status with another secret is a mistake or a
+ * lie, about the session or about the epoch that authority has come to (R11).
  */
 static bool credible(struct ap_session *s, uint64_t now, const struct wire_message *m)
 {
-	/* that there is nothing needs no proof; what is about to begin has none yet */
+	/* the absence of a session needs no proof; a session about to begin has none yet */
 	if (m->es_status.state == WIRE_ES_NONE || s->state == AP_ASSOCIATING)
 		return true;
 	if (!ap_session_fits(s, m->es_status.secret))
@@ -203,9 +203,9 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return;
 	}
 	if (source && e != source)
-		return; /* where the user is now is not for it to say */
+		return; /* this edge server has no say in where the user is now */
 	if (m->es_status.cut_association > s->association && s->state != AP_FINDING) {
-		/* the MUD proved to be elsewhere: whoever it is with takes care of everything */
+		/* the MUD proved to be elsewhere: the access point there takes care of everything */
 		ap_session_say(s, "DISPLACED", 0, "association %u", m->es_status.cut_association);
 		ap_attempt_decide(s, AP_RESULT_USER_MOVED, "the user is elsewhere");
 		ap_session_move(s, AP_ENDED, now);
@@ -214,7 +214,7 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	if (s->state == AP_ASSOCIATING)
 		ap_mud_lost(s, now, WIRE_E_NOT_ALLOWED, m->es_status.reason);
 	if (s->state ==
-	    AP_FINDING) { /* what is there is not this device's; another may have that */
+	    AP_FINDING) { /* the session there is not this device's; another edge server may have that */
 		e->heard = true;
 		e->state = WIRE_ES_NONE;
 		e->others = true;
@@ -240,7 +240,7 @@ static void on_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		c = replay_buffer_find(s->copies, m->data.number);
 		ap_handoff_diverged(s, now, m->data.number, c && c->in_doubt);
 		if (from_dest)
-			return; /* the attempt was dropped: what belongs to it is no more */
+			return; /* the attempt was dropped, and all that belongs to it */
 		break;
 	case AP_ANSWER_TAKEN:
 		break;

@@ -4,10 +4,10 @@
 /*
  * Access point, the logic - MUD management, replay buffer, and the handoff of authority
  *
- * One node holds the sessions of the MUDs that are associated with one access point. For a session
- * whose container runs elsewhere it keeps copies of the requests, has the container moved to its own
- * ("home") edge server, brings the copy in sync and moves authority there (T6 to T8 of the paper,
- * rules R3 to R8). It is soft state: all that matters can be asked back from the edge servers (R7).
+ * One node holds the sessions of the MUDs that are associated with one access point. If the container
+ * of a session runs elsewhere, the node buffers the requests and has the container moved to its own
+ * ("home") edge server. It brings the replica in sync and moves authority there (T6 to T8 of the paper,
+ * rules R3 to R8). Its state is soft: all that matters can be asked back from the edge servers (R7).
  *
  *	ASSOCIATING ----------------> SERVING <----------------------------.
  *	MOVING --> FINDING ------------^ |  ^                               |
@@ -54,12 +54,12 @@ enum ap_state {
 /** enum ap_result - How an attempt to move a container ended */
 enum ap_result {
 	AP_RESULT_MOVED,
-	AP_RESULT_EDGE_SERVER,  /* an edge server could not, and says why */
-	AP_RESULT_DIVERGED,     /* the copy answered otherwise (R5) */
+	AP_RESULT_EDGE_SERVER,  /* an edge server failed, and tells the reason */
+	AP_RESULT_DIVERGED,     /* the replica answered differently (R5) */
 	AP_RESULT_COPY_DIED,    /* CT-y is gone */
 	AP_RESULT_COPIES,       /* the copies since the cut are not complete */
 	AP_RESULT_NOT_COMPARED, /* the answers of both could not be compared in time */
-	AP_RESULT_USER_MOVED,   /* its user went on to another access point (R8) */
+	AP_RESULT_USER_MOVED,   /* its user moved to another access point (R8) */
 	AP_RESULT_USER_LEFT,    /* its session ended */
 	AP_RESULT_ELSEWHERE,    /* authority is elsewhere, or another access point decides */
 	AP_RESULT_LOST,         /* the session is lost */
@@ -71,10 +71,10 @@ enum ap_result {
  * struct ap_moved - How an attempt ended; strings are borrowed
  * @reason:	in words, empty for AP_RESULT_MOVED. An edge server may have chosen it
  * @total_ms:	from its beginning to the switch (T8), or to its end
- * @freeze_us:	CT-x stood still for so long; 0 if there was no cut, or it is not known
+ * @freeze_us:	time for which CT-x stood still; 0 if there was no cut, or it is not known
  * @replayed:	copies that both containers executed
  * @held:	requests that waited for CT-y to have authority
- * @in_doubt:	requests of that time whose outcome nobody knows: their answers were lost (R1)
+ * @in_doubt:	requests of that time in doubt: their answers were lost (R1)
  */
 struct ap_moved {
 	uint64_t session;
@@ -91,18 +91,18 @@ struct ap_moved {
 	uint64_t in_doubt;
 };
 
-/** struct ap_counts - What has gone through a node since its start */
+/** struct ap_counts - Counts of a node since its start */
 struct ap_counts {
 	uint64_t requests;  /* taken from devices, each once */
 	uint64_t answers;   /* given to them */
 	uint64_t not_taken; /* held up at a full replay buffer; the device sends them again */
-	uint64_t in_doubt;  /* answers that say that nobody knows (R1) */
+	uint64_t in_doubt;  /* answers that tell an outcome in doubt (R1) */
 	uint64_t lost;      /* sessions lost */
 	uint64_t given_up;  /* migrations not tried again for a lasting reason */
 };
 
 /**
- * struct ap_node_ops - What the node asks of the world; pointers are borrowed for the call
+ * struct ap_node_ops - Calls of the node to its owner; pointers are borrowed for the call
  * @to_mud:	send on the link a MUD's message came by, if it is still there; else drop
  * @to_es:	send to an edge server, if it is connected; else drop
  * @to_ap:	send to another access point, if it is connected; else drop
@@ -162,7 +162,7 @@ bool ap_node_drained(const struct ap_node *node, const char *es);
  * @err:	Filled in on failure
  *
  * It moves as if its user had; it stays there while the session is here and that edge server is not
- * drained. What this access point forgets when its program ends, the wish is among it (R7).
+ * drained. The wish is soft state: it ends with this program (R7).
  *
  * Return: 0, -ENOENT if the session is not here, -EINVAL if it cannot go there
  */
@@ -180,12 +180,12 @@ AUTO_DEFINE(ap_node)
  * @now:	Time, milliseconds of any steady clock
  * @link:	Number of the link it came by, not 0
  * @mud:	Name of the MUD, proven by its certificate
- * @m:		Message; what does not belong here is answered with REFUSAL
+ * @m:		Message; a misrouted one is answered with REFUSAL
  */
 void ap_node_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const char *mud,
 			 const struct wire_message *m);
 
-/** ap_node_mud_gone() - The link is no more; its sessions wait for their MUD */
+/** ap_node_mud_gone() - The link has ended; its sessions wait for their MUD */
 void ap_node_mud_gone(struct ap_node *node, uint64_t now, uint64_t link);
 
 /** ap_node_ap_message() - A message came from access point @ap, proven by its certificate */
@@ -196,7 +196,7 @@ void ap_node_ap_message(struct ap_node *node, uint64_t now, const char *ap,
 void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 			const struct wire_message *m);
 
-/** ap_node_es_up() - The link to @es is up (again); what was under way on the old one is lost */
+/** ap_node_es_up() - The link to @es is up (again); messages in flight on the old one are lost */
 void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es);
 
 /** ap_node_tick() - Time has passed; call at least every ap_node_deadline() */
@@ -235,7 +235,7 @@ struct ap_session_view {
 void ap_node_each(const struct ap_node *node,
 		  void (*fn)(void *ctx, const struct ap_session_view *view), void *ctx);
 
-/** ap_node_counts() - What has gone through the node. Return: the structure by value */
+/** ap_node_counts() - Counts of the node. Return: the structure by value */
 struct ap_counts ap_node_counts(const struct ap_node *node);
 
 /** ap_result_name() - "moved", "copy_died" and so on. Return: a constant, never NULL */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Places - which edge server a session's container belongs to
+ * Places - the edge server that a session's container belongs to
  *
- * That is the access point's own one, unless an operator has drained it: then the next one in the order
- * of the configuration that is not drained. For one session an operator may wish another; the wish lasts
- * while the session is here, and is passed over while that edge server is drained.
+ * That is the access point's home. If an operator has drained it, the place is the next edge server in the
+ * order of the configuration that is not drained. For one session an operator may wish another; the wish
+ * lasts while the session is here, and has no effect while that edge server is drained.
  *
- * Edge servers say themselves that they are drained (EDGE STATE), each time a link comes up and when it
- * changes. What one said last counts while it is away.
+ * An edge server tells whether it is drained (EDGE STATE), each time a link comes up and when the state
+ * changes. Its last word counts while it is away.
  */
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Replies - what a device is told about its session
+ * Replies - messages that tell a device about its session
  */
 
 #include <stdio.h>

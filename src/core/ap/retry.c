@@ -16,7 +16,7 @@ uint64_t ap_retry_pause(const struct ap_session *s)
 	uint64_t pause = p->backoff_ms;
 
 	if (s->hold_next)
-		return 1; /* R6: it cannot differ again, so there is nothing to wait for */
+		return 1; /* R6: it cannot diverge again, so the next attempt need not wait */
 	for (uint32_t i = 1; i < s->attempts && pause < p->backoff_max_ms; i++)
 		pause *= 2;
 	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;

@@ -12,9 +12,9 @@
  *	ap/handoff.c	moving authority
  *	ap/leave.c	the context for the new access point; the session's end
  *	ap/retry.c	whether an attempt that failed is made again
- *	ap/edges.c	what the edge servers have said, taken together; orders to them
+ *	ap/edges.c	statements of the edge servers, taken together; orders to them
  *	ap/forward.c	packet forwarding: requests to containers, answers to the MUD
- *	ap/reply.c	what the MUD is told about its session
+ *	ap/reply.c	messages that tell the MUD about its session
  *	ap/state.c	the states, and the ways from one to another
  *	ap/attempt.c	how long an attempt took, and how it ended
  *	ap/place.c	where a container belongs
@@ -31,7 +31,7 @@ struct replay_copy;
 #define AP_CLAIMS_MAX 4 /* devices that claim one session without a proof, until it is decided */
 
 /**
- * struct ap_edge - What is known of one edge server with regard to one session
+ * struct ap_edge - Knowledge about one edge server with regard to one session
  * @name:	Edge server; empty if the entry is free
  * @heard:	it answered under the present association, the fields from @state on are set
  * @state:	as in struct wire_es_status, and so on to @peer
@@ -39,7 +39,7 @@ struct replay_copy;
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
  * @holding, @freeze_us: as in struct wire_es_status
- * @others:	@state is NONE, for what is there under the session's number is another's
+ * @others:	@state is NONE, for the session there under this number is another user's
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
  *		access point that should have said it (R3)
  */
@@ -65,8 +65,8 @@ struct ap_edge {
 
 /**
  * struct ap_attempt - One attempt to move a container, from T6 until authority stays somewhere
- * @open:	there is one
- * @result, @reason: how it will have ended, as far as is known; valid if @decided
+ * @open:	an attempt is under way
+ * @result, @reason: its outcome, as far as is known; valid if @decided
  * @began, @switched: when, ms; @switched is 0 until CT-y has authority
  * @held_since:	when the source was first seen to hold (R6), ms; 0: it does not
  */
@@ -112,8 +112,8 @@ struct ap_attempt {
  * @dest:		the one the container moves to, -1 if none
  * @copies:		the replay buffer
  * @streams:		the service has sent by itself, so links that break matter to it
- * @acked:		the MUD has all answers up to this number, so whoever serves it must know them
- * @fence_after:	what FENCE said
+ * @acked:		the MUD has all answers up to this number; its container must have executed so far
+ * @fence_after:	number in FENCE: the last one that CT-x may execute
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
  * @since_asked:	in SERVING: when the edge server was last told that the MUD is still here
  * @next_retry:		when commands without an answer are repeated
@@ -192,11 +192,11 @@ struct ap_session {
 /**
  * DOC: claims
  *
- * A device claims a session with a REASSOCIATION REQUEST (an ASSOCIATION REQUEST if it is to begin). Its
- * proof can be checked only by who knows the secret. If that is a session here, the claim is decided at
- * once; what is here is never touched by a wrong one. Otherwise claims of several devices stand side by
- * side, each a struct ap_session under the same number, until an edge server or the old access point has
- * told one of them the secret that its proof fits (ap_session_prove()). The others end then.
+ * A device claims a session with a REASSOCIATION REQUEST (an ASSOCIATION REQUEST if it is to begin). Only
+ * a node that knows the secret can check its proof. If the session is here, the claim is decided at once;
+ * a wrong claim never changes the session. Otherwise claims of several devices stand side by side, each a
+ * struct ap_session under the same number, until an edge server or the old access point has told the
+ * secret, and the proof of one of them fits it (ap_session_prove()). The others end then.
  */
 
 /** struct ap_place - An edge server to which containers may go, and whether it has said that it is drained */
@@ -265,7 +265,7 @@ struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
 /** ap_session_proven() - Whether it is more than a claim */
 bool ap_session_proven(const struct ap_session *s);
 
-/** ap_session_fits() - Whether the MUD's proof was made with @secret; if that is known, it is compared */
+/** ap_session_fits() - Whether the MUD's proof was made with @secret; a known secret is compared */
 bool ap_session_fits(const struct ap_session *s, const uint8_t *secret);
 
 /**
@@ -301,7 +301,7 @@ struct ap_place *ap_place_find(const struct ap_node *node, const char *es);
 /** ap_session_place() - Where its container belongs. Return: borrowed; NULL if all are drained */
 const char *ap_session_place(const struct ap_session *s);
 
-/** ap_session_away() - Whether its container has authority elsewhere, and there is where to go */
+/** ap_session_away() - Whether its container with authority is elsewhere, and has a place to go to */
 bool ap_session_away(const struct ap_session *s);
 
 /* ap/attempt.c */
@@ -309,16 +309,16 @@ bool ap_session_away(const struct ap_session *s);
 /** ap_attempt_begin() - The session's container is to go from its source to its destination */
 void ap_attempt_begin(struct ap_session *s, uint64_t now);
 
-/** ap_attempt_seen() - The source's word came in: how long it froze, since when it holds */
+/** ap_attempt_seen() - The source reported: how long it froze, since when it holds */
 void ap_attempt_seen(struct ap_session *s, uint64_t now);
 
 /** ap_attempt_switched() - The destination has authority (T8) */
 void ap_attempt_switched(struct ap_session *s, uint64_t now);
 
-/** ap_attempt_decide() - It will end so; the first word counts. Nothing if there is no attempt */
+/** ap_attempt_decide() - Set its outcome; the first call counts. Nothing if there is no attempt */
 void ap_attempt_decide(struct ap_session *s, enum ap_result result, const char *reason);
 
-/** ap_attempt_end() - It has ended, with authority at @authority, empty if nobody knows; reported once */
+/** ap_attempt_end() - It has ended, with authority at @authority, empty if unknown; reported once */
 void ap_attempt_end(struct ap_session *s, uint64_t now, const char *authority);
 
 /* ap/state.c */
@@ -346,11 +346,11 @@ void ap_mud_lost(struct ap_session *s, uint64_t now, enum wire_status status, co
 /** ap_forward_request() - A request of the MUD: keep it, and send it on */
 void ap_forward_request(struct ap_session *s, const struct wire_data *d);
 
-/** enum ap_answer - What a container's answer is */
+/** enum ap_answer - Verdict on a container's answer */
 enum ap_answer {
-	AP_ANSWER_PASSED_OVER, /* of no running container of the session */
+	AP_ANSWER_PASSED_OVER, /* not from a running container of the session */
 	AP_ANSWER_TAKEN,
-	AP_ANSWER_DIVERGED, /* the other container answered otherwise (R5) */
+	AP_ANSWER_DIVERGED, /* the other container answered differently (R5) */
 };
 
 /** ap_forward_take() - Note an answer of the container at @e, and compare it with the other one's */
@@ -361,23 +361,23 @@ enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edg
 void ap_forward_deliver(struct ap_session *s, const struct ap_edge *e,
 			const struct wire_data *answer);
 
-/** ap_forward_feed() - Send on what the containers may have now */
+/** ap_forward_feed() - Send on the requests that the containers may have now */
 void ap_forward_feed(struct ap_session *s);
 
-/** ap_forward_sync() - @e said how far it is: ask again for answers that got lost */
+/** ap_forward_sync() - @e reported its progress: ask again for answers that got lost */
 void ap_forward_sync(struct ap_session *s, struct ap_edge *e);
 
-/** ap_forward_stream() - The service at @e sends by itself (codec tcp): on to the user, at once */
+/** ap_forward_stream() - Forward bytes that the service at @e sends unasked (codec tcp), at once */
 void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m);
 
-/** ap_forward_broken() - The link to @e broke: what it carried of streams is lost, and the user told */
+/** ap_forward_broken() - The link to @e broke: stream bytes on it are lost, and the user is told */
 void ap_forward_broken(struct ap_session *s, const struct ap_edge *e);
 
-/** ap_forward_waiting() - Requests wait at @e for what it says; whoever it answers is told (R9) */
+/** ap_forward_waiting() - Requests wait at @e for the reason that it gives; their user is told (R9) */
 void ap_forward_waiting(struct ap_session *s, const struct ap_edge *e,
 			const struct wire_es_status *why);
 
-/** ap_forward_release() - CT-y has authority: deliver what was withheld */
+/** ap_forward_release() - CT-y has authority: deliver the answers that were withheld */
 void ap_forward_release(struct ap_session *s, struct ap_edge *e);
 
 /** ap_forward_behind() - Whether the MUD has answers that the container has yet to come to (R1) */
@@ -394,7 +394,7 @@ void ap_forward_settle(struct ap_session *s);
 /** ap_edge_gone() - It has said that it has no container of the session */
 bool ap_edge_gone(const struct ap_edge *e);
 
-/** ap_edge_not_coming() - No copy comes to it: what stands there, if anything, is the trace of an older stay */
+/** ap_edge_not_coming() - No replica comes to it: a session there, if any, is the trace of an older stay */
 bool ap_edge_not_coming(const struct ap_edge *e);
 
 /** ap_edge_left_behind() - Whether a container still waits at @e from which authority has gone on */
@@ -403,7 +403,7 @@ bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e);
 /** ap_edge_can_go_on() - Whether the container at @e has executed all that the MUD has answers to, or can (R1) */
 bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e);
 
-/** ap_edge_successor_known() - Whether the edge server to which fenced @e was handed says what became of that (R4) */
+/** ap_edge_successor_known() - Whether the edge server to which fenced @e was handed tells the outcome (R4) */
 bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e);
 
 /** ap_edges_active() - The one with authority, of several that of the highest epoch. Return: index, or -1 */
@@ -460,7 +460,7 @@ void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, 
 /** ap_handoff_adopt() - Edge server @index has authority: serve from it, move it home if it is not */
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index);
 
-/** ap_handoff_status() - @e said how the session stands there; its view is updated already */
+/** ap_handoff_status() - @e reported the session's state there; its view is updated already */
 void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		       const struct wire_message *m);
 
@@ -468,9 +468,9 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 void ap_handoff_progress(struct ap_session *s, uint64_t now);
 
 /**
- * ap_handoff_diverged() - CT-y answered request @number otherwise than CT-x (R5)
+ * ap_handoff_diverged() - CT-y answered request @number differently from CT-x (R5)
  *
- * @in_doubt: CT-x could not say what it did, so this copy is useless but the next may be good
+ * @in_doubt: CT-x could not tell the outcome, so this replica is invalid but the next may be good
  */
 void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt);
 
@@ -494,5 +494,5 @@ void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const cha
 /** ap_mud_move_response() - The old access point answered */
 void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_message *m);
 
-/** ap_mud_tick() - Repeat and end what waits in ASSOCIATING, MOVING */
+/** ap_mud_tick() - Repeat requests of sessions in ASSOCIATING, MOVING, or end them */
 void ap_mud_tick(struct ap_session *s, uint64_t now);

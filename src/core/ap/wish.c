@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "core/ap/session.h"
 
-/* Its place may be another now. What is after its FENCE goes on, and is looked at when that is over. */
+/* The session's place may be another now. A handoff past its FENCE continues, and the place is looked at then. */
 static void review(struct ap_session *s, uint64_t now)
 {
 	const char *place = ap_session_place(s);
@@ -65,7 +65,7 @@ int ap_node_wish(struct ap_node *node, uint64_t now, uint64_t session, const cha
 	if (ap_node_drained(node, es))
 		return err_set(err, -EINVAL, "edge server %s is drained: baton undrain %s", es, es);
 	(void)name_set(s->wish, es, NULL);
-	/* who asks has a reason to believe that it will do now what it did not before */
+	/* an operator who asks again has a reason to expect success now */
 	s->diverged = false;
 	ap_session_say(s, "MOVE WISHED", 0, "to=%s", es);
 	review(s, now);

@@ -4,9 +4,9 @@
 /*
  * Replay Buffer - copies of one MUD's service requests, kept while its container moves
  *
- * AP-y copies each request in before it forwards it to CT-x (T6), hands the copies to CT-y in order
- * (T7), and drops a copy when it can no longer be needed: up to the cut once that is known, and the
- * rest once CT-x is retired (R3). Beside each copy stand the digests of what CT-x and CT-y answered
+ * AP-y copies each request in before it forwards it to CT-x (T6), and hands the copies to CT-y in order
+ * (T7). It drops a copy when it can no longer be needed: those up to the cut once the cut is known, and
+ * the rest once CT-x is retired (R3). Beside each copy stand the digests of the answers of CT-x and CT-y
  * (R5), and CT-y's answer itself while it is withheld (R4).
  *
  * Numbers are contiguous: every request above @floor that came in is held. Nothing here does I/O or
@@ -30,7 +30,7 @@ enum replay_buffer_e {
 	REPLAY_BUFFER_E_GAP,      /* the number before it was never seen; nothing was stored */
 };
 
-/** enum replay_side - Whose answer: the container that moves, or its copy */
+/** enum replay_side - Origin of an answer: the container that moves, or its replica */
 enum replay_side {
 	REPLAY_SOURCE, /* CT-x */
 	REPLAY_COPY,   /* CT-y */

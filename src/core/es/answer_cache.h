@@ -46,7 +46,8 @@ AUTO_DEFINE(answer_cache)
  * Answers that are WIRE_WINDOW numbers older are forgotten: their MUD has them, or it could not have
  * sent this request.
  *
- * Return: 0, -EINVAL for what is no answer or a number that is not higher, or -ENOMEM, which an answer without bytes never gets
+ * Return: 0, -EINVAL for an invalid answer or a number that is not higher, or -ENOMEM. An answer without bytes needs no
+ * memory
  */
 int answer_cache_put(struct answer_cache *cache, const struct wire_data *answer, struct err *err);
 

@@ -84,7 +84,7 @@ struct es_node *es_node_free(struct es_node *node)
 
 /* --- shares ------------------------------------------------------------------------------------ */
 
-/* An arrival or a copy, or what is remembered of one: authority has never been here. */
+/* An arrival or a replica, or the trace of one: authority has never been here. */
 static bool weightless(const struct es_session *s)
 {
 	const struct es_record *r = &s->record;
@@ -182,8 +182,8 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 }
 
 /*
- * A repeated CREATE: the access point lost its memory or our answer. Only the one that made the
- * session, speaking for the same device while that is still there, learns its secret again (R11).
+ * A repeated CREATE: the access point lost its memory or our answer. The secret goes again only to the
+ * access point that made the session, for the same device and while that is still there (R11).
  */
 static void on_create_again(struct es_session *s, uint64_t now, const char *ap,
 			    const struct wire_message *m)
@@ -315,7 +315,7 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 	if (s->record.state != WIRE_ES_ACTIVE && s->record.state != WIRE_ES_FENCED &&
 	    s->record.state != WIRE_ES_STANDBY)
 		return;
-	/* a cut that was taken is good without its container: what is on its way may arrive (R10) */
+	/* a cut that was taken is good without its container: the replica may still arrive (R10) */
 	if (s->migration == WIRE_MIGRATION_PREPARING)
 		es_session_cancel(s, "the container died");
 	es_session_clear_pending(s);
@@ -349,8 +349,8 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 }
 
 /*
- * A cut that came to nothing may have left the container frozen, whatever froze it or died while it did
- * (R17). Authority is here, so it runs.
+ * A cut that failed may have left the container frozen, even if the program that froze it died meanwhile
+ * (R17). Authority is here, so the container has to run.
  */
 static void keep_running(struct es_session *s)
 {
@@ -424,9 +424,9 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 /* --- a migration to here ----------------------------------------------------------------------- */
 
 /*
- * A session that has had authority here is not cleared away for somebody who does not know its secret. One
- * that has not may be the lie of an edge server that never had it: then its numbers mean nothing (R11), unless
- * an access point has proven that it knows the same secret.
+ * A session that has had authority here is not removed for a node that does not know its secret. A session
+ * without authority so far may be the lie of an edge server that never had it. Then its numbers mean nothing
+ * (R11), unless an access point has proven that it knows the same secret.
  */
 static const char *older(const struct es_session *s, const struct wire_message *m)
 {
@@ -443,9 +443,9 @@ static const char *older(const struct es_session *s, const struct wire_message *
 }
 
 /*
- * Whether an older trace of the session stands in the way; what can be cleared away is. A fenced container goes
- * only for the offer of the edge server that it was handed to: all others that have had the session know its
- * secret as well, and for them it waits until its access point retires it (R3).
+ * Whether an older trace of the session stands in the way; the function removes it if it may. A fenced
+ * container is removed only for the offer of the edge server that it was handed to. All others that have had
+ * the session know its secret as well; for their offers it stays until its access point retires it (R3).
  */
 static const char *clear_the_way(struct es_session *s, const char *from,
 				 const struct wire_message *m)
@@ -461,7 +461,7 @@ static const char *clear_the_way(struct es_session *s, const char *from,
 	case WIRE_ES_LOST:
 		return NULL;
 	case WIRE_ES_FENCED:
-		/* the offer comes from who has authority: the word to retire got lost on its way */
+		/* the offer comes from the edge server with authority: the order to retire was lost */
 		if (s->record.epoch >= m->epoch)
 			return "this edge server knows a later epoch";
 		if (!name_equal(from, s->record.peer))
@@ -489,10 +489,10 @@ static const char *clear_the_way(struct es_session *s, const char *from,
 }
 
 /**
- * forget_given_up() - Leave the arrivals of one peer that came to nothing a share of the sessions only
+ * forget_given_up() - Limit the failed arrivals of one peer to its share of the sessions
  *
- * Each stays known for who may look for the session here (R7). The one of which nobody has spoken for the
- * longest time goes when the peer has had more of them than its share: others' sessions are not affected.
+ * Each stays known, for somebody may look for the session here (R7). When the peer has had more of them than
+ * its share, the one that has been silent for the longest time is forgotten: sessions of others are not affected.
  *
  * Return: false if the peer has its share and none of them can go yet: their containers are being removed
  */
@@ -556,7 +556,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = node->refusal;
 		return false;
 	}
-	/* What is known of the older one stays until the newer one is written down. */
+	/* The record of the older session stays until the newer one is written down. */
 	node->count -= old != NULL;
 	s = es_session_new(node, m->session, now);
 	node->count += old != NULL;
@@ -575,7 +575,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	s->vouched = old && (old->vouched || !weightless(old)) &&
 		     proof_equal(old->record.secret, w->secret);
 	es_session_move(s, WIRE_ES_ARRIVING);
-	/* after a crash, too, it must be known whence it came */
+	/* its source must be known after a crash, too */
 	if (!es_session_persist(s, ES_PERSIST_ALL)) {
 		es_session_free(s);
 		*reason = "the destination cannot write down that the session comes";
@@ -688,7 +688,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 			       (unsigned long long)record->session);
 	s->record = *record;
 	if (record->state == WIRE_ES_ARRIVING || record->state == WIRE_ES_STANDBY) {
-		/* nobody relies on it; but who looks for the session may know of this place only (R7) */
+		/* nobody relies on it; but an access point that looks for the session may know this place only (R7) */
 		es_session_drop_container(s);
 		es_session_give_up(s);
 		return 0;
@@ -737,7 +737,7 @@ static void end_idle(struct es_session *s)
 		es_session_free(s);
 }
 
-/* When it ends by itself, if no access point asks for it. */
+/* The time at which it ends if no access point asks for it. */
 static uint64_t lease_end(const struct es_session *s)
 {
 	const struct policy *p = &s->node->policy;

@@ -4,9 +4,9 @@
 /*
  * Edge server, the logic - who may execute a session's requests, and when its container may move
  *
- * One node holds the sessions of one edge server. It is told what arrives and what its devices have
- * finished, and says through struct es_node_ops what is to be done. It does no I/O and reads no
- * clock; the daemon (es/edge_server.c) and the simulator (tests/sim) run the same code.
+ * One node holds the sessions of one edge server. Its functions tell it of messages and of finished
+ * work. It orders work through struct es_node_ops. It does no I/O and reads no clock; the daemon
+ * (es/edge_server.c) and the simulator (tests/sim) run the same code.
  *
  * A session here is in one of the states of enum wire_es_state:
  *
@@ -36,7 +36,7 @@ struct err;
 struct es_node;
 
 /**
- * struct es_record - What of a session must outlive a crash of the edge server's program
+ * struct es_record - State of a session that must outlive a crash of the edge server's program
  *
  * The answer cache belongs to it; see es_node_record().
  *
@@ -89,7 +89,7 @@ struct es_migration_order {
 };
 
 /**
- * struct es_node_ops - What the node asks of the world; pointers are borrowed for the call
+ * struct es_node_ops - Calls of the node to its owner; pointers are borrowed for the call
  *
  * A container is named by its session and the epoch in which it was made (@container_epoch of the
  * record); that is what @epoch means here.
@@ -112,7 +112,7 @@ struct es_migration_order {
  * @cancel_migration:	source or destination: stop and undo; its end is reported as usual
  * @persist:		write down, before anything asked for afterwards is done. 0, or negative: then it is
  *			as if nothing had been written, and the node asks again, for this or for more. Until
- *			it succeeds nothing is executed, and nobody is told how the session stands. An answer
+ *			it succeeds nothing is executed, and nobody is told the session's state. An answer
  *			is sent even if ANSWER failed: STARTED is written, so after a crash its request is in
  *			doubt and not executed again (R1), and the user has the answer
  * @forget:		the session's record is not needed any more
@@ -156,12 +156,12 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 		const struct es_node_ops *ops, void *ctx, struct err *err);
 
 /**
- * es_node_drain() - From now on nothing new is to come here, and what is here is to go; or no more
+ * es_node_drain() - Begin to drain this edge server: no session is to come, all are to go; or end it
  * @node:	Node
  * @drained:	Which of the two
  *
- * Access points see to it (core/ap/place.c): they are told by es_node_tell(). Nothing is refused here, for what
- * they had begun before they knew must come to a good end. Whoever calls this keeps it over a restart.
+ * Access points move the sessions (core/ap/place.c): es_node_tell() tells them. Nothing is refused here, for
+ * a migration that they began before they knew must succeed. The caller keeps the state over a restart.
  */
 void es_node_drain(struct es_node *node, bool drained);
 
@@ -192,7 +192,7 @@ AUTO_DEFINE(es_node)
  * es_node_restore() - Take a session over from before a restart of the program
  * @node:	Node, before its first message
  * @now:	Time, milliseconds of any steady clock
- * @record:	What was persisted last
+ * @record:	As persisted last
  * @cache:	Its answer cache, as answer_cache_encode() wrote it
  * @cache_len:	Length of @cache
  * @alive:	Whether its container is there and runs
@@ -212,7 +212,7 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
  * @node:	Node
  * @now:	Time, milliseconds
  * @ap:		Name of the access point, proven by its certificate
- * @m:		Message; what does not belong here is answered with STATUS or ignored
+ * @m:		Message; a misrouted one is answered with STATUS or ignored
  */
 void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 		     const struct wire_message *m);
@@ -227,8 +227,9 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch);
 /**
  * es_node_not_removed() - remove_container could not begin: @reason
  *
- * Whoever has begun a removal tries until it is done; one that has not begun has nobody else. So it is asked for again, after pauses that double from policy.backoff_ms to backoff_max_ms, as long as the
- * program runs (R10). Until it succeeds the session's number is taken at this edge server.
+ * A removal that has begun is repeated by its operation until it is done; nobody repeats one that could not
+ * begin. So the node asks for it again, after pauses that double from policy.backoff_ms to backoff_max_ms,
+ * as long as the program runs (R10). Until it succeeds the session's number is taken at this edge server.
  */
 void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			 const char *reason);
@@ -247,9 +248,9 @@ void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint
 /**
  * es_node_stream() - The container sends by itself, on one of the user's connections (codec tcp)
  *
- * Nothing of it is kept: if the session has no authority here, or no access point listens, it is gone,
- * and whoever has the connection sees that by the next one's offset. A copy is not asked anything before
- * it has authority (R6, hold: the only way such services move), so it has nothing to say.
+ * Nothing of it is kept: if the session has no authority here, or no access point listens, the bytes are
+ * lost, and the offset of the next ones shows it at the other end of the connection. A replica gets no
+ * request before it has authority (R6, hold: the only way such services move), so it sends nothing.
  */
 void es_node_stream(struct es_node *node, uint64_t session, uint32_t epoch,
 		    const struct wire_stream *stream);
@@ -271,7 +272,7 @@ void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint
 void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     uint64_t number, const char *reason);
 
-/** es_node_container_died() - The container of (session, epoch) runs no more, @reason says why */
+/** es_node_container_died() - The container of (session, epoch) has ended, for @reason */
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			    const char *reason);
 
@@ -309,11 +310,11 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		     const struct wire_message *m, const char **reason);
 
 /**
- * es_node_arrived() - The copy is restored and stands at the cut (T5)
+ * es_node_arrived() - The replica is restored, in the state of the cut (T5)
  * @node:	Node
  * @now:	Time, milliseconds
  * @session:	Session
- * @cut:	What came with it
+ * @cut:	The cut that came with it
  * @err:	Filled in on failure
  *
  * Return: 0; negative if the cut is unusable, then the copy is removed and the session forgotten

@@ -15,9 +15,9 @@
 #define MAY(state) STATE_BIT(WIRE_ES_##state)
 
 /*
- * Authority moves one epoch at a time. An access point that goes back knows of all moves since, and
- * more than so many without a word to the fenced container are not possible; a number beyond that is a
- * mistake or a lie, and could use up all epochs at once.
+ * Authority moves one epoch at a time. An access point that goes back knows of all moves since. Only so
+ * many are possible without a message to the fenced container. A number beyond that is a mistake or a
+ * lie, and could use up all epochs at once.
  */
 #define EPOCH_STEP_MAX 64
 
@@ -97,7 +97,7 @@ void es_session_say(struct es_session *s, const char *kind, uint64_t number, con
 	s->node->ops->event(s->node->ctx, s->record.session, kind, number, detail);
 }
 
-/* The record is behind what the session is, so nobody may rely on that yet (R1, R4). */
+/* The record is older than the session's state, so nobody may rely on that state yet (R1, R4). */
 static bool record_behind(const struct es_session *s)
 {
 	return s->unwritten && s->to_write != ES_PERSIST_STARTED;
@@ -114,7 +114,7 @@ static void not_written(struct es_session *s, enum es_persist what, const char *
 		es_session_say(s, "NOT WRITTEN", s->record.executed, "%s", why);
 	}
 	s->unwritten = true;
-	/* by then the user may have confirmed the answer, and the cache has it no more */
+	/* by then the user may have confirmed the answer, and the cache has dropped it */
 	s->to_write = what == ES_PERSIST_ANSWER ? ES_PERSIST_ALL : what;
 	s->write_at = now + s->node->policy.retry_ms;
 }
@@ -150,7 +150,7 @@ static bool next_waits(const struct es_session *s)
 	return s->pending[next % WIRE_WINDOW].number == next;
 }
 
-/* R9: who waits is told why, and that nothing of it was done; it is not the last word */
+/* R9: a waiting user is told the reason, and that nothing was executed; it may still be executed later */
 static void tell_waiting(struct es_session *s, uint64_t now)
 {
 	struct wire_message m = {
@@ -192,7 +192,7 @@ static enum wire_es_state visible_state(const struct es_session *s)
 	return s->record.state;
 }
 
-/* Requests up to here will be executed whatever their sender does: all before them are here. */
+/* Requests up to this number will be executed in any case: all before them are here. */
 static uint64_t received(const struct es_session *s)
 {
 	uint64_t n = s->record.executed;
@@ -238,7 +238,7 @@ void es_session_send(struct es_session *s, const char *ap, enum wire_type type)
 
 	if (record_behind(s))
 		return; /* it is asked for again, and told when it is true after a crash, too */
-	/* whoever hands the session over gets the answer, but is not in charge any more (R11) */
+	/* the access point that hands the session over gets the answer, but is not in charge any more (R11) */
 	if (name_equal(ap, s->record.ap))
 		memcpy(m.es_status.secret, s->record.secret, WIRE_SECRET_SIZE);
 	s->node->ops->to_ap(s->node->ctx, ap, &m);
@@ -280,9 +280,9 @@ static void refuse(struct es_session *s, const char *ap, const struct wire_messa
 }
 
 /*
- * Likewise of one that comes with a proof. Only who has a good one, be it of the past, is told that the
- * user is elsewhere: to others this may be another session altogether, that somebody has put here under
- * the same number.
+ * Refuses a message that has a proof. Only a sender with a good proof, even an old one, is told that the
+ * user is elsewhere. For others this may be a different session, which somebody has put here under the same
+ * number.
  */
 static void refuse_proof(struct es_session *s, const char *from_ap,
 			 const struct wire_message *command, const char *ap, const uint8_t *proof)
@@ -401,8 +401,8 @@ static bool may_write(const struct es_session *s, uint64_t now)
 }
 
 /*
- * An instant for a cut (R12): nothing is under way in parts, or what is does not go on, for nobody is
- * there who would end it.
+ * An instant for a cut (R12): no message is incomplete, or an incomplete one will stay so, for its sender
+ * is gone.
  */
 static bool idle(const struct es_session *s, uint64_t now)
 {
@@ -433,7 +433,7 @@ void es_session_pump(struct es_session *s, uint64_t now)
 		if (may_write(s, now) && execute(s, p))
 			return;
 	}
-	/* whatever FENCE allowed and is not here will be executed by CT-y alone */
+	/* requests that FENCE allowed and that are not here will be executed by CT-y alone */
 	if (s->fencing)
 		become_fenced(s);
 }
@@ -518,7 +518,7 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 
 	node->now = now;
 	if (!s || s->record.container_epoch != epoch || s->record.started != answer->number)
-		return; /* of a container that is no more */
+		return; /* from a container that is gone */
 	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
 	s->record.started = 0;
 	s->record.executed = answer->number;
@@ -583,8 +583,8 @@ void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint3
 /* --- who may command --------------------------------------------------------------------------- */
 
 /*
- * Requests behind a gap: whoever comes now sends them again, and a holder that lost its memory sends
- * others under their numbers.
+ * Requests behind a gap are dropped: the next access point or holder sends them again. A holder that lost
+ * its memory sends others under their numbers.
  */
 static void drop_behind_gap(struct es_session *s)
 {
@@ -606,14 +606,14 @@ static void drop_behind_gap(struct es_session *s)
  * admit() - Whether @ap is where the MUD is, as of its association number @association (R11)
  * @s:		Session
  * @from_ap:	Who says so, proven by its certificate
- * @association, @ap, @proof: What it says
+ * @association, @ap, @proof: Its statement
  *
  * Only the access point in charge may say so of another one: it hands the session over. An association
- * that is known already is its own access point's and nobody else's.
+ * that is known already belongs to its own access point and to no other.
  *
- * A higher number with a valid proof makes @ap the one access point in charge. Copies of the
- * requests since a cut exist only where they were kept, so a migration that relies on another
- * access point's copies is stopped.
+ * A higher number with a valid proof makes @ap the one access point in charge. The requests since a cut
+ * are buffered at one access point only, so a migration that relies on the replay buffer of another one
+ * is stopped.
  */
 static bool admit(struct es_session *s, const char *from_ap, uint32_t association, const char *ap,
 		  const uint8_t *proof)
@@ -631,7 +631,7 @@ static bool admit(struct es_session *s, const char *from_ap, uint32_t associatio
 	s->record.association = association;
 	drop_behind_gap(s);
 	(void)name_set(s->record.ap, ap, NULL);
-	/* whoever asked for the fence was not told FENCED, so nobody relies on it */
+	/* the access point that asked for the fence was not told FENCED, so nobody relies on it */
 	s->fencing = false;
 	s->then_to[0] = '\0'; /* where the user was to be, but is not any more */
 	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
@@ -706,14 +706,14 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	s->heard = now;
 	s->then_to[0] = '\0';
 	if (s->record.state != WIRE_ES_ACTIVE || s->fencing) {
-		/* the answer says how it stands */
+		/* the answer tells the state */
 	} else if (name_equal(w->to_es, s->node->name)) {
 		es_session_cancel(s, "the user came back");
 	} else if (s->migration == WIRE_MIGRATION_NONE) {
 		es_session_migrate(s, w->to_es, hold);
 	} else if (
 		s->cancelled || s->hold != hold || !name_equal(w->to_es, s->record.peer) ||
-		/* authority went and came back: what is on its way would be no younger than we are */
+		/* authority went and came back: the replica on its way would be no younger than we are */
 		s->migration_epoch != s->record.epoch) {
 		es_session_cancel(s, "the user moved on");
 		memcpy(s->then_to, w->to_es, NAME_SIZE);
@@ -739,7 +739,7 @@ static void on_fence(struct es_session *s, uint64_t now, const struct wire_messa
 	es_session_pump(s, now);
 }
 
-/* Authority is back here, so what was frozen for the cut goes on (R10). */
+/* Authority is back here, so the container that was frozen for the cut continues (R10). */
 static void end_hold(struct es_session *s)
 {
 	if (!s->holding)

@@ -26,19 +26,19 @@ struct es_pending {
  * @link:		in the node's list
  * @same_bucket:	in the node's list of those whose numbers end alike
  * @node:		node it belongs to
- * @record:		durable segment
+ * @record:		durable part
  * @cache:		answers the MUD may still want
  * @pending:		requests not yet executed
  * @pending_count:	how many
  * @pending_bytes:	and their size, in bytes, at most WIRE_WINDOW_BYTES
- * @held:		nothing is executed: a cut is wanted or being taken. What is under way in segments
- *			(enum wire_segment) comes to its end first
+ * @held:		nothing is executed: a cut is wanted or being taken. A message under way in
+ *			segments (enum wire_segment) is completed first
  * @cutting:		take_cut was called, its end is awaited
  * @held_since:		when @held began; as all times here, milliseconds of the node's clock
  * @finished_at:		when the container answered last, ms
  * @fencing:		FENCE came, the running request is awaited
  * @fence_after:	highest number that may still execute
- * @migration:		what the source is doing
+ * @migration:		the source's stage
  * @migration_ap:	access point that keeps the copies of the running migration
  * @migration_epoch:	epoch in which it began
  * @hold:		the running migration holds (R6): after its cut nothing executes here
@@ -48,13 +48,13 @@ struct es_pending {
  * @cancelled:		the running migration, or arrival, was told to stop
  * @cut, @cut_association: the last cut, as in struct wire_es_status
  * @freeze_us:		how long the last cut froze the container
- * @vouched:		of an arrival, a copy, what is remembered of one: the secret is surely the session's, for an
+ * @vouched:		of an arrival, a replica, the trace of one: the secret is surely the session's, for an
  *			access point has proven it, or the session has had authority here with it
  * @removing:		a container is being removed; made in epoch @removing_epoch
  * @remove_at:		when to ask again, ms, if that could not begin, @remove_failures times in a row; else 0
- * @unwritten:		what is called @to_write could not be written (R1). STARTED: a request cannot begin,
+ * @unwritten:		the part named by @to_write could not be written (R1). STARTED: a request cannot begin,
  *			nothing else is missing. Otherwise the record is behind: until it is written nobody
- *			is told how the session stands
+ *			is told the session's state
  * @why_unwritten:	the reason
  * @unwritten_since, @write_at, @told_at: since when, when to try again, when the user was told last;
  *			ms
@@ -136,7 +136,7 @@ void es_session_move(struct es_session *s, enum wire_es_state to);
 void es_session_message(struct es_session *s, uint64_t now, const char *ap,
 			const struct wire_message *m);
 
-/** es_session_send() - Send how the session stands to @ap, as a message of kind @type */
+/** es_session_send() - Send the session's state to @ap, as a message of kind @type */
 void es_session_send(struct es_session *s, const char *ap, enum wire_type type);
 
 /** es_session_notify() - es_session_send() to the access point in charge */
@@ -148,7 +148,7 @@ bool es_session_persist(struct es_session *s, enum es_persist what);
 /** es_session_write_again() - The time for it has come. A session may have become able to go on */
 void es_session_write_again(struct es_session *s, uint64_t now);
 
-/** es_session_forget() - Its record is not needed any more, nor what of it is not written */
+/** es_session_forget() - Its record is not needed any more, its unwritten part neither */
 void es_session_forget(struct es_session *s);
 
 /** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
@@ -158,9 +158,9 @@ void es_session_pump(struct es_session *s, uint64_t now);
 void es_session_drop_container(struct es_session *s);
 
 /**
- * es_session_give_up() - An arrival or copy without authority ends: remember whom it came from
+ * es_session_give_up() - An arrival or replica without authority ends: remember its source
  *
- * Whoever looks for the session with old knowledge is sent on to where it was (R7).
+ * An access point that looks for the session here, with old knowledge, is sent on to the source (R7).
  */
 void es_session_give_up(struct es_session *s);
 
@@ -184,7 +184,7 @@ void es_session_hold(struct es_session *s);
 /**
  * es_session_keep() - Keep an answer, in case it is asked for again
  *
- * If there is no memory for it, what is kept is that nobody knows any more (WIRE_E_IN_DOUBT).
+ * If there is no memory for the answer, the outcome in doubt is kept instead (WIRE_E_IN_DOUBT).
  */
 void es_session_keep(struct es_session *s, const struct wire_data *answer);
 

@@ -160,8 +160,8 @@ static void send_request(struct mud_session *s, const struct outstanding *o)
 }
 
 /*
- * Everything from the first unanswered one on, also what is answered already behind it: an access
- * point keeps copies without gaps, or it could not replay them.
+ * Sends all requests from the first unanswered one on, answered ones among them: a replay buffer
+ * has no gaps, or it could not be replayed.
  */
 static void send_unanswered(struct mud_session *s)
 {

@@ -7,7 +7,7 @@
  * The device owns its session: it chose the number, knows the secret that proves later
  * associations, and remembers the edge servers where the session may live, so that any access point
  * can find it again (R7, R11). A request is kept until its answer is here, and sent again after
- * each association; the edge server sees to it that it is executed once (R1).
+ * each association; the edge server executes it once (R1).
  *
  * Re-entrancy: the operations must only record or queue what they are told.
  */
@@ -30,7 +30,7 @@ enum mud_session_e {
 	MUD_SESSION_E_LOST,     /* the session is lost, see the lost operation */
 };
 
-/** enum mud_state - How the session stands */
+/** enum mud_state - State of the session */
 enum mud_state {
 	MUD_IDLE,          /* no access point was chosen yet */
 	MUD_ASSOCIATING,   /* ASSOCIATION REQUEST is out, or will be when the link is up */
@@ -41,7 +41,7 @@ enum mud_state {
 };
 
 /**
- * struct mud_session_ops - What the session asks of the world; pointers are borrowed for the call
+ * struct mud_session_ops - Calls of the session to its owner; pointers are borrowed for the call
  * @to_ap:	send to the access point, if its link is up; else drop
  * @answer:	an answer is here, each number once; status as in struct wire_data
  * @stream:	the service sends by itself (codec tcp); NULL: it is of no interest
@@ -85,7 +85,7 @@ AUTO_DEFINE(mud_session)
 /** mud_session_move() - The device is at access point @ap now; (re)associate there */
 void mud_session_move(struct mud_session *s, uint64_t now, const char *ap);
 
-/** mud_session_up() - The link to @ap is up; what was sent on an older one may be lost */
+/** mud_session_up() - The link to @ap is up; messages sent on an older link may be lost */
 void mud_session_up(struct mud_session *s, uint64_t now, const char *ap);
 
 /** mud_session_down() - The link to @ap is down */
@@ -119,7 +119,7 @@ void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
 void mud_session_end(struct mud_session *s, uint64_t now);
 
 /**
- * struct mud_context - What another holder of the session needs to go on with it
+ * struct mud_context - State that another holder of the session needs to continue it
  * @ap:		Access point where it was
  * @ack, @next:	Numbers; the requests after @ack follow. @next 0: both are not known (the holder
  *		restarted), and the edge server tells them
@@ -134,20 +134,20 @@ struct mud_context {
 	uint64_t next;
 };
 
-/** mud_session_export() - Write down where the session stands. Return: false if there is none yet */
+/** mud_session_export() - Write down the session's state. Return: false if there is no session yet */
 bool mud_session_export(const struct mud_session *s, struct mud_context *to);
 
 /**
  * mud_session_each() - Call @fn for each request after ack, in order
  *
- * @answered: its answer was told already, but not that of one before it; it is kept, for whoever
- * replays copies needs all of them. @d is borrowed for the call.
+ * @answered: its answer was told already, but not that of one before it; it is kept, for a replay
+ * needs all requests. @d is borrowed for the call.
  */
 void mud_session_each(const struct mud_session *s,
 		      void (*fn)(void *ctx, const struct wire_data *d, bool answered), void *ctx);
 
 /**
- * mud_session_import() - Go on with the session of another holder
+ * mud_session_import() - Continue the session of another holder
  * @s:		Session in which nothing was done yet
  * @from:	From mud_session_export(); the requests after its ack follow, then mud_session_move()
  * @err:	Filled in on failure
@@ -177,7 +177,7 @@ void mud_session_tick(struct mud_session *s, uint64_t now);
 /** mud_session_deadline() - When mud_session_tick() is due. Return: UINT64_MAX if never */
 uint64_t mud_session_deadline(const struct mud_session *s);
 
-/** mud_session_state() - How it stands */
+/** mud_session_state() - Its state */
 enum mud_state mud_session_state(const struct mud_session *s);
 
 /** mud_session_unanswered() - Requests without an answer, at most WIRE_WINDOW */
