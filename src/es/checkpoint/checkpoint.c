@@ -29,19 +29,19 @@
 #define LOOK_MS    250
 #define THAW_MS    2000 /* from network-unlock until CRIU has let go */
 #define UNDO_MS    3000 /* for a CRIU that is told to give up to undo its work */
-#define KILL_MS    5000 /* until what was killed is gone */
+#define KILL_MS    5000 /* until killed processes are gone */
 #define HOOK_SIZE  32
 #define MARK       "BATON_CUT_SOCKET=%s"
 
 /**
  * struct checkpoint - A dump
  * @runc:	running from begin to the end of the cut
- * @mark:	in the environment of runc and of all that comes of it
+ * @mark:	in the environment of runc and of all its descendants
  * @listener:	where the hooks connect
- * @guarding:	connection of the hook's guard, who thaws if we are killed; or -1
+ * @guarding:	connection of the hook's guard, which thaws if we are killed; or -1
  * @parked:	connection of the hook that waits for our answer, or -1
  * @began_us:	when the freeze was asked for
- * @patience:	by what all waits are longer, at least 1
+ * @patience:	factor of all waits, at least 1
  * @begun:	CRIU was let go: it gets the time to undo its work before it is killed
  * @told_guard:	thaw_guard_may_freeze() was called
  * @over:	nothing of the dump runs any more
@@ -74,9 +74,10 @@ int checkpoint_write_config(const char *path, const char *action_script, struct 
 	/*
 	 * network-lock skip: CRIU's packet filter would lose datagrams, and at the cut the gateway
 	 * has closed its connections anyway. tcp-close: foreign connections do not fail the dump.
-	 * skip-in-flight: nor do those that nobody has accepted yet; they stay with CT-x.
-	 * manage-cgroups ignore: the engine has made the groups. link-remap and ghost-limit: files
-	 * that are open but have no name any more; the remapped ones are in the layer's last copy.
+	 * skip-in-flight: connections that nobody has accepted yet do not fail it either; they stay
+	 * with CT-x. manage-cgroups ignore: the engine has made the groups. link-remap and
+	 * ghost-limit: files that are open but have no name any more; the remapped ones are in the
+	 * layer's last copy.
 	 */
 	if (fd < 0 ||
 	    dprintf(fd,
@@ -99,7 +100,7 @@ void checkpoint_log_reason(const char *path, char *to, size_t size)
 	while (log && !*to && getline(&line, &room, log) > 0) {
 		const char *text = strstr(line, "Error (");
 
-		/* Noise where root lacks CAP_SYS_RESOURCE; CRIU goes on. */
+		/* Noise where root lacks CAP_SYS_RESOURCE; CRIU continues. */
 		if (!text || strstr(text, "RLIMIT_NOFILE"))
 			continue;
 		(void)snprintf(to, size, "%.*s", (int)strcspn(text, "\n"), text);
@@ -136,7 +137,7 @@ static int patient(const struct checkpoint *c, int ms)
 	return ms * (int)c->patience;
 }
 
-/** hangs() - Explain what CRIU was at when it began to say nothing */
+/** hangs() - Explain a hang, with the last line of CRIU's log */
 static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
 {
 	char path[PATH_MAX];
@@ -155,7 +156,7 @@ static int hangs(const struct checkpoint *c, int timeout_ms, struct err *err)
 		patient(c, SILENCE_MS), timeout_ms, last);
 }
 
-/** guard_release() - Whatever happens to us from now on, the tasks are as they should be */
+/** guard_release() - End the hook's guard: the tasks are right even if we are killed now */
 static void guard_release(struct checkpoint *c)
 {
 	if (c->guarding >= 0) {
@@ -200,7 +201,7 @@ static uint64_t images_measure(const char *path)
 	return bytes;
 }
 
-/** progress() - What grows as long as CRIU works */
+/** progress() - Bytes of CRIU's files, which grow as long as it works */
 static uint64_t progress(const struct checkpoint *c)
 {
 	return images_measure(c->dir) + images_measure(c->images);
@@ -284,7 +285,7 @@ static int hook_wait(struct checkpoint *c, int cancel_fd, int timeout_ms, char n
 }
 
 /**
- * path_make() - PATH for CRIU and what it starts
+ * path_make() - PATH for CRIU and its children
  * @store:	Program that is to be found as gzip, or NULL
  *
  * Return: "PATH=...", to be freed, or NULL
@@ -343,7 +344,7 @@ static int runc_start(struct checkpoint *c, const struct checkpoint_config *conf
 			       config->remap ? config->container : NULL,
 			       NULL };
 	/*
-	 * CRIU has tar carry what is on a tmpfs, and asks for neither attributes nor exact times.
+	 * CRIU uses tar for the files of a tmpfs, without an option for attributes or exact times.
 	 */
 	const char *env[] = { path_env,
 			      conf_env,
@@ -486,7 +487,7 @@ static int dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 		} else {
 			hook_answer(c, !failed);
 		}
-		/* What CRIU says about a dump that we have ended ourselves is no reason. */
+		/* CRIU's report about a dump that we have ended ourselves gives no reason. */
 		if (failed)
 			first = NULL;
 	}
@@ -508,12 +509,12 @@ static void images_close(const char *path)
 }
 
 /**
- * dump_end() - End runc, CRIU and its hooks, whatever they are at, and thaw
+ * dump_end() - End runc, CRIU and its hooks in any state, and thaw
  *
- * A CRIU that is asked to undoes its work and leaves the tasks clean, if it can; one that hangs
- * because they are frozen goes on when they are not. Only then it is killed: its code in the tasks
- * puts them back into place when it notices. Whoever is left in the end may freeze them once more:
- * system/thaw_guard.h is there for that.
+ * CRIU undoes its work when it is told to, and leaves the tasks clean, if it can. A CRIU that hangs
+ * because the tasks are frozen continues when they are thawed. It is killed only after that; its
+ * code in the tasks restores them when it notices. A process that survives even this may freeze the
+ * tasks once more; system/thaw_guard.h thaws them then.
  */
 static void dump_end(struct checkpoint *c)
 {
@@ -640,7 +641,7 @@ struct checkpoint *checkpoint_free(struct checkpoint *c)
 	return NULL;
 }
 
-/** noted_freezer() - What freezer_note() has left in the file @path. Return: whether it has */
+/** noted_freezer() - Read freezer_note()'s file @path. Return: whether there is one */
 static bool noted_freezer(const char *path, struct cgroup_freezer *freezer)
 {
 	int v2 = 0;

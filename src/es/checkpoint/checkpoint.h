@@ -4,8 +4,8 @@
 /*
  * Checkpoint - T1: the memory and process state of a container, saved while it stays (R2, R3)
  *
- * CRIU is started ahead (by `runc checkpoint --leave-running`) and waits in its pre-dump hook,
- * where nothing has been touched yet: what it needs to get going costs no frozen time. Then
+ * CRIU is started early (by `runc checkpoint --leave-running`) and waits in its pre-dump hook,
+ * where nothing has been touched yet. So its start costs no frozen time. Then:
  *
  *     checkpoint_begin()   runc and CRIU start ........... hook pre-dump: waits for us
  *     checkpoint_freeze()  freeze the cgroup
@@ -15,10 +15,11 @@
  *                          hook network-unlock ........... CRIU lets go, we thaw, or hold (R6)
  *     checkpoint_thaw()    CRIU has ended, or is ended; the tasks run, unless it holds
  *
- * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were: that is how
- * a failing layer copy or a cancellation ends a dump that has begun. One that is silent for 5 s, or
- * does not heed a "no" for 3 s, times the patience, is killed with all that it has started, and the tasks are thawed
- * when it is gone (R17): its parasite code in them ends by itself when it loses its master.
+ * A hook that is told "no" makes CRIU undo its work and leave the tasks as they were. In this way a
+ * failed layer copy or a cancellation ends a dump that has begun. A CRIU that is silent for 5 s, or
+ * does not obey a "no" for 3 s, both times the patience, is killed with all processes that it
+ * started. The tasks are thawed when it is gone (R17): its parasite code in them ends by itself
+ * when it loses its master.
  */
 
 #include <stdbool.h>
@@ -32,7 +33,7 @@ struct checkpoint;
 struct thaw_guard;
 
 /**
- * struct checkpoint_config - What is dumped, and with what; borrowed for checkpoint_begin()
+ * struct checkpoint_config - A container and the tools to dump it; borrowed for checkpoint_begin()
  * @container:	full id
  * @pid:	of its first process
  * @runc_root:	runc's state directory of this container
@@ -40,10 +41,10 @@ struct thaw_guard;
  * @cut_hook:	path of baton-cut-hook
  * @store:	path of baton-store, which tar is to find as gzip; NULL: the real one
  * @dir:	work directory, made here with mode 0700; should be on tmpfs
- * @guard:	told when they may be frozen and when not; borrowed as long as the checkpoint, or
- *		NULL
+ * @guard:	told when the tasks may be frozen and when not; borrowed as long as the checkpoint,
+ *		or NULL
  * @cancel_fd:	ends everything when readable, as soon as that is safe; or -1
- * @patience:	by what all waits for CRIU and runc are longer; 0: 1
+ * @patience:	factor for all waits for CRIU and runc; 0: 1
  * @remap:	runc must be told to carry files without a name, see migration_runc_remaps()
  * @hold:	leave the tasks frozen after a dump that is good (R6); cgroup_thaw() is the caller's
  * @late:	TEST ONLY: call frozen() after the thaw
@@ -64,7 +65,7 @@ struct checkpoint_config {
 	bool late;
 };
 
-/** struct checkpoint_result - What the cut took */
+/** struct checkpoint_result - Times and bytes of the cut */
 struct checkpoint_result {
 	uint64_t freeze_us; /* from asking for the freeze until the thaw */
 	uint64_t dump_us;   /* from there until runc had ended */
@@ -75,7 +76,7 @@ struct checkpoint_result {
 /**
  * checkpoint_frozen() - Called twice while the tasks are frozen
  * @ctx:	Given at checkpoint_dump()
- * @last:	false: CRIU is still dumping; true: all it leaves in the file system is there
+ * @last:	false: CRIU is still dumping; true: all files that it leaves in the file system are there
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code, which ends the dump without a result
@@ -85,7 +86,7 @@ typedef int (*checkpoint_frozen)(void *ctx, bool last, struct err *err);
 /**
  * checkpoint_begin() - Start CRIU and have it wait before it touches anything
  * @ret:	Set on success only; the caller owns it, see checkpoint_free()
- * @config:	What and how
+ * @config:	Container and tools
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
@@ -114,7 +115,7 @@ int checkpoint_freeze(struct checkpoint *c, struct err *err);
  * @result:	Filled in as far as it goes
  * @err:	Filled in on failure
  *
- * CRIU's last hook thaws them, unless the checkpoint holds: that is the end of the freeze.
+ * CRIU's last hook ends the freeze: it thaws them, unless the checkpoint holds.
  *
  * Return: 0, or negative error code
  */
@@ -122,9 +123,9 @@ int checkpoint_dump(struct checkpoint *c, checkpoint_frozen frozen, void *ctx,
 		    struct checkpoint_result *result, struct err *err);
 
 /**
- * checkpoint_thaw() - See to it that the tasks run, unless it is @good and holds (R6)
- * @c:		After checkpoint_freeze(), whatever became of it
- * @good:	Both were; otherwise CRIU is ended, and undoes its work
+ * checkpoint_thaw() - Make sure that the tasks run, unless it is @good and holds (R6)
+ * @c:		After checkpoint_freeze(), also a failed one
+ * @good:	Freeze and dump were; otherwise CRIU is ended, and undoes its work
  * @result:	Its times are filled in
  */
 void checkpoint_thaw(struct checkpoint *c, bool good, struct checkpoint_result *result);
@@ -156,7 +157,7 @@ struct checkpoint *checkpoint_free(struct checkpoint *c);
 AUTO_DEFINE(checkpoint)
 
 /**
- * checkpoint_clean() - Undo what a predecessor that was killed has left in a work directory
+ * checkpoint_clean() - Clean up a work directory after a predecessor that was killed
  * @dir:	Directory given as @dir then; runc and CRIU that still work there are ended, and a
  *		container that is still frozen is thawed
  * @guard:	Told of a container that may be frozen again, since one of them cannot be ended; or
@@ -169,7 +170,7 @@ AUTO_DEFINE(checkpoint)
 int checkpoint_clean(const char *dir, struct thaw_guard *guard, struct err *err);
 
 /**
- * checkpoint_log_reason() - The first error a CRIU log tells
+ * checkpoint_log_reason() - Find the first error in a log of CRIU
  * @path:	Log file
  * @to:		Set to it, or to "" if there is none
  * @size:	Room there

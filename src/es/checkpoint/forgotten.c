@@ -17,8 +17,8 @@
 #define STATUS_SIZE 4096 /* the line of numbers is among the first */
 
 /*
- * Options that any process may set of itself, with an int. Not here: IP_TRANSPARENT and TCP_CONGESTION,
- * which we may set to what the container may not.
+ * Options that any process may set of itself, with an int. IP_TRANSPARENT and TCP_CONGESTION are
+ * left out: we may set values that the container may not.
  */
 static const struct forgotten_option options[] = {
 	{ SOL_SOCKET, SO_TIMESTAMP },

@@ -2,20 +2,21 @@
 #pragma once
 
 /*
- * Forgotten - what CRIU does not carry, noted at the source and put back from outside at the copy
+ * Forgotten - properties that CRIU does not carry: noted at the source, put back in the replica
  *
- * Which CPUs a thread may run on, some options of sockets, and the multicast groups they are in.
- * Noted shortly before the freeze, so that it costs none of it, and put back when the copy runs,
- * before it gets authority. It travels as a file beside CRIU's images, in lines of
+ * These are the CPUs that a thread may run on, some options of sockets, and their multicast groups.
+ * The source notes them shortly before the freeze, so they cost no frozen time. The destination
+ * puts them back from outside when the replica runs, before it gets authority. They travel as a
+ * file beside CRIU's images, with these lines:
  *
- *     thread PROCESS THREAD MASK                     CPUs, a hexadecimal number, the first is bit 0
- *     option SOCKET LEVEL NAME VALUE                 setsockopt(2) with an int
- *     member SOCKET LEVEL INTERFACE GROUP            a multicast group, in hexadecimal
- *     outgoing SOCKET LEVEL INTERFACE                where its multicast datagrams leave
+ *     thread PROCESS THREAD MASK                     CPUs, a hexadecimal number, the first is bit 0;
+ *     option SOCKET LEVEL NAME VALUE                 setsockopt(2) with an int;
+ *     member SOCKET LEVEL INTERFACE GROUP            a multicast group, in hexadecimal;
+ *     outgoing SOCKET LEVEL INTERFACE                where its multicast datagrams leave.
  *
  * SOCKET is PROCESS DESCRIPTOR DOMAIN TYPE PROTOCOL; processes and threads have the numbers that
- * they see themselves. A peer writes it, so only processes of the copy are touched, and only with
- * options that any process may set of itself; what does not fit is passed over.
+ * they see themselves. A peer writes the file, so only processes of the replica are touched, and
+ * only with options that any process may set of itself; a line that does not fit is skipped.
  */
 
 #include <stdbool.h>
@@ -24,7 +25,7 @@
 #include <sys/types.h>
 
 #define FORGOTTEN_FILE     "forgotten"
-#define FORGOTTEN_MAX      (256u << 10) /* bytes of it; what does not fit is lost */
+#define FORGOTTEN_MAX      (256u << 10) /* bytes of it; further ones are lost */
 #define FORGOTTEN_LINE_MAX 512
 #define FORGOTTEN_THREADS  16384 /* of a container; the rest runs on any CPU */
 
@@ -41,7 +42,7 @@ size_t forgotten_options(const struct forgotten_option **to);
 bool forgotten_option_may(int level, int name);
 
 /**
- * forgotten_note() - Note what CRIU will forget of these processes
+ * forgotten_note() - Note the properties of these processes that CRIU does not carry
  * @pids, @count: From container_pids()
  *
  * Return: the text, to be freed, "" if there is nothing; NULL without memory
@@ -49,11 +50,11 @@ bool forgotten_option_may(int level, int name);
 char *forgotten_note(const pid_t *pids, size_t count);
 
 /**
- * forgotten_put_back() - Give these processes what was noted of the ones they were
+ * forgotten_put_back() - Put the noted properties back into these processes
  * @text:	From the source
- * @pids, @count: From container_pids(), of the copy
+ * @pids, @count: From container_pids(), of the replica
  *
- * Return: how many lines could not be heeded
+ * Return: number of lines that could not be applied
  */
 size_t forgotten_put_back(const char *text, const pid_t *pids, size_t count);
 

@@ -33,7 +33,7 @@ struct copy {
 	const pid_t *pids;
 	pid_t *numbers;
 	size_t count;
-	struct thread *threads; /* sorted by their numbers; NULL: nobody has asked */
+	struct thread *threads; /* sorted by their numbers; NULL: not looked up yet */
 	size_t threads_count;
 	uint8_t cpus[FORGOTTEN_CPUS / 8];
 	bool cpus_known;
@@ -91,7 +91,7 @@ static void threads_add(struct copy *c, pid_t pid)
 /**
  * thread_find() - The thread that sees this number of itself. Return: 0: none
  *
- * All are looked up at the first question: a peer may ask for very many of very many threads.
+ * The first call looks up all threads: a peer may ask for very many of very many threads.
  */
 static pid_t thread_find(struct copy *c, int number)
 {
@@ -140,7 +140,7 @@ static int option(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
 }
 
-/** socket_open() - Our copy of a socket, if it is still what it was. Return: descriptor, or -1 */
+/** socket_open() - Our copy of a socket, if it is still the same. Return: descriptor, or -1 */
 static int socket_open(const struct copy *c, const struct socket_name *name)
 {
 	pid_t pid = process_find(c, name->process);

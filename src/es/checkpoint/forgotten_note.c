@@ -3,8 +3,8 @@
 /*
  * Forgotten note - the source's side: look at threads and sockets, see checkpoint/forgotten.h
  *
- * What a socket has as any new one has it is not noted. The kernel does not tell which groups a socket is
- * in, but which there are in its network, and of each whether a socket is in it.
+ * Options with the value of a new socket are not noted. The kernel does not list the groups of a
+ * socket. It lists the groups of its network, and tells of each whether a socket is in it.
  */
 
 #include <arpa/inet.h>
@@ -176,7 +176,7 @@ static void option_note(const struct seen *seen, int fresh, const struct forgott
 		line_add(seen->n, "option %s %d %d %d\n", seen->name, o->level, o->name, value);
 }
 
-/** in_group() - Whether a socket has joined a group itself, from whatever source */
+/** in_group() - Whether a socket has joined a group itself, from any source */
 static bool in_group(const struct container_socket *s, const struct group *g)
 {
 	struct group_filter f = { .gf_interface = (uint32_t)g->index };
@@ -260,7 +260,7 @@ static bool socket_note(void *ctx, const struct container_socket *s)
 
 	if (s->domain != AF_INET && s->domain != AF_INET6 && s->domain != AF_UNIX)
 		return true;
-	/* a connection is closed at the copy */
+	/* a connection is closed in the replica */
 	if (s->type == SOCK_STREAM && getpeername(s->fd, &peer.any, &len) == 0)
 		return true;
 	process = forgotten_number(s->pid, s->pid);

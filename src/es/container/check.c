@@ -32,7 +32,7 @@ static bool shared_mode(const char *mode)
 	return !strcmp(mode, "host") || !strncmp(mode, "container:", 10);
 }
 
-/** check_host_things() - Look for what names something that only one host or engine has */
+/** check_host_things() - Look for settings that name something of one host or engine only */
 static void check_host_things(json_t *findings, const json_t *host)
 {
 	static const char *const lists[][3] = {
@@ -97,7 +97,7 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 			finding_add(findings, "give it namespaces of its own", "its %s is %s",
 				    modes[i], mode);
 	}
-	/* With version 1 it is what the engine gives to all, and shows nothing of the host. */
+	/* With version 1 it is the engine's default for all, and shows nothing of the host. */
 	if (!strcmp(json_text(host, "CgroupnsMode", NULL), "host") && cgroup_unified())
 		finding_add(findings, "start it with --cgroupns private",
 			    "it sees the control groups of its host");
@@ -170,8 +170,8 @@ static bool harmless_device(const char *path)
 }
 
 /**
- * check_descriptors() - Look for what CRIU cannot dump among a process's open files, *@left of them
- * at most
+ * check_descriptors() - Look for files that CRIU cannot dump among a process's open ones, *@left of
+ * them at most
  */
 static void check_descriptors(json_t *findings, pid_t pid, const char *name, size_t *left)
 {
@@ -275,7 +275,7 @@ void container_check_processes(json_t *findings, const pid_t *pids, size_t count
 				"its processes have %d files open, or more", CONTAINER_OPEN_MAX);
 }
 
-/** check_own() - Judge the configuration that its copy elsewhere would get, and the volumes here */
+/** check_own() - Judge the configuration that its replica would get, and the volumes here */
 static int check_own(json_t *findings, struct docker_engine *engine, const json_t *inspect,
 		     const char *const *shared, struct err *err)
 {
@@ -325,7 +325,7 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 	return 0;
 }
 
-/* --- what should be known --------------------------------------------------------------------- */
+/* --- notes ------------------------------------------------------------------------------------ */
 
 /**
  * entered() - Whether a process came into the container from outside: its parent is no process

@@ -4,9 +4,9 @@
 /*
  * Container check - can this container be moved?
  *
- * What CRIU cannot dump, or what would mean something else on another host, is found before the
- * service is touched, and said together with what can be done about it. The same check serves
- * `baton check` and guards every migration.
+ * It finds things that CRIU cannot dump, or that would mean something else on another host, before
+ * the service is touched. Each finding is told with its remedy. The same check serves `baton check`
+ * and guards every migration.
  */
 
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct err;
  * container_check() - Look at a container: its configuration and its processes
  * @findings:	Set on success only, a new reference to an array, empty if it can be moved
  * @engine:	Asked about its volumes
- * @inspect:	What the engine says about it
+ * @inspect:	The engine's description of it
  * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  * @err:	Filled in on failure
  *
@@ -37,7 +37,7 @@ int container_check(json_t **findings, struct docker_engine *engine, const json_
 /**
  * container_check_config() - Look at a configuration alone, also one another host sends
  * @findings:	Array to which findings are appended
- * @config:	What the engine calls Config
+ * @config:	The engine's Config
  * @host:	and HostConfig
  * @shared:	as for container_check()
  */
@@ -45,9 +45,10 @@ void container_check_config(json_t *findings, const json_t *config, const json_t
 			    const char *const *shared);
 
 /**
- * container_check_notes() - What does not keep a container from moving, but should be known
+ * container_check_notes() - Note things that do not prevent a move, but that an operator should
+ * know
  * @notes:	Array to which they are appended, as findings are
- * @inspect:	What the engine says about it
+ * @inspect:	The engine's description of it
  * @tmpfs:	Set to the bytes on its tmpfs mounts
  *
  * Return: 0, or -ENOMEM
@@ -57,21 +58,21 @@ int container_check_notes(json_t *notes, const json_t *inspect, uint64_t *tmpfs)
 /**
  * container_check_image() - Could containers of an image be moved, as far as it tells?
  * @findings:	Array to which obstacles are appended
- * @notes:	and what should be known
- * @image:	What the engine says about the image
+ * @notes:	and notes that an operator should know
+ * @image:	The engine's description of the image
  * @machine:	Architecture of this host, as images call it
  */
 void container_check_image(json_t *findings, json_t *notes, const json_t *image,
 			   const char *machine);
 
 /**
- * container_check_processes() - Judge the processes of a container by what they are and have open
+ * container_check_processes() - Judge the processes of a container, and their open files
  * @findings:	Appended to
  * @pids:	From container_pids()
  * @count:	of them
  *
- * Beyond CONTAINER_OPEN_MAX open files of all, nothing more is looked at, and that is a finding:
- * the container decides how many there are.
+ * At most CONTAINER_OPEN_MAX open files of all are looked at; more of them are a finding, as the
+ * container decides how many there are.
  */
 void container_check_processes(json_t *findings, const pid_t *pids, size_t count);
 

@@ -37,7 +37,7 @@ static json_t *strings_json(const char *const *list)
 /**
  * environment_json() - The environment of a service, in which there is always a time zone
  *
- * Whatever a program takes for the local time must be the same on all edge servers.
+ * The local time of a program must be the same on all edge servers.
  */
 static json_t *environment_json(const char *const *env)
 {
@@ -128,7 +128,7 @@ int container_config_for_service(json_t **ret, const struct container_service *s
 	return 0;
 }
 
-/** networks_clone() - Names, aliases and links of the networks, without what an engine assigned */
+/** networks_clone() - Names, aliases and links of the networks, without the engine's assignments */
 static json_t *networks_clone(const json_t *networks)
 {
 	json_t *mine = json_object();
@@ -172,7 +172,9 @@ int container_config_clone(json_t **ret, const json_t *inspect, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(client); i++)
 		(void)json_object_del(config, client[i]);
 	(void)json_object_del(host_config, "ContainerIDFile");
-	/* It would be taken for an attached terminal's and must be absent in what is created. */
+	/*
+	 * It would be taken for an attached terminal's and must be absent in a new configuration.
+	 */
 	(void)json_object_del(host_config, "ConsoleSize");
 	if (container_mounts_clone(config, inspect) < 0) {
 		json_decref(config);

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * Container configuration - what Docker is told when a container is made
+ * Container configuration - makes the configuration of a new container for Docker
  *
- * The container that arrives gets the whole configuration of the one it continues, taken from what
- * the source's engine says about it and not from a list of settings that we happen to know: what
- * is not carried over on purpose is named here, everything else comes along.
+ * A replica gets the whole configuration of the container that it continues. It is taken from the
+ * description of the source's engine, not from a list of settings that we happen to know. This file
+ * names the settings that are left out on purpose; all others are carried over.
  */
 
 #include <stdint.h>
@@ -32,12 +32,12 @@ int container_config_for_service(json_t **ret, const struct container_service *s
 /**
  * container_config_clone() - Configuration that makes a container like an existing one
  * @ret:	Set on success only, a new reference
- * @inspect:	What the engine says about the existing one
+ * @inspect:	The engine's description of the existing one
  * @err:	Filled in on failure
  *
- * Left out: what belongs to the one engine (ContainerIDFile, addresses, MAC, network ids) and what
- * concerns the attached client (Attach*, StdinOnce). Networks are carried by name. Volumes become
- * volumes of its own (container/mounts.h).
+ * Left out are settings of the one engine (ContainerIDFile, addresses, MAC, network ids) and those
+ * of the attached client (Attach*, StdinOnce). Networks are carried by name. Volumes become volumes
+ * of its own (container/mounts.h).
  *
  * Return: 0, or negative error code
  */
@@ -67,7 +67,7 @@ int container_found_from(struct container_found *to, const json_t *labels);
 /**
  * container_address_from() - Where a running container is reached
  * @to:		Filled in; ip stays empty if it has no address
- * @inspect:	What the engine says about it
+ * @inspect:	The engine's description of it
  * @port:	Port of the service
  */
 void container_address_from(struct container_address *to, const json_t *inspect, uint16_t port);
@@ -75,7 +75,7 @@ void container_address_from(struct container_address *to, const json_t *inspect,
 /**
  * container_udp_bound() - Whether a socket in a process's network namespace is bound to an UDP port
  *
- * Return: false also if it cannot be told
+ * Return: false also if it is unknown
  */
 bool container_udp_bound(pid_t pid, uint16_t port);
 

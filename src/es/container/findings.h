@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Findings - why a container cannot be moved, or what should be known before it is
+ * Findings - reasons why a container cannot be moved, and notes to read before it is
  *
  * A finding is {"what": ..., "remedy": ..., "lasting": ...}. A lasting one stays until somebody changes the container
  * or a host, so another attempt is refused, too; one that does not last may be gone at the next look.
@@ -16,7 +16,7 @@ struct err;
 
 #define FINDINGS_TEXT_MAX 340 /* with the words before it, the line still fits an event */
 
-/** finding_add() - Append a lasting finding; what was found is given by a format */
+/** finding_add() - Append a lasting finding; a format gives its text */
 __attribute__((format(printf, 3, 4))) void finding_add(json_t *findings, const char *remedy,
 						       const char *format, ...);
 

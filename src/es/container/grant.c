@@ -11,17 +11,17 @@
 #include "es/criu/images.h"
 #include "es/engine/docker_engine.h"
 
-/* What engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
+/* Capabilities that engines give a container: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
  * setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap */
 #define CAPABILITIES  0xa80425fbull
-#define SHM_DEFAULT   (64u << 20) /* what an engine gives if nobody asks */
+#define SHM_DEFAULT   (64u << 20) /* an engine's own default */
 #define STRINGS_MAX   4096        /* of a list: environment, command */
 #define STRING_MAX    (128u << 10)
 #define OOM_SCORE_MAX 1000
 #define TEST_MAX      64         /* words of a health check's command */
 #define TIME_MIN      1000000000 /* ns of a health check's times */
 
-/** refuse() - Say which setting is not granted, and what would help */
+/** refuse() - Say which setting is not granted, and the remedy */
 static int refuse(const char *setting, struct err *err)
 {
 	(void)err_set(err, -EPROTO,
@@ -116,8 +116,8 @@ bool container_grant_health(const json_t *check)
  * @good:	whether a value is granted; "empty": none is, since without it this would be another
  *		container
  *
- * The rest of what the engine calls Config is not taken: the engine fills it in itself (Image,
- * Labels), or it belongs to a client that is attached, or to building an image.
+ * The rest of the engine's Config is not taken: the engine fills it in itself (Image, Labels), or
+ * it belongs to a client that is attached, or to the build of an image.
  */
 static const struct inside {
 	const char *name;
@@ -139,7 +139,7 @@ static const struct inside {
 	{ "MacAddress", empty },
 };
 
-/** inside_take() - Take what concerns the inside */
+/** inside_take() - Take the settings that concern the inside */
 static int inside_take(json_t *config, const json_t *asked, struct err *err)
 {
 	int r = 0;
@@ -177,7 +177,7 @@ static bool limit(const json_t *asked, const json_t *own, const char *name)
 	return within(asked, json_object_get(own, name));
 }
 
-/* Memory and swap together; the engine makes it twice the memory if nobody asks. */
+/* Memory and swap together; the engine's default is twice the memory. */
 static bool swap_limit(const json_t *asked, const json_t *own, const char *name)
 {
 	json_int_t memory = json_integer_value(json_object_get(own, "Memory"));
@@ -293,7 +293,7 @@ static bool volume_plain(const json_t *mount)
 }
 
 /*
- * Volumes are the container's own, wherever they are; whatever else it mounts our entry must mount.
+ * Volumes are the container's own, wherever they are. Our entry must have each other mount.
  */
 static bool mounts(const json_t *asked, const json_t *own, const char *name)
 {
@@ -371,7 +371,7 @@ static bool masks(const json_t *asked, const json_t *own, const char *name)
 	return !asked || json_is_null(asked) || json_array_size(asked);
 }
 
-/* The default network, by whatever name, or the one of our entry. */
+/* The default network, by any of its names, or the one of our entry. */
 static bool network(const json_t *asked, const json_t *own, const char *name)
 {
 	const char *mode = json_string_value(asked);
@@ -512,7 +512,7 @@ static int outside_take(json_t *host, const json_t *own, const json_t *asked, st
 			  : !empty(value) && !json_equal(value, json_object_get(own, name)))
 			return refuse(name, err);
 	}
-	/* What our entry limits must be limited, whether it was asked for or not. */
+	/* A resource that our entry limits must be limited, even if no limit was asked for. */
 	for (size_t i = 0; i < ARRAY_SIZE(outsides); i++) {
 		const struct outside *known = &outsides[i];
 
@@ -684,8 +684,7 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
 }
 
 /**
- * of_one_cpu() - Whether a path is that of one CPU; engines mask what is in as many as their host
- * has
+ * of_one_cpu() - Whether a path is that of one CPU; engines mask one for each CPU of their host
  */
 static bool of_one_cpu(const char *path)
 {

@@ -2,16 +2,15 @@
 #pragma once
 
 /*
- * Container grant - what of a foreign configuration this edge server grants a container that
- * arrives
+ * Container grant - judges a foreign configuration, and makes that of a container that arrives
  *
- * The configuration of CT-y is made here, from this edge server's own entry of the service. What
- * the source says about CT-x adds only what is on a list (container/grant.c): what concerns the
- * inside of the container alone (environment, command, user, host name), and limits not above our
- * own. Anything else must be what our entry says, or nothing; otherwise the container is refused,
- * with the name of the setting, for a copy that lacks what was asked for would not be the container
- * that was (R13). So a peer with a valid certificate cannot have a container with rights that
- * nobody here has given (R16).
+ * The configuration of CT-y is made here, from this edge server's own entry of the service. The
+ * source's configuration of CT-x adds only settings that are on a list (container/grant.c). These
+ * concern the inside of the container alone (environment, command, user, host name), or are limits
+ * not above our own. Any other setting must be absent or the same as in our entry. Otherwise the
+ * container is refused, with the name of the setting, for a replica without the setting would be
+ * another container (R13). So a peer with a valid certificate cannot have a container with rights
+ * that nobody here has given (R16).
  */
 
 #include <stdbool.h>
@@ -29,8 +28,8 @@ struct err;
 #define CONTAINER_GRANT_HEALTH "times of at least 1 s, a command of at most 64 words"
 
 /**
- * struct container_engine_grant - What the engine here does to every container that asks for
- * nothing else
+ * struct container_engine_grant - The engine's defaults for every container that asks for nothing
+ * else
  * @filters:		It filters system calls
  * @apparmor:		It gives a profile of AppArmor
  * @no_new_privs:	It gives up new privileges
@@ -42,7 +41,7 @@ struct container_engine_grant {
 };
 
 /**
- * container_grant_new() - What this edge server grants containers of a service
+ * container_grant_new() - Make the grant of this edge server for containers of a service
  * @ret:	Set on success only, a new reference: an object with "config", "port", "images"
  * @service:	Our entry
  * @runtime:	Name of baton-runtime at our engine
@@ -61,7 +60,7 @@ int container_grant_new(json_t **ret, const struct container_service *service, c
  * @port:	of the service, as that one tells it
  * @err:	Filled in on failure: names the setting
  *
- * Return: 0, -EPERM for what is not granted, or -ENOMEM
+ * Return: 0, -EPERM for a setting that is not granted, or -ENOMEM
  */
 int container_grant_config(json_t **ret, const json_t *grant, const json_t *asked, uint16_t port,
 			   struct err *err);
@@ -69,7 +68,7 @@ int container_grant_config(json_t **ret, const json_t *grant, const json_t *aske
 /**
  * container_grant_health() - May a container, or an image that a peer brought, have this health
  * check?
- * @check:	"Healthcheck" as the engine says it; NULL: none
+ * @check:	"Healthcheck" of the engine's description; NULL: none
  *
  * Return: false if a time (Interval, Timeout, StartPeriod, StartInterval) is below 1 s and not 0,
  * which is the engine's default, its command has more than 64 words, or it has a setting not known
@@ -79,8 +78,8 @@ bool container_grant_health(const json_t *check);
 
 /**
  * container_grant_image() - May a container that arrives be made of this image?
- * @image:	From docker_engine_image(); what the configuration leaves open the engine takes from
- *		it
+ * @image:	From docker_engine_image(); the engine takes settings from it that the configuration
+ *		leaves open
  * @err:	Filled in on failure
  *
  * Return: 0, or -EPERM for a health check that container_grant_health() does not grant
@@ -88,15 +87,15 @@ bool container_grant_health(const json_t *check);
 int container_grant_image(const json_t *image, struct err *err);
 
 /**
- * container_grant_engine() - What the engine does to every container
+ * container_grant_engine() - Find the engine's defaults for every container
  * @to:		Filled in; nothing if the engine does not tell
  * @info:	From docker_engine_info(); may be NULL
  */
 void container_grant_engine(struct container_engine_grant *to, const json_t *info);
 
 /**
- * container_grant_tasks() - What the tasks of a container may have
- * @to:		Filled in: what the engine gives a container of this configuration
+ * container_grant_tasks() - Find the rights that the tasks of a container may have
+ * @to:		Filled in: rights that the engine gives a container of this configuration
  * @config:	From container_grant_config()
  * @engine:	From container_grant_engine(); the configuration may say otherwise
  */
@@ -107,10 +106,10 @@ void container_grant_tasks(struct checkpoint_grant *to, const json_t *config,
  * container_grant_closed() - Paths that are closed to a container
  * @to:		Set to them, one a line as in struct checkpoint_grant
  * @size:	Room
- * @inspect:	What the engine says about the container that was created
+ * @inspect:	The engine's description of the container that was created
  *
  * Masks and read-only paths of the engine, as far as this host has them, and mounts that are not
- * writable. Not masks below /sys/devices/system/cpu: hosts differ in their CPUs, and the
+ * writable. Masks below /sys/devices/system/cpu are left out: hosts differ in their CPUs, and the
  * temperature there is no secret that is worth a refusal.
  *
  * Return: 0, or -E2BIG

@@ -15,7 +15,7 @@ const char *const container_namespace_names[CONTAINER_NAMESPACES] = {
 	[CONTAINER_NS_IPC] = "ipc", [CONTAINER_NS_UTS] = "uts", [CONTAINER_NS_CGROUP] = "cgroup",
 };
 
-/* --- what was asked for ----------------------------------------------------------------------- */
+/* --- wanted properties ------------------------------------------------------------------------ */
 
 /** limit_of() - A limit of a configuration; 0 for none */
 static uint64_t limit_of(const json_t *host, const char *name)
@@ -45,8 +45,7 @@ static void namespaces_of(bool own[CONTAINER_NAMESPACES], const json_t *host)
 }
 
 /**
- * ulimits_of() - Note hard limits of resources; what the other side says of them is not trusted to
- * be any
+ * ulimits_of() - Note hard limits of resources; the source's values may not be limits at all
  */
 static void ulimits_of(struct container_wanted *to, const json_t *ulimits)
 {
@@ -117,7 +116,7 @@ static int limit_compare(const char *what, uint64_t wanted, uint64_t seen, struc
 	return differs(err, "its limit of %s is %" PRIu64 ", not %" PRIu64, what, seen, wanted);
 }
 
-/** pages() - A limit of memory as the kernel can have it; what is not limited stays so */
+/** pages() - A limit of memory in whole pages, as the kernel keeps it; no limit stays no limit */
 static uint64_t pages(uint64_t bytes)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -2,18 +2,17 @@
 #pragma once
 
 /*
- * Container kernel - is a restored container what was asked for, by the kernel's own word?
+ * Container kernel - compares a restored container, as the kernel shows it, with its configuration
  *
- * Between what the engine was asked for and what runs there are containerd, runc, systemd and CRIU,
- * of any version. Each of them has already left out something in silence: limits, the filter of
- * devices, the OOM score. So before a copy may get authority, this compares what its processes have
- * with what was asked for (R13).
+ * Between the engine and the running processes there are containerd, runc, systemd and CRIU, of any
+ * version. Each of them has already dropped a setting in silence: limits, the filter of devices,
+ * the OOM score. So before a replica may get authority, this compares the properties of its
+ * processes with the configuration that was asked for (R13).
  *
- * What a process may change by itself is compared in one direction: it has no more rights, and no
- * better place when memory is short, than it was given.
+ * Properties that a process may change by itself are compared in one direction: it has no more
+ * rights, and no better rank when memory is short, than it was given.
  *
- * Comparing is container/kernel.c, which reads nothing; reading is container/seen.c, which judges
- * nothing.
+ * container/kernel.c compares, and reads nothing; container/seen.c reads, and judges nothing.
  */
 
 #include <stdbool.h>
@@ -52,7 +51,7 @@ struct container_ulimit {
 };
 
 /**
- * struct container_wanted - What was asked for
+ * struct container_wanted - Properties that were asked for
  * @id:			of the container
  * @memory, @swap:	bytes; @swap: of both together; 0: nothing was asked for
  * @nano_cpus:		10^-9 CPUs; 0: nothing
@@ -76,7 +75,7 @@ struct container_wanted {
 };
 
 /**
- * struct container_limits_seen - What the control group of the first process says
+ * struct container_limits_seen - Limits in the control group of the first process
  * @swap:		of both together, as version 1 counts; 0: this kernel does not say
  * @cpu_quota, @cpu_period:	microseconds
  * @devices_open:	it filters no devices
@@ -91,7 +90,7 @@ struct container_limits_seen {
 };
 
 /**
- * struct container_process_seen - What the kernel says about a process
+ * struct container_process_seen - Properties of a process, from the kernel
  * @groups_own:	its control groups are the container's, or in them: their paths have its id
  * @ns:		numbers of its namespaces
  * @ulimits:	those that were asked for, in the same order
@@ -106,8 +105,8 @@ struct container_process_seen {
 };
 
 /**
- * struct container_thread_seen - What the kernel says about a thread; @capabilities: of all five
- * sets together
+ * struct container_thread_seen - Properties of a thread, from the kernel; @capabilities: of all
+ * five sets together
  */
 struct container_thread_seen {
 	pid_t tid;
@@ -117,11 +116,11 @@ struct container_thread_seen {
 };
 
 /**
- * container_wanted_from() - Note what was asked for
+ * container_wanted_from() - Note the properties that were asked for
  * @to:		Filled in
- * @inspect:	What the engine says about the container
- * @ulimits:	"Ulimits" as they were asked for, or NULL; what cannot be one is left out
- * @tasks:	What its tasks may have
+ * @inspect:	The engine's description of the container
+ * @ulimits:	"Ulimits" as they were asked for, or NULL; an invalid one is left out
+ * @tasks:	Rights that its tasks may have
  */
 void container_wanted_from(struct container_wanted *to, const json_t *inspect,
 			   const json_t *ulimits, const struct checkpoint_grant *tasks);
@@ -140,8 +139,8 @@ int container_thread_compare(const struct container_wanted *wanted,
 			     const struct container_thread_seen *seen, struct err *err);
 
 /**
- * container_kernel_check() - Compare all of a container with what was asked for
- * @wanted:	That
+ * container_kernel_check() - Compare a container with the properties that were asked for
+ * @wanted: The properties
  * @pid:	Its first process
  * @err:	Filled in on failure, with the first difference
  *

@@ -33,7 +33,7 @@
 #define START_MS_DEFAULT 30000
 #define RECONNECT_MS     500 /* pause before an engine that went away is asked again */
 #define MEMORY_MS        10  /* until it is asked for again */
-#define REMOVED_KEPT     256 /* removed containers whose end is no news */
+#define REMOVED_KEPT     256 /* removed containers whose end is not reported */
 #define CREATIONS        8   /* that the engine is asked for at a time */
 #define REMOVALS         4   /* likewise; lists are among them */
 #define WAITING_MAX      1024
@@ -121,7 +121,7 @@ static void operation_free(struct operation *op)
 	free(op);
 }
 
-/** operation_end() - Tell the result, unless nobody wants to hear any more; consumes @op */
+/** operation_end() - Tell the result, unless we are being closed; consumes @op */
 static void operation_end(struct operation *op, const char *reason)
 {
 	struct container_management *cm = op->cm;
@@ -183,9 +183,9 @@ static int operation_start(struct operation *op, struct err *err)
 /**
  * operation_new() - Make an operation
  * @cm:		Container management
- * @pool:	Whose threads it is for
- * @key:	Of operations with the same key one runs at a time
- * @run:	What a thread does
+ * @pool:	Pool of the threads that run it
+ * @key:	Operations of one key run one at a time
+ * @run:	Work of the thread
  * @ctx:	For the callback
  * @err:	Filled in on failure
  *
@@ -212,7 +212,7 @@ operation_new(struct container_management *cm, struct work_pool *pool, uint64_t 
 	return op;
 }
 
-/** removed_note() - The end of a container that we remove is no news */
+/** removed_note() - Do not report the end of a container that we remove */
 static void removed_note(struct container_management *cm, const char *id)
 {
 	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
@@ -236,7 +236,7 @@ static int created_start(struct operation *op, struct docker_engine *de, const c
 	return 0;
 }
 
-/** gone_remove() - Remove what came of a container that failed, also if we are being closed */
+/** gone_remove() - Remove the remains of a container that failed, also if we are being closed */
 static void gone_remove(struct operation *op, const char *id)
 {
 	AUTO(docker_engine) struct docker_engine *de = NULL;
@@ -264,7 +264,7 @@ static int create_run(struct operation *op, struct docker_engine *de, struct err
 	return r;
 }
 
-/* On a worker thread: the service in the container never came to life. */
+/* On a worker thread: the service in the container never listened. */
 static int deaf_run(struct operation *op, struct docker_engine *de, struct err *err)
 {
 	(void)de;
@@ -273,7 +273,7 @@ static int deaf_run(struct operation *op, struct docker_engine *de, struct err *
 	return 0;
 }
 
-/* What counts is why it is removed. */
+/* The creation ends with the reason of the removal, not with its result. */
 static void deaf_removed(struct operation *op)
 {
 	operation_end(op, op->reason);
@@ -358,7 +358,7 @@ static int remove_run(struct operation *op, struct docker_engine *de, struct err
 {
 	struct err ignored;
 
-	/* What is frozen cannot end, not even by SIGKILL: the engine would wait for it. */
+	/* A frozen task cannot end, not even by SIGKILL: the engine would wait for it. */
 	(void)thaw(op, de, &ignored);
 	return docker_engine_remove(de, op->name, err);
 }
@@ -384,7 +384,7 @@ static void on_again(uv_timer_t *timer)
 	uv_close((uv_handle_t *)timer, on_again_closed);
 }
 
-/* On the loop: what could not be removed is still there, so nobody is told otherwise. */
+/* On the loop. A container that could not be removed still exists, so nobody is told otherwise. */
 static void removed(struct operation *op)
 {
 	unsigned int shift = op->tries < 6 ? op->tries : 6;
@@ -399,7 +399,7 @@ static void removed(struct operation *op)
 	if (op->tries++ == 0)
 		log_error("container %s cannot be removed, which is tried again: %s", op->name,
 			  op->err.text);
-	(void)uv_timer_init(op->cm->loop, &op->timer); /* cannot fail, nor can its start */
+	(void)uv_timer_init(op->cm->loop, &op->timer); /* this and its start cannot fail */
 	op->timer.data = op;
 	op->resting = true;
 	(void)uv_timer_start(&op->timer, on_again, pause < AGAIN_MS_MAX ? pause : AGAIN_MS_MAX, 0);
@@ -498,8 +498,8 @@ static bool memory_wait(const struct container_management *cm)
 }
 
 /*
- * On the watcher thread. Waits for memory: a session whose container's death is lost is served by
- * nobody.
+ * On the watcher thread. It waits for memory: if the death of a container were lost, nobody would
+ * serve its session.
  */
 static void event_take(void *ctx, const json_t *json)
 {
@@ -527,7 +527,7 @@ static void event_take(void *ctx, const json_t *json)
 	}
 }
 
-/* The watcher thread: begins again where it was when the engine comes back. */
+/* The watcher thread. It resumes at the last event when the engine is back. */
 static void *watch(void *arg)
 {
 	struct container_management *cm = arg;
@@ -565,7 +565,7 @@ static int engine_check(const struct container_config *config, struct err *err)
 	return r;
 }
 
-/** management_free() - Release what is left once no thread, operation or queue is */
+/** management_free() - Release the rest, when no thread, operation or queue is left */
 static void management_free(struct container_management *cm)
 {
 	if (cm->cancel_fd >= 0)

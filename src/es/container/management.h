@@ -6,9 +6,8 @@
  *
  * A session's container is named baton-<session, 16 hexadecimal digits>-<epoch> and labelled
  * baton.session, baton.epoch, baton.service and baton.port, so that a restarted daemon finds it
- * again. Whatever talks to Docker runs on threads of its own: at most 8 creations and 4 removals at
- * a time, of one session one at a time, and 1024 of each may wait (R9); results come back on the
- * loop.
+ * again. Calls to Docker run on threads of their own: at most 8 creations and 4 removals at a time,
+ * and one operation of a session. 1024 of each may wait (R9). Results come back on the loop.
  */
 
 #include <stdbool.h>
@@ -34,9 +33,9 @@ struct container_management;
 /**
  * struct container_address - Where a container is reached, and since when it runs
  *
- * @started changes when the engine starts the container anew (restart policy, `docker restart`):
- * its processes are fresh then and the session's state is lost, although the id is the same. @pid
- * is that of its first process; 0 if it does not run.
+ * @started changes when the engine restarts the container (restart policy, `docker restart`). Its
+ * processes are new then and the session's state is lost, although the id is the same. @pid is the
+ * id of its first process; 0 if it does not run.
  */
 struct container_address {
 	char id[CONTAINER_ID_SIZE];
@@ -46,16 +45,16 @@ struct container_address {
 	pid_t pid;
 };
 
-/** enum migration_method - What goes beside the container (the paper's C-Migr and P-Migr) */
+/** enum migration_method - Whether the image is sent, too (the paper's C-Migr and P-Migr) */
 enum migration_method {
-	METHOD_AUTO,     /* what is predicted to take the shortest */
-	METHOD_COMPLETE, /* what the destination lacks of the image is sent to it */
+	METHOD_AUTO,     /* the one that is predicted to be the fastest */
+	METHOD_COMPLETE, /* the image layers that the destination lacks are sent to it */
 	METHOD_PARTIAL,  /* the image is there, or comes from a registry; never from the source */
 };
 
 /** enum container_sync - How a container that moves catches up (R6) */
 enum container_sync {
-	SYNC_AUTO,   /* replay, and after a copy that answered otherwise hold */
+	SYNC_AUTO,   /* replay, and hold after a replica that answered otherwise */
 	SYNC_REPLAY, /* it executes copies of the requests */
 	SYNC_HOLD,   /* nothing executes between its cut and its restore */
 };
@@ -68,7 +67,7 @@ enum container_sync {
  * @env:		NULL-terminated list of NAME=VALUE; may be NULL
  * @port:		the service listens on
  * @codec:		how it speaks, for the gateway; borrowed
- * @comparison:	what of its answers is compared
+ * @comparison:	the bytes of its answers that are compared
  * @udp:		it is an UDP port
  * @memory_bytes:	limit; 0: none
  * @cpu_millis:		limit in thousandths of a CPU; 0: none
@@ -82,8 +81,8 @@ enum container_sync {
  *			their names, and image ids ("sha256:...") that they may bring under @image;
  *			may be NULL
  * @start_ms:		how long it may take until the port answers; 0: 30000
- * @sync:		how a copy catches up (R6)
- * @method:		what goes with them when they move
+ * @sync:		how a replica catches up (R6)
+ * @method:		whether the image is sent when they move
  *
  * Strings are copied by the calls that take the structure.
  */
@@ -122,18 +121,19 @@ struct container_found {
 struct container_config {
 	const char *docker_socket;
 	const char *runtime; /* name under which the engine knows baton-runtime */
-	uint32_t patience;   /* by what waits for the engine are longer; 0: 1 */
+	uint32_t patience;   /* factor for waits for the engine; 0: 1 */
 };
 
 /**
- * container_died_cb() - A container of ours ended by itself, or by someone else's hand
+ * container_died_cb() - A container of ours ended, but not by us
  * @ctx:	Given at container_management_new()
  * @session:	Its session
  * @id:		Its id
  * @exit_code:	Of its first process
  *
- * Not called for what container_management_remove() removes. May be called again for the same
- * container after the engine was away, and for containers of migrations that fail: compare @id.
+ * It is not called for containers that container_management_remove() removes. It may be called
+ * again for the same container after the engine was away, and for containers of migrations that
+ * fail: compare @id.
  */
 typedef void (*container_died_cb)(void *ctx, uint64_t session, const char *id, int exit_code);
 
@@ -209,8 +209,8 @@ int container_management_create(struct container_management *cm, uint64_t sessio
  * @ctx:	Handed to @done
  * @err:	Filled in on failure, when @done will not be called
  *
- * What cannot be removed is tried again, after 1, 2, 4 ... 60 s, until it is gone or this program
- * ends; that is logged once. The next start finds what is left by its labels.
+ * A removal that fails is tried again, after 1, 2, 4 ... 60 s, until the container is gone or this
+ * program ends; that is logged once. The next start finds the container by its labels.
  *
  * Return: 0, or negative error code
  */

@@ -32,7 +32,7 @@ const json_t *container_mounts_volume(const json_t *inspect, size_t *index)
 
 /* --- asking for them -------------------------------------------------------------------------- */
 
-/** volume_first() - Ask for a volume of its own, which gets what the image has at its path */
+/** volume_first() - Ask for a volume of its own, which gets the image's files at its path */
 static json_t *volume_first(const char *entry)
 {
 	const char *target = strchr(entry, ':');
@@ -68,7 +68,7 @@ int container_mounts_for_service(json_t *host, const struct container_service *s
 	return r ? -EINVAL : 0;
 }
 
-/* --- what becomes of them --------------------------------------------------------------------- */
+/* --- when they move --------------------------------------------------------------------------- */
 
 /** is_path() - Whether the first part of a bind ("SOURCE:TARGET") is a path, not a volume's name */
 static bool is_path(const char *bind)
@@ -100,7 +100,7 @@ static json_t *volume_request(const json_t *host, const json_t *volume)
 	const char *target = json_text(volume, "Destination", NULL);
 	json_t *labels = json_at(mount_at(host, target), "VolumeOptions", "Labels", NULL);
 
-	/* What the image has at that path must not be put into it: all its files come. */
+	/* The image's files must not be copied into it: all its files come from the source. */
 	json_t *request = json_pack("{s:s, s:s, s:{s:b}}", "Type", "volume", "Target", target,
 				    "VolumeOptions", "NoCopy", 1);
 	if (request && json_is_object(labels) &&
@@ -173,7 +173,7 @@ bool container_mounts_shared(const char *const *shared, const char *path)
 {
 	size_t end = strlen(path);
 
-	/* What leads out of it again begins like it, too. */
+	/* A path that leads out of it again begins like it, too. */
 	if (strstr(path, "/../") || (end >= 3 && !strcmp(path + end - 3, "/..")))
 		return false;
 	for (size_t i = 0; shared && shared[i]; i++) {
@@ -210,7 +210,7 @@ static void check_bind(json_t *findings, const char *source, const char *target,
 			    source, target);
 }
 
-/** check_binds() - Judge what stands in HostConfig's Binds */
+/** check_binds() - Judge HostConfig's Binds */
 static void check_binds(json_t *findings, const json_t *host, const char *const *shared)
 {
 	json_t *item;
@@ -242,7 +242,7 @@ static void check_request(json_t *findings, const json_t *item, const char *cons
 			   json_text(item, "BindOptions", "Propagation", NULL), shared);
 	else if (strcmp(type, "volume") != 0)
 		finding_add(findings, "use a volume", "it has a %s at %s", type, target);
-	/* What came from another host must not reach a volume that is another container's. */
+	/* A configuration from another host must not reach another container's volume. */
 	else if (*json_text(item, "Source", NULL) ||
 		 json_at(item, "VolumeOptions", "DriverConfig", NULL))
 		finding_add(findings, "give it a volume of its own",
@@ -279,7 +279,7 @@ void container_mounts_check(json_t *findings, const json_t *config, const json_t
 			    CONTAINER_VOLUMES_MAX);
 }
 
-/* --- judging what is there -------------------------------------------------------------------- */
+/* --- judging mounts --------------------------------------------------------------------------- */
 
 /** check_users() - Is the volume this container's alone? */
 static int check_users(json_t *findings, struct docker_engine *engine, const char *name,

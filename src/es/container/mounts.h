@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * Container mounts - what a container has beside its layer, and what becomes of it when it moves
+ * Container mounts - mounts of a container, and their treatment when it moves
  *
- *     volume      moves: its files are captured at the same instant as the layer (R2). The
- *                 container at the destination gets one of its own, without a name, that goes
- *                 when it goes
- *     tmpfs       moves: it is memory, and CRIU carries it
- *     bind mount  stays: refused, unless it lies in a directory that the operator has declared to
- *                 be the same on all edge servers (`shared`)
+ *     volume      moves. Its files are captured at the same instant as the layer (R2). The
+ *                 container at the destination gets an unnamed volume of its own, which is
+ *                 removed with it
+ *     tmpfs       moves. It is memory, and CRIU carries it
+ *     bind mount  stays. It is refused, unless it lies in a directory that the operator has
+ *                 declared to be the same on all edge servers (`shared`).
  *
- * Docker has several ways to ask for each (Binds, Mounts, Tmpfs, Volumes); "Mounts" of what it says
- * about a container is what came of them.
+ * Docker has several settings for each (Binds, Mounts, Tmpfs, Volumes). "Mounts" in its description
+ * of a container has the results of all.
  */
 
 #include <stdbool.h>
@@ -38,11 +38,11 @@ int container_mounts_for_service(json_t *host, const struct container_service *s
 
 /**
  * container_mounts_clone() - In a copy of a configuration, ask for volumes of its own
- * @config:	Copy of what @inspect says, changed in place
- * @inspect:	What the engine says about the container
+ * @config:	Copy of the configuration in @inspect, changed in place
+ * @inspect:	The engine's description of the container
  *
- * Whatever way they were asked for, they become empty volumes without a name: none of the other
- * containers there can have them, and the engine removes them with the container.
+ * Volumes of every setting become empty volumes without a name. No other container there can have
+ * them, and the engine removes them with the container.
  *
  * Return: 0, or -ENOMEM
  */
@@ -51,7 +51,7 @@ int container_mounts_clone(json_t *config, const json_t *inspect);
 /**
  * container_mounts_check() - Judge the mounts of a configuration that is to be used on this host
  * @findings:	Array to which findings are appended
- * @config:	What the engine calls Config
+ * @config:	The engine's Config
  * @host:	and HostConfig, after container_mounts_clone()
  * @shared:	Directories that are the same on all edge servers, NULL-terminated; or NULL
  */
@@ -62,7 +62,7 @@ void container_mounts_check(json_t *findings, const json_t *config, const json_t
  * container_mounts_check_volumes() - Judge the volumes that a container has on this host
  * @findings:	Array to which findings are appended
  * @engine:	Asked about each
- * @inspect:	What it says about the container
+ * @inspect:	Its description of the container
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code
@@ -71,19 +71,19 @@ int container_mounts_check_volumes(json_t *findings, struct docker_engine *engin
 				   const json_t *inspect, struct err *err);
 
 /**
- * container_mounts_check_closed() - See that mounts which cannot be written lie where the engine
- * says
+ * container_mounts_check_closed() - Check that mounts which cannot be written have the engine's
+ * paths
  * @findings:	Array to which findings are appended
- * @inspect:	What the engine says about the container, which runs
+ * @inspect:	The engine's description of the container, which runs
  *
- * A path through a link of the image leads elsewhere. The destination looks for the mount at its
- * path, and would refuse the checkpoint that has it at another one.
+ * A path through a link of the image leads to another directory. The destination looks for the
+ * mount at its path, and would refuse a checkpoint with the mount at another one.
  */
 void container_mounts_check_closed(json_t *findings, const json_t *inspect);
 
 /**
  * container_mounts_volume() - The next volume of a container, in the engine's order
- * @inspect:	What the engine says about the container
+ * @inspect:	The engine's description of the container
  * @index:	Begin with 0; moved on
  *
  * Return: an object with Destination (in the container), Source (on the host) and Name, borrowed;

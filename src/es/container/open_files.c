@@ -116,7 +116,7 @@ void container_mountinfo_check(json_t *findings, pid_t init)
 	}
 }
 
-/** struct ipc_look - What a thread of ours finds in another IPC namespace */
+/** struct ipc_look - Findings of a thread of ours in another IPC namespace */
 struct ipc_look {
 	int ns;
 	size_t sets;

@@ -23,10 +23,10 @@
  * container_file_check() - Judge an open file of a process
  * @findings:	Appended to
  * @pid:	Process
- * @name:	What the kernel calls it, printable
+ * @name:	The kernel's name of it, printable
  * @dir:	Its /proc/PID/fd
  * @number:	Name of the descriptor there
- * @link:	What it leads to, as the kernel says it; may be cut
+ * @link:	Target of the descriptor, as the kernel tells it; may be truncated
  */
 void container_file_check(json_t *findings, pid_t pid, const char *name, int dir,
 			  const char *number, const char *link);
@@ -49,8 +49,8 @@ void container_mountinfo_check(json_t *findings, pid_t init);
  * container_semaphores() - How many sets of System V semaphores a container has
  * @init:	First process of the container
  *
- * CRIU carries them, but not what is to be undone when a process ends (SEM_UNDO), nor can anybody
- * see from outside whether there is anything.
+ * CRIU carries them, but not the adjustments that are undone when a process ends (SEM_UNDO). They
+ * cannot be seen from outside.
  *
  * Return: how many, at most 65,536
  */

@@ -49,7 +49,7 @@ static void on_closed(uv_handle_t *handle)
 		free(w);
 }
 
-/** release() - Close what is open; the memory goes with the last handle */
+/** release() - Close all handles; the last one frees the memory */
 static void release(struct port_wait *w)
 {
 	w->over = true;

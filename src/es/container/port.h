@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Container port - wait until a new container's service is there, on the loop
+ * Container port - waits until a new container's service listens, on the loop
  *
- * A service that never listens keeps nobody waiting but its own user: no thread waits for it.
+ * A service that never listens delays only its own user: no thread waits for it.
  */
 
 #include <stdbool.h>
@@ -21,8 +21,8 @@ struct port_wait;
  * @ret:	Set on success only; valid until @done is called or port_wait_cancel()
  * @loop:	Loop on whose thread all calls are made
  * @where:	Container, copied
- * @udp:	wait for a socket that is bound to the port, not for a connection: a datagram that
- *		is sent before may be lost without a word
+ * @udp:	wait for a socket that is bound to the port, not for a connection: an earlier
+ *		datagram may be lost silently
  * @timeout_ms:	Longest wait
  * @done:	Called once, on the loop; @reason is NULL if the service is there
  * @ctx:	Handed to @done

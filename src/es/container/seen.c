@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Container seen - what the kernel says about a restored container, see container/kernel.h
+ * Container seen - reads a restored container's properties from the kernel, see container/kernel.h
  *
- * Its processes are found from the first one down, by who started whom, wherever they were put. One
- * that ends meanwhile is left out.
+ * Its processes are found from the first one down, by their parents, in any control group. One that
+ * ends meanwhile is left out.
  */
 
 #include <dirent.h>
@@ -108,7 +108,10 @@ static bool devices_open_v2(const char *group)
 	       attr.query.prog_cnt == 0;
 }
 
-/** devices_open() - Whether all devices are open to a process; false also where that is not told */
+/**
+ * devices_open() - Whether all devices are open to a process; false also if the kernel does not
+ * tell
+ */
 static bool devices_open(pid_t pid)
 {
 	static const char *const list[2] = { "devices.list", NULL };
@@ -202,7 +205,7 @@ static const char *ulimit_line(const char *name)
 	return NULL;
 }
 
-/** ulimit_read() - The hard limit in a text of /proc/PID/limits; 0 where it is not told */
+/** ulimit_read() - The hard limit in a text of /proc/PID/limits; 0 if the kernel does not tell */
 static uint64_t ulimit_read(const char *text, const char *name)
 {
 	const char *key = ulimit_line(name);

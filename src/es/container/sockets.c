@@ -115,9 +115,9 @@ size_t container_sockets_each(const pid_t *pids, size_t count, unsigned int ms,
 	return w->count;
 }
 
-/* --- what cannot be dumped, or not restored --------------------------------------------------- */
+/* --- sockets that cannot be dumped, or not restored ------------------------------------------- */
 
-/** union address - Of a socket, whatever its family */
+/** union address - Address of a socket of any family */
 union address {
 	struct sockaddr any;
 	struct sockaddr_in v4;
@@ -168,7 +168,7 @@ static bool is_own(const struct judging *j, struct in_addr address)
 /**
  * keeps_address() - Whether CRIU binds a socket to its address again
  *
- * Connections are closed at the copy, and bound to nothing.
+ * Connections are closed in the replica, and bound to nothing.
  */
 static bool keeps_address(const struct container_socket *s)
 {
@@ -181,7 +181,7 @@ static bool keeps_address(const struct container_socket *s)
 	       info.tcpi_state == TCP_CLOSE;
 }
 
-/** elsewhere() - Say that the copy will not have an address that a socket is bound to */
+/** elsewhere() - Say that the replica will not have an address that a socket is bound to */
 static void elsewhere(struct judging *j, const struct container_socket *s, const char *address)
 {
 	char name[64];
@@ -192,7 +192,10 @@ static void elsewhere(struct judging *j, const struct container_socket *s, const
 			(int)s->pid, name, address);
 }
 
-/** bound_note() - Note an IPv4 address that a socket is bound to; judge it if it is nobody's */
+/**
+ * bound_note() - Note an IPv4 address that a socket is bound to; judge others than general and own
+ * ones
+ */
 static void bound_note(struct judging *j, const struct container_socket *s, struct in_addr address,
 		       uint16_t port)
 {
@@ -251,8 +254,9 @@ static bool judge(void *ctx, const struct container_socket *s)
 /**
  * clash_find() - Look for sockets of one port, bound to the container's own address and to all
  *
- * What is bound to the container's own address is bound to all at the copy, whose address is another
- * one (criu/mend.h): which of the two gets something could not be told any more.
+ * A socket bound to the container's own address is bound to all addresses in the replica, which has
+ * another address (see `criu/mend.h`). Then both sockets would match, and a packet could reach the
+ * wrong one.
  */
 static void clash_find(const struct judging *j)
 {
@@ -291,12 +295,11 @@ void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 	clash_find(j);
 }
 
-/* --- what is lost ----------------------------------------------------------------------------- */
+/* --- losses ----------------------------------------------------------------------------------- */
 
 /** struct opened - Connections that a container has opened itself */
 struct opened {
-	uint8_t listening
-		[65536 / 8]; /* ports; what comes in there is the gateway's, which connects again */
+	uint8_t listening[65536 / 8]; /* ports; the gateway connects to them again */
 	bool counting;
 	size_t count;
 	pid_t first;
@@ -350,7 +353,7 @@ void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count)
 		    o->count, (int)o->first, name);
 }
 
-/* --- what is in them -------------------------------------------------------------------------- */
+/* --- unread bytes ----------------------------------------------------------------------------- */
 
 /** struct unread - Sockets with something in them */
 struct unread {
@@ -376,7 +379,7 @@ static bool unread_look(void *ctx, const struct container_socket *s)
 /**
  * table_bytes() - Unread bytes of a table of the network that a process is in
  *
- * A socket itself tells only what memory is taken, which is given back much later than it is read.
+ * A socket itself tells only the memory in use, which is freed much later than it is read.
  */
 static uint64_t table_bytes(pid_t pid, const char *table)
 {

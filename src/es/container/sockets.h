@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * Container sockets - what the sockets of a container's processes are, by their own word
+ * Container sockets - queries the sockets of a container's processes directly
  *
- * A copy of each descriptor is taken (pidfd_getfd) and asked, as the process itself could ask it.
- * So nothing that a container writes is parsed, no netlink module is needed, and it does not matter
- * in which network namespace a socket is. A copy lives for some microseconds. If the container closes its own
- * meanwhile, its socket is ended by us: see system/hurry.h.
+ * Each descriptor is copied (pidfd_getfd), and the copy is queried, as the process itself could
+ * query it. So nothing that a container writes is parsed, no netlink module is needed, and a socket
+ * may be in any network namespace. A copy lives for some microseconds. If the container closes its
+ * own descriptor meanwhile, our close ends the socket: see system/hurry.h.
  */
 
 #include <netinet/in.h>
@@ -61,24 +61,25 @@ size_t container_sockets_each(const pid_t *pids, size_t count, unsigned int ms,
  * container_sockets_check() - Look for sockets that CRIU cannot dump, or not restore elsewhere
  * @findings:	Appended to
  * @pids, @count: Processes of the container
- * @networks:	what the engine says of its networks: their addresses are its own
+ * @networks:	the engine's description of its networks: their addresses are its own
  */
 void container_sockets_check(json_t *findings, const pid_t *pids, size_t count,
 			     const json_t *networks);
 
 /**
- * container_sockets_notes() - What of its sockets is lost, and should be known
+ * container_sockets_notes() - Note losses of its sockets that an operator should know
  * @notes:	Appended to
  * @pids, @count: Processes of the container
  */
 void container_sockets_notes(json_t *notes, const pid_t *pids, size_t count);
 
 /**
- * container_sockets_unread() - Whether a socket has what would be lost, or make the dump fail
+ * container_sockets_unread() - Count sockets with unread data that would be lost, or make the dump
+ * fail
  * @pids, @count: Processes of the container
- * @ms:		It takes no longer; what it has not looked at by then counts as read
+ * @ms:		It takes no longer; sockets not looked at by then count as read
  * @first:	Set to a process with one, if there is one
- * @bytes:	Set to how many bytes of datagrams are unread in the container's network
+ * @bytes:	Set to the number of unread bytes of datagrams in the container's network
  *
  * Datagrams that the service has not read yet are not carried, and a netlink socket with messages
  * cannot be dumped.

@@ -33,7 +33,7 @@ struct database {
 	ino_t inode;
 };
 
-/* struct look - What was open at one time */
+/* struct look - Files that were open at one time */
 struct look {
 	size_t count;
 	struct database at[OPEN_MAX_SEEN];

@@ -4,10 +4,10 @@
 /*
  * SQLite databases that a process would not write to any more after a move
  *
- * Before it writes, SQLite looks whether the database's path still leads to the file that it
- * opened, by inode number. Files of a container that has moved are the same in everything but that
- * number. With write-ahead logging SQLite does not look, so the database says in its header whether
- * it is safe.
+ * Before it writes, SQLite checks by inode number whether the database's path still leads to the
+ * file that it opened. Files of a container that has moved are the same in everything but that
+ * number. With write-ahead logging SQLite does not check. The database's header tells which of the
+ * two it uses.
  */
 
 #include <jansson.h>
@@ -20,8 +20,8 @@
  * @pids:	Processes of the container
  * @count:	Of them
  *
- * One that is only open for a moment, for a transaction, does no harm, for the next one opens it
- * anew. So where there is any, this takes up to half a second, and reports what was open all the
+ * A database that is open only for a transaction does no harm: the next transaction opens it again.
+ * So if there is any, this takes up to half a second, and reports databases that were open all the
  * time.
  */
 void container_sqlite_check(json_t *findings, const pid_t *pids, size_t count);

@@ -4,7 +4,7 @@
 /*
  * CRIU image - a file of a checkpoint: two magic numbers, then entries of a length and a message
  *
- * What a message means is in criu_images.proto; criu/images.h and criu/mend.h read it.
+ * The messages are defined in criu_images.proto; criu/images.h and `criu/mend.h` read them.
  */
 
 #include <stddef.h>
@@ -37,8 +37,8 @@ struct criu_image {
  * @name:	File there, borrowed
  * @err:	Filled in on failure
  *
- * Return: 0, -EPROTO if it is none or has more than CHECKPOINT_IMAGE_MAX bytes, or negative error
- * code
+ * Return: 0, -EPROTO if it is no image or has more than CHECKPOINT_IMAGE_MAX bytes, or negative
+ * error code
  */
 int criu_image_open(struct criu_image *in, int images, const char *name, struct err *err);
 
@@ -52,5 +52,5 @@ int criu_image_open(struct criu_image *in, int images, const char *name, struct 
  */
 int criu_image_next(struct criu_image *in, const uint8_t **bytes, size_t *len, struct err *err);
 
-/** criu_image_malformed() - Say that an image is none. Return: -EPROTO */
+/** criu_image_malformed() - Say that a file is no image. Return: -EPROTO */
 int criu_image_malformed(const struct criu_image *in, struct err *err);

@@ -17,7 +17,7 @@
 #define MOUNTS_MAX 1024
 
 /*
- * File systems that CRIU may mount anew: they show the kernel's view of this container, or are
+ * File systems that CRIU may mount again: they show the kernel's view of this container, or are
  * empty.
  */
 enum {
@@ -79,7 +79,7 @@ static int creds_check(const struct criu_image *in, const Criu__Credentials *cre
 	return 0;
 }
 
-/** place_check() - What a thread asks of the scheduler, and of the kernel when memory is short */
+/** place_check() - Judge a thread's scheduling, and its rank for the kernel when memory is short */
 static int place_check(const struct criu_image *in, const Criu__Core *core, struct err *err)
 {
 	const Criu__ThreadCore *thread = core->thread;
@@ -113,7 +113,7 @@ struct judging {
 	size_t roots;
 };
 
-/** filtering_of() - What the image of a thread says about its filter */
+/** filtering_of() - Kind of a thread's filter, from its image */
 static enum filtering filtering_of(const struct judging *j, const Criu__ThreadCore *thread)
 {
 	if (thread->seccomp_mode == 1) /* four calls are left to it */
@@ -132,7 +132,7 @@ static bool dead(const Criu__Core *core)
  * core_check() - Judge a thread
  * @j:		Checkpoint
  * @in:		Its image
- * @core:	What is in it
+ * @core: Its contents
  * @first:	of its process: its own filtering if it is the first; changed then
  * @is_first:	It is
  * @err:	Filled in on failure
@@ -264,7 +264,7 @@ static int namespaces_check(const struct judging *j, const struct criu_image *in
 }
 
 /**
- * inventory_read() - What CRIU itself had where the checkpoint was taken
+ * inventory_read() - Read CRIU's own properties at the host of the checkpoint
  *
  * Return: NULL with the error set
  */
@@ -290,7 +290,7 @@ static Criu__Inventory *inventory_read(const struct judging *j, struct err *err)
 
 /* --- processes -------------------------------------------------------------------------------- */
 
-/** ended() - Whether nobody runs in a process any more */
+/** ended() - Whether a process has no running thread any more */
 static bool ended(const struct judging *j, uint32_t pid)
 {
 	char name[32];
@@ -333,7 +333,7 @@ static int process_check(const struct judging *j, const struct criu_image *in,
 	return r;
 }
 
-/** processes_check() - Judge all that CRIU will restore: it goes by pstree.img alone */
+/** processes_check() - Judge all processes that CRIU will restore: those of pstree.img alone */
 static int processes_check(const struct judging *j, struct err *err)
 {
 	const uint8_t *bytes;
@@ -380,9 +380,9 @@ static bool filter_good(const Criu__SeccompFilter *f)
 /**
  * filtering_from() - Judge a filter of a number by itself
  *
- * CRIU installs the one that a thread names first, then those behind it ("prev"). Only the first
- * one is sure to be installed: one before the engine's could keep the engine's out, by what it says
- * of seccomp(2). With an honest checkpoint the first one is the oldest, which is the engine's.
+ * CRIU installs the filter that a thread names first, then those behind it ("prev"). Only the first
+ * one is certain to be installed: a filter before the engine's could deny seccomp(2), and so keep
+ * the engine's out. In an honest checkpoint the first one is the oldest, which is the engine's.
  */
 static enum filtering filtering_from(const Criu__SeccompFilter *f, size_t index)
 {
@@ -520,7 +520,7 @@ static int mount_check(const struct criu_image *in, const Criu__Mount *m, struct
 	return !root && kernel_view_good(m, at) ? 0 : denied(in, err, "a mount at ", at);
 }
 
-/** external() - Whether a mount is made by the engine, and what is behind it is the host's */
+/** external() - Whether a mount is made by the engine, with files of the host behind it */
 static bool external(const Criu__Mount *m)
 {
 	return !strcmp(m->mountpoint, "/") ||
@@ -552,7 +552,7 @@ static bool closed_by(Criu__Mount *const *all, size_t count, char how, const cha
 	}
 }
 
-/** tree_check() - Each mount lies on the one that it seems to lie on, and none on another */
+/** tree_check() - Check that each mount lies on its apparent parent, and not on another mount */
 static int tree_check(const struct criu_image *in, Criu__Mount *const *all, size_t count,
 		      struct err *err)
 {
@@ -625,7 +625,7 @@ static int mounts_check(struct judging *j, struct criu_image *in, struct err *er
 		if (r < 0)
 			break;
 	}
-	/* In a further namespace CRIU would mount its root anew. */
+	/* In a further namespace CRIU would mount its root again. */
 	if (r == 0 && ++j->roots > 1)
 		r = denied(in, err, "a further mount namespace", "");
 	if (r == 0)
@@ -693,9 +693,9 @@ static bool named(const char *name, const char *begin)
 /*
  * kinds - Images that a container of ours may have; a name may end in a number
  *
- * Not here: what makes CRIU load AppArmor profiles, BPF maps or TUN devices, register binary
- * formats, configure a network (the engine does), or what only an old CRIU read. A kind that a
- * later CRIU brings is refused until somebody has looked at it.
+ * Not in the list: images that make CRIU load AppArmor profiles, BPF maps or TUN devices, register
+ * binary formats, or configure a network (the engine does); and images that only an old CRIU read.
+ * A kind that a later CRIU adds is refused until it has been reviewed.
  */
 static const char *const kinds[] = {
 	"cgroup",     "core-",        "fdinfo-",     "fifo-data",      "filelocks",
@@ -721,7 +721,10 @@ static bool known(const char *name)
 		if (!strcmp(rest, ".img") || !strcmp(rest, ".tar.gz.img"))
 			return true;
 	}
-	/* runc's own, CRIU's notes on its work, and ours on what it forgets (es/checkpoint/forgotten.h) */
+	/*
+	 * runc's own, CRIU's notes on its work, and ours on forgotten properties
+	 * (es/checkpoint/forgotten.h)
+	 */
 	return !strcmp(name, "descriptors.json") || !strcmp(name, "stats-dump") ||
 	       !strcmp(name, "forgotten");
 }

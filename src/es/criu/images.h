@@ -2,17 +2,18 @@
 #pragma once
 
 /*
- * Checkpoint images - what a checkpoint makes CRIU do as root, judged before it is restored (R13,
- * R16)
+ * Checkpoint images - judges the orders of a checkpoint to CRIU, which is root, before the restore
+ * (R13, R16)
  *
  * A checkpoint comes from a peer. CRIU believes it: it gives tasks the credentials that are in it,
- * installs its system call filters, mounts what it names, writes the control group settings it
- * lists. So before CRIU sees it, this reads it and refuses what the container's own configuration
- * does not grant: namespaces of the host, credentials, filters, a place in the scheduler, mounts,
- * control groups, and images of a kind that a container of ours has not. Read in the file worker,
- * since this is a parser of foreign bytes, too.
+ * installs its system call filters, makes its mounts, and writes its control group settings. So
+ * this reads the checkpoint before CRIU does, and refuses everything that the container's own
+ * configuration does not grant. It judges namespaces of the host, credentials, filters, scheduling,
+ * mounts, control groups, and the kinds of images. It runs in the file worker, since it is a parser
+ * of foreign bytes, too.
  *
- * It and criu/mend.c know CRIU's formats, and besides wire/envelope.c and engine/containerd.c protobuf-c.
+ * Two files know CRIU's formats: this one and `criu/mend.c`. They know protobuf-c; so do
+ * wire/envelope.c and engine/containerd.c.
  */
 
 #include <stdbool.h>
@@ -31,7 +32,7 @@ enum {
 };
 
 /**
- * struct checkpoint_grant - What tasks of the container may have
+ * struct checkpoint_grant - Rights that tasks of the container may have
  * @capabilities:	a bit for each
  * @no_new_privs:	each thread must have given up new privileges
  * @filtered:		each thread must have a filter that denies what the engine's default denies
@@ -50,10 +51,10 @@ struct checkpoint_grant {
 /**
  * checkpoint_images_check() - May this checkpoint be restored?
  * @images:	Directory of the images
- * @grant:	What its tasks may have
- * @err:	Filled in on failure: names the image, and what is not granted; not NULL
+ * @grant:	Rights that its tasks may have
+ * @err:	Filled in on failure: names the image, and the thing that is not granted; not NULL
  *
- * Return: 0, -EPERM for what is not granted, -EPROTO for what is no image, or another negative
+ * Return: 0, -EPERM if something is not granted, -EPROTO if a file is no image, or another negative
  * error code
  */
 int checkpoint_images_check(int images, const struct checkpoint_grant *grant, struct err *err);

@@ -41,7 +41,7 @@ struct place {
 	bool used;
 };
 
-/* the earlier checkpoint: its files by number, and a table of what is in their pages */
+/* the earlier checkpoint: its files by number, and a table of their pages' contents */
 struct memory_base {
 	struct mapped file[MEMORY_DELTA_FILES];
 	uint32_t files; /* the highest number and 1 */
@@ -56,9 +56,10 @@ static void unmap(struct mapped *m)
 	*m = (struct mapped){ 0 };
 }
 
-/* @populate: MAP_POPULATE for files of our own: all of them is read soon. 0 for those of a peer: a
- *	hole
- * costs no memory until somebody looks at it. */
+/*
+ * @populate: MAP_POPULATE for files of our own, as all of them is read soon. 0 for those of a peer:
+ * a hole costs no memory until it is read.
+ */
 static int map_file(struct mapped *m, int dir, const char *name, int populate, struct err *err)
 {
 	struct stat st;
@@ -264,7 +265,7 @@ static int make_one(const struct memory_base *b, const struct mapped *m, int del
 	return 0;
 }
 
-/* A file that is not pages goes as it is */
+/* A file that has no pages is linked as it is */
 static int link_one(int images, int delta, const char *name, struct memory_delta_stats *stats,
 		    struct err *err)
 {
@@ -277,7 +278,7 @@ static int link_one(int images, int delta, const char *name, struct memory_delta
 	return r < 0 ? err_set(err, r, "link %s", name) : 0;
 }
 
-/* One file of the checkpoint, of whatever kind */
+/* One file of the checkpoint, of any kind */
 static int make_entry(const struct memory_base *b, int images, int delta, const char *name,
 		      struct memory_delta_stats *stats, struct err *err)
 {

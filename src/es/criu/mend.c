@@ -22,7 +22,7 @@
 #define REPLACED "files.img.new"
 #define V6_WORDS 4
 
-/** struct mending - The image being written anew */
+/** struct mending - The image that is rewritten */
 struct mending {
 	const struct in_addr *own;
 	size_t own_count;
@@ -32,7 +32,7 @@ struct mending {
 	size_t room;
 };
 
-/** socket_mend() - Bind to all what is bound to the container's own address. Return: whether it was */
+/** socket_mend() - Bind a socket of the container's own address to all. Return: whether it was */
 static bool socket_mend(const struct mending *m, Criu__InetSocket *s)
 {
 	bool mapped = s->n_source == V6_WORDS && !s->source[0] && !s->source[1] &&

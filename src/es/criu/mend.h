@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * Checkpoint mend - what CRIU would restore wrongly at another host, set right in its images
+ * Checkpoint repair - corrects CRIU's images where the restore at another host would go wrong
  *
- * A socket bound to the container's own address could not be bound at the copy, whose address is
- * another one: it is bound to all addresses there. So the service is reached as before, and what it
- * sends leaves with an address that works.
+ * A socket bound to the container's own address could not be bound in the replica, which has
+ * another address. It is bound to all addresses there. So the service is reached as before, and its
+ * packets leave with a valid address.
  *
- * A timer with an interval that has gone off and was not read yet is written by CRIU as one that is
- * not set, for the kernel says so: it would never tick again. It is set to its interval.
+ * CRIU writes a timer with an interval that has expired and was not read yet as one that is not
+ * set, because the kernel reports it so. It would never expire again. It is set to its interval.
  *
- * At the source, after the dump, while the tasks run again.
+ * This runs at the source after the dump, when the tasks run again.
  */
 
 #include <netinet/in.h>
@@ -19,14 +19,14 @@
 
 struct err;
 
-/** struct checkpoint_mended - How many were set right */
+/** struct checkpoint_mended - Number of corrections */
 struct checkpoint_mended {
 	size_t sockets;
 	size_t timers;
 };
 
 /**
- * checkpoint_mend() - Set right what is in files.img
+ * checkpoint_mend() - Correct sockets and timers in files.img
  * @images:	Directory of the images
  * @own:	The container's own addresses
  * @count:	of them

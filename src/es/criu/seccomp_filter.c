@@ -13,12 +13,11 @@
 #include "base/auto.h"
 
 /*
- * denied - What Docker's and containerd's default profiles deny unless a capability is added
+ * denied - System calls that Docker's and containerd's default profiles deny without a capability
  *
- * Those of them that lead out of a container, or change the host, and are denied whatever their
- * arguments are; clone() is one of them for a flag that makes a namespace. The profiles deny
- * others, too: these are not looked for. A filter that stops all in this list is taken for the
- * engine's.
+ * The list has the calls that lead out of a container, or change the host, and are denied with any
+ * arguments. clone() is in it for a flag that makes a namespace. The profiles deny other calls,
+ * too; these are not checked. A filter that stops all calls in this list is taken for the engine's.
  */
 static const char *const denied[] = {
 	"mount",         "umount2",
@@ -51,7 +50,7 @@ static const uint32_t flags[] = {
 #define DEPTH_MAX 64
 
 /**
- * struct value - What is known of a word
+ * struct value - Knowledge about a word
  * @kind:	KNOWN: it is @word; FLAGS: the lower half of the call's first argument, but only the
  *		bits in @word, the others are 0; ANYTHING: nothing
  */
@@ -69,7 +68,7 @@ struct machine {
 };
 
 /**
- * enum verdict - On a call: stopped whatever its arguments are, or not, or the kernel takes no such
+ * enum verdict - On a call: denied with any arguments, or not, or the kernel would refuse the
  * program
  */
 enum verdict {
@@ -192,7 +191,7 @@ static bool compute(struct machine *m, const struct sock_filter *i)
 	return arithmetic(i->code, &m->a.word, with.word);
 }
 
-/** enum branch - Where a jump goes */
+/** enum branch - Outcome of a jump's condition */
 enum branch {
 	BRANCH_NO,
 	BRANCH_YES,
@@ -235,7 +234,7 @@ static bool stops(uint32_t action)
 	case SECCOMP_RET_TRAP:
 	case SECCOMP_RET_ERRNO:
 		return true;
-	default: /* allowed, logged, or left to somebody who watches */
+	default: /* allowed, logged, or left to a supervisor */
 		return false;
 	}
 }
@@ -248,7 +247,7 @@ static enum verdict returned(const struct machine *m, const struct sock_filter *
 }
 
 /**
- * step() - Execute what is neither a jump nor a return
+ * step() - Execute an instruction that is neither a jump nor a return
  *
  * Return: whether the kernel would take it
  */
@@ -281,10 +280,10 @@ static bool step(const struct walk *w, struct machine *m, const struct sock_filt
 }
 
 /**
- * run() - Run a program, both ways where a jump depends on what is not known
+ * run() - Run a program, and take both branches of a jump with an unknown condition
  *
- * It only jumps forward, so it ends. A program with very many ways is taken for none: an engine's
- * has few.
+ * It only jumps forward, so it ends. A program with very many branches is rejected: an engine's has
+ * few.
  */
 static enum verdict run(struct walk *w, struct machine m, unsigned int depth)
 {

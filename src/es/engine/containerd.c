@@ -63,7 +63,7 @@ static bool call_prepare(CURL *easy, const char *socket, struct curl_slist *head
 	return ok;
 }
 
-/** verdict() - What containerd says of a call: in the trailers, or at once in the headers */
+/** verdict() - Read containerd's status of a call: in the trailers, or at once in the headers */
 static int verdict(CURL *easy, struct err *err)
 {
 	static const unsigned int where = CURLH_TRAILER | CURLH_HEADER;

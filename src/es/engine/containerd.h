@@ -4,10 +4,10 @@
 /*
  * containerd - where a container's layer lies, if the engine keeps images in containerd's store
  *
- * The Engine API tells no directories of such containers. The mounts of one that runs do; of one
- * that was made, but never started, only containerd knows: each has a snapshot under its id.
- * containerd is asked by gRPC: an HTTP/2 request with a protobuf message, and the verdict in the
- * trailers.
+ * The Engine API tells no directories of such containers. The mounts of a running container tell
+ * them. For a container that was made, but never started, only containerd knows: each has a
+ * snapshot under its id. containerd is asked by gRPC: an HTTP/2 request with a protobuf message,
+ * and the status in the trailers.
  */
 
 #include <limits.h>

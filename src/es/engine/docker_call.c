@@ -11,8 +11,8 @@
 #include "base/err.h"
 #include "es/system/process.h"
 
-#define API_OLDEST 41    /* of 1.n: what Docker 20.10 speaks, and all newer ones up to 28 */
-#define API_NEWEST 51    /* newer ones than what was tried are not asked for */
+#define API_OLDEST 41    /* of 1.n: spoken by Docker 20.10 and all newer ones up to 28 */
+#define API_NEWEST 51    /* newer ones were not tried and are not asked for */
 #define CALL_MS    60000 /* longest call whose answer comes in one piece */
 
 static void curl_start(void)

@@ -12,7 +12,7 @@
 #include "es/engine/docker_engine.h"
 
 #define ANSWER_MAX (16u << 20) /* bytes of an answer that we take */
-#define POLL_MS    1000        /* how often it is looked whether somebody has cancelled */
+#define POLL_MS    1000        /* interval of looks for a cancellation */
 
 /**
  * struct docker_engine - One client
@@ -52,7 +52,7 @@ struct docker_call {
 char *docker_call_url(const struct docker_engine *de, const char *path);
 
 /**
- * docker_call_run() - Send a request and receive what comes, whatever its status
+ * docker_call_run() - Send a request and receive the answer, whatever its status
  * @call:	With a buffer; filled in
  * @status:	Set to HTTP's
  *

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "es/engine/docker_call.h"
 
-#define EVENTS_MS      600000 /* then events are asked for anew: a connection may be dead in silence */
+#define EVENTS_MS      600000  /* then events are requested again: a connection may die silently */
 #define PULL_MS        3600000 /* longest pull, however lively */
 #define TAG_MAX        512
 #define PULL_ERROR_MAX 300
@@ -215,7 +215,7 @@ int docker_engine_commit(struct docker_engine *de, const char *id, char *image, 
 	return r;
 }
 
-/* A line of what the engine says while it pulls: only an error is of interest. */
+/* A line of the engine's progress of a pull: only an error is of interest. */
 static void pull_line(void *ctx, const json_t *json)
 {
 	char *error = ctx;
@@ -241,7 +241,7 @@ int docker_engine_pull(struct docker_engine *de, const char *repository, const c
 		return err_set(err, -ENOMEM, "docker pull");
 	buf_init(&call.answer, ANSWER_MAX);
 	int r = docker_call_run(de, "pull", "POST", path, NULL, &call, &status, err);
-	/* What a refusal says has no line's end. */
+	/* The text of a refusal has no end of line. */
 	json_t *last = call.answer.len ? json_loadb((char *)buf_bytes(&call.answer),
 						    call.answer.len, 0, NULL)
 				       : NULL;

@@ -84,7 +84,7 @@ int docker_engine_image(struct docker_engine *de, const char *name, json_t **ret
 int docker_engine_images(struct docker_engine *de, json_t **ret, struct err *err);
 
 /**
- * docker_engine_tag() - Give an image a name, taking it from whatever image had it
+ * docker_engine_tag() - Give an image a name, and take it from the image that had it
  * @de:		Client
  * @id:		Id of the image
  * @name:	"repository:tag"
@@ -101,10 +101,10 @@ int docker_engine_tag(struct docker_engine *de, const char *id, const char *name
  * @ret:	Set on success only; the caller owns it, see docker_stream_free()
  * @err:	Filled in on failure
  *
- * Nothing lies in memory but the piece being read. The engine itself writes the whole image to its
- * own temporary directory before the first byte comes.
+ * Only the piece being read is in memory. The engine itself writes the whole image to its own
+ * temporary directory before the first byte comes.
  *
- * Return: 0, or negative error code; that there is no such image is found by the first read
+ * Return: 0, or negative error code; the first read fails if there is no such image
  */
 int docker_engine_save(struct docker_engine *de, const char *name, struct docker_stream **ret,
 		       struct err *err);
@@ -140,7 +140,7 @@ int docker_stream_write(struct docker_stream *ds, const void *bytes, size_t len,
  */
 int docker_stream_end(struct docker_stream *ds, struct err *err);
 
-/** docker_stream_free() - Close it, whatever is under way; @ds may be NULL. Return: NULL, always */
+/** docker_stream_free() - Close it, and end any transfer; @ds may be NULL. Return: NULL, always */
 struct docker_stream *docker_stream_free(struct docker_stream *ds);
 
 AUTO_DEFINE(docker_stream)

@@ -3,9 +3,9 @@
 /*
  * Images as streams, out of the engine and into it
  *
- * libcurl calls back when bytes come or are wanted; our callers read and write when they like. So a
- * callback that has nothing to give, or no room, pauses the transfer, and the next read or write
- * lets it go on: no thread, and no more than a piece in memory.
+ * libcurl calls back when bytes come or are needed; our callers read and write at any time. So a
+ * callback without bytes or room pauses the transfer, and the next read or write resumes it. This
+ * needs no thread, and only a piece is in memory.
  */
 
 #include <errno.h>
@@ -30,7 +30,7 @@
  * @what:	"save" or "load", for errors
  * @came:	downloaded, not read; @given bytes of it are at the reader
  * @out, @out_len:	to be uploaded, borrowed for the call
- * @answer:	what the engine says, JSON
+ * @answer:	the engine's answer, JSON
  * @last:	nothing more will be uploaded
  * @paused:	by a callback
  * @ended:	the transfer is over, with @result
@@ -120,10 +120,10 @@ static bool stream_prepare(struct docker_stream *ds, bool upload)
 }
 
 /**
- * api_settle() - Find out which version of the API is good, before a transfer that is not sent
- * twice
+ * api_settle() - Find a version of the API that the engine accepts, before a transfer that is not
+ * sent twice
  *
- * Return: 0 whatever the engine says: the transfer itself will be refused; or negative error code
+ * Return: 0, also if the engine refuses: it will refuse the transfer itself; or negative error code
  */
 static int api_settle(struct docker_engine *de, const char *what, struct err *err)
 {
@@ -226,7 +226,7 @@ static int stream_move(struct docker_stream *ds, struct err *err)
 	return 0;
 }
 
-/** stream_idle() - What ends it from outside: cancellation, stall */
+/** stream_idle() - Check whether the stream must end: cancellation, stall */
 static int stream_idle(struct docker_stream *ds, struct err *err)
 {
 	uint64_t now = monotonic_us();
@@ -303,7 +303,10 @@ ssize_t docker_stream_read(struct docker_stream *ds, const void **bytes, struct 
 	return (ssize_t)ds->given;
 }
 
-/** stream_push() - Go on until what is to be uploaded is gone, or for the last time all is over */
+/**
+ * stream_push() - Continue until all bytes at hand are uploaded, and after the last ones until the
+ * transfer is over
+ */
 static int stream_push(struct docker_stream *ds, struct err *err)
 {
 	int r = stream_idle(ds, err);

@@ -71,11 +71,11 @@ static int content_append(struct buf *to, int dir, const char *name, struct err 
 }
 
 /**
- * file_append() - Append all that is compared of a file
+ * file_append() - Append the attributes of a file that are compared
  * @is_tree:	mode and owner are the container's
  *
- * A second name of a file, in the layer say, would let the container change it when nobody looks
- * any more.
+ * A second name of a file, in the layer say, would let the container change it after the
+ * comparison.
  */
 static int file_append(struct buf *to, int dir, const char *name, bool is_tree, struct err *err)
 {

@@ -105,7 +105,7 @@ int registry_manifest_read(const json_t *manifest, size_t layers, size_t here, u
 
 /**
  * struct question - A request under way
- * @answer:	what comes is kept here, if it is to be kept
+ * @answer:	bytes that came, if they are to be kept
  * @bytes:	that came
  * @half_us, @half_bytes:	when the second half of the time began, for the rate
  */

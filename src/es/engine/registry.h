@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * Registry - what a registry of images would have to send, and how fast it does
+ * Registry - bytes that a registry of images would have to send, and its rate
  *
- * Only questions: the engine itself pulls, with its own credentials. Certificates are looked for
- * where the engine looks, below /etc/docker/certs.d. A registry that wants to know who asks, or is
- * not spoken to with TLS, cannot be asked by us; then there is no prediction, but it can be pulled
- * from.
+ * This only asks: the engine itself pulls, with its own credentials. Certificates are looked for
+ * where the engine looks, below /etc/docker/certs.d. A registry that requires authentication or
+ * does not use TLS is not asked. There is no prediction for it then, but the engine can pull from
+ * it.
  *
- * With engine/docker_engine.c one of the two files that know libcurl.
+ * One of the two files that know libcurl; the other is engine/docker_engine.c.
  */
 
 #include <stdbool.h>
@@ -37,13 +37,12 @@ struct registry_image {
  * @ri:		Filled in
  * @text:	As an engine tells it among RepoDigests
  *
- * Return: 0, or -EINVAL, also if no host is named: what the public registry has is not for us to
- * ask
+ * Return: 0, or -EINVAL, also if no host is named: the public registry is not asked
  */
 int registry_image_parse(struct registry_image *ri, const char *text);
 
 /**
- * struct registry_answer - What a registry says of an image
+ * struct registry_answer - Answer of a registry about an image
  * @bytes:	of the layers that are missing, compressed
  * @rate:	bytes per second, measured by fetching the beginning of a layer; 0: not measured
  */
@@ -70,7 +69,8 @@ int registry_ask(struct registry_answer *ra, const struct registry_image *ri, si
 		 size_t here, bool measure, int cancel_fd, struct err *err);
 
 /**
- * registry_manifest_read() - Sum up what is missing, from a manifest; for registry_ask() and a test
+ * registry_manifest_read() - Sum up the missing layers, from a manifest; for registry_ask() and a
+ * test
  *
  * @bytes is set to the sum, @largest to the digest of the largest layer that is missing ("" if
  * none).

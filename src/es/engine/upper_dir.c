@@ -28,8 +28,8 @@ static bool mounted_upper(char to[PATH_MAX], int pid)
 		char at[3];
 
 		/*
-		 * ID, parent, device, what of it, where: other overlays may be mounted elsewhere in
-		 * it
+		 * ID, parent, device, root in it, mount point: other overlays may be mounted
+		 * elsewhere in it
 		 */
 		if (option && sscanf(line, "%*s %*s %*s %*s %2s", at) == 1 && !strcmp(at, "/")) {
 			(void)snprintf(to, PATH_MAX, "%.*s", (int)strcspn(option + 9, ",\n"),

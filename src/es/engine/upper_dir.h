@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Upper directory - where the engine keeps what a container has written
+ * Upper directory - the engine's directory with the files that a container has written
  */
 
 #include <limits.h>
@@ -14,12 +14,12 @@ struct err;
 /**
  * upper_dir_find() - Find the writable directory of a container's layer
  * @to:		Set to its path
- * @inspect:	What the engine says of the container
+ * @inspect:	The engine's description of the container
  * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
- * By the engine's word; with containerd's image store by the mount of a root that is in use, or by
- * containerd's word.
+ * The engine tells it. With containerd's image store it comes from the mount of a root that is in
+ * use, or from containerd.
  *
  * Return: 0, or negative error code
  */

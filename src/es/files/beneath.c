@@ -12,7 +12,7 @@
 #include "base/err.h"
 
 #ifdef BENEATH_TEST_HOLE
-/* For one test alone (test_file_worker.c): no check is left, to see what is behind them. */
+/* For one test alone (test_file_worker.c): no checks, to test the protection behind them. */
 #define plain(name)         true
 #define plain_or_self(name) true
 #else
@@ -29,7 +29,7 @@ static bool plain_or_self(const char *name)
 }
 #endif
 
-/** result() - Turn what a system call says into what we say */
+/** result() - Turn the result of a system call into ours */
 static int result(int r)
 {
 	return r < 0 ? -errno : r;
@@ -96,7 +96,7 @@ int beneath_parent(int root, const char *path, char last[NAME_MAX + 1])
 	return beneath_open(root, begin ? above : ".", O_PATH | O_DIRECTORY);
 }
 
-/** regular_reopen() - Open what an O_PATH descriptor stands for, if it is a regular file */
+/** regular_reopen() - Open the file of an O_PATH descriptor, if it is a regular file */
 static int regular_reopen(int found, int flags)
 {
 	char path[64];
@@ -240,7 +240,7 @@ int beneath_times(int dir, const char *name, const struct timespec times[2])
 				   : -EINVAL;
 }
 
-/** mount_id() - Number of the mount on which a file lies. Return: 0 if nobody knows */
+/** mount_id() - Number of the mount on which a file lies. Return: 0 if unknown */
 static uint64_t mount_id(const char *path)
 {
 	struct statx st;

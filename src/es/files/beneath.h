@@ -71,8 +71,8 @@ int beneath_parent(int root, const char *path, char last[NAME_MAX + 1]);
  * @name:	Plain name in it
  * @flags:	O_RDONLY, O_WRONLY or O_RDWR, and O_NOATIME
  *
- * Opening a device, a named pipe or a terminal may do something. So the file is looked at before it
- * is opened, and nobody can exchange it in between.
+ * Opening a device, a named pipe or a terminal may have effects. So the file is looked at before it
+ * is opened, and it cannot be exchanged in between.
  *
  * Return: descriptor that the caller owns, -EMEDIUMTYPE for anything but a regular file, or another
  * negative error code
@@ -107,7 +107,7 @@ int beneath_create(int dir, const char *name);
 
 /**
  * beneath_own() - Open a regular file in a directory that only we fill, made 0600 if need be
- * @dir:	Directory of ours: its names are our own, what is in its files need not be
+ * @dir:	Directory of ours: its names are our own, the contents of its files need not be
  * @name:	Plain name in it
  * @flags:	of open(2), O_CREAT and O_TRUNC among them
  *
@@ -161,7 +161,7 @@ int beneath_chmod(int dir, const char *name, mode_t mode);
 int beneath_times(int dir, const char *name, const struct timespec times[2]);
 
 /**
- * beneath_same_mount() - Whether two paths, both trusted, lie on one mount; false if nobody knows
+ * beneath_same_mount() - Whether two paths, both trusted, lie on one mount; false if unknown
  */
 bool beneath_same_mount(const char *a, const char *b);
 

@@ -11,7 +11,7 @@
 
 #define COPY_AT_ONCE (1u << 20)
 
-/** range_copy() - Copy one range of data by whatever the file systems can do together */
+/** range_copy() - Copy one range of data in the fastest way of both file systems */
 static int range_copy(int from, int to, off_t at, off_t end)
 {
 	bool by_range = true;

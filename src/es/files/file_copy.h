@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * File copy - the bytes of one file into another, by whatever the file systems can do together
+ * File copy - copies the bytes of one file into another, in the fastest way of both file systems
  */
 
 #include <stdint.h>
@@ -12,7 +12,7 @@
  * file_copy_data() - Copy a file's bytes, leaving its holes holes
  * @from:	File, open for reading
  * @to:		New file, open for writing
- * @size:	Bytes of @from; what it loses meanwhile is passed over
+ * @size:	Bytes of @from; bytes that it loses meanwhile are skipped
  * @cancel_fd:	Ends it when readable, or -1
  * @copied:	The bytes copied are added to it; a shared extent counts as none
  *

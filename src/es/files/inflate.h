@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Inflate - what zstd has made small, as bytes again
+ * Inflate - decompresses a zstd stream
  *
- * Stands between a stream and its reader: both see an archive_source. Of the two files that know
- * zstd the one that unpacks.
+ * It sits between a stream and its reader: both see an archive_source. Two files know zstd; this
+ * one decompresses.
  */
 
 #include <stdint.h>
@@ -41,7 +41,8 @@ AUTO_DEFINE(inflate)
 /**
  * inflate_give() - The next bytes, as an archive_source() with a struct inflate as its context
  *
- * Return: their number, 0 where frame and stream end together, -EPROTO for what is no frame, goes
- * on after it, or ends within it, -EFBIG beyond the limit, or a negative error code of the source
+ * Return: their number, 0 where frame and stream end together, -EPROTO if the stream is no frame,
+ * continues after it, or ends within it, -EFBIG beyond the limit, or a negative error code of the
+ * source
  */
 ssize_t inflate_give(void *ctx, const void **bytes, struct err *err);

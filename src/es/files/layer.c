@@ -19,10 +19,10 @@
 #define TICK_NS     20000000 /* twice the coarsest timer tick (HZ=100) */
 
 /**
- * struct record - What the copy has of one file
+ * struct record - One file of the staging copy
  * @path:	relative to the layer's root
  * @st:		of the original when it was copied
- * @dirty:	copy again at the next update, whatever it looks like
+ * @dirty:	copy again at the next update, even if it looks unchanged
  * @named:	and at all of them up to the next frozen one, see layer_staging_dirty()
  * @pass:	update that saw it last
  */
@@ -42,7 +42,7 @@ struct inode {
 };
 
 /**
- * struct layer_staging - A copy
+ * struct layer_staging - A staging copy
  * @at:		where the tree is mounted in the container, "" for the layer itself
  * @records:	tsearch() tree of struct record by path
  * @inodes:	tsearch() tree of struct inode, for one update
@@ -339,7 +339,7 @@ static int link_update(struct layer_staging *ls, int to_dir, const char *name, c
 	return r < 0 ? err_set(err, r, "link %s", name) : 0;
 }
 
-/** file_replace() - Make the copy of a file other than a directory anew */
+/** file_replace() - Replace the copy of a file other than a directory */
 static int file_replace(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
 			struct err *err)
 {
@@ -390,7 +390,7 @@ static int file_update(struct layer_staging *ls, int from_dir, int to_dir, const
 static int tree_update(struct layer_staging *ls, int from_dir, int to_dir, const char *path,
 		       unsigned int depth, struct err *err);
 
-/** directory_update() - Bring the copy of a directory, and what is in it, up to date */
+/** directory_update() - Bring the copy of a directory and its contents up to date */
 static int directory_update(struct layer_staging *ls, int from_dir, int to_dir, const char *name,
 			    const struct stat *st, struct record *record, unsigned int depth,
 			    struct err *err)
@@ -430,7 +430,7 @@ static int directory_update(struct layer_staging *ls, int from_dir, int to_dir, 
 	return r < 0 ? r : layer_node_times(st, to_dir, name, err);
 }
 
-/** entry_update() - Bring the copy of anything up to date */
+/** entry_update() - Bring the copy of a file of any kind up to date */
 static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, const char *directory,
 			const char *name, unsigned int depth, struct err *err)
 {
@@ -468,7 +468,7 @@ static int entry_update(struct layer_staging *ls, int from_dir, int to_dir, cons
 	return 0;
 }
 
-/** tree_update() - Bring the copy of all in one directory up to date */
+/** tree_update() - Bring the copies of all files in one directory up to date */
 static int tree_update(struct layer_staging *ls, int from_dir, int to_dir, const char *path,
 		       unsigned int depth, struct err *err)
 {
@@ -544,9 +544,9 @@ static int gone_compare(const void *a, const void *b)
 /**
  * gone_one() - Remove one file of the copy whose original is gone
  *
- * The copy has the container's own names and links, so its path leads through them only if each
- * part is still the directory it was. If one has become a link or a file, that took all below it
- * along.
+ * The copy has the container's own names and links. So its path leads through them only if each
+ * part is still a directory. If a part has become a link or a file, all files below it are gone,
+ * too.
  */
 static int gone_one(struct layer_staging *ls, const struct record *record, struct err *err)
 {
@@ -570,7 +570,7 @@ static int gone_one(struct layer_staging *ls, const struct record *record, struc
 	return directory ? layer_node_times(&(*directory)->st, parent, ".", err) : 0;
 }
 
-/** gone_remove() - Remove from the copy what this update has not met, what is deeper first */
+/** gone_remove() - Remove files from the copy that this update has not met, deeper ones first */
 static int gone_remove(struct layer_staging *ls, struct err *err)
 {
 	struct gone gone = { .pass = ls->pass };

@@ -2,17 +2,18 @@
 #pragma once
 
 /*
- * Container layer - a copy of the writable layer, or of a volume, that is exact at one instant (T3,
+ * Container layer - staging copy of the container layer, or of a volume, exact at one instant (T3,
  * R2)
  *
- * The copy is made ahead while the service runs, and brought up to date any number of times; the
- * last time while its tasks are frozen, when only what changed since has to be copied. That is what
+ * The copy is made while the service runs, and brought up to date any number of times. The last
+ * update runs while the tasks are frozen, and copies only the changes since the one before. This
  * keeps the freeze short.
  *
- * What changed is told by inode number, change time and size. Three cases these cannot show are
- * copied again in any case: a file changed during or shortly before an update (change times are
- * only as fine as a timer tick), a file that a process has mapped shared and writable (writing to a
- * page that is dirty already changes no time), and what layer_staging_dirty() names.
+ * A change shows in inode number, change time or size. Three kinds of files are always copied
+ * again, as a change need not show there. First, a file changed during or shortly before an update:
+ * change times are only as fine as a timer tick. Second, a file that a process has mapped shared
+ * and writable: a write to a page that is dirty already changes no time. Third, the files that
+ * layer_staging_dirty() names.
  */
 
 #include <stdbool.h>
@@ -23,7 +24,7 @@
 struct err;
 struct layer_staging;
 
-/** struct layer_stats - What an update found and did */
+/** struct layer_stats - Counts of one update */
 struct layer_stats {
 	uint64_t files;        /* of all kinds, now in the copy */
 	uint64_t bytes;        /* of regular files, now in the copy (holes not counted) */
@@ -33,7 +34,7 @@ struct layer_stats {
 };
 
 /**
- * layer_staging_new() - Prepare to copy a layer
+ * layer_staging_new() - Prepare the staging copy of a layer
  * @ret:	Set on success only; the caller owns it, see layer_staging_free()
  * @upper:	UpperDir of the container, or directory of the volume; consumed, also after a
  *		failure
@@ -67,7 +68,7 @@ AUTO_DEFINE(layer_staging)
  * @stats:	Filled in on success
  * @err:	Filled in on failure
  *
- * Without @frozen, files that vanish under our eyes are passed over.
+ * Without @frozen, files that vanish meanwhile are skipped.
  *
  * Return: 0, -EFBIG at the limit, -ECANCELED, or another negative error code
  */
@@ -75,10 +76,10 @@ int layer_staging_update(struct layer_staging *ls, bool frozen, int cancel_fd,
 			 struct layer_stats *stats, struct err *err);
 
 /**
- * layer_staging_dirty() - Have a file of the copy copied again, whatever it looks like
+ * layer_staging_dirty() - Have a file copied again, even if it looks unchanged
  * @ls:		Copy
  * @path:	Absolute path in the container
  *
- * By all updates up to the next frozen one.
+ * All updates up to the next frozen one do so.
  */
 void layer_staging_dirty(struct layer_staging *ls, const char *path);

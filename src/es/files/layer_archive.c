@@ -241,7 +241,7 @@ static int entry_add_data(struct archive_entry *e, int fd, off_t size)
  * @fd:		File
  * @at:		Where they begin
  * @size:	Of the file
- * @data:	Where the data at or behind @at begin; looked up anew when @at has passed them
+ * @data:	Where the data at or behind @at begin; looked up again when @at has passed them
  *
  * A hole is not read, however long it is.
  *
@@ -321,7 +321,7 @@ static void entry_refer(struct archive_entry *e, const struct stat *st)
 	archive_entry_set_size(e, 0);
 }
 
-/** file_write() - Write the file @name, not what is in it */
+/** file_write() - Write the file @name, but not the files in it */
 static int file_write(struct archive_writer *w, int dirfd, const char *name, const char *path,
 		      bool *directory, struct err *err)
 {
@@ -417,7 +417,7 @@ int archive_writer_end(struct archive_writer *w, struct err *err)
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-/** struct directory - A directory whose times are set when all is in it */
+/** struct directory - A directory whose times are set when it is complete */
 struct directory {
 	struct list link;
 	struct archive_root *root;
@@ -515,7 +515,7 @@ static int entry_room(struct reader *in, struct archive_entry *e)
 	return room_take(in, bytes);
 }
 
-/** node_from() - What libarchive says about an entry */
+/** node_from() - Take the attributes of an entry from libarchive */
 static int node_from(struct layer_node *node, struct archive_entry *e)
 {
 	const char *name;

@@ -4,12 +4,12 @@
 /*
  * Layer archive - file trees as one stream (pax, a POSIX tar) and back
  *
- * One stream carries several trees, each under the name of its root ("memory", "layer"). Reading
- * trusts nothing: a name may not be absolute or contain "..", nothing is ever reached through a
- * symbolic link or another mount, names of one archive cannot touch what was not made by it, and
- * the number of files and bytes is limited.
+ * One stream carries several trees, each under the name of its root ("memory", "layer"). The reader
+ * trusts nothing. A name may not be absolute or contain "..". No file is ever reached through a
+ * symbolic link or another mount. Names of one archive cannot touch files that it did not make. The
+ * number of files and bytes is limited.
  *
- * Of the two files that know libarchive the one for trees; image/archive.h is for images.
+ * Two files know libarchive: this one for trees, image/archive.h for images.
  */
 
 #include <stdbool.h>
@@ -45,7 +45,7 @@ typedef int (*archive_sink)(void *ctx, const void *bytes, size_t len, struct err
 typedef ssize_t (*archive_source)(void *ctx, const void **bytes, struct err *err);
 
 /**
- * archive_drain() - Read a stream to its end, when all that was wanted of it has come
+ * archive_drain() - Read a stream to its end, after the last bytes that are needed
  * @source:	Gives the stream
  * @ctx:	First argument of @source
  * @most:	Bytes that may follow: padding
@@ -59,11 +59,11 @@ int archive_drain(archive_source source, void *ctx, size_t most, struct err *err
 int archive_writer_new(struct archive_writer **ret, archive_sink sink, void *ctx, struct err *err);
 
 /**
- * archive_sent_new() - Begin to remember what streams carry
+ * archive_sent_new() - Begin to record the files that streams carry
  *
- * A layer is sent ahead while the service runs, and again after the cut; the second time a file
- * that is still the same is only named. Files are told apart by inode number and change time, which
- * is exact for a copy that files/layer.c made: it never writes into a file, it replaces it.
+ * A layer is pre-copied while the service runs, and sent again after the cut. The second stream
+ * only names a file that is still the same. A file is the same if inode number and change time are.
+ * This is exact for a copy that files/layer.c made: it never writes into a file, it replaces it.
  *
  * Return: 0, or -ENOMEM
  */
@@ -117,8 +117,8 @@ AUTO_DEFINE(archive_writer)
  * @name:	of the tree
  * @dirfd:	its directory, empty
  * @plain:	take regular files only, as mode 0600 (checkpoint images)
- * @ahead:	directory of the same mount where an earlier stream put this tree; what is the same
- *		is moved from there, or copied from another mount. Negative: there was none
+ * @ahead:	directory of the same mount where an earlier stream put this tree; unchanged files
+ *		are moved from there, or copied from another mount. Negative: there was none
  */
 struct archive_root {
 	const char *name;
@@ -135,9 +135,10 @@ struct archive_root {
  * @count:	Number of @roots
  * @max_bytes:	Most bytes of all files together; holes, names, attributes and headers count
  * @after:	Called with @after_ctx for each file made; may be NULL
- * @err:	Filled in on failure; what was made so far is the caller's to remove
+ * @err:	Filled in on failure; the caller removes the files made so far
  *
- * Return: 0, -EPROTO for what we do not accept, -EFBIG at a limit, or another negative error code
+ * Return: 0, -EPROTO for an archive that we do not accept, -EFBIG at a limit, or another negative
+ * error code
  */
 int archive_extract(archive_source source, void *ctx, struct archive_root *roots, size_t count,
 		    uint64_t max_bytes, archive_after after, void *after_ctx, struct err *err);

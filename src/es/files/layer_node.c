@@ -158,8 +158,8 @@ int layer_node_make(const struct layer_node *node, int dirfd, const char *name, 
 }
 
 /**
- * acl_strip() - Take away what the file got from the default ACL of its directory: rights nobody
- * gave it
+ * acl_strip() - Remove the ACL that the file got from the default ACL of its directory: rights that
+ * nobody gave it
  */
 static int acl_strip(const char *path)
 {

@@ -4,11 +4,12 @@
 /*
  * Layer node - everything about one file of a container layer except its bytes
  *
- * Shared by the copy of a layer on its own host (files/layer.c) and by its way to another one
- * (files/layer_archive.c), so that both keep the same things: type, mode, owner, device number (a
- * whiteout is the character device 0:0), link target, times to the nanosecond, and all extended
- * attributes, POSIX ACLs among them. Left out is what means something on one host only: SELinux
- * labels, and those of overlayfs that point to inodes below (origin, impure, uuid, nlink, upper).
+ * The staging copy of a layer (files/layer.c) and its stream to another host
+ * (files/layer_archive.c) share this, so that both keep the same attributes. These are type, mode,
+ * owner, device number (a whiteout is the character device 0:0), link target, times to the
+ * nanosecond, and all extended attributes, POSIX ACLs among them. Attributes that are valid on one
+ * host only are left out: SELinux labels, and those of overlayfs that point to inodes below
+ * (origin, impure, uuid, nlink, upper).
  */
 
 #include <stdbool.h>
@@ -53,7 +54,7 @@ struct layer_node {
  */
 int layer_node_read(struct layer_node *node, int dirfd, const char *name, struct err *err);
 
-/** layer_node_deinit() - Release what the node owns */
+/** layer_node_deinit() - Release the node's memory */
 void layer_node_deinit(struct layer_node *node);
 
 /**
@@ -65,7 +66,7 @@ int layer_node_add_xattr(struct layer_node *node, const char *name, const void *
 
 /**
  * layer_node_make() - Create the file: anything but a socket; a regular one is empty
- * @node:	What to make
+ * @node:	Attributes of the file
  * @dirfd:	Directory
  * @name:	Name in it; must not exist, but a directory may
  * @err:	Filled in on failure
@@ -79,7 +80,7 @@ int layer_node_make(const struct layer_node *node, int dirfd, const char *name, 
 /**
  * layer_node_dress() - Give the file its owner, attributes, mode and times, in that order
  *
- * What is put into a directory later changes its times; set them again by layer_node_times().
+ * A file that is put into a directory later changes its times; layer_node_times() sets them again.
  *
  * Return: 0, or negative error code
  */

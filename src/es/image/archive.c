@@ -27,7 +27,7 @@ struct reading {
 	size_t entries;
 };
 
-/** enum kind - What an entry is, by its name */
+/** enum kind - Kinds of entries, by their names */
 enum kind {
 	KIND_OTHER,
 	KIND_MANIFEST,
@@ -41,7 +41,7 @@ static bool is_digest(const char *text)
 	return strspn(text, "0123456789abcdef") == HEX_DIGITS;
 }
 
-/** kind_of() - What an entry is */
+/** kind_of() - Kind of an entry */
 static enum kind kind_of(const char *name)
 {
 	static const char blobs[] = "blobs/sha256/";
@@ -160,7 +160,7 @@ static int manifest_check(const json_t *manifest, const struct image_rules *rule
  * manifest_read() - Read and check the manifest
  * @in:		Archive, at its entry
  * @e:		The entry
- * @rules:	What it must say
+ * @rules: Conditions that it must meet
  * @failed:	Set to the error code, if there is one
  *
  * Return: its JSON, a new reference, or NULL with the error set
@@ -197,11 +197,13 @@ static json_t *manifest_read(struct reading *in, struct archive_entry *e,
 	return manifest;
 }
 
-/* --- what an engine saves ---------------------------------------------------------------------- */
+/*
+ * --- an engine's archive ------------------------------------------------------------------------
+ */
 
 /**
  * struct unpacking - An archive being taken apart
- * @dirfd:	where to: each file under the digits of its name until the manifest tells what it is
+ * @dirfd:	for the files, each under the digits of its name until the manifest tells its kind
  * @links:	from a layer's name to that of the layer which is the same
  * @bytes:	of all files so far
  */
@@ -214,7 +216,7 @@ struct unpacking {
 	uint64_t bytes;
 };
 
-/** stored_name() - Under what name a file waits: the digits of its own */
+/** stored_name() - Name of a waiting file: the digits of its own name */
 static void stored_name(char to[HEX_DIGITS + 1], const char *name)
 {
 	const char *slash = strrchr(name, '/');
@@ -223,7 +225,7 @@ static void stored_name(char to[HEX_DIGITS + 1], const char *name)
 	(void)snprintf(to, HEX_DIGITS + 1, "%.*s", HEX_DIGITS, digits);
 }
 
-/** data_unpack() - Write an entry's bytes into its file; an engine leaves no holes in what it saves */
+/** data_unpack() - Write an entry's bytes into its file; an engine's archive has no holes */
 static int data_unpack(struct unpacking *up, int fd, int64_t size, const char *name)
 {
 	const void *bytes;

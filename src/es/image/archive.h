@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Image archive - what `docker save` writes, taken apart
+ * Image archive - unpacks an archive of `docker save`
  *
  *     manifest.json                    [{"Config": ..., "RepoTags": null, "Layers": [...]}]
  *     <digest>.json                    the image's configuration
@@ -10,8 +10,8 @@
  *     blobs/sha256/<digest>            either, as Docker 25 and later write them; layers may be compressed then
  *
  * The source needs the layers one by one, the lowest first, and without those that the destination
- * has; Docker writes them in any order, and which is which last of all. So an archive becomes a
- * directory with a file for each: "config", "layer-0", "layer-1" ... The destination keeps layers in such
+ * has. Docker writes them in any order, and the manifest last. So an archive becomes a directory
+ * with a file for each: "config", "layer-0", "layer-1" ... The destination keeps layers in such
  * files, too (es/image/arrival.h), and has its engine load them (es/image/pack.h).
  */
 
@@ -25,15 +25,15 @@
 struct err;
 
 #define IMAGE_MANIFEST_MAX (1u << 20) /* bytes of manifest.json */
-#define IMAGE_ENTRIES_MAX  4096       /* entries of an archive, whatever they are */
+#define IMAGE_ENTRIES_MAX  4096       /* entries of an archive, of any kind */
 
 #define IMAGE_CONFIG     "config" /* file with the configuration */
 #define IMAGE_LAYER_NAME 32       /* room for the name of a layer's file */
 
 /**
- * struct image_rules - What an archive must be
- * @id:		Id of the image, "sha256:...", the digest of its configuration; NULL if the engine has another idea
- *		of ids, as with containerd's image store
+ * struct image_rules - Conditions that an archive must meet
+ * @id:		Id of the image, "sha256:...", the digest of its configuration; NULL if the engine
+ *		defines ids otherwise, as with containerd's image store
  * @layers:	Number of its layers
  * @max_bytes:	Most bytes of all files
  */
@@ -47,12 +47,12 @@ struct image_rules {
 void image_layer_name(char to[IMAGE_LAYER_NAME], size_t layer);
 
 /**
- * image_archive_unpack() - Take apart what an engine saves
- * @rules:	What it must be
+ * image_archive_unpack() - Unpack an engine's archive
+ * @rules: Conditions that it must meet
  * @source:	Gives the archive
  * @ctx:	Handed to @source
  * @dirfd:	Empty directory for configuration and layers
- * @err:	Filled in on failure; what was made so far is the caller's to remove
+ * @err:	Filled in on failure; the caller removes the files made so far
  *
  * Contents are not verified here: the destination does that.
  *

@@ -29,11 +29,11 @@
 /**
  * struct image_arrival - See image/arrival.h
  * @lock:	descriptor, locked as long as the object
- * @passing:	somebody else has the image's directory: this one goes with the object
+ * @passing:	another transfer has the image's directory: this one is removed with the object
  * @config:	configuration, once it has come
  * @digest:	and its digest
  * @containerd:	the engine keeps images in containerd's store
- * @loaded:	what the engine calls the image, once it has it
+ * @loaded:	the engine's id of the image, once it has it
  */
 struct image_arrival {
 	char path[PATH_MAX];
@@ -88,7 +88,7 @@ int image_arrival_new(struct image_arrival **ret, const char *dir, const char *i
 	ia->dirfd = ia->lock = -EBADF;
 	ia->layers = layers;
 	ia->containerd = containerd;
-	/* The suffix is for a second, third ... user who comes with the same image just now. */
+	/* The suffix is for a second, third ... transfer of the same image at this time. */
 	for (unsigned int i = 0; i < 64; i++) {
 		if (snprintf(ia->path, sizeof(ia->path),
 			     i ? "%s/" PREFIX "%s-%u" : "%s/" PREFIX "%s", dir, digits,
@@ -178,7 +178,7 @@ static ssize_t pull_some(struct pull *in, const uint8_t **bytes, uint64_t wanted
 	return (ssize_t)n;
 }
 
-/** pull_all() - Just so many bytes. Return: 0, or negative error code */
+/** pull_all() - Read exactly @len bytes. Return: 0, or negative error code */
 static int pull_all(struct pull *in, void *to, size_t len)
 {
 	uint8_t *at = to;
@@ -206,7 +206,7 @@ static int length_pull(struct pull *in, uint64_t *length)
 	return r;
 }
 
-/** digest_is() - Is it what the text, "sha256:..." or just the digits, says? */
+/** digest_is() - Whether it is the digest of a text, "sha256:..." or just the digits */
 static bool digest_is(struct crypto_sha256 *digest, const char *text)
 {
 	const char *digits = strchr(text, ':') ? strchr(text, ':') + 1 : text;
@@ -253,7 +253,7 @@ static int config_receive(struct image_arrival *ia, struct pull *in)
 	return r < 0 ? r : config_check(ia, in->err);
 }
 
-/** part_digest() - Begin a layer's digest with what is here of it */
+/** part_digest() - Begin a layer's digest with the bytes that are here */
 static int part_digest(int fd, uint64_t here, struct crypto_sha256 *digest, struct err *err)
 {
 	if (!here)
@@ -274,7 +274,9 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 			 const struct image_receipt *receipt, size_t layer, uint64_t *room)
 {
 	AUTO(crypto_sha256) struct crypto_sha256 *digest = NULL;
-	/* Of the others the sender has not been told what is here: they come whole. */
+	/*
+	 * The sender has not been told of bytes of the others that are here: it sends them whole.
+	 */
 	bool goes_on = layer == receipt->first;
 	uint64_t here = goes_on ? image_arrival_bytes(ia, layer) : 0;
 	char name[IMAGE_LAYER_NAME];
@@ -288,7 +290,7 @@ static int layer_receive(struct image_arrival *ia, struct pull *in,
 	if (r < 0)
 		return r;
 	if (here > length) {
-		/* whoever sent the beginning lied; without it the next transfer comes through */
+		/* the beginning was forged; without it the next transfer can succeed */
 		(void)beneath_unlink(ia->dirfd, name, 0);
 		return err_set(in->err, -EPROTO, "layer %zu of the image was longer before", layer);
 	}
@@ -400,7 +402,7 @@ static int part_load(struct image_arrival *ia, struct docker_engine *engine,
 	return r < 0 ? r : loaded_write(ia->dirfd, id, err);
 }
 
-/** whole_load() - Have it load the image, and learn what it calls it */
+/** whole_load() - Have it load the image, and learn its id */
 static int whole_load(struct image_arrival *ia, struct docker_engine *engine,
 		      struct image_pack *what, struct err *err)
 {
@@ -474,7 +476,7 @@ void image_arrival_remove(struct image_arrival *ia, struct docker_engine *engine
 	(void)layer_path_remove(ia->path, NULL);
 }
 
-/** last_written() - When something last came into a directory, in ms of the wall clock */
+/** last_written() - Time of the last write to a directory, in ms of the wall clock */
 static uint64_t last_written(int dirfd)
 {
 	struct stat st;

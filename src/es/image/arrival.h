@@ -2,15 +2,14 @@
 #pragma once
 
 /*
- * Image arrival - the layers of an image on their way here, and what is left of them after a
- * failure
+ * Image arrival - the layers of an image on their way here, also after a failed transfer
  *
- * A directory of its own for each image, "arrival-<digits of its id>": the layers that have come,
- * and the beginning of the one that was coming. If the transfer breaks, the next one goes on from
- * there, whichever edge server it comes from, for contents are named by digests, and each layer is
- * verified when it is complete (R8). What is not asked for again in time is removed.
+ * Each image has a directory, "arrival-<digits of its id>", with the complete layers and the
+ * beginning of the next one. If the transfer breaks, the next one continues from there. It may come
+ * from another edge server, as contents are named by digests, and each layer is verified when it is
+ * complete (R8). An arrival that no transfer continues in time is removed.
  *
- *     layer-<n>    layer n, or the beginning of it, uncompressed
+ *     layer-<n>    layer n, or the beginning of it, uncompressed.
  *     loaded       id of an image without a name, made of the lowest layers, which holds them in
  *                  the engine until the whole image is there
  *     lock         held while a transfer writes here
@@ -36,13 +35,13 @@ struct image_growing; /* es/image/pack.h */
  * image_arrival_new() - Open the directory of an image, made if need be
  * @ret:	Set on success only; the caller owns it, see image_arrival_free()
  * @dir:	Where arrivals are
- * @id:		What the source's engine calls the image, "sha256:..."
+ * @id:		Id of the image at the source's engine, "sha256:..."
  * @layers:	Digests of its layers, lowest first; borrowed as long as the object
  * @containerd:	Our engine keeps images in containerd's store: it wants all layers of an image at once
  * @err:	Filled in on failure
  *
- * If another transfer brings the same image just now, the directory is another one, and nothing of
- * it stays.
+ * If another transfer brings the same image at this time, this one gets another directory, which
+ * does not stay.
  *
  * Return: 0, or negative error code
  */
@@ -62,7 +61,7 @@ AUTO_DEFINE(image_arrival)
 uint64_t image_arrival_bytes(const struct image_arrival *ia, size_t layer);
 
 /**
- * struct image_receipt - What a transfer of layers brings
+ * struct image_receipt - A transfer of layers, as its receiver sees it
  * @first:	The lowest layer to come; of it the image_arrival_bytes() first bytes are here
  * @max_bytes:	Most bytes of all layers
  * @grown:	Called when there is more of a layer: @bytes of @length
@@ -78,14 +77,14 @@ struct image_receipt {
 };
 
 /**
- * image_arrival_receive() - Take in what image_departure_send() sends
+ * image_arrival_receive() - Receive the layers that image_departure_send() sends
  * @ia:		Arrival
- * @receipt:	What comes
+ * @receipt: The transfer
  * @source:	Gives the bytes
  * @source_ctx:	Handed to @source
  * @err:	Filled in on failure
  *
- * A layer that is not what its digest says is removed.
+ * A layer with another digest is removed.
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
@@ -111,7 +110,7 @@ int image_arrival_load(struct image_arrival *ia, struct docker_engine *engine, s
 		       size_t layers, const struct image_growing *growing, struct err *err);
 
 /**
- * image_arrival_loaded() - What the engine calls the image, once all of it was loaded
+ * image_arrival_loaded() - The engine's id of the image, once all of it was loaded
  *
  * The digest of its configuration; with containerd's image store, of its manifest.
  *
@@ -122,11 +121,14 @@ const char *image_arrival_loaded(const struct image_arrival *ia);
 /** image_arrival_digest() - 64 digits of the configuration's digest, borrowed; "" before it has come */
 const char *image_arrival_digest(const struct image_arrival *ia);
 
-/** image_arrival_remove() - Remove the directory, and from the engine what held layers for it */
+/**
+ * image_arrival_remove() - Remove the directory, and from the engine the image that held layers for
+ * it
+ */
 void image_arrival_remove(struct image_arrival *ia, struct docker_engine *engine);
 
 /**
- * image_arrival_expire() - Remove arrivals that nobody has gone on with
+ * image_arrival_expire() - Remove arrivals that no transfer has continued
  * @dir:	Where arrivals are
  * @age_ms:	if they were last written to before that; 0: all that no transfer writes to
  * @engine:	Client

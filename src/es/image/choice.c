@@ -6,10 +6,10 @@
 
 /*
  * Measured with an image of 929 MB on two cores, one of them busy. They need not be right: they
- * give a first prediction, which is corrected by what it was worth.
+ * give a first prediction, which is corrected by the measured time.
  */
 #define SAVE_RATE     230000000 /* an engine saves an image */
-#define LOAD_RATE     110000000 /* an engine makes layers of an archive, mostly while that comes */
+#define LOAD_RATE     110000000 /* an engine makes layers of an archive, mostly as it comes */
 #define UNPACK_RATE   80000000  /* the same of layers pulled, which it has to decompress */
 #define TAIL_PERCENT  30        /* of that is left when the last byte is here */
 #define ZSTD_PERMILLE 240       /* bytes on the wire for bytes of an image: our stream */
@@ -30,7 +30,7 @@ static uint64_t time_of(uint64_t bytes, uint64_t rate)
 	return bytes * 1000 / (rate / 1000 ? rate / 1000 : 1);
 }
 
-/** arrival() - Bytes come at @rate while the engine works on what has come, and then on the rest */
+/** arrival() - Bytes come at @rate while the engine works on earlier ones, and then on the rest */
 static uint64_t arrival(uint64_t sent, uint64_t rate, uint64_t bytes, uint64_t work_rate)
 {
 	uint64_t coming = time_of(sent, rate ? rate : RATE_UNKNOWN);
@@ -114,7 +114,7 @@ void image_rates_learn(struct image_rates *ir, enum image_source way, uint64_t p
 	       : seen > CORRECTION_MAX ? CORRECTION_MAX
 				       : seen;
 	(void)pthread_mutex_lock(&ir->lock);
-	/* Half of what was known stays: one odd image is not the rule. */
+	/* Half of the old value stays: one odd image is not the rule. */
 	ir->correction[way] = (uint32_t)((ir->correction[way] + seen) / 2);
 	(void)pthread_mutex_unlock(&ir->lock);
 }

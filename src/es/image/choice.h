@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * Image choice - from where a missing image would be here sooner: from the source, or a registry
+ * Image choice - chooses the faster image source for a missing image: source edge server, or
+ * registry
  *
  * The paper's C-Migr sends the image, its P-Migr relies on the destination having it or pulling it
- * quickly; which one wins depends on image, link and registry. So both are predicted from what is
- * known: sizes, and rates as measured before. What a prediction was worth is learnt when the image
- * is here, and the next one is corrected by that.
+ * quickly; the faster one depends on image, link and registry. So both times are predicted from
+ * known sizes, and from rates that were measured before. When the image is here, the prediction is
+ * compared with the real time, and the next one is corrected by that.
  */
 
 #include <pthread.h>
@@ -16,7 +17,7 @@
 
 #define IMAGE_RATES_MAX 64
 
-/** enum image_source - From where an image comes */
+/** enum image_source - Source of an image */
 enum image_source {
 	IMAGE_FROM_SOURCE,
 	IMAGE_FROM_REGISTRY,
@@ -27,10 +28,10 @@ enum image_source {
 const char *image_source_name(enum image_source way);
 
 /**
- * struct image_costs - What is known of an image that is not here
+ * struct image_costs - Known sizes and rates of an image that is not here
  * @image_bytes:	of the whole image, uncompressed: the source's engine saves all of it
- * @missing_bytes:	of it, what is missing here
- * @registry_bytes:	what the registry would send, compressed; 0: not known
+ * @missing_bytes:	of the layers of it that are missing here
+ * @registry_bytes:	that the registry would send, compressed; 0: not known
  * @link_rate:		from the source, bytes per second; 0: not known
  * @registry_rate:	from the registry; 0: not known
  */
@@ -44,8 +45,8 @@ struct image_costs {
 
 /**
  * image_predict() - How long an image would take until a container can be made of it
- * @costs:	What is known; rates and sizes that are not are taken as usual ones
- * @way:	From where
+ * @costs:	Known sizes and rates; usual values stand for unknown ones
+ * @way: Its source
  *
  * Return: microseconds
  */
@@ -59,9 +60,9 @@ struct image_rate {
 };
 
 /**
- * struct image_rates - What was measured; any thread may use it
- * @rate:	by key; the oldest gives way
- * @correction:	what predictions are multiplied by, in thousandths
+ * struct image_rates - Measured rates; any thread may use them
+ * @rate:	by key; a new key replaces the oldest
+ * @correction:	factor of predictions, in thousandths
  */
 struct image_rates {
 	pthread_mutex_t lock;
@@ -85,5 +86,5 @@ uint64_t image_rates_ask(struct image_rates *ir, const char *key, uint64_t now_u
 void image_rates_learn(struct image_rates *ir, enum image_source way, uint64_t predicted_us,
 		       uint64_t took_us);
 
-/** image_rates_correct() - A prediction, corrected by what earlier ones were worth */
+/** image_rates_correct() - A prediction, corrected by the errors of earlier ones */
 uint64_t image_rates_correct(struct image_rates *ir, enum image_source way, uint64_t predicted_us);

@@ -24,7 +24,7 @@
 
 /**
  * struct image_expiry - See image/expiry.h
- * @began:	when the program did: what is older than that is a predecessor's
+ * @began:	when the program did: an older file is a predecessor's
  * @working:	a thread of the pool looks
  */
 struct image_expiry {
@@ -41,7 +41,7 @@ struct image_expiry {
 	void *ctx;
 };
 
-/** directory_prepare() - Make it ours alone; what we were about to send goes */
+/** directory_prepare() - Make it private; remove the layers that we were about to send */
 static int directory_prepare(const char *path, struct err *err)
 {
 	const struct dirent *entry;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Image expiry - removes what came of images and nobody went on with, and what a crash has left of
- * layers that waited for theirs; on a thread of the loop's pool
+ * Image expiry - removes arrivals of images that no transfer continues, and the layers that a crash
+ * has left waiting for their image. It works on a thread of the loop's pool.
  */
 
 #include <stdint.h>
@@ -16,11 +16,11 @@ struct image_expiry;
 #define IMAGE_AHEAD "baton-ahead-" /* layers that wait in the engine's directory for their image */
 
 /**
- * image_expiry_new() - Make the directory of images, and look there now and again
+ * image_expiry_new() - Make the directory of images, and look there periodically
  * @ret:	Set on success only; the caller owns it, see image_expiry_close()
  * @loop:	Loop of the timer
- * @dir:	Directory, made with mode 0700 if need be; borrowed. What a crashed predecessor was
- *		about to send is removed, what came for us stays
+ * @dir:	Directory, made with mode 0700 if need be; borrowed. The layers that a crashed
+ *		predecessor was about to send are removed; arrivals stay
  * @docker_socket:	of the engine that may hold layers; borrowed
  * @workers:	remove them; borrowed
  * @age_ms:	arrivals that nothing was written to for so long are removed

@@ -44,7 +44,7 @@ static int blob_open(struct archive *a, int from, struct err *err)
 	return 0;
 }
 
-/** blob_copy() - Write what comes out of it */
+/** blob_copy() - Write its decompressed bytes */
 static int blob_copy(struct archive *a, int to, uint64_t *room, struct err *err)
 {
 	const void *bytes;

@@ -4,8 +4,8 @@
 /*
  * Image layer - the blob of a layer as a registry or containerd keeps it, which may be compressed
  *
- * A layer's diff id is the digest of what comes out of it. Which compression it is, is seen by its first
- * bytes: gzip or zstd.
+ * A layer's diff id is the digest of its decompressed bytes. The first bytes show the compression:
+ * gzip or zstd.
  */
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ bool image_layer_packed(int fd);
  * image_layer_unpack() - Decompress a layer
  * @from:	The blob, at its beginning
  * @to:		Where to write it
- * @room:	Most bytes that may come out; what came is taken off
+ * @room:	Most bytes that may be written; bytes written are subtracted
  * @err:	Filled in on failure
  *
  * Return: 0, -EFBIG, -EPROTO if it is damaged, or another negative error code

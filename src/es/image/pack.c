@@ -96,7 +96,7 @@ static int file_pack(struct packing *pk, const char *name, const char *text)
 	return r < 0 ? r : bytes_pack(pk, text, strlen(text));
 }
 
-/** layer_place() - What a layer is called in the archive */
+/** layer_place() - Name of a layer in the archive */
 static void layer_place(char to[BLOB_NAME], const struct image_pack *what, size_t layer)
 {
 	char name[IMAGE_LAYER_NAME];
@@ -142,7 +142,7 @@ static int layer_pack(struct packing *pk, const struct image_pack *what, size_t 
 	return r == 0 && growing ? growing->wait(growing->ctx, length, pk->err) : r;
 }
 
-/** manifest_pack() - Write what tells the engine which file is what */
+/** manifest_pack() - Write the manifest, which tells the engine the kind of each file */
 static int manifest_pack(struct packing *pk, const struct image_pack *what)
 {
 	char config[HEX_DIGITS + 8];
@@ -164,7 +164,7 @@ static int manifest_pack(struct packing *pk, const struct image_pack *what)
 	return r < 0 ? r : file_pack(pk, "manifest.json", text);
 }
 
-/** descriptor() - What an OCI manifest says of a blob. Return: a new reference, or NULL */
+/** descriptor() - Make an OCI manifest's descriptor of a blob. Return: a new reference, or NULL */
 static json_t *descriptor(const char *type, const char *digest, uint64_t size)
 {
 	const char *digits = strchr(digest, ':');
@@ -216,7 +216,7 @@ char *image_oci_manifest(const struct image_pack *what, struct err *err)
 	return text;
 }
 
-/** oci_pack() - Write what makes the archive an OCI layout, and tells the engine which blob is what */
+/** oci_pack() - Write the files of an OCI layout, which tell the engine the kind of each blob */
 static int oci_pack(struct packing *pk, const struct image_pack *what)
 {
 	char digest[HEX_DIGITS + 1];

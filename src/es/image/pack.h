@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Image pack - what `docker load` reads, put together of the files of configuration and layers
+ * Image pack - packs the files of configuration and layers into an archive for `docker load`
  *
  * For Docker's own store, without the lowest layers that the engine has:
  *
@@ -47,8 +47,8 @@ struct image_growing {
  * @first:	The lowest one that the engine lacks
  * @dirfd:	Directory with the files of the layers from @first on
  * @growing:	The highest layer is still coming; or NULL
- * @diff_ids:	For containerd's image store: an OCI layout is made, whose blobs are named by digests, and these
- *		are those of the layers. NULL: what Docker's own store reads
+ * @diff_ids:	For containerd's image store: an OCI layout is made, whose blobs are named by
+ *		digests, and these are those of the layers. NULL: the format of Docker's own store
  */
 struct image_pack {
 	const char *config;
@@ -66,7 +66,7 @@ struct image_pack {
  * @what:	Image, with @diff_ids, and files of all its layers
  * @err:	Filled in on failure
  *
- * Its digest is what containerd's image store calls the image by.
+ * Its digest is the image's id in containerd's image store.
  *
  * Return: JSON, to be freed by the caller; or NULL
  */
@@ -79,8 +79,8 @@ char *image_oci_manifest(const struct image_pack *what, struct err *err);
  * @ctx:	Handed to @sink
  * @err:	Filled in on failure
  *
- * The engine computes all digests itself, and makes nothing of an archive without its end, which is
- * missing after an error.
+ * The engine computes all digests itself. It refuses an archive without its end, which is missing
+ * after an error.
  *
  * Return: 0, or negative error code
  */

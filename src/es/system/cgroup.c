@@ -179,7 +179,7 @@ bool cgroup_frozen(const struct cgroup_freezer *f)
 
 	if (!f->v2)
 		return file_read(f->file, text, sizeof(text)) && !strncmp(text, "FROZEN", 6);
-	/* cgroup.freeze only says what was asked for; cgroup.events what has happened. */
+	/* cgroup.freeze only has the request; cgroup.events has the state. */
 	char events[PATH_MAX];
 	int dir = (int)(strrchr(f->file, '/') - f->file);
 	if (snprintf(events, sizeof(events), "%.*s/cgroup.events", dir, f->file) >= PATH_MAX)
@@ -240,7 +240,7 @@ int cgroup_freeze(const struct cgroup_freezer *f, int timeout_ms, struct err *er
 
 uint64_t cgroup_memory(pid_t pid)
 {
-	/* What files have cached is not among it: it does not go. */
+	/* The page cache of files is not included: it is not sent. */
 	static const char *const wanted[][2] = { { "total_rss", "total_shmem" },
 						 { "anon", "shmem" } };
 	char group[PATH_MAX];

@@ -52,7 +52,7 @@ bool cgroup_read(pid_t pid, const char *controller, const char *const files[2], 
 		 size_t size);
 
 #define CGROUP_LIST_MAX                                                                            \
-	512 /* bytes of a list of hierarchies, with its end; what is beyond is left out */
+	512 /* bytes of a list of hierarchies, with its end; further ones are left out */
 
 /**
  * cgroup_version() - Which version of control groups this host has
@@ -100,8 +100,7 @@ bool cgroup_freezing(const struct cgroup_freezer *f);
  * @f:		Freezer
  * @each:	Called with a process; not 0: stop there
  * @ctx:	Handed to it
- * @err:	Filled in if the list of processes cannot be read; what @each returns is @each's to
- *		explain
+ * @err:	Filled in if the list of processes cannot be read; @each explains its own failures
  *
  * Return: 0, what @each returned, or negative error code
  */

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "es/system/process.h"
 
-/* Of the real-time signals, which nobody else here uses. */
+/* One of the real-time signals, which no other code here uses. */
 #define SIGNAL (SIGRTMIN + 4)
 
 /* The type of a descriptor's owner in sigevent has no name in this library. */
@@ -25,7 +25,7 @@ struct hurry {
 
 static void on_tick(int number)
 {
-	(void)number; /* that it came is all */
+	(void)number; /* it only interrupts a call */
 }
 
 struct hurry *hurry_begin(unsigned int ms)

@@ -2,18 +2,19 @@
 #pragma once
 
 /*
- * Hurry - look at a container's descriptors without waiting for it
+ * Hurry - limits the time of looks at a container's descriptors
  *
- * Who closes the last descriptor of a TCP socket waits for its peer as long as SO_LINGER says, for years if the
- * container likes. While we hold a copy the container may close its own, and then the last one is ours. A signal
- * ends that wait. So one comes to the thread every HURRY_TICK_MS while it looks, and after a time it should stop looking.
+ * The close of the last descriptor of a TCP socket waits for the peer as long as SO_LINGER says,
+ * which the container can set to years. While we hold a copy, the container may close its own, and
+ * then the last one is ours. A signal ends that wait. So the thread gets one every HURRY_TICK_MS
+ * while it looks, and after a time it should stop looking.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define HURRY_TICK_MS 20
-#define HURRY_MS      1000 /* for a look that nobody waits for */
+#define HURRY_MS      1000 /* for a look that delays nobody */
 
 struct hurry;
 

@@ -78,7 +78,10 @@ static _Noreturn void child_run(const char *const *argv, char **env, int out, bo
 	sigset_t none;
 	int code = 0;
 
-	/* The daemon ignores SIGPIPE and blocks what its loop handles; programs expect neither. */
+	/*
+	 * The daemon ignores SIGPIPE and blocks the signals that its loop handles; programs expect
+	 * neither.
+	 */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);

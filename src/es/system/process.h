@@ -5,7 +5,7 @@
  * Process - run another program from a migration's thread, with a time limit and a way to stop it
  *
  * Cancellation throughout src/es is one descriptor per migration, an eventfd: once it is readable
- * every wait ends. It stays readable, so nothing that comes later waits either.
+ * every wait ends. It stays readable, so no later call waits either.
  */
 
 #include <stdbool.h>
@@ -33,7 +33,10 @@ bool cancelled(int cancel_fd);
 int process_start(struct process **ret, const char *const *argv, const char *const *env,
 		  const char *output, struct err *err);
 
-/** process_start_aside() - The same for what mounts control groups, see cgroup_v2_step_aside() */
+/**
+ * process_start_aside() - The same for a program that mounts control groups, see
+ * cgroup_v2_step_aside()
+ */
 int process_start_aside(struct process **ret, const char *const *argv, const char *const *env,
 			const char *output, struct err *err);
 

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "es/system/process.h"
 
-#define ENVIRONMENT_MAX (64u << 10) /* of it is read; what runc and hooks get is far shorter */
+#define ENVIRONMENT_MAX (64u << 10) /* of it is read; that of runc and hooks is far shorter */
 #define LOOK_NS         2000000
 
 /** is_candidate() - Whether a process is one of root's in our PID namespace, and no fork of ours */
@@ -106,7 +106,7 @@ static bool is_worker(int proc, const char *pid)
 /**
  * members() - Send a signal (0: none) to all members
  *
- * Return: their number; 1 if nobody can tell
+ * Return: their number; 1 if unknown
  */
 static size_t members(const struct process_family *family, int sig)
 {

@@ -2,17 +2,17 @@
 #pragma once
 
 /*
- * Process family - all that works in one of our directories, whoever has started it and whoever is
- * gone since
+ * Process family - all processes that work in one of our directories, whoever started them
  *
- * runc starts CRIU, CRIU starts hooks and tar, and each may outlive the one that started it, in a
- * process group of its own; they may also outlive a predecessor of this program that was killed.
- * They are found by what they have: a variable in the environment that nobody else has (CRIU itself
- * writes over its own), or, if they are criu, runc, tar, gzip, baton-cut-hook or baton-store by the
- * name of their program, a file below the directory open. Only root's processes in our PID
- * namespace are looked at, and none that runs our own program, so no container can get itself into
- * the family. Nor does an administrator's shell, editor or backup that looks at the directory; a
- * tar of theirs that reads it is killed.
+ * runc starts CRIU, CRIU starts hooks and tar, and each may outlive its parent, in a process group
+ * of its own. They may also outlive a predecessor of this program that was killed. A process
+ * belongs to the family if its environment has a variable that no other process has. CRIU
+ * overwrites its own environment. So a process that has a file below the directory open belongs to
+ * the family, too, if the name of its program is criu, runc, tar, gzip, baton-cut-hook or
+ * baton-store. Only root's processes in our PID namespace are looked at, and none that runs our own
+ * program, so no container can get itself into the family. An administrator's shell, editor or
+ * backup that looks at the directory does not belong to it either; a tar of theirs that reads it is
+ * killed.
  */
 
 #include <stdbool.h>
@@ -34,7 +34,7 @@ bool process_family_lives(const struct process_family *family);
 /**
  * process_family_end() - Kill all members, and wait until they are gone
  * @family:	Family
- * @timeout_ms:	Longest wait: what sleeps in the kernel may not go
+ * @timeout_ms:	Longest wait: a process that sleeps in the kernel may not end
  *
  * Return: 0, or -ETIMEDOUT if any is left
  */

@@ -13,7 +13,7 @@
 
 #define STATUS_SIZE 512 /* name, state and tracer are in its first lines */
 
-/** struct task - What /proc says of a thread */
+/** struct task - State of a thread, from /proc */
 struct task {
 	char name[64];
 	char state;

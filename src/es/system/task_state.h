@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Task state - what a process is in, and cannot be checkpointed in
+ * Task state - states of a process in which it cannot be checkpointed
  *
- * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel lets nobody seize a
- * stopped task of a frozen group. A task that is traced is somebody else's already.
+ * A task that is stopped (SIGSTOP, SIGTSTP ...) makes CRIU hang: the kernel does not allow to seize
+ * a stopped task of a frozen group. A traced task already has another tracer.
  */
 
 #include <stdbool.h>
@@ -28,5 +28,5 @@ struct task_obstacle {
  */
 bool task_obstacle(pid_t pid, struct task_obstacle *to);
 
-/** task_name() - What the kernel calls a process, printable; "?" if it is gone */
+/** task_name() - The kernel's name of a process, printable; "?" if it is gone */
 void task_name(char to[64], pid_t pid);

@@ -20,10 +20,10 @@
  * struct guarded - A container
  * @id:		"" if only its group is known, see thaw_guard_left()
  * @may_freeze:	it is being cut, or held after its cut
- * @dangers:	cuts of which somebody may live who freezes it
+ * @dangers:	cuts of which a process may still live and freeze it
  * @seen:	it was frozen at the last look
- * @told:	that it was thawed has been told
- * @told_failure: that it cannot be thawed has been told
+ * @told:	its thaw has been reported
+ * @told_failure: a failure to thaw it has been reported
  */
 struct guarded {
 	struct list link;
@@ -189,7 +189,10 @@ int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err
 		return err_set(err, -ENOMEM, "watch a container");
 	(void)snprintf(one->id, sizeof(one->id), "%s", id);
 	r = cgroup_freezer_find(&one->freezer, pid, err);
-	/* A process id may be another one's by now, and what is thawed must not be a stranger's. */
+	/*
+	 * The process id may belong to another process by now, and a foreign group must not be
+	 * thawed.
+	 */
 	if (r == 0 && (!*id || !strstr(one->freezer.file, id)))
 		r = err_set(err, -ENOENT, "process %d is not of container %s", (int)pid, id);
 	if (r < 0) {

@@ -2,23 +2,22 @@
 #pragma once
 
 /*
- * Thaw guard - sees to it that a container which is to run is not left frozen (R17)
+ * Thaw guard - thaws a container that should run and was left frozen (R17)
  *
- * CRIU and runc freeze a container's group, and may hang, die, or put the group back into the state
- * that they found, frozen, long after everybody has stopped waiting for them. The guard is a thread
- * of its own that does nothing but look at the groups of containers for which such a program may
- * still live, and waits for nobody. A group that is found frozen at two looks in succession
- * although its container is to run is thawed, at the latest THAW_GUARD_MS after it froze, every
- * time anew.
+ * CRIU and runc freeze a container's group. They may hang, die, or put the group back into the
+ * state that they found, frozen, long after everybody has stopped waiting for them. The guard is a
+ * thread of its own that waits for nobody. It only looks at the groups of containers for which such
+ * a program may still live. It thaws a group that is frozen at two looks in succession although its
+ * container should run. This happens at the latest THAW_GUARD_MS after each freeze.
  *
  *     thaw_guard_watch()        the container is there, and runs
- *     thaw_guard_left()         before that: somebody lives of a predecessor's cut
+ *     thaw_guard_left()         before that: a process of a predecessor's cut still lives
  *     thaw_guard_may_freeze()   a cut begins
- *     thaw_guard_must_run()     the cut is over, or what was held after it goes on (R6): thawed,
- *                               and guarded
- *     thaw_guard_rest()         nobody of that cut lives any more, once for each
- *                               thaw_guard_may_freeze(). When that is so of all cuts, who
- *                               freezes it means it (docker pause)
+ *     thaw_guard_must_run()     the cut is over, or a container held after it may run again (R6).
+ *                               It is thawed, and guarded
+ *     thaw_guard_rest()         all processes of that cut have ended; once for each
+ *                               thaw_guard_may_freeze(). After the last one a freeze is
+ *                               intended (docker pause)
  *
  * All calls may be made from any thread, and none of them waits for more than a look of the guard.
  */
@@ -70,11 +69,10 @@ AUTO_DEFINE(thaw_guard)
 int thaw_guard_watch(struct thaw_guard *g, const char *id, pid_t pid, struct err *err);
 
 /**
- * thaw_guard_left() - Somebody of a cut of a predecessor of this program lives, and may freeze a
- * group
+ * thaw_guard_left() - A process of a predecessor's cut still lives, and may freeze a group
  * @g:		Guard, or NULL
- * @freezer:	Of the group, copied. The container of that group, watched or not yet, is in that
- *		danger for good
+ * @freezer:	Of the group, copied. The container of that group, watched or not yet, is guarded
+ *		for ever
  *
  * Return: 0 (also if it is known already), -ENOSPC beyond THAW_GUARD_MAX, or -ENOMEM
  */
@@ -84,21 +82,21 @@ int thaw_guard_left(struct thaw_guard *g, const struct cgroup_freezer *freezer);
 void thaw_guard_forget(struct thaw_guard *g, const char *id);
 
 /**
- * thaw_guard_may_freeze() - From now on a container may be frozen, by somebody who may hang; @g may
- * be NULL
+ * thaw_guard_may_freeze() - From now on a container may be frozen, by a program that may hang; @g
+ * may be NULL
  */
 void thaw_guard_may_freeze(struct thaw_guard *g, const char *id);
 
 /**
- * thaw_guard_must_run() - From now on a container is to run: it is thawed at once, in the calling
+ * thaw_guard_must_run() - From now on a container should run: it is thawed at once, in the calling
  * thread
  * @g:		Guard, or NULL
  * @id:		Container
  *
  * Return: 0, -ENOENT if it is not watched, or another negative error code if it could not be
- * thawed: the guard goes on trying
+ * thawed: the guard keeps trying
  */
 int thaw_guard_must_run(struct thaw_guard *g, const char *id);
 
-/** thaw_guard_rest() - Whoever one thaw_guard_may_freeze() was for lives no more; @g may be NULL */
+/** thaw_guard_rest() - The programs of one thaw_guard_may_freeze() have ended; @g may be NULL */
 void thaw_guard_rest(struct thaw_guard *g, const char *id);

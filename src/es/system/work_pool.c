@@ -9,7 +9,7 @@
 #include "es/system/loop_queue.h"
 
 /**
- * struct work_pool - Threads, and what waits for them
+ * struct work_pool - Threads, and work that waits for them
  * @waiting:	work that no thread has taken, oldest first
  * @running:	work that one has
  * @live:	threads that have not been joined
@@ -66,7 +66,7 @@ static void work_done(void *arg)
 	work->done(work);
 }
 
-/** post() - Tell the loop; waits for memory, since what is lost would stall somebody for ever */
+/** post() - Tell the loop; waits for memory, since a lost call would stall its caller for ever */
 static void post(struct work_pool *pool, void (*fn)(void *arg), void *arg)
 {
 	static const struct timespec nap = { .tv_nsec = 10000000 };
@@ -119,7 +119,7 @@ static void *pool_thread(void *arg)
 		work->run(work);
 		(void)pthread_mutex_lock(&pool->lock);
 		list_remove(&work->link);
-		/* What has the same key may go on, also in a thread that found nothing before. */
+		/* Work of the same key may run now, also in a thread that found nothing before. */
 		(void)pthread_cond_broadcast(&pool->changed);
 		(void)pthread_mutex_unlock(&pool->lock);
 		post(pool, work_done, work);

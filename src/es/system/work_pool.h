@@ -4,10 +4,10 @@
 /*
  * Work pool - threads of its own for one kind of work that blocks, results on the loop
  *
- * libuv's own four threads serve everybody; what waits there keeps all others waiting. A pool is
- * for one kind of work, so creations wait for creations only. Of the work of one key (a session's,
- * say) one piece runs at a time, in order: nobody takes all threads, and what concerns one
- * container does not overtake itself.
+ * libuv's own four threads serve everybody; work that blocks there delays all others. A pool is for
+ * one kind of work, so creations wait for creations only. Work of one key (a session's, say) runs
+ * one piece at a time, in order. So no key takes all threads, and work on one container keeps its
+ * order.
  */
 
 #include <stddef.h>
@@ -23,7 +23,7 @@ struct work_pool;
 /**
  * struct work - A piece of work, part of the caller's own structure
  * @link:	the pool's
- * @key:	whose it is
+ * @key:	of its owner (a session, say)
  * @run:	called on a thread of the pool
  * @done:	called on the loop afterwards; it owns the work then
  */

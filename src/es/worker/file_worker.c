@@ -25,7 +25,7 @@
 #define LINE     3 /* descriptor of the line in the worker */
 #define TEXT_MAX (1u << 20)
 #define ENDS_MAX 8  /* times that a worker is told of the end of a stream */
-#define OWED_MAX 32 /* calls whose ends nobody has looked at: few enough for the socket's buffer */
+#define OWED_MAX 32 /* calls with unread ends: few enough for the socket's buffer */
 
 /* A disk that writes 1 MB/s is slow, but works. */
 static const struct file_patience patience_default = {
@@ -56,9 +56,9 @@ struct file_workers {
  * @pidfd:	readable when it has ended
  * @line:	to it
  * @cancel_fd:	borrowed, or -1
- * @wait:	of the call under way: longest for a frame, and what ends it
+ * @wait:	of the call under way: longest for a frame, and cancellation
  * @left_us:	of the call under way: time that it still has
- * @more_us:	what this may still grow by
+ * @more_us:	limit of its further growth
  * @dirs, @layers: numbers given out
  * @owed:	calls that were posted and whose ends are still to be read
  * @lost:	a call broke off: the line is out of step
@@ -83,14 +83,14 @@ struct file_worker {
 	uint8_t in[WORKER_BYTES_MAX];
 };
 
-/** struct streams - What a call may be asked for while it runs; NULL: it is not */
+/** struct streams - Functions that the worker may ask for during a call; NULL: it may not */
 struct streams {
 	archive_source source;
 	archive_sink sink;
 	int (*tree_done)(void *ctx, size_t tree, struct err *err);
 	archive_after after;
 	void *ctx;
-	const uint8_t *left; /* of what the source gave, borrowed from it */
+	const uint8_t *left; /* of the source's bytes, borrowed from it */
 	size_t left_len;
 	unsigned int ends; /* times that the source had no more */
 	size_t trees;
@@ -177,14 +177,14 @@ static struct worker_call *call_begin(struct file_worker *fw, enum worker_op op)
 	return &fw->call;
 }
 
-/** lose() - Nobody knows what the worker still does, or says next: it ends here and now */
+/** lose() - End the worker at once: its state is unknown */
 static void lose(struct file_worker *fw)
 {
 	fw->lost = true;
 	(void)kill(fw->pid, SIGKILL);
 }
 
-/** end_take() - Read what the worker says at the end of a call. Return: its result */
+/** end_take() - Read the worker's answer at the end of a call. Return: its result */
 static int end_take(struct file_worker *fw, size_t len, struct err *err)
 {
 	if (len != sizeof(fw->end))
@@ -204,7 +204,10 @@ static int end_take(struct file_worker *fw, size_t len, struct err *err)
 	return fw->end.result;
 }
 
-/** last_words() - Why a worker has ended, if it has said so. Return: that, or @r if it has not */
+/**
+ * last_words() - The reason that a worker gave for its end, if any. Return: that, or @r if it has
+ * not
+ */
 static int last_words(struct file_worker *fw, int r, struct err *err)
 {
 	static const struct worker_wait now = { .ms = 0, .cancel_fd = -1 };
@@ -269,7 +272,7 @@ static int bytes_give(struct file_worker *fw, struct streams *streams, struct er
 	return r;
 }
 
-/** asked() - Do what the worker asks for in the middle of a call */
+/** asked() - Serve a request of the worker in the middle of a call */
 static int asked(struct file_worker *fw, struct streams *streams, enum worker_kind kind, size_t len,
 		 struct err *err)
 {

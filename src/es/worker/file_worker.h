@@ -2,22 +2,22 @@
 #pragma once
 
 /*
- * File worker - has the files of containers and peers handled where nothing else can be reached
- * (R16)
+ * File worker - a sandboxed process that handles the files of containers and peers (R16)
  *
- * Names, links, sizes and bytes in a container layer, a volume, an archive or an image are made by
- * somebody whom root must not obey. So baton-es does not touch them: a process of its own does for
- * each migration (worker_main.c, sandbox.h). It sees the directories that it was given, each as a
- * mount of its own without devices and programs, read-only if it is only to be read; nothing else
- * of the host, and no secret: it is another program, not a copy of this one.
+ * Names, links, sizes and bytes in a container layer, a volume, an archive or an image come from
+ * somebody whom root must not trust. So baton-es does not touch them; each migration has a process
+ * of its own that does (worker_main.c, sandbox.h). The process sees only the directories that it
+ * was given. Each is a mount of its own without devices and programs, read-only if it is only to be
+ * read. The process sees nothing else of the host, and no secret: it is another program, not a fork
+ * of this one.
  *
  * One thread uses a worker, one call at a time. A call that fails in the middle of a stream, or
  * takes too long, ends the worker; all further calls fail then.
  *
- * A worker may hang: its disk does not answer, or it has fallen to somebody and is silent, or says
- * a word now and then. So each call has a time in all, which grows with what goes over the line,
- * and ends at once when the migration is cancelled. A worker that does not even end when it is
- * killed is left, remembered, and reaped when it has ended.
+ * A worker may hang: its disk does not answer, or an attacker controls it and it is silent or slow.
+ * So each call has a total time limit, which grows with the bytes on the line. A call ends at once
+ * when the migration is cancelled. A worker that does not end even when it is killed is recorded,
+ * and reaped when it has ended.
  */
 
 #include <stdbool.h>
@@ -47,8 +47,8 @@ struct file_workers; /* opaque */
  * @frozen:	for a call in all while tasks are frozen (R17)
  * @end:	for the end of a worker that was killed
  *
- * What baton-es itself does for a call (it waits for a link, say) does not count: that has limits
- * of its own.
+ * The work of baton-es itself for a call (waiting for a link, say) does not count: it has its own
+ * limits.
  */
 struct file_patience {
 	uint32_t frame;
@@ -84,7 +84,7 @@ struct file_tree {
 };
 
 /**
- * file_workers_new() - Make what all workers of a program have in common
+ * file_workers_new() - Make the common state of all workers of a program
  * @ret:	Set on success only; the caller owns it, see file_workers_free()
  * @program:	Path of baton-file-worker, copied
  * @patience:	How long to wait, copied; NULL: 10 min for a frame and a call, 30 min and up to 2 h
@@ -113,7 +113,7 @@ size_t file_workers_stuck(struct file_workers *w);
  * @cancel_fd:	Ends calls when readable, but those while tasks are frozen; borrowed; -1: none
  * @err:	Filled in on failure
  *
- * It gets ready while the caller goes on; if that fails, the first call says so.
+ * It starts while the caller continues; if that fails, the first call fails.
  *
  * Return: 0, -EBUSY if FILE_WORKERS_STUCK_MAX of them hang, or another negative error code
  */
@@ -126,7 +126,7 @@ int file_worker_start(struct file_worker **ret, struct file_workers *workers, in
  * @err:	Filled in on failure
  *
  * Return: 0, or -ETIMEDOUT if it hangs in the kernel. It is reaped later, and does nothing more in
- * user space; what it was doing in the kernel may still happen
+ * user space; its last system call may still take effect
  */
 int file_worker_end(struct file_worker *fw, struct err *err);
 
@@ -136,7 +136,7 @@ struct file_worker *file_worker_free(struct file_worker *fw);
 AUTO_DEFINE(file_worker)
 
 /**
- * file_worker_directory() - Give the worker a directory, without what is mounted in it
+ * file_worker_directory() - Give the worker a directory, without the mounts in it
  * @fw:		Worker
  * @path:	Directory; the path to it is trusted, a link in its place is not followed
  * @writable:	It may change something there
@@ -233,7 +233,7 @@ int file_worker_extract(struct file_worker *fw, const struct file_tree *tree, si
 int file_worker_image(struct file_worker *fw, struct file_place to, const char *id, size_t layers,
 		      const struct file_extracting *how, struct err *err);
 
-/** file_worker_delta() - memory_delta_apply() to @images, with what came before in @base */
+/** file_worker_delta() - memory_delta_apply() to @images, with the earlier pages in @base */
 int file_worker_delta(struct file_worker *fw, struct file_place images, struct file_place base,
 		      uint64_t max_bytes, struct err *err);
 
@@ -246,19 +246,19 @@ int file_worker_checkpoint(struct file_worker *fw, struct file_place images,
 			   const struct checkpoint_grant *grant, struct err *err);
 
 /**
- * file_worker_json() - Have a foreign text read as JSON, and written anew
+ * file_worker_json() - Have a foreign text read as JSON, and written again
  * @fw:		Worker
  * @text, @len:	The text, at most 1 MiB
  * @ours:	Set on success: the same, compact, with an end; to be freed by the caller
  * @err:	Filled in on failure
  *
- * Return: 0, -EPROTO if it is none, or another negative error code
+ * Return: 0, -EPROTO if it is no JSON, or another negative error code
  */
 int file_worker_json(struct file_worker *fw, const void *text, size_t len, char **ours,
 		     struct err *err);
 
 /**
- * struct file_unpacking - A zstd frame that a worker unpacks while it comes
+ * struct file_unpacking - A zstd frame that a worker unpacks during the transfer
  * @files:	Worker, which has no other call until file_unpacking_deinit()
  * @source:	Gives the packed bytes; called with @ctx
  * @left, @left_len: packed bytes that the worker has not asked for yet
@@ -293,10 +293,10 @@ int file_unpacking_init(struct file_unpacking *u, struct file_worker *fw, archiv
  * file_unpacking_give() - The next bytes, as an archive_source() with a struct file_unpacking as
  * its context
  *
- * A worker that has fallen may give other bytes than were packed, or fewer. The caller checks that
+ * A compromised worker may give other bytes than were packed, or fewer. The caller checks that
  * @source came to its end.
  *
- * Return: as inflate_give(), or -EPROTO for a worker that does not do what it is for
+ * Return: as inflate_give(), or -EPROTO for a worker that violates the protocol
  */
 ssize_t file_unpacking_give(void *ctx, const void **bytes, struct err *err);
 

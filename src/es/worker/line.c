@@ -64,7 +64,7 @@ static int left_ms(const struct line *line)
 /**
  * line_wait() - Wait until the line can be read, or written
  *
- * Cancelling comes first: a worker that never stops speaking does not keep us from it.
+ * Cancellation has precedence: a worker that never stops sending cannot prevent it.
  */
 static int line_wait(const struct line *line, short events, struct err *err)
 {

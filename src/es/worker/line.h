@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Worker line - how baton-es and its file worker speak
+ * Worker line - the protocol between baton-es and its file worker
  *
  * A call goes to the worker, an end comes back. In between the worker asks for the next bytes of a
  * stream (WANT, answered by BYTES), or gives some (BYTES), and says where it is (AFTER a file, at
@@ -10,8 +10,7 @@
  * bytes; the descriptor of a directory comes with the frame of its call. If baton-es fails in the
  * middle of a call, it ends the worker.
  *
- * Either side believes nothing of a frame but what it has checked: the worker may have fallen to
- * somebody whose archive it read.
+ * Both sides check everything in a frame: an archive may have compromised the worker that read it.
  */
 
 #include <stddef.h>
@@ -49,9 +48,9 @@ enum worker_op {
 	WORKER_OP_PACK,          /* an archive of @root goes out; @remember, @each */
 	WORKER_OP_EXTRACT,       /* an archive comes in, to @root; @packed: by zstd; @each */
 	WORKER_OP_IMAGE,      /* an image comes in, to @root[0]; @text: its id, @number: layers */
-	WORKER_OP_DELTA,      /* put pages together: @root[0] with what came before in @ahead */
-	WORKER_OP_JSON,       /* a text comes in, the same in our own writing goes out */
-	WORKER_OP_UNPACK,     /* a zstd frame comes in, what was packed goes out, while it comes */
+	WORKER_OP_DELTA,      /* put pages together: delta in @root[0], base in @ahead */
+	WORKER_OP_JSON,       /* a JSON text comes in, our own encoding of it goes out */
+	WORKER_OP_UNPACK,     /* a zstd frame comes in, its contents go out at the same time */
 	WORKER_OP_CHECKPOINT, /* judge images in @root[0]; @number: capabilities, @remember: no new
 			       * privileges, @each: filtered, @text: AppArmor profile, and in
 			       * the lines after it @closed */
@@ -98,9 +97,9 @@ struct worker_end {
 
 /**
  * struct worker_wait - How long to wait for the other side
- * @ms:		longest time for a whole frame, in milliseconds, however steadily it moves; -1: no
+ * @ms:		longest time for a whole frame, in milliseconds, even if it moves steadily; -1: no
  *		limit
- * @cancel_fd:	ends the wait when readable, whatever the other side does; -1: none
+ * @cancel_fd:	ends the wait when readable, in any state of the other side; -1: none
  */
 struct worker_wait {
 	int ms;
@@ -113,10 +112,10 @@ struct worker_wait {
  * @kind:	Kind
  * @bytes, @len: at most WORKER_BYTES_MAX; may be NULL, 0
  * @pass:	Descriptor that goes along, or -1
- * @wait:	For room on the line; NULL: without an end, for the worker, whom baton-es ends
+ * @wait:	For room on the line; NULL: without an end, for the worker, which baton-es ends
  * @err:	Filled in on failure
  *
- * After a failure a part of the frame may have gone: the line is of no use.
+ * After a failure a part of the frame may have been sent: the line is unusable.
  *
  * Return: 0, -ECANCELED, -ETIMEDOUT, or another negative error code
  */
@@ -131,7 +130,7 @@ int worker_line_send(int fd, enum worker_kind kind, const void *bytes, size_t le
  * @bytes:	WORKER_BYTES_MAX of room
  * @len:	Set to its length
  * @passed:	Set to the descriptor that came along, which the caller owns, or -1; more than one
- *		are closed. NULL: none is received, whatever the other side passes
+ *		are closed. NULL: none is received, even if the other side passes one
  * @err:	Filled in on failure
  *
  * Return: 0, -ECANCELED, -ETIMEDOUT, -EPIPE if the other side has ended, -EPROTO, or another

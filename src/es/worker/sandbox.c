@@ -34,7 +34,7 @@
 /** root_empty() - Exchange the root for an empty one that has only a /proc of this process */
 static int root_empty(struct err *err)
 {
-	/* Any directory does; this one is always there, and what is in it is of no use to us. */
+	/* Any directory will do. This one always exists, and we do not use its contents. */
 	static const char place[] = "/proc";
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -58,8 +58,8 @@ static int root_empty(struct err *err)
 /**
  * rights_drop() - Keep the capabilities that a copy of somebody's files needs
  *
- * CAP_SYS_ADMIN is one: "trusted." attributes, in which overlayfs notes opaque directories, want
- * it. What else it would allow the filter of system calls takes away.
+ * CAP_SYS_ADMIN is one: "trusted." attributes, in which overlayfs notes opaque directories, need
+ * it. The filter of system calls denies everything else that it would allow.
  */
 static int rights_drop(struct err *err)
 {

@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * Sandbox - what stands between a file worker and the host (R16)
+ * Sandbox - separates a file worker from the host (R16)
  *
- * A file worker handles names and bytes that containers and peers wrote. Should a check of ours be
- * wrong one day, or a library have a hole, there is nothing to reach: an empty root, no process but
- * itself, no network, no program to execute, capabilities over files only, and a filter of system
- * calls. Directories come as descriptors of mounts of their own (file_worker.h), out of which no
- * ".." leads.
+ * A file worker handles names and bytes that containers and peers wrote. If one of our checks is
+ * wrong or a library is vulnerable, an attacker finds nothing in reach. The worker has an empty
+ * root, no other process, no network, no program to execute, capabilities over files only, and a
+ * filter of system calls. Directories come as descriptors of mounts of their own (file_worker.h);
+ * no ".." leads out of them.
  *
- * sandbox.c is where capabilities are given up and a filter is made. Others know these libraries
- * for what they can tell only: container/grant.c names of capabilities, seccomp_filter.c numbers of
+ * sandbox.c gives up capabilities and makes the filter. Two other files use these libraries for
+ * look-ups only: container/grant.c for names of capabilities, seccomp_filter.c for numbers of
  * system calls.
  */
 
