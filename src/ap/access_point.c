@@ -29,10 +29,11 @@
 /*
  * DOC: one turn of the event loop
  *
- * Messages and timers call into the node; the node's operations only queue on links. Once a turn,
- * before the loop waits again, @prepare tells the node of MUD links that went meanwhile, hands on what
- * the node said to ordinary users (who are in this process, and may answer at once), and sets @timer to the node's deadline. So the node is never entered from its own operations, and the
- * deadline, for which all sessions are looked at, is computed once however many messages came.
+ * Messages and timers call into the node; the node's operations only queue on links. @prepare runs once
+ * a turn, before the loop waits again. It tells the node of MUD links that went meanwhile. It hands the
+ * node's messages on to ordinary users (they are in this process, and may answer at once). It sets @timer
+ * to the node's deadline. So the node is never entered from its own operations. The deadline, for which
+ * all sessions are looked at, is computed once a turn, not once a message.
  */
 
 struct access_point {
@@ -52,10 +53,10 @@ struct access_point {
 	struct ap_metrics metrics;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
-	int handles; /* how many of the two libuv still knows */
+	int handles; /* of the two handles, those that libuv has not closed yet */
 };
 
-/* ---- what the node wants done ---- */
+/* ---- operations of the node ---- */
 
 static void to_mud(void *ctx, uint64_t link, const struct wire_message *m)
 {
@@ -107,7 +108,7 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 	log_debug("%s %llu %s", kind, (unsigned long long)number, detail);
 }
 
-/* What users paid for a move, in the words of a person */
+/* Cost of a move for its users, as text for the log */
 static void cost_of(char *to, size_t size, const struct ap_moved *m)
 {
 	char frozen[48] = "", lost[64] = "nothing lost";
@@ -161,12 +162,12 @@ static const struct ap_node_ops node_ops = {
 static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
 		  const char *ap)
 {
-	/* random bytes fit no proof, which is what a failure must come to */
+	/* a failure must not give a valid proof: random bytes fit none */
 	if (crypto_proof(proof, secret, session, association, ap) < 0)
 		fill_random(NULL, proof, WIRE_PROOF_SIZE);
 }
 
-/* ---- accepted links: what they are follows from the certificate ---- */
+/* ---- accepted links: the certificate decides their role ---- */
 
 static void on_up(void *ctx, struct link *l)
 {
@@ -242,7 +243,7 @@ static const struct link_ops accepted_ops = {
 	.refused = on_refused,
 };
 
-/* ---- who watches ---- */
+/* ---- metrics and health ---- */
 
 static void on_metrics(void *ctx, struct exposition *x)
 {
@@ -406,7 +407,7 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 				err);
 	if (r < 0)
 		return r;
-	(void)uv_timer_init(setup->loop, &ap->timer); /* neither can fail */
+	(void)uv_timer_init(setup->loop, &ap->timer); /* these two cannot fail */
 	(void)uv_prepare_init(setup->loop, &ap->prepare);
 	ap->timer.data = ap;
 	ap->prepare.data = ap;

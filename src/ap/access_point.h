@@ -4,10 +4,11 @@
 /*
  * Access point - the shell around the core's struct ap_node
  *
- * Two listeners take the links of MUDs, and of other access points and operators; what they may say
- * follows from the role in their certificate. Links to the edge servers and to the other access
- * points are made from here. The logic is all in the core: what comes in is handed to it, and what
- * it wants sent goes out on the links that are up, else nowhere, for it repeats what matters.
+ * Two listeners take the links of MUDs, and of other access points and operators. The role in a
+ * peer's certificate decides which messages it may send. Links to the edge servers and to the other
+ * access points are made from here. The logic is all in the core: incoming messages are handed to it,
+ * and its messages go out on the links that are up. A message for a link that is down is dropped: the
+ * core repeats those that matter.
  *
  *	MUD ----> station listener ---> core/ap_node: ----> edge servers    links/edge_links.c
  *	          links/mud_links.c           MUD management
@@ -31,7 +32,7 @@ struct tls_context;
 struct uv_loop_s;
 
 /**
- * struct access_point_setup - What an access point needs; strings are copied
+ * struct access_point_setup - Setup of an access point; strings are copied
  * @loop:	Event loop
  * @tls:	Our identity, whose name is the access point's; borrowed until access_point_close()
  * @home:	Name of its own edge server, one of @edges
@@ -42,9 +43,9 @@ struct uv_loop_s;
  * @aps:	All other access points
  * @policy:	Limits and waits; copied
  * @limits:	Limits of each link
- * @service, @services: What ordinary users find here, see users.h; borrowed for the call
+ * @service, @services: Services for ordinary users, see users.h; borrowed for the call
  * @users:	Limits of ordinary users
- * @stations:	hostapd's control socket; NULL: who sends something is a user
+ * @stations:	hostapd's control socket; NULL: each sender is a user
  * @state_dir:	Where they are remembered over a restart; NULL: nowhere
  * @spool_dir, @spool_bytes: Where their long requests and answers lie, and how much of them
  * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Inquiry - what an operator can ask an access point, answered with JSON
+ * Inquiry - questions of an operator to an access point, answered with JSON
  *
  *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N, "users": N,
  *			 "stations": N (-1: hostapd is not asked), "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up}}
@@ -29,7 +29,7 @@ struct link;
 struct mud_links;
 struct users;
 
-/** struct inquiry_view - What there is to ask about; all borrowed; the loop's time; days until our certificate ends */
+/** struct inquiry_view - Sources of the answers; all borrowed; the loop's time; days until our certificate ends */
 struct inquiry_view {
 	const char *name;
 	const char *home;

@@ -78,7 +78,7 @@ static struct ap_neighbours neighbours_of(const struct conf *c, enum wire_role r
 	return (struct ap_neighbours){ to, n };
 }
 
-/* What ordinary users find. @to has room for all listeners */
+/* Services for ordinary users. @to has room for all listeners */
 static size_t services_of(const struct conf *c, struct users_service *to)
 {
 	for (size_t i = 0; i < c->listeners; i++)

@@ -28,7 +28,7 @@ void ap_metrics_moved(struct ap_metrics *m, const struct ap_moved *moved)
 	m->held += moved->held;
 }
 
-/* What all sessions have together */
+/* Sums over all sessions */
 struct sums {
 	uint64_t state[AP_STATES];
 	uint64_t waiting;

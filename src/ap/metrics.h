@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Metrics of an access point - what report/monitor.h shows
+ * Metrics of an access point - shown by report/monitor.h
  */
 
 #include <stdint.h>
@@ -15,7 +15,7 @@ struct inquiry_view;
 struct log_reporter;
 
 /**
- * struct ap_metrics - What is counted as it happens; the rest is read when somebody asks
+ * struct ap_metrics - Counts of events as they happen; the rest is read on request
  * @moves:	by how they ended
  * @move, @freeze: of those that were good
  * @state_dir, @spool_dir: directories whose room is shown; borrowed

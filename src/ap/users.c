@@ -28,7 +28,7 @@
 
 #define SWEEP_MS 500
 #define TURN_MAX 4096 /* messages handed on before the loop looks at its sockets again */
-#define LEFT_MAX 10   /* times move_ms that the copy of what was handed over is kept */
+#define LEFT_MAX 10   /* times move_ms: a user handed over is kept so long */
 
 static const struct users_limits standard = {
 	.users_max = 1024,
@@ -39,7 +39,7 @@ static const struct users_limits standard = {
 	.dead_ms = 10000,
 };
 
-/* struct outbox_item - What the node said, until users_settle() */
+/* struct outbox_item - A message of the node, until users_settle() */
 struct outbox_item {
 	struct list item;
 	uint64_t link;
@@ -61,7 +61,7 @@ static struct user_entry *find_link(struct users *u, uint64_t link)
 	return NULL;
 }
 
-/* What the service says by itself on connection @stream->connection, or of all of them (0) */
+/* The service sends by itself on connection @stream->connection, or reports on all of them (0) */
 static void on_stream(struct user_session *us, const struct wire_stream *stream)
 {
 	struct user *user = user_session_owner(us);
@@ -191,7 +191,7 @@ static void sweep_user(struct user *user, uint64_t now)
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_tick(user_connection_of(at), now);
 	const struct users *u = user->users;
-	/* what was handed over lives on elsewhere; who did not come back after a restart has left */
+	/* a user handed over lives on elsewhere; one that did not return after a restart has left */
 	uint64_t kept_until = user->peer[0] ? user->since + LEFT_MAX * u->policy.move_ms
 					    : user->heard + u->limits.idle_ms;
 	if (user->state == USER_LEFT && now >= kept_until)
@@ -339,7 +339,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	return 0;
 }
 
-/* ---- what there is to know ---- */
+/* ---- queries ---- */
 
 uint16_t users_port(const struct users *u, const char *service)
 {

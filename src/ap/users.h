@@ -4,20 +4,22 @@
 /*
  * Users - the ordinary users of an access point, and the listeners where they find services
  *
- *	listeners/          takes connections and datagrams
- *	roaming/admission.c whose they are: one user for each source address
- *	roaming/handover.c  sessions follow the user from access point to access point
- *	roaming/stations.c  who comes and goes, as hostapd tells it
- *	roaming/inquiry.c   which users come with a station
- *	clients/            requests out of a connection, answers into it
- *	users/session.c     the device's half of the session, one for each user and service
- *	users/table.c       who is known
+ *	listeners/          takes connections and datagrams.
+ *	roaming/admission.c finds the user: one for each source address.
+ *	roaming/handover.c  sessions follow the user from access point to access point.
+ *	roaming/stations.c  stations that come and go, as hostapd reports them.
+ *	roaming/inquiry.c   finds the users that come with a station.
+ *	clients/            requests out of a connection, answers into it.
+ *	users/session.c     the device's half of the session, one for each user and service.
+ *	users/table.c       the known users.
  *
- * A user is associated by its first packet, by its station (roaming/stations.h), or by users_associate(). It has left when it has
- * been silent for idle_ms, or its station gone for gone_ms: then its connections end and the edge servers are told.
+ * A user is associated by its first packet, by its station (roaming/stations.h), or by
+ * users_associate(). It has left when it has been silent for idle_ms, or its station has been gone for
+ * gone_ms: then its connections end and the edge servers are told.
  *
- * Limits (R9): users, connections of all and of each. A user that opens too many loses the one that is
- * idle longest; if none is idle, or there are too many in all, the new one is refused.
+ * Limits (R9): the number of users, of all connections, and of the connections of each user. A user
+ * that opens too many loses the one that is idle longest. If none is idle, or there are too many in
+ * all, the new one is refused.
  */
 
 #include <stdbool.h>
@@ -40,7 +42,7 @@ struct users; /* opaque */
 struct uv_loop_s;
 
 /**
- * struct users_setup - What is needed; copied, what it points to is borrowed until users_close()
+ * struct users_setup - Setup of the users; copied, its pointers are borrowed until users_close()
  * @loop:	Event loop
  * @ap:		Name of the access point
  * @policy:	Limits and waits of sessions
@@ -54,7 +56,7 @@ struct uv_loop_s;
  * @limits:	See struct users_limits
  * @state_dir:	Where users are remembered over a restart, see users/store.h; NULL: nowhere
  * @spool_dir, @spool_bytes: Where long requests and answers lie, and how much of them (base/spool.h)
- * @stations:	hostapd's control socket, see roaming/stations.h; NULL: who sends something is a user
+ * @stations:	hostapd's control socket, see roaming/stations.h; NULL: each sender is a user
  */
 struct users_setup {
 	struct uv_loop_s *loop;

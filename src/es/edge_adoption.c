@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Adoption - at its start an edge server goes on with the sessions and containers that were here before
+ * Adoption - at its start an edge server adopts the sessions and containers that were here before
  */
 
 #include <errno.h>
@@ -23,8 +23,8 @@ struct adoption {
 };
 
 /*
- * A container that was restarted has lost its session's memory, which must not go on as if nothing
- * was.
+ * A container that was restarted has lost its session's memory. The session must not continue
+ * silently.
  */
 static bool not_restarted(struct edge_server *es, const struct container_found *f)
 {
@@ -89,7 +89,7 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 				 ", epoch %u",
 				 found[i].session, found[i].epoch);
 	}
-	/* of what could not be listed nobody knows that it is gone */
+	/* a container that could not be listed may still be there */
 	if (r == 0 && count < CONTAINERS_MAX)
 		started_notes_sweep(es->started, found, count);
 	*sessions = a.sessions;

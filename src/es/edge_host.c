@@ -169,7 +169,7 @@ static void check_images(const struct edge_host *host, struct docker_engine *eng
 	}
 }
 
-/** check_answers() - What the engine says of itself */
+/** check_answers() - Check the engine's report on itself */
 static void check_answers(const struct edge_host *host, struct docker_engine *engine,
 			  const json_t *info, struct checklist *list)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Edge host - what an edge server wants of its host: kernel, control groups, engine, runc, CRIU, room
+ * Edge host - requirements of an edge server on its host: kernel, control groups, engine, runc, CRIU, room
  *
  * baton-es --check-host prints it, and `baton host check`. Nothing is changed.
  */

@@ -4,7 +4,7 @@
 /*
  * Inner header of the edge server
  *
- *	edge_server.c      puts the parts together; what they tell goes to the node; beginning and end
+ *	edge_server.c      puts the parts together, hands their reports to the node; beginning and end
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_operations.c  the node's operations
  */
@@ -75,10 +75,10 @@ static inline uint64_t edge_now(const struct edge_server *es)
 
 /* edge_operations.c */
 
-/** edge_node_ops - What the node has done; its context is the edge server */
+/** edge_node_ops - The node's operations; their context is the edge server */
 extern const struct es_node_ops edge_node_ops;
 
-/** edge_operations_wake() - Tell the node what an operation found to be impossible at once; for @es->wake */
+/** edge_operations_wake() - Tell the node of operations that failed at once; for @es->wake */
 void edge_operations_wake(uv_async_t *wake);
 
 /** edge_service_of() - A service of the catalogue. Return: borrowed, or NULL */
@@ -97,7 +97,7 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 /* edge_adoption.c */
 
 /**
- * edge_adopt() - Go on with the sessions of the journals whose containers are there; remove the others'
+ * edge_adopt() - Adopt the sessions of the journals whose containers are there; remove the others'
  * @found:	Containers of ours
  * @count:	of them
  * @sessions:	Set to how many sessions there are

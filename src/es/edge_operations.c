@@ -161,7 +161,7 @@ static bool hold(void *ctx, const char *name, bool diverged)
 	const struct edge_server *es = ctx;
 	const struct container_service *service = edge_service_of(es, name);
 
-	/* the paper's way has no cut that could hold */
+	/* the paper's way has no cut, so no stop-and-copy */
 	if (!service || es->setup.migration->profile == PROFILE_PAPER)
 		return false;
 	/* opaque bytes can be neither replayed nor compared */
@@ -232,7 +232,7 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	memcpy(source.ap, order->ap, NAME_SIZE);
 	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
 	memcpy(source.to_es, order->to_es, NAME_SIZE);
-	/* The container's: what a service changed to since is that of new containers. */
+	/* The container's own: a port that the service changed to since is for new containers. */
 	source.port = where->port;
 	source.method = service->method;
 	source.hold = order->hold;

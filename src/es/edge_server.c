@@ -34,15 +34,14 @@
  * DOC: one turn of the event loop
  *
  * Links, gateway, container management and migration controller call in from the loop; each call
- * enters the node once, and the node's operations only start things. What such an operation finds
- * to be impossible at once is put on @later and told to the node in a turn of its own, so the node
- * is never entered from its own operations. Nothing here waits for a container, a disk transfer or
- * another host: migrations have threads of their own, and container management asks Docker in pools
- * of its own. On libuv's workers are only the check for `baton check` and the search for old
- * images.
+ * enters the node once, and the node's operations only start things. An operation that fails at once
+ * puts its failure on @later, and the node is told in a turn of its own. So the node is never entered
+ * from its own operations. Nothing here waits for a container, a disk transfer or another host:
+ * migrations have threads of their own, and container management asks Docker in pools of its own.
+ * Libuv's workers run only the check for `baton check` and the search for old images.
  */
 
-/* --- the gateway tells ------------------------------------------------------------------------ */
+/* --- reports of the gateway ------------------------------------------------------------------- */
 
 static void on_answered(void *ctx, uint64_t session, uint32_t epoch, const struct wire_data *answer)
 {
@@ -110,7 +109,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 	es_node_container_died(es->node, edge_now(es), session, epoch, reason);
 }
 
-/* --- the migration controller tells ----------------------------------------------------------- */
+/* --- reports of the migration controller ------------------------------------------------------ */
 
 static void on_cut_wanted(void *ctx, uint64_t session)
 {
@@ -183,7 +182,7 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 		log_error("session %016" PRIx64 ": arrival is of no use: %s", session, err.text);
 	if (!deaf)
 		return;
-	/* a copy that nobody can speak to must not get authority (R4) */
+	/* a replica that nobody can speak to must not get authority (R4) */
 	log_error("session %016" PRIx64 ": %s", session, why.text);
 	es_node_container_died(es->node, edge_now(es), session, epoch, why.text);
 }
@@ -318,7 +317,7 @@ static const struct link_ops link_ops = {
 	.refused = on_link_refused,
 };
 
-/* --- who watches ------------------------------------------------------------------------------ */
+/* --- metrics and health ----------------------------------------------------------------------- */
 
 static void on_metrics(void *ctx, struct exposition *x)
 {
@@ -366,7 +365,7 @@ static void on_prepare(uv_prepare_t *prepare)
 				     deadline > edge_now(es) ? deadline - edge_now(es) : 0, 0);
 }
 
-/* --- starting: what was here before ----------------------------------------------------------- */
+/* --- starting: containers of before ----------------------------------------------------------- */
 
 /* On the guard's thread. */
 static void on_thawed(void *ctx, const char *id, const char *reason)
@@ -427,7 +426,7 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,
 		  const char *ap)
 {
-	/* what cannot be computed must not be guessed: random bytes fit no proof */
+	/* a proof that cannot be computed must not be guessed: random bytes fit no proof */
 	if (crypto_proof(proof, secret, session, association, ap) < 0 &&
 	    crypto_random(proof, WIRE_PROOF_SIZE) < 0)
 		abort();
@@ -493,7 +492,7 @@ void edge_server_close(struct edge_server *es, void (*closed)(void *ctx), void *
 		return;
 	}
 	/*
-	 * What a container has now is waited for, or nobody could say whether it was executed (R1).
+	 * Wait for the requests that containers have now, or they would be in doubt (R1).
 	 */
 	es_node_stop(es->node);
 	es->end_by = edge_now(es) + es->drain_ms;

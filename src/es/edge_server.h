@@ -31,7 +31,7 @@ struct edge_neighbour {
 };
 
 /**
- * struct edge_server_setup - What an edge server needs; all of it must outlive the edge server
+ * struct edge_server_setup - Setup of an edge server; all of it must outlive the edge server
  * @listen:	"IP:PORT" for access points and operators
  * @monitor_listen: "IP:PORT" for metrics; NULL: nowhere
  * @service, @services: the catalogue to begin with; needed for edge_server_new() only
@@ -83,9 +83,9 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
  * edge_server_offer() - Offer these services from now on, and no others
  * @es:		Edge server
  * @service, @services: the catalogue, copied
- * @err:	Filled in on failure, when all is as it was
+ * @err:	Filled in on failure; then nothing has changed
  *
- * Sessions go on with the containers they have, and move with them.
+ * Sessions keep the containers they have, and move with them.
  *
  * Return: 0, or negative error code
  */

@@ -174,7 +174,7 @@ static void check_asked(const struct es_inquiry *q, struct link *l, const struct
 		start_check(q, l, m->session, name, &over);
 }
 
-/* "fits JSON": what another edge server says about its host */
+/* "fits JSON": another edge server describes its host */
 static void fits_asked(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
 {
 	size_t skip = strlen(FITS);

@@ -10,7 +10,7 @@
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap"}]}
  *	drain, undrain	see es_node_drain()
- *	check CONTAINER what stands in the way of a migration, see migration_controller_check()
+ *	check CONTAINER obstacles to a migration, see migration_controller_check()
  */
 
 #include <stdbool.h>
@@ -24,9 +24,9 @@ struct migration_controller;
 struct wire_message;
 
 /**
- * struct es_inquiry - What answers are made from, borrowed for the call; days until our certificate
+ * struct es_inquiry - Sources of the answers, borrowed for the call; days until our certificate
  * ends
- * @drain:	Does what operator @operator wants: begin (@drained) or end to drain; gets @ctx
+ * @drain:	Begins (@drained) or ends to drain, as operator @operator wants; gets @ctx
  */
 struct es_inquiry {
 	const char *name;

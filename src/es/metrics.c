@@ -16,7 +16,7 @@ static const char *const sides[MIGRATION_SIDES] = {
 	[MIGRATION_DESTINATION] = "destination",
 };
 
-/* What all sessions have together */
+/* Sums over all sessions */
 struct sums {
 	uint64_t state[WIRE_ES_LOST + 1];
 	double queued;

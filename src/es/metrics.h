@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Metrics of an edge server - what report/monitor.h shows
+ * Metrics of an edge server - shown by report/monitor.h
  */
 
 #include <stdint.h>
@@ -12,7 +12,7 @@ struct es_inquiry;
 struct exposition;
 
 /**
- * struct es_metrics - What is counted as it happens; the rest is read when somebody asks
+ * struct es_metrics - Counts of events as they happen; the rest is read on request
  * @executed:	requests that containers answered
  * @in_doubt:	requests of which nobody knows whether they were executed (R1)
  * @died:	containers that died while they had a session

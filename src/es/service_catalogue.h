@@ -4,8 +4,8 @@
 /*
  * Service catalogue - the services of an edge server, which may change while it runs
  *
- * A service that is no longer offered takes no new sessions; those it has go on, and their
- * containers move: what is known of it is kept as long as the program runs, unless too many come
+ * A service that is no longer offered takes no new sessions. Its present sessions continue, and their
+ * containers move: its description is kept as long as the program runs, unless too many services come
  * and go.
  */
 
@@ -34,10 +34,10 @@ AUTO_DEFINE(service_catalogue)
  * @sc:		Catalogue
  * @service:	They, copied with all their strings
  * @count:	How many, at most SERVICE_CATALOGUE_MAX
- * @err:	Filled in on failure, when the catalogue is as it was
+ * @err:	Filled in on failure; then the catalogue is unchanged
  *
- * What is known of a service is replaced by what is said about it now; pointers into the catalogue
- * are no longer valid.
+ * A new description of a known service replaces the old one. Pointers into the catalogue are no longer
+ * valid.
  *
  * Return: 0, or negative error code
  */

@@ -31,8 +31,8 @@
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
 
 /*
- * An open journal. @broken: what is behind @size bytes in the file is not known, or whether @fd
- * still is the file; nothing may be appended before it was begun anew.
+ * An open journal. @broken: the file behind @size bytes is unknown, or @fd may not be the file any
+ * more. Nothing may be appended before the journal was begun anew.
  */
 struct journal {
 	struct list link;
@@ -245,7 +245,7 @@ static int begin_anew(struct session_store *st, const struct es_record *record,
 }
 
 /*
- * An entry is there whole or not at all: whatever follows a torn one would be lost at the next
+ * An entry is there whole or not at all: entries behind a torn one would be lost at the next
  * start.
  */
 static int append(struct journal *j, enum kind kind, const struct buf *body, struct err *err)

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Session store - what an edge server must know of its sessions after its program crashed
+ * Session store - the state of sessions that an edge server needs after a crash of its program
  *
  * One file for each session, "<16 hexadecimal digits>.session", mode 0600, in a directory of mode
  * 0700 that should be on tmpfs: containers do not outlive a reboot, so neither need their sessions,
@@ -18,12 +18,12 @@
  *	kind 2, STARTED	u64 number handed to the container
  *	kind 3, ANSWER	u64 number, u64 digest, u32 status, answer
  *
- * Reading stops at the first entry that is cut off or does not match its sum: what a crash tore was
- * not yet relied upon, for entries are written before what they announce is done. ALL begins the
+ * Reading stops at the first entry that is cut off or does not match its sum. Nothing relied on an
+ * entry that a crash tore: each entry is written before the step that it announces. ALL begins the
  * file anew (base/atomic_file.h); so does a journal beyond SESSION_STORE_JOURNAL_MAX.
  *
  * A write that fails, for want of room or any other reason, leaves no trace: the torn entry is cut
- * off again, and if that fails, too, the journal is begun anew before anything else is appended. So
+ * off again. If that fails, too, the journal is begun anew before anything else is appended. So
  * there is never an entry behind one that cannot be read.
  */
 
@@ -56,7 +56,7 @@ AUTO_DEFINE(session_store)
  * @err:	Filled in on failure
  *
  * A write that failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file
- * says what it said before; only if the failure came after the whole was written may it say the new
+ * has its old contents. Only if the failure came after the whole was written, it may have the new ones
  * already.
  *
  * Return: 0, or negative error code; -EINVAL for an ANSWER that is not in @cache
@@ -71,13 +71,13 @@ void session_store_forget(struct session_store *st, uint64_t session);
  * session_store_drain() - Keep over a restart whether the edge server is drained
  * @st:		Store
  * @drained:	Which of the two
- * @err:	Filled in on failure, when the file says what it said before
+ * @err:	Filled in on failure; then the file is unchanged
  *
  * Return: 0, or negative error code
  */
 int session_store_drain(struct session_store *st, bool drained, struct err *err);
 
-/** session_store_drained() - What session_store_drain() has kept; false if it was never called */
+/** session_store_drained() - The value kept by session_store_drain(); false if it was never called */
 bool session_store_drained(const struct session_store *st);
 
 /**

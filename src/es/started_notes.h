@@ -6,7 +6,7 @@
  *
  * A container that was restarted while this program was down has the id, the name and the labels
  * that it had, but processes that begin anew: its session's memory is gone. The time at which the
- * engine started it tells it apart. There is a file for each container, ID.started, beside the
+ * engine started it shows this. There is a file for each container, ID.started, beside the
  * session journals.
  */
 

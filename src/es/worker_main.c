@@ -5,8 +5,8 @@
  * (R16)
  *
  * Started by baton-es (file_worker.c) in namespaces of its own, with the line as descriptor 3;
- * enters the sandbox, then answers calls until the line ends. It keeps what belongs to one
- * migration: directories, copies of layers, and what a stream ahead of the cut carried.
+ * enters the sandbox, then answers calls until the line ends. It keeps the objects of
+ * one migration: directories, staging copies, and the files of a pre-copy stream.
  */
 
 #include <fcntl.h>
@@ -85,7 +85,7 @@ static int out_flush(struct worker *w, struct err *err)
 	return len ? worker_line_send(LINE, WORKER_BYTES, w->out, len, -1, NULL, err) : 0;
 }
 
-/* Takes bytes of the stream that goes out. Many are few: an archive comes in headers of 512. */
+/* Takes bytes of the outgoing stream, often few at a time: an archive's headers have 512. */
 static int line_take(void *ctx, const void *bytes, size_t len, struct err *err)
 {
 	struct worker *w = ctx;
@@ -412,7 +412,7 @@ static bool has_end(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
-/** call_read() - Check what came as a call */
+/** call_read() - Check the bytes of a call */
 static int call_read(struct worker *w, size_t len)
 {
 	const size_t fixed = offsetof(struct worker_call, text);
@@ -434,7 +434,7 @@ static int call_read(struct worker *w, size_t len)
 	return 0;
 }
 
-/** call_run() - Do what a call wants. @passed: what came along, taken if it belongs to the call */
+/** call_run() - Execute a call. @passed: the descriptor that came along, taken if it belongs to it */
 static int call_run(struct worker *w, int *passed)
 {
 	switch ((enum worker_op)w->call.op) {

@@ -21,7 +21,7 @@
 
 #define IN_MAX      (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX + 2 * 65536)
 #define KEEPALIVE_S 60
-#define DISCARD_MAX (4u << 20) /* bytes of a client that goes on after its last answer */
+#define DISCARD_MAX (4u << 20) /* bytes of a client that still writes after its last answer */
 
 /* ---- life ---- */
 
@@ -193,7 +193,7 @@ static void end_if_due(struct user_connection *c)
 		user_connection_close(c, false);
 }
 
-/* Nothing comes after what was said. */
+/* No more bytes follow. */
 static void user_connection_finish(struct user_connection *c)
 {
 	c->ended = true;
@@ -383,7 +383,7 @@ static bool submit(struct user_connection *c)
 	return true;
 }
 
-/* So that of a long request no more than a segment lies in memory. Return: false, or it was refused */
+/* Keep at most a segment of a long request in memory. Return: true if it was refused */
 static bool gather(struct user_connection *c)
 {
 	struct err err;
@@ -429,7 +429,7 @@ static bool next_request(struct user_connection *c)
 		}
 		return gather(c);
 	case CODEC_BROKEN:
-		/* in a transaction the service would go on without what was refused */
+		/* in a transaction the service would continue without the refused request */
 		user_connection_refuse(c, CODEC_REFUSAL_BROKEN, x->reason,
 				       x->bounded && !codec_connection_open(c->state));
 		return true;
@@ -480,7 +480,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 			user_connection_close(c, true);
 		return;
 	}
-	/* the one used latest is last, so that of too many the one that is idle longest is known */
+	/* the one used latest is last, so the one idle longest is first */
 	list_remove(&c->link);
 	list_append(&c->user->connections, &c->link);
 	if (buf_append(&c->in, buf->base, (size_t)nread, NULL) < 0) {
@@ -533,7 +533,7 @@ void user_connection_tick(struct user_connection *c, uint64_t now)
 	if (c->lingering && now >= c->linger_since + USER_CONNECTION_LINGER_MS)
 		user_connection_close(c, false);
 	else
-		user_segments_ask(c); /* there may be room again for what comes */
+		user_segments_ask(c); /* there may be room again for its segments */
 }
 
 static void on_written_out(struct user_connection *c)

@@ -4,25 +4,25 @@
 /*
  * User connection - one TCP connection of an ordinary client
  *
- * The service's codec cuts what the client sends into requests; each goes into the user's session with
- * the number of this connection, and with what a connection into the container must be told first to
- * be like it (codec/connection.h). Answers go back in the order of the requests, whatever order they
- * come in.
+ * The service's codec cuts the client's bytes into requests. Each goes into the user's session with the
+ * number of this connection and with its preamble: the requests that give a new connection into the
+ * container the same state (codec/connection.h). Answers go back in the order of the requests, also if
+ * they come in another order.
  *
  *	bytes --> in --codec--> request --> user_session     pending: a place in the order of answers
  *	bytes <-- out <------------------- answer
  *
- * Limits (R9): USER_CONNECTION_PIPELINE requests without an answer, USER_CONNECTION_OUT bytes of
- * answers that the client does not take, or a session without room: then nothing more is read. A
- * client that takes nothing for dead_ms, or a request of which nothing more comes, ends with the
+ * Limits (R9): nothing more is read at USER_CONNECTION_PIPELINE requests without an answer, at
+ * USER_CONNECTION_OUT bytes of answers that the client does not take, or while the session has no room.
+ * A client that takes nothing for dead_ms, or a request of which nothing more comes, ends with the
  * kernel's timeout or the user's.
  *
- * With codec tcp there are no answers: what the client sends goes to the service in pieces, each a
- * request (enum codec_stream), and what the service sends comes by itself (struct wire_stream). Each side
- * has 512 KiB under way at most (clients/stream.c). If any of it is lost, the connection ends.
+ * With codec tcp there are no answers: the client's bytes go to the service in pieces, each a request
+ * (enum codec_stream), and the service's bytes come by themselves (struct wire_stream). Each side has
+ * 512 KiB under way at most (clients/stream.c). If any of it is lost, the connection ends.
  *
- * What the service does not answer is refused in the client's own protocol (codec_refusal()), or, if
- * that has no words for it, by the end of the connection.
+ * A request that the service does not answer is refused in the client's own protocol (codec_refusal()).
+ * If the protocol has no refusal, the connection ends.
  */
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
  *	    |  calls those below             ^  struct user_connection_life
  *	segments.c    long ones of both      |
  *	stream.c      the same for codec tcp |
- *	output.c      what is said to the client, in order
+ *	output.c      bytes to the client, in order
  */
 
 #include <stdbool.h>
@@ -29,9 +29,9 @@
  * @ordinal:	Of this connection
  * @note:	See struct codec_exchange
  * @last:	The connection ends with this answer
- * @answer:	What is to be said, unless it is long
+ * @answer:	Bytes for the client, unless the answer is long
  * @rest:	A long answer, as far as it is here; else NULL
- * @said:	So much of it was
+ * @said:	Bytes of it that were sent to the client
  * @more:	The edge server has more of it
  * @rest_number: Of the request for the next segment; 0: none is under way
  */
@@ -54,10 +54,10 @@ struct pending {
 
 /**
  * struct upload - A long request
- * @bytes:	So much of it as is not in @in of the connection; NULL: it is not long
+ * @bytes:	Its bytes, but those in @in of the connection; NULL: it is not long
  * @pending:	Its place, when it is whole and being sent; else NULL
- * @sent:	Bytes that were
- * @session:	In which
+ * @sent:	Bytes that were sent
+ * @session:	Session of the segments
  * @segment:	Numbers of the segments under way, 0: free
  */
 struct upload {
@@ -69,13 +69,13 @@ struct upload {
 };
 
 /**
- * struct user_connection_life - What becomes of a connection is decided in connection.c
+ * struct user_connection_life - Decisions on a connection, all made in connection.c
  * @close:	As user_connection_close()
- * @pump:	Go on with what can be done: read on, submit, end it
+ * @pump:	Do all that is possible now: read more, submit, end it
  * @flush:	Send the answers that are due, in order
- * @finish:	Nothing comes after what was said
- * @written:	What was being written has been taken
- * @next:	What is in @in from here on is the next request
+ * @finish:	No more bytes follow; the connection ends when all have been sent
+ * @written:	The bytes being written have been taken
+ * @next:	The next request begins here in @in
  * @refuse:	The request that is being read gets no further; @go_on: where it ends is known
  * @answered:	The answer to a request, or its first segment; see struct user_waiter
  */
@@ -95,8 +95,8 @@ struct user_connection_life {
 /**
  * struct user_connection - One client's TCP connection
  * @link:	In its user's list
- * @in:		From where the present request begins, or goes on after @upload
- * @fed:	So much of it the codec has read
+ * @in:		From where the present request begins, or continues after @upload
+ * @fed:	Bytes of it that the codec has read
  * @whole:	The request is complete, and waits for room
  * @downloads:	Of @pending, those of which the edge server has more
  * @writing:	Being written; stable until that is done
@@ -150,7 +150,7 @@ struct user_connection {
 
 /* output.c */
 
-/** user_connection_write() - Write what is in @out, unless it is writing */
+/** user_connection_write() - Write the bytes of @out, unless a write is under way */
 void user_connection_write(struct user_connection *c);
 
 /** user_connection_say() - Write at once what the kernel takes. Return: false if it is closed now */
@@ -160,7 +160,7 @@ bool user_connection_say(struct user_connection *c, const void *bytes, size_t le
 struct pending *user_connection_pending(struct user_connection *c);
 
 /**
- * user_connection_compose() - What is said instead of an answer
+ * user_connection_compose() - Write a refusal in place of the answer
  *
  * Return: false if the connection must end with it
  */
@@ -169,7 +169,7 @@ bool user_connection_compose(struct user_connection *c, struct pending *p, enum 
 
 /* segments.c */
 
-/** user_connection_wait() - There is no room now: go on when there is */
+/** user_connection_wait() - There is no room now: continue when there is */
 void user_connection_wait(struct user_connection *c);
 
 /** user_segments_gathered() - Bytes of the present request that are in the spool */
@@ -191,13 +191,13 @@ void user_segments_end_upload(struct user_connection *c);
 /** user_segments_answer() - The first segment of a long answer is here */
 void user_segments_answer(struct user_connection *c, struct pending *p, const struct wire_data *d);
 
-/** user_segments_ask() - Ask for what is missing of long answers, as far as there is room */
+/** user_segments_ask() - Ask for the missing segments of long answers, as far as there is room */
 void user_segments_ask(struct user_connection *c);
 
 /** user_segments_wanted() - Whether a message is under way whose next segment waits for room */
 bool user_segments_wanted(const struct user_connection *c);
 
-/** user_segments_say() - Say what is here of a long answer. Return: whether all of it was said */
+/** user_segments_say() - Send the received part of a long answer. Return: whether all of it was sent */
 bool user_segments_say(struct user_connection *c, struct pending *p);
 
 /** user_segments_end_download() - Forget the long answer, if it is one */
@@ -208,7 +208,7 @@ void user_segments_end_download(struct user_connection *c, struct pending *p);
 /** user_stream_next() - Send the next piece. Return: false if nothing more can be done now */
 bool user_stream_next(struct user_connection *c);
 
-/** user_stream_confirm() - Tell the service what the client has taken: then it goes on to send */
+/** user_stream_confirm() - Tell the service how much the client has taken: it then sends more */
 void user_stream_confirm(struct user_connection *c);
 
 /** user_stream_reset() - The client is gone; without room the service has to find out by itself */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Output - what is said to a client, in order
+ * Output - the bytes to a client, in order
  */
 
 #include <stdlib.h>
@@ -62,7 +62,7 @@ bool user_connection_say(struct user_connection *c, const void *bytes, size_t le
 	return !c->closing;
 }
 
-/* What is said instead of an answer. Return: false if the connection must end with it */
+/* Write a refusal in place of the answer. Return: false if the connection must end with it */
 bool user_connection_compose(struct user_connection *c, struct pending *p, enum codec_refusal why,
 			     const char *reason)
 {

@@ -6,12 +6,12 @@
  *	client --> spool --whole--> BEGIN, MORE ..., LAST --> edge server
  *	client <-- spool <--------- first segment, REST, REST ... <--
  *
- * Both lie here in a spool as long as the client takes, so that the service, and the user's other
- * requests, never wait for a slow one: between access point and edge server a long message goes as quickly
- * as the link permits. Meanwhile the user's session begins no other (user_session_long()), so that a cut,
- * which waits for long messages to end (R12), does not wait for ever.
+ * Both lie here in a spool as long as the client takes. So the service, and the user's other requests,
+ * never wait for a slow client: between access point and edge server a long message goes as quickly as the
+ * link permits. Meanwhile the user's session begins no other long message (user_session_long()). A cut
+ * waits for long messages to end (R12), and so does not wait for ever.
  *
- * If there is no room for more of an answer (spool_bytes), it is not asked for until clients have taken some.
+ * If there is no room for more of an answer (spool_bytes), no more is asked for until clients have taken some.
  *
  * If the connection ends before its message has, the edge server is told to DROP it.
  */
@@ -58,7 +58,7 @@ int user_segments_gather(struct user_connection *c, size_t len, struct err *err)
 	return 0;
 }
 
-/* Nobody waits for what became of the segments any more. */
+/* Nobody waits for the answers to the segments any more. */
 static void forget_parts(struct user_connection *c)
 {
 	for (size_t i = 0; i < USER_SEGMENTS_WINDOW; i++) {
@@ -79,7 +79,7 @@ static void end_upload(struct user_connection *c)
 	c->whole = false;
 }
 
-/* One numbered request of a kind that has no bytes but a number. Return: whether there was room */
+/* One numbered request whose only payload is a number. Return: whether there was room */
 static bool ask(struct user_connection *c, enum wire_segment segment, uint64_t about,
 		const struct user_waiter *waiter, uint64_t *number)
 {
@@ -194,7 +194,7 @@ static bool next_part(struct user_connection *c, bool *last)
 		return false;
 	}
 	if (!place && !*last)
-		return false; /* on_part() goes on */
+		return false; /* on_part() continues */
 	switch (user_session_room(c->session, preamble_len + len, segment)) {
 	case USER_SESSION_E_WAIT:
 		user_connection_wait(c);
@@ -224,7 +224,7 @@ static bool begin_upload(struct user_connection *c)
 		c->life->refuse(c, CODEC_REFUSAL_AWAY, err.text, false);
 		return false;
 	}
-	/* what is remembered of a connection is shorter */
+	/* the remembered state of a connection is shorter */
 	if (codec_connection_open(c->state) || x->effect != CODEC_EFFECT_NONE) {
 		c->life->refuse(c, CODEC_REFUSAL_TOO_LONG,
 				"longer than what can be remembered of a connection (a "
@@ -274,7 +274,7 @@ void user_segments_end_upload(struct user_connection *c)
 static void on_rest(void *ctx, struct user_session *us, uint16_t port,
 		    const struct wire_data *answer);
 
-/* One whose next segment nobody has been asked for */
+/* A long answer whose next segment has not been asked for */
 static struct pending *find_unasked(const struct user_connection *c)
 {
 	if (!c->downloads)
@@ -301,7 +301,7 @@ static void end_download(struct user_connection *c, struct pending *p)
 	user_session_long(c->session, -1);
 }
 
-/* What was said cannot be taken back: the client sees that the rest is missing. */
+/* Bytes already sent cannot be taken back: the client sees that the rest is missing. */
 static void fail_download(struct user_connection *c, const char *reason)
 {
 	log_info("%s: connection ended in the middle of an answer: %s", c->user->name, reason);

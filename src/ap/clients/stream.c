@@ -3,8 +3,8 @@
 /*
  * User stream - a client's connection to a service of codec tcp
  *
- * What the client sends goes to the service in pieces, each a request (enum codec_stream); what the service
- * sends comes by itself. Each side has WINDOW bytes under way at most.
+ * The client's bytes go to the service in pieces, each a request (enum codec_stream). The service's bytes
+ * come by themselves. Each side has WINDOW bytes under way at most.
  */
 
 #include <stdlib.h>
@@ -38,7 +38,7 @@ static bool stream_request(struct user_connection *c, uint8_t kind, const uint8_
 	return user_session_request(c->session, &d, &nobody, &number, &err) == 0;
 }
 
-/* The service goes on to send when it knows that the client has taken what came before. */
+/* The service continues to send when it knows that the client has taken the earlier bytes. */
 void user_stream_confirm(struct user_connection *c)
 {
 	uint64_t has = c->offset - c->out.len - c->writing.len;
@@ -51,7 +51,7 @@ void user_stream_confirm(struct user_connection *c)
 		c->confirmed = has;
 }
 
-/* The next piece of what the client has sent. Return: false if nothing more can be done now */
+/* The next piece of the client's bytes. Return: false if nothing more can be done now */
 bool user_stream_next(struct user_connection *c)
 {
 	size_t len = c->in.len < CODEC_STREAM_CHUNK ? c->in.len : CODEC_STREAM_CHUNK;
@@ -67,14 +67,14 @@ bool user_stream_next(struct user_connection *c)
 		sent = stream_request(c, CODEC_STREAM_END, NULL, 0);
 		c->said_end = sent;
 	} else {
-		return false; /* user_connection_stream(), or the client, goes on */
+		return false; /* user_connection_stream(), or the client, continues */
 	}
 	if (!sent &&
 	    user_session_room(c->session, len + 1, WIRE_SEGMENT_WHOLE) == USER_SESSION_E_WAIT) {
 		user_session_wait(c->session, &c->hold);
 		return false;
 	}
-	if (!sent) { /* the service is out of reach, and there are no words for it */
+	if (!sent) { /* the service is out of reach, and codec tcp has no refusal */
 		c->life->close(c, true);
 		return false;
 	}
@@ -95,7 +95,7 @@ void user_connection_stream(struct user_connection *c, const struct wire_stream 
 	if (c->closing || c->finished || !c->codec->stream)
 		return;
 	if (!whole || (stream->ended && stream->len)) {
-		/* the container moved, or a link broke: what is missing does not come any more */
+		/* the container moved, or a link broke: the missing bytes do not come any more */
 		c->opened = c->opened && !stream->ended;
 		c->life->close(c, true);
 		return;

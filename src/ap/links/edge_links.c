@@ -12,13 +12,13 @@
 #include "core/ap/node.h"
 #include "net/link.h"
 
-/* What one session can have under way (WIRE_WINDOW requests of full size), and some more. */
+/* One session's requests under way (WIRE_WINDOW of full size), and some more. */
 #define QUEUE_BYTES (WIRE_WINDOW_BYTES + (size_t)8 * WIRE_PAYLOAD_MAX)
 
 struct edge_links {
 	struct uv_loop_s *loop;
 	struct ap_node *node;
-	char unknown[NAME_SIZE]; /* last name asked for that is not configured: said once */
+	char unknown[NAME_SIZE]; /* last name asked for that is not configured: logged once */
 	size_t count;
 	struct peer *peer[];
 };

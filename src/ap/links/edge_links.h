@@ -6,9 +6,9 @@
  *
  * Each time one comes up the node is told, and asks the edge server how its sessions stand.
  *
- * Limit (R9): the queue of a link holds what one session may have waiting at the edge server. When
- * it is full the link is closed: what was queued is lost, the link comes up again, and the node
- * sends what the edge server then says it has not got.
+ * Limit (R9): the queue of a link has room for the requests that one session may have waiting at the
+ * edge server. When it is full the link is closed and its queue is lost. The link comes up again, the
+ * edge server says which requests it has, and the node sends the others.
  */
 
 #include <stdbool.h>
@@ -27,10 +27,10 @@ struct link_setup;
  * edge_links_new() - Begin to connect
  * @ret:	Set on success only; the caller owns it, see edge_links_free()
  * @setup:	Event loop, identity and limits; its callbacks are not used, its queue limit is
- *		raised to what one session may have under way
- * @node:	Who is told what the edge servers say; borrowed until edge_links_free()
+ *		raised to the bytes that one session may have under way
+ * @node:	Gets the messages of the edge servers; borrowed until edge_links_free()
  * @edges:	The edge servers
- * @err:	Filled in on failure; an edge server that is not there is none
+ * @err:	Filled in on failure; an edge server that is not there is no failure
  *
  * Return: 0, or negative error code
  */

@@ -99,7 +99,7 @@ void handoff_links_accepted(struct handoff_links *hl, struct link *l)
 	link_set_data(l, a, NULL); /* freed when it is forgotten */
 }
 
-/* Forgets a link that is closed; a link that we made has no data and is its peer's business */
+/* Forgets a link that is closed; a link that we made has no data and belongs to its peer */
 static void forget(struct link *l)
 {
 	struct accepted *a = link_data(l);

@@ -30,9 +30,9 @@ struct wire_message;
  * handoff_links_new() - Begin to connect
  * @ret:	Set on success only; the caller owns it, see handoff_links_free()
  * @setup:	Event loop, identity and limits; its callbacks are not used
- * @node:	Who is told what the access points say; borrowed until handoff_links_free()
+ * @node:	Gets the messages of the access points; borrowed until handoff_links_free()
  * @aps:	The other access points
- * @err:	Filled in on failure; an access point that is not there is none
+ * @err:	Filled in on failure; an access point that is not there is no failure
  *
  * Return: 0, or negative error code
  */
@@ -40,7 +40,7 @@ int handoff_links_new(struct handoff_links **ret, const struct link_setup *setup
 		      struct ap_node *node, const struct ap_neighbours *aps, struct err *err);
 
 /**
- * handoff_links_users() - Who is told what the access points say of ordinary users
+ * handoff_links_users() - Set the receiver of access points' messages about ordinary users
  * @hl:		Links
  * @message:	users_message()
  * @users:	Its first argument, borrowed
@@ -53,7 +53,7 @@ void handoff_links_users(struct handoff_links *hl,
 /** handoff_links_accepted() - A link that an access point made came up */
 void handoff_links_accepted(struct handoff_links *hl, struct link *l);
 
-/** handoff_links_message() - An access point said something, by whichever link */
+/** handoff_links_message() - Take a message of an access point, by either link */
 void handoff_links_message(struct handoff_links *hl, struct link *l, const struct wire_message *m);
 
 /** handoff_links_down() - A link that an access point made is gone */

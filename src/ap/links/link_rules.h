@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Link rules - what happens to a peer that says what its certificate does not let it say
+ * Link rules - the end of a link whose peer sends a message that its certificate does not allow
  */
 
 #include "wire/message.h"
@@ -12,6 +12,6 @@ struct link;
 /**
  * link_rules_refuse() - Answer REFUSAL, end the link, log one line
  * @l:		Link; gone afterwards, without down()
- * @m:		What was said
+ * @m:		The message
  */
 void link_rules_refuse(struct link *l, const struct wire_message *m);

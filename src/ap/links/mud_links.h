@@ -10,7 +10,7 @@
  * later, once per turn of the event loop.
  *
  * Limit (R9): a MUD that does not read its answers fills the queue of its link. The link is then
- * dropped; the MUD connects again, reassociates, and asks again for what it has not got.
+ * dropped; the MUD connects again, reassociates, and asks again for the answers that it has not got.
  */
 
 #include <stddef.h>
@@ -28,8 +28,8 @@ struct uv_loop_s;
 /**
  * mud_links_new() - Make an empty table
  * @ret:	Set on success only; owned by the caller
- * @loop:	Whose time the node gets
- * @node:	Who is told what the MUDs say; borrowed
+ * @loop:	Gives the node its time
+ * @node:	Gets the messages of the MUDs; borrowed
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
@@ -45,7 +45,7 @@ AUTO_DEFINE(mud_links)
 /** mud_links_up() - The link of a MUD came up */
 void mud_links_up(struct mud_links *ml, struct link *l);
 
-/** mud_links_message() - A MUD said something; what a MUD may not say ends its link */
+/** mud_links_message() - Take a message of a MUD; one that a MUD may not send ends its link */
 void mud_links_message(struct mud_links *ml, struct link *l, const struct wire_message *m);
 
 /** mud_links_down() - The link of a MUD is gone */

@@ -89,7 +89,7 @@ static void forget(struct user_datagrams *ud, struct waiting *w)
 	free(w);
 }
 
-/* Of each address in their order: one that goes makes the next one the first, which stands behind it. */
+/* Those of an address go in their order: when the first has gone, the next one behind it is the first. */
 static void on_look(uv_timer_t *timer)
 {
 	struct user_datagrams *ud = timer->data;

@@ -6,7 +6,7 @@
  *
  * While it is not known at which access point a user's session is, or a session has no room, its
  * connections are not read. Datagrams come all the same; a few wait here, those of an address in their
- * order, for a moment. Nobody waits for another's.
+ * order, for a moment. No user waits for another's.
  *
  * Limits (R9): USER_DATAGRAMS_MAX and USER_DATAGRAMS_BYTES of all users of a listener, USER_DATAGRAMS_EACH
  * of one, USER_DATAGRAMS_MS each.

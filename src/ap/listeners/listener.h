@@ -6,7 +6,7 @@
  *
  * Connections are taken for users that the table admits (users.h), and belong to them from then on. A
  * datagram is a request of its own; its answer goes back to the port it came from. Datagrams that find
- * no room, or whose answer is a refusal, are dropped and counted: the protocol has no words for it.
+ * no room, or whose answer is a refusal, are dropped and counted: the protocol has no message for it.
  */
 
 #include <stdint.h>
@@ -17,7 +17,7 @@
 struct user_listener; /* opaque */
 
 /**
- * struct user_listener_setup - What a listener needs
+ * struct user_listener_setup - Setup of a listener
  * @loop:	Event loop
  * @users:	Who may; borrowed until user_listener_close()
  * @dead_ms:	See struct user_connection_setup
@@ -32,7 +32,7 @@ struct user_listener_setup {
  * user_listener_new() - Listen
  * @ret:	Set on success only; the caller owns it, see user_listener_close()
  * @setup:	See struct user_listener_setup
- * @service:	What is found there; copied
+ * @service:	Name of its service; copied
  * @err:	Filled in on failure
  *
  * Return: 0, or negative error code

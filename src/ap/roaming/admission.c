@@ -27,8 +27,8 @@ static void is_here(struct user *user, bool known)
 }
 
 /*
- * Whether a link-local address comes from another interface than the user's: the name does not say which, for
- * interfaces have other numbers at each access point, so it may be another host's.
+ * Whether a link-local address comes from another interface than the user's. It may be another host's then:
+ * the user's name does not contain the interface, which has another number at each access point.
  */
 static bool other_link(const struct user *user, const struct sockaddr_storage *a)
 {
@@ -39,7 +39,7 @@ static bool other_link(const struct user *user, const struct sockaddr_storage *a
 	       has->sin6_scope_id && comes->sin6_scope_id != has->sin6_scope_id;
 }
 
-/* The user at an address is here; @word: somebody says so, else it has sent something. */
+/* The user at an address is here; @word: by another's word, else it has sent something. */
 static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a, bool word,
 		  struct err *err)
 {

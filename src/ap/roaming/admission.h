@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Admission - whose is what comes from an address: who is here, and who may be
+ * Admission - finds the user of an address: the users that are here, and those that may be
  */
 
 #include <stdbool.h>
@@ -16,10 +16,10 @@ struct user_session;
 struct users;
 
 /**
- * users_admit() - Whose is what comes from an address
+ * users_admit() - Find the session for a packet or connection from an address
  * @u:		Users
  * @from:	Its source
- * @service:	Which it is for
+ * @service:	Its service
  * @connection:	It is a connection: make room for one more
  * @ret:	Set to the user's session on success; its owner is the struct user
  * @err:	Filled in on failure
@@ -30,14 +30,15 @@ int users_admit(struct users *u, const struct sockaddr *from, const char *servic
 		struct user_session **ret, struct err *err);
 
 /**
- * users_still() - Whose is what came a while ago and could not be taken then
+ * users_still() - Find the session for a packet that had to wait
  * @u:		Users
  * @from:	Address from which it came
  * @service:	Service that it is for
- * @ret:	Set on success only; good until the event loop goes on
+ * @ret:	Set on success only; valid until the event loop continues
  * @err:	Filled in on failure
  *
- * Unlike users_admit() it is no word that the user is here now: that would claim one back that has gone on.
+ * Unlike users_admit() this is no sign that the user is here now: that would claim back a user that has
+ * moved on.
  *
  * Return: 0, or -ENOENT if the user has gone meanwhile
  */

@@ -4,20 +4,20 @@
  * User handover - the sessions of an ordinary user follow it from access point to access point
  *
  * An ordinary client proves nothing and tells nobody that it moved. The access point where it turns up
- * claims it; the one that has it gives the device's half of its sessions, secrets included, and ends its
- * connections. All of it goes over links whose other end is an access point by its certificate: its
- * word that the user is there takes the place of the user's proof (R11). From then on the new access
- * point plays the device, and its reassociation makes the containers follow.
+ * claims it. The access point that has it gives the device's half of its sessions, secrets included, and
+ * ends its connections. All of this goes over links whose other end is an access point by its
+ * certificate: its word that the user is there takes the place of the user's proof (R11). From then on
+ * the new access point plays the device, and its reassociation makes the containers follow.
  *
  *	AP-y: CLAIMING --------------- USER CLAIM (silent for n ms) ----------> AP-x: HERE
  *	      sessions held  <-------- USER CONTEXT, USER REQUEST ... ---------       connections reset
  *	                     <-------- USER END ------------------------------- LEFT  (a copy is kept)
  *	      HERE ------------------- USER TAKEN ----------------------------> forgotten
  *
- * Who heard the user last has it: a claim for a user that was heard here later is refused, and the
- * claimant forgets the user. Claims are repeated until all have answered, or for policy.move_ms; then
- * the user begins anew. Whatever gets lost is asked for again: the copy is kept until USER TAKEN, and
- * if the user comes back before, it is claimed back, or, if nobody has it, gone on with.
+ * The access point that heard the user last has it: a claim for a user that was heard here later is
+ * refused, and the claimant forgets the user. Claims are repeated until all have answered, or for
+ * policy.move_ms; then the user begins anew. Lost messages are asked for again: the copy is kept until
+ * USER TAKEN. If the user comes back before, it is claimed back. If nobody has it, the copy is used.
  */
 
 #include <inttypes.h>
@@ -35,7 +35,7 @@
 #include "report/log_reporter.h"
 
 #define ASK_TICK_MS 50
-#define BYTES_MAX   (4u << 20) /* of requests, that go at once: less than a link's queue holds */
+#define BYTES_MAX   (4u << 20) /* of requests sent at once: less than a link's queue holds */
 
 static uint64_t now_of(const struct users *u)
 {
@@ -155,7 +155,7 @@ static void answer_end(struct users *u, const char *ap, const struct wire_user_c
 	send_to(u, ap, &m);
 }
 
-/* where a session's requests go */
+/* struct giving - Receiver of a session's requests */
 struct giving {
 	struct users *users;
 	const char *ap;
@@ -235,7 +235,8 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 	struct giving g = { .users = u, .ap = ap, .claim = claim };
 	uint32_t sessions = 0;
 
-	users_end_connections(user); /* codec tcp says so to the service: the last requests here */
+	/* with codec tcp the last requests here tell the service that connections end */
+	users_end_connections(user);
 	hold_all(user, true);
 	if (bytes_to_give(user) > BYTES_MAX || (user->state == USER_HERE && resuming(user))) {
 		user->giving = user->state == USER_HERE;
@@ -285,11 +286,11 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 			give(user, ap, claim);
 		break;
 	case USER_CLAIMING:
-		/* whoever is right: what we asked for must arrive, or not, before it can go on */
+		/* either way: the context we asked for must arrive, or fail to, before it can move on */
 		answer_end(u, ap, claim, later_here ? WIRE_E_NOT_ALLOWED : WIRE_E_BUSY, 0);
 		break;
 	case USER_LEFT:
-		/* the one it went to knows better, as long as it may be just about to say so */
+		/* the access point it went to decides, as long as its message may be on the way */
 		if (!user->peer[0] || name_equal(user->peer, ap) ||
 		    now_of(u) >= user->since + 2 * u->policy.move_ms)
 			give(user, ap, claim);
@@ -309,7 +310,7 @@ static void on_taken(struct users *u, const char *ap, const struct wire_user_cla
 
 /* ---- taking ---- */
 
-/* What @ap says is an answer to the user's present claim. Return: the user, or NULL */
+/* Whether a message of @ap answers the user's present claim. Return: the user, or NULL */
 static struct user *claiming(struct users *u, const char *name, uint64_t claim, const char *ap)
 {
 	struct user *user = users_find(u, name);
@@ -319,7 +320,7 @@ static struct user *claiming(struct users *u, const char *name, uint64_t claim, 
 	return user->peer[0] && !name_equal(user->peer, ap) ? NULL : user;
 }
 
-/* What came is of no use: the next time it is asked for, it comes again from its beginning. */
+/* The context is invalid. The next claim gets it again from its beginning. */
 static void spoilt(struct user *user, const char *ap, const struct err *err)
 {
 	if (user->spoilt !=
@@ -413,7 +414,7 @@ static void take(struct user *user, const char *ap, const struct wire_user_end *
 	settle(user);
 }
 
-/* Nobody else to wait for: the user begins here, or goes on with what it has. */
+/* The last one that was asked: the user begins here, or continues with the sessions it has. */
 static void not_known(struct user *user, const char *ap)
 {
 	const struct users *u = user->users;

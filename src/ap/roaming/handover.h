@@ -8,8 +8,8 @@ struct wire_message;
 /** user_handover_claim() - The user has turned up here: ask for its sessions, hold them meanwhile */
 void user_handover_claim(struct user *user);
 
-/** user_handover_keep() - The user that was about to be handed over is here: go on */
+/** user_handover_keep() - The user that was about to be handed over is here: keep it */
 void user_handover_keep(struct user *user);
 
-/** user_handover_message() - What access point @ap says of a user */
+/** user_handover_message() - Take a message of access point @ap about a user */
 void user_handover_message(struct users *u, const char *ap, const struct wire_message *m);

@@ -35,7 +35,7 @@ static uint64_t now_of(const struct users *u)
 	return uv_now(u->session.loop);
 }
 
-/* ---- whose users a station is ---- */
+/* ---- the users of a station ---- */
 
 /* struct found - Those that were heard last, of more than fit in */
 struct found {
@@ -50,7 +50,7 @@ static void offer(struct found *f, struct user *user)
 	struct user **place = NULL;
 
 	if (user->state == USER_LEFT && user->peer[0] && !f->given)
-		return; /* the one that has it knows better */
+		return; /* the access point that has it decides */
 	if (f->count < WIRE_STATION_USERS_MAX) {
 		f->user[f->count++] = user;
 		return;
@@ -64,7 +64,7 @@ static void offer(struct found *f, struct user *user)
 		*place = user;
 }
 
-/* An address that the station has now, as the kernel knows: of a user whose station was never seen? */
+/* The station has this address now. Take its user, if that user's station was never seen. */
 static void on_address(void *ctx, const struct sockaddr_storage *address)
 {
 	struct found *f = ctx;
@@ -75,8 +75,8 @@ static void on_address(void *ctx, const struct sockaddr_storage *address)
 }
 
 /*
- * What was seen when a user's packets were admitted counts. The neighbour table is asked only for users of
- * whom nothing was: with `stations = "traffic"`, after a restart, or if the operator associated them.
+ * The station seen when a user's packets were admitted counts. The neighbour table is asked only for users
+ * without one: with `stations = "traffic"`, after a restart, or if the operator associated them.
  */
 static void find_users(struct found *f, const uint8_t mac[STATION_MAC_SIZE])
 {
@@ -200,7 +200,7 @@ void station_inquiry_begin(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 	char text[STATION_MAC_TEXT];
 
 	claim_own(u, mac);
-	/* it was away meanwhile: what is answered to an inquiry of before is old */
+	/* it was away meanwhile: answers to an earlier inquiry are old */
 	station_inquiry_end(u, mac);
 	if (!u->others)
 		return;
@@ -230,7 +230,7 @@ void station_inquiry_close(struct users *u)
 	list_for_each_safe(at, next, &u->inquiries) forget(u, list_entry(at, struct inquiry, link));
 }
 
-/* ---- what the others say ---- */
+/* ---- answers of the others ---- */
 
 static void on_inquiry(struct users *u, const char *ap, const struct wire_station_inquiry *w)
 {

@@ -13,5 +13,5 @@ void users_end_connections(struct user *user);
 /** users_remove() - Forget a user; the edge servers are not told */
 void users_remove(struct user *user);
 
-/** users_forget() - Forget a user that is no more of ours, and its record */
+/** users_forget() - Forget a user that is not ours any more, and its record */
 void users_forget(struct user *user);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Station watch - what hostapd says of stations, and what follows for their users
+ * Station watch - hostapd's reports of stations, and their effects on users
  */
 
 #include "ap/roaming/inquiry.h"

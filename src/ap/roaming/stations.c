@@ -114,7 +114,7 @@ bool user_stations_gone(const struct user_stations *s, const struct user *user, 
 
 void user_stations_moved(struct user_stations *s, const struct user *user)
 {
-	/* what hostapd does not take now it finds out by itself: the station is silent here */
+	/* if hostapd does not take it, it finds out by itself: the station is silent here */
 	if (user->mac_at)
 		(void)station_events_forget(s->events, user->mac, NULL);
 }

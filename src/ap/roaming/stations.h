@@ -8,8 +8,8 @@
  * (stations/address.h) that is connected (stations/events.h).
  *
  * When hostapd says that a station has come, its users are here: their sessions follow (roaming/inquiry.h).
- * Those of stations that are merely in hostapd's list when we attach to it are not: a station that left without a
- * word is still there, and lives elsewhere now.
+ * This does not hold for stations that are merely in hostapd's list when we attach: a station that left without
+ * notice is still in the list, and lives elsewhere now.
  *
  * When hostapd says that a station has gone, its users' connections here end. They have left if it does not
  * come back, and no other access point claims them, for user_gone_ms. While hostapd cannot be heard nobody is
@@ -41,7 +41,7 @@ int user_stations_new(struct user_stations **ret, struct users *u, const char *p
  * @user:	User, whose address is known
  * @err:	Filled in on failure
  *
- * What the neighbour table said is believed for a second.
+ * An answer of the neighbour table is valid for a second.
  *
  * Return: 0, -EACCES, or another negative error code
  */

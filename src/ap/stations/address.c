@@ -20,7 +20,7 @@
 #define LOOPBACK_INTERFACE 1    /* in every network namespace */
 #define ANSWER_MS          1000 /* the kernel does not take that long */
 
-/* struct neighbour - One of the table; what it points to is good until the callback returns */
+/* struct neighbour - One of the table; its pointers are valid until the callback returns */
 struct neighbour {
 	const void *ip;
 	size_t ip_len;
@@ -139,7 +139,7 @@ static void question_set(struct question *q, int type, const struct sockaddr_sto
 	q->head.nlmsg_len = NLMSG_LENGTH(sizeof(q->route)) + RTA_ALIGN(to->rta_len);
 }
 
-/* Asks, and takes the answer, which is there when send() returns: nothing is waited for */
+/* Asks, and takes the answer without waiting: it is there when send() returns */
 static int answer_get(int fd, const struct question *q, char *answer, size_t size, struct err *err)
 {
 	struct nlmsghdr *h = (struct nlmsghdr *)(void *)answer;

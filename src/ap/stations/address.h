@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * Station address - which station has which IP addresses, as the kernel's neighbour table knows
+ * Station address - the IP addresses of stations, from the kernel's neighbour table
  *
- * Who sends us something is in that table, for the kernel needs the station's address to answer. Reading
- * it needs no privilege.
+ * A host that sends us something is in that table, for the kernel needs the station's address to answer.
+ * Reading it needs no privilege.
  */
 
 #include <stdint.h>
@@ -22,8 +22,8 @@ struct err;
  * @err:	Filled in on failure
  *
  * Asks the kernel for this one address, behind the interface to which its route leads, and takes the
- * answer without waiting: it costs the same however many neighbours there are, and whoever sends us
- * packets chooses how often it is asked.
+ * answer without waiting. The cost does not depend on the number of neighbours. That matters because
+ * senders of packets decide how often the kernel is asked.
  *
  * Return: 0, -ENOENT if no neighbour has it, or another negative error code
  */

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define DATAGRAM_MAX  4096 /* hostapd's own limit; what is longer is cut, its beginning is enough */
+#define DATAGRAM_MAX  4096 /* hostapd's own limit; a longer one is cut, its beginning is enough */
 #define AT_ONCE       64   /* datagrams taken in one turn of the loop */
 #define ANSWERS_AHEAD 16   /* commands whose answers have not come */
 
@@ -300,8 +300,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 /* --- attaching ---------------------------------------------------------------------------------- */
 
 /*
- * Connected, so that the kernel keeps off whatever others send. Bound to nothing but the family: the
- * kernel gives it an abstract address, to which hostapd answers, and no file that could be left.
+ * The socket is connected, so the kernel drops datagrams of others. It is bound to its family only: the
+ * kernel gives it an abstract address, to which hostapd answers, and no file can be left behind.
  */
 static int open_socket(const char *path, struct err *err)
 {

@@ -9,13 +9,13 @@
  * which stations are authorised already, and then hear of each that becomes so (in the paper: the
  * (re)association of a mobile user) or ceases to be.
  *
- *	down ---ATTACH--> attaching ---STA-FIRST, STA-NEXT ...--> listing ------> up: PING now and then
+ *	down ---ATTACH--> attaching ---STA-FIRST, STA-NEXT ...--> listing ------> up: PING each @ping_ms
  *	  ^------------ no answer in time, hostapd ended, retry after a while --------'
  *
- * A hostapd that is restarted, or not there yet, is attached to when it comes. What was missed
- * meanwhile is found by comparing its list with ours, so that each station is reported right in the
- * end. It runs unprivileged: hostapd's ctrl_interface_group must be a group of ours. Our own end has an
- * address without a file (an abstract one), and takes nothing from any other sender than hostapd.
+ * A hostapd that is restarted, or not there yet, is attached to when it comes. Its list is then
+ * compared with ours: this finds the events that were missed, so that each station is reported right
+ * in the end. We run unprivileged: hostapd's ctrl_interface_group must be a group of ours. Our own end
+ * has an address without a file (an abstract one), and accepts datagrams from hostapd only.
  */
 
 #include <stdbool.h>
@@ -33,7 +33,7 @@ struct uv_loop_s;
 #define STATION_EVENTS_REPLY_MS 2000 /* an answer that takes longer does not come */
 
 /**
- * struct station_events_ops - What is told; each is called from the event loop
+ * struct station_events_ops - Reports; each is called from the event loop
  * @up:		The list is read: from now on we know every station
  * @down:	hostapd is not heard any more, or cannot be attached to, for @reason; told once until
  *		the next @up. The stations are still taken to be where they were
@@ -52,7 +52,7 @@ struct station_events_ops {
 };
 
 /**
- * struct station_events_setup - What it needs
+ * struct station_events_setup - Setup of station events
  * @loop:	Event loop
  * @path:	hostapd's socket: its ctrl_interface, a slash, its interface; copied
  * @ops:	Borrowed until station_events_close()

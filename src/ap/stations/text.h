@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Station text - what hostapd says on its control interface, one datagram each
+ * Station text - hostapd's messages on its control interface, one datagram each
  *
  *	<3>AP-STA-CONNECTED 02:00:00:00:01:01	an event: its level in angle brackets, then its text
  *	02:00:00:00:01:01\nflags=[AUTHORIZED]\n...	an answer to STA-FIRST and STA-NEXT
@@ -17,22 +17,22 @@
 #define STATION_MAC_SIZE 6
 #define STATION_MAC_TEXT 18 /* "02:00:00:00:01:01" and its NUL */
 
-/** enum station_text_kind - What a datagram is */
+/** enum station_text_kind - Kind of a datagram */
 enum station_text_kind {
 	STATION_TEXT_ANSWER,       /* no event: the answer to a command */
 	STATION_TEXT_CONNECTED,    /* a station may use the network from now on */
 	STATION_TEXT_DISCONNECTED, /* it may no more */
 	STATION_TEXT_TERMINATING,  /* hostapd ends */
-	STATION_TEXT_OTHER,        /* an event that is of no interest, or malformed */
+	STATION_TEXT_OTHER,        /* an event that we ignore, or a malformed one */
 };
 
 /**
- * station_text_event() - Tell what a datagram is
+ * station_text_event() - Find the kind of a datagram
  * @text:	Its bytes, not necessarily with a NUL at the end
  * @len:	Their number
  * @mac:	Set to the station's address if the result is CONNECTED or DISCONNECTED
  *
- * Return: what it is
+ * Return: its kind
  */
 enum station_text_kind station_text_event(const char *text, size_t len,
 					  uint8_t mac[STATION_MAC_SIZE]);

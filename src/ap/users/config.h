@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What an operator and the access point say about ordinary users
+ * Configuration of ordinary users, by the operator and by the access point
  */
 
 #include <stdint.h>
@@ -40,7 +40,7 @@ struct users_limits {
 };
 
 /**
- * struct users_ops - What is asked of the access point
+ * struct users_ops - Requests to the access point
  * @to_ap:	send to another access point, if it is connected; else drop
  */
 struct users_ops {

@@ -17,13 +17,13 @@
 /*
  * DOC: who may call whom
  *
- * The core's operations must only record. What the device's half says goes straight into the node,
- * which only queues what it says in turn (users.c); what the node says comes from that queue. So
- * neither is entered from its own operations. What the device's half tells us during a call is noted
- * in @news and acted upon when it has returned, as in mud/client.c.
+ * The core's operations must only record. Messages of the device's half go straight into the node,
+ * which only queues its own in turn (users.c). The node's messages come from that queue. So neither
+ * is entered from its own operations. Reports of the device's half during a call are noted in @news
+ * and acted upon when the call has returned, as in mud/client.c.
  */
 
-/* what the device's half said during a call */
+/* reports of the device's half during a call */
 struct news {
 	const struct wire_data *answer;
 	const struct wire_stream *stream;
@@ -58,7 +58,7 @@ struct user_session {
 	struct waiting waiting[WIRE_WINDOW];
 };
 
-/* ---- what the device's half wants done ---- */
+/* ---- operations of the device's half ---- */
 
 static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
 {
@@ -107,7 +107,7 @@ static void on_event(void *ctx, uint64_t session, const char *kind, uint64_t num
 {
 	struct user_session *us = ctx;
 
-	/* of each request the node, which is here too, reports the same */
+	/* the node, which is here too, reports the same of each request */
 	if (!number)
 		log_reporter_event(us->setup->reporter, kind, session, number, "mud=%s %s",
 				   us->user, detail);
@@ -225,7 +225,7 @@ void user_session_end(struct user_session *us)
 
 /* ---- requests ---- */
 
-/* Calls those who wait, in turn, while there is room; who finds too little of it waits again. */
+/* Calls waiting clients in turn while there is room; one that finds too little waits again. */
 static void resume(struct user_session *us)
 {
 	struct list turn;
@@ -278,7 +278,7 @@ void user_session_long(struct user_session *us, int more)
 	us->long_messages += more;
 	if (us->long_messages || list_empty(&us->holds))
 		return;
-	/* those who wait are called from the loop, for they may be those who say this */
+	/* waiting clients are called from the loop, for our caller may be one of them */
 	us->timer_at = uv_now(us->setup->loop);
 	(void)uv_timer_start(&us->timer, on_timer, 0, 0);
 }
@@ -378,7 +378,7 @@ bool user_session_resuming(const struct user_session *us)
 	return us->mud && mud_session_export(us->mud, &c) && !c.next;
 }
 
-/* Whoever waits asks again, or has gone. */
+/* Clients that still wait ask again. */
 static void drop(struct user_session *us)
 {
 	ap_node_mud_gone(us->setup->node, uv_now(us->setup->loop), us->link);
@@ -484,7 +484,7 @@ void user_session_message(struct user_session *us, const struct wire_message *m)
 	set_timer(us);
 }
 
-/* ---- what there is to know ---- */
+/* ---- queries ---- */
 
 void *user_session_owner(const struct user_session *us)
 {

@@ -6,7 +6,7 @@
  *
  * Ordinary clients (curl, redis-cli, a browser) know nothing of sessions, so the access point plays
  * the mobile device for them: it holds the device's half of the session (core/mud_session), joined to
- * its own node in process. All the rest - copies, proofs, moving - is as for any device.
+ * its own node in process. Replay buffer, proofs and moves are as for any device.
  *
  *	connections, datagrams --> user_session --> core/mud_session --> core/ap_node
  *	           answers     <--      "       <--        "         <-- queue of users.c
@@ -38,7 +38,7 @@ enum user_session_e {
 };
 
 /**
- * struct user_session_setup - What all sessions of an access point have in common; all borrowed
+ * struct user_session_setup - Setup that all sessions of an access point share; all borrowed
  * @loop:	Event loop
  * @ap:		Name of the access point
  * @policy:	Limits and waits
@@ -101,11 +101,11 @@ int user_session_new(struct user_session **ret, const struct user_session_setup 
 		     const char *user, const char *service, uint64_t link, void *owner,
 		     struct err *err);
 
-/** user_session_owner() - What was given to user_session_new() */
+/** user_session_owner() - The owner given to user_session_new() */
 void *user_session_owner(const struct user_session *us);
 
 /**
- * user_session_hold() - Begin nothing and send nothing new (@held), or go on
+ * user_session_hold() - Begin nothing and send nothing new (@held), or continue
  *
  * While it is not known whether another access point has the user's session.
  */
@@ -187,20 +187,20 @@ int user_session_import(struct user_session *us, const struct mud_context *from,
 int user_session_import_request(struct user_session *us, const struct wire_data *d, bool answered,
 				const struct user_waiter *waiter, struct err *err);
 
-/** user_session_whole() - Whether nothing is missing of what is being imported */
+/** user_session_whole() - Whether the imported state is complete */
 bool user_session_whole(const struct user_session *us);
 
 /**
- * user_session_go_on() - Associate here with what was imported; does nothing for other sessions
+ * user_session_go_on() - Associate here with the imported state; does nothing for other sessions
  *
- * One of which a segment is missing, or that was ended, is dropped: the next request begins another.
+ * A session that lacks a segment, or that was ended, is dropped: the next request begins another.
  */
 void user_session_go_on(struct user_session *us);
 
 /** user_session_forget() - Nobody waits for the answer to request @number any more */
 void user_session_forget(struct user_session *us, uint64_t number);
 
-/** user_session_message() - The node says something to the user; not from inside the node */
+/** user_session_message() - Take a message of the node to the user; not from inside the node */
 void user_session_message(struct user_session *us, const struct wire_message *m);
 
 /** user_session_end() - The user has left for good: tell the edge servers, begin nothing new */

@@ -4,7 +4,7 @@
 /*
  * User - an ordinary user, known by its source address, and the table of all
  *
- * Data below; who is admitted, claimed, handed over and forgotten is decided above (roaming/).
+ * This is data only. The code in roaming/ admits users, claims them, hands them over and forgets them.
  */
 
 #include <netinet/in.h>
@@ -24,7 +24,7 @@
 #define USERS_ELSEWHERE_MAX 8 /* see users_import_room() */
 #define USERS_SCRATCH_SIZE  65536
 
-/** enum user_state - Whose the user is */
+/** enum user_state - Which access point has the user */
 enum user_state {
 	USER_HERE,     /* ours */
 	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
@@ -51,7 +51,7 @@ enum user_state {
  * @ask_at:	CLAIMING: when to ask again those who have not answered
  * @unknown:	CLAIMING: access points that do not know it, by their place in struct users
  * @peer:	CLAIMING: from where its sessions are coming, or empty; LEFT: to where they went
- * @saved:	Digest of what is in its record
+ * @saved:	Digest of its record
  * @importing:	CLAIMING: session whose requests are coming
  * @imported:	CLAIMING: sessions that came
  * @giving:	HERE: held, for it is about to be handed over
@@ -71,7 +71,7 @@ struct user {
 	uint64_t gone_at;
 	uint64_t heard;
 	uint64_t claim;
-	uint64_t spoilt; /* claim whose answer was of no use: said once */
+	uint64_t spoilt; /* claim with an invalid answer: logged once */
 	uint64_t since;
 	uint64_t ask_at;
 	uint64_t unknown[USERS_APS_MAX / 64];
@@ -108,14 +108,14 @@ struct users_offer {
 
 /**
  * struct users - See users.h
- * @session:	What all sessions have in common; points to @policy and @ap
+ * @session:	Setup that all sessions share; points to @policy and @ap
  * @writer:	Of users' files; NULL: nothing is remembered over a restart
  * @spools:	Where long requests and answers lie
- * @stations:	NULL: who sends something is a user
+ * @stations:	NULL: each sender is a user
  * @ops, @ctx:	See struct users_setup
  * @bucket:	Of struct user, by name
  * @links:	Of struct user_entry, by number
- * @outbox:	What the node said, until users_settle()
+ * @outbox:	Messages of the node, until users_settle()
  * @claims:	Of struct user, by @claiming
  * @inquiries:	Of struct inquiry, see roaming/inquiry.c
  * @inquiry_count: How many

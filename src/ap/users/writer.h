@@ -32,7 +32,7 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
  * @text:	What shall be in it, copied; NULL: the file shall not be there
  * @err:	Filled in on failure
  *
- * What becomes of it is logged if it fails.
+ * A write that fails later is logged.
  *
  * Return: 0, -ENAMETOOLONG or -ENOMEM
  */

@@ -4,7 +4,7 @@
 /*
  * Endpoint - the way into one container: inner header of gateway.c and endpoint_connection.c, not for others
  *
- *     gateway.c              whose request it is, and what becomes of it
+ *     gateway.c              requests of sessions, and their outcomes
  *          |  calls below              ^
  *          v                           | struct endpoint_events
  *     endpoint_connection.c  connections into the container: requests in, answers out
@@ -31,12 +31,12 @@
 struct endpoint;
 
 /**
- * struct endpoint_events - What connections tell of the request that the container has
+ * struct endpoint_events - Reports of connections on the request that the container has
  * @prepared:	The preamble was answered: the request itself comes next
  * @answered:	The answer is complete, or its first segment is: the container is free again
- * @failed:	The connection broke. What that means for the request depends on whether it was written.
- * @doubt:	Something came, or ended, that cannot be the answer. The outcome becomes unknown after
- *		@after_ms: if the container is dead that is told first.
+ * @failed:	The connection broke. The request is in doubt if any of it was written, else still ours
+ * @doubt:	Something came, or ended, that cannot be the answer. The request becomes in doubt
+ *		after @after_ms, unless the container is reported dead first
  */
 struct endpoint_events {
 	void (*prepared)(struct endpoint *e);
@@ -54,10 +54,10 @@ struct endpoint_events {
  * @link:	In its endpoint's list
  * @endpoint:	NULL once nobody cares for it any more
  * @number:	Of the user's connection that it serves
- * @in:		What came of the answer, and was not spooled
- * @out:	What is being written
+ * @in:		Received bytes of the answer that are not in the spool
+ * @out:	Bytes being written
  * @from, @left: The rest of a long request, which is written after @out
- * @made:	Like the user's: its preamble, if any, was answered
+ * @made:	It has the state of the user's: its preamble, if any, was answered
  */
 struct connection {
 	union {

@@ -49,7 +49,7 @@ void endpoint_hang_up_all(struct endpoint *e)
 		endpoint_close(list_entry(at, struct connection, link));
 }
 
-/* What happens to a connection that serves no request now concerns nobody. */
+/* Report the failure if the connection serves a request, else only close it. */
 static void broke(struct connection *c, const char *what, int code)
 {
 	if (c == c->endpoint->connection)
@@ -70,7 +70,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 		       : uv_buf_init((char *)buf_tail(&c->in), ENDPOINT_READ_SIZE);
 }
 
-/* What came of the answer goes to the spool, which is made if need be. */
+/* Move the received bytes of the answer to the spool; make the spool if there is none. */
 static int spill(struct endpoint *e, struct err *err)
 {
 	struct buf *in = &e->connection->in;
@@ -141,7 +141,7 @@ static int take_long_answer(struct endpoint *e, struct err *err)
 	return r;
 }
 
-/* The connection is like the user's now: what it took is of no interest to anybody. */
+/* The connection has the state of the user's now. The answers to the preamble are dropped. */
 static void take_preparation(struct endpoint *e)
 {
 	struct connection *c = e->connection;
@@ -342,7 +342,7 @@ static void on_written(uv_write_t *write, int status)
 		return;
 	/*
 	 * A service may have answered, and closed the connection, before it has read everything:
-	 * what it said is still to be read, and then the end.
+	 * its answer is still to be read, and then the end.
 	 */
 	if (status < 0 && !nobody_asked(c))
 		return;
@@ -372,7 +372,7 @@ static int write_request(struct endpoint *e)
 	return write_piece(c);
 }
 
-/* A connection that was opened for the request is made like the user's first. */
+/* A new connection gets the preamble before the request. */
 void endpoint_write(struct endpoint *e)
 {
 	struct connection *c = e->connection;

@@ -135,7 +135,7 @@ static void request_failed(struct endpoint *e, const char *what, int code)
 		container_dead(e, reason);
 		return;
 	}
-	/* one or the other: what is tried twice is written twice (R1) */
+	/* one or the other: a request tried twice would be written twice (R1) */
 	list_remove(&e->ready);
 	(void)uv_timer_start(&e->timer, on_retry, GATEWAY_RETRY_MS, 0);
 }
@@ -164,7 +164,7 @@ static bool check(struct endpoint *e)
 }
 
 /*
- * The connection for the request, if it is there; of too many the one that was idle longest goes.
+ * The connection for the request, if there is one. Beyond the limit the one idle longest is closed.
  */
 static void choose_connection(struct endpoint *e)
 {

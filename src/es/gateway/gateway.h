@@ -6,25 +6,25 @@
  *
  * One request at a time to each container: the order of execution is the order of replay. The
  * service's codec (codec/codec.h) says where messages end. Each of a user's connections has one of
- * its own into the container; if it had to be opened, it is first made like the user's (the
- * request's preamble). At a cut the gateway closes all of them (design, section 4); the next
+ * its own into the container. A new one first gets the request's preamble, which gives it the state
+ * of the user's connection. At a cut the gateway closes all of them (design, section 4); the next
  * requests open others. Beyond GATEWAY_CONNECTIONS the one that was idle longest is closed.
  *
- *	a request is none of its codec's	refused, the container does not see it
+ *	a request is not valid in its codec	refused, the container does not see it
  *	a connection cannot be made		tried again, the request is still ours
  *	it breaks before a byte was written	likewise
  *	it breaks after that			in doubt: the container may have executed it. That
  *						is told after GATEWAY_DOUBT_MS, unless the container
  *						turns out to be dead: then another may answer
- *	an answer is none of its codec's	likewise in doubt; the connection is closed
+ *	an answer is not valid in its codec	likewise in doubt; the connection is closed
  *	no connection for GATEWAY_CONNECT_MS	the container is reported as dead
  *
- * Long requests come, and long answers go, in parts (es/gateway/segments.h). With codec tcp nothing of this
- * applies: es/gateway/streams.h.
+ * Long requests come, and long answers go, in segments (es/gateway/segments.h). With codec tcp nothing of
+ * this applies: es/gateway/streams.h.
  *
  * With codec udp a datagram takes the place of the connection. It is sent once: within a host none
- * is lost. That nothing listens (ICMP) is like a connection that cannot be made; no answer for
- * GATEWAY_SILENCE_MS is doubt, and what comes later goes to a closed port.
+ * is lost. An ICMP error (nothing listens) counts as a connection that cannot be made. A request
+ * without an answer for GATEWAY_SILENCE_MS is in doubt; a later answer goes to a closed port.
  */
 
 #include <stddef.h>
@@ -49,7 +49,7 @@ struct spools;
 #define GATEWAY_SILENCE_MS  5000 /* codec udp: from the request to its answer */
 
 /**
- * struct gateway_ops - What the gateway tells, always from the event loop
+ * struct gateway_ops - Reports of the gateway, always from the event loop
  * @answered:	the container answered: number, status WIRE_OK or WIRE_OK_MORE, bytes, borrowed for
  *		the call, and their digest (R5)
  * @stream:	the container sends by itself (codec tcp); bytes are borrowed

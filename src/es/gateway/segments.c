@@ -138,7 +138,7 @@ static int begin(struct segments *p, struct message **ret, uint32_t connection, 
 	return 0;
 }
 
-/* The bytes go to those before them. Return: what the codec knows now, or negative error code */
+/* Append bytes to the message. Return: the codec's result so far, or negative error code */
 static int append(struct message *m, const struct wire_data *d, struct err *err)
 {
 	struct codec_exchange *x = m->request->exchange;

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Parts - long requests and answers of one container, as far as they are here (enum wire_segment)
+ * Segments - long requests and answers of one container, as far as they are here (enum wire_segment)
  *
  *	BEGIN, MORE ... --> collected, read by the codec as they come
  *	LAST --> whole: the container gets it (the gateway), and its answer is kept if it is long
@@ -10,7 +10,7 @@
  *	DROP            --> collected or kept, it is forgotten
  *
  * Each step depends on the requests' numbers alone, so that both containers of a migration do the
- * same. While any is here a cut waits (R12). At a cut nothing is left: what comes later for one
+ * same. While any is here a cut waits (R12). At a cut nothing is left: a later segment of a message
  * that was cut off finds nothing, and is in doubt.
  *
  * Beyond SEGMENTS_MAX the oldest is forgotten; bytes are limited by those of all spools (R9).
@@ -71,7 +71,7 @@ bool segments_any(const struct segments *p);
 
 /**
  * segments_collect() - BEGIN or MORE: take the next segment of a request
- * @p:		Parts
+ * @p:		Segments
  * @d:		The segment, without its preamble
  * @err:	Filled in on failure; what was collected is forgotten
  *
@@ -84,7 +84,7 @@ int segments_collect(struct segments *p, const struct wire_data *d, struct err *
 
 /**
  * segments_last() - LAST: take the end of a request
- * @p:		Parts
+ * @p:		Segments
  * @ret:	Set on success only; the caller owns it, see parts_request_free()
  * @d, @err:	As for segments_collect()
  *
@@ -95,11 +95,11 @@ int segments_last(struct segments *p, struct segments_request **ret, const struc
 
 /**
  * segments_keep() - Keep an answer to be asked for
- * @p:		Parts
+ * @p:		Segments
  * @connection:	The user's
  * @number:	Of its request
  * @bytes:	Owned by @p from now on, also on failure
- * @from, @end:	What of them has not been given to the user yet
+ * @from, @end:	The part of them that the user has not got yet
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
@@ -109,7 +109,7 @@ int segments_keep(struct segments *p, uint32_t connection, uint64_t number, stru
 
 /**
  * segments_rest() - REST: give the next segment of an answer
- * @p:		Parts
+ * @p:		Segments
  * @d:		The request for it
  * @to:		Gets the bytes; none if there is no such answer
  * @more:	Set to whether more of it is left
@@ -120,5 +120,5 @@ int segments_keep(struct segments *p, uint32_t connection, uint64_t number, stru
 int segments_rest(struct segments *p, const struct wire_data *d, struct buf *to, bool *more,
 		  struct err *err);
 
-/** segments_drop() - DROP: forget what the request says */
+/** segments_drop() - DROP: forget the message that the request names */
 void segments_drop(struct segments *p, const struct wire_data *d);

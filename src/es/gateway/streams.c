@@ -48,7 +48,7 @@ struct piece {
 	uint8_t bytes[];
 };
 
-/* Word of a connection that is gone, from the loop */
+/* Report of a connection that is gone, sent from the loop */
 struct word {
 	struct list link;
 	uint32_t number;
@@ -129,12 +129,12 @@ static void stream_close(struct stream *s)
 	list_remove(&s->link);
 	st->count--;
 	s->streams = NULL;
-	/* a reset: what the service has not read yet is none of a connection's that ended well */
+	/* a reset: the service must not take the bytes left to read for those of an orderly end */
 	if (s->shutdown.data || uv_tcp_close_reset(&s->tcp, on_closed) < 0)
 		uv_close((uv_handle_t *)&s->tcp, on_closed);
 }
 
-/* The service has said all. One end for both directions: few services listen on after that. */
+/* The service has sent all. Both directions end: few services read on after that. */
 static void ended(struct stream *s)
 {
 	struct streams *st = s->streams;
@@ -192,7 +192,7 @@ static void on_read(uv_stream_t *tcp, ssize_t nread, const uv_buf_t *buf)
 		read_or_not(s);
 }
 
-/* Back-pressure: what the user has not taken yet is not read from the service beyond the window. */
+/* Backpressure: nothing is read from the service while the user has a window's bytes to take. */
 static void read_or_not(struct stream *s)
 {
 	bool wanted = s->up && s->offset - s->confirmed < STREAMS_WINDOW;

@@ -4,9 +4,9 @@
 /*
  * Streams - the connections into one container whose service speaks codec tcp
  *
- * Requests say what happens to a user's connection (enum codec_stream), one after the other; what
- * the service sends goes out by itself. Neither side may have more than STREAMS_WINDOW bytes under
- * way on a connection: the user's side waits for @taken of what is told, ours for
+ * Requests report the events of a user's connection (enum codec_stream), one after the other. The
+ * service's bytes go out by themselves. Neither side may have more than STREAMS_WINDOW bytes under
+ * way on a connection: the user's side waits for @taken in struct wire_stream, ours for
  * CODEC_STREAM_WINDOW.
  *
  * At a cut all connections end (streams_end()): both the user and the service see that, as if a
@@ -31,7 +31,7 @@ struct wire_stream;
 	(STREAMS_WINDOW + WIRE_PAYLOAD_MAX) /* more that waits for the service ends it */
 
 /**
- * streams_say_fn - What is told of a connection; bytes are borrowed. Not from inside streams_take()
+ * streams_say_fn - Report on a connection; bytes are borrowed. Not from inside streams_take()
  */
 typedef void (*streams_say_fn)(void *ctx, const struct wire_stream *stream);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Migration check - what `baton check` says about a container or an image
+ * Migration check - the answer to `baton check` for a container or an image
  *
- * On a worker thread, for it asks the engine and measures files. What it finds of a container is
- * what source_look() finds before a migration: the same function looks.
+ * It runs on a worker thread, for it asks the engine and measures files. Its findings on a container are
+ * those of source_look() before a migration: both call container_check().
  */
 
 #include <string.h>
@@ -59,7 +59,7 @@ static int look(struct check *check)
 	return r > 0 ? err_set(err, -ENOENT, "container or image %s", check->name) : r;
 }
 
-/** container_measure() - What of a container would have to go */
+/** container_measure() - Measure the memory and files that a migration would send */
 static int container_measure(struct check *check)
 {
 	struct file_sets trees = { .count = 0 };
@@ -72,7 +72,7 @@ static int container_measure(struct check *check)
 	for (size_t i = 0; r == 0 && i < trees.count; i++)
 		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
 	file_sets_deinit(&trees);
-	/* What is on a tmpfs is in there, too. */
+	/* It includes the tmpfs mounts. */
 	check->sizes.memory = memory > tmpfs ? memory - tmpfs : 0;
 	check->sizes.files = check->layer + check->volumes;
 	return r;
@@ -111,7 +111,7 @@ static json_t *keys_of(const json_t *object)
 	return keys;
 }
 
-/** image_describe() - What the image says of its containers. Return: a new reference */
+/** image_describe() - The image's settings for its containers. Return: a new reference */
 static json_t *image_describe(const json_t *image)
 {
 	const char *user = json_text(image, "Config", "User", NULL);

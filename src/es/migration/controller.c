@@ -130,7 +130,7 @@ static int migration_begin(struct migration *m, struct err *err)
 	return 0;
 }
 
-/** handshake_settled() - Give back the place among the strangers at the door */
+/** handshake_settled() - Give back the place among the connections without a proven certificate */
 static void handshake_settled(struct migration *m)
 {
 	if (!m->is_source && !m->settled && m->mc->acceptor)
@@ -138,7 +138,7 @@ static void handshake_settled(struct migration *m)
 	m->settled = true;
 }
 
-/** arrived() - CT-y runs; its thread still removes what it was made of */
+/** arrived() - CT-y runs; its thread still removes the staged files */
 static void arrived(struct migration *m)
 {
 	struct wire_cut cut = { .number = m->number, .cache = m->cache, .cache_len = m->cache_len };

@@ -15,11 +15,11 @@
  *                                                   prepare: compare, create CT-y, not started
  *                                    <-- accept --
  *       ahead: the layer as it is  -------------->  keep it
- *       image: what is missing of it  ----------->  verify, load while it comes, create CT-y (only
+ *       image: its missing layers  -------------->  verify, load while it comes, create CT-y (only
  *                                    <-- accept --                             if it was missing)
- *       cut_wanted()  -> hold, drain -> _cut()   (or _cut_delayed(), asked again later: R12)
+ *       cut_wanted()  -> hold, quiesce -> _cut() (or _cut_delayed(), asked again later: R12)
  *       T1, T3: freeze, dump, snapshot, thaw
- *       cut_taken()   -> go on executing
+ *       cut_taken()   -> continue to execute
  *       T2, T4: send  ---- one stream ----------->  verify while it comes
  *                                                   T5: put the layer in place, restore, prove it
  *                     <-------------- result -----  arrived()
@@ -32,8 +32,8 @@
  * exactly one arrived() or arrival_failed(), also after refuse() and cancel(). cut_taken() comes
  * exactly once after each migration_controller_cut() that returned 0. When an ending with a failure
  * is called, all that the migration made here has been undone: CT-x runs and is not frozen, no
- * staged file and no half-made container is left (R10); only what came of an image stays for the
- * next attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
+ * staged file and no half-made container is left (R10). Only the received part of an image stays for
+ * the next attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
  * container_management_remove(), called when the access point says RETIRE (R3).
  *
  * All callbacks run on the loop's thread, from an uv_async; calling back into the controller from
@@ -61,7 +61,7 @@ struct migration_controller;
 #define MIGRATION_CHECK_NAME_SIZE 256 /* of a container or an image, with its NUL */
 
 /**
- * struct migration_controller_ops - What the controller asks of and tells the daemon
+ * struct migration_controller_ops - Requests and reports of the controller to the daemon
  *
  * Pointers given to a callback are borrowed for the call.
  */
@@ -73,7 +73,7 @@ struct migration_controller_ops {
 	 */
 	void (*cut_wanted)(void *ctx, uint64_t session);
 	/**
-	 * @cut_taken: the container runs again; go on executing. If @taken is false there is no
+	 * @cut_taken: the container runs again; continue to execute. If @taken is false there is no
 	 * cut, @reason says why, and source_finished(false) follows.
 	 */
 	void (*cut_taken)(void *ctx, uint64_t session, bool taken, uint32_t freeze_us,
@@ -94,7 +94,7 @@ struct migration_controller_ops {
 	/** @arrived: CT-y is restored, proven, and its port answers; it stands at @cut->number */
 	void (*arrived)(void *ctx, uint64_t transfer_id, uint64_t session,
 			const struct wire_cut *cut, const struct container_address *where);
-	/** @arrival_failed: nothing of the transfer is left here, but for what came of an image */
+	/** @arrival_failed: nothing of the transfer is left here but the received part of an image */
 	void (*arrival_failed)(void *ctx, uint64_t transfer_id, uint64_t session,
 			       const char *reason);
 	/**
@@ -117,9 +117,9 @@ struct migration_controller_ops {
  * @ctx:	Handed to them
  * @err:	Filled in on failure
  *
- * What a crashed predecessor has left in @config->checkpoint_dir and @config->staged_dir is
- * removed first, and in @config->image_dir what it was sending; what was coming stays until
- * @config->arrival_ms is over. Containers it has left are the daemon's to judge
+ * It first removes the remains of a crashed predecessor in @config->checkpoint_dir and
+ * @config->staged_dir, and the images that it was sending in @config->image_dir. Images that it was
+ * receiving stay until @config->arrival_ms is over. The daemon judges its containers
  * (container_management_list()).
  *
  * Return: 0, or negative error code
@@ -145,7 +145,7 @@ void migration_controller_close(struct migration_controller *mc, void (*closed)(
  * migration_controller_start() - Begin to move a session away
  * @mc:		Controller
  * @session:	Session
- * @source:	What and where to, copied
+ * @source:	Container and destination, copied
  * @err:	Filled in on failure, when no callback will come
  *
  * Return: 0, -EBUSY if the limit is reached, -EALREADY if the session is being moved, or negative
@@ -155,7 +155,7 @@ int migration_controller_start(struct migration_controller *mc, uint64_t session
 			       const struct migration_source *source, struct err *err);
 
 /**
- * migration_controller_cut() - The session is drained: take the cut now
+ * migration_controller_cut() - The session is quiesced: take the cut now
  * @mc:		Controller
  * @session:	Session for which cut_wanted() was called
  * @number:	Last executed number
@@ -163,14 +163,14 @@ int migration_controller_start(struct migration_controller *mc, uint64_t session
  * @cache_len:	Its length
  * @err:	Filled in on failure
  *
- * Return: 0, -ENOENT if no migration waits for it (it has failed meanwhile; its end is on the way,
- * go on executing), or -ENOMEM
+ * Return: 0, -ENOENT if no migration waits for it (it has failed meanwhile and its end is on the way:
+ * continue to execute), or -ENOMEM
  */
 int migration_controller_cut(struct migration_controller *mc, uint64_t session, uint64_t number,
 			     const void *cache, size_t cache_len, struct err *err);
 
 /**
- * migration_controller_cut_delayed() - The session could not be drained in time (R12)
+ * migration_controller_cut_delayed() - The session could not be quiesced in time (R12)
  * @mc:		Controller
  * @session:	Session for which cut_wanted() was called; it executes on
  * @reason:	Why, for the log
@@ -216,7 +216,7 @@ struct migration_link {
 	uint64_t rtt_us; /* round-trip time */
 };
 
-/** migration_controller_metrics() - What has been counted. Return: borrowed */
+/** migration_controller_metrics() - The counters. Return: borrowed */
 const struct migration_metrics *migration_controller_metrics(const struct migration_controller *mc);
 
 /** migration_controller_stage() - Name of the @i-th stage. Return: a constant, or NULL if there is none */
@@ -235,8 +235,8 @@ size_t migration_controller_running(const struct migration_controller *mc, bool 
  *		could not be looked at:
  *
  *     { "name": ..., "kind": "container" or "image", "ok": bool,
- *       "findings": [{ "what": ..., "remedy": ... }],    what keeps it from moving
- *       "notes": [{ "what": ..., "remedy": ... }],       what should be known
+ *       "findings": [{ "what": ..., "remedy": ... }],    obstacles to its migration
+ *       "notes": [{ "what": ..., "remedy": ... }],       advice
  *       "host": { as in the plan, and "docker", "architecture" of the image as "image" },
  *       "image": { "user", "stop_signal", "ports": [...], "volumes": [...] },
  *       "bytes": { "memory", "tmpfs", "layer", "volumes", "image" },
@@ -253,9 +253,9 @@ int migration_controller_check(struct migration_controller *mc, const char *name
 			       void *ctx, struct err *err);
 
 /**
- * migration_controller_fits() - Could what runs on another host go on here?
+ * migration_controller_fits() - Could containers of another host run here?
  * @mc:		Controller
- * @host:	"host" of what migration_controller_check() says there, JSON text
+ * @host:	"host" in the answer of migration_controller_check() there, JSON text
  * @len:	Its length
  * @ret:	Set on success only, to be freed: {"findings": [...]}, empty if it could
  * @err:	Filled in on failure

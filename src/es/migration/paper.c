@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The paper's way - T1 to T5 as the paper does them, as faithfully as today's Docker allows
+ * The paper's way - T1 to T5 as in the paper, as faithfully as today's Docker allows
  *
- * A baseline to measure against, with `profile = "paper"` on both edge servers. The engine's own
- * checkpoint, then its files one by one, uncompressed; then either the container committed and
- * saved as an image (C-Migr) or a copy of its UpperDir (P-Migr), again file by file; then the
- * engine's own start from a checkpoint. Requests are copied, and later replayed, from the handoff
- * on.
+ * A baseline for measurements, with `profile = "paper"` on both edge servers. The engine makes the
+ * checkpoint. Its files are sent one by one, uncompressed. Then comes either the container, committed
+ * and saved as an image (C-Migr), or a copy of its UpperDir (P-Migr), again file by file. The engine
+ * starts the replica from the checkpoint. Requests are buffered from the handoff on, and later replayed.
  *
- * Its known flaw is that there is no cut (R2 does not hold): what executes between the handoff and
- * the checkpoint is executed again by the replay, and what is written between the checkpoint and
- * the copy of the files is there before the replay writes it again. docs/experiment.md has more.
+ * Its known flaw: there is no cut (R2 does not hold). The replay executes again each request that was
+ * executed between the handoff and the checkpoint. Data written to files between the checkpoint and their
+ * copy is there before the replay writes it again. docs/experiment.md has more.
  */
 
 #include <dirent.h>
@@ -105,7 +104,7 @@ static int below(const struct migration *m, const char *name, char path[PATH_MAX
 
 /* --- source ----------------------------------------------------------------------------------- */
 
-/** plan_make() - Say what comes, which way */
+/** plan_make() - Make the plan of the offer */
 static int plan_make(struct migration *m, struct err *err)
 {
 	json_t *image = NULL;
@@ -127,10 +126,10 @@ static int plan_make(struct migration *m, struct err *err)
 }
 
 /**
- * handoff_number() - Remember what CT-x has executed up to the handoff
+ * handoff_number() - Remember the last number that CT-x executed before the handoff
  *
- * The session is drained for that for a moment, so that number and answer cache agree, as if this
- * were the cut; but the checkpoint is taken later, while the service executes.
+ * For this the session is quiesced for a moment, so that number and answer cache agree, as in a cut.
+ * But the checkpoint is taken later, while the service executes.
  */
 static int handoff_number(struct migration *m, struct err *err)
 {
@@ -172,7 +171,7 @@ int paper_source_checkpoint(struct migration *m, struct err *err)
 	uint64_t began = monotonic_us();
 	int r = checkpoint_path(m, id, CHECKPOINT, path, err);
 
-	/* what a predecessor that was killed has left would be in the way */
+	/* a checkpoint left by a killed predecessor would be in the way */
 	if (r == 0)
 		(void)docker_engine_checkpoint_remove(m->engine, id, CHECKPOINT, NULL);
 	thaw_guard_may_freeze(m->mc->config.guard, id);
@@ -418,7 +417,7 @@ static int saved_find(const char *dir, char id[80], struct err *err)
 	return r;
 }
 
-/** saved_load() - Have the engine load what was sent */
+/** saved_load() - Have the engine load the file received */
 static int saved_load(struct migration *m, struct err *err)
 {
 	char dir[PATH_MAX];
@@ -448,7 +447,7 @@ static int saved_load(struct migration *m, struct err *err)
 	return r > 0 ? err_set(err, -EPROTO, "what was sent is not the image it says") : r;
 }
 
-/** files_place() - Put what came where the engine looks for it */
+/** files_place() - Put the received files where the engine looks for them */
 static int files_place(struct migration *m, struct err *err)
 {
 	char from[PATH_MAX];

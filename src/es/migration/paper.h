@@ -8,7 +8,7 @@
 struct err;
 struct migration;
 
-/** paper_source_prepare() - Look at CT-x, remember what it has executed, offer it */
+/** paper_source_prepare() - Look at CT-x, remember its last executed number, offer it */
 int paper_source_prepare(struct migration *m, struct err *err);
 
 /** paper_source_checkpoint() - T1: have the engine checkpoint CT-x */

@@ -4,7 +4,7 @@
 #include "es/image/choice.h"
 
 /* Measured with containers of 1 to 256 MB of memory and 20 MB of files on two cores. */
-#define PREPARE_US      400000 /* container created there, files copied aside here */
+#define PREPARE_US      400000 /* container created there, staging copies made here */
 #define CRIU_US         80000  /* CRIU gets ready while requests are held */
 #define FREEZE_US       80000
 #define RESTORE_US      250000

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /**
- * struct migration_sizes - What is known of a container and of the link
- * @memory:	bytes in use, without what is on a tmpfs
+ * struct migration_sizes - Measured sizes of a container and of the link
+ * @memory:	bytes in use, without those of its tmpfs mounts
  * @tmpfs:	bytes on its tmpfs mounts
  * @files:	bytes of its layer and volumes
  * @image:	bytes of its image

@@ -18,8 +18,8 @@
 /**
  * struct migration_stage - One step of Table 1's way
  * @name:	for error lines: "prepare" ...
- * @source:	what the source does, in its thread
- * @destination:	what the destination does meanwhile, in its
+ * @source:	the source's step, in its thread
+ * @destination:	the destination's step meanwhile, in its own
  * @source_undo, @destination_undo:	give back what this stage took, also if it failed half-way
  *		or never began. The source's are called after a success, too: CT-x is not touched by
  *		them (R3). The destination's last stage is its point of no return: once it is done,
@@ -39,16 +39,14 @@ struct migration_stage {
  *            source (CT-x runs on)                    destination
  */
 static const struct migration_stage stages[] = {
-	/* check, plan, copy the layer ahead, offer       compare, create CT-y, not started */
+	/* check, plan, pre-copy the layer, offer         compare, create CT-y, not started */
 	{ "prepare", source_prepare, destination_prepare, source_prepare_undo,
 	  destination_prepare_undo },
-	/*
-	 * the layer, most of which will still be the same keep it where CT-y's own layer will be
-	 */
+	/* pre-copy of the layer                          keep it where CT-y's own layer will be */
 	{ "ahead", source_ahead, destination_ahead, source_image_undo, destination_ahead_undo },
 	/* C-Migr: the image's layers missing there       load them, create CT-y; else nothing */
 	{ "image", source_image, destination_image, source_image_undo, NULL },
-	/* if it holds (R6): memory as it is             keep it for what will still be the same */
+	/* stop-and-copy (R6): pre-copy of memory         keep it for pages that do not change */
 	{ "memory", source_memory, destination_memory, source_memory_undo, NULL },
 	/* T1 memory, T3 files, at one instant (R2)       learn its number */
 	{ "cut", source_cut, destination_cut, source_cut_undo, NULL },
@@ -58,7 +56,7 @@ static const struct migration_stage stages[] = {
 	{ "restore", source_confirm, destination_restore, NULL, NULL },
 };
 
-/* The same as the paper does it; NULL: nothing to do meanwhile. */
+/* The paper's stages; NULL: nothing to do meanwhile. */
 static const struct migration_stage paper_stages[] = {
 	{ "prepare", paper_source_prepare, paper_destination_prepare, paper_source_undo,
 	  paper_destination_undo },
@@ -139,7 +137,7 @@ void *migration_run(void *arg)
 				     m->is_source ? "source" : "destination", m->err.text);
 	if (!m->is_source) {
 		/*
-		 * What came ahead goes first: the container would see it in the number of a file's
+		 * Remove the pre-copy first: the container would see it in the number of a file's
 		 * links.
 		 */
 		if (m->good) {

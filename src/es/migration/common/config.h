@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What a migration is made with: an operator's configuration, and the order to move one container
+ * Inputs of a migration: an operator's configuration, and the order to move one container
  */
 
 #include <stdbool.h>
@@ -39,8 +39,8 @@ const char *migration_method_name(enum migration_method method);
  * @checkpoint_dir:	work directory, made with mode 0700; should be on tmpfs, since memory images
  *			and the copy of the container layer lie there during a migration (0600)
  * @image_dir:		images on their way from and to here, made with mode 0700; on disk
- * @arrival_ms:		what came of an image is kept so long for the next attempt (R8); 0: not at
- *			all
+ * @arrival_ms:		the received part of an image is kept so long for the next attempt (R8);
+ *			0: not at all
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
@@ -53,13 +53,13 @@ const char *migration_method_name(enum migration_method method);
  * @drain_tries:	how often cut_wanted() is repeated after _cut_delayed(); 0: 20
  * @idle_ms:		a silent peer is given up after this; 0: 30000
  * @restore_ms:		the destination may need this long to restore; 0: 120000
- * @patience:		by what waits for CRIU, runc and the engine are longer; 0: 1
+ * @patience:		factor for the waits for CRIU, runc and the engine; 0: 1
  * @compression:	zstd level; 0: 3, of images what keeps the link full
  * @profile:		which way
  * @shared:		directories that are the same on all edge servers: containers may mount
- *			them, and what is in them; NULL-terminated, NULL: none
+ *			them, and their contents; NULL-terminated, NULL: none
  * @registries:		hosts that images may be pulled from, NULL-terminated; NULL: none
- * @guard:		thaws what must not stay frozen (R17); borrowed, or NULL
+ * @guard:		thaws containers that must not stay frozen (R17); borrowed, or NULL
  * @test_late_snapshot:	TEST ONLY: snapshot the layer after the thaw, which breaks R2
  */
 struct migration_config {
@@ -92,12 +92,12 @@ struct migration_config {
 };
 
 /**
- * struct migration_source - What to move and where to
+ * struct migration_source - The container to move, and its destination
  * @container:	id or name of CT-x
  * @service:	name of its service
  * @mud, @ap, @secret, @association, @epoch:	of the session now; copied into the offer
  * @port:	port the service listens on in the container
- * @method:	what goes beside the container
+ * @method:	C-Migr, P-Migr, or the destination decides
  * @hold:	the container stays frozen after a good cut (R6)
  * @to_es:	name of the destination; its certificate must carry it
  * @to_address:	"HOST:PORT" of its transfer listener

@@ -231,7 +231,7 @@ static char *above(const char *path)
 }
 
 /**
- * beside() - Path of what lies beside a tree, to be freed, or NULL if nothing can be moved from
+ * beside() - Path of the directory beside a tree, to be freed, or NULL if nothing can be moved from
  * there
  */
 static char *beside(const struct file_set *tree)
@@ -269,7 +269,7 @@ int file_sets_ahead(struct file_sets *t, struct file_worker *files,
 	return 0;
 }
 
-/** engine_files() - Read what the engine keeps beside a tree. Return: 0, or negative error code */
+/** engine_files() - Read the engine's files beside a tree. Return: 0, or negative error code */
 static int engine_files(struct buf *to, const struct file_set *tree, struct err *err)
 {
 	auto_free char *dir = above(tree->path);

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * Migration trees - the file trees of a container that move with it: its layer, and its volumes
+ * File sets - the file trees of a container that move with it: its layer, and its volumes
  *
- * All of them are copied ahead, brought up to date at the cut while the tasks are frozen, and sent
- * in one stream, each under the name of its root: "layer", "volume-0", "volume-1" ... The plan's
- * "volumes" says at which path in the container each volume is, in this order; so both sides number
- * them alike, whatever order their engines have.
+ * Each has a staging copy, which is brought up to date at the cut while the tasks are frozen. All are
+ * sent in one stream, each under the name of its root: "layer", "volume-0", "volume-1" ... The plan's
+ * "volumes" gives the path of each volume in the container, in this order. So both sides number them
+ * alike, whatever order their engines have.
  */
 
 #include <limits.h>
@@ -32,11 +32,11 @@ struct err;
  * @root:	its name in the streams
  * @at:		where the container has it; "" for the layer
  * @path:	where it lies on this host; "" at a destination without CT-y yet
- * @ahead:	at the destination, what came of it before the cut; "" if there is nothing
+ * @ahead:	at the destination, its pre-copy; "" if there is none
  * @place:	at the source, the directory of its copy
  * @copy:	at the source, its copy in the file worker
  * @stats:	of the copy
- * @engine:	at the destination, what the engine keeps beside @path, and that @path is a
+ * @engine:	at the destination, the engine's files beside @path, and that @path is a
  *		directory; empty if the worker has no more than @path
  */
 struct file_set {
@@ -98,7 +98,7 @@ int file_sets_place(struct file_sets *t, const json_t *inspect, const char *exec
 		    struct err *err);
 
 /**
- * file_sets_stage() - Prepare copies
+ * file_sets_stage() - Prepare the staging copies
  * @t:		From file_sets_find()
  * @files:	Makes them
  * @dir:	Directory for them
@@ -111,7 +111,7 @@ int file_sets_stage(struct file_sets *t, struct file_worker *files, const char *
 		    uint64_t max_bytes, struct err *err);
 
 /**
- * file_sets_dirty_mapped() - Have copied again what a process has mapped shared, writable
+ * file_sets_dirty_mapped() - Have the files copied again that a process has mapped shared and writable
  * @t:		Staged
  * @files:	As there
  * @pid:	Process of the container; one that is gone is no failure
@@ -138,7 +138,7 @@ int file_sets_dirty_mapped(struct file_sets *t, struct file_worker *files, pid_t
 int file_sets_update(struct file_sets *t, struct file_worker *files, bool frozen,
 		     struct layer_stats *stats, struct err *err);
 
-/** file_sets_outgoing() - Describe the copies for transfer_send(). Return: how many */
+/** file_sets_outgoing() - Describe the staging copies for transfer_send(). Return: how many */
 size_t file_sets_outgoing(const struct file_sets *t, struct transfer_tree to[FILE_SETS_MAX]);
 
 /**
@@ -158,8 +158,8 @@ int file_sets_ahead(struct file_sets *t, struct file_worker *files,
 		    struct file_tree to[FILE_SETS_MAX], const char *dir, struct err *err);
 
 /**
- * file_sets_into() - At the destination: describe where the trees belong, and what came
- * before
+ * file_sets_into() - At the destination: describe where the trees belong, and where their
+ * pre-copies are
  * @t:		After file_sets_ahead(), and placed
  * @files:	Will write them
  * @to:		Filled in
@@ -171,14 +171,14 @@ int file_sets_into(struct file_sets *t, struct file_worker *files,
 		   struct file_tree to[FILE_SETS_MAX], struct err *err);
 
 /**
- * file_sets_unspoilt() - At the destination: see that what the engine keeps beside the trees
- * is as it was
+ * file_sets_unspoilt() - At the destination: check that the engine's files beside the trees
+ * have not changed
  * @t:		After file_sets_into(); the worker that had the trees has ended
  * @err:	Filled in on failure
  *
- * Return: 0, -EPERM if something is not, or another negative error code
+ * Return: 0, -EPERM if one has, or another negative error code
  */
 int file_sets_unspoilt(const struct file_sets *t, struct err *err);
 
-/** file_sets_forget() - Remove what came before the cut. @workers: of the program */
+/** file_sets_forget() - Remove the pre-copies. @workers: of the program */
 void file_sets_forget(struct file_sets *t, struct file_workers *workers);

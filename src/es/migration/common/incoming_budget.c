@@ -49,7 +49,7 @@ void incoming_enter(struct tls_stream *stream, enum incoming_state state, uint64
 		.bytes = a->bytes,
 	};
 
-	/* What does not compress grows a little, and so does what is cut into frames. */
+	/* Incompressible bytes grow a little, and so do bytes cut into frames. */
 	if (!a->bytes && (__builtin_add_overflow(max_bytes, max_bytes / 8, &budget.bytes) ||
 			  __builtin_add_overflow(budget.bytes, MESSAGE, &budget.bytes)))
 		budget.bytes = UINT64_MAX;

@@ -11,12 +11,12 @@
  *     slots        max_destinations migrations, each of an edge server that has proven itself; one
  *                  edge server gets incoming_share() of them, so that another finds one
  *
- * What comes over the connection has a budget in each state, also after the end of an archive: a
- * time, which grows with what arrives, and a number of bytes. A peer that is silent, that sends a
- * byte now and then, or that never stops, loses its slot with a reason.
+ * The connection has a budget in each state, also after the end of an archive: a time, which grows
+ * with the bytes received, and a number of bytes. A peer that is silent, too slow, or that never stops
+ * loses its slot with a reason.
  *
- * The states are what the peer sends. What we do ourselves (judge, load, restore) has its limits
- * where it is done.
+ * Each state is one kind of bytes from the peer. Our own work (judge, load, restore) has its limits in
+ * its own code.
  */
 
 #include <stddef.h>
@@ -28,16 +28,16 @@ struct tls_stream;
 #define INCOMING_HELLO_MS   5000        /* for the handshake, and again for the offer */
 #define INCOMING_RATE       (16u << 10) /* bytes per second, in the long run, of a link */
 
-/** enum incoming_state - What the peer is sending */
+/** enum incoming_state - Kind of bytes that the peer is sending */
 enum incoming_state {
 	INCOMING_OFFER,  /* and the plan in it */
 	INCOMING_PROBE,  /* bytes to measure the link */
 	INCOMING_AHEAD,  /* the layer as it is while the service runs */
 	INCOMING_IMAGE,  /* layers that are missing; the engine there may have to save them first */
-	INCOMING_MEMORY, /* memory that goes ahead of a cut that holds */
-	INCOMING_CUT,    /* its number and answer cache; the source drains first */
+	INCOMING_MEMORY, /* pre-copied memory of a stop-and-copy */
+	INCOMING_CUT,    /* its number and answer cache; the source quiesces first */
 	INCOMING_CHUNKS, /* memory and files of the cut */
-	INCOMING_REST,   /* what a source still sends while it reads why it failed */
+	INCOMING_REST,   /* bytes that a source still sends while it reads why it failed */
 };
 
 /**

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * Migration - one migration: what both sides, their threads and the loop share
+ * Migration - one migration: state that both sides, their threads and the loop share
  *
  *     controller.c            the loop's side: the list of migrations, answers to their threads
  *     stages.c                a migration's thread: the tables of stages of each profile
  *     source/, destination/   the stages; struct outgoing and struct incoming are theirs alone
  *     paper.c                 the paper's way
- *     common/                 what all of these use
+ *     common/                 used by all of these
  *
  * A migration runs through a table of stages. On a failure the stage that failed and those before
  * it are undone, the last first.
@@ -46,11 +46,11 @@ struct incoming; /* destination/incoming.h */
 #define MIGRATION_DIR_MAX   (PATH_MAX - 64) /* room for names below it */
 #define MIGRATION_ACCEPT_MS 60000           /* a destination may need this long to create CT-y */
 #define MIGRATION_IMAGE_MS  1800000         /* a destination may need this long to load, or pull */
-#define MIGRATION_DRAIN_MS  300000          /* a source may need this long to drain (R12) */
+#define MIGRATION_DRAIN_MS  300000          /* a source may need this long to quiesce (R12) */
 #define MIGRATION_LINGER_MS 3000            /* a source gets this long to read why it failed */
-#define MIGRATION_DELAY_MS  250             /* between two tries to drain */
+#define MIGRATION_DELAY_MS  250             /* between two tries to quiesce */
 
-/** enum migration_question - What a thread waits for the loop to answer */
+/** enum migration_question - State of a thread's question to the loop */
 enum migration_question {
 	MIGRATION_ASKS_NOTHING,
 	MIGRATION_ASKS, /* cut_wanted() or offered() is on the way or was called */
@@ -67,10 +67,10 @@ enum migration_question {
  * @slot:	destination: it counts among @mc->destinations
  * @slot_peer:	destination: whose certificate it is; written before the question
  * @cancel_fd:	eventfd, readable once it is to end
- * @lock:	guards what the loop's thread tells: @question to @cancel_reason
+ * @lock:	guards the answers of the loop's thread: @question to @cancel_reason
  * @grant:	destination: what CT-y may have here; set with the answer to an offer
  * @number, @cache: at the source from the loop, at the destination from the source
- * @order:	source: what to move, and where to
+ * @order:	source: the container to move, and its destination
  * @fd, @from_address, @from: destination: who connected, until the handshake; for messages
  * @offer:	destination: its plan is owned by @in
  * @where:	destination: where CT-y's service listens
@@ -78,7 +78,7 @@ enum migration_question {
  * The rest belongs to the thread.
  * @out, @in:	the source's own, the destination's own; the other one is NULL
  * @files:	handles all files of the container and of the peer
- * @inspect:	what the engine says of the container here
+ * @inspect:	the engine's description of the container here
  * @sets:	the container's layer and volumes
  * @image_wanted:	the destination lacks the image (C-Migr), but for its @layers_here lowest
  *			layers

@@ -53,7 +53,7 @@ void migration_stage_done(struct migration *m, const char *event, const char *fm
 	migration_note_send(note);
 }
 
-/** ask() - Put a question to the loop and wait. Return: what it was told, or -ECANCELED */
+/** ask() - Put a question to the loop and wait. Return: the answer, or -ECANCELED */
 static int ask(struct migration *m, enum migration_note_kind kind, struct err *err)
 {
 	int r;
@@ -63,7 +63,7 @@ static int ask(struct migration *m, enum migration_note_kind kind, struct err *e
 	(void)pthread_mutex_unlock(&m->lock);
 	migration_note_send(migration_note_new(m, kind));
 	(void)pthread_mutex_lock(&m->lock);
-	/* An answer counts even if a cancellation came after it: what it began must be ended. */
+	/* An answer counts even if a cancellation came after it: it began work that must be ended. */
 	while (m->question == MIGRATION_ASKS && !m->cancelled)
 		(void)pthread_cond_wait(&m->told, &m->lock);
 	r = m->question == MIGRATION_ASKS ? -ECANCELED : (int)m->question;
@@ -90,7 +90,7 @@ void migration_cut_taken(struct migration *m, bool taken, const char *reason)
 }
 
 /**
- * ask_leave() - Ask the loop whether the migration may go on
+ * ask_leave() - Ask the loop whether the migration may continue
  *
  * Return: 0, -EPERM, or another code
  */
@@ -133,8 +133,7 @@ int migration_tell_until(struct migration *m, pthread_mutex_t *lock, pthread_con
 		(void)pthread_mutex_unlock(lock);
 		if (now && tell && r == 0) {
 			r = tell(m, err);
-			if (r <
-			    0) /* nobody wants it any more: what the thread waits for ends now */
+			if (r < 0) /* nobody wants it any more: end the thread's wait */
 				(void)eventfd_write(m->cancel_fd, 1);
 		}
 		(void)pthread_mutex_lock(lock);

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "es/migration/common/migration.h"
 
-/** enum migration_note_kind - What a thread tells the loop */
+/** enum migration_note_kind - Kind of a note from a thread to the loop */
 enum migration_note_kind {
 	MIGRATION_NOTE_CUT_WANTED,
 	MIGRATION_NOTE_CUT_TAKEN,
@@ -58,7 +58,7 @@ void migration_stage_done(struct migration *m, const char *event, const char *fm
 
 /** migration_ask_cut() - Have the loop call cut_wanted(), wait for its answer
  *
- * Return: 0: the session is drained, @m->number and @m->cache are set, and migration_cut_taken() is
+ * Return: 0: the session is quiesced, @m->number and @m->cache are set, and migration_cut_taken() is
  * owed; 1: delayed, the reason is in @m->answer_reason; or negative error code
  */
 int migration_ask_cut(struct migration *m, struct err *err);
@@ -81,8 +81,8 @@ int migration_ask_slot(struct migration *m, struct err *err);
 int migration_ask_offer(struct migration *m, struct err *err);
 
 /**
- * migration_tell_until() - Wait for a thread, and tell the other side meanwhile that we are still
- * at it
+ * migration_tell_until() - Wait for a thread, and tell the other side meanwhile that we still
+ * work
  * @m:		Migration
  * @lock:	held; guards @ended
  * @changed:	signalled when @ended is set

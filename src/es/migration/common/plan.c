@@ -268,7 +268,7 @@ int migration_plan_parse(json_t **ret, const void *text, size_t len, const char 
 	return r;
 }
 
-/** refuse() - Say what does not fit, with both sides' words */
+/** refuse() - Report a mismatch, with the values of both sides */
 static int refuse(const char *what, const char *theirs, const char *ours, struct err *err)
 {
 	(void)err_set(err, -EPROTO, "%s does not fit: %.100s there, %.100s here", what, theirs,
@@ -344,8 +344,8 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 		return refuse("the architecture", json_text(theirs, "architecture", NULL), machine,
 			      err);
 	/*
-	 * Emulated elsewhere, its processes would not be those that were frozen. Imported ones tell
-	 * none.
+	 * Under emulation its processes would not be the frozen ones. Imported images name no
+	 * architecture.
 	 */
 	if (*image && strcmp(image, migration_image_architecture(machine)) != 0)
 		return refuse("the image's architecture", image,
@@ -362,7 +362,7 @@ int migration_plan_fits_host(const json_t *plan, const json_t *host, struct err 
 			      json_text(host, "runc", NULL), err);
 	if (word_missing(json_text(theirs, "cpu", NULL), json_text(host, "cpu", NULL), missing))
 		return refuse("the CPU", missing, "without it", err);
-	/* What is mounted in the container, and how CRIU says where its processes are, differs. */
+	/* Mounts in the container, and CRIU's names for the groups of its processes, differ. */
 	if (strcmp(json_text(theirs, "cgroup", NULL), json_text(host, "cgroup", NULL)) != 0)
 		return refuse("the version of control groups", json_text(theirs, "cgroup", NULL),
 			      json_text(host, "cgroup", NULL), err);

@@ -10,14 +10,14 @@
  *       "image": { "id": "sha256:...", "name": "service:1", "architecture": "amd64",
  *                  "layers": ["sha256:...", ...], "tags": ["service:1", ...], "size": 70000000,
  *                  "digests": ["registry:5000/service@sha256:...", ...] },
- *       "method": "auto", "profile": "baton",                     absent: these
+ *       "method": "auto", "profile": "baton",                     absent: these.
  *       "host": { "architecture": "x86_64", "kernel": "6.1.0", "criu": "4.2.1",
  *                 "runc": "1.1.5", "cpu": "fpu vme ...",
  *                 "cgroup": "hybrid", "hierarchies": "cpu,cpuacct memory ..." },
  *       "port": 7000,
  *       "volumes": ["/data", ...],               their paths in the container
- *       "bytes": { "memory": 33554432, "layer": 20971520 }     as measured before the cut, the
- *                                                              layer with the volumes
+ *       "bytes": { "memory": 33554432, "layer": 20971520 }     measured before the cut, layer
+ *                                                              with volumes
  *     }
  */
 
@@ -31,7 +31,7 @@ struct err;
 
 #define MIGRATION_PLAN_MAX (512u << 10) /* bytes of the JSON text */
 #define MIGRATION_SIZE_MAX                                                                         \
-	(1ll << 50) /* of memory, layer, image: what is added to it does not overflow */
+	(1ll << 50) /* of memory, layer, image: sums with other sizes do not overflow */
 
 /**
  * migration_host_read() - Describe this host: the plan's "host"

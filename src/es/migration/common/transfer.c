@@ -16,10 +16,10 @@
 #define LEVEL_MAX    7           /* beyond it there is little to gain */
 #define ADAPT_PIECES 4           /* how often the level is looked at */
 #define PLENTY       (12u << 20) /* so much waits for the link: there is time to compress harder */
-#define SCARCE       (9u << 20)  /* what workers have begun at a higher level takes as long */
+#define SCARCE       (9u << 20)  /* less waits: jobs already begun at a higher level take as long */
 
 /**
- * struct pace - What the level of compression follows: how much waits for the link
+ * struct pace - The level of compression, which follows the bytes that wait for the link
  * @level:	now; 0: it stays as it is
  * @pieces:	sent since we last looked
  */
@@ -57,7 +57,7 @@ static void pace_keep(struct sender *out)
 	(void)ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel, p->level);
 }
 
-/** piece_send() - Send what is in the piece */
+/** piece_send() - Send the bytes of the piece */
 static int piece_send(struct sender *out, struct err *err)
 {
 	struct wire_message m = { .type = WIRE_TRANSFER_CHUNK,
@@ -132,7 +132,7 @@ static int sender_take(void *ctx, const void *bytes, size_t len, struct err *err
 			 : gather(out, bytes, len, err);
 }
 
-/** sender_flush() - Bring out all that went in so far */
+/** sender_flush() - Send all bytes taken so far */
 static int sender_flush(struct sender *out, ZSTD_EndDirective end, struct err *err)
 {
 	int r = out->zstd ? compress(out, NULL, 0, end, err) : 0;
@@ -199,7 +199,7 @@ static int archive_file_sent(void *ctx, struct err *err)
 	return file_sent(all->out, err);
 }
 
-/* A tree is complete. Flushed so that the bytes of each can be told apart; costs a few bytes. */
+/* A tree is complete. The flush shows how many bytes were its own, and costs a few bytes. */
 static int tree_sent(void *ctx, size_t index, struct err *err)
 {
 	struct sending *all = ctx;
@@ -408,7 +408,7 @@ static ssize_t chunk_give(void *ctx, const void **bytes, struct err *err)
 			return err_set(err, -EPROTO, "the stream has a message of another session");
 		if (m.type != WIRE_TRANSFER_CHUNK)
 			return end_verify(in, &m, err);
-	} while (!m.text.len); /* it only says that it is still at it */
+	} while (!m.text.len); /* it only reports that it still works */
 	in->bytes += m.text.len;
 	r = crypto_sha256_update(in->digest, m.text.bytes, m.text.len);
 	if (r < 0)

@@ -13,7 +13,7 @@
  * of an image have digests of their own, and may be used when these were right. The paper's way is
  * here, too: uncompressed, with a round trip for each file (migration/paper.c).
  *
- * Of the two files that know zstd the one that packs; es/files/inflate.h unpacks.
+ * Two files know zstd: this one packs, es/files/inflate.h unpacks.
  */
 
 #include <stdbool.h>
@@ -29,7 +29,7 @@ struct file_worker;
 struct tls_stream;
 
 #define TRANSFER_PIECE         (256u << 10)
-#define TRANSFER_TAIL_MAX      (64u << 10) /* bytes after what was wanted of a stream */
+#define TRANSFER_TAIL_MAX      (64u << 10) /* bytes after the wanted part of a stream */
 #define TRANSFER_LEVEL_DEFAULT 3
 
 /** enum transfer_form - How trees go over a link */
@@ -61,11 +61,11 @@ struct transfer_tree {
  * @files:	Reads the trees
  * @trees:	What to send, in this order
  * @count:	At most FILE_WORKER_TREES_MAX
- * @remember:	Name instead of sending what @files has sent before, and remember the rest
+ * @remember:	Only name the files that @files has sent before, and remember the others
  * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
  * @err:	Filled in on failure
  *
- * Return: 0, or negative error code; the stream is of no use after that
+ * Return: 0, or negative error code; the stream is invalid after an error
  */
 int transfer_send(struct tls_stream *stream, enum transfer_form way,
 		  const struct wire_message *header, struct file_worker *files,
@@ -81,7 +81,7 @@ int transfer_send(struct tls_stream *stream, enum transfer_form way,
  * @trees:	Where they go
  * @count:	Number of @trees
  * @max_bytes:	Most bytes of all files
- * @err:	Filled in on failure; what was written is the caller's to remove
+ * @err:	Filled in on failure; the caller removes the files written
  *
  * Return: 0, -EPROTO, -EFBIG, or another negative error code
  */
@@ -91,7 +91,7 @@ int transfer_receive(struct tls_stream *stream, enum transfer_form way,
 		     struct err *err);
 
 /**
- * transfer_send_stream() - Send what somebody else writes, and the end
+ * transfer_send_stream() - Send the bytes that @make writes, and the end
  * @stream, @header, @level:	as for transfer_send()
  * @make:	Called once: writes into @sink with @sink_ctx
  * @ctx:	Handed to @make
@@ -99,26 +99,26 @@ int transfer_receive(struct tls_stream *stream, enum transfer_form way,
  * @err:	Filled in on failure
  *
  * Compression looks 128 MiB back, which saves 15 % of an image of 1 GB and takes that much memory
- * here and there for as long. With level 0 it begins at TRANSFER_LEVEL_DEFAULT and follows the
+ * on both sides for as long. With level 0 it begins at TRANSFER_LEVEL_DEFAULT and follows the
  * link: stronger while much waits to go out, weaker before the link would have to wait.
  *
- * Return: 0, or negative error code; the stream is of no use after that
+ * Return: 0, or negative error code; the stream is invalid after an error
  */
 int transfer_send_stream(struct tls_stream *stream, const struct wire_message *header,
 			 int (*make)(void *ctx, archive_sink sink, void *sink_ctx, struct err *err),
 			 void *ctx, int level, uint64_t *sent, struct err *err);
 
-/** transfer_send_nothing() - Say that we are still at it, while there is nothing to send yet */
+/** transfer_send_nothing() - Report that we still work, while there is nothing to send yet */
 int transfer_send_nothing(struct tls_stream *stream, const struct wire_message *header,
 			  struct err *err);
 
 /**
- * transfer_receive_stream() - Receive what transfer_send_stream() sends, and verify that it came
- * whole
+ * transfer_receive_stream() - Receive the stream of transfer_send_stream(), and verify that it
+ * came whole
  * @stream:	Connection
  * @session:	Session whose transfer it must be
  * @files:	Unpacks it
- * @take:	Called once: reads from @source with @source_ctx. What it got and has not verified
+ * @take:	Called once: reads from @source with @source_ctx. Bytes that it has not verified
  *		itself must not be used before transfer_receive_stream() has returned 0
  * @ctx:	Handed to @take
  * @max_bytes:	Most bytes of the stream, uncompressed; after @take has ended, TRANSFER_TAIL_MAX

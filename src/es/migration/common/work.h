@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Work directories, the room there is for what comes into them, and clients of the engine
+ * Work directories, their free space, and clients of the engine
  */
 
 #include <stdint.h>
@@ -15,8 +15,8 @@ struct migration_controller;
 /**
  * migration_work_clean() - Remove a source's work directory
  *
- * A predecessor that was killed may have left a container frozen, in the cut or in the memory pass
- * ahead of it, and a CRIU that will freeze it again: see checkpoint_clean().
+ * A predecessor that was killed may have left a container frozen, in the cut or in the pre-copy of
+ * memory, and a CRIU that will freeze it again: see checkpoint_clean().
  *
  * Return: 0, -ETIMEDOUT if somebody in it cannot be ended: it stays; or another negative error code
  */

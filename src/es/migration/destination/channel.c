@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The destination's end of the connection: what it waits for, accepts and reports
+ * The destination's end of the connection: waits for messages, accepts, reports
  */
 
 #include <errno.h>

@@ -26,7 +26,7 @@
 
 int destination_find_image(struct migration *m, char name[256], struct err *err)
 {
-	/* The name first: whoever looks at the container, or moves it on, can read it. */
+	/* The name first: people who look at the container, or move it on, can read it. */
 	const char *const names[] = { json_text(m->plan, "image", "name", NULL),
 				      json_text(m->plan, "image", "id", NULL), m->in->image_id };
 

@@ -83,25 +83,25 @@ void destination_prepare_undo(struct migration *m)
 }
 
 /**
- * ahead_place() - Make the directory for what comes before its place is there
+ * ahead_place() - Make the directory for the pre-copies
  *
- * If the image is still to come there is no CT-y to lie beside. In the engine's directory, where
- * CT-y will be; what a crash leaves there image/expiry.c removes.
+ * If the image is still to come there is no CT-y to lie beside. The directory is in the engine's, where
+ * CT-y will be. After a crash image/expiry.c removes it.
  */
 static int ahead_place(struct migration *m, struct err *err)
 {
 	if (snprintf(m->in->ahead, sizeof(m->in->ahead), "%s/" IMAGE_AHEAD "XXXXXX",
 		     m->docker_root) >= (int)sizeof(m->in->ahead))
 		return err_set(err, -ENAMETOOLONG, "%s", m->docker_root);
-	/* A name of its own: what a crash or an attempt still ending has left is not in the way. */
+	/* A name of its own: remains of a crash, or of an attempt that still ends, are not in the way. */
 	if (!mkdtemp(m->in->ahead))
 		return err_set(err, -errno, "create %s", m->in->ahead);
 	m->in->ahead_made = true;
 	return 0;
 }
 
-/* The layer comes twice: as it is while the service runs, then as it was at the cut, when what is
- * still the same is only named. */
+/* The layer comes twice: as it is while the service runs, then as it was at the cut. The second time
+ * unchanged files are only named. */
 int destination_ahead(struct migration *m, struct err *err)
 {
 	struct file_tree to[FILE_SETS_MAX];
@@ -182,7 +182,7 @@ int destination_restore(struct migration *m, struct err *err)
 	int r = docker_engine_start(m->engine, m->in->id, err);
 
 	if (r < 0 && r != -ECANCELED) {
-		/* The engine's words are long and say little; CRIU's first error says it. */
+		/* The engine's message is long and vague; CRIU's first error is the cause. */
 		(void)snprintf(log, sizeof(log), "%s/work/restore.log", m->work);
 		checkpoint_log_reason(log, reason, sizeof(reason));
 		if (*reason)

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The destination's side: stages, each called once by the migration's thread, and what they are made of
+ * The destination's side: stages, each called once by the migration's thread, and their steps
  *
- *	destination.c  stages    channel.c  the connection        judge.c     what a peer asks for
+ *	destination.c  stages    channel.c  the connection        judge.c     the offer's verdict
  *	container.c    CT-y      image.c    C-Migr                registry.c  P-Migr with a registry
  *	memory.c       pre-copy of memory
  *
@@ -31,7 +31,7 @@ int destination_prepare(struct migration *m, struct err *err);
 /** destination_prepare_undo() - Remove CT-y and what was staged for it */
 void destination_prepare_undo(struct migration *m);
 
-/** destination_ahead() - Keep the layer as it was for what will still be the same at the cut */
+/** destination_ahead() - Keep the pre-copied layer, for files that do not change before the cut */
 int destination_ahead(struct migration *m, struct err *err);
 
 /** destination_ahead_undo() - Remove what is left of it */
@@ -54,13 +54,13 @@ void destination_enter(struct migration *m, enum incoming_state state);
 /** destination_offer() - Let the source connect and say what it brings */
 int destination_offer(struct migration *m, struct err *err);
 
-/** destination_accept() - Accept, and say what is wanted of the image, and from where */
+/** destination_accept() - Accept; name the wanted part of the image, and its source */
 int destination_accept(struct migration *m, struct err *err);
 
 /** destination_probe() - Measure the link from the source. Return: bytes per second, or negative */
 int64_t destination_probe(struct migration *m, struct err *err);
 
-/** destination_cut() - Take in what the cut says: number and answer cache */
+/** destination_cut() - Receive the cut's number and answer cache */
 int destination_cut(struct migration *m, struct err *err);
 
 /** destination_report() - Tell the source how it ended; after a failure, have it read that */
@@ -72,7 +72,7 @@ void destination_report(struct migration *m);
 int destination_judge(struct migration *m, struct err *err);
 
 /**
- * destination_judge_checkpoint() - See that CRIU is told to do nothing that the container's
+ * destination_judge_checkpoint() - Check that the images make CRIU do nothing that the container's
  * configuration does not grant
  * @path:	of the images
  */
@@ -81,7 +81,7 @@ int destination_judge_checkpoint(struct migration *m, const char *path, struct e
 /* container.c */
 
 /**
- * destination_find_image() - Find the image here by name or by id: what counts is the layers
+ * destination_find_image() - Find the image here by name or by id; its layers must be the same
  * @m:		Migration
  * @name:	Set to the name or id it was found by
  * @err:	Filled in on failure
@@ -108,18 +108,18 @@ int destination_prove_kernel(struct migration *m, struct err *err);
 /* image.c */
 
 /**
- * destination_image() - Take in what comes of the image, load it meanwhile, create CT-y, accept
+ * destination_image() - Receive the missing layers, load them meanwhile, create CT-y, accept
  * again
  *
  * Return: 0, or negative error code
  */
 int destination_image(struct migration *m, struct err *err);
 
-/** destination_image_undo() - Keep what has come of it for the next attempt (R8) */
+/** destination_image_undo() - Keep the bytes received for the next attempt (R8) */
 void destination_image_undo(struct migration *m);
 
 /**
- * destination_want_image() - Find out what of the image is here, and if there is room for the rest
+ * destination_want_image() - Find the layers that are here, and whether there is room for the rest
  *
  * Return: 0, or negative error code
  */
@@ -128,7 +128,7 @@ int destination_want_image(struct migration *m, struct err *err);
 /* registry.c */
 
 /**
- * destination_choose_source() - From where would the image be here sooner? Set it, and say why
+ * destination_choose_source() - Choose the source from which the image would be here sooner, and log why
  * @m:		Migration
  * @missing:	Bytes that are missing
  * @err:	Filled in on failure
@@ -147,12 +147,12 @@ int destination_pull(struct migration *m, struct err *err);
 
 /* memory.c */
 
-/** destination_memory() - Keep it for what will still be the same at the cut */
+/** destination_memory() - Keep the pre-copied memory, for pages that do not change before the cut */
 int destination_memory(struct migration *m, struct err *err);
 
 /**
- * destination_memory_whole() - Put the checkpoint in @images together again, if its memory went
- * ahead
+ * destination_memory_whole() - Put the checkpoint in @images together again, if its memory was
+ * pre-copied
  *
  * Return: 0, or negative error code
  */

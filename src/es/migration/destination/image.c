@@ -4,7 +4,7 @@
  * The image on its way (C-Migr), the destination's side: before the cut, while the service is untouched
  *
  * Layers are kept on disk and verified, and the engine loads those that are complete while the next one
- * comes. What breaks off goes on from there in the next attempt.
+ * comes. After a failure the next attempt continues with the bytes received.
  */
 
 #include <errno.h>
@@ -58,7 +58,7 @@ static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
 
 			if (here > m->layers_here)
 				m->layers_here = here;
-			/* an image that is all of it layers of ours: its size is that of those */
+			/* an image made of our layers only: its size is theirs */
 			if (here == json_array_size(json_at(image, "RootFS", "Layers", NULL)) &&
 			    size > *bytes)
 				*bytes = size;
@@ -73,8 +73,8 @@ static int layers_find(struct migration *m, uint64_t *bytes, struct err *err)
 /**
  * room_check() - Is there room for the rest?
  *
- * It lies in a file of ours; the engine unpacks it before it makes layers of it; then there are
- * these layers.
+ * The rest lies in a file of ours. The engine unpacks it, then makes layers of it. All three need
+ * room.
  */
 static int room_check(struct migration *m, uint64_t bytes, struct err *err)
 {
@@ -301,7 +301,7 @@ static int image_load(struct migration *m, struct err *err)
 	return r;
 }
 
-/** image_loaded() - Remember what the engine calls the image that has come */
+/** image_loaded() - Remember the engine's id of the image that has come */
 static int image_loaded(struct migration *m, struct err *err)
 {
 	const char *loaded = image_arrival_loaded(m->in->arrival);
@@ -330,7 +330,7 @@ static int image_name(struct migration *m, struct err *err)
 
 		if (!name)
 			return err_set(err, -EPROTO, "a name of the image is no text");
-		/* A name is what the next container here is made of. */
+		/* The next container here is made from the image of this name. */
 		if (!container_grant_name(m->grant, m->in->image_digest, name))
 			continue;
 		r = docker_engine_image(m->engine, name, &other, err);
@@ -343,7 +343,7 @@ static int image_name(struct migration *m, struct err *err)
 	return 0;
 }
 
-/** image_verify() - Is what the engine has now the image of the plan? Set the name it is found by */
+/** image_verify() - Has the engine the image of the plan now? Set the name it is found by */
 static int image_verify(struct migration *m, char name[256], struct err *err)
 {
 	json_t *image = NULL;

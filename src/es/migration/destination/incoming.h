@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Incoming - what the destination alone knows of a migration; inner header of destination/ and of paper.c
+ * Incoming - state of a migration that only the destination has; inner header of destination/ and of paper.c
  */
 
 #include <limits.h>
@@ -22,18 +22,18 @@ struct image_arrival;
 /**
  * struct incoming - The destination's side of one migration
  * @offer_plan:	bytes of the plan in the offer
- * @engine_grant: what the engine here grants
+ * @engine_grant: grants of the engine here
  * @closed:	from container_grant_closed()
  * @ulimits:	as they were asked for
  * @containerd:	the engine has containerd's image store
- * @image_id:	what the engine calls the image, once it has come; "" before
+ * @image_id:	the engine's id of the image, once it has come; "" before
  * @image_digest: by which the operator may trust it: "sha256:" and the digest of its configuration
  * @predicted_us: how long its way will take; 0: not predicted
- * @expected_us: the same, corrected by what earlier predictions were worth
+ * @expected_us: the same, corrected by the errors of earlier predictions
  * @arrival:	the image as far as it has come, or NULL
  * @id:		of CT-y, "" if there is none
  * @staged:	the directory for the restore was made
- * @ahead:	directory for what comes before its place is there; @ahead_made: it was made
+ * @ahead:	directory for files that come before their place is there; @ahead_made: it was made
  * @received_us: when all was here
  */
 struct incoming {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a peer asks for is granted here, or refused (R16)
+ * A peer's offer is granted here, or refused (R16)
  */
 
 #include <errno.h>
@@ -53,7 +53,7 @@ int destination_judge(struct migration *m, struct err *err)
 	auto_free char *plan = NULL;
 	int r = file_worker_start(&m->files, m->mc->config.workers, m->cancel_fd, err);
 
-	/* What a stranger wrote is read where it can do no harm; we read what was written there. */
+	/* The worker, which can do no harm, parses the stranger's plan; we parse the worker's output. */
 	if (r == 0)
 		r = file_worker_json(m->files, m->offer.offer.plan, m->offer.offer.plan_len, &plan,
 				     err);
@@ -70,7 +70,7 @@ int destination_judge(struct migration *m, struct err *err)
 	if (r < 0)
 		return r;
 	bytes = json_object_get(m->plan, "bytes");
-	/* what goes ahead of a cut that holds lies beside it */
+	/* a stop-and-copy has pre-copied memory beside that of the cut */
 	uint64_t memory = (uint64_t)json_integer_value(json_object_get(bytes, "memory"));
 	if (json_is_true(json_object_get(m->plan, "hold")))
 		memory *= 2;
@@ -91,10 +91,10 @@ int destination_judge(struct migration *m, struct err *err)
 }
 
 /**
- * destination_judge_checkpoint() - See that CRIU is told to do nothing that the container's configuration does
+ * destination_judge_checkpoint() - Check that the images make CRIU do nothing that the container's configuration does
  * not grant
  *
- * By a worker of its own: the one that has read the peer's archive may have fallen to it. That one
+ * By a worker of its own: the one that has read the peer's archive may be in the peer's hands. That one
  * has the images open for writing, so it ends first.
  */
 int destination_judge_checkpoint(struct migration *m, const char *path, struct err *err)

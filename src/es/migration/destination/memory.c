@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Memory ahead of the cut, the destination's side, see source/memory.c
+ * Pre-copy of memory, the destination's side, see source/memory.c
  */
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static bool holds(const struct migration *m)
 	return json_is_true(json_object_get(m->plan, "hold"));
 }
 
-/** ahead_path() - Where memory lies that went ahead of the cut */
+/** ahead_path() - Directory of the pre-copied memory */
 static void ahead_path(const struct migration *m, char path[MIGRATION_DIR_MAX + 16])
 {
 	(void)snprintf(path, MIGRATION_DIR_MAX + 16, "%s/ahead", m->work);

@@ -51,7 +51,7 @@ static bool registry_find(const struct migration *m, struct registry_image *ri)
 /**
  * link_rate() - How fast the source can send to us; measured if it was not lately
  *
- * Return: or negative
+ * Return: bytes per second, or negative error code
  */
 static int64_t link_rate(struct migration *m, struct err *err)
 {
@@ -144,7 +144,7 @@ int destination_choose_source(struct migration *m, uint64_t missing, struct err 
 
 /* --- pulling ---------------------------------------------------------------------------------- */
 
-#define PULL_SILENCE_MS 120000 /* unpacking a layer is the longest that an engine says nothing of */
+#define PULL_SILENCE_MS 120000 /* an engine is silent longest while it unpacks a layer */
 
 /** struct image_pulling - The engine pulls; a thread waits for it, and another tells the source */
 struct image_pulling {
@@ -158,7 +158,7 @@ struct image_pulling {
 	struct err err;
 };
 
-/** pulled_find() - Learn what the engine calls the image that it pulled */
+/** pulled_find() - Learn the engine's id of the image that it pulled */
 static int pulled_find(struct migration *m, struct docker_engine *engine, const char *repository,
 		       const char *digest, struct err *err)
 {

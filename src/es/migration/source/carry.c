@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Carry - what CRIU loses, forgets or would restore wrongly elsewhere, carried all the same
+ * Carry - state that CRIU loses, forgets or would restore wrongly elsewhere, carried all the same
  *
- * Nothing of it happens while the tasks are frozen: what is unread is waited for and what is forgotten is
- * noted before, images are set right after.
+ * Nothing of this happens while the tasks are frozen. Before the cut we wait for unread bytes and note the
+ * state that CRIU forgets. After the cut we correct its images.
  */
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 #include "es/migration/source/source.h"
 #include "es/system/hurry.h"
 
-#define UNREAD_MS      8000 /* for a service to read what has come, while it runs */
+#define UNREAD_MS      8000 /* for a service to read the bytes it has received, while it runs */
 #define UNREAD_HELD_MS 100  /* the same, while its user waits */
 #define UNREAD_IDLE_MS 500  /* without anything read: nobody reads it */
 #define UNREAD_LOOK_MS 10

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The source's end of the connection: what it offers, sends and waits for
+ * The source's end of the connection: offers, sends, waits for answers
  */
 
 #include <stdlib.h>
@@ -103,7 +103,7 @@ static int probe_send(struct migration *m, size_t bytes, struct err *err)
 }
 
 /**
- * accept_read() - Have the worker read what an ACCEPT says; we read what was written there (R16)
+ * accept_read() - Have the worker parse the text of an ACCEPT; we parse the worker's output (R16)
  */
 static int accept_read(struct migration *m, const struct wire_message *answer, json_t **ret,
 		       struct err *err)

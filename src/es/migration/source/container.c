@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What the source does with CT-x and its files
+ * The source's operations on CT-x and its files
  */
 
 #include <inttypes.h>
@@ -39,7 +39,7 @@ int source_look(struct migration *m, json_t **image, struct err *err)
 	return r > 0 ? err_set(err, -ENOENT, "image of container %s", m->order.container) : r;
 }
 
-/** source_layer_ahead() - Bring the copies of layer and volumes up to date while the service runs */
+/** source_layer_ahead() - Bring the staging copies of layer and volumes up to date while the service runs */
 int source_layer_ahead(struct migration *m, struct err *err)
 {
 	pid_t init = (pid_t)json_integer_value(json_at(m->inspect, "State", "Pid", NULL));
@@ -51,7 +51,7 @@ int source_layer_ahead(struct migration *m, struct err *err)
 	r = file_sets_update(&m->sets, m->files, false, &m->out->layer_stats, err);
 	if (r < 0)
 		return r;
-	/* Afterwards: what is mapped from now on changes its time when it is first written to. */
+	/* Afterwards: a file mapped from now on changes its time when it is first written to. */
 	size_t count = container_pids(pids, CONTAINER_PIDS_MAX, init);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = file_sets_dirty_mapped(&m->sets, m->files, pids[i], err);

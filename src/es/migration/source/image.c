@@ -61,7 +61,7 @@ static int saved_unpack(struct migration *m, struct docker_engine *engine, struc
 					 err);
 }
 
-/** departure_make() - Have the engine save the image, by its id: names are the destination's business */
+/** departure_make() - Have the engine save the image, by its id: the destination gives the names */
 static int departure_make(struct migration *m, struct docker_engine *engine, struct err *err)
 {
 	int r;
@@ -164,7 +164,7 @@ static int departure_send(void *ctx, archive_sink sink, void *sink_ctx, struct e
 				    err);
 }
 
-/** image_send() - Send what is missing of the image */
+/** image_send() - Send the missing layers of the image */
 static int image_send(struct migration *m, struct err *err)
 {
 	uint64_t began = monotonic_us();
@@ -200,8 +200,8 @@ int source_image(struct migration *m, struct err *err)
 	int r = 0;
 
 	/*
-	 * While its engine pulls or loads the image the destination says now and then that it still
-	 * does; if a registry fails it, it may come back to us.
+	 * While its engine pulls or loads the image the destination reports every few seconds that it
+	 * still does. If a registry fails it, it may come back to us.
 	 */
 	while (r == 0 && m->image_wanted) {
 		if (m->image_source == IMAGE_FROM_SOURCE && !sent) {

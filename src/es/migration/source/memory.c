@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Memory ahead of the cut, the source's side - for a migration that holds (R6)
+ * Pre-copy of memory, the source's side - for a stop-and-copy (R6)
  *
- * Requests wait from its cut until the restore, so what can go before goes before: a first
- * checkpoint is taken while the service runs on, at no particular instant, and sent. After the cut,
- * only the pages that differ from it are (criu/memory_delta.h). Nothing of this concerns consistency:
- * the cut is complete in itself, and the destination puts it together again before it is used.
+ * Requests wait from the cut until the restore, so as much as possible is sent before the cut. A first
+ * checkpoint is taken while the service runs on, at no particular instant, and sent. After the cut only
+ * the pages that differ from it are sent (criu/memory_delta.h). Consistency does not depend on this: the
+ * cut is complete in itself, and the destination puts it together again before it is used.
  */
 
 #include <errno.h>

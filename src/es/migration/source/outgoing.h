@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Outgoing - what the source alone knows of a migration; inner header of source/ and of paper.c
+ * Outgoing - state of a migration that only the source has; inner header of source/ and of paper.c
  */
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ struct memory_base;
 /**
  * struct outgoing - The source's side of one migration
  * @layer_stats:	of all trees, from the copy before the cut on
- * @earlier:	memory that went ahead of a cut that holds, or NULL
+ * @earlier:	checkpoint of the pre-copied memory (stop-and-copy), or NULL
  * @base:	of @earlier
  * @checkpoint:	the cut's, or NULL
  * @forgotten:	from forgotten_note(), or NULL

@@ -22,8 +22,8 @@
 #include "net/tls_stream.h"
 
 /*
- * The user waits while a held cut is sent: a link slower than this, in bytes per second, is not
- * waited for
+ * The user waits while the cut of a stop-and-copy is sent: on a link slower than this, in bytes per
+ * second, the source gives up
  */
 #define HELD_MS      20000
 #define HELD_RATE    (256u << 10)
@@ -122,14 +122,14 @@ static int layer_frozen(void *ctx, bool last, struct err *err)
 {
 	struct migration *m = ctx;
 	uint64_t copied = last ? m->out->layer_stats.copied_bytes : 0;
-	/* the second time there is little left to do: what CRIU itself has made */
+	/* the second time only CRIU's own files are left to copy */
 	int r = file_sets_update(&m->sets, m->files, true, &m->out->layer_stats, err);
 
 	m->out->layer_stats.copied_bytes += copied;
 	return r;
 }
 
-/** cut_ready() - All that can be done before requests are held */
+/** cut_ready() - Prepare all that needs no held requests */
 static int cut_ready(struct migration *m, struct err *err)
 {
 	pid_t first;
@@ -145,8 +145,8 @@ static int cut_ready(struct migration *m, struct err *err)
 /**
  * cut_take() - T1 and T3 at one instant (R2)
  *
- * Between the drain and the thaw nothing executes, so memory, files and number are of one moment. The user
- * waits from the drain on.
+ * Nothing executes from the moment the session is quiescent until the thaw, so memory, files and number
+ * are of one instant. The user waits during this time.
  */
 static int cut_take(struct migration *m, struct err *err)
 {
@@ -161,7 +161,7 @@ static int cut_take(struct migration *m, struct err *err)
 	return r;
 }
 
-/** cut_tell() - What the cut was, for the log; @ahead: of the last copy before it */
+/** cut_tell() - Log the sizes of the cut; @ahead: of the last copy before it */
 static void cut_tell(struct migration *m, const struct layer_stats *ahead)
 {
 	const struct layer_stats *stats = &m->out->layer_stats;
@@ -193,14 +193,14 @@ int source_cut(struct migration *m, struct err *err)
 	ahead = m->out->layer_stats;
 	r = cut_take(m, err);
 	migration_cut_taken(m, r == 0,
-			    r == 0 ? NULL : err->text); /* requests go on, unless it holds */
+			    r == 0 ? NULL : err->text); /* requests continue, unless it holds */
 	if (r == 0)
 		r = source_mend(m, err);
 	if (r < 0)
 		return r;
 	if (unread)
 		migration_stage_done(m, "UNREAD LOST", "sockets=%d pid=%d", unread, (int)first);
-	/* what the last copy before the cut found has changed since it was sent ahead, too */
+	/* the last copy before the cut counts, too: files changed since the pre-copy */
 	m->cut_bytes = m->cut.bytes + ahead.copied_bytes + m->out->layer_stats.copied_bytes +
 		       m->out->layer_stats.files * NAMED;
 	cut_tell(m, &ahead);
@@ -240,8 +240,8 @@ static void files_sent(void *ctx, const struct transfer_tree *last)
 }
 
 /**
- * memory_place() - Give the file worker the memory that goes: all of it, or what the destination
- * lacks
+ * memory_place() - Give the file worker the memory to send: all of it, or the pages that the
+ * destination lacks
  */
 static int memory_place(struct migration *m, int *dir, struct err *err)
 {

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The source's side: stages, each called once by the migration's thread, and what they are made of
+ * The source's side: stages, each called once by the migration's thread, and their steps
  *
  *	source.c     stages            channel.c  the connection      container.c  CT-x and its files
- *	image.c      C-Migr            memory.c   pre-copy of memory  carry.c      what CRIU leaves behind
+ *	image.c      C-Migr            memory.c   pre-copy of memory  carry.c      state that CRIU loses
  *
  * All return 0, or a negative error code, if nothing else is said.
  */
@@ -22,7 +22,7 @@ struct outgoing *outgoing_free(struct outgoing *out);
 
 /* source.c */
 
-/** source_prepare() - Look at CT-x, copy its layer aside, offer it (before the cut) */
+/** source_prepare() - Look at CT-x, make the staging copies, offer it (before the cut) */
 int source_prepare(struct migration *m, struct err *err);
 
 /** source_prepare_undo() - Close the connection, remove what was staged */
@@ -31,17 +31,17 @@ void source_prepare_undo(struct migration *m);
 /** source_ahead() - Send the layer as it is while the service runs (before the cut) */
 int source_ahead(struct migration *m, struct err *err);
 
-/** source_cut() - T1: hold, drain, freeze, dump, snapshot the layer, thaw (R2) */
+/** source_cut() - T1: hold, quiesce, freeze, dump, snapshot the layer, thaw (R2) */
 int source_cut(struct migration *m, struct err *err);
 
 /** source_cut_undo() - Release the checkpoint, if there is one */
 void source_cut_undo(struct migration *m);
 
 /**
- * source_held_ms() - How long users may wait while what goes after a cut that holds is sent (R6)
- * @bytes:	Of it, uncompressed
+ * source_held_ms() - How long users may wait in a stop-and-copy while the source sends the cut (R6)
+ * @bytes:	Of the cut, uncompressed
  *
- * Then the source gives up, and its container goes on.
+ * After this time the source gives up, and its container runs on.
  *
  * Return: milliseconds: 20 s, 4 s more for each MiB, 300 s at most
  */
@@ -55,7 +55,7 @@ int source_send(struct migration *m, struct err *err);
 /** source_offer() - Connect, offer the plan, learn whether the image is wanted */
 int source_offer(struct migration *m, struct err *err);
 
-/** source_accepted() - Wait until the destination accepts, learn what it wants of the image */
+/** source_accepted() - Wait until the destination accepts, learn which part of the image it wants */
 int source_accepted(struct migration *m, int timeout_ms, struct err *err);
 
 /** source_trees() - Send trees; if the destination gave up meanwhile, learn why */
@@ -67,8 +67,8 @@ int source_trees(struct migration *m, enum transfer_form way, struct transfer_tr
  * @m:		Migration
  * @err:	Filled in on failure
  *
- * What the kernel still holds would go before the memory: cutting before would only make the time
- * longer for which requests are kept. A little may be left, for it goes while CRIU gets ready.
+ * Bytes that the kernel still holds would go before the memory. An earlier cut would only extend the
+ * time for which requests are buffered. A little may be left: it goes while CRIU gets ready.
  *
  * Return: 0, -ECANCELED, or -ETIMEDOUT if nothing moves
  */
@@ -107,10 +107,10 @@ int source_work(struct migration *m, struct err *err);
  */
 int source_layer(struct migration *m, struct err *err);
 
-/** source_layer_ahead() - Bring the copies of layer and volumes up to date while the service runs */
+/** source_layer_ahead() - Bring the staging copies of layer and volumes up to date while the service runs */
 int source_layer_ahead(struct migration *m, struct err *err);
 
-/** source_plan() - Say what comes, and how: @memory and @layer bytes beside the image */
+/** source_plan() - Make the plan of the offer: @memory and @layer bytes beside the image */
 int source_plan(struct migration *m, const json_t *image, uint64_t memory, uint64_t layer,
 		struct err *err);
 
@@ -128,8 +128,8 @@ int source_checkpoint(struct migration *m, const char *name, bool hold, struct c
 		      struct err *err);
 
 /**
- * source_drain() - Ask the daemon to hold and drain until it has (R12); migration_cut_taken() is
- * owed
+ * source_drain() - Ask the daemon to hold requests and quiesce the session (R12), until it has;
+ * migration_cut_taken() is owed
  *
  * Return: 0, or negative error code
  */
@@ -148,7 +148,7 @@ void source_image_undo(struct migration *m);
 
 /* memory.c */
 
-/** source_memory() - If it holds: take a checkpoint while the service runs, send its memory */
+/** source_memory() - Stop-and-copy: take a checkpoint while the service runs, send its memory */
 int source_memory(struct migration *m, struct err *err);
 
 /** source_memory_undo() - Release that checkpoint, if there is one */
@@ -156,7 +156,7 @@ void source_memory_undo(struct migration *m);
 
 /**
  * source_memory_delta() - Find the pages that the destination does not have
- * @m:		Migration whose memory went ahead, after the cut
+ * @m:		Migration with pre-copied memory, after the cut
  * @path:	Set on success: directory to send instead of the checkpoint's
  * @err:	Filled in on failure
  *
@@ -183,5 +183,5 @@ int source_unread(struct migration *m, bool held, pid_t *first, struct err *err)
 /** source_forgotten() - Note what CRIU will forget, see checkpoint/forgotten.h */
 int source_forgotten(struct migration *m, struct err *err);
 
-/** source_mend() - Set images right, see criu/mend.h, and put what was noted beside them */
+/** source_mend() - Correct the images, see `criu/mend.h`, and put the notes beside them */
 int source_mend(struct migration *m, struct err *err);
