@@ -14,7 +14,7 @@ struct conf;
  * struct edge_host - Where things are
  * @conf:	Configuration of an edge server
  * @staged:	Directory of staged checkpoints
- * @prefix:	Whose bin/ is put first in PATH
+ * @prefix:	Directory above the bin/ that is put first in PATH
  */
 struct edge_host {
 	const struct conf *conf;

@@ -68,7 +68,7 @@ struct edge_server_setup {
 /**
  * edge_server_new() - Start an edge server
  * @ret:	Set on success only; the caller owns it, see edge_server_close()
- * @setup:	What it needs, copied
+ * @setup:	Its parts and settings, copied
  * @err:	Filled in on failure
  *
  * Containers of sessions known from before a restart are adopted, those of no session removed;

@@ -41,7 +41,7 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
 /**
  * started_notes_same() - Whether a container runs since when it was noted
  * @sn:		Notes
- * @where:	What the engine says now
+ * @where:	The engine's present word
  * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older
  *		version, or it cannot be read
  *

@@ -125,7 +125,7 @@ void user_session_long(struct user_session *us, int more);
  * user_session_room() - Whether a request would be taken
  * @us:		Session
  * @len:	Bytes of the request and its preamble
- * @segment:	What it is
+ * @segment:	Kind of the request or segment
  *
  * Return: 0, USER_SESSION_E_WAIT or USER_SESSION_E_AWAY
  */

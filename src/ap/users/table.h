@@ -175,7 +175,7 @@ int users_remember(struct users *u, struct user **ret, const char *name, struct 
 
 /**
  * users_import_room() - May another access point bring a session with this service?
- * @user:	Whose it would be
+ * @user:	Its user
  * @service:	Its name
  * @err:	Filled in if not
  *

@@ -29,7 +29,7 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
  * user_writer_put() - Have a file written, or removed, soon
  * @uw:		Writer
  * @name:	Name of the file in the directory
- * @text:	What shall be in it, copied; NULL: the file shall not be there
+ * @text:	Its new contents, copied; NULL: the file shall not be there
  * @err:	Filled in on failure
  *
  * A write that fails later is logged.

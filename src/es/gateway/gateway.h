@@ -91,7 +91,7 @@ void gateway_close(struct gateway *g);
  * @session:	Session
  * @epoch:	Epoch in which its container was made
  * @codec:	How its service speaks, borrowed
- * @comparison:	What of its answers is compared, copied; NULL: the codec's default
+ * @comparison:	Parts of its answers that are compared, copied; NULL: the codec's default
  * @where:	Address, copied
  * @err:	Filled in on failure
  *

@@ -52,7 +52,7 @@ struct segments_request *parts_request_free(struct segments_request *r);
  * @ret:	Set on success only; the caller owns it, see segments_free()
  * @spools:	Where bytes lie, borrowed
  * @codec:	Of the service, borrowed
- * @comparison:	What of its answers is compared, borrowed; NULL: the codec's default
+ * @comparison:	Parts of its answers that are compared, borrowed; NULL: the codec's default
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
@@ -73,7 +73,7 @@ bool segments_any(const struct segments *p);
  * segments_collect() - BEGIN or MORE: take the next segment of a request
  * @p:		Segments
  * @d:		The segment, without its preamble
- * @err:	Filled in on failure; what was collected is forgotten
+ * @err:	Filled in on failure; the collected segments are forgotten
  *
  * BEGIN forgets what the connection began before.
  *

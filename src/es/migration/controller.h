@@ -195,7 +195,7 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
  * migration_controller_accept() - Let the offered session come; nothing if it is gone already
  * @mc:		Controller
  * @transfer_id: As offered
- * @grant:	What its container may have here (container/grant.h); consumed
+ * @grant:	Configuration that its container may have here (container/grant.h); consumed
  */
 void migration_controller_accept(struct migration_controller *mc, uint64_t transfer_id,
 				 json_t *grant);

@@ -62,7 +62,7 @@ void file_sets_deinit(struct file_sets *t);
 /**
  * file_sets_find() - At the source: find the layer and the volumes of a container
  * @t:		Empty; file_sets_deinit() is owed, also after a failure
- * @inspect:	What the engine says about the container
+ * @inspect:	The engine's description of the container
  * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *
@@ -88,7 +88,7 @@ int file_sets_expect(struct file_sets *t, const json_t *plan, struct err *err);
 /**
  * file_sets_place() - At the destination: find out where CT-y's trees lie
  * @t:		From file_sets_expect()
- * @inspect:	What the engine says about CT-y
+ * @inspect:	The engine's description of CT-y
  * @exec_root:	Of the engine
  * @err:	Filled in on failure
  *

@@ -43,7 +43,7 @@ enum incoming_state {
 /**
  * incoming_enter() - Begin a state: its time and its bytes count from now on
  * @stream:	Connection to the source
- * @state:	What comes next
+ * @state:	The next state
  * @max_bytes:	Most bytes of a transfer, uncompressed
  */
 void incoming_enter(struct tls_stream *stream, enum incoming_state state, uint64_t max_bytes);

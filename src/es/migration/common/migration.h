@@ -65,10 +65,10 @@ enum migration_question {
  * @announced:	destination: offered() was called
  * @settled:	destination: no handshake any more
  * @slot:	destination: it counts among @mc->destinations
- * @slot_peer:	destination: whose certificate it is; written before the question
+ * @slot_peer:	destination: name in the certificate; written before the question
  * @cancel_fd:	eventfd, readable once it is to end
  * @lock:	guards the answers of the loop's thread: @question to @cancel_reason
- * @grant:	destination: what CT-y may have here; set with the answer to an offer
+ * @grant:	destination: configuration that CT-y may have here; set with the answer to an offer
  * @number, @cache: at the source from the loop, at the destination from the source
  * @order:	source: the container to move, and its destination
  * @fd, @from_address, @from: destination: who connected, until the handshake; for messages

@@ -24,7 +24,7 @@
 /**
  * tool_ask() - Run a program of @path ("PATH=..."), and take the beginning of what it prints
  * @to:		Set to it, up to TOOL_TEXT_MAX - 1 bytes
- * @argv:	What to run
+ * @argv:	Program and arguments
  */
 static int tool_ask(char to[TOOL_TEXT_MAX], const char *const *argv, const char *path,
 		    int cancel_fd, struct err *err)

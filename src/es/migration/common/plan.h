@@ -59,7 +59,7 @@ bool migration_runc_remaps(const char *prefix);
 /**
  * migration_plan_make() - Write the plan for a container
  * @ret:	Set on success only, a new reference
- * @inspect:	What the engine says about the container
+ * @inspect:	The engine's description of the container
  * @image:	and about its image
  * @host:	From migration_host_read(), borrowed
  * @port:	of the service

@@ -59,7 +59,7 @@ struct transfer_tree {
  * @way:	How; the receiver must do it the same way
  * @header:	session, association and epoch of its messages are used
  * @files:	Reads the trees
- * @trees:	What to send, in this order
+ * @trees:	Trees to send, in this order
  * @count:	At most FILE_WORKER_TREES_MAX
  * @remember:	Only name the files that @files has sent before, and remember the others
  * @level:	of zstd; 0: TRANSFER_LEVEL_DEFAULT, meant to keep a link of 10 MB/s full
