@@ -69,7 +69,6 @@ static const struct migration_stage paper_stages[] = {
 
 /** struct way - A table of stages */
 struct way {
-	const char *name;
 	const struct migration_stage *stage;
 	size_t stages;
 };
@@ -78,8 +77,8 @@ static_assert(ARRAY_SIZE(stages) <= MIGRATION_STAGES_MAX, "all have a place in t
 static_assert(ARRAY_SIZE(paper_stages) <= MIGRATION_STAGES_MAX, "likewise");
 
 static const struct way ways[] = {
-	[PROFILE_BATON] = { "baton", stages, ARRAY_SIZE(stages) },
-	[PROFILE_PAPER] = { "paper", paper_stages, ARRAY_SIZE(paper_stages) },
+	[PROFILE_BATON] = { stages, ARRAY_SIZE(stages) },
+	[PROFILE_PAPER] = { paper_stages, ARRAY_SIZE(paper_stages) },
 };
 
 const char *migration_stage_name(enum migration_profile profile, size_t i)
