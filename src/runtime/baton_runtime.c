@@ -212,7 +212,9 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 			_exit(1);
 		r = null_device_own(dir);
 		if (r < 0)
-			_exit(complain(argc, argv, strerror(-r), "make a null device"));
+			_exit(complain(argc, argv, strerror(-r),
+				       "make a null device of its own, for which / must be a mount "
+				       "point"));
 		execvp(RUNC, (char *const *)(uintptr_t)args);
 		_exit(complain(argc, argv, strerror(errno), "execute " RUNC));
 	}

@@ -47,7 +47,7 @@ enum field_form {
 };
 
 /* Bits of struct wire_field.flags */
-#define FIELD_OPTIONAL     1u /* left out when it is 0 or empty */
+#define FIELD_OPTIONAL     1u /* left out when it is 0 or empty; numbers, TEXT and ARRAY only */
 #define FIELD_NOT_ZERO     2u /* a number that is never 0, a text that is never empty */
 #define FIELD_MAY_BE_EMPTY 4u /* of names, which otherwise are not */
 #define FIELD_SECRET       8u /* is not printed */

@@ -146,7 +146,6 @@ class NoImage(CompleteTest):
         """Layers of containers that wait for their image at pc2"""
         return list((self.lab.dir / "pc2" / "data").glob("baton-ahead-*"))
 
-    @bed.long
     def test_corrupted_on_disk(self):
         """R10: what lies on disk is verified, too: a layer that rotted is told, and comes anew"""
         user = self.user("--requests", 900, "--interval-ms", 50, "--move", "20:AP-2")

@@ -51,7 +51,6 @@ class Complete(PaperTest):
     IMAGE_ON = ("pc1",)
     RATE_MB_S = 30  # the saved image has 96 MB
 
-    @bed.long
     def test_committed_image_goes(self):
         """C-Migr: the container is committed, saved, sent and loaded, and starts from that"""
         before = self.lab.docker("pc1", "images", "-aq", "--no-trunc").split()

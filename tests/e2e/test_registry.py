@@ -69,7 +69,6 @@ class Automatic(RegistryTest):
         self.assert_arrived(user, session)
         self.assertEqual(len(self.events.find("IMAGE", session=session)), 1)
 
-    @bed.long
     def test_unreachable(self):
         """R10: no registry, no matter: the source sends the image, and the log says why"""
         self.lab.lab("link", "registry", "pc2", "down")
@@ -79,7 +78,6 @@ class Automatic(RegistryTest):
         self.assertRegex(way["detail"], "from=source reason=registry registry:5000: ")
         self.assert_arrived(user, session)
 
-    @bed.long
     def test_other_contents(self):
         """Bad input: what the registry serves is not what its digest says: the source sends it"""
         named, = (d for d in json.loads(self.lab.docker("pc1", "image", "inspect", IMAGE))[0]

@@ -330,16 +330,8 @@ void paper_source_undo(struct migration *m)
 int paper_destination_prepare(struct migration *m, struct err *err)
 {
 	char image[256];
-	int r = destination_offer(m, err);
+	int r = destination_begin(m, image, err);
 
-	if (r == 0)
-		r = migration_ask_offer(m, err);
-	if (r == 0)
-		r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
-	if (r == 0)
-		r = destination_judge(m, err);
-	if (r == 0)
-		r = destination_find_image(m, image, err);
 	if (r < 0)
 		return r;
 	m->image_wanted = r > 0;

@@ -386,6 +386,10 @@ static void assert_body(const struct wire_body *body)
 		assert_true(f->number > last);
 		last = f->number;
 		assert_int_equal(f->size, member_size(f));
+		/* the walks know no other way to leave these out than that there are none */
+		if (f->form == FIELD_NAME || f->form == FIELD_NAMES || f->form == FIELD_MESSAGE ||
+		    f->form == FIELD_MESSAGES || f->form == FIELD_BYTES)
+			assert_false(f->flags & FIELD_OPTIONAL);
 		if (f->nested)
 			assert_body(f->nested);
 	}

@@ -41,9 +41,8 @@ struct incoming *incoming_free(struct incoming *in)
 	return NULL;
 }
 
-int destination_prepare(struct migration *m, struct err *err)
+int destination_begin(struct migration *m, char image[256], struct err *err)
 {
-	char image[256];
 	int r = destination_offer(m, err);
 
 	if (r == 0)
@@ -52,12 +51,16 @@ int destination_prepare(struct migration *m, struct err *err)
 		r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
 	if (r == 0)
 		r = destination_judge(m, err);
-	if (r == 0) {
-		r = destination_find_image(m, image, err);
-		r = r < 0   ? r
-		    : r > 0 ? destination_want_image(m, err)
-			    : destination_make(m, image, err);
-	}
+	return r < 0 ? r : destination_find_image(m, image, err);
+}
+
+int destination_prepare(struct migration *m, struct err *err)
+{
+	char image[256];
+	int r = destination_begin(m, image, err);
+
+	if (r >= 0)
+		r = r ? destination_want_image(m, err) : destination_make(m, image, err);
 	return r < 0 ? r : destination_accept(m, err);
 }
 

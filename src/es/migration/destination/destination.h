@@ -25,6 +25,17 @@ struct incoming *incoming_free(struct incoming *in);
 
 /* destination.c */
 
+/**
+ * destination_begin() - The part of the first stage that all profiles have: take the offer, judge it,
+ * look for the image
+ * @m:		Migration
+ * @image:	Set to the name of the image if it is here
+ * @err:	Filled in on failure
+ *
+ * Return: 0, 1 if the image is not here, or negative error code
+ */
+int destination_begin(struct migration *m, char image[256], struct err *err);
+
 /** destination_prepare() - Judge the offer, create CT-y if its image is here, accept */
 int destination_prepare(struct migration *m, struct err *err);
 
