@@ -41,7 +41,10 @@ struct side {
 	int delays;
 	int failed;
 	uv_signal_t term;
+	uv_timer_t reporting;
 };
+
+#define REPORTING_MS 5
 
 /** closed() - The controller is gone: let the loop end */
 static void closed(void *ctx)
@@ -58,10 +61,25 @@ static void end(struct side *s, int failed)
 	migration_controller_close(s->mc, closed, s);
 }
 
+/** on_reporting() - CT-y has arrived: end when the source has been told, too */
+static void on_reporting(uv_timer_t *timer)
+{
+	struct side *s = timer->data;
+
+	if (migration_controller_running(s->mc, false))
+		return;
+	uv_close((uv_handle_t *)timer, NULL);
+	end(s, 0);
+}
+
 static void on_term(uv_signal_t *handle, int number)
 {
+	struct side *s = handle->data;
+
 	(void)number;
 	uv_signal_stop(handle);
+	if (uv_is_active((uv_handle_t *)&s->reporting))
+		uv_close((uv_handle_t *)&s->reporting, NULL);
 	end(handle->data, 0);
 }
 
@@ -126,8 +144,11 @@ static void arrived(void *ctx, uint64_t transfer_id, uint64_t session, const str
 	(void)session;
 	printf("arrived %s %s %u cut=%" PRIu64 " cache=%.*s\n", where->id, where->ip, where->port,
 	       cut->number, (int)cut->cache_len, (const char *)cut->cache);
-	if (!s->stay)
-		end(s, 0);
+	if (s->stay)
+		return;
+	(void)uv_timer_init(&s->loop, &s->reporting); /* cannot fail */
+	s->reporting.data = s;
+	(void)uv_timer_start(&s->reporting, on_reporting, REPORTING_MS, REPORTING_MS);
 }
 
 static void arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
