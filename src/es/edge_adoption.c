@@ -14,11 +14,17 @@
 #include "es/session_store.h"
 #include "es/started_notes.h"
 
+enum fate {
+	FATE_UNCLAIMED, /* no journal speaks of its session */
+	FATE_LEFT_OVER, /* its session goes on with another container, or elsewhere */
+	FATE_KEPT,
+};
+
 struct adoption {
 	struct edge_server *es;
 	const struct container_found *found;
 	size_t count;
-	bool *kept; /* one for each of @found */
+	enum fate *fate; /* one for each of @found */
 	size_t sessions;
 };
 
@@ -39,24 +45,45 @@ static bool not_restarted(struct edge_server *es, const struct container_found *
 	return false;
 }
 
+/* A container of a session that is served, or may be again. */
+static enum es_container state_of(struct adoption *a, const struct es_record *record,
+				  const struct container_found *f)
+{
+	struct err err = { 0 };
+
+	if (!f->running)
+		return ES_CONTAINER_STOPPED;
+	if (!not_restarted(a->es, f))
+		return ES_CONTAINER_RESTARTED;
+	if (record->state != WIRE_ES_ACTIVE && record->state != WIRE_ES_FENCED)
+		return ES_CONTAINER_RUNS;
+	if (edge_open_to_requests(a->es, f->session, f->epoch, record->service, &f->where, &err) ==
+	    0)
+		return ES_CONTAINER_RUNS;
+	log_error("session %016" PRIx64 ": container %.12s: %s", f->session, f->where.id, err.text);
+	return ES_CONTAINER_STOPPED;
+}
+
 static void adopt(void *ctx, const struct es_record *record, const void *cache, size_t cache_len)
 {
 	struct adoption *a = ctx;
-	bool gone = record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
-	bool alive = false;
+	/* one that could not be listed may still be there */
+	enum es_container state =
+		a->count < CONTAINERS_MAX ? ES_CONTAINER_GONE : ES_CONTAINER_STOPPED;
 	struct err err = { 0 };
 
-	for (size_t i = 0; i < a->count && !gone; i++) {
+	for (size_t i = 0; i < a->count; i++) {
 		const struct container_found *f = &a->found[i];
 
-		if (f->session != record->session || f->epoch != record->container_epoch)
+		if (f->session != record->session)
 			continue;
-		alive = f->running && not_restarted(a->es, f) &&
-			edge_open_to_requests(a->es, f->session, f->epoch, record->service,
-					      &f->where, &err) == 0;
-		a->kept[i] = true;
+		a->fate[i] = FATE_LEFT_OVER;
+		if (f->epoch != record->container_epoch || record->state == WIRE_ES_RETIRED)
+			continue;
+		a->fate[i] = FATE_KEPT;
+		state = state_of(a, record, f);
 	}
-	if (es_node_restore(a->es->node, edge_now(a->es), record, cache, cache_len, alive, &err) <
+	if (es_node_restore(a->es->node, edge_now(a->es), record, cache, cache_len, state, &err) <
 	    0)
 		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);
 	else
@@ -66,8 +93,36 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 static void bad_file(void *ctx, const char *file, const char *reason)
 {
 	(void)ctx;
-	log_error("session file %s: %s; its session is lost, the file can be deleted", file,
-		  reason);
+	log_error("session file %s: %s; its session is lost, its container is kept", file, reason);
+}
+
+/* R15: the only thing that is left of a user's data is not removed without a person's word. */
+static int keep_unclaimed(struct edge_server *es, const struct container_found *f, struct err *err)
+{
+	struct container_found *more =
+		reallocarray(es->unclaimed, es->unclaimed_count + 1, sizeof(*more));
+
+	if (!more)
+		return err_set(err, -ENOMEM, "list containers");
+	es->unclaimed = more;
+	es->unclaimed[es->unclaimed_count++] = *f;
+	log_error("container %.12s of session %016" PRIx64 ", service %s: no journal speaks of its "
+		  "session; it is kept: baton session discard",
+		  f->where.id, f->session, f->service);
+	return 0;
+}
+
+static int settle(struct edge_server *es, const struct container_found *f, enum fate fate,
+		  struct err *err)
+{
+	if (fate == FATE_UNCLAIMED)
+		return keep_unclaimed(es, f, err);
+	if (fate == FATE_LEFT_OVER &&
+	    container_management_remove(es->containers, f->session, f->where.id, NULL, NULL,
+					NULL) == 0)
+		log_info("container that its session has left removed: %016" PRIx64 ", epoch %u",
+			 f->session, f->epoch);
+	return 0;
 }
 
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
@@ -76,22 +131,38 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 	struct adoption a = { .es = es, .found = found, .count = count };
 	int r;
 
-	auto_free bool *kept = calloc(count + 1, sizeof(*kept));
-	if (!kept)
+	auto_free enum fate *fate = calloc(count + 1, sizeof(*fate));
+	if (!fate)
 		return err_set(err, -ENOMEM, "list containers");
-	a.kept = kept;
+	a.fate = fate;
 	r = session_store_each(es->store, adopt, bad_file, &a, err);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (!kept[i] &&
-		    container_management_remove(es->containers, found[i].session, found[i].where.id,
-						NULL, NULL, NULL) == 0)
-			log_info("container of an unfinished migration removed: %016" PRIx64
-				 ", epoch %u",
-				 found[i].session, found[i].epoch);
-	}
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = settle(es, &found[i], fate[i], err);
 	/* a container that could not be listed may still be there */
 	if (r == 0 && count < CONTAINERS_MAX)
 		started_notes_sweep(es->started, found, count);
 	*sessions = a.sessions;
+	return r;
+}
+
+int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err)
+{
+	int r = es_node_discard(es->node, edge_now(es), session, who, err);
+
+	for (size_t i = 0; r == -ENOENT && i < es->unclaimed_count; i++) {
+		const struct container_found f = es->unclaimed[i];
+
+		if (f.session != session)
+			continue;
+		r = container_management_remove(es->containers, session, f.where.id, NULL, NULL,
+						err);
+		if (r < 0)
+			return r;
+		log_info("container %.12s of session %016" PRIx64
+			 " removed with its data: discarded by operator %s",
+			 f.where.id, session, who);
+		es->unclaimed[i--] = es->unclaimed[--es->unclaimed_count];
+		r = 0;
+	}
 	return r;
 }

@@ -18,7 +18,13 @@
 #include "es/edge_server.h"
 #include "es/metrics.h"
 
-enum later_kind { LATER_SOURCE_FAILED, LATER_NO_CUT, LATER_NOT_REMOVED, LATER_NOT_CREATED };
+enum later_kind {
+	LATER_SOURCE_FAILED,
+	LATER_NO_CUT,
+	LATER_NOT_REMOVED,
+	LATER_NOT_CREATED,
+	LATER_NOT_STARTED,
+};
 
 /** struct later - Something to tell the node in a turn of its own */
 struct later {
@@ -47,6 +53,8 @@ struct edge_server {
 	struct thaw_guard *guard;
 	struct monitor *monitor;
 	struct es_metrics metrics;
+	struct container_found *unclaimed; /* containers of sessions that nobody knows, kept */
+	size_t unclaimed_count;
 	struct list later;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
@@ -94,16 +102,25 @@ const struct container_service *edge_service_of(const struct edge_server *es, co
 int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch,
 			  const char *name, const struct container_address *where, struct err *err);
 
+/** edge_close_to_requests() - The container of (session, epoch) has ended; a request it has is dropped */
+void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch);
+
 /* edge_adoption.c */
 
 /**
- * edge_adopt() - Adopt the sessions of the journals whose containers are there; remove the others'
+ * edge_adopt() - Adopt the sessions of the journals, with their containers
  * @found:	Containers of ours
  * @count:	of them
  * @sessions:	Set to how many sessions there are
  * @err:	Filled in on failure
  *
+ * The container of a session that has moved on, or of an arrival that came to nothing, is removed. One whose session
+ * nobody knows is kept, for its journal may be lost: see @unclaimed.
+ *
  * Return: 0, or negative error code
  */
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
 	       size_t *sessions, struct err *err);
+
+/** edge_discard() - An operator discards a session, or an unclaimed container. Return: 0, or negative error code */
+int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err);

@@ -85,6 +85,15 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 	return r;
 }
 
+void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch)
+{
+	const struct container_address *where = gateway_find(es->gateway, session, epoch);
+
+	if (where)
+		thaw_guard_forget(es->guard, where->id);
+	gateway_remove(es->gateway, session, epoch);
+}
+
 static bool service_known(void *ctx, const char *service)
 {
 	const struct edge_server *es = ctx;
@@ -121,6 +130,70 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 		return;
 	free(op);
 	tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
+}
+
+static bool may_start(void *ctx, const char *name, int exit_code, uint32_t tries)
+{
+	const struct container_service *service = edge_service_of(ctx, name);
+
+	if (!service) /* it is in the catalogue no more, and its sessions go on */
+		return true;
+	switch (service->restart) {
+	case RESTART_ALWAYS:
+		return true;
+	case RESTART_ON_FAILURE:
+		return exit_code != 0 &&
+		       (!service->restart_tries || tries < service->restart_tries);
+	case RESTART_NO:
+		break;
+	}
+	return false;
+}
+
+static void on_started(void *ctx, enum container_start how, const struct container_address *where,
+		       const char *reason)
+{
+	static const enum es_start told[] = {
+		[CONTAINER_START_DONE] = ES_START_DONE,
+		[CONTAINER_START_FAILED] = ES_START_FAILED,
+		[CONTAINER_START_AWAY] = ES_START_AWAY,
+		[CONTAINER_START_GONE] = ES_START_GONE,
+	};
+	struct operation *op = ctx;
+	struct edge_server *es = op->es;
+	enum es_start outcome = told[how];
+	struct err err = { 0 };
+
+	if (where) {
+		edge_close_to_requests(es, op->session, op->epoch);
+		if (edge_open_to_requests(es, op->session, op->epoch, op->service, where, &err) <
+		    0) {
+			outcome = ES_START_FAILED;
+			reason = err.text;
+		}
+	}
+	if (reason)
+		log_error("session %016" PRIx64 ": its container is not started: %s", op->session,
+			  reason);
+	es_node_started(es->node, edge_now(es), op->session, op->epoch, outcome, reason);
+	free(op);
+}
+
+static void start_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	static const struct container_service unknown = { .port = 0 };
+	struct edge_server *es = ctx;
+	struct operation *op = operation_new(es, session, epoch);
+	const struct container_service *known = edge_service_of(es, service);
+	struct err err = { .text = "out of memory" };
+
+	if (op)
+		(void)name_set(op->service, service, NULL);
+	if (op && container_management_start(es->containers, session, epoch,
+					     known ? known : &unknown, on_started, op, &err) == 0)
+		return;
+	free(op);
+	tell_later(es, LATER_NOT_STARTED, session, epoch, &err);
 }
 
 static void on_removed(void *ctx, const struct container_address *where, const char *reason)
@@ -300,15 +373,28 @@ static void forget(void *ctx, uint64_t session)
 	session_store_forget(es->store, session);
 }
 
+/* Events that an operator is to see in the log, too */
+static const char *const errors[] = { "MIGRATION FAILED", "ARRIVAL FAILED", "NOT WRITTEN",
+				      "CONTAINER NOT REMOVED", NULL };
+static const char *const notices[] = { "CONTAINER RESTARTED", "DATA REMOVED", NULL };
+
+static bool among(const char *kind, const char *const *kinds)
+{
+	while (*kinds && strcmp(kind, *kinds) != 0)
+		kinds++;
+	return *kinds;
+}
+
 static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		  const char *detail)
 {
 	struct edge_server *es = ctx;
 
 	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
-	if (strcmp(kind, "MIGRATION FAILED") == 0 || strcmp(kind, "ARRIVAL FAILED") == 0 ||
-	    strcmp(kind, "NOT WRITTEN") == 0 || strcmp(kind, "CONTAINER NOT REMOVED") == 0)
+	if (among(kind, errors))
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
+	else if (among(kind, notices))
+		log_info("session %016" PRIx64 ": %s: %s", session, kind, detail);
 	else
 		log_debug("session %016" PRIx64 ": %s %" PRIu64 " %s", session, kind, number,
 			  detail);
@@ -321,6 +407,8 @@ const struct es_node_ops edge_node_ops = {
 	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
+	.may_start = may_start,
+	.start_container = start_container,
 	.execute = execute,
 	.under_way = under_way,
 	.migrate = migrate,
@@ -352,6 +440,10 @@ void edge_operations_wake(uv_async_t *wake)
 		case LATER_NOT_REMOVED:
 			es_node_not_removed(es->node, edge_now(es), l->session, l->epoch,
 					    l->reason);
+			break;
+		case LATER_NOT_STARTED: /* too many wait for the engine: asked again soon */
+			es_node_started(es->node, edge_now(es), l->session, l->epoch, ES_START_AWAY,
+					l->reason);
 			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);

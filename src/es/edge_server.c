@@ -78,13 +78,20 @@ static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 	es_node_in_doubt(es->node, edge_now(es), session, epoch, number);
 }
 
+static void container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
+			    const char *reason)
+{
+	log_error("session %016" PRIx64 ": %s", session, reason);
+	edge_close_to_requests(es, session, epoch);
+	es_node_container_died(es->node, edge_now(es), session, epoch, exit_code, reason);
+}
+
 static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *reason)
 {
 	struct edge_server *es = ctx;
 
 	es->metrics.died++;
-	log_error("session %016" PRIx64 ": %s", session, reason);
-	es_node_container_died(es->node, edge_now(es), session, epoch, reason);
+	container_ended(es, session, epoch, -1, reason);
 }
 
 static const struct gateway_ops gateway_ops = {
@@ -105,8 +112,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 		return;
 	es->metrics.died++;
 	(void)snprintf(reason, sizeof(reason), "the container ended with status %d", exit_code);
-	log_error("session %016" PRIx64 ": %s", session, reason);
-	es_node_container_died(es->node, edge_now(es), session, epoch, reason);
+	container_ended(es, session, epoch, exit_code, reason);
 }
 
 /* --- reports of the migration controller ------------------------------------------------------ */
@@ -183,8 +189,7 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 	if (!deaf)
 		return;
 	/* a replica that nobody can speak to must not get authority (R4) */
-	log_error("session %016" PRIx64 ": %s", session, why.text);
-	es_node_container_died(es->node, edge_now(es), session, epoch, why.text);
+	container_ended(es, session, epoch, -1, why.text);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
@@ -476,6 +481,7 @@ static void close_all(struct edge_server *es)
 	es->store = session_store_free(es->store);
 	es->started = started_notes_free(es->started);
 	es->catalogue = service_catalogue_free(es->catalogue);
+	free(TAKE_PTR(es->unclaimed));
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
 	uv_close((uv_handle_t *)&es->wake, on_handle_closed);

@@ -28,7 +28,9 @@
 #define FILE_NAME    32
 #define DRAINED_FILE "drained" /* it is there: the edge server is drained */
 
-enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER };
+#define HANDED 0x80000000u /* with the state of a record */
+
+enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER, KIND_HANDED };
 
 /*
  * An open journal. @broken: the file behind @size bytes is unknown, or @fd may not be the file any
@@ -112,7 +114,7 @@ static void record_encode(uint8_t *to, const struct es_record *r)
 	put_be32(to + 8, r->association);
 	put_be32(to + 12, r->epoch);
 	put_be32(to + 16, r->container_epoch);
-	put_be32(to + 20, (uint32_t)r->state);
+	put_be32(to + 20, (uint32_t)r->state | (r->handed ? HANDED : 0));
 	put_be64(to + 24, r->executed);
 	put_be64(to + 32, r->started);
 	to += 40;
@@ -139,7 +141,8 @@ static bool record_decode(struct es_record *r, const uint8_t *from)
 		.association = get_be32(from + 8),
 		.epoch = get_be32(from + 12),
 		.container_epoch = get_be32(from + 16),
-		.state = (enum wire_es_state)get_be32(from + 20),
+		.state = (enum wire_es_state)(get_be32(from + 20) & ~HANDED),
+		.handed = get_be32(from + 20) & HANDED,
 		.executed = get_be64(from + 24),
 		.started = get_be64(from + 32),
 	};
@@ -283,6 +286,19 @@ static int append_started(struct journal *j, const struct es_record *record, str
 	return r;
 }
 
+/* Rare: once for each cut. It decides who may have authority, so it must outlive a crash of the host. */
+static int append_handed(struct journal *j, struct err *err)
+{
+	struct buf body;
+
+	buf_init(&body, 0);
+	int r = append(j, KIND_HANDED, &body, err);
+	buf_deinit(&body);
+	if (r == 0 && fdatasync(j->fd) < 0)
+		r = err_set(err, -errno, "sync a journal");
+	return r;
+}
+
 static int append_answer(struct journal *j, const struct es_record *record,
 			 const struct answer_cache *cache, struct err *err)
 {
@@ -320,6 +336,8 @@ int session_store_persist(struct session_store *st, const struct es_record *reco
 		return begin_anew(st, record, cache, err);
 	if (what == ES_PERSIST_STARTED)
 		return append_started(j, record, err);
+	if (what == ES_PERSIST_HANDED)
+		return append_handed(j, err);
 	if (j->size > SESSION_STORE_JOURNAL_MAX)
 		return begin_anew(st, record, cache, err);
 	return append_answer(j, record, cache, err);
@@ -398,6 +416,10 @@ static int take_entry(struct reading *rd, uint32_t kind, const uint8_t *body, si
 		return take_started(rd, body, err);
 	if (kind == KIND_ANSWER && len >= ANSWER_HEAD)
 		return take_answer(rd, body, len, err);
+	if (kind == KIND_HANDED && len == 0) {
+		rd->record.handed = true;
+		return 0;
+	}
 	return err_set(err, -EPROTO, "an entry of unknown kind");
 }
 

@@ -91,10 +91,10 @@ static void on_session(void *ctx, const struct es_record *record, const void *ca
 	require(record->session && record->state <= WIRE_ES_LOST);
 	require(name_valid(record->mud) && name_valid(record->service));
 	require(!record->started || record->started == record->executed + 1);
-	for (int alive = 0; alive < 2; alive++) {
+	for (enum es_container found = ES_CONTAINER_GONE; found <= ES_CONTAINER_RUNS; found++) {
 		AUTO(es_node) struct es_node *node = NULL;
 		require(es_node_new(&node, "ES-1", &policy, proof, &ops, NULL, NULL) == 0);
-		require(es_node_restore(node, 0, record, cache, len, alive, NULL) == 0);
+		require(es_node_restore(node, 0, record, cache, len, found, NULL) == 0);
 	}
 }
 

@@ -208,8 +208,7 @@ static void remove_strays(struct world *w, int index)
 			const struct es_record *r = &e->record[k].record;
 
 			known |= e->record[k].used && r->session == c->session &&
-				 r->container_epoch == c->epoch && r->state != WIRE_ES_RETIRED &&
-				 r->state != WIRE_ES_LOST;
+				 r->container_epoch == c->epoch && r->state != WIRE_ES_RETIRED;
 		}
 		if (c->present && !known) {
 			check_removal(w, index, c);
@@ -244,9 +243,13 @@ void actor_start_es(struct world *w, int index)
 		buf_init(&e->record[i].cache, 0);
 		if (buf_append(&e->record[i].cache, buf_bytes(&r->cache), r->cache.len, NULL) < 0)
 			abort();
-		bool alive = engine_find(w, index, r->record.session, r->record.container_epoch);
+		const struct container *c =
+			engine_find(w, index, r->record.session, r->record.container_epoch);
+		enum es_container found = !c           ? ES_CONTAINER_GONE
+					  : c->stopped ? ES_CONTAINER_STOPPED
+						       : ES_CONTAINER_RUNS;
 		if (es_node_restore(e->es, w->now, &r->record, buf_bytes(&r->cache), r->cache.len,
-				    alive, &err) < 0)
+				    found, &err) < 0)
 			violated(w, "a record cannot be restored: %s", err.text);
 		buf_deinit(&r->cache);
 	}

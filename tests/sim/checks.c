@@ -229,7 +229,8 @@ void check_removal(struct world *w, int edge, const struct container *c)
 		const struct es_record *r = record_at(w, i, c->session);
 
 		if (r && (int)i != edge && r->epoch > c->epoch &&
-		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED))
+		    (r->state == WIRE_ES_ACTIVE || r->state == WIRE_ES_FENCED ||
+		     r->state == WIRE_ES_LOST))
 			return;
 	}
 	const struct es_record *here = record_at(w, (unsigned int)edge, c->session);

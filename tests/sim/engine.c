@@ -139,6 +139,50 @@ static bool hold(void *ctx, const char *service, bool diverged)
 	return strcmp(service, "hold") == 0 || (strcmp(service, "auto") == 0 && diverged);
 }
 
+/* Something that was done, and whose answer is lost. */
+static bool answer_lost(struct world *w, uint64_t permille)
+{
+	return w->plan.device_faults && w->now < w->plan.faults_until && chance(w, permille);
+}
+
+static bool may_start(void *ctx, const char *service, int exit_code, uint32_t tries)
+{
+	(void)ctx;
+	(void)service;
+	(void)exit_code;
+	(void)tries;
+	return true;
+}
+
+static void started(struct world *w, void *arg)
+{
+	const struct job *j = arg;
+	struct container *c = engine_find(w, j->edge, j->session, j->epoch);
+	struct es_node *es = daemon_of(w, j);
+	enum es_start how = c ? ES_START_DONE : ES_START_GONE;
+
+	if (c && w->plan.device_faults && w->now < w->plan.faults_until && chance(w, 200))
+		how = ES_START_FAILED;
+	if (c && how == ES_START_DONE) {
+		w->restarts += c->stopped;
+		c->stopped = false;
+	}
+	if (how == ES_START_DONE && answer_lost(w, 100))
+		how = ES_START_AWAY;
+	if (es)
+		es_node_started(es, w->now, j->session, j->epoch, how, "it does not start");
+}
+
+static void start_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	struct here h = here(ctx);
+
+	(void)service;
+	if (!h.dying)
+		agenda_add(h.world, 20 + roll(h.world, 100), started,
+			   job_new(h.world, h.edge, session, epoch));
+}
+
 static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
 {
 	struct here h = here(ctx);
@@ -148,12 +192,6 @@ static void resume_container(void *ctx, uint64_t session, uint32_t epoch)
 
 	if (c)
 		c->frozen = false;
-}
-
-/* Something that was done, and whose answer is lost. */
-static bool answer_lost(struct world *w, uint64_t permille)
-{
-	return w->plan.device_faults && w->now < w->plan.faults_until && chance(w, permille);
 }
 
 static void created(struct world *w, void *arg)
@@ -265,7 +303,7 @@ static void execute(void *ctx, uint64_t session, uint32_t epoch, const struct wi
 	if (h.dying)
 		return;
 
-	if (!c)
+	if (!c || c->stopped)
 		return; /* killed: the daemon will hear of it */
 	if (c->frozen || c->running)
 		violated(h.world, "request %llu handed to a container that is %s",
@@ -300,7 +338,7 @@ static void died(struct world *w, void *arg)
 	const struct job *j = arg;
 
 	if (daemon_of(w, j))
-		es_node_container_died(w->edge[j->edge].es, w->now, j->session, j->epoch,
+		es_node_container_died(w->edge[j->edge].es, w->now, j->session, j->epoch, 137,
 				       "exit 137");
 }
 
@@ -333,16 +371,23 @@ bool engine_in_grace(struct world *w, int edge, const struct container *c)
 	return g.found;
 }
 
+/* Half of the requests on their way into a container are executed all the same. */
+static void stop(struct world *w, struct container *c)
+{
+	if (c->running && chance(w, 500))
+		c->state = state_after(c->state, c->session, c->running);
+	c->running = 0;
+	c->collecting = 0;
+	c->frozen = false;
+	c->stopped = true;
+}
+
 void engine_kill(struct world *w, int edge, struct container *c)
 {
-	struct mud *m = mud_by_session(w, c->session);
-
-	if (m && w->harder && engine_in_grace(w, edge, c) && !m->spare)
-		m->spare = true; /* until the next fault: CT-x and the copies are there (R3) */
-	else if (m)
-		m->excused = true;
+	if (c->stopped)
+		return;
+	stop(w, c);
 	agenda_add(w, 1 + roll(w, 20), died, job_new(w, edge, c->session, c->epoch));
-	*c = (struct container){ 0 };
 }
 
 /* --- migrations -------------------------------------------------------------------------------- */
@@ -450,7 +495,7 @@ static void restored(struct world *w, void *arg)
 
 	if (t->step != STEP_RESTORE || !destination_of(w, t) || fails_here(w, t, 80))
 		return;
-	if (!c) { /* killed before it lived */
+	if (!c || c->stopped) { /* killed before it lived */
 		fail(w, t);
 		return;
 	}
@@ -482,7 +527,8 @@ static void cut_ended(struct world *w, void *arg)
 	struct job *j = arg;
 	struct transfer *t = j->transfer;
 	struct container *c = engine_find(w, t->from, t->order.session, j->epoch);
-	bool good = c && c->serial == j->serial && !(w->plan.device_faults && chance(w, 80));
+	bool good = c && c->serial == j->serial && !c->stopped &&
+		    !(w->plan.device_faults && chance(w, 80));
 
 	if (t->step != STEP_CUT)
 		return;
@@ -530,7 +576,7 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 		    w->edge[h.edge].container[i].session == session)
 			c = &w->edge[h.edge].container[i];
 	}
-	if (!c) {
+	if (!c || c->stopped) {
 		fail(w, t);
 		return;
 	}
@@ -733,6 +779,7 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 		r->record = *record;
 	r->record.started = record->started;
 	r->record.executed = record->executed;
+	r->record.handed |= record->handed;
 	if (what != ES_PERSIST_STARTED) {
 		buf_consume(&r->cache, r->cache.len);
 		if (answer_cache_encode(cache, &r->cache, NULL) < 0)
@@ -784,6 +831,8 @@ const struct es_node_ops engine_ops = {
 	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
+	.may_start = may_start,
+	.start_container = start_container,
 	.execute = execute,
 	.under_way = under_way,
 	.migrate = migrate,
@@ -816,9 +865,13 @@ void engine_daemon_died(struct world *w, int edge)
 	}
 }
 
-void engine_host_died(struct world *w, int edge)
+void engine_host_died(struct world *w, int edge, bool disk)
 {
 	engine_daemon_died(w, edge);
+	for (int i = 0; i < SESSIONS_MAX; i++)
+		w->edge[edge].container[i].stopped = w->edge[edge].container[i].present;
+	if (!disk)
+		return;
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct container *c = &w->edge[edge].container[i];
 		struct record_slot *r = &w->edge[edge].record[i];

@@ -28,7 +28,7 @@ void faults_plan(struct world *w)
 	p->ap_faults = chance(w, 400);
 	p->es_faults = chance(w, 400);
 	p->host_faults = chance(w, 150);
-	p->container_faults = chance(w, 150);
+	p->container_faults = chance(w, 300);
 	p->device_faults = chance(w, 400);
 	p->slow_requests = chance(w, 300);
 	p->rogue = chance(w, 200);
@@ -53,6 +53,7 @@ void faults_plan(struct world *w)
 		.drain_ms = 100 + roll(w, 300),
 		.standby_ms = 3000,
 		.idle_ms = 60000,
+		.keep_ms = 60000,
 		.write_ms = 300,
 		.compare = true,
 	};
@@ -64,13 +65,6 @@ void faults_plan(struct world *w)
 	}
 }
 
-/* What would bring a session back after its container died in the grace time may be hit now. */
-static void second_fault(struct world *w)
-{
-	for (unsigned int i = 0; i < w->plan.muds; i++)
-		w->mud[i].excused |= w->mud[i].spare;
-}
-
 static void move_mud(struct world *w, int index, int to)
 {
 	struct mud *m = &w->mud[index];
@@ -78,7 +72,6 @@ static void move_mud(struct world *w, int index, int to)
 	if (m->lost || m->at == to || mud_session_state(m->logic) == MUD_LOST)
 		return;
 	trace(w, "%s goes to %s", m->name, w->edge[to].ap_name);
-	second_fault(w);
 	m->at = to;
 	network_drop_all(w, node_mud(index));
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
@@ -127,7 +120,6 @@ static void crash_ap(struct world *w, int index)
 	if (!e->ap)
 		return;
 	trace(w, "%s crashes", e->ap_name);
-	second_fault(w);
 	network_drop_all(w, node_ap(index));
 	memset(e->mud_link, 0, sizeof(e->mud_link));
 	e->ap = ap_node_free(e->ap);
@@ -135,20 +127,23 @@ static void crash_ap(struct world *w, int index)
 	restart_later(w, index, false);
 }
 
-static void crash_es(struct world *w, int index, bool host)
+/* enum crash - What of an edge server ends: its program, its host, or its host and the disk as well */
+enum crash { CRASH_PROGRAM, CRASH_HOST, CRASH_DISK };
+
+static void crash_es(struct world *w, int index, enum crash what)
 {
+	static const char *const also[] = { "", ", and its host", ", its host and its disk" };
 	struct edge *e = &w->edge[index];
 
 	if (!e->es)
 		return;
-	trace(w, "%s crashes%s", e->es_name, host ? ", and its host" : "");
-	second_fault(w);
+	trace(w, "%s crashes%s", e->es_name, also[what]);
 	network_drop_all(w, node_es(index));
 	e->es = es_node_free(e->es);
-	if (host)
-		engine_host_died(w, index);
-	else
+	if (what == CRASH_PROGRAM)
 		engine_daemon_died(w, index);
+	else
+		engine_host_died(w, index, what == CRASH_DISK);
 	e->es_life++;
 	restart_later(w, index, true);
 }
@@ -203,7 +198,6 @@ static void cut_link(struct world *w)
 	if (a.kind == b.kind && a.index == b.index)
 		return;
 	trace(w, "a link breaks: %d/%d to %d/%d", a.kind, a.index, b.kind, b.index);
-	second_fault(w);
 	network_cut(w, a, b, chance(w, 500) ? 1 : roll(w, 2000));
 }
 
@@ -211,7 +205,7 @@ void faults_after(struct world *w)
 {
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		if (w->edge[i].dying)
-			crash_es(w, (int)i, false);
+			crash_es(w, (int)i, CRASH_PROGRAM);
 		w->edge[i].dying = false;
 	}
 }
@@ -520,14 +514,14 @@ void faults_maybe(struct world *w)
 		break;
 	case 5:
 		if (p->es_faults)
-			crash_es(w, index, false);
+			crash_es(w, index, chance(w, 300) ? CRASH_HOST : CRASH_PROGRAM);
 		break;
 	case 6:
 		if (p->host_faults && chance(w, 300))
-			crash_es(w, index, true);
+			crash_es(w, index, CRASH_DISK);
 		break;
 	default:
-		if (p->container_faults && chance(w, 300))
+		if (p->container_faults)
 			kill_container(w);
 	}
 }

@@ -89,6 +89,7 @@ struct state {
 /**
  * struct container - A model service
  * @running:	number it executes now, 0 if none
+ * @stopped:	its processes have ended; what it keeps is there. This service keeps all it has on its disk
  * @frozen:	a cut is being taken
  * @authority:	it was ACTIVE once, so it must not be removed while it may be needed (R3)
  * @authority_since: when a copy became ACTIVE; 0 for the first container of a session
@@ -102,6 +103,7 @@ struct container {
 	uint32_t epoch;
 	struct state state;
 	uint64_t running;
+	bool stopped;
 	bool frozen;
 	uint64_t frozen_since;
 	bool authority;
@@ -171,7 +173,6 @@ struct edge {
  *		answer "in doubt"
  * @unchecked_through: a copy answered otherwise up to here where nothing could be compared
  * @held:	answers that came before one with a lower number
- * @spare:	its container died in the grace time: with one more fault the session may be lost
  * @excused:	a fault destroyed the only container: the session may be lost
  * @draining:	since when a cut is wanted while a request runs, per edge server; 0 if none is
  */
@@ -193,7 +194,6 @@ struct mud {
 	bool seen[REQUESTS_MAX + 1];
 	struct state held[REQUESTS_MAX + 1];
 	enum wire_status held_status[REQUESTS_MAX + 1];
-	bool spare;
 	bool excused;
 	uint64_t draining[EDGES_MAX];
 	bool lost;
@@ -233,7 +233,8 @@ struct world {
 	uint64_t wishes;
 	uint64_t drains;
 	uint64_t held;
-	bool harder; /* containers die in the grace time, too, and the session must outlive that */
+	bool harder; /* containers die in the grace time, too */
+	uint64_t restarts;
 	bool trace;
 	bool failed;
 	char why[512];
@@ -283,7 +284,7 @@ uint64_t network_delay(struct world *w, struct node_id a, struct node_id b);
 extern const struct es_node_ops engine_ops;
 struct container *engine_find(struct world *w, int edge, uint64_t session, uint32_t epoch);
 void engine_daemon_died(struct world *w, int edge);
-void engine_host_died(struct world *w, int edge);
+void engine_host_died(struct world *w, int edge, bool disk);
 bool engine_in_grace(struct world *w, int edge, const struct container *c);
 void engine_kill(struct world *w, int edge, struct container *c);
 void engine_transfers_broken(struct world *w, int a, int b);

@@ -82,12 +82,12 @@ void ap_edges_watch(struct ap_session *s, const char *name)
 	ap_session_attach(s, &s->edge[index]);
 }
 
-/* Whether a container still waits at @e from which authority has gone on */
 bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e)
 {
 	const struct ap_edge *source = ap_session_source(s);
 
-	return e->state == WIRE_ES_FENCED && source && source->heard && e->epoch < source->epoch;
+	return (e->state == WIRE_ES_FENCED || e->kept) && source && source->heard &&
+	       e->epoch < source->epoch;
 }
 
 /*
@@ -98,6 +98,45 @@ bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e)
 {
 	return e->executed >= s->acked ||
 	       (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) <= e->executed);
+}
+
+/* One that has executed all that the user has answers to comes first; then the one that had authority later. */
+static bool better(const struct ap_session *s, const struct ap_edge *e, int than)
+{
+	const struct ap_edge *other = than < 0 ? NULL : &s->edge[than];
+
+	if (!other)
+		return true;
+	if (ap_edge_can_go_on(s, e) != ap_edge_can_go_on(s, other))
+		return ap_edge_can_go_on(s, e);
+	return e->epoch > other->epoch;
+}
+
+int ap_edges_resting(const struct ap_session *s)
+{
+	int best = -1;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (e->name[0] && e->heard && (e->kept || e->state == WIRE_ES_FENCED) &&
+		    better(s, e, best))
+			best = i;
+	}
+	return best;
+}
+
+int ap_edges_kept(const struct ap_session *s)
+{
+	int best = -1;
+
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (e->name[0] && e->heard && e->kept && better(s, e, best))
+			best = i;
+	}
+	return best;
 }
 
 int ap_edges_active(const struct ap_session *s)
@@ -122,7 +161,8 @@ bool ap_edges_ask_further(struct ap_session *s)
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		struct ap_edge *e = &s->edge[i];
 
-		if (!e->name[0] || !e->heard || !e->peer[0] || e->state == WIRE_ES_ACTIVE)
+		if (!e->name[0] || !e->heard || !e->peer[0] ||
+		    (e->state == WIRE_ES_ACTIVE && ap_edge_can_go_on(s, e)))
 			continue;
 		int peer = ap_session_edge(s, e->peer);
 		if (peer < 0 || s->edge[peer].heard)
@@ -137,10 +177,13 @@ bool ap_edges_ask_further(struct ap_session *s)
  * Whether the edge server to which fenced @e was handed tells the outcome. One that does not know the session
  * has lost its state: authority may have been there and moved on to an unknown place, so @e may not have it
  * back (R4). One that has another user's session under this number took it in place of a replica without
- * authority: no other session is removed for a stranger's (R11).
+ * authority: no other session is removed for a stranger's (R11). A container that ended and was not handed to
+ * anybody has no successor.
  */
 bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e)
 {
+	if (e->kept && !e->peer[0])
+		return true;
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		const struct ap_edge *next = &s->edge[i];
 

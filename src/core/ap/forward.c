@@ -232,7 +232,9 @@ bool ap_forward_behind(struct ap_session *s)
 	const struct ap_edge *source = ap_session_source(s);
 	uint64_t n = source->answered;
 
-	if (source->heard && s->acked > n && s->acked > source->executed)
+	if (source->heard && source->executed > n)
+		n = source->executed;
+	if (source->heard && s->acked > n)
 		return true;
 	for (n++; n <= replay_buffer_highest(s->copies); n++) {
 		const struct replay_copy *c = replay_buffer_find(s->copies, n);
@@ -298,7 +300,7 @@ enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edg
 		return AP_ANSWER_PASSED_OVER; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
-	if (!from_dest && effect_in_doubt(s, now, c, &m->data))
+	if (!from_dest && !dest_may_answer(s) && effect_in_doubt(s, now, c, &m->data))
 		return AP_ANSWER_PASSED_OVER;
 	if (!c)
 		return AP_ANSWER_TAKEN;

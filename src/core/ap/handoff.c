@@ -43,12 +43,21 @@ static void start_tracing(struct ap_session *s, uint64_t now)
 	ap_edge_migrate(s);
 }
 
+/*
+ * A container that has ended may be the only one that has executed all that its user has answers to, until the one
+ * that serves has caught up. It is asked for again.
+ */
+static bool needed(struct ap_session *s, const struct ap_edge *e)
+{
+	return e->kept && ap_session_source(s) && ap_forward_behind(s);
+}
+
 static void predecessor_status(struct ap_session *s, struct ap_edge *e)
 {
-	if (ap_edge_left_behind(s, e))
-		ap_edge_order(s, e, WIRE_RETIRE);
-	else
+	if (!ap_edge_left_behind(s, e))
 		*e = (struct ap_edge){ 0 };
+	else if (!needed(s, e))
+		ap_edge_order(s, e, WIRE_RETIRE);
 }
 
 /* Forgets the answers of a replica that is gone. Nobody got them, so they do not count. */
@@ -74,6 +83,9 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	if (e->heard)
 		memcpy(from, e->peer, NAME_SIZE);
 	forget_copy_answers(s, false);
+	for (int i = 0; i < AP_EDGES_MAX; i++) /* to be retired, for authority is elsewhere */
+		s->edge[i].predecessor |= i != index && s->edge[i].heard &&
+					  (s->edge[i].kept || s->edge[i].state == WIRE_ES_FENCED);
 	ap_edges_forget_others(s, index);
 	s->source = index;
 	s->dest = -1;
@@ -82,9 +94,11 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	e->fed = 0;
 	e->answered = 0;
 	bool away = ap_session_away(s);
+	/* the copies it needs to catch up with its user are here alone: they would not survive this program (R7) */
+	bool behind = ap_forward_behind(s);
 	/* one that has just begun first serves, even if its edge server was drained meanwhile */
-	if (away && s->state != AP_ASSOCIATING && !s->attempts && !ap_retry_given_up(s) &&
-	    !s->move_association) {
+	if (away && !behind && s->state != AP_ASSOCIATING && !s->attempts &&
+	    !ap_retry_given_up(s) && !s->move_association) {
 		start_tracing(s, now);
 	} else {
 		ap_session_move(s, AP_SERVING, now);
@@ -103,41 +117,76 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 
 static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why);
 
-void ap_handoff_find(struct ap_session *s, uint64_t now)
+/*
+ * A container has authority and has not executed all that the user has answers to: copies of the rest were at an
+ * access point that is gone. One that has ended elsewhere may have: then that is the one to go on (R1), when the
+ * other is fenced (R4).
+ */
+static void find_better(struct ap_session *s, uint64_t now, const struct ap_edge *active)
 {
-	int fenced = -1;
-	int known = 0;
+	struct wire_message m = ap_session_command(s, WIRE_FENCE);
+	int kept = ap_edges_kept(s);
 
-	int active = ap_edges_active(s);
-	if (active >= 0 && !ap_edge_can_go_on(s, &s->edge[active])) {
+	if (kept < 0 || !ap_edge_can_go_on(s, &s->edge[kept])) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 			    "the container that gave the last answers is gone");
 		return;
 	}
-	if (active >= 0) {
-		ap_handoff_adopt(s, now, active);
-		return;
+	m.epoch = active->epoch;
+	ap_session_tell(s, active, &m);
+}
+
+/* Whether the successors of all containers that authority left after @index had it tell the outcome (R4) */
+static bool successors_known(const struct ap_session *s, int index)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+		bool resting = e->name[0] && (e->kept || e->state == WIRE_ES_FENCED);
+
+		if (resting && e->epoch >= s->edge[index].epoch && !ap_edge_successor_known(s, e))
+			return false;
 	}
-	if (ap_edges_ask_further(s))
-		return;
+	return true;
+}
+
+/* Return: whether all edge servers have answered, and none of them is about to say something else */
+static bool all_heard(const struct ap_session *s, int *known)
+{
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		const struct ap_edge *e = &s->edge[i];
 
 		if (!e->name[0])
 			continue;
-		known++;
+		++*known;
 		if (!e->heard || e->state == WIRE_ES_CREATING)
-			return; /* its answer may be the one that counts */
-		if (e->state == WIRE_ES_FENCED && (fenced < 0 || e->epoch > s->edge[fenced].epoch))
-			fenced = i;
+			return false; /* its answer may be the one that counts */
+	}
+	return true;
+}
+
+void ap_handoff_find(struct ap_session *s, uint64_t now)
+{
+	int known = 0;
+
+	int active = ap_edges_active(s);
+	if (active >= 0 && ap_edge_can_go_on(s, &s->edge[active])) {
+		ap_handoff_adopt(s, now, active);
+		return;
+	}
+	if (ap_edges_ask_further(s) || !all_heard(s, &known))
+		return;
+	if (active >= 0) {
+		find_better(s, now, &s->edge[active]);
+		return;
 	}
 	if (s->displaced) { /* a newer claim that nobody has refuted: the fenced container here may be old */
 		ap_session_say(s, "DISPLACED", 0, "association %u", s->displaced);
 		ap_session_move(s, AP_ENDED, now);
 		return;
 	}
-	if (fenced >= 0 && ap_edge_successor_known(s, &s->edge[fenced])) {
-		s->source = fenced;
+	int resting = ap_edges_resting(s);
+	if (resting >= 0 && successors_known(s, resting)) {
+		s->source = resting;
 		go_back(s, now, AP_RESULT_ELSEWHERE, "the access point that moved it is gone");
 		return;
 	}
@@ -188,6 +237,24 @@ void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, 
 	ap_forward_feed(s);
 }
 
+/*
+ * The source cannot have authority again. Another container that had it later, and has ended, is better than none:
+ * its numbers go on where the user's answers end.
+ */
+static bool take_kept(struct ap_session *s, uint64_t now)
+{
+	int kept = ap_edges_kept(s);
+
+	if (kept < 0 || kept == s->source || !ap_edge_can_go_on(s, &s->edge[kept]))
+		return false;
+	s->source = kept;
+	s->dest = -1;
+	ap_session_say(s, "GOING BACK", 0, "to %s, whose container has ended",
+		       ap_session_source(s)->name);
+	s->next_retry = now;
+	return true;
+}
+
 static void going_back_progress(struct ap_session *s, uint64_t now)
 {
 	struct ap_edge *source = ap_session_source(s);
@@ -212,13 +279,15 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 		if (!e->heard || e->state == WIRE_ES_STANDBY || e->state == WIRE_ES_ARRIVING)
 			return; /* not surely inactive: wait (R4) */
 	}
-	if (ap_edge_gone(source)) {
-		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
+	if (ap_edge_gone(source) && !source->kept) {
+		if (!take_kept(s, now))
+			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		return;
 	}
 	if (source->heard && !ap_edge_can_go_on(s, source)) {
-		ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
-			    "the container that gave the last answers is gone");
+		if (!take_kept(s, now))
+			ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
+				    "the container that gave the last answers is gone");
 		return;
 	}
 	m.epoch = source->epoch;
@@ -241,11 +310,9 @@ static void going_back_repeat(struct ap_session *s, uint64_t now)
 	going_back_progress(s, now);
 }
 
-static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
+static void return_to_source(struct ap_session *s, uint64_t now, const char *why)
 {
-	ap_attempt_decide(s, result, why);
 	ap_session_move(s, AP_GOING_BACK, now);
-	s->attempts++;
 	/* the others' states from before the fence may be out of date: ask again (R4) */
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (i != s->source)
@@ -253,6 +320,22 @@ static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, c
 	}
 	ap_session_say(s, "GOING BACK", 0, "to %s: %s", ap_session_source(s)->name, why);
 	going_back_repeat(s, now);
+}
+
+static void go_back(struct ap_session *s, uint64_t now, enum ap_result result, const char *why)
+{
+	ap_attempt_decide(s, result, why);
+	s->attempts++;
+	return_to_source(s, now, why);
+}
+
+/* Nothing runs anywhere. If the data of the container that had authority are there, it starts again (R15). */
+static void source_ended(struct ap_session *s, uint64_t now)
+{
+	if (ap_session_source(s)->kept)
+		return_to_source(s, now, "its container has ended, and is to start again");
+	else
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
 }
 
 void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt)
@@ -355,8 +438,19 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 	}
 	if (source->heard && source->cut_association == s->association)
 		replay_buffer_drop_through(s->copies, source->cut);
-	if (ap_edge_gone(source) && ap_edge_not_coming(dest))
+	if (!ap_edge_gone(source))
+		return;
+	/* without a cut for us there is no replica; we have not given authority to one (R4) */
+	bool replica = source->cut_association == s->association &&
+		       now < s->since + s->node->policy.associate_ms;
+	if (source->kept && (!replica || ap_edge_not_coming(dest))) {
+		ap_edge_order(s, dest, WIRE_ABORT);
+		s->copy_inactive = true;
+		go_back(s, now, AP_RESULT_COPY_DIED,
+			"the container died before its replica was there");
+	} else if (ap_edge_not_coming(dest)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
+	}
 }
 
 static void start_fencing(struct ap_session *s, uint64_t now)
@@ -453,7 +547,8 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 		return;
 	if (dest->answered < s->fenced_at || !in_sync_through(s, s->fenced_at)) {
 		/* answers that cannot be compared do not prove the replica in sync: try again rather (R5) */
-		if (!ap_edge_gone(source) && now >= s->since + 2 * s->node->policy.catch_up_ms)
+		if ((!ap_edge_gone(source) || source->kept) &&
+		    now >= s->since + 2 * s->node->policy.catch_up_ms)
 			go_back(s, now, AP_RESULT_NOT_COMPARED,
 				"the answers of both could not be compared in time");
 		return;
@@ -489,7 +584,7 @@ static void grace_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 
 	if (ap_edge_gone(dest)) {
-		if (ap_edge_gone(source))
+		if (ap_edge_gone(source) && !source->kept && !dest->kept)
 			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		else
 			go_back(s, now, AP_RESULT_COPY_DIED,
@@ -508,7 +603,8 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *source = ap_session_source(s);
 	struct ap_edge *dest = ap_session_dest(s);
 
-	if (!ap_edge_gone(source) && !(source->heard && source->state == WIRE_ES_RETIRED))
+	if ((!ap_edge_gone(source) || source->kept) &&
+	    !(source->heard && source->state == WIRE_ES_RETIRED))
 		return;
 	ap_session_say(s, "SWITCH COMPLETE", replay_buffer_highest(s->copies),
 		       "%s retired, %s serves", source->name, dest->name);
@@ -526,7 +622,7 @@ static void retiring_progress(struct ap_session *s, uint64_t now)
 static void serving_progress(struct ap_session *s, uint64_t now)
 {
 	if (!lost_authority(s, now) && ap_edge_gone(ap_session_source(s)))
-		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "the container died");
+		source_ended(s, now);
 }
 
 void ap_handoff_progress(struct ap_session *s, uint64_t now)
@@ -571,7 +667,7 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 {
 	if (m->type == WIRE_FAILED)
 		ap_mud_lost(s, now, m->es_status.status, m->es_status.reason);
-	else if (m->es_status.state == WIRE_ES_ACTIVE) {
+	else if (m->es_status.state == WIRE_ES_ACTIVE || ap_session_source(s)->kept) {
 		/* after a lost answer the edge server knows the secret of the first try */
 		memcpy(s->secret, m->es_status.secret, WIRE_SECRET_SIZE);
 		/* the edge server that made the session needs no proof; one to which it moves does */
@@ -580,6 +676,8 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 			ap_leave_end(s, now);
 		else
 			ap_handoff_adopt(s, now, s->source);
+		if (s->state == AP_SERVING)
+			ap_handoff_progress(s, now);
 	} else if (m->es_status.state == WIRE_ES_LOST)
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, m->es_status.reason);
 }
@@ -608,7 +706,8 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return;
 	}
 	/* it is in the way: the session has been here before, and the word to retire got lost */
-	if (s->state == AP_TRACING && e == ap_session_dest(s) && ap_edge_left_behind(s, e))
+	if (s->state == AP_TRACING && e == ap_session_dest(s) && ap_edge_left_behind(s, e) &&
+	    !needed(s, e))
 		ap_edge_order(s, e, WIRE_RETIRE);
 	if (e->state == WIRE_ES_ACTIVE || e->state == WIRE_ES_STANDBY ||
 	    e->state == WIRE_ES_FENCED) {
@@ -618,6 +717,10 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		if (serves && m->type == WIRE_STATUS && s->state != AP_FINDING)
 			ap_forward_sync(s, e);
 	}
+	/* it ended, and may not be started again: its user is told, for as long as that lasts (R9, R15) */
+	if (s->state == AP_GOING_BACK && e == ap_session_source(s) && e->kept)
+		ap_mud_refuse(s->node, s->mud_link, s->session, e->executed + 1, WIRE_E_BUSY,
+			      m->es_status.reason);
 	ap_handoff_progress(s, now);
 }
 
@@ -653,12 +756,14 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		}
 		return;
 	case AP_SERVING:
-		if (s->next_attempt && now >= s->next_attempt && ap_session_away(s)) {
+		if (s->next_attempt && now >= s->next_attempt && ap_session_away(s) &&
+		    !ap_forward_behind(s)) {
 			start_tracing(s, now);
 			ap_mud_notice(s);
 			return;
 		}
-		s->next_attempt = s->next_attempt > now ? s->next_attempt : 0;
+		if (s->next_attempt && s->next_attempt <= now)
+			s->next_attempt = ap_session_away(s) ? now + p->retry_ms : 0;
 		/* a session without requests is not an idle one while its user is here */
 		s->since_asked = now;
 		for (int i = 0; i < AP_EDGES_MAX; i++) {

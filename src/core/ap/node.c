@@ -182,6 +182,7 @@ static void take_status(struct ap_session *s, struct ap_edge *e, const struct wi
 	e->cut_association = w->cut_association;
 	e->migration = w->migration;
 	e->holding = w->holding;
+	e->kept = w->state == WIRE_ES_LOST && w->status != WIRE_E_LASTING;
 	e->freeze_us = w->freeze_us;
 	e->others = false;
 	memcpy(e->peer, w->peer, NAME_SIZE);

@@ -39,6 +39,7 @@ struct replay_copy;
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
  * @holding, @freeze_us: as in struct wire_es_status
+ * @kept:	@state is LOST, and the data of its container are there: authority may come back to it
  * @others:	@state is NONE, for the session there under this number is another user's
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
  *		access point that should have said it (R3)
@@ -54,6 +55,7 @@ struct ap_edge {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	bool kept;
 	uint64_t freeze_us;
 	bool others;
 	char peer[NAME_SIZE];
@@ -391,13 +393,13 @@ void ap_forward_settle(struct ap_session *s);
 
 /* ap/edges.c */
 
-/** ap_edge_gone() - It has said that it has no container of the session */
+/** ap_edge_gone() - It has said that no container of the session runs there */
 bool ap_edge_gone(const struct ap_edge *e);
 
 /** ap_edge_not_coming() - No replica comes to it: a session there, if any, is the trace of an older stay */
 bool ap_edge_not_coming(const struct ap_edge *e);
 
-/** ap_edge_left_behind() - Whether a container still waits at @e from which authority has gone on */
+/** ap_edge_left_behind() - Whether a container still is at @e from which authority has gone on */
 bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e);
 
 /** ap_edge_can_go_on() - Whether the container at @e has executed all that the MUD has answers to, or can (R1) */
@@ -408,6 +410,12 @@ bool ap_edge_successor_known(const struct ap_session *s, const struct ap_edge *e
 
 /** ap_edges_active() - The one with authority, of several that of the highest epoch. Return: index, or -1 */
 int ap_edges_active(const struct ap_session *s);
+
+/** ap_edges_kept() - The best one whose container has ended and may start again. Return: index, or -1 */
+int ap_edges_kept(const struct ap_session *s);
+
+/** ap_edges_resting() - The same, or one that is fenced. Return: index, or -1 */
+int ap_edges_resting(const struct ap_session *s);
 
 /** ap_edges_highest_epoch() - Of all edge servers of the session. Return: epoch, 0 if none is known */
 uint32_t ap_edges_highest_epoch(const struct ap_session *s);

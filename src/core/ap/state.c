@@ -7,6 +7,7 @@
  *        SERVING --> TRACING --> REPLAYING --> FENCING --> ACTIVATING --> GRACE --> RETIRING --> SERVING
  *                     (T6)         (T7)                                   (T8)
  *        any of these after FENCE --> GOING_BACK --> SERVING  CT-x gets authority back
+ *        SERVING --> GOING_BACK --> SERVING      its container has ended, and is to start again
  */
 
 #include "base/state_table.h"
@@ -18,7 +19,7 @@ static const struct state_row rows[] = {
 	[AP_ASSOCIATING] = { "associating", MAY(SERVING) | MAY(ENDED) },
 	[AP_MOVING] = { "moving", MAY(FINDING) | MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
 	[AP_FINDING] = { "finding", MAY(SERVING) | MAY(TRACING) | MAY(GOING_BACK) | MAY(ENDED) },
-	[AP_SERVING] = { "serving", MAY(TRACING) | MAY(FINDING) | MAY(ENDED) },
+	[AP_SERVING] = { "serving", MAY(TRACING) | MAY(FINDING) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_TRACING] = { "tracing", MAY(REPLAYING) | MAY(SERVING) | MAY(FINDING) | MAY(GOING_BACK) |
 					    MAY(ENDED) },
 	[AP_REPLAYING] = { "replaying", MAY(FENCING) | MAY(SERVING) | MAY(FINDING) |

@@ -45,6 +45,7 @@ struct policy policy_default(void)
 		.drain_ms = 2000,
 		.standby_ms = 60000,
 		.idle_ms = 600000,
+		.keep_ms = 7ull * 24 * 3600 * 1000,
 		.write_ms = 10000,
 		.compare = true,
 	};

@@ -22,11 +22,15 @@
  * @move_ms:		wait for the old access point's context before asking edge servers
  * @catch_up_ms:	replay that has not caught up by then ends in holding new requests (R9)
  * @grace_ms:		CT-x is kept this long after the switch (R3)
- * @backoff_ms:		pause before a failed migration is tried again; doubles each time
+ * @backoff_ms:		pause before a failed migration, or start of a container, is tried again; doubles
+ *			each time
  * @backoff_max_ms:	longest such pause
  * @drain_ms:		wait for the idle instant of a cut (R12)
  * @standby_ms:		a copy that no access point asks for is dropped after this time
- * @idle_ms:		a session that no access point asks for is ended after this time
+ * @idle_ms:		the trace of a session that is elsewhere ends after this time without a question for it;
+ *			likewise a session at an access point whose device is not connected
+ * @keep_ms:		a session that no access point asks for is ended after this time, with its container
+ *			and its data; 0: never
  * @write_ms:		a user whose request waits that long because an edge server cannot write is told so,
  *			and again each time
  * @request_events:	each request and each answer is an event (SVCQ, SVCR)
@@ -47,6 +51,7 @@ struct policy {
 	uint64_t drain_ms;
 	uint64_t standby_ms;
 	uint64_t idle_ms;
+	uint64_t keep_ms;
 	uint64_t write_ms;
 	bool request_events;
 	bool compare;

@@ -66,7 +66,7 @@ bool es_node_busy(const struct es_node *node)
 	{
 		const struct es_session *s = list_entry(at, struct es_session, link);
 
-		if (s->record.started)
+		if (s->record.started && s->record.state != WIRE_ES_LOST)
 			return true;
 	}
 	return false;
@@ -239,8 +239,7 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 /** in_use() - Whether a session has the container of an epoch */
 static bool in_use(const struct es_session *s, uint32_t epoch)
 {
-	return s && s->record.container_epoch == epoch && s->record.state != WIRE_ES_NONE &&
-	       s->record.state != WIRE_ES_RETIRED && s->record.state != WIRE_ES_LOST;
+	return s && s->record.container_epoch == epoch && es_session_has_container(s);
 }
 
 void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
@@ -266,9 +265,9 @@ void es_node_created(struct es_node *node, uint64_t now, uint64_t session, uint3
 	struct wire_message asked = { .session = session, .association = s->record.association };
 	send_absent(node, s->record.ap, &asked, WIRE_FAILED, WIRE_E_FAILED, reason);
 	es_session_say(s, "CONTAINER FAILED", 0, "%s", reason);
-	es_session_forget(s);
 	/* it may be there all the same: the engine's answer got lost (R10) */
 	es_session_move(s, WIRE_ES_NONE);
+	(void)es_session_persist(s, ES_PERSIST_ALL);
 	es_session_drop_container(s);
 }
 
@@ -281,8 +280,10 @@ void es_node_removed(struct es_node *node, uint64_t session, uint32_t epoch)
 	s->removing = false;
 	s->remove_at = 0;
 	s->remove_failures = 0;
-	if (s->record.state == WIRE_ES_NONE)
+	if (s->record.state == WIRE_ES_NONE) {
+		es_session_forget(s);
 		es_session_free(s);
+	}
 }
 
 void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
@@ -302,36 +303,6 @@ void es_node_not_removed(struct es_node *node, uint64_t now, uint64_t session, u
 		pause = node->policy.backoff_max_ms;
 	s->remove_failures++;
 	s->remove_at = now + pause;
-}
-
-void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-			    const char *reason)
-{
-	struct es_session *s = es_session_find(node, session);
-
-	node->now = now;
-	if (!s || s->record.container_epoch != epoch || s->removing)
-		return;
-	if (s->record.state != WIRE_ES_ACTIVE && s->record.state != WIRE_ES_FENCED &&
-	    s->record.state != WIRE_ES_STANDBY)
-		return;
-	/* a cut that was taken is good without its container: the replica may still arrive (R10) */
-	if (s->migration == WIRE_MIGRATION_PREPARING)
-		es_session_cancel(s, "the container died");
-	es_session_clear_pending(s);
-	s->record.started = 0;
-	s->fencing = false;
-	s->held = false;
-	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
-	es_session_say(s, "CONTAINER DIED", s->record.executed, "%s", reason);
-	es_session_drop_container(s);
-	if (s->record.state == WIRE_ES_STANDBY) {
-		es_session_give_up(s); /* nothing is lost: CT-x has it all */
-	} else {
-		es_session_move(s, WIRE_ES_LOST);
-		(void)es_session_persist(s, ES_PERSIST_ALL);
-	}
-	es_session_notify(s, WIRE_LOST);
 }
 
 /* --- a migration away from here ---------------------------------------------------------------- */
@@ -369,6 +340,16 @@ void es_node_frozen(struct es_node *node, uint64_t session, uint64_t freeze_us)
 		s->freeze_us = freeze_us;
 }
 
+/* From a cut on there may be a replica, to which authority may go: that is known after a crash, too (R4). */
+static bool handed(struct es_session *s)
+{
+	s->record.handed = true;
+	if (s->hold || es_session_persist(s, ES_PERSIST_HANDED))
+		return true; /* es_session_hold() writes the whole record */
+	es_session_cancel(s, "it cannot be written down that a replica comes about");
+	return false;
+}
+
 void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, bool taken)
 {
 	struct es_session *s = es_session_find(node, session);
@@ -378,7 +359,7 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 		return;
 	s->cutting = false;
 	s->held = false;
-	if (taken && !s->cancelled) {
+	if (taken && !s->cancelled && handed(s)) {
 		s->cut = s->record.executed;
 		s->cut_association = s->record.association;
 		s->migration = WIRE_MIGRATION_SENDING;
@@ -458,8 +439,11 @@ static const char *clear_the_way(struct es_session *s, const char *from,
 		return reason;
 	switch (s->record.state) {
 	case WIRE_ES_RETIRED:
-	case WIRE_ES_LOST:
 		return NULL;
+	case WIRE_ES_LOST:
+		if (s->gone)
+			return NULL;
+		/* fall through */
 	case WIRE_ES_FENCED:
 		/* the offer comes from the edge server with authority: the order to retire was lost */
 		if (s->record.epoch >= m->epoch)
@@ -659,23 +643,17 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 
 /* --- restart ----------------------------------------------------------------------------------- */
 
-static void settle_doubt(struct es_session *s)
-{
-	if (!s->record.started)
-		return;
-	es_session_say(s, "IN DOUBT", s->record.started, "the program restarted while it ran");
-	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
-	answer.digest = replay_digest(&answer);
-	es_session_keep(s, &answer);
-	s->record.executed = s->record.started;
-	s->record.started = 0;
-}
-
 int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
-		    const void *cache, size_t cache_len, bool alive, struct err *err)
+		    const void *cache, size_t cache_len, enum es_container container,
+		    struct err *err)
 {
-	bool keep = record->state == WIRE_ES_ACTIVE || record->state == WIRE_ES_FENCED ||
-		    record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
+	bool known = record->state == WIRE_ES_ACTIVE || record->state == WIRE_ES_FENCED ||
+		     record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
+	static const char *const ended[] = {
+		[ES_CONTAINER_GONE] = "its container is gone, with layer and volumes",
+		[ES_CONTAINER_STOPPED] = "the container ended while its edge server did not run",
+		[ES_CONTAINER_RESTARTED] = "the container was started anew, by somebody else",
+	};
 	int r;
 
 	node->now = now;
@@ -693,10 +671,9 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 		es_session_give_up(s);
 		return 0;
 	}
-	if (!keep) {
-		/* it never had authority: nobody relies on it */
+	if (!known) {
+		/* it never had authority, or somebody ended it: nobody relies on it */
 		s->record.state = WIRE_ES_NONE;
-		es_session_forget(s);
 		es_session_drop_container(s);
 		return 0;
 	}
@@ -709,33 +686,17 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	}
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(restored);
-	settle_doubt(s);
+	es_session_settle_doubt(s, "the program restarted while it ran");
 	(void)es_session_persist(s, ES_PERSIST_ALL);
-	if (!alive)
-		es_node_container_died(
-			node, now, record->session, record->container_epoch,
-			"the container did not outlive a restart of the edge server");
+	s->exit_code = -1;
+	s->gone = container == ES_CONTAINER_GONE;
+	if (container != ES_CONTAINER_RUNS)
+		es_node_container_died(node, now, record->session, record->container_epoch, -1,
+				       ended[container]);
 	return 0;
 }
 
 /* --- time -------------------------------------------------------------------------------------- */
-
-static void end_idle(struct es_session *s)
-{
-	bool container = s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED;
-
-	es_session_say(s, "IDLE", s->record.executed, "no access point asked for %llu ms, ended",
-		       (unsigned long long)s->node->policy.idle_ms);
-	es_session_cancel(s, "the session is idle");
-	es_session_forget(s);
-	es_session_clear_pending(s);
-	s->record.started = 0;
-	es_session_move(s, WIRE_ES_NONE);
-	if (container)
-		es_session_drop_container(s);
-	else if (!s->removing)
-		es_session_free(s);
-}
 
 /* The time at which it ends if no access point asks for it. */
 static uint64_t lease_end(const struct es_session *s)
@@ -747,8 +708,9 @@ static uint64_t lease_end(const struct es_session *s)
 		return s->heard + p->standby_ms;
 	case WIRE_ES_ACTIVE:
 	case WIRE_ES_FENCED:
-	case WIRE_ES_RETIRED:
 	case WIRE_ES_LOST:
+		return p->keep_ms ? s->heard + p->keep_ms : UINT64_MAX;
+	case WIRE_ES_RETIRED:
 		return s->heard + p->idle_ms;
 	case WIRE_ES_NONE:
 	case WIRE_ES_CREATING:
@@ -769,6 +731,8 @@ static uint64_t session_deadline(const struct es_session *s)
 		at = s->write_at;
 	if (s->remove_at && s->remove_at < at)
 		at = s->remove_at;
+	if (s->starting && !s->start_running && s->start_at < at)
+		at = s->start_at;
 	return at;
 }
 
@@ -800,6 +764,7 @@ static void session_tick(struct es_session *s, uint64_t now)
 		s->node->ops->remove_container(s->node->ctx, s->record.session, s->removing_epoch);
 	}
 	es_session_write_again(s, now);
+	es_session_start_again(s, now);
 	if (s->held && now >= s->held_since + p->drain_ms)
 		es_session_pump(s, now);
 	if (s->held && !s->cutting && now >= s->held_since + p->drain_ms) {
@@ -816,7 +781,8 @@ static void session_tick(struct es_session *s, uint64_t now)
 		es_session_give_up(s);
 		return;
 	}
-	end_idle(s);
+	es_session_end(s, "no access point asked for it for %llu s",
+		       (unsigned long long)(now - s->heard) / 1000);
 }
 
 void es_node_tick(struct es_node *node, uint64_t now)
@@ -859,6 +825,12 @@ void es_node_each(const struct es_node *node,
 			.cached = answer_cache_count(s->cache),
 			.held = s->held,
 			.removing = s->removing,
+			.starting = s->starting,
+			.gone = s->gone,
+			.restarts = s->restarts,
+			.memory_from = s->memory_from,
+			.silent_ms = node->now > s->heard ? node->now - s->heard : 0,
+			.reason = s->reason,
 		};
 
 		fn(ctx, &view);

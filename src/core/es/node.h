@@ -15,9 +15,16 @@
  *	      ACTIVATE |      UNFENCE    +--> (replaced by ARRIVING: the MUD comes back)
  *	ARRIVING --> STANDBY
  *
- * and goes from any of them to LOST when its container dies. ARRIVING and STANDBY have no authority
- * and may be dropped at any time; a FENCED one only on the access point's word, or when the edge server that it
- * was handed to brings the session back (R3, R4).
+ * ARRIVING and STANDBY have no authority and may be dropped at any time; a FENCED one only on the access
+ * point's word, or when the edge server that it was handed to brings the session back (R3, R4).
+ *
+ * A session outlives its container's processes (core/es/restart.c, R15):
+ *
+ *	ACTIVE, FENCED --> LOST --> ACTIVE     its container ended; its layer and volumes are kept
+ *	                       UNFENCE
+ *
+ * The access point in charge decides whether the container starts again, for a replica elsewhere may have all
+ * that it had in memory.
  *
  * Re-entrancy: the operations must only record or queue what they are told. They must not call back
  * into the node before the function that called them has returned.
@@ -44,6 +51,8 @@ struct es_node;
  * @started:		number handed to the container and not yet answered, or 0
  * @container_epoch:	epoch in which the container was made: with the session it names the
  *			container, also after authority came back to it under a higher epoch
+ * @handed:		a replica of the container may exist at @peer; otherwise @peer is where the session
+ *			came from
  */
 struct es_record {
 	uint64_t session;
@@ -58,7 +67,24 @@ struct es_record {
 	char ap[NAME_SIZE];
 	char creator[NAME_SIZE]; /* access point that created the session */
 	char peer[NAME_SIZE];
+	bool handed;
 	uint8_t secret[WIRE_SECRET_SIZE];
+};
+
+/** enum es_container - State of a container after a restart of the program */
+enum es_container {
+	ES_CONTAINER_GONE,      /* it is not there, with its data */
+	ES_CONTAINER_STOPPED,   /* it has ended; its layer and volumes are there */
+	ES_CONTAINER_RESTARTED, /* it runs, but somebody started it anew: its memory is lost */
+	ES_CONTAINER_RUNS,
+};
+
+/** enum es_start - Outcome of start_container */
+enum es_start {
+	ES_START_DONE,   /* it runs, and its service answers */
+	ES_START_FAILED, /* it ended at once, or its service did not come */
+	ES_START_AWAY,   /* the engine does not answer */
+	ES_START_GONE,   /* there is no such container, so its data are lost */
 };
 
 /** enum es_persist - Which part of the record changed */
@@ -66,6 +92,7 @@ enum es_persist {
 	ES_PERSIST_ALL,     /* any field, and the answer cache */
 	ES_PERSIST_STARTED, /* @started only: written before the container sees the request */
 	ES_PERSIST_ANSWER,  /* @executed, and one answer more, the one numbered so, in the cache */
+	ES_PERSIST_HANDED,  /* @handed, which is true: it must outlive a crash of the host, too */
 };
 
 /**
@@ -101,6 +128,9 @@ struct es_migration_order {
  * @create_container:	make and start CT-x(m); es_node_created() follows
  * @remove_container:	stop and remove, and try until it is done: es_node_removed() follows, or
  *			es_node_not_removed() if that cannot even begin. May name one that is not there
+ * @may_start:		whether a container of the service that ended with @exit_code (-1: not known), and
+ *			could not be started @tries times since, is started again
+ * @start_container:	start one that has ended, on its layer and volumes; es_node_started() follows
  * @resume_container:	thaw it, after a cut that held; harmless if it is not frozen
  * @execute:		hand a request to the container; es_node_executed() follows, or one of
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
@@ -124,6 +154,8 @@ struct es_node_ops {
 	bool (*hold)(void *ctx, const char *service, bool diverged);
 	void (*create_container)(void *ctx, uint64_t session, uint32_t epoch, const char *service);
 	void (*remove_container)(void *ctx, uint64_t session, uint32_t epoch);
+	bool (*may_start)(void *ctx, const char *service, int exit_code, uint32_t tries);
+	void (*start_container)(void *ctx, uint64_t session, uint32_t epoch, const char *service);
 	void (*resume_container)(void *ctx, uint64_t session, uint32_t epoch);
 	void (*execute)(void *ctx, uint64_t session, uint32_t epoch,
 			const struct wire_data *request);
@@ -195,7 +227,7 @@ AUTO_DEFINE(es_node)
  * @record:	As persisted last
  * @cache:	Its answer cache, as answer_cache_encode() wrote it
  * @cache_len:	Length of @cache
- * @alive:	Whether its container is there and runs
+ * @container:	Its container, as it was found
  * @err:	Filled in on failure
  *
  * A request that was in the container when the program died gets the answer "in doubt": it may have
@@ -205,7 +237,8 @@ AUTO_DEFINE(es_node)
  * Return: 0, -EPROTO for a bad record, -ENOMEM
  */
 int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
-		    const void *cache, size_t cache_len, bool alive, struct err *err);
+		    const void *cache, size_t cache_len, enum es_container container,
+		    struct err *err);
 
 /**
  * es_node_message() - A message came from an access point
@@ -272,9 +305,49 @@ void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint
 void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     uint64_t number, const char *reason);
 
-/** es_node_container_died() - The container of (session, epoch) has ended, for @reason */
+/**
+ * es_node_container_died() - The container of (session, epoch) has ended
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @epoch:	Epoch in which it was made
+ * @exit_code:	Of its first process; -1: not known
+ * @reason:	In words
+ *
+ * Its layer and volumes stay, and the access point in charge is told that the session is LOST. A replica that
+ * had no authority is removed.
+ */
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-			    const char *reason);
+			    int exit_code, const char *reason);
+
+/** es_node_started() - start_container ended with @how; @reason is NULL for ES_START_DONE */
+void es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+		     enum es_start how, const char *reason);
+
+/**
+ * es_node_allow_start() - An operator wants a container to start again although it may not (may_start)
+ * @node:	Node
+ * @session:	Session
+ * @err:	Filled in on failure
+ *
+ * It starts when its access point asks for it: at once if its user is there.
+ *
+ * Return: 0, -ENOENT if the session is not here, -EALREADY if its container runs, -ENODATA if its data are gone
+ */
+int es_node_allow_start(struct es_node *node, uint64_t session, struct err *err);
+
+/**
+ * es_node_discard() - An operator ends a session; its container goes with its layer and volumes
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @session:	Session
+ * @who:	Name of the operator, for the event
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ENOENT if the session is not here, -EBUSY while a migration brings it
+ */
+int es_node_discard(struct es_node *node, uint64_t now, uint64_t session, const char *who,
+		    struct err *err);
 
 /** es_node_cut_wanted() - The source is prepared (T1 may come): hold, drain, then take_cut */
 void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session);
@@ -342,6 +415,12 @@ uint64_t es_node_deadline(const struct es_node *node);
  * struct es_session_view - A session as shown to operators and tests
  * @queued:	requests waiting for the container
  * @removing:	a container of it is being removed
+ * @starting:	its container has ended and is being started again
+ * @gone:	its container is gone, with its data
+ * @restarts:	times its container was started again, since this program began
+ * @memory_from: request after which that happened last: what requests up to it left in memory is lost
+ * @silent_ms:	since when no access point has asked for it
+ * @reason:	why it is LOST, or why its last migration failed; borrowed
  */
 struct es_session_view {
 	struct es_record record;
@@ -351,6 +430,12 @@ struct es_session_view {
 	size_t cached;
 	bool held;
 	bool removing;
+	bool starting;
+	bool gone;
+	uint32_t restarts;
+	uint64_t memory_from;
+	uint64_t silent_ms;
+	const char *reason;
 };
 
 /** es_node_each() - Call @fn for every session that is known here, in no particular order */

@@ -31,7 +31,7 @@ static const struct state_row rows[] = {
 	[WIRE_ES_ARRIVING] = { "arriving", MAY(STANDBY) | MAY(RETIRED) | MAY(NONE) },
 	[WIRE_ES_STANDBY] = { "standby", MAY(ACTIVE) | MAY(RETIRED) | MAY(NONE) },
 	[WIRE_ES_RETIRED] = { "retired", MAY(ARRIVING) | MAY(NONE) },
-	[WIRE_ES_LOST] = { "lost", MAY(ARRIVING) | MAY(RETIRED) | MAY(NONE) },
+	[WIRE_ES_LOST] = { "lost", MAY(ACTIVE) | MAY(ARRIVING) | MAY(RETIRED) | MAY(NONE) },
 };
 
 static const struct state_table table = { "session at an edge server", ARRAY_SIZE(rows), rows };
@@ -150,8 +150,11 @@ static bool next_waits(const struct es_session *s)
 	return s->pending[next % WIRE_WINDOW].number == next;
 }
 
-/* R9: a waiting user is told the reason, and that nothing was executed; it may still be executed later */
-static void tell_waiting(struct es_session *s, uint64_t now)
+/*
+ * R9: a waiting user is told the reason, and that nothing was executed; it may still be executed later. @kind is
+ * that of the event, or NULL
+ */
+static void tell_waiting(struct es_session *s, uint64_t now, const char *kind, const char *why)
 {
 	struct wire_message m = {
 		.type = WIRE_REFUSED,
@@ -163,10 +166,11 @@ static void tell_waiting(struct es_session *s, uint64_t now)
 	};
 
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason),
-		       "request %llu waits, nothing of it was executed: %s cannot write: %.100s",
-		       (unsigned long long)s->record.executed + 1, s->node->name, s->why_unwritten);
+		       "request %llu waits, nothing of it was executed: %s %.140s",
+		       (unsigned long long)s->record.executed + 1, s->node->name, why);
 	s->told_at = now;
-	es_session_say(s, "WAITING TO WRITE", s->record.executed + 1, "%s", m.es_status.reason);
+	if (kind)
+		es_session_say(s, kind, s->record.executed + 1, "%s", m.es_status.reason);
 	s->node->ops->to_ap(s->node->ctx, s->record.ap, &m);
 }
 
@@ -180,8 +184,23 @@ void es_session_write_again(struct es_session *s, uint64_t now)
 	if (s->unwritten && now >= s->write_at)
 		s->unwritten = false; /* no request waits for it any more */
 	if (s->unwritten && s->record.ap[0] && next_waits(s) &&
-	    now >= s->told_at + s->node->policy.write_ms)
-		tell_waiting(s, now);
+	    now >= s->told_at + s->node->policy.write_ms) {
+		char why[WIRE_REASON_SIZE];
+
+		(void)snprintf(why, sizeof(why), "cannot write: %.100s", s->why_unwritten);
+		tell_waiting(s, now, "WAITING TO WRITE", why);
+	}
+}
+
+/* Once for each time that the access point repeats a request, so that its user does not wait without a word. */
+static void tell_starting(struct es_session *s, uint64_t now)
+{
+	char why[WIRE_REASON_SIZE];
+
+	if (!s->starting || !next_waits(s))
+		return;
+	(void)snprintf(why, sizeof(why), "starts its container again: %.100s", s->reason);
+	tell_waiting(s, now, NULL, why);
 }
 
 /* An arrival that was told to stop never becomes a copy, so it may be called gone already. */
@@ -224,8 +243,11 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 
 	if (type == WIRE_FAILED)
 		m.es_status.status = s->lasting ? WIRE_E_LASTING : WIRE_E_FAILED;
-
-	memcpy(m.es_status.peer, s->record.peer, NAME_SIZE);
+	if (s->record.state == WIRE_ES_LOST && s->gone)
+		m.es_status.status = WIRE_E_LASTING;
+	/* of LOST only a successor is told: it may have authority. Where the session came from has none */
+	if (s->record.state != WIRE_ES_LOST || s->record.handed)
+		memcpy(m.es_status.peer, s->record.peer, NAME_SIZE);
 	memcpy(m.es_status.mud, s->record.mud, NAME_SIZE);
 	memcpy(m.es_status.service, s->record.service, NAME_SIZE);
 	memcpy(m.es_status.reason, s->reason, WIRE_REASON_SIZE);
@@ -344,6 +366,7 @@ void es_session_cancel(struct es_session *s, const char *reason)
 
 /* --- executing --------------------------------------------------------------------------------- */
 
+/* Requests are taken; a container that is being started again executes them later. */
 static bool may_execute(const struct es_session *s)
 {
 	return s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_STANDBY;
@@ -423,6 +446,11 @@ void es_session_pump(struct es_session *s, uint64_t now)
 		return;
 	if (s->cutting || record_behind(s))
 		return;
+	if (s->starting) {
+		if (s->fencing) /* nothing runs, and the replica has what is here */
+			become_fenced(s);
+		return;
+	}
 	if (s->held && idle(s, now)) {
 		take_cut(s);
 		return;
@@ -498,6 +526,7 @@ static void on_request(struct es_session *s, uint64_t now, const struct wire_mes
 		return;
 	keep_request(s, d);
 	es_session_pump(s, now);
+	tell_starting(s, now);
 }
 
 void es_session_keep(struct es_session *s, const struct wire_data *answer)
@@ -634,7 +663,8 @@ static bool admit(struct es_session *s, const char *from_ap, uint32_t associatio
 	/* the access point that asked for the fence was not told FENCED, so nobody relies on it */
 	s->fencing = false;
 	s->then_to[0] = '\0'; /* where the user was to be, but is not any more */
-	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED)
+	if (s->record.state == WIRE_ES_ACTIVE || s->record.state == WIRE_ES_FENCED ||
+	    s->record.state == WIRE_ES_LOST)
 		(void)es_session_persist(s, ES_PERSIST_ALL);
 	if (s->migration != WIRE_MIGRATION_NONE &&
 	    (!name_equal(s->migration_ap, ap) || s->cutting ||
@@ -678,6 +708,7 @@ void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 	memcpy(order.service, s->record.service, NAME_SIZE);
 	memcpy(order.secret, s->record.secret, WIRE_SECRET_SIZE);
 	(void)name_set(s->record.peer, to_es, NULL);
+	s->record.handed = false;
 	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
 	s->migration = WIRE_MIGRATION_PREPARING;
 	s->migration_epoch = s->record.epoch;
@@ -705,8 +736,8 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 	}
 	s->heard = now;
 	s->then_to[0] = '\0';
-	if (s->record.state != WIRE_ES_ACTIVE || s->fencing) {
-		/* the answer tells the state */
+	if (s->record.state != WIRE_ES_ACTIVE || s->fencing || s->starting) {
+		/* the answer tells the state; one that starts is asked for again */
 	} else if (name_equal(w->to_es, s->node->name)) {
 		es_session_cancel(s, "the user came back");
 	} else if (s->migration == WIRE_MIGRATION_NONE) {
@@ -752,15 +783,20 @@ static void end_hold(struct es_session *s)
 static void on_unfence(struct es_session *s, const struct wire_message *m)
 {
 	uint32_t new_epoch = m->unfence.new_epoch;
+	bool lost = es_session_may_come_back(s);
 
-	if (s->record.state == WIRE_ES_FENCED && new_epoch > s->record.epoch &&
+	if ((s->record.state == WIRE_ES_FENCED || lost) && new_epoch > s->record.epoch &&
 	    new_epoch - s->record.epoch <= EPOCH_STEP_MAX) {
 		/* the container keeps the name of the epoch it was made in; only authority moved */
 		es_session_move(s, WIRE_ES_ACTIVE);
 		s->record.epoch = new_epoch;
+		s->record.handed = false;
 		end_hold(s);
+		if (lost)
+			es_session_come_back(s);
 		(void)es_session_persist(s, ES_PERSIST_ALL);
 		es_session_say(s, "UNFENCED", s->record.executed, "epoch=%u", new_epoch);
+		es_session_start_again(s, s->node->now);
 	}
 	if (s->record.state == WIRE_ES_ACTIVE && s->record.epoch == new_epoch)
 		es_session_notify(s, WIRE_UNFENCED);
@@ -785,7 +821,7 @@ static void on_activate(struct es_session *s, const struct wire_message *m)
 static void on_retire(struct es_session *s)
 {
 	if (s->record.state == WIRE_ES_FENCED || s->record.state == WIRE_ES_LOST) {
-		if (s->record.state == WIRE_ES_FENCED)
+		if (es_session_has_container(s))
 			es_session_drop_container(s);
 		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
@@ -821,21 +857,48 @@ static void on_abort(struct es_session *s, uint64_t now)
 	es_session_notify(s, WIRE_ABORTED);
 }
 
-static void on_disassociation(struct es_session *s)
+bool es_session_has_container(const struct es_session *s)
 {
-	es_session_cancel(s, "the user ended the session");
-	es_session_say(s, "DISASSOCIATION", s->record.executed, "by the user");
-	es_session_forget(s);
-	if (s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_NONE)
-		return;
-	bool container = s->record.state != WIRE_ES_RETIRED && s->record.state != WIRE_ES_LOST;
+	return s->record.state != WIRE_ES_NONE && s->record.state != WIRE_ES_RETIRED &&
+	       !(s->record.state == WIRE_ES_LOST && s->gone);
+}
+
+void es_session_end(struct es_session *s, const char *fmt, ...)
+{
+	bool container = es_session_has_container(s);
+	char why[WIRE_REASON_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	es_session_cancel(s, why);
+	if (container) /* R15: no user data goes without a word */
+		es_session_say(s, "DATA REMOVED", s->record.executed, "mud=%s service=%s: %s",
+			       s->record.mud, s->record.service, why);
 	es_session_clear_pending(s);
+	s->starting = false;
 	s->record.started = 0;
 	es_session_move(s, WIRE_ES_NONE);
+	if (container || s->removing)
+		(void)es_session_persist(s, ES_PERSIST_ALL);
+	else
+		es_session_forget(s);
 	if (container)
 		es_session_drop_container(s);
 	else if (!s->removing)
 		es_session_free(s);
+}
+
+static void on_disassociation(struct es_session *s)
+{
+	es_session_say(s, "DISASSOCIATION", s->record.executed, "by the user");
+	if (s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_NONE) {
+		es_session_cancel(s, "the user ended the session");
+		es_session_forget(s);
+		return;
+	}
+	es_session_end(s, "the user ended the session");
 }
 
 void es_session_message(struct es_session *s, uint64_t now, const char *ap,

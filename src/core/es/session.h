@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * One session at an edge server - inner header of es/node.c and es/session.c, not for others
+ * One session at an edge server - inner header of es/node.c, es/session.c and es/restart.c, not for others
  */
 
 #include "base/list.h"
@@ -61,6 +61,15 @@ struct es_pending {
  * @heard:		when an access point last spoke of this session, ms
  * @lasting:		of @reason: the next migration will fail for the same
  * @reason:		why it is LOST, or why the last migration failed
+ * @gone:		of LOST: the container is not there any more, with its data
+ * @exit_code:		of LOST: with which its container ended, -1 if that is not known
+ * @starting:		of ACTIVE: the container has ended, and is started again; nothing is executed
+ * @start_running:	start_container was called, its end is awaited
+ * @start_allowed:	an operator wants it to start although it may not
+ * @start_since, @start_at: when it began to start; when it is tried next; ms
+ * @start_tries:	times it ended soon after a start, or could not be started, in a row
+ * @started_at:		when it was started again last, ms; 0: never
+ * @restarts, @memory_from: as in struct es_session_view
  */
 struct es_session {
 	struct list link;
@@ -102,6 +111,17 @@ struct es_session {
 	uint64_t heard;
 	bool lasting;
 	char reason[WIRE_REASON_SIZE];
+	bool gone;
+	int exit_code;
+	bool starting;
+	bool start_running;
+	bool start_allowed;
+	uint64_t start_since;
+	uint64_t start_at;
+	uint32_t start_tries;
+	uint64_t started_at;
+	uint32_t restarts;
+	uint64_t memory_from;
 };
 
 /** struct es_node - See es/node.h */
@@ -150,6 +170,30 @@ void es_session_write_again(struct es_session *s, uint64_t now);
 
 /** es_session_forget() - Its record is not needed any more, its unwritten part neither */
 void es_session_forget(struct es_session *s);
+
+/** es_session_has_container() - Whether a container of it is here, running or not */
+bool es_session_has_container(const struct es_session *s);
+
+/**
+ * es_session_end() - End a session that nobody wants any more; its data go with its container
+ *
+ * The record stays, in state NONE, until the container is removed: a crash in between would leave a container
+ * of an unknown session behind. The reason is reported.
+ */
+void es_session_end(struct es_session *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** es_session_may_come_back() - Whether authority may come back to a container that has ended */
+bool es_session_may_come_back(struct es_session *s);
+
+/** es_session_come_back() - It is ACTIVE again: its container is to start, see es_session_start_again() */
+void es_session_come_back(struct es_session *s);
+
+/** es_session_start_again() - Start it, if it is time */
+void es_session_start_again(struct es_session *s, uint64_t now);
+
+/** es_session_settle_doubt() - The outcome of the request that was under way is not known (R1) */
+void es_session_settle_doubt(struct es_session *s, const char *why);
 
 /** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
 void es_session_pump(struct es_session *s, uint64_t now);

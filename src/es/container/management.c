@@ -98,6 +98,8 @@ struct operation {
 	size_t count;
 	container_done_cb done;
 	container_list_cb listed;
+	container_start_cb started;
+	enum container_start how;
 	void *ctx;
 	char reason[ERR_TEXT_MAX];
 	int result;
@@ -128,6 +130,8 @@ static void operation_end(struct operation *op, const char *reason)
 
 	if (!cm->closing && op->done)
 		op->done(op->ctx, reason || !op->where.id[0] ? NULL : &op->where, reason);
+	if (!cm->closing && op->started)
+		op->started(op->ctx, op->how, op->how ? NULL : &op->where, reason);
 	if (!cm->closing && op->listed)
 		op->listed(op->ctx, op->found, op->count, reason);
 	operation_free(op);
@@ -335,6 +339,88 @@ int container_management_create(struct container_management *cm, uint64_t sessio
 	return operation_start(op, err);
 }
 
+/* On a worker thread. Whoever fails to start it tells whose fault it was: the engine's, or the container's. */
+static int start_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	struct err ignored;
+	json_t *inspect = NULL;
+	int r = docker_engine_inspect(de, op->name, &inspect, err);
+
+	op->how = r < 0 ? CONTAINER_START_AWAY : CONTAINER_START_GONE;
+	if (r > 0)
+		r = err_set(err, -ENOENT, "there is no container %s", op->name);
+	if (r < 0)
+		return r;
+	/* its own port: one that the service changed to since is for new containers */
+	struct container_found its = { 0 };
+	if (container_found_from(&its, json_at(inspect, "Config", "Labels", NULL)) == 0)
+		op->where.port = its.where.port;
+	json_decref(inspect);
+	r = created_start(op, de, op->name, err);
+	op->how = CONTAINER_START_DONE;
+	if (r < 0) {
+		inspect = NULL;
+		op->how = docker_engine_inspect(de, op->name, &inspect, &ignored) < 0
+				  ? CONTAINER_START_AWAY
+				  : CONTAINER_START_FAILED;
+		json_decref(inspect);
+	}
+	return r;
+}
+
+/* On a worker thread: it runs, but nobody can speak to it. The next start is to begin anew. */
+static int silence_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	return docker_engine_kill(de, op->where.id, err);
+}
+
+/* On the loop. */
+static void on_start_port(void *ctx, const char *reason)
+{
+	struct operation *op = ctx;
+
+	op->wait = NULL;
+	if (!reason) {
+		operation_end(op, NULL);
+		return;
+	}
+	op->how = CONTAINER_START_FAILED;
+	(void)snprintf(op->reason, sizeof(op->reason), "%s: %s", op->name, reason);
+	op->run = silence_run;
+	op->next = deaf_removed;
+	if (operation_queue(op, NULL) < 0)
+		operation_end(op, op->reason);
+}
+
+/* On the loop: it runs, now its service must be there. */
+static void started(struct operation *op)
+{
+	struct err err = { 0 };
+
+	if (op->result < 0 || op->cm->closing)
+		operation_ended(op);
+	else if (port_wait_start(&op->wait, op->cm->loop, &op->where, op->udp, op->start_ms,
+				 on_start_port, op, &err) < 0)
+		on_start_port(op, err.text);
+}
+
+int container_management_start(struct container_management *cm, uint64_t session, uint32_t epoch,
+			       const struct container_service *service, container_start_cb done,
+			       void *ctx, struct err *err)
+{
+	struct operation *op = operation_new(cm, cm->creations, session, start_run, ctx, err);
+
+	if (!op)
+		return -ENOMEM;
+	container_name(op->name, session, epoch);
+	op->where.port = service->port;
+	op->udp = service->udp;
+	op->start_ms = service->start_ms ? service->start_ms : START_MS_DEFAULT;
+	op->next = started;
+	op->started = done;
+	return operation_start(op, err);
+}
+
 /** thaw() - Let the tasks of a container run, if it has any */
 static int thaw(struct operation *op, struct docker_engine *de, struct err *err)
 {
@@ -472,6 +558,29 @@ int container_management_list(struct container_management *cm, container_list_cb
 	return operation_start(op, err);
 }
 
+/* On the loop: a container has ended whose service is being waited for. Return: whether there is one */
+static bool death_in_wait(struct container_management *cm, const struct death *death)
+{
+	list_for_each_safe(at, next, &cm->operations)
+	{
+		struct operation *op = list_entry(at, struct operation, link);
+		char reason[96];
+
+		if (!op->wait || strcmp(op->where.id, death->found.where.id) != 0)
+			continue;
+		(void)snprintf(reason, sizeof(reason),
+			       "it ended with status %d before its service answered",
+			       death->exit_code);
+		port_wait_cancel(op->wait);
+		if (op->started)
+			on_start_port(op, reason);
+		else
+			on_port(op, reason);
+		return true;
+	}
+	return false;
+}
+
 /* On the loop. */
 static void death_tell(void *arg)
 {
@@ -484,7 +593,7 @@ static void death_tell(void *arg)
 	for (size_t i = 0; i < REMOVED_KEPT && !ours; i++)
 		ours = !strcmp(cm->removed[i], death->found.where.id) ||
 		       !strcmp(cm->removed[i], name);
-	if (!ours && cm->died)
+	if (!ours && !death_in_wait(cm, death) && cm->died)
 		cm->died(cm->ctx, death->found.session, death->found.where.id, death->exit_code);
 	free(death);
 }

@@ -52,6 +52,13 @@ enum migration_method {
 	METHOD_PARTIAL,  /* the image is there, or comes from a registry; never from the source */
 };
 
+/** enum container_restart - Whether a container that has ended is started again */
+enum container_restart {
+	RESTART_ALWAYS,
+	RESTART_ON_FAILURE, /* unless it ended with status 0 */
+	RESTART_NO,
+};
+
 /** enum container_sync - How a container that moves catches up (R6) */
 enum container_sync {
 	SYNC_AUTO,   /* replay, and hold after a replica that answered otherwise */
@@ -82,6 +89,8 @@ enum container_sync {
  *			may be NULL
  * @start_ms:		how long it may take until the port answers; 0: 30000
  * @sync:		how a replica catches up (R6)
+ * @restart:		whether a container that has ended is started again
+ * @restart_tries:	of RESTART_ON_FAILURE, in a row; 0: no limit
  * @method:		whether the image is sent when they move
  *
  * Strings are copied by the calls that take the structure.
@@ -102,6 +111,8 @@ struct container_service {
 	uint32_t pids;
 	uint32_t start_ms;
 	enum container_sync sync;
+	enum container_restart restart;
+	uint32_t restart_tries;
 	enum migration_method method;
 	uint16_t port;
 	bool udp;
@@ -199,6 +210,42 @@ void container_management_close(struct container_management *cm, void (*closed)(
 int container_management_create(struct container_management *cm, uint64_t session, uint32_t epoch,
 				const struct container_service *service, container_done_cb done,
 				void *ctx, struct err *err);
+
+/** enum container_start - Outcome of container_management_start() */
+enum container_start {
+	CONTAINER_START_DONE,
+	CONTAINER_START_FAILED, /* it ended at once, or its service did not come; it does not run */
+	CONTAINER_START_AWAY,   /* the engine does not answer */
+	CONTAINER_START_GONE,   /* there is no such container */
+};
+
+/**
+ * container_start_cb() - A start ended
+ * @ctx:	Given at the call
+ * @how:	How
+ * @where:	The container, for CONTAINER_START_DONE only
+ * @reason:	NULL, or why it failed
+ */
+typedef void (*container_start_cb)(void *ctx, enum container_start how,
+				   const struct container_address *where, const char *reason);
+
+/**
+ * container_management_start() - Start a container that has ended, and wait until its port answers
+ * @cm:		Container management
+ * @session:	Session
+ * @epoch:	In which the container was made
+ * @service:	For how its service is waited for, copied
+ * @done:	Called on the loop
+ * @ctx:	Handed to @done
+ * @err:	Filled in on failure, when @done will not be called
+ *
+ * One that runs already is taken as it is.
+ *
+ * Return: 0, or negative error code
+ */
+int container_management_start(struct container_management *cm, uint64_t session, uint32_t epoch,
+			       const struct container_service *service, container_start_cb done,
+			       void *ctx, struct err *err);
 
 /**
  * container_management_remove() - Stop a container at once and remove it with its layer

@@ -155,6 +155,13 @@ int docker_engine_start(struct docker_engine *de, const char *id, struct err *er
 	return r > 0 ? -ENOENT : r;
 }
 
+int docker_engine_kill(struct docker_engine *de, const char *id, struct err *err)
+{
+	int r = request_on(de, "kill", "POST", "/containers/", id, "/kill", NULL, NULL, err);
+
+	return r > 0 ? 0 : r;
+}
+
 int docker_engine_remove(struct docker_engine *de, const char *id, struct err *err)
 {
 	int r = request_on(de, "remove", "DELETE", "/containers/", id, "?force=1&v=1", NULL, NULL,

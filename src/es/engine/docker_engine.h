@@ -189,6 +189,9 @@ int docker_engine_create(struct docker_engine *de, const char *name, const json_
 /** docker_engine_start() - Start a container. Return: 0, or negative error code */
 int docker_engine_start(struct docker_engine *de, const char *id, struct err *err);
 
+/** docker_engine_kill() - SIGKILL to a container; one that is gone is no mistake. Return: 0, or negative error code */
+int docker_engine_kill(struct docker_engine *de, const char *id, struct err *err);
+
 /** docker_engine_remove() - Kill and remove a container, with its volumes that have no name
  *
  * Return: 0 (also if gone), or negative error code

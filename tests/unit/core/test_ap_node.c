@@ -197,6 +197,19 @@ static void status(struct world *w, const char *es, enum wire_type type, enum wi
 	ap_node_es_message(w->node, w->now, es, &m);
 }
 
+/* Its container is gone, and with it the data */
+static void data_gone(struct world *w, const char *es, uint32_t epoch, uint64_t executed)
+{
+	struct wire_message m = message(WIRE_LOST, 2);
+
+	m.epoch = epoch;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_LOST,
+					       .executed = executed,
+					       .status = WIRE_E_LASTING };
+	m.es_status.secret[0] = 42;
+	ap_node_es_message(w->node, w->now, es, &m);
+}
+
 static void answer_as(struct world *w, const char *es, uint32_t epoch, uint64_t number,
 		      const char *text)
 {
@@ -1047,10 +1060,65 @@ static void test_both_gone(void **state)
 
 	(void)state;
 	grace(&w);
-	status(&w, "ES-1", WIRE_LOST, WIRE_ES_LOST, 1, 4, 2);
-	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 4, 2);
+	data_gone(&w, "ES-1", 1, 4);
+	data_gone(&w, "ES-2", 2, 4);
 	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
 	assert_state(&w, AP_STATES);
+	finish(&w);
+}
+
+/* R15: both have ended, with their data there: the copies are here, so the first one goes on, and starts again */
+static void test_both_ended(void **state)
+{
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	status(&w, "ES-1", WIRE_LOST, WIRE_ES_LOST, 1, 4, 2);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 5, 2);
+	assert_state(&w, AP_GOING_BACK);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_int_equal(last(&w, "ES-1", WIRE_UNFENCE)->unfence.new_epoch, 3);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	assert_state(&w, AP_SERVING);
+	/* until it has caught up, the other is the only one that has executed all the user has answers to */
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 0);
+	answer(&w, "ES-1", 3, 5);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_RETIRE), 1);
+	finish(&w);
+}
+
+/* R15: a container that has ended gets authority back, and starts again; its user is told as long as it may not */
+static void test_ended(void **state)
+{
+	struct wire_message m = message(WIRE_LOST, 1);
+	struct world w;
+
+	(void)state;
+	serving(&w);
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_LOST;
+	m.es_status.secret[0] = 42;
+	(void)snprintf(m.es_status.reason, WIRE_REASON_SIZE, "exit 137");
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_GOING_BACK);
+	assert_int_equal(last(&w, "ES-2", WIRE_UNFENCE)->unfence.new_epoch, 2);
+	assert_int_equal(last(&w, "ES-2", WIRE_UNFENCE)->epoch, 1);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	m.type = WIRE_STATUS;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason, "exit 137");
+	m.type = WIRE_UNFENCED;
+	m.epoch = 2;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(w.ended, 0); /* nothing was to move */
 	finish(&w);
 }
 
@@ -1762,6 +1830,8 @@ int main(void)
 		cmocka_unit_test(test_back_in_grace),
 		cmocka_unit_test(test_doubt_in_grace),
 		cmocka_unit_test(test_both_gone),
+		cmocka_unit_test(test_both_ended),
+		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_finding),
 		cmocka_unit_test(test_old_ap_is_silent),
 		cmocka_unit_test(test_full_buffer),

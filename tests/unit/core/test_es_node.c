@@ -25,6 +25,9 @@ struct world {
 	uint64_t executing[LOG_MAX];
 	size_t executing_count;
 	unsigned int created, removed, migrations, cuts, delayed, cancelled, forgotten, resumed;
+	unsigned int starts;
+	bool may_not_start;
+	int exit_code;
 	bool holds;
 	bool under_way;
 	uint32_t removed_epoch;
@@ -70,6 +73,24 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	(void)session;
 	w->removed++;
 	w->removed_epoch = epoch;
+}
+
+static bool may_start(void *ctx, const char *service, int exit_code, uint32_t tries)
+{
+	struct world *w = ctx;
+
+	(void)service;
+	(void)tries;
+	w->exit_code = exit_code;
+	return !w->may_not_start;
+}
+
+static void start_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)
+{
+	(void)session;
+	(void)epoch;
+	assert_string_equal(service, "offload");
+	((struct world *)ctx)->starts++;
 }
 
 /* R6: as the test says; a service that begins to differ */
@@ -180,6 +201,8 @@ static const struct es_node_ops ops = {
 	.resume_container = resume_container,
 	.create_container = create_container,
 	.remove_container = remove_container,
+	.may_start = may_start,
+	.start_container = start_container,
 	.execute = execute,
 	.migrate = migrate,
 	.under_way = under_way,
@@ -354,9 +377,9 @@ static void test_create_fails(void **state)
 	es_node_created(w.node, 0, S, 1, "no such image");
 	assert_int_equal(last(&w)->type, WIRE_FAILED);
 	assert_string_equal(last(&w)->es_status.reason, "no such image");
-	assert_int_equal(w.forgotten, 1);
 	assert_int_equal(w.removed, 1); /* it may be there all the same */
 	es_node_removed(w.node, S, 1);
+	assert_int_equal(w.forgotten, 1);
 	assert_int_equal(view(&w).record.session, 0); /* R10: nothing is left */
 	finish(&w);
 }
@@ -638,13 +661,176 @@ static void test_container_dies(void **state)
 	(void)state;
 	active(&w);
 	request(&w, 1, 1, 0);
-	es_node_container_died(w.node, 0, S, 1, "exit 137");
+	es_node_container_died(w.node, 0, S, 1, 137, "exit 137");
 	assert_int_equal(last(&w)->type, WIRE_LOST);
 	assert_string_equal(last(&w)->es_status.reason, "exit 137");
+	assert_int_equal(last(&w)->es_status.status, WIRE_OK);
+	assert_string_equal(last(&w)->es_status.peer, "");
 	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	assert_int_equal(w.removed, 0); /* R15: its data stay */
+	assert_int_equal(
+		w.starts,
+		0); /* a replica elsewhere may be the better one: its access point decides */
+	finish(&w);
+}
+
+/* --- a container that has ended comes back ------------------------------------------------------- */
+
+static void unfence(struct world *w, uint32_t new_epoch)
+{
+	struct wire_message m = message(WIRE_UNFENCE, 1, new_epoch - 1);
+
+	m.unfence.new_epoch = new_epoch;
+	say(w, "AP-1", m);
+}
+
+/* R1, R15: the numbers go on; what was under way is in doubt, and nobody executes it again */
+static void test_comes_back(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
+	request(&w, 1, 2, 0);
+	es_node_container_died(w.node, 1000, S, 1, 137, "exit 137");
+	assert_int_equal(w.record.started, 2);
+	assert_false(es_node_busy(w.node));
+	unfence(&w, 2);
+	assert_int_equal(last(&w)->type, WIRE_UNFENCED);
+	assert_int_equal(w.exit_code, 137);
+	assert_int_equal(w.starts, 1);
+	assert_true(view(&w).starting);
+	assert_int_equal(w.record.executed, 2);
+	assert_int_equal(w.record.started, 0);
+	size_t before = w.executing_count;
+	request(&w, 2, 3, 0);
+	assert_int_equal(w.executing_count, before);
+	assert_int_equal(last(&w)->type,
+			 WIRE_REFUSED); /* its user does not wait without a word (R9) */
+	assert_non_null(strstr(last(&w)->es_status.reason, "exit 137"));
+	es_node_started(w.node, 1500, S, 1, ES_START_DONE, NULL);
+	assert_int_equal(w.executing_count, before + 1);
+	assert_int_equal(view(&w).restarts, 1);
+	assert_int_equal(view(&w).memory_from, 2);
+	executed(&w, 1, 3);
+	request(&w, 2, 2, 0);
+	assert_int_equal(last(&w)->data.status, WIRE_E_IN_DOUBT);
+	finish(&w);
+}
+
+/* R15: one that ends at once is started after pauses that grow; an engine that is away is asked again soon */
+static void test_start_pauses(void **state)
+{
+	struct policy p = policy_default();
+	struct world w;
+
+	(void)state;
+	active(&w);
+	es_node_container_died(w.node, 0, S, 1, 1, "exit 1");
+	unfence(&w, 2);
+	assert_int_equal(w.starts, 1);
+	es_node_started(w.node, 10, S, 1, ES_START_AWAY, "no engine");
+	assert_int_equal(es_node_deadline(w.node), 10 + p.retry_ms);
+	es_node_tick(w.node, 10 + p.retry_ms);
+	assert_int_equal(w.starts, 2);
+	es_node_started(w.node, 2000, S, 1, ES_START_FAILED, "exit 1");
+	assert_int_equal(es_node_deadline(w.node), 2000 + p.backoff_ms);
+	es_node_tick(w.node, 2000 + p.backoff_ms);
+	es_node_started(w.node, 4000, S, 1, ES_START_DONE, NULL);
+	es_node_container_died(w.node, 5000, S, 1, 1,
+			       "exit 1"); /* soon: the pause goes on growing */
+	unfence(&w, 3);
+	assert_int_equal(w.starts, 3);
+	assert_int_equal(es_node_deadline(w.node),
+			 2 * p.backoff_ms); /* the test's messages come at 0 */
+	finish(&w);
+}
+
+/* R15: a service that does not want it stays where it is, with its data, until somebody says otherwise */
+static void test_may_not_start(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+
+	(void)state;
+	active(&w);
+	w.may_not_start = true;
+	assert_int_equal(es_node_allow_start(w.node, S, &err), -EALREADY);
+	es_node_container_died(w.node, 0, S, 1, 0, "exit 0");
+	unfence(&w, 2);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_LOST);
+	assert_int_equal(w.starts + w.removed, 0);
+	assert_int_equal(es_node_allow_start(w.node, 5, &err), -ENOENT);
+	assert_int_equal(es_node_allow_start(w.node, S, &err), 0);
+	unfence(&w, 2);
+	assert_int_equal(w.starts, 1);
+	es_node_started(w.node, 10, S, 1, ES_START_FAILED, "exit 0");
+	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	assert_int_equal(w.removed, 0);
+	finish(&w);
+}
+
+/* R15: if the data are gone, it is told to be lost, and nobody tries to start it */
+static void test_data_gone(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+
+	(void)state;
+	active(&w);
+	es_node_container_died(w.node, 0, S, 1, 137, "exit 137");
+	unfence(&w, 2);
+	es_node_started(w.node, 10, S, 1, ES_START_GONE, "no such container");
+	assert_int_equal(last(&w)->type, WIRE_LOST);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_LASTING);
+	unfence(&w, 3);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_LOST);
+	assert_int_equal(w.starts, 1);
+	assert_int_equal(es_node_allow_start(w.node, S, &err), -ENODATA);
+	assert_int_equal(es_node_discard(w.node, 20, S, "operator", &err), 0);
+	assert_int_equal(w.removed, 0);
+	assert_int_equal(view(&w).record.session, 0);
+	finish(&w);
+}
+
+/* An operator's word: the record stays until the container is gone, or a crash would leave a container of nobody */
+static void test_discard(void **state)
+{
+	struct world w;
+	struct err err = { 0 };
+
+	(void)state;
+	active(&w);
+	assert_int_equal(es_node_discard(w.node, 0, S + 1, "operator", &err), -ENOENT);
+	assert_int_equal(es_node_discard(w.node, 0, S, "operator", &err), 0);
 	assert_int_equal(w.removed, 1);
-	executed(&w, 1, 1); /* too late */
-	assert_int_equal(count(&w, WIRE_ANSWER), 0);
+	assert_int_equal(w.record.state, WIRE_ES_NONE);
+	assert_int_equal(w.forgotten, 0);
+	es_node_removed(w.node, S, 1);
+	assert_int_equal(w.forgotten, 1);
+	finish(&w);
+}
+
+/* R4: a container that has ended after its cut names where its replica may be; one that never had a cut does not */
+static void test_ended_after_cut(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	order_migration(&w, "ES-2", "AP-1", 1);
+	assert_false(w.record.handed);
+	es_node_cut_wanted(w.node, 0, S);
+	es_node_cut_taken(w.node, 0, S, true);
+	assert_true(w.record.handed);
+	es_node_container_died(w.node, 0, S, 1, 137, "exit 137");
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_LOST);
+	assert_string_equal(last(&w)->es_status.peer, "ES-2");
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(w.removed, 1);
 	finish(&w);
 }
 
@@ -1429,12 +1615,13 @@ static void test_idle(void **state)
 	(void)state;
 	active(&w);
 	attach(&w, "AP-1", 1, 42);
-	es_node_tick(w.node, policy_default().idle_ms - 1);
+	es_node_tick(w.node, policy_default().keep_ms - 1);
+	assert_int_equal(w.removed, 0);
+	es_node_tick(w.node, policy_default().keep_ms);
 	assert_int_equal(w.forgotten, 0);
-	es_node_tick(w.node, policy_default().idle_ms);
-	assert_int_equal(w.forgotten, 1);
 	assert_int_equal(w.removed, 1);
 	es_node_removed(w.node, S, 1);
+	assert_int_equal(w.forgotten, 1);
 	assert_int_equal(view(&w).record.session, 0);
 	assert_true(es_node_deadline(w.node) == UINT64_MAX);
 	finish(&w);
@@ -1447,9 +1634,11 @@ static void test_disassociation(void **state)
 	(void)state;
 	active(&w);
 	command(&w, WIRE_DISASSOCIATION, 1);
-	assert_int_equal(w.forgotten, 1);
 	assert_int_equal(w.removed, 1);
+	assert_int_equal(w.record.state, WIRE_ES_NONE);
+	assert_int_equal(w.forgotten, 0);
 	es_node_removed(w.node, S, 1);
+	assert_int_equal(w.forgotten, 1);
 	command(&w, WIRE_RETIRE, 1); /* unknown here is surely not active here */
 	assert_int_equal(last(&w)->type, WIRE_RETIRED);
 	assert_int_equal(last(&w)->es_status.state, WIRE_ES_NONE);
@@ -1459,7 +1648,7 @@ static void test_disassociation(void **state)
 /* --- restart ----------------------------------------------------------------------------------- */
 
 /* the program dies and starts again with what it wrote down */
-static int restart(struct world *w, bool alive)
+static int restart(struct world *w, enum es_container container)
 {
 	struct policy policy = policy_default();
 	struct es_record record = w->record;
@@ -1469,7 +1658,7 @@ static int restart(struct world *w, bool alive)
 	es_node_free(w->node);
 	buf_init(&w->cache, 0);
 	assert_int_equal(es_node_new(&w->node, "ES-1", &policy, proof, &ops, w, NULL), 0);
-	r = es_node_restore(w->node, 0, &record, buf_bytes(&cache), cache.len, alive, NULL);
+	r = es_node_restore(w->node, 0, &record, buf_bytes(&cache), cache.len, container, NULL);
 	buf_deinit(&cache);
 	return r;
 }
@@ -1484,7 +1673,7 @@ static void test_restart_in_doubt(void **state)
 	request(&w, 1, 1, 0);
 	executed(&w, 1, 1);
 	request(&w, 1, 2, 0);
-	assert_int_equal(restart(&w, true), 0);
+	assert_int_equal(restart(&w, ES_CONTAINER_RUNS), 0);
 	assert_int_equal(w.record.executed, 2);
 	assert_int_equal(w.record.started, 0);
 	size_t before = w.executing_count;
@@ -1504,8 +1693,35 @@ static void test_restart_without_container(void **state)
 
 	(void)state;
 	active(&w);
-	assert_int_equal(restart(&w, false), 0);
+	assert_int_equal(restart(&w, ES_CONTAINER_STOPPED), 0);
 	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	assert_false(view(&w).gone);
+	assert_int_equal(restart(&w, ES_CONTAINER_STOPPED),
+			 0); /* again, before anybody asked for it */
+	unfence(&w, 2);
+	assert_int_equal(w.starts, 1);
+	assert_int_equal(restart(&w, ES_CONTAINER_RESTARTED),
+			 0); /* R15: it runs, but its memory is gone */
+	assert_int_equal(w.record.state, WIRE_ES_LOST);
+	assert_int_equal(restart(&w, ES_CONTAINER_GONE), 0);
+	assert_true(view(&w).gone);
+	assert_int_equal(w.removed, 0);
+	finish(&w);
+}
+
+/* A removal that a crash interrupted is begun again */
+static void test_restart_while_removing(void **state)
+{
+	struct world w;
+
+	(void)state;
+	active(&w);
+	command(&w, WIRE_DISASSOCIATION, 1);
+	w.removed = 0;
+	assert_int_equal(restart(&w, ES_CONTAINER_STOPPED), 0);
+	assert_int_equal(w.removed, 1);
+	es_node_removed(w.node, S, 1);
+	assert_int_equal(w.forgotten, 1);
 	finish(&w);
 }
 
@@ -1519,7 +1735,7 @@ static void test_restart_arriving(void **state)
 	start(&w);
 	assert_true(offer(&w, "ES-9", 2, 5, &reason));
 	assert_int_equal(w.record.state, WIRE_ES_ARRIVING);
-	assert_int_equal(restart(&w, false), 0);
+	assert_int_equal(restart(&w, ES_CONTAINER_GONE), 0);
 	assert_int_equal(w.removed, 1);
 	assert_int_equal(w.record.state, WIRE_ES_RETIRED);
 	assert_int_equal(w.record.epoch, 5);
@@ -1536,7 +1752,7 @@ static void test_restart_fenced(void **state)
 
 	(void)state;
 	fenced(&w);
-	assert_int_equal(restart(&w, true), 0);
+	assert_int_equal(restart(&w, ES_CONTAINER_RUNS), 0);
 	request(&w, 1, 2, 0);
 	assert_int_equal(w.executing_count, 1);
 	assert_int_equal(w.record.state, WIRE_ES_FENCED);
@@ -1551,10 +1767,12 @@ static void test_bad_record(void **state)
 
 	(void)state;
 	start(&w);
-	assert_int_equal(es_node_restore(w.node, 0, &record, "rubbish", 7, true, &err), -EPROTO);
+	assert_int_equal(es_node_restore(w.node, 0, &record, "rubbish", 7, ES_CONTAINER_RUNS, &err),
+			 -EPROTO);
 	assert_int_equal(view(&w).record.session, 0);
 	record.session = 0;
-	assert_int_equal(es_node_restore(w.node, 0, &record, NULL, 0, true, &err), -EPROTO);
+	assert_int_equal(es_node_restore(w.node, 0, &record, NULL, 0, ES_CONTAINER_RUNS, &err),
+			 -EPROTO);
 	finish(&w);
 }
 
@@ -1597,7 +1815,7 @@ static void test_start_not_written(void **state)
 	executed(&w, 1, 1);
 	executed(&w, 1, 2);
 	assert_int_equal(count(&w, WIRE_ANSWER), 2);
-	assert_int_equal(es_node_deadline(w.node), p.idle_ms);
+	assert_int_equal(es_node_deadline(w.node), p.keep_ms);
 	finish(&w);
 }
 
@@ -1810,6 +2028,12 @@ int main(void)
 		cmocka_unit_test(test_in_doubt),
 		cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_container_dies),
+		cmocka_unit_test(test_comes_back),
+		cmocka_unit_test(test_start_pauses),
+		cmocka_unit_test(test_may_not_start),
+		cmocka_unit_test(test_data_gone),
+		cmocka_unit_test(test_discard),
+		cmocka_unit_test(test_ended_after_cut),
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_fence_of_another_epoch),
 		cmocka_unit_test(test_unfence),
@@ -1847,6 +2071,7 @@ int main(void)
 		cmocka_unit_test(test_disassociation),
 		cmocka_unit_test(test_restart_in_doubt),
 		cmocka_unit_test(test_restart_without_container),
+		cmocka_unit_test(test_restart_while_removing),
 		cmocka_unit_test(test_restart_arriving),
 		cmocka_unit_test(test_restart_fenced),
 		cmocka_unit_test(test_bad_record),

@@ -257,7 +257,7 @@ static struct es_node *knows_of_one(const struct policy *policy)
 	struct es_node *node = NULL;
 
 	assert_int_equal(es_node_new(&node, "ES-1", policy, proof, &es_ops, NULL, NULL), 0);
-	assert_int_equal(es_node_restore(node, 0, &record, "", 0, true, NULL), 0);
+	assert_int_equal(es_node_restore(node, 0, &record, "", 0, ES_CONTAINER_RUNS, NULL), 0);
 	return node;
 }
 

@@ -206,7 +206,9 @@ static void on_session(void *ctx, const struct es_record *record, const void *ca
 {
 	struct world *w = ctx;
 
-	assert_int_equal(es_node_restore(w->node, w->now, record, cache, len, w->created, NULL), 0);
+	assert_int_equal(es_node_restore(w->node, w->now, record, cache, len,
+					 w->created ? ES_CONTAINER_RUNS : ES_CONTAINER_GONE, NULL),
+			 0);
 }
 
 static void on_bad(void *ctx, const char *file, const char *reason)
