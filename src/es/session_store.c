@@ -356,10 +356,12 @@ void session_store_forget(struct session_store *st, uint64_t session)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* @good: bytes of the journal that can be relied on */
 struct reading {
 	struct es_record record;
 	struct answer_cache *cache;
 	bool begun;
+	size_t good;
 };
 
 static int take_all(struct reading *rd, const uint8_t *body, size_t len, struct err *err)
@@ -431,6 +433,7 @@ static int read_journal(struct reading *rd, const uint8_t *at, size_t left, stru
 		return err_set(err, -EPROTO, "not a session file of this version");
 	at += MAGIC_SIZE;
 	left -= MAGIC_SIZE;
+	rd->good = MAGIC_SIZE;
 	while (left >= ENTRY_SIZE) {
 		size_t len = get_be32(at);
 		uint32_t kind = get_be32(at + 4);
@@ -442,6 +445,7 @@ static int read_journal(struct reading *rd, const uint8_t *at, size_t left, stru
 			return r;
 		at += ENTRY_SIZE + len;
 		left -= ENTRY_SIZE + len;
+		rd->good += ENTRY_SIZE + len;
 	}
 	return rd->begun ? 0 : err_set(err, -EPROTO, "no whole record in it");
 }
@@ -475,24 +479,66 @@ static bool session_file(const char *name)
 	return len == 24 && strcmp(name + 16, ".session") == 0;
 }
 
+static int read_and_tell(struct reading *rd, const void *bytes, size_t len,
+			 int (*before)(void *at, const struct reading *rd, struct err *err),
+			 void *at,
+			 void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				    size_t cache_len),
+			 void *ctx, struct err *err)
+{
+	struct buf cache;
+	int r;
+
+	buf_init(&cache, 0);
+	r = read_journal(rd, bytes, len, err);
+	if (r == 0)
+		r = answer_cache_encode(rd->cache, &cache, err);
+	if (r == 0 && before)
+		r = before(at, rd, err);
+	if (r == 0)
+		fn(ctx, &rd->record, buf_bytes(&cache), cache.len);
+	answer_cache_free(rd->cache);
+	buf_deinit(&cache);
+	return r;
+}
+
 int session_store_read(const void *bytes, size_t len,
 		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
 				  size_t cache_len),
 		       void *ctx, struct err *err)
 {
 	struct reading rd = { 0 };
-	struct buf cache;
-	int r;
 
-	buf_init(&cache, 0);
-	r = read_journal(&rd, bytes, len, err);
-	if (r == 0)
-		r = answer_cache_encode(rd.cache, &cache, err);
-	if (r == 0)
-		fn(ctx, &rd.record, buf_bytes(&cache), cache.len);
-	answer_cache_free(rd.cache);
-	buf_deinit(&cache);
-	return r;
+	return read_and_tell(&rd, bytes, len, NULL, NULL, fn, ctx, err);
+}
+
+/* Where a journal that is read is to go on */
+struct resumption {
+	struct session_store *store;
+	const char *name;
+	size_t size;
+};
+
+/*
+ * A journal of before goes on as it is: to write it anew would need room, and a session must outlive a restart
+ * while the disk is full. One with a torn entry is begun anew before anything is appended.
+ */
+static int resume(void *at, const struct reading *rd, struct err *err)
+{
+	const struct resumption *to = at;
+	struct journal *j = journal_of(to->store, rd->record.session, err);
+
+	if (!j)
+		return -ENOMEM;
+	int fd = openat(to->store->dir, to->name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_set(err, -errno, "open");
+	if (j->fd >= 0)
+		close(j->fd);
+	j->fd = fd;
+	j->size = rd->good;
+	j->broken = rd->good < to->size;
+	return 0;
 }
 
 static int read_one(struct session_store *st, const char *name,
@@ -503,10 +549,13 @@ static int read_one(struct session_store *st, const char *name,
 	struct buf file;
 	int r;
 
+	struct reading rd = { 0 };
+
 	buf_init(&file, FILE_MAX);
 	r = read_file(st, name, &file, err);
+	struct resumption to = { st, name, file.len };
 	if (r == 0)
-		r = session_store_read(buf_bytes(&file), file.len, fn, ctx, err);
+		r = read_and_tell(&rd, buf_bytes(&file), file.len, resume, &to, fn, ctx, err);
 	buf_deinit(&file);
 	return r;
 }

@@ -686,8 +686,9 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	}
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(restored);
-	es_session_settle_doubt(s, "the program restarted while it ran");
-	(void)es_session_persist(s, ES_PERSIST_ALL);
+	/* otherwise what is written down is as it was, and needs no room on a disk that may be full */
+	if (es_session_settle_doubt(s, "the program restarted while it ran"))
+		(void)es_session_persist(s, ES_PERSIST_ALL);
 	s->exit_code = -1;
 	s->gone = container == ES_CONTAINER_GONE;
 	if (container != ES_CONTAINER_RUNS)

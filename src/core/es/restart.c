@@ -108,22 +108,23 @@ bool es_session_may_come_back(struct es_session *s)
 	       node->ops->may_start(node->ctx, s->record.service, s->exit_code, s->start_tries);
 }
 
-void es_session_settle_doubt(struct es_session *s, const char *why)
+bool es_session_settle_doubt(struct es_session *s, const char *why)
 {
 	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
 
 	if (!s->record.started)
-		return;
+		return false;
 	es_session_say(s, "IN DOUBT", s->record.started, "%s", why);
 	answer.digest = replay_digest(&answer);
 	es_session_keep(s, &answer);
 	s->record.executed = s->record.started;
 	s->record.started = 0;
+	return true;
 }
 
 void es_session_come_back(struct es_session *s)
 {
-	es_session_settle_doubt(s, "the container ended while it ran");
+	(void)es_session_settle_doubt(s, "the container ended while it ran");
 	s->starting = true;
 	s->start_running = false;
 	s->start_allowed = false;

@@ -192,8 +192,8 @@ void es_session_come_back(struct es_session *s);
 /** es_session_start_again() - Start it, if it is time */
 void es_session_start_again(struct es_session *s, uint64_t now);
 
-/** es_session_settle_doubt() - The outcome of the request that was under way is not known (R1) */
-void es_session_settle_doubt(struct es_session *s, const char *why);
+/** es_session_settle_doubt() - The outcome of the request that was under way is not known (R1). Return: if one was */
+bool es_session_settle_doubt(struct es_session *s, const char *why);
 
 /** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
 void es_session_pump(struct es_session *s, uint64_t now);
