@@ -103,6 +103,13 @@ enum conf_codec {
 	CONF_CODECS,
 };
 
+/** enum conf_restart - Whether a container that has ended is started again */
+enum conf_restart {
+	CONF_RESTART_ALWAYS,
+	CONF_RESTART_ON_FAILURE,
+	CONF_RESTART_NO,
+};
+
 /** enum conf_sync - How a moved container catches up (R6) */
 enum conf_sync {
 	CONF_SYNC_AUTO,   /* replay, and hold after a replica that answered differently */
@@ -130,6 +137,8 @@ enum conf_profile {
  * @port:		Port in the container
  * @codec:		See enum conf_codec
  * @sync:		See enum conf_sync
+ * @restart:		See enum conf_restart
+ * @restart_tries:	Of CONF_RESTART_ON_FAILURE, in a row; 0: no limit
  * @compare:		Both containers must answer alike before one takes over (R5)
  * @compare_ignore:	HTTP headers that may differ, in small letters, a space before and behind
  *			each; empty: the codec's own list
@@ -154,6 +163,8 @@ struct conf_service {
 	uint16_t port;
 	enum conf_codec codec;
 	enum conf_sync sync;
+	enum conf_restart restart;
+	uint32_t restart_tries;
 	bool compare;
 	char compare_ignore[CONF_IGNORE_SIZE];
 	enum conf_method method;

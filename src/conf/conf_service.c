@@ -54,6 +54,49 @@ static int on_start(cfg_t *cfg, cfg_opt_t *opt)
 	return conf_want_range(cfg, opt, 100, START_MS_MAX, "ms");
 }
 
+#define ON_FAILURE "on-failure"
+#define TRIES_MAX  1000000
+
+/* "always", "no", "on-failure" or "on-failure:N", as Docker's restart policies. Return: false if it is none */
+static bool restart_parse(const char *text, enum conf_restart *restart, uint32_t *tries)
+{
+	char *end = NULL;
+
+	*tries = 0;
+	if (strcmp(text, "always") == 0)
+		*restart = CONF_RESTART_ALWAYS;
+	else if (strcmp(text, "no") == 0)
+		*restart = CONF_RESTART_NO;
+	else
+		*restart = CONF_RESTART_ON_FAILURE;
+	if (*restart != CONF_RESTART_ON_FAILURE || strcmp(text, ON_FAILURE) == 0)
+		return true;
+	if (strncmp(text, ON_FAILURE ":", strlen(ON_FAILURE ":")) != 0)
+		return false;
+	text += strlen(ON_FAILURE ":");
+	if (*text < '1' || *text > '9')
+		return false;
+	unsigned long n = strtoul(text, &end, 10);
+	if (*end || n > TRIES_MAX)
+		return false;
+	*tries = (uint32_t)n;
+	return true;
+}
+
+static int on_restart(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = cfg_opt_getnstr(opt, 0);
+	enum conf_restart restart;
+	uint32_t tries;
+
+	if (restart_parse(s, &restart, &tries))
+		return 0;
+	return conf_mistake(cfg,
+			    "restart = \"%.80s\": want \"always\", \"on-failure\", "
+			    "\"on-failure:N\" with N from 1 to %d, or \"no\"",
+			    s, TRIES_MAX);
+}
+
 static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = conf_last_string(opt);
@@ -305,6 +348,7 @@ static cfg_opt_t section[] = {
 	CFG_INT("port", 0, CFGF_NONE),
 	CFG_STR("codec", "frame", CFGF_NONE),
 	CFG_STR("sync", "auto", CFGF_NONE),
+	CFG_STR("restart", "always", CFGF_NONE),
 	CFG_STR("compare", "answers", CFGF_NONE),
 	CFG_STR_LIST("compare_ignore", NULL, CFGF_NONE),
 	CFG_STR("method", "auto", CFGF_NONE),
@@ -336,6 +380,7 @@ void conf_service_watch(cfg_t *cfg)
 		{ "service|port", on_port },
 		{ "service|codec", conf_want_codec },
 		{ "service|sync", on_sync },
+		{ "service|restart", on_restart },
 		{ "service|compare", conf_want_comparison },
 		{ "service|compare_ignore", on_compare_ignore },
 		{ "service|method", on_method },
@@ -403,6 +448,7 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 	s->codec = conf_codec_index(cfg_getstr(from, "codec"));
 	s->sync =
 		(enum conf_sync)conf_word_index(syncs, ARRAY_SIZE(syncs), cfg_getstr(from, "sync"));
+	(void)restart_parse(cfg_getstr(from, "restart"), &s->restart, &s->restart_tries);
 	s->method = (enum conf_method)conf_word_index(methods, ARRAY_SIZE(methods),
 						      cfg_getstr(from, "method"));
 	s->compare = conf_compares(from);

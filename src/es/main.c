@@ -69,6 +69,7 @@ static struct policy policy_of(const struct conf *c)
 	p.drain_ms = (uint64_t)c->limit[CONF_DRAIN_MS];
 	p.standby_ms = (uint64_t)c->limit[CONF_STANDBY_MS];
 	p.idle_ms = (uint64_t)c->limit[CONF_IDLE_MS];
+	p.keep_ms = (uint64_t)c->limit[CONF_KEEP_DAYS] * 24 * 3600 * 1000;
 	return p;
 }
 
@@ -167,6 +168,13 @@ static struct codec_comparison comparison_of(const struct conf_service *from)
 	return c;
 }
 
+static enum container_restart restart_of(enum conf_restart restart)
+{
+	return restart == CONF_RESTART_NO           ? RESTART_NO
+	       : restart == CONF_RESTART_ON_FAILURE ? RESTART_ON_FAILURE
+						    : RESTART_ALWAYS;
+}
+
 static enum container_sync sync_of(enum conf_sync sync)
 {
 	return sync == CONF_SYNC_HOLD     ? SYNC_HOLD
@@ -199,6 +207,8 @@ static void fill_services(struct program *p, const struct conf *c)
 			.trusted_images = (const char *const *)from->trusted_images,
 			.start_ms = from->start_ms,
 			.sync = sync_of(from->sync),
+			.restart = restart_of(from->restart),
+			.restart_tries = from->restart_tries,
 			.method = method_of(from->method),
 		};
 		memcpy(to->name, from->name, NAME_SIZE);
