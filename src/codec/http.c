@@ -411,8 +411,9 @@ static int http_refusal(char *to, size_t size, enum codec_refusal why, const cha
 
 	return snprintf(to, size,
 			"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-			"Connection: close\r\n\r\n%s\n",
-			status[why], strlen(reason) + 1, reason);
+			"%sConnection: close\r\n\r\n%s\n",
+			status[why], strlen(reason) + 1,
+			why == CODEC_REFUSAL_AWAY ? "Retry-After: 1\r\n" : "", reason);
 }
 
 const struct codec codec_http = {

@@ -23,6 +23,9 @@
  * and acted upon when the call has returned, as in mud/client.c.
  */
 
+#define AWAY_RETRIES                                                                               \
+	3 /* the service is said to be away again within so many retry_ms, or it is back */
+
 /* reports of the device's half during a call */
 struct news {
 	const struct wire_data *answer;
@@ -51,6 +54,7 @@ struct user_session {
 	bool wanted;
 	bool fresh;        /* imported, and not associated here yet */
 	uint64_t again_at; /* after a loss */
+	uint64_t away_at;  /* the service was said to be away, see @reason; 0: it is not */
 	char reason[WIRE_REASON_SIZE];
 	struct news news;
 	struct list holds;
@@ -92,6 +96,20 @@ static uint64_t new_number(void *ctx)
 	return number;
 }
 
+/*
+ * The service is away for a while: its container starts again, or its edge server's disk is full. What it has been
+ * sent waits; further requests are refused, so that clients are told and none of them waits (R9).
+ */
+static void on_waiting(void *ctx, const char *reason)
+{
+	struct user_session *us = ctx;
+
+	if (!us->away_at)
+		log_info("%s: service %s is away: %s", us->user, us->service, reason);
+	us->away_at = uv_now(us->setup->loop);
+	(void)snprintf(us->reason, sizeof(us->reason), "%s", reason);
+}
+
 static void on_lost(void *ctx, enum wire_status status, const char *reason)
 {
 	struct user_session *us = ctx;
@@ -118,6 +136,7 @@ static const struct mud_session_ops ops = {
 	.answer = on_answer,
 	.stream = on_stream,
 	.number = new_number,
+	.waiting = on_waiting,
 	.lost = on_lost,
 	.event = on_event,
 };
@@ -283,6 +302,13 @@ void user_session_long(struct user_session *us, int more)
 	(void)uv_timer_start(&us->timer, on_timer, 0, 0);
 }
 
+/* It is said again each time that a request is repeated. One request at a time finds out whether it is back. */
+static bool is_away(const struct user_session *us)
+{
+	return us->away_at && us->mud && mud_session_unanswered(us->mud) &&
+	       uv_now(us->setup->loop) < us->away_at + AWAY_RETRIES * us->setup->policy->retry_ms;
+}
+
 int user_session_room(struct user_session *us, size_t len, enum wire_segment segment)
 {
 	bool begins = segment == WIRE_SEGMENT_WHOLE || segment == WIRE_SEGMENT_BEGIN;
@@ -290,6 +316,8 @@ int user_session_room(struct user_session *us, size_t len, enum wire_segment seg
 	if (us->held || (begins && us->long_messages))
 		return USER_SESSION_E_WAIT;
 	if (us->ended)
+		return USER_SESSION_E_AWAY;
+	if (begins && is_away(us))
 		return USER_SESSION_E_AWAY;
 	if (us->mud)
 		return mud_session_takes(us->mud, len) ? 0 : USER_SESSION_E_WAIT;
@@ -474,8 +502,10 @@ void user_session_message(struct user_session *us, const struct wire_message *m)
 	mud_session_message(us->mud, uv_now(us->setup->loop), us->setup->ap, m);
 	struct news news = us->news;
 	us->associated |= mud_session_state(us->mud) == MUD_ASSOCIATED;
-	if (news.answer)
+	if (news.answer) {
+		us->away_at = 0;
 		tell(us, news.answer);
+	}
 	if (news.stream)
 		us->setup->stream(us, news.stream);
 	if (news.lost)

@@ -350,6 +350,8 @@ static void on_refusal(struct mud_session *s, const struct wire_refusal *w)
 		send_reassociation(s);
 	} else {
 		say(s, "NOT YET", w->number, "%s", w->reason); /* sent again at retry_at */
+		if (s->ops->waiting && w->status == WIRE_E_BUSY)
+			s->ops->waiting(s->ctx, w->reason);
 	}
 }
 

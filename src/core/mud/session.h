@@ -47,6 +47,7 @@ enum mud_state {
  * @stream:	the service sends by itself (codec tcp); NULL: it is of no interest
  * @number:	a fresh random session number, not 0: the device left before anybody answered, so the
  *		old number may belong to a session that is being made somewhere behind it
+ * @waiting:	requests wait and why; what was sent may still be executed, and answered. NULL: of no interest
  * @lost:	the session is gone and why; nothing can be sent any more
  * @event:	for the event log; @kind is a constant
  */
@@ -55,6 +56,7 @@ struct mud_session_ops {
 	void (*answer)(void *ctx, const struct wire_data *answer);
 	void (*stream)(void *ctx, const struct wire_stream *stream);
 	uint64_t (*number)(void *ctx);
+	void (*waiting)(void *ctx, const char *reason);
 	void (*lost)(void *ctx, enum wire_status status, const char *reason);
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		      const char *detail);
