@@ -30,6 +30,7 @@ struct command {
 
 extern const struct command command_status;
 extern const struct command command_sessions;
+extern const struct command command_session;
 extern const struct command command_users;
 extern const struct command command_associate;
 extern const struct command command_migrate;

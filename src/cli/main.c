@@ -22,9 +22,9 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status,  &command_sessions, &command_users,   &command_associate,
-	&command_migrate, &command_drain,    &command_undrain, &command_events,
-	&command_check,   &command_host,     &command_pki,     &command_setup,
+	&command_status,  &command_sessions, &command_session, &command_users,  &command_associate,
+	&command_migrate, &command_drain,    &command_undrain, &command_events, &command_check,
+	&command_host,    &command_pki,      &command_setup,
 };
 
 #define EXIT_FAILED 2

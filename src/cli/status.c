@@ -23,10 +23,12 @@
 struct ask {
 	bool json;
 	bool watch;
+	bool kept;
 	const char *node;
 };
 
 static const char *const names[] = { "json", "watch", "node=", NULL };
+static const char *const session_names[] = { "json", "watch", "node=", "kept", NULL };
 
 static int on_option(void *ctx, const char *name, const char *value, struct err *err)
 {
@@ -37,6 +39,8 @@ static int on_option(void *ctx, const char *name, const char *value, struct err 
 		a->json = true;
 	else if (strcmp(name, "watch") == 0)
 		a->watch = true;
+	else if (strcmp(name, "kept") == 0)
+		a->kept = true;
 	else
 		a->node = value;
 	return 0;
@@ -113,7 +117,10 @@ static int ask_all(const char *config, int argc, char **argv, const struct view 
 	struct ask a = { 0 };
 	int r;
 
-	r = command_options(argc, argv, names, on_option, &a, err);
+	r = command_options(argc, argv, v == &view_sessions ? session_names : names, on_option, &a,
+			    err);
+	if (a.kept)
+		v = &view_kept;
 	if (r >= 0)
 		r = command_no_more(argc, argv, r, err);
 	if (r == 0)
@@ -166,9 +173,12 @@ const struct command command_status = {
 
 const struct command command_sessions = {
 	.name = "sessions",
-	.arguments = ARGUMENTS,
+	.arguments = "[--kept] " ARGUMENTS,
 	.summary = "all sessions, as access points and edge servers see them",
-	.help = OPTIONS "SESSION shows the first 8 digits, by which other commands know it, too.\n",
+	.help = "  --kept         those that edge servers keep although no user is served by them: "
+		"ended,\n"
+		"                 silent, of unknown sessions (baton session --help)\n" OPTIONS
+		"SESSION shows the first 8 digits, by which other commands know it, too.\n",
 	.run = run_sessions,
 };
 

@@ -190,6 +190,69 @@ const struct view view_sessions = {
 	.rows = session_rows,
 };
 
+/* ---- sessions that nobody is served by ---- */
+
+#define SILENT_MS 60000 /* an access point that is there asks more often */
+
+/* Whether an edge server keeps it although no user is served by it now */
+static bool is_kept(const json_t *s)
+{
+	const char *state = view_text(s, "state");
+
+	if (strcmp(state, "lost") == 0 || json_is_true(json_object_get(s, "starting")))
+		return true;
+	return (strcmp(state, "active") == 0 || strcmp(state, "fenced") == 0) &&
+	       view_number(s, "silent_ms", 0) > SILENT_MS;
+}
+
+static void kept_row(struct table *t, const struct node *node, const json_t *s, const char *state,
+		     const char *notes)
+{
+	cell_session(t, s);
+	table_cell(t, TABLE_PLAIN, "%s", view_text(s, "mud"));
+	table_cell(t, TABLE_PLAIN, "%s", view_text(s, "service"));
+	table_cell(t, TABLE_PLAIN, "%s", node->name);
+	table_cell(t, TABLE_WARN, "%s", state);
+	table_cell(t, TABLE_PLAIN, "%lld s", (long long)view_number(s, "silent_ms", 0) / 1000);
+	table_cell(t, TABLE_PLAIN, "%s", notes);
+}
+
+static void kept_rows(struct table *t, const struct round_answer *a)
+{
+	json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(a->answer, "sessions"), i, s)
+	{
+		bool gone = json_is_true(json_object_get(s, "gone"));
+		bool starting = json_is_true(json_object_get(s, "starting"));
+		const char *state = view_text(s, "state");
+
+		if (is_kept(s))
+			kept_row(t, a->node, s,
+				 gone                         ? "data gone"
+				 : starting                   ? "starting"
+				 : strcmp(state, "lost") == 0 ? "ended"
+							      : state,
+				 view_text(s, "reason"));
+	}
+	json_array_foreach(json_object_get(a->answer, "unclaimed"), i, s)
+	{
+		kept_row(t, a->node, s, "unclaimed", "no journal speaks of its session");
+	}
+}
+
+static const char *const kept_headings[] = { "SESSION", "USER",   "SERVICE", "AT",
+					     "STATE",   "SILENT", "NOTES",   NULL };
+
+const struct view view_kept = {
+	.question = "sessions",
+	.roles = ROLE(WIRE_ROLE_ES),
+	.headings = kept_headings,
+	.sorted = true,
+	.rows = kept_rows,
+};
+
 /* ---- users ---- */
 
 static void user_rows(struct table *t, const struct round_answer *a)

@@ -34,6 +34,7 @@ struct view {
 
 extern const struct view view_status;
 extern const struct view view_sessions;
+extern const struct view view_kept;
 extern const struct view view_users;
 
 /** view_text() - A string of an object. Return: it, or "" if there is none; valid as long as @j */

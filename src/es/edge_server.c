@@ -268,6 +268,19 @@ static int drain(void *ctx, bool drained, const char *operator, struct err * err
 	return 0;
 }
 
+/* An operator decides about a session that is kept */
+static int decide(void *ctx, uint64_t session, bool discard, const char *operator, struct err * err)
+{
+	struct edge_server *es = ctx;
+	int r = discard ? edge_discard(es, session, operator, err)
+			: es_node_allow_start(es->node, session, err);
+
+	if (r == 0)
+		log_info("session %016" PRIx64 ": %s by operator %s", session,
+			 discard ? "discarded" : "may start again", operator);
+	return r;
+}
+
 static struct es_inquiry inquiry_of(struct edge_server *es)
 {
 	return (struct es_inquiry){
@@ -276,6 +289,9 @@ static struct es_inquiry inquiry_of(struct edge_server *es)
 		.aps = es->aps,
 		.migrations = es->migrations,
 		.drain = drain,
+		.decide = decide,
+		.unclaimed = es->unclaimed,
+		.unclaimed_count = es->unclaimed_count,
 		.ctx = es,
 		.certificate_days = tls_watch_days(es->setup.tls),
 	};

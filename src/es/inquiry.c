@@ -11,11 +11,14 @@
 #include "base/err.h"
 #include "core/es/node.h"
 #include "es/ap_links.h"
+#include "es/container/management.h"
 #include "es/migration/controller.h"
 #include "net/link.h"
 
 #define CHECK          "check "
 #define FITS           "fits "
+#define RESTORE        "restore "
+#define DISCARD        "discard "
 #define CHECK_TEXT_MAX 320
 #define LINK_MAX       1000000000000
 
@@ -75,14 +78,36 @@ static void add_session(void *ctx, const struct es_session_view *v)
 	char number[17];
 
 	(void)snprintf(number, sizeof(number), "%016" PRIx64, r->session);
-	(void)json_array_append_new(
-		ctx, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:b}",
-			       "session", number, "mud", r->mud, "service", r->service, "state",
-			       wire_es_state_name(r->state), "epoch", (json_int_t)r->epoch,
-			       "association", (json_int_t)r->association, "executed",
-			       (json_int_t)r->executed, "queued", (json_int_t)v->queued, "cached",
-			       (json_int_t)v->cached, "migration", migration_name(v->migration),
-			       "peer", r->peer, "ap", r->ap, "removing", v->removing));
+	json_t *s = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:b}",
+			      "session", number, "mud", r->mud, "service", r->service, "state",
+			      wire_es_state_name(r->state), "epoch", (json_int_t)r->epoch,
+			      "association", (json_int_t)r->association, "executed",
+			      (json_int_t)r->executed, "queued", (json_int_t)v->queued, "cached",
+			      (json_int_t)v->cached, "migration", migration_name(v->migration),
+			      "peer", r->peer, "ap", r->ap, "removing", v->removing);
+	json_t *more = json_pack("{s:b, s:b, s:I, s:I, s:I, s:s%}", "starting", v->starting, "gone",
+				 v->gone, "restarts", (json_int_t)v->restarts, "memory_from",
+				 (json_int_t)v->memory_from, "silent_ms", (json_int_t)v->silent_ms,
+				 "reason", v->reason, strlen(v->reason));
+	(void)json_object_update(s, more);
+	json_decref(more);
+	(void)json_array_append_new(ctx, s);
+}
+
+static json_t *unclaimed(const struct es_inquiry *q)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < q->unclaimed_count; i++) {
+		const struct container_found *f = &q->unclaimed[i];
+		char number[17];
+
+		(void)snprintf(number, sizeof(number), "%016" PRIx64, f->session);
+		(void)json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "session", number,
+							   "service", f->service, "container",
+							   f->where.id));
+	}
+	return all;
 }
 
 static void add_ap(void *ctx, const char *name)
@@ -107,7 +132,8 @@ static json_t *sessions(const struct es_inquiry *q)
 	json_t *all = json_array();
 
 	es_node_each(q->node, add_session, all);
-	return json_pack("{s:s, s:s, s:o}", "node", q->name, "role", "es", "sessions", all);
+	return json_pack("{s:s, s:s, s:o, s:o}", "node", q->name, "role", "es", "sessions", all,
+			 "unclaimed", unclaimed(q));
 }
 
 /* --- checks take a while ---------------------------------------------------------------------- */
@@ -205,6 +231,25 @@ static void drain_asked(const struct es_inquiry *q, struct link *l, uint64_t ses
 		reply_json(l, session, status(q));
 }
 
+/* "restore SESSION", "discard SESSION" */
+static void decision_asked(const struct es_inquiry *q, struct link *l, const struct wire_message *m,
+			   bool discard)
+{
+	size_t skip = strlen(discard ? DISCARD : RESTORE);
+	char digits[17] = "";
+	struct err err = { 0 };
+
+	if (m->text.len == skip + 16)
+		memcpy(digits, m->text.bytes + skip, 16);
+	if (strspn(digits, "0123456789abcdef") != 16)
+		reply(l, m->session, WIRE_E_PROTOCOL, "want the 16 digits of a session");
+	else if (q->decide(q->ctx, strtoull(digits, NULL, 16), discard, link_peer_name(l), &err) <
+		 0)
+		reply(l, m->session, WIRE_E_FAILED, err.text);
+	else
+		reply_json(l, m->session, status(q));
+}
+
 void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct wire_message *m)
 {
 	if (asks_for(&m->text, "status")) {
@@ -215,6 +260,10 @@ void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct 
 		drain_asked(q, l, m->session, true);
 	} else if (asks_for(&m->text, "undrain")) {
 		drain_asked(q, l, m->session, false);
+	} else if (begins(m, RESTORE)) {
+		decision_asked(q, l, m, false);
+	} else if (begins(m, DISCARD)) {
+		decision_asked(q, l, m, true);
 	} else if (begins(m, CHECK)) {
 		check_asked(q, l, m);
 	} else if (begins(m, FITS)) {
@@ -222,7 +271,7 @@ void es_inquiry_answer(const struct es_inquiry *q, struct link *l, const struct 
 	} else {
 		reply(l, m->session, WIRE_E_PROTOCOL,
 		      "an edge server knows \"status\", \"sessions\", \"drain\", \"undrain\", "
-		      "\"check "
-		      "NAME\" and \"fits HOST\"");
+		      "\"restore SESSION\", \"discard SESSION\", \"check NAME\" and "
+		      "\"fits HOST\"");
 	}
 }

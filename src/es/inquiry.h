@@ -8,15 +8,21 @@
  *				 "access_points": {NAME: true}}
  *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
  *				 "state", "epoch", "association", "executed", "queued", "cached",
- *				 "migration", "peer", "ap"}]}
+ *				 "migration", "peer", "ap", "removing", "starting", "gone",
+ *				 "restarts", "memory_from", "silent_ms", "reason"}],
+ *				 "unclaimed": [{"session", "service", "container"}]}
  *	drain, undrain	see es_node_drain()
+ *	restore SESSION	see es_node_allow_start()
+ *	discard SESSION	see edge_discard()
  *	check CONTAINER obstacles to a migration, see migration_controller_check()
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ap_links;
+struct container_found;
 struct err;
 struct es_node;
 struct link;
@@ -26,6 +32,8 @@ struct wire_message;
 /**
  * struct es_inquiry - Sources of the answers, borrowed for the call; days until our certificate
  * ends
+ * @unclaimed, @unclaimed_count: Containers whose sessions nobody knows
+ * @decide:	An operator discards a session (@discard), or has its container start again
  * @drain:	Begins (@drained) or ends to drain, as operator @operator wants; gets @ctx
  */
 struct es_inquiry {
@@ -34,6 +42,10 @@ struct es_inquiry {
 	const struct ap_links *aps;
 	struct migration_controller *migrations;
 	int64_t certificate_days;
+	const struct container_found *unclaimed;
+	size_t unclaimed_count;
+	int (*decide)(void *ctx, uint64_t session, bool discard, const char *operator,
+		      struct err * err);
 	int (*drain)(void *ctx, bool drained, const char *operator, struct err * err);
 	void *ctx;
 };
