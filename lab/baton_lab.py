@@ -321,7 +321,7 @@ class Lab:
         return (self._identity(f"EdgeServer-{i}") + f'listen = "{here}:7200"\n'
                 f'transfer_listen = "{here}:7201"\nprofile = "{self.profile}"\n'
                 'monitor_listen = "127.0.0.1:9720"\n'
-                'state_dir = "/run/baton/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
+                f'state_dir = "{self.dir}/pc{i}/sessions"\ncheckpoint_dir = "/run/baton/work"\n'
                 f'image_dir = "{self.dir}/pc{i}/images"\n'
                 + ('registries = { "registry:5000" }\n' if self.registry else "") +
                 'docker { socket = "/run/docker.sock"  exec_root = "/run/docker" }\n'
