@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "es/edge_inner.h"
+#include "es/gateway/gateway.h"
 #include "es/session_store.h"
 #include "es/started_notes.h"
 
@@ -143,6 +145,71 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 		started_notes_sweep(es->started, found, count);
 	*sessions = a.sessions;
 	return r;
+}
+
+struct comparison {
+	struct edge_server *es;
+	const struct container_found *found;
+	size_t count;
+	struct ended {
+		uint64_t session;
+		uint32_t epoch;
+		const char *reason;
+	} * ended;
+	size_t ended_count;
+};
+
+/* Return: why the container that the gateway speaks to is not the one that it was; NULL if it is */
+static const char *changed(const struct comparison *c, const struct container_address *where)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		const struct container_found *f = &c->found[i];
+
+		if (strcmp(f->where.id, where->id) != 0)
+			continue;
+		if (!f->running)
+			return "the container ended while its engine was away";
+		return strcmp(f->where.started, where->started) == 0
+			       ? NULL
+			       : "the container was started anew while its engine was away";
+	}
+	return c->count < CONTAINERS_MAX ? "the container is gone" : NULL;
+}
+
+static void compare(void *ctx, const struct es_session_view *v)
+{
+	struct comparison *c = ctx;
+	const struct es_record *r = &v->record;
+	const struct container_address *where =
+		gateway_find(c->es->gateway, r->session, r->container_epoch);
+	const char *reason = where ? changed(c, where) : NULL;
+
+	if (reason)
+		c->ended[c->ended_count++] =
+			(struct ended){ r->session, r->container_epoch, reason };
+}
+
+static void count(void *ctx, const struct es_session_view *v)
+{
+	(void)v;
+	++*(size_t *)ctx;
+}
+
+void edge_compare(void *ctx, const struct container_found *found, size_t found_count)
+{
+	struct comparison c = { .es = ctx, .found = found, .count = found_count };
+	size_t sessions = 0;
+
+	es_node_each(c.es->node, count, &sessions);
+	auto_free struct ended *ended = calloc(sessions + 1, sizeof(*ended));
+	if (!ended) {
+		log_error("containers are not compared with what the engine has: out of memory");
+		return;
+	}
+	c.ended = ended;
+	es_node_each(c.es->node, compare, &c);
+	for (size_t i = 0; i < c.ended_count; i++)
+		edge_container_ended(c.es, ended[i].session, ended[i].epoch, -1, ended[i].reason);
 }
 
 int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err)

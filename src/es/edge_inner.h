@@ -105,6 +105,12 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 /** edge_close_to_requests() - The container of (session, epoch) has ended; a request it has is dropped */
 void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch);
 
+/* edge_server.c */
+
+/** edge_container_ended() - Tell the node; the gateway does not speak to it any more */
+void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
+			  const char *reason);
+
 /* edge_adoption.c */
 
 /**
@@ -121,6 +127,9 @@ void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t e
  */
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
 	       size_t *sessions, struct err *err);
+
+/** edge_compare() - The engine was away: end those whose containers have ended, or are others now */
+void edge_compare(void *ctx, const struct container_found *found, size_t count);
 
 /** edge_discard() - An operator discards a session, or an unclaimed container. Return: 0, or negative error code */
 int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err);

@@ -78,8 +78,8 @@ static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 	es_node_in_doubt(es->node, edge_now(es), session, epoch, number);
 }
 
-static void container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
-			    const char *reason)
+void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
+			  const char *reason)
 {
 	log_error("session %016" PRIx64 ": %s", session, reason);
 	edge_close_to_requests(es, session, epoch);
@@ -91,7 +91,7 @@ static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *rea
 	struct edge_server *es = ctx;
 
 	es->metrics.died++;
-	container_ended(es, session, epoch, -1, reason);
+	edge_container_ended(es, session, epoch, -1, reason);
 }
 
 static const struct gateway_ops gateway_ops = {
@@ -112,7 +112,7 @@ static void on_died(void *ctx, uint64_t session, const char *id, int exit_code)
 		return;
 	es->metrics.died++;
 	(void)snprintf(reason, sizeof(reason), "the container ended with status %d", exit_code);
-	container_ended(es, session, epoch, exit_code, reason);
+	edge_container_ended(es, session, epoch, exit_code, reason);
 }
 
 /* --- reports of the migration controller ------------------------------------------------------ */
@@ -189,7 +189,7 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 	if (!deaf)
 		return;
 	/* a replica that nobody can speak to must not get authority (R4) */
-	container_ended(es, session, epoch, -1, why.text);
+	edge_container_ended(es, session, epoch, -1, why.text);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
@@ -553,7 +553,7 @@ static int start(struct edge_server *es, struct err *err)
 		r = started_notes_open(&es->started, setup->state_dir, err);
 	if (r == 0)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
-					     on_died, es, err);
+					     on_died, edge_compare, es, err);
 	if (r == 0)
 		r = thaw_guard_new(&es->guard, on_thawed, NULL, err);
 	migration.guard = es->guard;

@@ -160,10 +160,10 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)uv_loop_init(&run.loop);
 	wrong.runtime = "nobody-knows";
-	if (container_management_new(&none, &run.loop, &wrong, NULL, NULL, &err) >= 0)
+	if (container_management_new(&none, &run.loop, &wrong, NULL, NULL, NULL, &err) >= 0)
 		return 1;
 	printf("refused as it should: %s\n", err.text);
-	if (container_management_new(&run.cm, &run.loop, &config, died, &run, &err) < 0) {
+	if (container_management_new(&run.cm, &run.loop, &config, died, NULL, &run, &err) < 0) {
 		printf("containers-es: %s\n", err.text);
 		return 1;
 	}

@@ -106,6 +106,17 @@ class Restarts(bed.BedTest):
         self.restarted()
         self.assertEqual(self.lab.containers("pc1"), [container])
 
+    def test_engine_ends(self):
+        """dockerd ends, in order or not, and takes its containers along, as it does without live-restore"""
+        container = self.begin()
+        for how in ("TERM", "KILL"):
+            with self.subTest(how):
+                self.events = bed.Events(self.lab)
+                self.lab.lab("engine-restart", "pc1", how)
+                self.counts_again()
+                self.restarted()
+                self.assertEqual(self.lab.containers("pc1"), [container])
+
     def test_moves_afterwards(self):
         """A session whose container was started again follows its user as ever"""
         container = self.begin()

@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -55,7 +56,9 @@ struct container_management {
 	uint32_t patience;
 	struct loop_queue *queue;
 	container_died_cb died;
+	container_seen_cb seen;
 	void *ctx;
+	atomic_bool looking; /* for what the engine has made of its containers while it was away */
 	pthread_t watcher;
 	bool watching;
 	bool closing;
@@ -636,6 +639,32 @@ static void event_take(void *ctx, const json_t *json)
 	}
 }
 
+static void on_seen(void *ctx, const struct container_found *found, size_t count,
+		    const char *reason)
+{
+	struct container_management *cm = ctx;
+
+	atomic_store(&cm->looking, false);
+	if (!reason) /* otherwise it is still away, and will be looked at again */
+		cm->seen(cm->ctx, found, count);
+}
+
+/* On the loop. */
+static void look(void *arg)
+{
+	struct container_management *cm = arg;
+
+	if (!cm->seen || container_management_list(cm, on_seen, cm, NULL) < 0)
+		atomic_store(&cm->looking, false);
+}
+
+/* On the watcher thread: the engine is away, or was. */
+static void look_soon(struct container_management *cm)
+{
+	if (!atomic_exchange(&cm->looking, true) && loop_queue_post(cm->queue, look, cm) < 0)
+		atomic_store(&cm->looking, false); /* next time */
+}
+
 /* The watcher thread. It resumes at the last event when the engine is back. */
 static void *watch(void *arg)
 {
@@ -648,9 +677,11 @@ static void *watch(void *arg)
 		return NULL;
 	cm->since = (long long)time(NULL);
 	while (docker_engine_events(de, "baton.session", cm->since, event_take, cm, &err) !=
-	       -ECANCELED)
+	       -ECANCELED) {
 		if (poll(&rest, 1, RECONNECT_MS) > 0)
 			break;
+		look_soon(cm);
+	}
 	return NULL;
 }
 
@@ -686,7 +717,7 @@ static void management_free(struct container_management *cm)
 
 int container_management_new(struct container_management **ret, uv_loop_t *loop,
 			     const struct container_config *config, container_died_cb died,
-			     void *ctx, struct err *err)
+			     container_seen_cb seen, void *ctx, struct err *err)
 {
 	int r = engine_check(config, err);
 
@@ -697,6 +728,7 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 		return err_set(err, -ENOMEM, "container management");
 	cm->loop = loop;
 	cm->died = died;
+	cm->seen = seen;
 	cm->ctx = ctx;
 	cm->socket = strdup(config->docker_socket);
 	cm->runtime = strdup(config->runtime);

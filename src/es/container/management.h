@@ -158,6 +158,16 @@ typedef void (*container_done_cb)(void *ctx, const struct container_address *whe
 				  const char *reason);
 
 /**
+ * container_seen_cb() - The engine was away, and is back
+ * @ctx:	Given at container_management_new()
+ * @found:	All containers of ours as they are now, borrowed for the call
+ * @count:	How many
+ *
+ * It may have lost or restarted containers without an event: compare.
+ */
+typedef void (*container_seen_cb)(void *ctx, const struct container_found *found, size_t count);
+
+/**
  * container_list_cb() - The containers of Baton on this engine
  * @ctx:	Given at the call
  * @found:	Borrowed for the call
@@ -173,7 +183,8 @@ typedef void (*container_list_cb)(void *ctx, const struct container_found *found
  * @loop:	Loop on whose thread all calls are made
  * @config:	Settings
  * @died:	Called when a container ends; may be NULL
- * @ctx:	Handed to @died
+ * @seen:	Called when the engine is back after it was away; may be NULL
+ * @ctx:	Handed to both
  * @err:	Filled in on failure: the engine does not answer, or does not know the runtime
  *
  * Blocks for one exchange with the engine; meant for the start of the daemon.
@@ -182,7 +193,7 @@ typedef void (*container_list_cb)(void *ctx, const struct container_found *found
  */
 int container_management_new(struct container_management **ret, uv_loop_t *loop,
 			     const struct container_config *config, container_died_cb died,
-			     void *ctx, struct err *err);
+			     container_seen_cb seen, void *ctx, struct err *err);
 
 /**
  * container_management_close() - Stop watching, wait for running operations, release everything

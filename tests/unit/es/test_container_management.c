@@ -94,7 +94,8 @@ static int setup(void **state)
 	b->deaf_port = port_open(&b->deaf, false); /* held, so that nobody else listens there */
 	assert_int_equal(uv_loop_init(&b->loop), 0);
 	assert_int_equal(fake_engine_start(&b->engine), 0);
-	assert_int_equal(container_management_new(&b->cm, &b->loop, &config, NULL, NULL, NULL), 0);
+	assert_int_equal(
+		container_management_new(&b->cm, &b->loop, &config, NULL, NULL, NULL, NULL), 0);
 	*state = b;
 	return 0;
 }
