@@ -128,6 +128,7 @@ void es_session_come_back(struct es_session *s)
 	s->starting = true;
 	s->start_running = false;
 	s->start_allowed = false;
+	s->told_at = 0;
 	s->start_since = s->node->now;
 	s->start_at = s->node->now + pause_of(s);
 }

@@ -192,12 +192,14 @@ void es_session_write_again(struct es_session *s, uint64_t now)
 	}
 }
 
-/* Once for each time that the access point repeats a request, so that its user does not wait without a word. */
+/* Each time that the access point repeats its requests, so that their user does not wait without a word (R9). */
 static void tell_starting(struct es_session *s, uint64_t now)
 {
 	char why[WIRE_REASON_SIZE];
 
 	if (!s->starting || !next_waits(s))
+		return;
+	if (s->told_at && now < s->told_at + s->node->policy.retry_ms / 2)
 		return;
 	(void)snprintf(why, sizeof(why), "starts its container again: %.100s", s->reason);
 	tell_waiting(s, now, NULL, why);
