@@ -195,7 +195,7 @@ void actor_start_ap(struct world *w, int index)
 
 /* --- edge servers ------------------------------------------------------------------------------ */
 
-/* A restart finds containers that nobody wrote down: arrivals that were cut short. */
+/* A restart finds containers that their sessions have left. One whose session is unknown is kept (R15). */
 static void remove_strays(struct world *w, int index)
 {
 	struct edge *e = &w->edge[index];
@@ -203,14 +203,16 @@ static void remove_strays(struct world *w, int index)
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct container *c = &e->container[i];
 		bool known = false;
+		bool left = false;
 
 		for (int k = 0; k < SESSIONS_MAX; k++) {
 			const struct es_record *r = &e->record[k].record;
 
+			left |= e->record[k].used && r->session == c->session;
 			known |= e->record[k].used && r->session == c->session &&
 				 r->container_epoch == c->epoch && r->state != WIRE_ES_RETIRED;
 		}
-		if (c->present && !known) {
+		if (c->present && left && !known) {
 			check_removal(w, index, c);
 			*c = (struct container){ 0 };
 		}

@@ -177,7 +177,17 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 	(void)name_set(s->record.creator, ap, NULL);
 	memcpy(s->record.secret, w->secret, WIRE_SECRET_SIZE);
 	es_session_move(s, WIRE_ES_CREATING);
-	(void)es_session_persist(s, ES_PERSIST_ALL);
+	/* after a crash the container would be nobody's */
+	if (!es_session_persist(s, ES_PERSIST_ALL)) {
+		char reason[WIRE_REASON_SIZE];
+
+		(void)snprintf(reason, sizeof(reason), "%s cannot write: %.200s", node->name,
+			       s->why_unwritten);
+		es_session_move(s, WIRE_ES_NONE);
+		es_session_free(s);
+		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_BUSY, reason);
+		return;
+	}
 	node->ops->create_container(node->ctx, m->session, 1, w->service);
 }
 
