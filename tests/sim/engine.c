@@ -239,6 +239,8 @@ static void removed(struct world *w, void *arg)
 
 	if (c && !done && chance(w, 500))
 		c = NULL; /* it is not done either */
+	if (!es && chance(w, 500))
+		c = NULL; /* whoever asked for it has died */
 	if (c)
 		*c = (struct container){ 0 };
 	if (es && done)
