@@ -18,7 +18,7 @@
 
 enum fate {
 	FATE_UNCLAIMED, /* no journal speaks of its session */
-	FATE_LEFT_OVER, /* its session goes on with another container, or elsewhere */
+	FATE_LEFT_OVER, /* its session has another container, or is elsewhere */
 	FATE_KEPT,
 };
 

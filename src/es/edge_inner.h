@@ -105,8 +105,6 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 /** edge_close_to_requests() - The container of (session, epoch) has ended; a request it has is dropped */
 void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t epoch);
 
-/* edge_server.c */
-
 /** edge_container_ended() - Tell the node; the gateway does not speak to it any more */
 void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
 			  const char *reason);
@@ -120,7 +118,7 @@ void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epo
  * @sessions:	Set to how many sessions there are
  * @err:	Filled in on failure
  *
- * The container of a session that has moved on, or of an arrival that came to nothing, is removed. One whose session
+ * The container of a session that has moved on, or of an arrival that failed, is removed. One whose session
  * nobody knows is kept, for its journal may be lost: see @unclaimed.
  *
  * Return: 0, or negative error code

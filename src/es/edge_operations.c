@@ -94,6 +94,14 @@ void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 	gateway_remove(es->gateway, session, epoch);
 }
 
+void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
+			  const char *reason)
+{
+	log_error("session %016" PRIx64 ": %s", session, reason);
+	edge_close_to_requests(es, session, epoch);
+	es_node_container_died(es->node, edge_now(es), session, epoch, exit_code, reason);
+}
+
 static bool service_known(void *ctx, const char *service)
 {
 	const struct edge_server *es = ctx;

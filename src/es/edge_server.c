@@ -78,14 +78,6 @@ static void on_in_doubt(void *ctx, uint64_t session, uint32_t epoch, uint64_t nu
 	es_node_in_doubt(es->node, edge_now(es), session, epoch, number);
 }
 
-void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
-			  const char *reason)
-{
-	log_error("session %016" PRIx64 ": %s", session, reason);
-	edge_close_to_requests(es, session, epoch);
-	es_node_container_died(es->node, edge_now(es), session, epoch, exit_code, reason);
-}
-
 static void on_dead(void *ctx, uint64_t session, uint32_t epoch, const char *reason)
 {
 	struct edge_server *es = ctx;

@@ -76,7 +76,7 @@ class Restarts(bed.BedTest):
 
     def restarted(self):
         event = self.wait_event("CONTAINER RESTARTED", "EdgeServer-1")
-        self.assertIn("in memory is lost", event["detail"])
+        self.assertIn("in memory are lost", event["detail"])
         return event
 
     def test_killed(self):

@@ -97,8 +97,8 @@ static uint64_t new_number(void *ctx)
 }
 
 /*
- * The service is away for a while: its container starts again, or its edge server's disk is full. What it has been
- * sent waits; further requests are refused, so that clients are told and none of them waits (R9).
+ * The service is away for a while: its container starts again, or its edge server's disk is full. Requests
+ * that it has wait; further ones are refused, so that clients are told and none of them waits (R9).
  */
 static void on_waiting(void *ctx, const char *reason)
 {

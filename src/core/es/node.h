@@ -418,7 +418,7 @@ uint64_t es_node_deadline(const struct es_node *node);
  * @starting:	its container has ended and is being started again
  * @gone:	its container is gone, with its data
  * @restarts:	times its container was started again, since this program began
- * @memory_from: request after which that happened last: what requests up to it left in memory is lost
+ * @memory_from: request after which that happened last: effects of requests up to it in memory are lost
  * @silent_ms:	since when no access point has asked for it
  * @reason:	why it is LOST, or why its last migration failed; borrowed
  */

@@ -150,7 +150,7 @@ static void runs_again(struct es_session *s, uint64_t now)
 	s->restarts++;
 	s->memory_from = s->record.executed;
 	es_session_say(s, "CONTAINER RESTARTED", s->record.executed,
-		       "after %llu ms: what requests up to this one had in memory is lost: %s",
+		       "after %llu ms: effects of requests up to this one in memory are lost: %s",
 		       (unsigned long long)(now - s->start_since), s->reason);
 	s->reason[0] = '\0';
 	es_session_notify(s, WIRE_STATUS);

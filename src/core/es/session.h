@@ -2,7 +2,14 @@
 #pragma once
 
 /*
- * One session at an edge server - inner header of es/node.c, es/session.c and es/restart.c, not for others
+ * One session at an edge server - inner header of core/es, not for others
+ *
+ * Each file calls only those below it:
+ *
+ *	es/node.c	finds the session a message is for; migrations, time
+ *	es/commands.c	what an access point orders
+ *	es/restart.c	a container that has ended comes back
+ *	es/session.c	a session's record, its requests, its end
  */
 
 #include "base/list.h"
@@ -194,6 +201,12 @@ void es_session_start_again(struct es_session *s, uint64_t now);
 
 /** es_session_settle_doubt() - The outcome of the request that was under way is not known (R1). Return: if one was */
 bool es_session_settle_doubt(struct es_session *s, const char *why);
+
+/** es_session_received() - Requests up to this number will be executed in any case: all before them are here */
+uint64_t es_session_received(const struct es_session *s);
+
+/** es_session_request() - A request of the access point in charge: kept, and executed in its turn; or answered again */
+void es_session_request(struct es_session *s, uint64_t now, const struct wire_message *m);
 
 /** es_session_pump() - Start the next request if one may start; take a wanted cut if nothing runs */
 void es_session_pump(struct es_session *s, uint64_t now);

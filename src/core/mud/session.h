@@ -47,7 +47,7 @@ enum mud_state {
  * @stream:	the service sends by itself (codec tcp); NULL: it is of no interest
  * @number:	a fresh random session number, not 0: the device left before anybody answered, so the
  *		old number may belong to a session that is being made somewhere behind it
- * @waiting:	requests wait and why; what was sent may still be executed, and answered. NULL: of no interest
+ * @waiting:	requests wait and why; they may still be executed, and answered. NULL: of no interest
  * @lost:	the session is gone and why; nothing can be sent any more
  * @event:	for the event log; @kind is a constant
  */

@@ -342,7 +342,7 @@ int container_management_create(struct container_management *cm, uint64_t sessio
 	return operation_start(op, err);
 }
 
-/* On a worker thread. Whoever fails to start it tells whose fault it was: the engine's, or the container's. */
+/* On a worker thread. A failure is that of the engine, or of the container. */
 static int start_run(struct operation *op, struct docker_engine *de, struct err *err)
 {
 	struct err ignored;
