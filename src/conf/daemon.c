@@ -35,6 +35,8 @@ int daemon_main(const struct options *options, int argc, char **argv,
 	(void)snprintf(name, sizeof(name), "%s %s", options->program, c->name);
 	log_name(name);
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* before it serves there is nothing to read again, and it would be no reason to end */
+	(void)signal(SIGHUP, SIG_IGN);
 	files_raise_limit();
 	r = run(c, &err);
 	if (r < 0)

@@ -38,15 +38,16 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_KEEP_DAYS] = { "keep_days", 7, 0, 36500, "days",
 			     "a session that nobody asks for keeps its data so long; 0: for ever" },
 	[CONF_ARRIVAL_MS] = { "arrival_ms", 600000, 0, 86400000, "ms",
-			      "what came of an image is kept so long for the next attempt" },
+			      "what came of an image is kept so long for the next attempt", true },
 	[CONF_MIGRATIONS_MAX] = { "migrations_max", 4, 1, 64, "",
 				  "migrations of an edge server at a time; others wait" },
 	[CONF_STALL_MS] = { "stall_ms", 15000, 1000, 600000, "ms",
-			    "a transfer without progress for this long has failed" },
+			    "a transfer without progress for this long has failed", true },
 	[CONF_RESTORE_MS] = { "restore_ms", 120000, 1000, 3600000, "ms",
-			      "a restore must be done within this" },
+			      "a restore must be done within this", true },
 	[CONF_PATIENCE] = { "patience", 1, 1, 100, "",
-			    "by what waits for CRIU, runc and Docker are longer; for slow hosts" },
+			    "by what waits for CRIU, runc and Docker are longer; for slow hosts",
+			    true },
 	[CONF_CONNECTIONS_MAX] = { "connections_max", 1024, 1, 65536, "",
 				   "proven connections to a listening address, an eighth for one "
 				   "name; more are closed" },
@@ -57,9 +58,9 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 	[CONF_DEAD_MS] = { "dead_ms", 10000, 1000, 600000, "ms",
 			   "silence that ends a link; a shorter cut is waited for" },
 	[CONF_EVENT_FILE_BYTES] = { "event_file_bytes", 64 * MIB, 64 * KIB, 64 * GIB, "bytes",
-				    "size at which the event log begins a new file" },
+				    "size at which the event log begins a new file", true },
 	[CONF_EVENT_FILES] = { "event_files", 8, 1, 10000, "",
-			       "files of the event log; the oldest is removed" },
+			       "files of the event log; the oldest is removed", true },
 	[CONF_USERS_MAX] = { "users_max", 1024, 1, 1000000, "",
 			     "users known by their address; others are refused" },
 	[CONF_USER_CONNECTIONS_MAX] = { "user_connections_max", 64, 1, 65536, "",
@@ -89,8 +90,8 @@ void conf_limit_print(FILE *to)
 	for (int i = 0; i < CONF_LIMITS; i++) {
 		const struct conf_limit *l = &conf_limit_table[i];
 
-		(void)fprintf(to, "  %-22s %9lld %-5s %s (%lld to %lld)\n", l->name,
+		(void)fprintf(to, "  %-22s %9lld %-5s %s (%lld to %lld)%s\n", l->name,
 			      (long long)l->standard, l->unit, l->help, (long long)l->min,
-			      (long long)l->max);
+			      (long long)l->max, l->fixed ? "; changes at a restart only" : "");
 	}
 }

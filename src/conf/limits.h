@@ -7,6 +7,7 @@
  * The table makes the `limits` section of the configuration, its errors and the text of --help.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -53,6 +54,7 @@ enum conf_limit_id {
  * @min, @max:	Allowed range
  * @unit:	"ms", "bytes" or ""
  * @help:	Its purpose, and the behaviour at the limit, one line
+ * @fixed:	A running program does not change it at SIGHUP, see conf/changes.h
  */
 struct conf_limit {
 	const char *name;
@@ -61,6 +63,7 @@ struct conf_limit {
 	int64_t max;
 	const char *unit;
 	const char *help;
+	bool fixed;
 };
 
 /** conf_limit_table - Indexed by enum conf_limit_id */

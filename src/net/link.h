@@ -129,6 +129,9 @@ int listener_new(struct listener **ret, const struct link_setup *setup, const ch
 /** listener_port() - Port it listens on, useful if the address said 0 */
 uint16_t listener_port(const struct listener *ls);
 
+/** listener_limits() - Other limits from now on; links that are up keep theirs. @handshakes_max stays */
+void listener_limits(struct listener *ls, const struct link_limits *limits);
+
 /**
  * listener_close() - Stop accepting and close all links accepted, without down()
  * @ls:		Listener, may be NULL; not to be used again. Its memory goes when the event loop has
@@ -152,6 +155,18 @@ int peer_new(struct peer **ret, const struct link_setup *setup, const char *name
 
 /** peer_link() - Its link, or NULL while it is not up */
 struct link *peer_link(const struct peer *p);
+
+/**
+ * peer_change() - Another address and other limits, from the next connection on
+ * @p:		Peer
+ * @address:	"IP:PORT"; a link that is up stays, an attempt at another address is given up
+ * @limits:	As in struct link_setup
+ * @err:	Filled in on failure; then nothing has changed
+ *
+ * Return: 0, or -EINVAL
+ */
+int peer_change(struct peer *p, const char *address, const struct link_limits *limits,
+		struct err *err);
 
 /** peer_name() - Name it was made with. Return: valid as long as @p */
 const char *peer_name(const struct peer *p);

@@ -194,6 +194,14 @@ uint16_t listener_port(const struct listener *ls)
 	return acceptor_port(ls->acceptor);
 }
 
+void listener_limits(struct listener *ls, const struct link_limits *limits)
+{
+	uint32_t handshakes = ls->setup.limits.handshakes_max;
+
+	ls->setup.limits = link_limits_defaults(*limits);
+	ls->setup.limits.handshakes_max = handshakes;
+}
+
 static void on_acceptor_closed(void *ctx)
 {
 	struct listener *ls = ctx;

@@ -163,6 +163,30 @@ int peer_new(struct peer **ret, const struct link_setup *setup, const char *name
 	return 0;
 }
 
+int peer_change(struct peer *p, const char *address, const struct link_limits *limits,
+		struct err *err)
+{
+	struct address next;
+	int r = address_parse(&next, address, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "peer %.63s", p->name);
+	bool moved =
+		next.len != p->address.len || memcmp(&next.any, &p->address.any, next.len) != 0;
+
+	p->setup.limits = link_limits_defaults(*limits);
+	if (!moved)
+		return 0;
+	p->address = next;
+	p->wait_ms = p->setup.limits.retry_min_ms;
+	p->told[0] = '\0';
+	if (!p->link)
+		(void)uv_timer_start(&p->timer, on_time, 0, 0);
+	else if (p->link->state != LINK_UP)
+		link_close(p->link); /* and again, at the new address */
+	return 0;
+}
+
 struct link *peer_link(const struct peer *p)
 {
 	return p->link && p->link->state == LINK_UP ? p->link : NULL;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
  * @to, @to_len: Address that it sends to
  * @watchdog_ms: Longest silence, 0: any
  * @handles:	How many of its handles libuv still knows
+ * @held:	supervisor_hold() without supervisor_release()
+ * @reloading:	systemd was told that files are read again, and not yet that this is over
  */
 struct supervisor {
 	uv_signal_t hangup;
@@ -35,6 +38,8 @@ struct supervisor {
 	struct sockaddr_un to;
 	socklen_t to_len;
 	uint64_t watchdog_ms;
+	unsigned int held;
+	bool reloading;
 };
 
 static void tell(const struct supervisor *s, const char *text)
@@ -44,9 +49,30 @@ static void tell(const struct supervisor *s, const char *text)
 			     (const struct sockaddr *)&s->to, s->to_len);
 }
 
+static void tell_if_over(struct supervisor *s)
+{
+	if (!s->reloading || s->held)
+		return;
+	s->reloading = false;
+	tell(s, "READY=1");
+}
+
 static void on_read_again(uv_timer_t *timer)
 {
-	tell(timer->data, "READY=1");
+	tell_if_over(timer->data);
+}
+
+void supervisor_hold(struct supervisor *s)
+{
+	s->held++;
+}
+
+void supervisor_release(struct supervisor *s)
+{
+	s->held--;
+	/* while the timer runs, other handlers of the signal are still to come */
+	if (!uv_is_active((uv_handle_t *)&s->read_again))
+		tell_if_over(s);
 }
 
 static void on_hangup(uv_signal_t *handle, int number)
@@ -58,6 +84,7 @@ static void on_hangup(uv_signal_t *handle, int number)
 	/* Type=notify-reload wants to know which SIGHUP this is about. */
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_us());
 	tell(s, text);
+	s->reloading = true;
 	/* after the other handlers of this signal */
 	(void)uv_timer_start(&s->read_again, on_read_again, 0, 0);
 }

@@ -6,8 +6,8 @@
  *
  * The messages are datagrams of a few words to a socket that NOTIFY_SOCKET names. They come from the event loop,
  * so that systemd notices a loop that hangs (WatchdogSec). At SIGHUP it is told that the program reads its
- * files again: all handlers of the signal have run when it is told that this is over. Without NOTIFY_SOCKET
- * nothing is sent. A message that cannot be sent is dropped: systemd's timeouts notice.
+ * files again: all handlers of the signal have run, and all holds are released, when it is told that this is
+ * over. Without NOTIFY_SOCKET nothing is sent. A message that cannot be sent is dropped: systemd's timeouts notice.
  */
 
 struct err;
@@ -29,6 +29,16 @@ int supervisor_new(struct supervisor **ret, struct uv_loop_s *loop, struct err *
 
 /** supervisor_ready() - The program serves, and lives from now on by its event loop */
 void supervisor_ready(struct supervisor *s);
+
+/**
+ * supervisor_hold() - What SIGHUP has begun is not over: systemd waits until supervisor_release()
+ *
+ * The handlers of the signal may call it in any order. A thread reads the files, for example.
+ */
+void supervisor_hold(struct supervisor *s);
+
+/** supervisor_release() - It is over; as often as supervisor_hold() */
+void supervisor_release(struct supervisor *s);
 
 /** supervisor_stopping() - It has been asked to stop, or has failed */
 void supervisor_stopping(struct supervisor *s);

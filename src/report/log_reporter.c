@@ -36,7 +36,8 @@
 
 /**
  * struct log_reporter - See above
- * @peer:	The LogRepo, or NULL if there is none
+ * @link:	Setup of links to the LogRepo
+ * @peer:	The LogRepo, or NULL if there is none; other threads look whether there is one
  * @wake:	Lets other threads wake the loop
  * @timer:	Waits for a batch to fill; while closing, limits the wait
  * @handles:	Handles libuv still knows
@@ -58,6 +59,7 @@
  */
 struct log_reporter {
 	char node[NAME_SIZE];
+	struct link_setup link;
 	struct peer *peer;
 	uv_loop_t *loop;
 	uv_async_t wake;
@@ -218,16 +220,22 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 	(void)m;
 }
 
-static void on_down(void *ctx, struct link *l, const char *reason)
+/* What was sent and not confirmed may not have arrived */
+static void drop_unconfirmed(struct log_reporter *r)
 {
-	struct log_reporter *r = ctx;
-
-	(void)l;
 	uv_mutex_lock(&r->mutex);
 	r->dropped += r->unconfirmed;
 	r->dropped_total += r->unconfirmed;
 	uv_mutex_unlock(&r->mutex);
 	r->unconfirmed = 0;
+}
+
+static void on_down(void *ctx, struct link *l, const char *reason)
+{
+	struct log_reporter *r = ctx;
+
+	(void)l;
+	drop_unconfirmed(r);
 	if (r->told)
 		r->told(r->told_ctx, peer_name(r->peer), reason);
 }
@@ -304,17 +312,15 @@ int log_reporter_new(struct log_reporter **ret, const struct log_reporter_setup 
 		free(r);
 		return err_set(err, -ENOMEM, "log reporter");
 	}
-	if (setup->address) {
-		struct link_setup link = {
-			.loop = setup->loop,
-			.tls = setup->tls,
-			.ops = &reporter_ops,
-			.ctx = r,
-		};
-
-		result = peer_new(&r->peer, &link, setup->repository, WIRE_ROLE_LOGREPO,
+	r->link = (struct link_setup){
+		.loop = setup->loop,
+		.tls = setup->tls,
+		.ops = &reporter_ops,
+		.ctx = r,
+	};
+	if (setup->address)
+		result = peer_new(&r->peer, &r->link, setup->repository, WIRE_ROLE_LOGREPO,
 				  setup->address, err);
-	}
 	if (result == 0) {
 		result = uv_async_init(setup->loop, &r->wake, on_wake);
 		if (result < 0)
@@ -396,6 +402,30 @@ void log_reporter_certificates(struct log_reporter *r, struct tls_context *tls,
 	if (word == TLS_WATCH_ENDING)
 		log_reporter_event(r, "CERTIFICATE ENDS", 0, 0, "days=%" PRId64,
 				   tls_watch_days(tls));
+}
+
+int log_reporter_repository(struct log_reporter *r, const char *repository, const char *address,
+			    struct err *err)
+{
+	struct peer *last = r->peer;
+	struct peer *next = NULL;
+
+	if (last && address && name_equal(peer_name(last), repository))
+		return peer_change(last, address, &r->link.limits, err);
+	if (address) {
+		int result = peer_new(&next, &r->link, repository, WIRE_ROLE_LOGREPO, address, err);
+
+		if (result < 0)
+			return result;
+	}
+	uv_mutex_lock(&r->mutex);
+	r->peer = next;
+	uv_mutex_unlock(&r->mutex);
+	if (last)
+		drop_unconfirmed(r);
+	r->probing = false;
+	peer_close(last);
+	return 0;
 }
 
 uint64_t log_reporter_dropped(struct log_reporter *r)

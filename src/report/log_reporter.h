@@ -95,6 +95,20 @@ void log_reporter_event_at(struct log_reporter *r, uint64_t time_us, const char 
 void log_reporter_certificates(struct log_reporter *r, struct tls_context *tls,
 			       enum tls_watch_word word, const char *text);
 
+/**
+ * log_reporter_repository() - The LogRepo is another one, or elsewhere, from now on
+ * @r:		Reporter
+ * @repository: Its name
+ * @address:	"IP:PORT", or NULL: there is none
+ * @err:	Filled in on failure; then nothing has changed
+ *
+ * Events that wait go there. Those that the last one has not confirmed count as dropped.
+ *
+ * Return: 0, or negative error code
+ */
+int log_reporter_repository(struct log_reporter *r, const char *repository, const char *address,
+			    struct err *err);
+
 /** log_reporter_dropped() - Events dropped since the start, because the ring was full */
 uint64_t log_reporter_dropped(struct log_reporter *r);
 

@@ -13,6 +13,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "conf/changes.h"
 #include "conf/conf.h"
 #include "conf/options.h"
 
@@ -500,6 +501,67 @@ static void test_limits(void **state)
 	assert_null(conf_limit_find("nothing"));
 }
 
+static void note(void *ctx, const char *setting)
+{
+	char *list = ctx;
+
+	(void)snprintf(list + strlen(list), 256 - strlen(list), "%s;", setting);
+}
+
+/* What differs between a configuration of @role, and the same one with @line instead of @old */
+static const char *changes(enum wire_role role, const char *text, const char *old, const char *line)
+{
+	static char list[256];
+	char next[4096];
+	const char *at = strstr(text, old);
+	struct conf *loaded[2] = { NULL, NULL };
+	struct err err = { 0 };
+
+	assert_non_null(at);
+	(void)snprintf(next, sizeof(next), "%.*s%s%s", (int)(at - text), text, line,
+		       at + strlen(old));
+	if (load(text, strlen(text), role, &loaded[0], &err) < 0 ||
+	    load(next, strlen(next), role, &loaded[1], &err) < 0)
+		fail_msg("%s", err.text);
+	list[0] = '\0';
+	conf_changes_fixed(loaded[0], loaded[1], note, list);
+	conf_free(loaded[0]);
+	conf_free(loaded[1]);
+	return list;
+}
+
+/* What a program cannot change while it runs is named; what it takes at SIGHUP is not */
+static void test_changes(void **state)
+{
+	const enum wire_role ap = WIRE_ROLE_AP, es = WIRE_ROLE_ES;
+
+	(void)state;
+	assert_string_equal(changes(ap, ap_conf, "", ""), "");
+	assert_string_equal(changes(ap, ap_conf, "\"AP-1\"", "\"AP-9\""), "name;");
+	assert_string_equal(changes(ap, ap_conf, "192.0.2.1:7100", "192.0.2.1:7109"), "listen;");
+	assert_string_equal(changes(ap, ap_conf, "\"hostapd:/run/hostapd/wlan0\"", "\"traffic\""),
+			    "stations;");
+	assert_string_equal(changes(ap, ap_conf, "es = \"EdgeServer-1\"", "es = \"EdgeServer-2\""),
+			    "es;");
+	assert_string_equal(changes(ap, ap_conf, "\"x.crt\"", "\"y.crt\" crl = \"z\""),
+			    "pki.cert;pki.crl;");
+	assert_string_equal(changes(ap, ap_conf, "192.0.2.9:7300", "192.0.2.8:7300"), "");
+	assert_string_equal(changes(ap, ap_conf, "192.0.2.1:7200", "192.0.2.7:7200"), "");
+	assert_string_equal(
+		changes(ap, ap_conf, "grace_ms = 3000", "grace_ms = 1000 dead_ms = 3000"), "");
+	assert_string_equal(changes(ap, ap_conf, "10.80.0.1:80", "10.80.0.1:81"), "");
+	assert_string_equal(changes(es, es_conf, "\"/srv/maps\" }", "\"/srv/maps\", \"/srv\" }"),
+			    "shared;");
+	assert_string_equal(changes(es, es_conf, "profile = \"paper\"", "registries = { \"r:5\" }"),
+			    "profile;registries;");
+	assert_string_equal(changes(es, es_conf, "profile = \"paper\"",
+				    "profile = \"paper\" limits { stall_ms = 7000 "
+				    "migrations_max = 9 }"),
+			    "limits.stall_ms;");
+	assert_string_equal(changes(es, es_conf, "\"/run/runc\"", "\"/run/other\""),
+			    "docker.exec_root;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,7 +570,7 @@ int main(void)
 		cmocka_unit_test(test_catalogue),  cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_rubbish),    cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_options),    cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_host_names),
+		cmocka_unit_test(test_host_names), cmocka_unit_test(test_changes),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
