@@ -189,6 +189,7 @@ void actor_start_ap(struct world *w, int index)
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		if (ap_node_add_place(e->ap, w->edge[i].es_name, NULL) < 0)
 			abort();
+		ap_node_es_down(e->ap, w->now, w->edge[i].es_name);
 	}
 	connect_all(w, node_ap(index));
 }
@@ -418,6 +419,8 @@ void actor_down(struct world *w, struct node_id at, struct node_id other)
 		if (e->ap)
 			ap_node_mud_gone(e->ap, w->now, e->mud_link[other.index]);
 		e->mud_link[other.index] = 0;
+	} else if (at.kind == KIND_AP && other.kind == KIND_ES && e->ap) {
+		ap_node_es_down(e->ap, w->now, w->edge[other.index].es_name);
 	}
 }
 

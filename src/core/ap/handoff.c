@@ -9,6 +9,7 @@
  * may be repeated, so a lost message or link costs time and nothing else.
  */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/ap/session.h"
@@ -94,10 +95,11 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	e->fed = 0;
 	e->answered = 0;
 	bool away = ap_session_away(s);
+	bool reachable = away && !ap_place_down(s->node, ap_session_place(s));
 	/* the copies it needs to catch up with its user are here alone: they would not survive this program (R7) */
 	bool behind = ap_forward_behind(s);
 	/* one that has just begun first serves, even if its edge server was drained meanwhile */
-	if (away && !behind && s->state != AP_ASSOCIATING && !s->attempts &&
+	if (reachable && !behind && s->state != AP_ASSOCIATING && !s->attempts &&
 	    !ap_retry_given_up(s) && !s->move_association) {
 		start_tracing(s, now);
 	} else {
@@ -667,6 +669,8 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 {
 	if (m->type == WIRE_FAILED)
 		ap_mud_lost(s, now, m->es_status.status, m->es_status.reason);
+	else if (m->es_status.state == WIRE_ES_NONE && s->abandoned)
+		ap_session_move(s, AP_ENDED, now); /* CREATE has never come there */
 	else if (m->es_status.state == WIRE_ES_ACTIVE || ap_session_source(s)->kept) {
 		/* after a lost answer the edge server knows the secret of the first try */
 		memcpy(s->secret, m->es_status.secret, WIRE_SECRET_SIZE);
@@ -726,6 +730,34 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 
 /* --- time -------------------------------------------------------------------------------------- */
 
+/* Its user is told why it waits, and goes on waiting: the edge server that is missing may have the session. */
+static void tell_missing(struct ap_session *s, uint64_t now)
+{
+	char reason[WIRE_REASON_SIZE];
+
+	if (now < s->since_asked + s->node->policy.move_ms)
+		return;
+	s->since_asked = now;
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+
+		if (!e->name[0] || e->heard)
+			continue;
+		if (ap_edge_known(s->node, e->name))
+			(void)snprintf(
+				reason, sizeof(reason),
+				"edge server %s may have the session, and does not answer %s",
+				e->name, s->node->name);
+		else
+			(void)snprintf(reason, sizeof(reason),
+				       "edge server %s may have the session, and is not in the "
+				       "configuration of %s",
+				       e->name, s->node->name);
+		ap_mud_refuse(s->node, s->mud_link, s->session, 0, WIRE_E_BUSY, reason);
+		return;
+	}
+}
+
 static void tracing_repeat(struct ap_session *s)
 {
 	struct ap_edge *source = ap_session_source(s);
@@ -749,6 +781,7 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 			ap_mud_lost(s, now, WIRE_E_FAILED, "edge servers cannot be reached");
 			return;
 		}
+		tell_missing(s, now);
 		for (int i = 0; i < AP_EDGES_MAX; i++) {
 			if (s->edge[i].name[0] &&
 			    !(s->edge[i].heard && s->edge[i].state != WIRE_ES_CREATING))
@@ -756,6 +789,9 @@ void ap_handoff_tick(struct ap_session *s, uint64_t now)
 		}
 		return;
 	case AP_SERVING:
+		if (s->next_attempt && now >= s->next_attempt && ap_session_away(s) &&
+		    ap_place_down(s->node, ap_session_place(s)))
+			s->next_attempt = now + p->backoff_max_ms; /* or when it is up */
 		if (s->next_attempt && now >= s->next_attempt && ap_session_away(s) &&
 		    !ap_forward_behind(s)) {
 			start_tracing(s, now);

@@ -81,18 +81,38 @@ static void send_create(struct ap_session *s)
 	memcpy(m.create.service, s->service, NAME_SIZE);
 	memcpy(m.create.ap, s->node->name, NAME_SIZE);
 	memcpy(m.create.secret, s->secret, WIRE_SECRET_SIZE);
+	s->asked |= !ap_place_down(s->node, ap_session_source(s)->name);
 	ap_session_tell(s, ap_session_source(s), &m);
 }
 
-/* Nothing new begins where an operator is about to stop everything. */
-static void refuse_drained(struct ap_node *node, uint64_t link, uint64_t session)
+/* No edge server can take a session now. The device asks again. */
+static void refuse_new(struct ap_node *node, uint64_t link, uint64_t session, enum ap_begin why)
 {
 	char reason[WIRE_REASON_SIZE];
 
-	(void)snprintf(reason, sizeof(reason),
-		       "edge server %s is drained, and %s knows no other that is not", node->home,
-		       node->name);
+	/* nothing new begins where an operator is about to stop everything */
+	if (why == AP_BEGIN_DRAINED)
+		(void)snprintf(reason, sizeof(reason),
+			       "edge server %s is drained, and %s knows no other that is not",
+			       node->home, node->name);
+	else
+		(void)snprintf(reason, sizeof(reason),
+			       "%s has no link to edge server %s, nor to another that is not "
+			       "drained",
+			       node->name, node->home);
 	ap_mud_refuse(node, link, session, 0, WIRE_E_BUSY, reason);
+}
+
+static const char gave_up[] = "the edge server went away while it made the container";
+
+/* It asks again for what we have ended. */
+static void refuse_abandoned(struct ap_session *s, uint64_t link)
+{
+	s->mud_link = link;
+	s->response_due = true;
+	s->reassociating = false;
+	ap_mud_respond(s, WIRE_E_FAILED, gave_up);
+	s->mud_link = 0;
 }
 
 static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
@@ -109,6 +129,10 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
+	if (s && s->abandoned) {
+		refuse_abandoned(s, link);
+		return;
+	}
 	if (s) { /* the MUD asks again: it lost the answer, or the link */
 		if (s->leaving)
 			s->since = now;
@@ -122,9 +146,10 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 	}
 	if (!share_left(node, link, m->session, m->association_request.mud))
 		return;
-	const char *place = ap_node_place(node);
-	if (!place) {
-		refuse_drained(node, link, m->session);
+	const struct ap_place *place = NULL;
+	enum ap_begin how = ap_place_begin(node, now, &place);
+	if (how == AP_BEGIN_AWAY || how == AP_BEGIN_DRAINED) {
+		refuse_new(node, link, m->session, how);
 		return;
 	}
 	s = ap_session_new(node, m->session, AP_ASSOCIATING, now);
@@ -141,7 +166,7 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 	memcpy(s->mud, m->association_request.mud, NAME_SIZE);
 	memcpy(s->service, m->association_request.service, NAME_SIZE);
 	node->ops->random(node->ctx, s->secret, WIRE_SECRET_SIZE);
-	s->source = ap_session_edge(s, place);
+	s->source = ap_session_edge(s, place->name);
 	ap_session_say(s, "ASSOCIATION REQUEST", 0, "mud=%s service=%s", s->mud, s->service);
 	send_create(s);
 }
@@ -278,6 +303,13 @@ void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_
 	ap_session_prove(s, now, w->secret);
 	memcpy(s->service, w->service, NAME_SIZE);
 	s->edge[index].epoch = m->epoch;
+	if (!ap_edge_known(s->node, w->authority)) {
+		/* nothing can be asked of it, so nothing may wait for its answer but the search */
+		ap_session_say(s, "EDGE SERVER UNKNOWN", 0, "%s has the container of %s",
+			       w->authority, s->mud);
+		start_finding(s, now);
+		return;
+	}
 	ap_session_say(s, "MOVE RESPONSE", 0, "from=%s authority=%s", s->old_ap, w->authority);
 	/* the attach is first on the same link, so requests may follow without waiting */
 	ap_session_attach(s, &s->edge[index]);
@@ -287,6 +319,10 @@ void ap_mud_move_response(struct ap_session *s, uint64_t now, const struct wire_
 static void on_disassociation(struct ap_session *s, uint64_t now)
 {
 	ap_session_say(s, "DISASSOCIATION", 0, "mud=%s", s->mud);
+	if (s->state == AP_ASSOCIATING && !s->asked) {
+		ap_session_move(s, AP_ENDED, now);
+		return;
+	}
 	if (s->state == AP_ASSOCIATING) {
 		s->leaving = true;
 		s->response_due = false;
@@ -333,6 +369,71 @@ void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const cha
 	}
 }
 
+/*
+ * The session is ended for the device, which may begin another elsewhere. When the edge server is back it is
+ * asked whether it has made the container, and told to remove it.
+ */
+static void abandon(struct ap_session *s, uint64_t now)
+{
+	ap_session_say(s, "SESSION LOST", 0, "%s", gave_up);
+	ap_mud_respond(s, WIRE_E_FAILED, gave_up);
+	s->node->proof(s->proof, s->secret, s->session, s->association, s->node->name);
+	s->abandoned = true;
+	s->leaving = true;
+	s->mud_link = 0;
+	s->left_at = now;
+}
+
+/*
+ * CREATE was sent, so the container may exist there. The same session must not begin elsewhere: two containers
+ * of one epoch would have authority (R4).
+ */
+static void while_away(struct ap_session *s, uint64_t now)
+{
+	const struct ap_place *p = ap_place_find(s->node, ap_session_source(s)->name);
+	const struct ap_place *other = NULL;
+	uint64_t patience = s->node->policy.move_ms;
+
+	if (now < p->down_at + patience || now < s->since_asked + patience)
+		return;
+	s->since_asked = now;
+	if (ap_place_begin(s->node, now, &other) == AP_BEGIN_NOW)
+		abandon(s, now);
+	else
+		refuse_new(s->node, s->mud_link, s->session, AP_BEGIN_AWAY);
+}
+
+/* Nothing was sent yet: it may begin elsewhere. */
+static void begin_elsewhere(struct ap_session *s, uint64_t now)
+{
+	const struct ap_place *place = NULL;
+	enum ap_begin how = ap_place_begin(s->node, now, &place);
+
+	if (how == AP_BEGIN_AWAY || how == AP_BEGIN_DRAINED) {
+		refuse_new(s->node, s->mud_link, s->session, how);
+		ap_session_move(s, AP_ENDED, now);
+		return;
+	}
+	*ap_session_source(s) = (struct ap_edge){ 0 };
+	s->source = ap_session_edge(s, place->name);
+	send_create(s);
+}
+
+static void associating_repeat(struct ap_session *s, uint64_t now)
+{
+	bool down = ap_place_down(s->node, ap_session_source(s)->name);
+
+	if (s->abandoned) {
+		ap_session_attach(s, ap_session_source(s));
+	} else if (down && !s->asked && !s->leaving) {
+		begin_elsewhere(s, now);
+	} else {
+		send_create(s);
+		if (down && !s->leaving)
+			while_away(s, now);
+	}
+}
+
 void ap_mud_tick(struct ap_session *s, uint64_t now)
 {
 	const struct policy *p = &s->node->policy;
@@ -344,7 +445,7 @@ void ap_mud_tick(struct ap_session *s, uint64_t now)
 			ap_mud_lost(s, now, WIRE_E_FAILED,
 				    "the edge server did not answer in time");
 		else
-			send_create(s);
+			associating_repeat(s, now);
 		return;
 	}
 	if (now >= s->since + p->move_ms)

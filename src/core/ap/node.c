@@ -50,6 +50,27 @@ struct ap_node *ap_node_free(struct ap_node *node)
 	return NULL;
 }
 
+void ap_node_set_policy(struct ap_node *node, const struct policy *policy)
+{
+	node->policy = *policy;
+}
+
+size_t ap_node_sessions_at(const struct ap_node *node, const char *es)
+{
+	size_t n = 0;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&node->sessions)
+	{
+		const struct ap_session *s = list_entry(at, struct ap_session, link);
+		bool concerns = false;
+
+		for (int i = 0; i < AP_EDGES_MAX; i++)
+			concerns |= name_equal(s->edge[i].name, es);
+		n += concerns;
+	}
+	return n;
+}
+
 /* Releases those of a number that have ended; nothing on the stack may refer to one any more. */
 static void reap(struct ap_node *node, uint64_t session)
 {
@@ -289,8 +310,22 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 	reap(node, m->session);
 }
 
+void ap_node_es_down(struct ap_node *node, uint64_t now, const char *es)
+{
+	struct ap_place *p = ap_place_find(node, es);
+
+	if (!p || p->down)
+		return;
+	p->down = true;
+	p->down_at = now;
+}
+
 void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 {
+	struct ap_place *p = ap_place_find(node, es);
+
+	if (p)
+		p->down = false;
 	list_for_each_safe(at, next, &node->sessions)
 	{
 		struct ap_session *s = list_entry(at, struct ap_session, link);
@@ -309,6 +344,7 @@ void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 		}
 		ap_forward_feed(s);
 	}
+	ap_wish_reachable(node, now, es);
 }
 
 /* --- time -------------------------------------------------------------------------------------- */

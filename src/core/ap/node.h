@@ -109,6 +109,7 @@ struct ap_counts {
  * @random:	fill with unpredictable bytes
  * @event:	for the event log; @kind is a constant
  * @moved:	an attempt to move a container has ended; may be NULL
+ * @es_known:	whether messages to this edge server can ever arrive, because it is in the configuration; NULL: they can
  */
 struct ap_node_ops {
 	void (*to_mud)(void *ctx, uint64_t link, const struct wire_message *m);
@@ -118,6 +119,7 @@ struct ap_node_ops {
 	void (*event)(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		      const char *detail);
 	void (*moved)(void *ctx, const struct ap_moved *m);
+	bool (*es_known)(void *ctx, const char *es);
 };
 
 /**
@@ -146,6 +148,26 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
  * Return: 0, -EINVAL for a bad name, or -ENOMEM
  */
 int ap_node_add_place(struct ap_node *node, const char *es, struct err *err);
+
+/**
+ * ap_node_set_places() - These are the edge servers from now on, beside the home one
+ * @node:	Node
+ * @now:	Time, milliseconds
+ * @es, @count:	Their names, those that are taken first in front
+ * @err:	Filled in on failure; then nothing has changed
+ *
+ * Containers leave an edge server that is not among them any more, as if it were drained.
+ *
+ * Return: 0, -EINVAL for a bad name, or -ENOMEM
+ */
+int ap_node_set_places(struct ap_node *node, uint64_t now, const char *const *es, size_t count,
+		       struct err *err);
+
+/** ap_node_set_policy() - Other limits from now on; sessions keep their replay buffers */
+void ap_node_set_policy(struct ap_node *node, const struct policy *policy);
+
+/** ap_node_sessions_at() - Sessions that concern an edge server. Return: how many */
+size_t ap_node_sessions_at(const struct ap_node *node, const char *es);
 
 /** ap_node_place() - Where sessions that begin now go. Return: borrowed; NULL if all are drained */
 const char *ap_node_place(const struct ap_node *node);
@@ -198,6 +220,14 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 
 /** ap_node_es_up() - The link to @es is up (again); messages in flight on the old one are lost */
 void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es);
+
+/**
+ * ap_node_es_down() - There is no link to @es, or not yet
+ *
+ * Until ap_node_es_up(), sessions that begin go to another edge server, and none is moved to this one. A node
+ * takes each edge server for reachable until it hears otherwise.
+ */
+void ap_node_es_down(struct ap_node *node, uint64_t now, const char *es);
 
 /** ap_node_tick() - Time has passed; call at least every ap_node_deadline() */
 void ap_node_tick(struct ap_node *node, uint64_t now);

@@ -9,6 +9,9 @@
  *
  * An edge server tells whether it is drained (EDGE STATE), each time a link comes up and when the state
  * changes. Its last word counts while it is away.
+ *
+ * A session that begins goes to the first place that can be reached, so that a user is served while the home
+ * edge server is down. It moves home when that is back. Containers that exist stay where they are meanwhile.
  */
 
 #include <errno.h>
@@ -59,9 +62,45 @@ bool ap_node_drained(const struct ap_node *node, const char *es)
 
 const char *ap_session_place(const struct ap_session *s)
 {
-	if (s->wish[0] && !ap_node_drained(s->node, s->wish))
-		return s->wish;
-	return ap_node_place(s->node);
+	const struct ap_place *wish = s->wish[0] ? ap_place_find(s->node, s->wish) : NULL;
+
+	return wish && !wish->drained ? wish->name : ap_node_place(s->node);
+}
+
+/*
+ * A link that broke, or is being made, is waited for a moment: else the users who come in that moment would
+ * all begin elsewhere, and move home.
+ */
+enum ap_begin ap_place_begin(const struct ap_node *node, uint64_t now,
+			     const struct ap_place **place)
+{
+	enum ap_begin how = AP_BEGIN_DRAINED;
+
+	for (size_t i = 0; i < node->places; i++) {
+		const struct ap_place *p = &node->place[i];
+
+		if (p->drained)
+			continue;
+		*place = p;
+		if (!p->down)
+			return AP_BEGIN_NOW;
+		if (now < p->down_at + node->policy.retry_ms)
+			return AP_BEGIN_LATER;
+		how = AP_BEGIN_AWAY;
+	}
+	return how;
+}
+
+bool ap_place_down(const struct ap_node *node, const char *es)
+{
+	const struct ap_place *p = ap_place_find(node, es);
+
+	return p && p->down;
+}
+
+bool ap_edge_known(const struct ap_node *node, const char *es)
+{
+	return !node->ops->es_known || node->ops->es_known(node->ctx, es);
 }
 
 bool ap_session_away(const struct ap_session *s)

@@ -106,6 +106,9 @@ struct ap_attempt {
  * @reassociating:	which of the two
  * @leaving:		in ASSOCIATING: the MUD has ended what it began. The edge server is told when it has made
  *			the container, which shows that the session is this MUD's (R11)
+ * @asked:		in ASSOCIATING: CREATE may have arrived, so the session cannot begin elsewhere (R4)
+ * @abandoned:		likewise, but we have ended it: the link to the edge server broke while it made the
+ *			container, and another edge server could be asked
  * @has_secret:		@secret is known, and that the MUD's proof fits it
  * @proof:		from the MUD, for this access point and @association
  * @old_ap:		where the context is
@@ -154,6 +157,8 @@ struct ap_session {
 	bool response_due;
 	bool reassociating;
 	bool leaving;
+	bool asked;
+	bool abandoned;
 	bool has_secret;
 	uint8_t secret[WIRE_SECRET_SIZE];
 	uint8_t proof[WIRE_PROOF_SIZE];
@@ -201,10 +206,17 @@ struct ap_session {
  * secret, and the proof of one of them fits it (ap_session_prove()). The others end then.
  */
 
-/** struct ap_place - An edge server to which containers may go, and whether it has said that it is drained */
+/**
+ * struct ap_place - An edge server to which containers may go
+ * @drained:	it has said that it is
+ * @down:	there is no link to it
+ * @down_at:	since when
+ */
 struct ap_place {
 	char name[NAME_SIZE];
 	bool drained;
+	bool down;
+	uint64_t down_at;
 };
 
 /** struct ap_node - See ap/node.h; the first of @place is the home one */
@@ -299,6 +311,24 @@ void ap_session_attach(struct ap_session *s, const struct ap_edge *e);
 
 /** ap_place_find() - An edge server to which containers may go. Return: borrowed, or NULL */
 struct ap_place *ap_place_find(const struct ap_node *node, const char *es);
+
+/** enum ap_begin - Whether an edge server can be had for a session that begins */
+enum ap_begin {
+	AP_BEGIN_NOW,
+	AP_BEGIN_LATER, /* the link to one may come up in the next moment */
+	AP_BEGIN_AWAY,  /* none can be reached */
+	AP_BEGIN_DRAINED,
+};
+
+/** ap_place_begin() - Where a session begins. @place is set, borrowed, if it can begin now or later */
+enum ap_begin ap_place_begin(const struct ap_node *node, uint64_t now,
+			     const struct ap_place **place);
+
+/** ap_place_down() - Whether there is no link to an edge server */
+bool ap_place_down(const struct ap_node *node, const char *es);
+
+/** ap_edge_known() - Whether messages to an edge server can ever arrive */
+bool ap_edge_known(const struct ap_node *node, const char *es);
 
 /** ap_session_place() - Where its container belongs. Return: borrowed; NULL if all are drained */
 const char *ap_session_place(const struct ap_session *s);
@@ -486,6 +516,9 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 void ap_handoff_tick(struct ap_session *s, uint64_t now);
 
 /* ap/wish.c */
+
+/** ap_wish_reachable() - The link to edge server @es is up: containers that waited for it may go there */
+void ap_wish_reachable(struct ap_node *node, uint64_t now, const char *es);
 
 /** ap_wish_drained() - Edge server @es says whether it is drained */
 void ap_wish_drained(struct ap_node *node, uint64_t now, const char *es, bool drained);

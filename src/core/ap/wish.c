@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "core/ap/session.h"
@@ -48,6 +49,75 @@ void ap_wish_drained(struct ap_node *node, uint64_t now, const char *es, bool dr
 			review(s, now);
 	}
 	p->drained = drained;
+}
+
+void ap_wish_reachable(struct ap_node *node, uint64_t now, const char *es)
+{
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		if (s->state == AP_SERVING && s->next_attempt && ap_session_away(s) &&
+		    name_equal(ap_session_place(s), es))
+			s->next_attempt = now;
+	}
+}
+
+/* The places of a configuration: the home one, then the others; what is known of them stays */
+static int places_new(const struct ap_node *node, const char *const *es, size_t count,
+		      struct ap_place **ret, size_t *places, struct err *err)
+{
+	struct ap_place *next = calloc(count + 1, sizeof(*next));
+	size_t n = 1;
+
+	if (!next)
+		return err_set(err, -ENOMEM, "edge servers");
+	next[0] = node->place[0];
+	for (size_t i = 0; i < count; i++) {
+		const struct ap_place *before = ap_place_find(node, es[i]);
+
+		if (name_equal(es[i], next[0].name))
+			continue;
+		int r = before ? 0 : name_set(next[n].name, es[i], err);
+		if (r < 0) {
+			free(next);
+			return r;
+		}
+		if (before)
+			next[n] = *before;
+		n++;
+	}
+	*ret = next;
+	*places = n;
+	return 0;
+}
+
+int ap_node_set_places(struct ap_node *node, uint64_t now, const char *const *es, size_t count,
+		       struct err *err)
+{
+	struct ap_place *before = node->place, *next;
+	size_t places_before = node->places, places;
+	int r = places_new(node, es, count, &next, &places, err);
+
+	if (r < 0)
+		return r;
+	list_for_each_safe(at, more, &node->sessions)
+	{
+		struct ap_session *s = list_entry(at, struct ap_session, link);
+
+		node->place = before;
+		node->places = places_before;
+		const char *was = ap_session_place(s);
+		node->place = next;
+		node->places = places;
+		const char *is = ap_session_place(s);
+		if (!was != !is || (was && !name_equal(was, is)))
+			review(s, now);
+	}
+	node->place = next;
+	node->places = places;
+	free(before);
+	return 0;
 }
 
 int ap_node_wish(struct ap_node *node, uint64_t now, uint64_t session, const char *es,

@@ -31,6 +31,7 @@ struct world {
 	unsigned int given_up;
 	unsigned int ended; /* attempts */
 	struct ap_moved moved;
+	const char *unknown; /* edge server that is not in the configuration; NULL: all are */
 	char reason[WIRE_REASON_SIZE];
 	char detail[WIRE_REASON_SIZE];
 };
@@ -88,7 +89,16 @@ static void moved(void *ctx, const struct ap_moved *m)
 	(void)snprintf(w->reason, sizeof(w->reason), "%s", m->reason);
 }
 
-static const struct ap_node_ops ops = { to_mud, to_es, to_ap, random_bytes, event, moved };
+static bool es_known(void *ctx, const char *es)
+{
+	const struct world *w = ctx;
+
+	return !w->unknown || strcmp(es, w->unknown) != 0;
+}
+
+static const struct ap_node_ops ops = {
+	to_mud, to_es, to_ap, random_bytes, event, moved, es_known
+};
 
 static void proof(uint8_t *to, const uint8_t *secret, uint64_t session, uint32_t association,
 		  const char *ap)
@@ -136,6 +146,20 @@ static struct ap_session_view view(const struct world *w)
 
 	ap_node_each(w->node, take_view, &v);
 	return v;
+}
+
+static void count_one(void *ctx, const struct ap_session_view *v)
+{
+	(void)v;
+	++*(size_t *)ctx;
+}
+
+static size_t sessions(const struct world *w)
+{
+	size_t n = 0;
+
+	ap_node_each(w->node, count_one, &n);
+	return n;
 }
 
 static void assert_state(const struct world *w, enum ap_state state)
@@ -492,6 +516,240 @@ static void test_comes_to_a_drained_one(void **state)
 	move_response(&w, WIRE_OK);
 	assert_state(&w, AP_TRACING);
 	assert_string_equal(view(&w).dest, "ES-3");
+	finish(&w);
+}
+
+static void created(struct world *w, const char *es)
+{
+	struct wire_message m = message(WIRE_CREATED, 1);
+
+	m.epoch = 1;
+	m.es_status.state = WIRE_ES_ACTIVE;
+	m.es_status.secret[0] = 42;
+	ap_node_es_message(w->node, w->now, es, &m);
+}
+
+static void tick_at_deadline(struct world *w)
+{
+	w->now = ap_node_deadline(w->node);
+	ap_node_tick(w->node, w->now);
+}
+
+/* R10: a user is served while the home edge server is down, and its container moves home when that is back */
+static void test_home_is_down(void **state)
+{
+	struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(ap_node_add_place(w.node, "ES-1", NULL), 0);
+	ap_node_es_down(w.node, w.now, "ES-2");
+	w.now += policy.retry_ms;
+	associate(&w);
+	assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), 0);
+	assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), 1);
+	created(&w, "ES-1");
+	assert_state(&w, AP_SERVING);
+	for (int i = 0; i < 5; i++)
+		tick_at_deadline(&w);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), 0);
+	ap_node_es_up(w.node, w.now, "ES-2");
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(last(&w, "ES-1", WIRE_MIGRATE)->migrate.to_es, "ES-2");
+	finish(&w);
+}
+
+/* A link that is just being made is waited for a moment, and not longer */
+static void test_home_comes_up(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (int comes = 0; comes < 2; comes++) {
+		start(&w);
+		assert_int_equal(ap_node_add_place(w.node, "ES-1", NULL), 0);
+		ap_node_es_down(w.node, w.now, "ES-2");
+		associate(&w);
+		assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), 0);
+		size_t before = sent(&w, "ES-2", WIRE_CREATE);
+		if (comes)
+			ap_node_es_up(w.node, w.now, "ES-2");
+		tick_at_deadline(&w);
+		assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), !comes);
+		assert_int_equal(sent(&w, "ES-2", WIRE_CREATE) - before, comes);
+		created(&w, comes ? "ES-2" : "ES-1");
+		assert_state(&w, AP_SERVING);
+		finish(&w);
+	}
+}
+
+/* R9: a user that no edge server can serve is told so, at once if that is known, and else soon */
+static void test_all_are_down(void **state)
+{
+	static const char none[] =
+		"AP-2 has no link to edge server ES-2, nor to another that is not drained";
+	struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(ap_node_add_place(w.node, "ES-1", NULL), 0);
+	ap_node_es_down(w.node, w.now, "ES-2");
+	ap_node_es_down(w.node, w.now, "ES-1");
+	associate(&w);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
+	tick_at_deadline(&w);
+	assert_true(w.now <= 1000 + policy.move_ms);
+	assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason, none);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	assert_int_equal(sessions(&w), 0);
+	associate(&w);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 2);
+	assert_int_equal(sessions(&w), 0);
+	/* one that leaves before anything was sent leaves nothing */
+	ap_node_es_up(w.node, w.now, "ES-2");
+	ap_node_es_down(w.node, w.now, "ES-2");
+	associate(&w);
+	assert_int_equal(sessions(&w), 1);
+	from_mud(&w, message(WIRE_DISASSOCIATION, 1));
+	assert_int_equal(sessions(&w), 0);
+	finish(&w);
+}
+
+static void tick_for(struct world *w, uint64_t ms)
+{
+	uint64_t until = w->now + ms;
+
+	while (ap_node_deadline(w->node) <= until)
+		tick_at_deadline(w);
+	w->now = until;
+}
+
+/*
+ * R4: an edge server that went away after CREATE may have made the container, so the session begins nowhere
+ * else. It is ended, so that the user can begin another one, and removed there when that edge server is back.
+ */
+static void test_goes_away_meanwhile(void **state)
+{
+	const struct policy policy = policy_default();
+	struct wire_message m = message(WIRE_STATUS, 1);
+	struct world w;
+
+	(void)state;
+	for (int made = 0; made < 2; made++) {
+		start(&w);
+		assert_int_equal(ap_node_add_place(w.node, "ES-1", NULL), 0);
+		associate(&w);
+		assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), 1);
+		ap_node_es_down(w.node, w.now, "ES-2");
+		tick_for(&w, policy.move_ms - 1);
+		assert_int_equal(sent(&w, "mud", WIRE_ASSOCIATION_RESPONSE), 0);
+		tick_for(&w, 2 * policy.retry_ms);
+		assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), 0);
+		const struct wire_message *r = last(&w, "mud", WIRE_ASSOCIATION_RESPONSE);
+		assert_int_equal(r->association_response.status, WIRE_E_FAILED);
+		/* the answer was lost */
+		associate(&w);
+		assert_int_equal(sent(&w, "mud", WIRE_ASSOCIATION_RESPONSE), 2);
+		size_t creates = sent(&w, "ES-2", WIRE_CREATE);
+		size_t attaches = sent(&w, "ES-2", WIRE_ATTACH);
+		ap_node_es_up(w.node, w.now, "ES-2");
+		tick_at_deadline(&w);
+		assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), creates);
+		assert_int_equal(sent(&w, "ES-2", WIRE_ATTACH) - attaches, 1);
+		m.epoch = 1;
+		m.es_status.state = made ? WIRE_ES_ACTIVE : WIRE_ES_NONE;
+		m.es_status.secret[0] = 42;
+		ap_node_es_message(w.node, w.now, "ES-2", &m);
+		assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), made);
+		assert_int_equal(sessions(&w), 0);
+		finish(&w);
+	}
+	/* there is no other: its user hears why it waits */
+	start(&w);
+	associate(&w);
+	ap_node_es_down(w.node, w.now, "ES-2");
+	tick_for(&w, policy.move_ms + policy.retry_ms);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 1);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	assert_state(&w, AP_ASSOCIATING);
+	ap_node_es_up(w.node, w.now, "ES-2");
+	created(&w, "ES-2");
+	assert_state(&w, AP_SERVING);
+	finish(&w);
+}
+
+/* R9: an edge server that nothing can be asked of is no source of a move; its user is told what is missing */
+static void test_unknown_edge_server(void **state)
+{
+	const struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	start(&w);
+	w.unknown = "ES-1";
+	reassociate(&w, "AP-1", 2);
+	move_response(&w, WIRE_OK);
+	assert_state(&w, AP_FINDING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), 0);
+	assert_int_equal(sent(&w, "mud", WIRE_REASSOCIATION_RESPONSE), 0);
+	tick_for(&w, policy.move_ms + policy.retry_ms);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+	assert_string_equal(
+		last(&w, "mud", WIRE_REFUSAL)->refusal.reason,
+		"edge server ES-1 may have the session, and is not in the configuration "
+		"of AP-2");
+	/* an operator adds it, and then starts it */
+	w.unknown = NULL;
+	assert_int_equal(
+		ap_node_set_places(w.node, w.now, (const char *const[]){ "ES-1" }, 1, NULL), 0);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+	tick_for(&w, policy.move_ms + policy.retry_ms);
+	assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason,
+			    "edge server ES-1 may have the session, and does not answer AP-2");
+	ap_node_es_up(w.node, w.now, "ES-1");
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 1, 0, 0);
+	assert_state(&w, AP_TRACING);
+	assert_int_equal(sent(&w, "ES-1", WIRE_MIGRATE), 1);
+	finish(&w);
+}
+
+static void test_set_places(void **state)
+{
+	const struct policy policy = policy_default();
+	struct world w;
+
+	(void)state;
+	serving(&w);
+	edge_state(&w, "ES-1", true);
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-3", NULL), 0);
+	ap_node_tick(w.node, w.now);
+	assert_state(&w, AP_TRACING);
+	assert_int_equal(ap_node_sessions_at(w.node, "ES-3"), 1);
+	/* a wish for one that is not there any more is over, and so is the way to it */
+	assert_int_equal(
+		ap_node_set_places(w.node, w.now, (const char *const[]){ "ES-4", "ES-1" }, 2, NULL),
+		0);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(ap_node_sessions_at(w.node, "ES-3"), 0);
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-3", NULL), -EINVAL);
+	/* what is known of the others is not forgotten, and the home one is always among them */
+	assert_true(ap_node_drained(w.node, "ES-1"));
+	assert_string_equal(ap_node_place(w.node), "ES-2");
+	/* containers leave one that is gone from the configuration */
+	assert_int_equal(ap_node_wish(w.node, w.now, S, "ES-4", NULL), 0);
+	tick_for(&w, policy.backoff_max_ms);
+	assert_state(&w, AP_TRACING);
+	assert_string_equal(view(&w).dest, "ES-4");
+	assert_int_equal(ap_node_set_places(w.node, w.now, NULL, 0, NULL), 0);
+	assert_state(&w, AP_SERVING);
+	assert_int_equal(
+		ap_node_set_places(w.node, w.now, (const char *const[]){ "no name" }, 1, NULL),
+		-EINVAL);
+	assert_string_equal(ap_node_place(w.node), "ES-2");
 	finish(&w);
 }
 
@@ -1288,20 +1546,6 @@ static void claim(struct world *w, uint64_t link, const char *mud, uint32_t asso
 	ap_node_mud_message(w->node, w->now, link, mud, &m);
 }
 
-static void count_one(void *ctx, const struct ap_session_view *v)
-{
-	(void)v;
-	++*(size_t *)ctx;
-}
-
-static size_t sessions(const struct world *w)
-{
-	size_t n = 0;
-
-	ap_node_each(w->node, count_one, &n);
-	return n;
-}
-
 /* R11: another device claims the session: what is here of it is not touched */
 static void test_rogue_device(void **state)
 {
@@ -1861,6 +2105,12 @@ int main(void)
 		cmocka_unit_test(test_user_leaves_a_move),
 		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_begins_elsewhere),
+		cmocka_unit_test(test_home_is_down),
+		cmocka_unit_test(test_home_comes_up),
+		cmocka_unit_test(test_all_are_down),
+		cmocka_unit_test(test_goes_away_meanwhile),
+		cmocka_unit_test(test_unknown_edge_server),
+		cmocka_unit_test(test_set_places),
 		cmocka_unit_test(test_comes_to_a_drained_one),
 		cmocka_unit_test(test_wish),
 		cmocka_unit_test(test_wish_after_fence),
