@@ -15,6 +15,7 @@
 #include "ap/links/mud_links.h"
 #include "ap/metrics.h"
 #include "ap/users.h"
+#include "ap/users_change.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -150,7 +151,15 @@ static void moved(void *ctx, const struct ap_moved *m)
 			   m->reason);
 }
 
+static bool es_known(void *ctx, const char *es)
+{
+	const struct access_point *ap = ctx;
+
+	return edge_links_known(ap->edges, es);
+}
+
 static const struct ap_node_ops node_ops = {
+	.es_known = es_known,
 	.moved = moved,
 	.to_mud = to_mud,
 	.to_es = to_es,
@@ -286,6 +295,7 @@ static void on_prepare(uv_prepare_t *prepare)
 
 	mud_links_settle(ap->muds);
 	users_settle(ap->users);
+	edge_links_settle(ap->edges, now);
 	uint64_t deadline = ap_node_deadline(ap->node);
 	if (deadline == UINT64_MAX)
 		(void)uv_timer_stop(&ap->timer);
@@ -340,10 +350,9 @@ static int check_names(const struct access_point_setup *setup, struct err *err)
 		       setup->home);
 }
 
-static int start_users(struct access_point *ap, const struct access_point_setup *setup,
-		       struct err *err)
+static struct users_setup users_of(struct access_point *ap, const struct access_point_setup *setup)
 {
-	const struct users_setup users = {
+	return (struct users_setup){
 		.loop = setup->loop,
 		.ap = ap->name,
 		.policy = setup->policy,
@@ -361,22 +370,32 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 		.spool_bytes = setup->spool_bytes,
 		.stations = setup->stations,
 	};
+}
 
+static int start_users(struct access_point *ap, const struct access_point_setup *setup,
+		       struct err *err)
+{
+	const struct users_setup users = users_of(ap, setup);
 	int r = users_new(&ap->users, &users, err);
 
 	handoff_links_users(ap->aps, users_message, ap->users);
 	return r;
 }
 
-static int start(struct access_point *ap, const struct access_point_setup *setup, struct err *err)
+static struct link_setup links_of(struct access_point *ap, const struct access_point_setup *setup)
 {
-	struct link_setup links = {
+	return (struct link_setup){
 		.loop = setup->loop,
 		.tls = setup->tls,
 		.ops = &accepted_ops,
 		.ctx = ap,
 		.limits = setup->limits,
 	};
+}
+
+static int start(struct access_point *ap, const struct access_point_setup *setup, struct err *err)
+{
+	const struct link_setup links = links_of(ap, setup);
 	int r;
 
 	ap->tls = setup->tls;
@@ -386,8 +405,6 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 	if (r == 0)
 		r = ap_node_new(&ap->node, ap->name, ap->home, setup->policy, prove, &node_ops, ap,
 				err);
-	for (size_t i = 0; r == 0 && i < setup->edges.count; i++)
-		r = ap_node_add_place(ap->node, setup->edges.at[i].name, err);
 	if (r == 0)
 		r = mud_links_new(&ap->muds, setup->loop, ap->node, err);
 	if (r == 0)
@@ -436,6 +453,26 @@ int access_point_new(struct access_point **ret, const struct access_point_setup 
 		return err_wrap(err, r, "access point %s", tls_context_name(setup->tls));
 	}
 	*ret = ap;
+	return 0;
+}
+
+int access_point_change(struct access_point *ap, const struct access_point_setup *setup,
+			struct err *err)
+{
+	const struct users_setup users = users_of(ap, setup);
+	const struct link_setup links = links_of(ap, setup);
+	/* first what may fail for a mistake: whether a listener can have its address */
+	int r = users_change(ap->users, &users, err);
+
+	if (r == 0)
+		r = edge_links_change(ap->edges, &links, &setup->edges, uv_now(ap->loop), err);
+	if (r == 0)
+		r = handoff_links_change(ap->aps, &links, &setup->aps, err);
+	if (r < 0)
+		return r;
+	ap_node_set_policy(ap->node, setup->policy);
+	listener_limits(ap->listener, &setup->limits);
+	listener_limits(ap->station_listener, &setup->limits);
 	return 0;
 }
 

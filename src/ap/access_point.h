@@ -82,6 +82,21 @@ struct access_point_setup {
 int access_point_new(struct access_point **ret, const struct access_point_setup *setup,
 		     struct err *err);
 
+/**
+ * access_point_change() - Other edge servers, access points, services and limits, while all runs
+ * @ap:		Access point
+ * @setup:	As for access_point_new(). The addresses where it listens, the home edge server, directories
+ *		and stations stay as they are
+ * @err:	Filled in on failure
+ *
+ * No link and no connection ends, except links to access points that are not in @setup. A mistake in @setup
+ * changes nothing.
+ *
+ * Return: 0, or negative error code
+ */
+int access_point_change(struct access_point *ap, const struct access_point_setup *setup,
+			struct err *err);
+
 /** access_point_port() - Port for access points and operators, useful if @listen said 0 */
 uint16_t access_point_port(const struct access_point *ap);
 

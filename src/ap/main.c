@@ -17,12 +17,14 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/codec.h"
+#include "conf/changes.h"
 #include "conf/conf.h"
 #include "conf/daemon.h"
 #include "conf/options.h"
 #include "core/common/policy.h"
 #include "net/host_check.h"
 #include "net/link.h"
+#include "net/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -30,8 +32,9 @@
 
 #define STATE_ROOM (256ULL << 20) /* bytes */
 
-/* struct program - All that lives while the loop runs */
+/* struct program - All that lives while the loop runs; @conf is what it was started with */
 struct program {
+	const struct conf *conf;
 	uv_loop_t loop;
 	uv_signal_t term;
 	uv_signal_t interrupt;
@@ -40,6 +43,7 @@ struct program {
 	struct supervisor *supervisor;
 	struct log_reporter *reporter;
 	struct access_point *ap;
+	struct reloader *reloader;
 };
 
 static struct policy policy_of(const struct conf *c)
@@ -103,12 +107,18 @@ static void on_certificates(void *ctx, enum tls_watch_word word, const char *tex
 	log_reporter_certificates(p->reporter, p->tls, word, text);
 }
 
+static void drop_conf(void *read)
+{
+	conf_free(read);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
 	supervisor_stopping(p->supervisor);
+	reloader_close(TAKE_PTR(p->reloader), drop_conf);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	access_point_close(TAKE_PTR(p->ap));
 	tls_watch_close(TAKE_PTR(p->watch));
@@ -117,16 +127,108 @@ static void on_signal(uv_signal_t *handle, int number)
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
 }
 
+/* struct room - Room for the lists that a setup borrows */
+struct room {
+	struct ap_neighbour edges[CONF_PEERS_MAX];
+	struct ap_neighbour aps[CONF_PEERS_MAX];
+	struct users_service services[CONF_LISTENERS_MAX];
+	struct policy policy;
+};
+
+static struct access_point_setup setup_of(struct program *p, const struct conf *c,
+					  struct room *room)
+{
+	room->policy = policy_of(c);
+	return (struct access_point_setup){
+		.loop = &p->loop,
+		.tls = p->tls,
+		.home = c->es,
+		.listen = c->listen,
+		.station_listen = c->station_listen,
+		.monitor_listen = c->monitor_listen,
+		.edges = neighbours_of(c, WIRE_ROLE_ES, room->edges),
+		.aps = neighbours_of(c, WIRE_ROLE_AP, room->aps),
+		.policy = &room->policy,
+		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.service = room->services,
+		.services = services_of(c, room->services),
+		.users = { .users_max = (uint32_t)c->limit[CONF_USERS_MAX],
+			   .user_connections_max = (uint32_t)c->limit[CONF_USER_CONNECTIONS_MAX],
+			   .client_connections_max =
+				   (uint32_t)c->limit[CONF_CLIENT_CONNECTIONS_MAX],
+			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
+			   .gone_ms = (uint64_t)c->limit[CONF_USER_GONE_MS],
+			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
+		.state_dir = c->state_dir,
+		.spool_dir = c->spool_dir,
+		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
+		.stations = c->stations,
+		.reporter = p->reporter,
+	};
+}
+
+/* ---- SIGHUP ---- */
+
+static int reload_read(void *ctx, void **ret, struct err *err)
+{
+	const struct program *p = ctx;
+	struct conf *c = NULL;
+	int r = conf_load(p->conf->path, WIRE_ROLE_AP, &c, err);
+
+	*ret = c;
+	return r;
+}
+
+static void reload_kept(void *ctx, const char *reason)
+{
+	(void)ctx;
+	log_error("the configuration stays as it was: %s", reason);
+}
+
+static void on_fixed(void *ctx, const char *setting)
+{
+	(void)ctx;
+	log_info("%s changed: takes effect at the next start", setting);
+}
+
+static void reload_take(void *ctx, void *read)
+{
+	struct program *p = ctx;
+	struct room room;
+	struct err err = { 0 };
+
+	AUTO(conf) struct conf *c = read;
+	const struct access_point_setup setup = setup_of(p, c, &room);
+	int r = access_point_change(p->ap, &setup, &err);
+	if (r == 0)
+		r = log_reporter_repository(p->reporter, c->logrepo_name, c->logrepo_address, &err);
+	if (r < 0) {
+		reload_kept(p, err.text);
+		return;
+	}
+	conf_changes_fixed(p->conf, c, on_fixed, NULL);
+	log_info("configuration read again: %zu edge servers, %zu access points, %zu listeners",
+		 setup.edges.count, setup.aps.count, setup.services);
+}
+
+static const struct reloader_ops reload_ops = {
+	.read = reload_read,
+	.take = reload_take,
+	.kept = reload_kept,
+};
+
 static int start(struct program *p, const struct conf *c, struct err *err)
 {
-	struct ap_neighbour edges[CONF_PEERS_MAX], aps[CONF_PEERS_MAX];
-	struct users_service services[CONF_LISTENERS_MAX];
-	const struct policy policy = policy_of(c);
+	struct room room;
 	const struct tls_files files = {
 		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
 	};
 	int r;
 
+	p->conf = c;
 	r = supervisor_new(&p->supervisor, &p->loop, err);
 	if (r < 0)
 		return r;
@@ -147,35 +249,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	r = log_reporter_new(&p->reporter, &report, err);
 	if (r < 0)
 		return r;
-	const struct access_point_setup setup = {
-		.loop = &p->loop,
-		.tls = p->tls,
-		.home = c->es,
-		.listen = c->listen,
-		.station_listen = c->station_listen,
-		.monitor_listen = c->monitor_listen,
-		.edges = neighbours_of(c, WIRE_ROLE_ES, edges),
-		.aps = neighbours_of(c, WIRE_ROLE_AP, aps),
-		.policy = &policy,
-		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
-		.service = services,
-		.services = services_of(c, services),
-		.users = { .users_max = (uint32_t)c->limit[CONF_USERS_MAX],
-			   .user_connections_max = (uint32_t)c->limit[CONF_USER_CONNECTIONS_MAX],
-			   .client_connections_max =
-				   (uint32_t)c->limit[CONF_CLIENT_CONNECTIONS_MAX],
-			   .idle_ms = (uint64_t)c->limit[CONF_USER_IDLE_MS],
-			   .gone_ms = (uint64_t)c->limit[CONF_USER_GONE_MS],
-			   .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS] },
-		.state_dir = c->state_dir,
-		.spool_dir = c->spool_dir,
-		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
-		.stations = c->stations,
-		.reporter = p->reporter,
-	};
+	const struct access_point_setup setup = setup_of(p, c, &room);
 	r = access_point_new(&p->ap, &setup, err);
 	if (r < 0)
 		return r;
@@ -189,6 +263,8 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "signals");
 	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r == 0)
+		r = reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
 	if (r == 0)
 		supervisor_ready(p->supervisor);
 	return r;

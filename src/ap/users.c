@@ -30,15 +30,6 @@
 #define TURN_MAX 4096 /* messages handed on before the loop looks at its sockets again */
 #define LEFT_MAX 10   /* times move_ms: a user handed over is kept so long */
 
-static const struct users_limits standard = {
-	.users_max = 1024,
-	.user_connections_max = 64,
-	.client_connections_max = 4096,
-	.idle_ms = 600000,
-	.gone_ms = 60000,
-	.dead_ms = 10000,
-};
-
 /* struct outbox_item - A message of the node, until users_settle() */
 struct outbox_item {
 	struct list item;
@@ -244,19 +235,6 @@ void users_close(struct users *u)
 	uv_close((uv_handle_t *)&u->more, on_closed);
 }
 
-static struct users_limits with_defaults(struct users_limits l)
-{
-	l.users_max = l.users_max ? l.users_max : standard.users_max;
-	l.user_connections_max =
-		l.user_connections_max ? l.user_connections_max : standard.user_connections_max;
-	l.client_connections_max = l.client_connections_max ? l.client_connections_max
-							    : standard.client_connections_max;
-	l.idle_ms = l.idle_ms ? l.idle_ms : standard.idle_ms;
-	l.gone_ms = l.gone_ms ? l.gone_ms : standard.gone_ms;
-	l.dead_ms = l.dead_ms ? l.dead_ms : standard.dead_ms;
-	return l;
-}
-
 static int listen_all(struct users *u, const struct users_setup *setup, struct err *err)
 {
 	const struct user_listener_setup listener = {
@@ -289,7 +267,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	if (!u)
 		return err_set(err, -ENOMEM, "users");
 	u->policy = *setup->policy;
-	u->limits = with_defaults(setup->limits);
+	u->limits = users_limits_defaults(setup->limits);
 	(void)snprintf(u->ap, sizeof(u->ap), "%s", setup->ap);
 	u->session = (struct user_session_setup){
 		.loop = setup->loop,
@@ -360,7 +338,7 @@ long users_stations(const struct users *u)
 
 uint64_t users_dropped(const struct users *u)
 {
-	uint64_t n = 0;
+	uint64_t n = u->dropped;
 
 	for (size_t i = 0; i < u->offers; i++)
 		n += user_listener_dropped(u->offer[i].listener);

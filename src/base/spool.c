@@ -97,7 +97,7 @@ int spool_append(struct spool *s, const void *bytes, size_t len, struct err *err
 	struct spools *all = s->spools;
 	size_t done = 0;
 
-	if (len > all->max - all->used)
+	if (len > spools_left(all))
 		return err_set(err, -ENOSPC, "spools in %s: limit of %" PRIu64 " bytes", all->dir,
 			       all->max);
 	while (done < len) {
@@ -151,10 +151,15 @@ void spool_forget(struct spool *s, uint64_t offset)
 
 uint64_t spools_left(const struct spools *s)
 {
-	return s->max - s->used;
+	return s->max > s->used ? s->max - s->used : 0;
 }
 
 uint64_t spool_length(const struct spool *s)
 {
 	return s->len;
+}
+
+void spools_limit(struct spools *s, uint64_t max)
+{
+	s->max = max;
 }

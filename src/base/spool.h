@@ -76,6 +76,9 @@ int spool_read(const struct spool *s, uint64_t offset, void *to, size_t len, str
  */
 void spool_forget(struct spool *s, uint64_t offset);
 
+/** spools_limit() - Another limit of all spools together; those that are over it stay as they are */
+void spools_limit(struct spools *s, uint64_t max);
+
 /** spools_left() - Bytes that may still be added to all spools together */
 uint64_t spools_left(const struct spools *s);
 

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "ap/links/neighbours.h"
 #include "base/auto.h"
@@ -36,6 +37,28 @@ struct link_setup;
  */
 int edge_links_new(struct edge_links **ret, const struct link_setup *setup, struct ap_node *node,
 		   const struct ap_neighbours *edges, struct err *err);
+
+/**
+ * edge_links_change() - Other edge servers, addresses or limits, while all runs
+ * @el:		Links
+ * @setup:	As for edge_links_new()
+ * @edges:	The edge servers from now on
+ * @now:	Time of the loop, ms
+ * @err:	Filled in on failure; then nothing has changed
+ *
+ * The node is told of its places. A link to an edge server that is not among them any more stays until
+ * no session concerns it: edge_links_settle().
+ *
+ * Return: 0, or negative error code
+ */
+int edge_links_change(struct edge_links *el, const struct link_setup *setup,
+		      const struct ap_neighbours *edges, uint64_t now, struct err *err);
+
+/** edge_links_settle() - Close links that nobody needs any more; at most once a second, else it does nothing */
+void edge_links_settle(struct edge_links *el, uint64_t now);
+
+/** edge_links_known() - Whether there is, or is to be, a link to @es */
+bool edge_links_known(const struct edge_links *el, const char *es);
 
 /** edge_links_send() - Send to edge server @es, if it is connected; else drop */
 void edge_links_send(struct edge_links *el, const char *es, const struct wire_message *m);

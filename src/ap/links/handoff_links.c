@@ -26,7 +26,7 @@ struct handoff_links {
 	struct users *users;
 	struct list accepted; /* newest last */
 	size_t count;
-	struct peer *peer[];
+	struct peer **peer;
 };
 
 static void on_up(void *ctx, struct link *l)
@@ -62,26 +62,79 @@ static const struct link_ops ops = {
 int handoff_links_new(struct handoff_links **ret, const struct link_setup *setup,
 		      struct ap_node *node, const struct ap_neighbours *aps, struct err *err)
 {
-	struct link_setup own = *setup;
 	int r;
 
-	AUTO(handoff_links)
-	struct handoff_links *hl = calloc(1, sizeof(*hl) + aps->count * sizeof(struct peer *));
+	AUTO(handoff_links) struct handoff_links *hl = calloc(1, sizeof(*hl));
 	if (!hl)
 		return err_set(err, -ENOMEM, "links to access points");
 	hl->loop = setup->loop;
 	hl->node = node;
 	list_init(&hl->accepted);
+	r = handoff_links_change(hl, setup, aps, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(hl);
+	return 0;
+}
+
+static struct peer *find_peer(const struct handoff_links *hl, const char *name)
+{
+	for (size_t i = 0; i < hl->count; i++) {
+		if (name_equal(peer_name(hl->peer[i]), name))
+			return hl->peer[i];
+	}
+	return NULL;
+}
+
+static void close_others(struct handoff_links *hl, struct peer *const *keep, size_t count)
+{
+	for (size_t i = 0; i < hl->count; i++) {
+		bool kept = false;
+
+		for (size_t k = 0; k < count; k++)
+			kept |= keep[k] == hl->peer[i];
+		if (kept)
+			continue;
+		log_info("access point %s is not in the configuration any more: its link is closed",
+			 peer_name(hl->peer[i]));
+		peer_close(hl->peer[i]);
+	}
+}
+
+int handoff_links_change(struct handoff_links *hl, const struct link_setup *setup,
+			 const struct ap_neighbours *aps, struct err *err)
+{
+	struct link_setup own = *setup;
+	auto_free struct peer **next = calloc(aps->count + 1, sizeof(struct peer *));
+	auto_free bool *made = calloc(aps->count + 1, sizeof(*made));
+	size_t n = 0;
+	int r = 0;
+
+	if (!next || !made)
+		return err_set(err, -ENOMEM, "links to access points");
 	own.ops = &ops;
 	own.ctx = hl;
-	for (; hl->count < aps->count; hl->count++) {
-		const struct ap_neighbour *n = &aps->at[hl->count];
+	for (; r == 0 && n < aps->count; n += r == 0) {
+		const struct ap_neighbour *a = &aps->at[n];
 
-		r = peer_new(&hl->peer[hl->count], &own, n->name, WIRE_ROLE_AP, n->address, err);
-		if (r < 0)
-			return err_wrap(err, r, "link to access point");
+		next[n] = find_peer(hl, a->name);
+		made[n] = !next[n];
+		if (made[n])
+			r = peer_new(&next[n], &own, a->name, WIRE_ROLE_AP, a->address, err);
+		else
+			r = peer_change(next[n], a->address, &own.limits, err);
 	}
-	*ret = TAKE_PTR(hl);
+	if (r < 0) {
+		while (n-- > 0) {
+			if (made[n])
+				peer_close(next[n]);
+		}
+		return err_wrap(err, r, "link to access point");
+	}
+	close_others(hl, next, n);
+	free(hl->peer);
+	hl->peer = TAKE_PTR(next);
+	hl->count = n;
 	return 0;
 }
 
@@ -199,6 +252,7 @@ struct handoff_links *handoff_links_free(struct handoff_links *hl)
 			free(list_entry(at, struct accepted, item));
 		for (size_t i = 0; i < hl->count; i++)
 			peer_close(hl->peer[i]);
+		free(hl->peer);
 		free(hl);
 	}
 	return NULL;

@@ -40,6 +40,18 @@ int handoff_links_new(struct handoff_links **ret, const struct link_setup *setup
 		      struct ap_node *node, const struct ap_neighbours *aps, struct err *err);
 
 /**
+ * handoff_links_change() - Other access points, addresses or limits, while all runs
+ * @hl:		Links
+ * @setup:	As for handoff_links_new()
+ * @aps:	The other access points from now on; the links that others made stay
+ * @err:	Filled in on failure; then nothing has changed
+ *
+ * Return: 0, or negative error code
+ */
+int handoff_links_change(struct handoff_links *hl, const struct link_setup *setup,
+			 const struct ap_neighbours *aps, struct err *err);
+
+/**
  * handoff_links_users() - Set the receiver of access points' messages about ordinary users
  * @hl:		Links
  * @message:	users_message()

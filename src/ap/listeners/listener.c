@@ -28,6 +28,7 @@ struct user_listener {
 	struct acceptor *acceptor; /* all codecs but udp */
 	uv_udp_t udp;
 	struct user_listener_setup setup;
+	struct address at;
 	const struct codec *codec;
 	char service[NAME_SIZE];
 	uint16_t port;
@@ -263,6 +264,7 @@ int user_listener_new(struct user_listener **ret, const struct user_listener_set
 	if (!ul)
 		return err_set(err, -ENOMEM, "listener at %s", service->listen);
 	ul->setup = *setup;
+	ul->at = at;
 	ul->codec = service->codec;
 	(void)snprintf(ul->service, sizeof(ul->service), "%s", service->service);
 	/* containers may know connections of before a restart: rather other numbers */
@@ -293,6 +295,21 @@ int user_listener_new(struct user_listener **ret, const struct user_listener_set
 	}
 	*ret = ul;
 	return 0;
+}
+
+bool user_listener_at(const struct user_listener *ul, const struct users_service *service)
+{
+	struct address at;
+
+	return address_parse(&at, service->listen, NULL) == 0 && at.len == ul->at.len &&
+	       memcmp(&at.any, &ul->at.any, at.len) == 0 &&
+	       service->codec->datagram == ul->codec->datagram;
+}
+
+void user_listener_change(struct user_listener *ul, const struct users_service *service)
+{
+	ul->codec = service->codec;
+	(void)snprintf(ul->service, sizeof(ul->service), "%s", service->service);
 }
 
 uint16_t user_listener_port(const struct user_listener *ul)

@@ -9,6 +9,7 @@
  * no room, or whose answer is a refusal, are dropped and counted: the protocol has no message for it.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ap/users/config.h"
@@ -39,6 +40,12 @@ struct user_listener_setup {
  */
 int user_listener_new(struct user_listener **ret, const struct user_listener_setup *setup,
 		      const struct users_service *service, struct err *err);
+
+/** user_listener_at() - Whether it has the address and the kind of socket that @service wants */
+bool user_listener_at(const struct user_listener *ul, const struct users_service *service);
+
+/** user_listener_change() - Offer @service, for which user_listener_at(); connections keep what they have */
+void user_listener_change(struct user_listener *ul, const struct users_service *service);
 
 /** user_listener_waiter() - Who answers a datagram that came from port @port of its user */
 struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port);

@@ -465,6 +465,14 @@ void user_session_forget(struct user_session *us, uint64_t number)
 	us->waiting[number % WIRE_WINDOW] = (struct waiting){ 0 };
 }
 
+void user_session_forget_waiter(struct user_session *us, const void *ctx)
+{
+	for (size_t i = 0; i < WIRE_WINDOW; i++) {
+		if (us->waiting[i].number && us->waiting[i].who.ctx == ctx)
+			us->waiting[i] = (struct waiting){ 0 };
+	}
+}
+
 /* ---- answers ---- */
 
 static void tell(struct user_session *us, const struct wire_data *answer)

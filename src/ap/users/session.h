@@ -200,6 +200,9 @@ void user_session_go_on(struct user_session *us);
 /** user_session_forget() - Nobody waits for the answer to request @number any more */
 void user_session_forget(struct user_session *us, uint64_t number);
 
+/** user_session_forget_waiter() - Nobody called @ctx waits for any answer any more */
+void user_session_forget_waiter(struct user_session *us, const void *ctx);
+
 /** user_session_message() - Take a message of the node to the user; not from inside the node */
 void user_session_message(struct user_session *us, const struct wire_message *m);
 

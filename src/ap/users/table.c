@@ -11,6 +11,28 @@
 #include "base/digest.h"
 #include "base/err.h"
 
+static const struct users_limits standard = {
+	.users_max = 1024,
+	.user_connections_max = 64,
+	.client_connections_max = 4096,
+	.idle_ms = 600000,
+	.gone_ms = 60000,
+	.dead_ms = 10000,
+};
+
+struct users_limits users_limits_defaults(struct users_limits l)
+{
+	l.users_max = l.users_max ? l.users_max : standard.users_max;
+	l.user_connections_max =
+		l.user_connections_max ? l.user_connections_max : standard.user_connections_max;
+	l.client_connections_max = l.client_connections_max ? l.client_connections_max
+							    : standard.client_connections_max;
+	l.idle_ms = l.idle_ms ? l.idle_ms : standard.idle_ms;
+	l.gone_ms = l.gone_ms ? l.gone_ms : standard.gone_ms;
+	l.dead_ms = l.dead_ms ? l.dead_ms : standard.dead_ms;
+	return l;
+}
+
 char *users_scratch(struct users *u, size_t *size)
 {
 	*size = sizeof(u->scratch);

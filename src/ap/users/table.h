@@ -120,6 +120,7 @@ struct users_offer {
  * @inquiries:	Of struct inquiry, see roaming/inquiry.c
  * @inquiry_count: How many
  * @other:	Names of the other access points
+ * @dropped:	Datagrams of listeners that are gone
  */
 struct users {
 	struct user_session_setup session;
@@ -144,6 +145,7 @@ struct users {
 	size_t others;
 	struct users_offer offer[USERS_SERVICES_MAX];
 	size_t offers;
+	uint64_t dropped;
 	uv_timer_t sweep;
 	uv_timer_t ask;     /* runs while there are claims */
 	uv_timer_t inquire; /* runs while there are inquiries */
@@ -151,6 +153,9 @@ struct users {
 	int handles;
 	char scratch[USERS_SCRATCH_SIZE];
 };
+
+/** users_limits_defaults() - Fill in the limits that are zero */
+struct users_limits users_limits_defaults(struct users_limits l);
 
 /** users_scratch() - Room for one read of @size bytes; good until the next call */
 char *users_scratch(struct users *u, size_t *size);
