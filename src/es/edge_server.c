@@ -518,6 +518,19 @@ int edge_server_offer(struct edge_server *es, const struct container_service *se
 	return service_catalogue_offer(es->catalogue, service, services, err);
 }
 
+void edge_server_change(struct edge_server *es, const struct edge_server_change *change)
+{
+	es->setup.limits = change->limits;
+	es->setup.edge = change->edge;
+	es->setup.edges = change->edges;
+	es->drain_ms = change->policy->drain_ms;
+	es_node_set_policy(es->node, change->policy);
+	migration_controller_limit(es->migrations, change->migrations_max);
+	spools_limit(es->spools, change->spool_bytes);
+	if (es->listener)
+		listener_limits(es->listener, &change->limits);
+}
+
 static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;

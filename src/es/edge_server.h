@@ -93,6 +93,24 @@ int edge_server_offer(struct edge_server *es, const struct container_service *se
 		      size_t services, struct err *err);
 
 /**
+ * struct edge_server_change - What changes while all runs
+ * @edge, @edges: other edge servers; borrowed until the next change, or edge_server_close()
+ * @migrations_max: of struct migration_config, both ways
+ * The others as in struct edge_server_setup; copied
+ */
+struct edge_server_change {
+	const struct policy *policy;
+	struct link_limits limits;
+	const struct edge_neighbour *edge;
+	size_t edges;
+	uint64_t spool_bytes;
+	uint32_t migrations_max;
+};
+
+/** edge_server_change() - Other edge servers and limits; no link ends, migrations that run go on */
+void edge_server_change(struct edge_server *es, const struct edge_server_change *change);
+
+/**
  * edge_server_close() - Stop: migrations are undone, containers run on
  * @es:		Edge server, or NULL
  * @closed:	Called on the loop when all is released; may be NULL. That may take drain_ms of the

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "codec/codec.h"
+#include "conf/changes.h"
 #include "conf/conf.h"
 #include "conf/daemon.h"
 #include "conf/options.h"
@@ -28,6 +29,7 @@
 #include "es/files/beneath.h"
 #include "es/worker/file_worker.h"
 #include "net/link.h"
+#include "net/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -38,18 +40,23 @@
 
 static_assert(CONF_VOLUMES_MAX <= CONTAINER_VOLUMES_MAX, "what can be asked for can move");
 
-/* struct program - All that lives while the loop runs */
+/*
+ * struct program - All that lives while the loop runs
+ * @conf:	What it was started with
+ * @last:	What was read last at SIGHUP, to which @edge points then; or NULL
+ */
 struct program {
 	uv_loop_t loop;
 	uv_signal_t term;
 	uv_signal_t interrupt;
-	uv_signal_t reload;
 	struct tls_context *tls;
 	struct tls_watch *watch;
 	struct supervisor *supervisor;
 	struct log_reporter *reporter;
 	struct edge_server *es;
+	struct reloader *reloader;
 	const struct conf *conf;
+	struct conf *last;
 	char hook[PATH_MAX];
 	char store[PATH_MAX];
 	char file_worker[PATH_MAX];
@@ -103,16 +110,21 @@ static void on_certificates(void *ctx, enum tls_watch_word word, const char *tex
 	log_reporter_certificates(p->reporter, p->tls, word, text);
 }
 
+static void drop_conf(void *read)
+{
+	conf_free(read);
+}
+
 static void on_stopped(void *ctx)
 {
 	struct program *p = ctx;
 
 	tls_watch_close(TAKE_PTR(p->watch));
+	reloader_close(TAKE_PTR(p->reloader), drop_conf);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
-	uv_close((uv_handle_t *)&p->reload, NULL);
 }
 
 static void stop(struct program *p)
@@ -215,30 +227,8 @@ static void fill_services(struct program *p, const struct conf *c)
 	}
 }
 
-/* The services are read again, with all their files, and the certificates (tls_watch.h); all else
- * is as it was when we started. */
-static void on_reload(uv_signal_t *handle, int number)
+static size_t fill_edges(struct program *p, const struct conf *c)
 {
-	struct program *p = handle->data;
-	struct conf *loaded = NULL;
-	struct err err = { 0 };
-	int r = conf_load(p->conf->path, WIRE_ROLE_ES, &loaded, &err);
-
-	(void)number;
-	AUTO(conf) struct conf *c = loaded;
-	if (r == 0 && p->es) {
-		fill_services(p, c);
-		r = edge_server_offer(p->es, p->service, c->services, &err);
-	}
-	if (r < 0)
-		log_error("the catalogue stays as it was: %s", err.text);
-	else
-		log_info("catalogue read again: %zu services are offered", c->services);
-}
-
-static size_t fill_edges(struct program *p)
-{
-	const struct conf *c = p->conf;
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->peers; i++) {
@@ -248,6 +238,80 @@ static size_t fill_edges(struct program *p)
 	}
 	return n;
 }
+
+static struct link_limits limits_of(const struct conf *c)
+{
+	return (struct link_limits){
+		.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+		.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+		.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+		.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
+	};
+}
+
+/* ---- SIGHUP ---- */
+
+static int reload_read(void *ctx, void **ret, struct err *err)
+{
+	const struct program *p = ctx;
+	struct conf *c = NULL;
+	int r = conf_load(p->conf->path, WIRE_ROLE_ES, &c, err);
+
+	*ret = c;
+	return r;
+}
+
+static void reload_kept(void *ctx, const char *reason)
+{
+	(void)ctx;
+	log_error("the configuration stays as it was: %s", reason);
+}
+
+static void on_fixed(void *ctx, const char *setting)
+{
+	(void)ctx;
+	log_info("%s changed: takes effect at the next start", setting);
+}
+
+static void reload_take(void *ctx, void *read)
+{
+	struct program *p = ctx;
+	struct err err = { 0 };
+	int r;
+
+	AUTO(conf) struct conf *c = read;
+	if (!p->es) /* it stops */
+		return;
+	fill_services(p, c);
+	r = edge_server_offer(p->es, p->service, c->services, &err);
+	if (r == 0)
+		r = log_reporter_repository(p->reporter, c->logrepo_name, c->logrepo_address, &err);
+	if (r < 0) {
+		reload_kept(p, err.text);
+		return;
+	}
+	const struct policy policy = policy_of(c);
+	const struct edge_server_change change = {
+		.policy = &policy,
+		.limits = limits_of(c),
+		.edge = p->edge,
+		.edges = fill_edges(p, c),
+		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
+		.migrations_max = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
+	};
+	edge_server_change(p->es, &change);
+	conf_changes_fixed(p->conf, c, on_fixed, NULL);
+	log_info("configuration read again: %zu services are offered, %zu other edge servers",
+		 c->services, change.edges);
+	conf_free(p->last);
+	p->last = TAKE_PTR(c);
+}
+
+static const struct reloader_ops reload_ops = {
+	.read = reload_read,
+	.take = reload_take,
+	.kept = reload_kept,
+};
 
 static void fill_configs(struct program *p)
 {
@@ -337,16 +401,13 @@ static int start(struct program *p, struct err *err)
 		.spool_dir = c->spool_dir,
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
 		.policy = &policy,
-		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.limits = limits_of(c),
 		.containers = &p->containers,
 		.migration = &p->migration,
 		.service = p->service,
 		.services = c->services,
 		.edge = p->edge,
-		.edges = fill_edges(p),
+		.edges = fill_edges(p, c),
 		.serving = on_serving,
 		.failed = on_failed,
 		.ctx = p,
@@ -356,18 +417,17 @@ static int start(struct program *p, struct err *err)
 		return r;
 	(void)uv_signal_init(&p->loop, &p->term);
 	(void)uv_signal_init(&p->loop, &p->interrupt);
-	(void)uv_signal_init(&p->loop, &p->reload);
 	p->term.data = p;
 	p->interrupt.data = p;
-	p->reload.data = p;
 	r = uv_signal_start(&p->term, on_signal, SIGTERM);
 	if (r == 0)
 		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
-	if (r == 0)
-		r = uv_signal_start(&p->reload, on_reload, SIGHUP);
 	if (r < 0)
 		return err_set(err, r, "watch for signals");
-	return tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r < 0)
+		return r;
+	return reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
 }
 
 /* Closes what a failed start has left; after a stop there is nothing left to close */
@@ -399,6 +459,7 @@ static int run(const struct conf *c, struct err *err)
 	(void)uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);
 	tls_context_free(p->tls);
+	conf_free(p->last);
 	(void)file_workers_free(p->workers);
 	return r == 0 && p->failed ? DAEMON_E_FAILED : r;
 }

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "conf/changes.h"
 #include "conf/conf.h"
 #include "conf/daemon.h"
 #include "conf/options.h"
@@ -28,6 +29,7 @@
 #include "logrepo/storage_management.h"
 #include "net/host_check.h"
 #include "net/link.h"
+#include "net/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -40,6 +42,7 @@
 
 /**
  * struct program - All that lives while the loop runs
+ * @conf:	What it was started with
  * @failing:	The last batch could not be stored: said once, until one can be again
  */
 struct program {
@@ -50,6 +53,8 @@ struct program {
 	struct tls_context *tls;
 	struct tls_watch *watch;
 	struct supervisor *supervisor;
+	struct reloader *reloader;
+	const struct conf *conf;
 	struct listener *listener;
 	struct storage *storage;
 	struct monitor *monitor;
@@ -245,12 +250,69 @@ static const char *on_health(void *ctx)
 
 static const struct monitor_ops monitor_ops = { .metrics = on_metrics, .health = on_health };
 
+/* ---- SIGHUP ---- */
+
+static int reload_read(void *ctx, void **ret, struct err *err)
+{
+	const struct program *p = ctx;
+	struct conf *c = NULL;
+	int r = conf_load(p->conf->path, WIRE_ROLE_LOGREPO, &c, err);
+
+	*ret = c;
+	return r;
+}
+
+static void drop_conf(void *read)
+{
+	conf_free(read);
+}
+
+static void reload_kept(void *ctx, const char *reason)
+{
+	(void)ctx;
+	log_error("the configuration stays as it was: %s", reason);
+}
+
+static void on_fixed(void *ctx, const char *setting)
+{
+	(void)ctx;
+	log_info("%s changed: takes effect at the next start", setting);
+}
+
+static struct link_limits limits_of(const struct conf *c)
+{
+	return (struct link_limits){
+		.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
+		.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
+		.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
+		.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
+	};
+}
+
+static void reload_take(void *ctx, void *read)
+{
+	struct program *p = ctx;
+	AUTO(conf) struct conf *c = read;
+	const struct link_limits limits = limits_of(c);
+
+	listener_limits(p->listener, &limits);
+	conf_changes_fixed(p->conf, c, on_fixed, NULL);
+	log_info("configuration read again");
+}
+
+static const struct reloader_ops reload_ops = {
+	.read = reload_read,
+	.take = reload_take,
+	.kept = reload_kept,
+};
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
 
 	log_info("%s: stopping", strsignal(number));
 	supervisor_stopping(p->supervisor);
+	reloader_close(TAKE_PTR(p->reloader), drop_conf);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	monitor_close(TAKE_PTR(p->monitor));
 	listener_close(TAKE_PTR(p->listener));
@@ -285,12 +347,7 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 		.loop = &p->loop,
 		.ops = &ops,
 		.ctx = p,
-		.limits = {
-			.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-			.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-			.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-			.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
-		},
+		.limits = limits_of(c),
 	};
 	const struct tls_files files = {
 		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
@@ -318,11 +375,14 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 			 err);
 	if (r < 0)
 		return r;
+	p->conf = c;
 	p->events = c->events;
 	p->since = common_metrics_now();
 	r = monitor_new(&p->monitor, &p->loop, c->monitor_listen, &monitor_ops, p, err);
 	if (r == 0)
 		r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
+	if (r == 0)
+		r = reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
 	if (r < 0) {
 		monitor_close(TAKE_PTR(p->monitor));
 		listener_close(TAKE_PTR(p->listener));

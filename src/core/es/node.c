@@ -72,6 +72,11 @@ bool es_node_busy(const struct es_node *node)
 	return false;
 }
 
+void es_node_set_policy(struct es_node *node, const struct policy *policy)
+{
+	node->policy = *policy;
+}
+
 struct es_node *es_node_free(struct es_node *node)
 {
 	if (node) {

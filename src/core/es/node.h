@@ -212,6 +212,9 @@ void es_node_tell(const struct es_node *node, const char *ap);
  */
 void es_node_stop(struct es_node *node);
 
+/** es_node_set_policy() - Other limits from now on */
+void es_node_set_policy(struct es_node *node, const struct policy *policy);
+
 /** es_node_busy() - Whether a container has a request now */
 bool es_node_busy(const struct es_node *node);
 

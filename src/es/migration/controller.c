@@ -261,6 +261,12 @@ static struct migration *migration_of(struct migration_controller *mc, uint64_t 
 	return NULL;
 }
 
+void migration_controller_limit(struct migration_controller *mc, uint32_t max)
+{
+	mc->config.max_sources = max;
+	mc->config.max_destinations = max;
+}
+
 int migration_controller_start(struct migration_controller *mc, uint64_t session,
 			       const struct migration_source *source, struct err *err)
 {

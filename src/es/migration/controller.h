@@ -129,6 +129,9 @@ int migration_controller_new(struct migration_controller **ret, uv_loop_t *loop,
 			     const struct migration_controller_ops *ops, void *ctx,
 			     struct err *err);
 
+/** migration_controller_limit() - Another number of migrations at a time, each way; those that run go on */
+void migration_controller_limit(struct migration_controller *mc, uint32_t max);
+
 /**
  * migration_controller_close() - Cancel all migrations, wait for their threads, release everything
  * @mc:		Controller; freed when @closed is called
