@@ -268,7 +268,7 @@ int link_probe(struct link *l)
 /* ---- receiving ---- */
 
 /* Tells the peer why it cannot stay; without this it would only see a broken connection */
-static void refuse(struct link *l, const char *reason)
+void link_refuse(struct link *l, const char *reason)
 {
 	struct wire_message m = {
 		.type = WIRE_REFUSAL,
@@ -280,9 +280,18 @@ static void refuse(struct link *l, const char *reason)
 	link_fail(l, reason);
 }
 
-static void handshake(struct link *l)
+static void greet(struct link *l)
 {
 	struct wire_message hello;
+
+	l->state = LINK_HELLO;
+	wire_hello_set(&hello, tls_context_name(l->setup.tls), tls_context_role(l->setup.tls));
+	if (send_message(l, &hello) < 0)
+		link_fail(l, "cannot send HELLO");
+}
+
+static void handshake(struct link *l)
+{
 	struct err err = { 0 };
 	int r;
 
@@ -300,14 +309,18 @@ static void handshake(struct link *l)
 	if (l->state != LINK_HELLO)
 		return;
 	/* before HELLO: a peer that never was up tries again after ever longer waits */
-	if (tls_session_peer(l->tls, l->name, &l->role, &err) < 0 ||
-	    l->owner_ops->proven(l->owner, l, &err) < 0) {
-		refuse(l, err.text);
-		return;
+	r = tls_session_peer(l->tls, l->name, &l->role, &err);
+	if (r == 0)
+		r = l->owner_ops->proven(l->owner, l, &err);
+	if (r < 0) {
+		link_refuse(l, err.text);
+	} else if (r == LINK_E_HELD) {
+		l->state = LINK_HELD;
+		(void)uv_read_stop((uv_stream_t *)&l->tcp);
+		link_hold(l);
+	} else {
+		greet(l);
 	}
-	wire_hello_set(&hello, tls_context_name(l->setup.tls), tls_context_role(l->setup.tls));
-	if (send_message(l, &hello) < 0)
-		link_fail(l, "cannot send HELLO");
 }
 
 static void come_up(struct link *l, const struct wire_message *m)
@@ -315,7 +328,7 @@ static void come_up(struct link *l, const struct wire_message *m)
 	struct err err = { 0 };
 
 	if (wire_hello_check(m, l->name, l->role, &err) < 0) {
-		refuse(l, err.text);
+		link_refuse(l, err.text);
 		return;
 	}
 	l->version = m->hello.version;
@@ -327,6 +340,8 @@ static void come_up(struct link *l, const struct wire_message *m)
 	if (l->owner_ops->up)
 		l->owner_ops->up(l->owner);
 	l->setup.ops->up(l->setup.ctx, l);
+	if (l->suspected)
+		l->owner_ops->heard(l->owner, l);
 }
 
 static void answer_probe(struct link *l, const struct wire_message *m)
@@ -461,6 +476,8 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *b)
 		return;
 	}
 	l->last_heard = uv_now(l->setup.loop);
+	if (l->suspected && l->state == LINK_UP)
+		l->owner_ops->heard(l->owner, l);
 	if (tls_session_feed(l->tls, b->base, (size_t)nread, &err) < 0) {
 		link_fail(l, err.text);
 		return;
@@ -514,7 +531,7 @@ static void on_tick(uv_timer_t *timer)
 		l->last_heard = now;
 	l->last_tick = now;
 	if (tls_session_valid(l->tls, &err) < 0) {
-		refuse(l, err.text);
+		link_refuse(l, err.text);
 		return;
 	}
 	if (!l->paused && now - l->last_heard >= limits->dead_ms) {
@@ -540,6 +557,33 @@ static void on_handshake_timeout(uv_timer_t *timer)
 		       l->state == LINK_CONNECTING ? "connect" : "handshake",
 		       l->setup.limits.handshake_ms);
 	link_fail(l, text);
+}
+
+static void on_waited(uv_timer_t *timer)
+{
+	struct link *l = timer->data;
+
+	l->owner_ops->waited(l->owner, l);
+}
+
+/* Less than the peer's own limit, which is the same by default: it waits for our HELLO */
+void link_hold(struct link *l)
+{
+	(void)uv_timer_start(&l->timer, on_waited, l->setup.limits.handshake_ms / 2 + 1, 0);
+}
+
+void link_greet(struct link *l)
+{
+	if (l->state != LINK_HELD)
+		return;
+	(void)uv_timer_start(&l->timer, on_handshake_timeout, l->setup.limits.handshake_ms, 0);
+	int r = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
+	if (r < 0) {
+		link_fail_uv(l, "read", r);
+		return;
+	}
+	greet(l);
+	process(l); /* its HELLO may have come with the end of the handshake */
 }
 
 int link_new(struct link **ret, const struct link_setup *setup, const struct link_owner_ops *ops,

@@ -54,7 +54,9 @@ enum link_e {
 
 /**
  * struct link_ops - Callbacks of the owner of links
- * @up:		A link came up. Its peer may still have an older link up: the new one replaces it
+ * @up:		A link came up. An access point or edge server has one link at a listener: a second one with
+ *		its name is refused while the first one answers, and replaces it if that is silent. A device or
+ *		an operator may have several
  * @message:	A message came in. @m and all it points to is borrowed for the call
  * @down:	A link is gone; @reason is one line for a person
  * @writable:	After LINK_E_FULL: half the queue is free again; may be NULL

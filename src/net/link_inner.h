@@ -20,20 +20,28 @@
 
 /**
  * struct link_owner_ops - Decisions of a listener or peer about its link
- * @proven:	The certificate is good, @l->name and @l->role are set: may it stay? 0, or negative error code
+ * @proven:	The certificate is good, @l->name and @l->role are set: may it stay? 0, LINK_E_HELD, or negative
+ *		error code
+ * @waited:	One that is held has waited for half of @handshake_ms; may be NULL if @proven holds none
+ * @heard:	One that is suspected has sent something, so it lives; may be NULL if none is suspected
  * @up:		HELLO was good; may be NULL
  * @gone:	Its handles are closed; its memory goes when this returns
  */
 struct link_owner_ops {
 	int (*proven)(void *owner, struct link *l, struct err *err);
+	void (*waited)(void *owner, struct link *l);
+	void (*heard)(void *owner, struct link *l);
 	void (*up)(void *owner);
 	void (*gone)(void *owner, struct link *l);
 };
+
+#define LINK_E_HELD 1 /* of proven(): wait for link_greet() or link_refuse() */
 
 /* enum link_state - Where a connection is; only UP is known to its owner */
 enum link_state {
 	LINK_CONNECTING, /* TCP */
 	LINK_HANDSHAKE,  /* TLS */
+	LINK_HELD,       /* its owner has yet to say whether it may stay; ours is not sent */
 	LINK_HELLO,      /* ours is sent, the other's is awaited */
 	LINK_UP,
 	LINK_CLOSING, /* handles are being closed */
@@ -50,6 +58,8 @@ enum link_state {
  * @from:		Where an accepted one comes from
  * @proven:		Its certificate is good: it has a place among the listener's links, and gave back
  *			the one among its handshakes
+ * @suspected:		Its owner asks whether it lives, see heard()
+ * @twin:		It was refused because another program has its name
  * @announced:		up() was called
  * @silent:		Its owner closed it and gets no more callbacks
  * @paused:		Reading is stopped by the owner
@@ -77,6 +87,8 @@ struct link {
 	enum link_state state;
 	struct sockaddr_storage from;
 	bool proven;
+	bool suspected;
+	bool twin;
 	bool announced;
 	bool silent;
 	bool broke_rules;
@@ -112,6 +124,15 @@ int link_new(struct link **ret, const struct link_setup *setup, const struct lin
 
 /** link_connected() - TCP is there: tune it, start TLS and reading */
 void link_connected(struct link *l, bool server);
+
+/** link_hold() - Ask waited() in half of @handshake_ms from now; only while it is held */
+void link_hold(struct link *l);
+
+/** link_greet() - One that is held may stay: say HELLO */
+void link_greet(struct link *l);
+
+/** link_refuse() - Tell the peer @reason why it cannot stay, then end the link */
+void link_refuse(struct link *l, const char *reason);
 
 /** link_fail() - End a link because of @reason; its owner hears of it from the event loop */
 void link_fail(struct link *l, const char *reason);

@@ -2,9 +2,16 @@
 
 /*
  * Listener - accepts links
+ *
+ * A name is one program's, except that a device or an operator may have several links. If a second link comes with
+ * the name of an access point or edge server that has one, the first one is probed, and the second one is
+ * held. If the first one sends anything, its program lives: another program has been given its name, and is told
+ * who holds it. If it stays silent, it was half dead: it is closed, and the second one replaces it. A program that
+ * was restarted is not held, as its old connection has ended with it.
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +23,8 @@
 #define SHARE_OF          8 /* a name gets an eighth of the accepted connections, */
 #define SHARE_LEAST                                                                                \
 	4 /* but at least 4: it connects again before its old links are known to be dead */
+#define ONE_LINK (LINK_ROLE(WIRE_ROLE_AP) | LINK_ROLE(WIRE_ROLE_ES)) /* for each name */
+#define TWIN_MS  60000 /* a program with another one's name tries for ever: not said more often */
 
 /**
  * struct listener - Accepts connections
@@ -26,6 +35,7 @@
  * @links:	All connections accepted
  * @count:	How many
  * @proven:	How many of them with a proven certificate
+ * @twin, @twin_at: Name of the last one refused for its name, and when that was said
  * @second:	Second that @refusals counts in
  */
 struct listener {
@@ -36,6 +46,8 @@ struct listener {
 	struct list links;
 	uint32_t count;
 	uint32_t proven;
+	char twin[NAME_SIZE];
+	uint64_t twin_at;
 	uint64_t second;
 	uint32_t refusals;
 };
@@ -60,7 +72,92 @@ static uint32_t listener_links_of(const struct listener *ls, const char *name)
 	return count;
 }
 
-/* Moves from a place among the strangers to one among the links. Return: 0, or -EBUSY if there is none */
+static bool same_program(const struct link *a, const struct link *b)
+{
+	return a->role == b->role && name_equal(a->name, b->name);
+}
+
+/* The link that has the name of @l. Return: NULL if there is none */
+static struct link *rival_of(struct listener *ls, const struct link *l)
+{
+	list_for_each_safe(i, next, &ls->links)
+	{
+		struct link *other = list_entry(i, struct link, item);
+
+		if (other != l && other->proven && same_program(other, l) &&
+		    (other->state == LINK_HELLO || other->state == LINK_UP))
+			return other;
+	}
+	return NULL;
+}
+
+/* Whether @l has to wait for what its rival says. One that we do not read from cannot say anything. */
+static bool suspect_rival(struct listener *ls, struct link *l)
+{
+	struct link *rival = ONE_LINK & LINK_ROLE(l->role) ? rival_of(ls, l) : NULL;
+
+	if (!rival || rival->paused)
+		return false;
+	rival->suspected = true;
+	(void)link_probe(rival);
+	return true;
+}
+
+/* One that waited too long for its rival's answer */
+static void on_waited(void *owner, struct link *l)
+{
+	struct link *rival = rival_of(owner, l);
+	char text[ERR_TEXT_MAX];
+
+	if (!rival) {
+		link_greet(l);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "silent when its program connected again from %s",
+		       l->who);
+	link_hold(l); /* until that one is gone */
+	link_fail(rival, text);
+}
+
+/* One that is suspected lives */
+static void on_heard(void *owner, struct link *holder)
+{
+	struct listener *ls = owner;
+	char text[ERR_TEXT_MAX];
+
+	holder->suspected = false;
+	(void)snprintf(text, sizeof(text),
+		       "the name %s is held by the program at %s, which answers: a name is for one "
+		       "program, give this one another name and certificate",
+		       holder->name, holder->who);
+	list_for_each_safe(i, next, &ls->links)
+	{
+		struct link *l = list_entry(i, struct link, item);
+
+		if (l->state != LINK_HELD || !same_program(l, holder))
+			continue;
+		l->twin = true;
+		link_refuse(l, text);
+	}
+}
+
+/* Those that were held because of @gone: the first may stay, the others have a new rival */
+static void judge_again(struct listener *ls, const struct link *gone)
+{
+	list_for_each_safe(i, next, &ls->links)
+	{
+		struct link *l = list_entry(i, struct link, item);
+
+		if (l->state != LINK_HELD || !same_program(l, gone))
+			continue;
+		if (suspect_rival(ls, l))
+			link_hold(l);
+		else
+			link_greet(l);
+	}
+}
+
+/* Moves from a place among the strangers to one among the links. Return: 0, LINK_E_HELD, or -EBUSY if there is none */
 static int on_proven(void *owner, struct link *l, struct err *err)
 {
 	struct listener *ls = owner;
@@ -82,7 +179,7 @@ static int on_proven(void *owner, struct link *l, struct err *err)
 	acceptor_settled(ls->acceptor, &l->from);
 	l->proven = true;
 	ls->proven++;
-	return 0;
+	return suspect_rival(ls, l) ? LINK_E_HELD : 0;
 }
 
 /* Gives back the place that it has */
@@ -108,18 +205,39 @@ static void listener_refused(struct listener *ls, const char *who, const char *r
 		ls->setup.ops->refused(ls->setup.ctx, who, reason);
 }
 
+/* Whether it was refused for its name, and that was said before not long ago */
+static bool twin_said(struct listener *ls, const struct link *l)
+{
+	uint64_t now = uv_now(ls->setup.loop);
+
+	if (!l->twin)
+		return false;
+	if (ls->twin_at && now < ls->twin_at + TWIN_MS && name_equal(ls->twin, l->name))
+		return true;
+	ls->twin_at = now;
+	(void)name_set(ls->twin, l->name, NULL);
+	return false;
+}
+
 static void on_gone(void *owner, struct link *l)
 {
 	struct listener *ls = owner;
 
 	list_remove(&l->item);
 	listener_link_leaves(ls, l);
-	if (!l->announced && !l->silent && !ls->closing)
+	if (!l->announced && !l->silent && !ls->closing && !twin_said(ls, l))
 		listener_refused(ls, l->who, l->reason);
+	if (l->proven && !ls->closing)
+		judge_again(ls, l);
 	listener_release(ls);
 }
 
-static const struct link_owner_ops owner_ops = { .proven = on_proven, .gone = on_gone };
+static const struct link_owner_ops owner_ops = {
+	.proven = on_proven,
+	.waited = on_waited,
+	.heard = on_heard,
+	.gone = on_gone,
+};
 
 static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 {

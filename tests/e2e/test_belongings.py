@@ -152,7 +152,7 @@ class Belongings(bed.BedTest):
         self.lab.offer(1, "new")
         bad = files / "bad.conf"
         bad.write_text('service "bad" {\n    image = "x"\n    port = 70000\n}\n')
-        said = self.reload("the catalogue stays as it was")
+        said = self.reload("the configuration stays as it was")
         self.assertIn(f"{bad}:3: port = 70000: want 1 to 65535", said)
         check = subprocess.run([self.lab.build / "src/es/baton-es", "--check-config", "--config",
                                 self.lab.conf("EdgeServer-1")], text=True, check=False,
@@ -163,7 +163,7 @@ class Belongings(bed.BedTest):
         bad.unlink()
         (files / "belongings.conf").unlink()
         # The port that both publish is free once the first one has moved.
-        self.reload("catalogue read again: 3 services are offered")
+        self.reload("configuration read again: 3 services are offered")
         self.check(device)
         self.refused("belongings")
         device.tell("move", "AP-2")
@@ -178,5 +178,5 @@ class Belongings(bed.BedTest):
         another.end()
         (files / "new.conf").unlink()
         self.lab.offer(1, "belongings")
-        self.reload("catalogue read again: 3 services are offered")
+        self.reload("configuration read again: 3 services are offered")
         self.assert_nothing_left()

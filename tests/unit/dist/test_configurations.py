@@ -128,7 +128,7 @@ class Configurations(unittest.TestCase):
             finally:
                 engine.shutdown()
                 thread.join()
-        self.assertIn("catalogue read again: 1 services", said)
+        self.assertIn("configuration read again: 1 services", said)
 
     def test_operator(self):
         for kind in "crt", "key":

@@ -596,10 +596,10 @@ static void test_share(void **state)
 	setup.limits.accepted_max = 8;
 	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
 	for (size_t i = 0; i < 4; i++) {
-		p[i] = peer_with(setup_of(ap, &client[i]), listener_port(ls));
+		p[i] = peer_with(setup_of(mud, &client[i]), listener_port(ls));
 		wait_until(client[i].link);
 	}
-	p[4] = peer_with(setup_of(ap, &client[4]), listener_port(ls));
+	p[4] = peer_with(setup_of(mud, &client[4]), listener_port(ls));
 	wait_until(server.refused);
 	assert_non_null(
 		strstr(server.reason,
@@ -607,7 +607,7 @@ static void test_share(void **state)
 		       "raise connections_max"));
 	wait_until(client[4].refused);
 	assert_non_null(strstr(client[4].reason, "its share of connections_max"));
-	struct peer *q = peer_with(setup_of(mud, &other), listener_port(ls));
+	struct peer *q = peer_with(setup_of(ap, &other), listener_port(ls));
 	wait_until(other.link);
 	peer_close(p[0]); /* a place of its own is free again */
 	wait_until(client[4].link);
@@ -615,6 +615,112 @@ static void test_share(void **state)
 		peer_close(p[i]);
 	peer_close(q);
 	listener_close(ls);
+}
+
+/* Two programs with one name do not take it from each other: the later one is refused, and told by whom */
+static void test_twin(void **state)
+{
+	struct end server = { 0 }, first = { 0 }, second = { 0 };
+
+	(void)state;
+	struct listener *ls = listen_as(es, &server, 0, LINK_ROLE(WIRE_ROLE_AP));
+	struct peer *p = peer_as(ap, &first, listener_port(ls));
+	wait_until(first.link && server.link);
+	struct peer *q = peer_as(ap, &second, listener_port(ls));
+	wait_until(second.refused && server.refused);
+	/* both sides know who has the name */
+	assert_non_null(strstr(second.reason,
+			       "the peer refused us: the name AP-1 is held by the program at "
+			       "127.0.0.1:"));
+	assert_non_null(
+		strstr(server.reason, "the name AP-1 is held by the program at 127.0.0.1:"));
+	/* it tries again, is refused again, and the first one's link stays the same */
+	int clocks = first.clock;
+	assert_int_equal(link_probe(first.link), 0);
+	wait_until(first.clock > clocks);
+	assert_int_equal(server.up, 1);
+	assert_int_equal(server.down + first.down, 0);
+	assert_int_equal(server.refused, 1);
+	/* the first one ends: the name is free */
+	peer_close(p);
+	wait_until(second.link);
+	assert_int_equal(server.down, 1);
+	assert_int_equal(server.up, 2);
+	peer_close(q);
+	listener_close(ls);
+}
+
+/* A program whose old link is half dead gets another one soon */
+static void test_half_dead(void **state)
+{
+	struct end server = { 0 }, first = { 0 }, second = { 0 };
+	struct link_setup setup = setup_of(es, &server);
+	struct listener *ls = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	setup.limits.handshake_ms = 400;
+	assert_int_equal(listener_new(&ls, &setup, "127.0.0.1:0", ~0u, &err), 0);
+	struct peer *p = peer_as(ap, &first, listener_port(ls));
+	wait_until(first.link && server.link);
+	link_pause(first.link); /* nothing is read there any more, so nothing is answered */
+	struct peer *q = peer_as(ap, &second, listener_port(ls));
+	wait_until(second.link);
+	assert_int_equal(server.up, 2);
+	assert_int_equal(server.down, 1);
+	assert_non_null(strstr(server.reason, "silent when its program connected again from 127"));
+	peer_close(p);
+	peer_close(q);
+	listener_close(ls);
+}
+
+/* Two that come at once: one gets the name, the other is told */
+static void test_twins_at_once(void **state)
+{
+	struct end server = { 0 }, client[2] = { { 0 }, { 0 } };
+
+	(void)state;
+	struct listener *ls = listen_as(es, &server, 0, LINK_ROLE(WIRE_ROLE_AP));
+	struct peer *p = peer_as(ap, &client[0], listener_port(ls));
+	struct peer *q = peer_as(ap, &client[1], listener_port(ls));
+	wait_until((client[0].link && client[1].refused) || (client[1].link && client[0].refused));
+	assert_int_equal(server.up, 1);
+	assert_int_equal(server.down, 0);
+	peer_close(p);
+	peer_close(q);
+	listener_close(ls);
+}
+
+/* A peer that goes to another address, while its link is up and while it is not */
+static void test_peer_changes(void **state)
+{
+	struct end server[2] = { { 0 }, { 0 } }, client = { 0 };
+	struct link_limits limits = { .retry_max_ms = 100 };
+	struct err err = { 0 };
+	char address[32];
+
+	(void)state;
+	struct listener *ls = listen_as(es, &server[0], 0, LINK_ROLE(WIRE_ROLE_AP));
+	struct listener *next = listen_as(es, &server[1], 0, LINK_ROLE(WIRE_ROLE_AP));
+	struct peer *p = peer_as(ap, &client, listener_port(ls));
+	wait_until(client.link && server[0].link);
+	assert_int_equal(peer_change(p, "nowhere", &limits, &err), -EINVAL);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", listener_port(next));
+	assert_int_equal(peer_change(p, address, &limits, &err), 0);
+	assert_non_null(peer_link(p)); /* no link ends for it */
+	listener_close(ls);
+	wait_until(server[1].link);
+	assert_int_equal(client.down, 1);
+	/* and one that cannot connect at all */
+	link_close(server[1].link);
+	listener_close(next);
+	wait_until(client.refused);
+	next = listen_as(es, &server[0], 0, LINK_ROLE(WIRE_ROLE_AP));
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", listener_port(next));
+	assert_int_equal(peer_change(p, address, &limits, &err), 0);
+	wait_until(server[0].up == 2);
+	peer_close(p);
+	listener_close(next);
 }
 
 /* A peer with a good certificate that then sends what no frame may be */
@@ -667,14 +773,16 @@ int main(void)
 {
 #define LINK_TEST(f) cmocka_unit_test_setup_teardown(f, loop_open, loop_shut)
 	const struct CMUnitTest tests[] = {
-		LINK_TEST(test_strangers),  LINK_TEST(test_share),
-		LINK_TEST(test_both_ways),  LINK_TEST(test_wrong_authority),
-		LINK_TEST(test_wrong_role), LINK_TEST(test_wrong_name),
-		LINK_TEST(test_full_queue), LINK_TEST(test_pause_in_batch),
-		LINK_TEST(test_reconnect),  LINK_TEST(test_close_in_callback),
-		LINK_TEST(test_data_gone),  LINK_TEST(test_ending),
-		LINK_TEST(test_revoked),    LINK_TEST(test_silence),
-		LINK_TEST(test_rubbish),    LINK_TEST(test_oversized_frame),
+		LINK_TEST(test_strangers),     LINK_TEST(test_share),
+		LINK_TEST(test_both_ways),     LINK_TEST(test_wrong_authority),
+		LINK_TEST(test_wrong_role),    LINK_TEST(test_wrong_name),
+		LINK_TEST(test_full_queue),    LINK_TEST(test_pause_in_batch),
+		LINK_TEST(test_reconnect),     LINK_TEST(test_close_in_callback),
+		LINK_TEST(test_data_gone),     LINK_TEST(test_ending),
+		LINK_TEST(test_revoked),       LINK_TEST(test_silence),
+		LINK_TEST(test_rubbish),       LINK_TEST(test_oversized_frame),
+		LINK_TEST(test_twin),          LINK_TEST(test_half_dead),
+		LINK_TEST(test_twins_at_once), LINK_TEST(test_peer_changes),
 	};
 
 	return cmocka_run_group_tests_name("net/link", tests, set_up, tear_down);
