@@ -301,9 +301,13 @@ bool user_listener_at(const struct user_listener *ul, const struct users_service
 {
 	struct address at;
 
-	return address_parse(&at, service->listen, NULL) == 0 && at.len == ul->at.len &&
-	       memcmp(&at.any, &ul->at.any, at.len) == 0 &&
-	       service->codec->datagram == ul->codec->datagram;
+	if (address_parse(&at, service->listen, NULL) < 0 || at.len != ul->at.len ||
+	    memcmp(&at.any, &ul->at.any, at.len) != 0 ||
+	    service->codec->datagram != ul->codec->datagram)
+		return false;
+	/* with any free port, each listener has one of its own */
+	return port_of((const struct sockaddr *)&at.any) ||
+	       strcmp(ul->service, service->service) == 0;
 }
 
 void user_listener_change(struct user_listener *ul, const struct users_service *service)

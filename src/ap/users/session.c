@@ -55,6 +55,8 @@ struct user_session {
 	bool fresh;        /* imported, and not associated here yet */
 	uint64_t again_at; /* after a loss */
 	uint64_t away_at;  /* the service was said to be away, see @reason; 0: it is not */
+	uint64_t since;    /* when it last began to associate */
+	bool refused;      /* and was told why it must wait, in @reason */
 	char reason[WIRE_REASON_SIZE];
 	struct news news;
 	struct list holds;
@@ -206,6 +208,8 @@ static void associate(struct user_session *us)
 	const struct user_session_setup *setup = us->setup;
 	uint64_t now = uv_now(setup->loop);
 
+	us->since = now;
+	us->refused = false;
 	mud_session_move(us->mud, now, setup->ap);
 	mud_session_up(us->mud, now, setup->ap);
 }
@@ -309,6 +313,12 @@ static bool is_away(const struct user_session *us)
 	       uv_now(us->setup->loop) < us->away_at + AWAY_RETRIES * us->setup->policy->retry_ms;
 }
 
+/* It was refused for so long that its user need not wait for it. It goes on asking. */
+static bool out_of_reach(const struct user_session *us)
+{
+	return us->refused && uv_now(us->setup->loop) >= us->since + us->setup->policy->move_ms;
+}
+
 int user_session_room(struct user_session *us, size_t len, enum wire_segment segment)
 {
 	bool begins = segment == WIRE_SEGMENT_WHOLE || segment == WIRE_SEGMENT_BEGIN;
@@ -317,7 +327,7 @@ int user_session_room(struct user_session *us, size_t len, enum wire_segment seg
 		return USER_SESSION_E_WAIT;
 	if (us->ended)
 		return USER_SESSION_E_AWAY;
-	if (begins && is_away(us))
+	if (begins && (is_away(us) || (us->mud && out_of_reach(us))))
 		return USER_SESSION_E_AWAY;
 	if (us->mud)
 		return mud_session_takes(us->mud, len) ? 0 : USER_SESSION_E_WAIT;
@@ -502,14 +512,53 @@ static void tell_lost(struct user_session *us)
 	}
 }
 
+/* Notes why the session, which is to be associated, is not yet */
+static void take_refusal(struct user_session *us, const struct wire_message *m)
+{
+	const char *reason = NULL;
+
+	if (m->type == WIRE_REFUSAL && !m->refusal.number)
+		reason = m->refusal.reason;
+	else if (m->type == WIRE_ASSOCIATION_RESPONSE || m->type == WIRE_REASSOCIATION_RESPONSE)
+		reason = m->association_response.reason;
+	if (!reason || !*reason)
+		return;
+	us->refused = true;
+	(void)snprintf(us->reason, sizeof(us->reason), "%s", reason);
+}
+
+/* The node's state before and after a message. One that was associated, and is not any more, begins to wait. */
+static void take_state(struct user_session *us, bool was_associated, const struct wire_message *m)
+{
+	bool is_associated = mud_session_state(us->mud) == MUD_ASSOCIATED;
+
+	us->associated |= is_associated;
+	if (was_associated && !is_associated)
+		us->since = uv_now(us->setup->loop);
+	if (is_associated || was_associated)
+		us->refused = false;
+	else
+		take_refusal(us, m);
+}
+
+/* Nothing of it was executed, and no edge server takes it: those who wait hear so, the next request begins anew. */
+static void give_up(struct user_session *us)
+{
+	log_info("session of %s with %s does not begin: %s", us->user, us->service, us->reason);
+	mud_session_end(us->mud, uv_now(us->setup->loop));
+	us->refused = false;
+	tell_lost(us);
+}
+
 void user_session_message(struct user_session *us, const struct wire_message *m)
 {
 	if (!us->mud)
 		return;
+	bool was_associated = mud_session_state(us->mud) == MUD_ASSOCIATED;
 	us->news = (struct news){ 0 };
 	mud_session_message(us->mud, uv_now(us->setup->loop), us->setup->ap, m);
 	struct news news = us->news;
-	us->associated |= mud_session_state(us->mud) == MUD_ASSOCIATED;
+	take_state(us, was_associated, m);
 	if (news.answer) {
 		us->away_at = 0;
 		tell(us, news.answer);
@@ -518,6 +567,8 @@ void user_session_message(struct user_session *us, const struct wire_message *m)
 		us->setup->stream(us, news.stream);
 	if (news.lost)
 		tell_lost(us);
+	else if (!us->associated && out_of_reach(us))
+		give_up(us);
 	resume(us);
 	set_timer(us);
 }

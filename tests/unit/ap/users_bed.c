@@ -250,49 +250,83 @@ static struct policy hasty_policy(void)
 	return policy;
 }
 
-void users_bed_start(int index, bool alone)
-{
-	const struct policy policy = hasty_policy();
+/* struct room - What a setup borrows */
+struct room {
+	struct policy policy;
 	struct ap_neighbour edges[USERS_BED_MAX], others[USERS_BED_MAX];
 	char address[USERS_BED_MAX][32], user_side[64];
 	struct users_service service[ARRAY_SIZE(services) + 1];
-	size_t count = 0;
-	struct err err = { 0 };
+};
 
-	(void)snprintf(user_side, sizeof(user_side), "%s:0", users_bed.listen_ip);
+static size_t services_of(struct room *room)
+{
+	size_t n = 0;
+
+	(void)snprintf(room->user_side, sizeof(room->user_side), "%s:0", users_bed.listen_ip);
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+		if (!users_bed.without || strcmp(users_bed.without, services[i]) != 0)
+			room->service[n++] = (struct users_service){ room->user_side, services[i],
+								     codec_find(services[i]) };
+	}
+	room->service[n++] =
+		(struct users_service){ users_bed.listen ? users_bed.listen : room->user_side,
+					"nonesuch", &codec_http };
+	return n;
+}
+
+static struct access_point_setup setup_of(struct room *room, int index, bool alone)
+{
+	size_t count = 0;
+
+	room->policy = hasty_policy();
 	for (int i = 0; i < users_bed.count; i++) {
-		edges[i] =
-			(struct ap_neighbour){ es_names[i], fake_edge_address(users_bed.edge[i]) };
-		(void)snprintf(address[i], sizeof(address[i]), "127.0.0.1:%u",
+		room->edges[i] =
+			(struct ap_neighbour){ es_names[i],
+					       users_bed.edge_address[i]
+						       ? users_bed.edge_address[i]
+						       : fake_edge_address(users_bed.edge[i]) };
+		(void)snprintf(room->address[i], sizeof(room->address[i]), "127.0.0.1:%u",
 			       users_bed.ap_port[i]);
 		if (i != index && !alone)
-			others[count++] = (struct ap_neighbour){ ap_names[i], address[i] };
+			room->others[count++] =
+				(struct ap_neighbour){ ap_names[i], room->address[i] };
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
-		service[i] =
-			(struct users_service){ user_side, services[i], codec_find(services[i]) };
-	service[ARRAY_SIZE(services)] =
-		(struct users_service){ user_side, "nonesuch", &codec_http };
-	const struct access_point_setup setup = {
+	return (struct access_point_setup){
 		.loop = &users_bed.loop,
 		.tls = users_bed.ap_tls[index],
 		.home = es_names[index],
-		.listen = address[index],
+		.listen = room->address[index],
 		.station_listen = "127.0.0.1:0",
-		.edges = { edges, (size_t)users_bed.count },
-		.aps = { others, count },
-		.policy = &policy,
+		.edges = { room->edges, (size_t)users_bed.count },
+		.aps = { room->others, count },
+		.policy = &room->policy,
 		.limits = { .retry_min_ms = 10, .retry_max_ms = 50 },
-		.service = service,
-		.services = ARRAY_SIZE(service),
+		.service = room->service,
+		.services = services_of(room),
 		.users = users_bed.limits,
 		.spool_dir = "/tmp",
 		.spool_bytes = users_bed.spool_bytes,
 		.state_dir = users_bed.state_dir[index][0] ? users_bed.state_dir[index] : NULL,
 		.stations = users_bed.stations[index],
 	};
+}
+
+void users_bed_start(int index, bool alone)
+{
+	struct room room;
+	const struct access_point_setup setup = setup_of(&room, index, alone);
+	struct err err = { 0 };
+
 	if (access_point_new(&users_bed.ap[index], &setup, &err) < 0)
 		fail_msg("%s", err.text);
+}
+
+int users_bed_change(int index, bool alone, struct err *err)
+{
+	struct room room;
+	const struct access_point_setup setup = setup_of(&room, index, alone);
+
+	return access_point_change(users_bed.ap[index], &setup, err);
 }
 
 void users_bed_start_all(void)
@@ -325,6 +359,9 @@ int users_bed_tear_down(void **state)
 	uv_run(&users_bed.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&users_bed.loop), 0);
 	users_bed.limits = (struct users_limits){ 0 };
+	users_bed.without = NULL;
+	users_bed.listen = NULL;
+	memset(users_bed.edge_address, 0, sizeof(users_bed.edge_address));
 	return 0;
 }
 

@@ -23,6 +23,7 @@
 
 #include "ap/access_point.h"
 #include "net/tls.h"
+#include "base/err.h"
 #include "fake_edge.h"
 #include "wait_until.h"
 
@@ -46,6 +47,9 @@
  * @spool_bytes: Of long requests and answers
  * @state_dir:	Of each access point; empty: none
  * @stations:	hostapd's socket of each access point; NULL: none
+ * @edge_address: Where access points look for an edge server; NULL: where it is
+ * @without:	Service that no listener offers; NULL: all are offered
+ * @listen:	Where "nonesuch" is offered; NULL: at any port
  */
 struct users_bed {
 	uv_loop_t loop;
@@ -62,6 +66,9 @@ struct users_bed {
 	uint64_t spool_bytes;
 	char state_dir[USERS_BED_MAX][64];
 	const char *stations[USERS_BED_MAX];
+	const char *edge_address[USERS_BED_MAX];
+	const char *without;
+	const char *listen;
 };
 
 extern struct users_bed users_bed;
@@ -80,6 +87,9 @@ bool users_bed_can_bind(const char *ip);
 
 /** users_bed_start() - Start an access point that knows the others, or none if @alone */
 void users_bed_start(int index, bool alone);
+
+/** users_bed_change() - Have one that runs take the configuration that the bed has now. Return: as access_point_change() */
+int users_bed_change(int index, bool alone, struct err *err);
 
 /** users_bed_start_all() - Start all access points */
 void users_bed_start_all(void);
