@@ -523,6 +523,12 @@ static void take_refusal(struct user_session *us, const struct wire_message *m)
 		reason = m->association_response.reason;
 	if (!reason || !*reason)
 		return;
+	if (m->type == WIRE_ASSOCIATION_RESPONSE &&
+	    m->association_response.status == WIRE_E_UNKNOWN_SESSION) {
+		us->since = uv_now(us->setup->loop); /* another begins */
+		us->refused = false;
+		return;
+	}
 	us->refused = true;
 	(void)snprintf(us->reason, sizeof(us->reason), "%s", reason);
 }

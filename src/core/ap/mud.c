@@ -111,7 +111,7 @@ static void refuse_abandoned(struct ap_session *s, uint64_t link)
 	s->mud_link = link;
 	s->response_due = true;
 	s->reassociating = false;
-	ap_mud_respond(s, WIRE_E_FAILED, gave_up);
+	ap_mud_respond(s, WIRE_E_UNKNOWN_SESSION, gave_up);
 	s->mud_link = 0;
 }
 
@@ -370,13 +370,13 @@ void ap_mud_message(struct ap_node *node, uint64_t now, uint64_t link, const cha
 }
 
 /*
- * The session is ended for the device, which may begin another elsewhere. When the edge server is back it is
+ * The device begins another session elsewhere, and has lost nothing. When the edge server is back it is
  * asked whether it has made the container, and told to remove it.
  */
 static void abandon(struct ap_session *s, uint64_t now)
 {
-	ap_session_say(s, "SESSION LOST", 0, "%s", gave_up);
-	ap_mud_respond(s, WIRE_E_FAILED, gave_up);
+	ap_session_say(s, "BEGINS ELSEWHERE", 0, "%s: %s", ap_session_source(s)->name, gave_up);
+	ap_mud_respond(s, WIRE_E_UNKNOWN_SESSION, gave_up);
 	s->node->proof(s->proof, s->secret, s->session, s->association, s->node->name);
 	s->abandoned = true;
 	s->leaving = true;

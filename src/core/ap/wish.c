@@ -95,8 +95,8 @@ static int places_new(const struct ap_node *node, const char *const *es, size_t 
 int ap_node_set_places(struct ap_node *node, uint64_t now, const char *const *es, size_t count,
 		       struct err *err)
 {
-	struct ap_place *before = node->place, *next;
-	size_t places_before = node->places, places;
+	struct ap_place *before = node->place, *next = NULL;
+	size_t places_before = node->places, places = 0;
 	int r = places_new(node, es, count, &next, &places, err);
 
 	if (r < 0)

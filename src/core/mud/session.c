@@ -320,6 +320,13 @@ static void on_response(struct mud_session *s, uint64_t now, const struct wire_m
 	if (w->status == WIRE_E_BUSY ||
 	    (w->status == WIRE_E_FAILED && s->state == MUD_REASSOCIATING))
 		return; /* a limit, or edge servers out of reach: asked again at retry_at */
+	if (w->status == WIRE_E_UNKNOWN_SESSION && s->state == MUD_ASSOCIATING) {
+		/* it cannot begin where it was asked for. No request has left, so any other will do. */
+		s->session = s->ops->number(s->ctx);
+		send_association(s);
+		set_retry(s, now);
+		return;
+	}
 	if (w->status != WIRE_OK) {
 		become_lost(s, w->status, w->reason);
 		return;

@@ -650,7 +650,7 @@ static void test_goes_away_meanwhile(void **state)
 		tick_for(&w, 2 * policy.retry_ms);
 		assert_int_equal(sent(&w, "ES-1", WIRE_CREATE), 0);
 		const struct wire_message *r = last(&w, "mud", WIRE_ASSOCIATION_RESPONSE);
-		assert_int_equal(r->association_response.status, WIRE_E_FAILED);
+		assert_int_equal(r->association_response.status, WIRE_E_UNKNOWN_SESSION);
 		/* the answer was lost */
 		associate(&w);
 		assert_int_equal(sent(&w, "mud", WIRE_ASSOCIATION_RESPONSE), 2);

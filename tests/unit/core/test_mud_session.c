@@ -362,6 +362,33 @@ static void test_unknown_service(void **state)
 	mud_session_free(w.s);
 }
 
+/* The session cannot begin where it was asked for: another begins, with all requests, and nothing is lost */
+static void test_begins_elsewhere(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	mud_session_move(w.s, 0, "AP-1");
+	mud_session_up(w.s, 0, "AP-1");
+	assert_int_equal(request(&w), 0);
+	assert_int_equal(count(&w, WIRE_REQUEST), 0);
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_E_UNKNOWN_SESSION);
+	assert_int_equal(w.lost, 0);
+	assert_int_equal(last(&w)->type, WIRE_ASSOCIATION_REQUEST);
+	assert_int_equal(last(&w)->session, 2000);
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_OK);
+	assert_int_equal(last(&w)->type, WIRE_REQUEST);
+	assert_int_equal(last(&w)->session, 2000);
+	assert_int_equal(last(&w)->data.number, 1);
+	/* one that has begun is never exchanged for another */
+	mud_session_move(w.s, 0, "AP-2");
+	mud_session_up(w.s, 0, "AP-2");
+	responds(&w, "AP-2", WIRE_REASSOCIATION_RESPONSE, 2, WIRE_E_UNKNOWN_SESSION);
+	assert_int_equal(w.lost, 1);
+	mud_session_free(w.s);
+}
+
 static void test_end(void **state)
 {
 	struct world w;
@@ -530,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_unknown_service),
+		cmocka_unit_test(test_begins_elsewhere),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_bad_import),
