@@ -105,9 +105,29 @@ static void refuse_new(struct ap_node *node, uint64_t link, uint64_t session, en
 
 static const char gave_up[] = "the edge server went away while it made the container";
 
-/* It asks again for what we have ended. */
-static void refuse_abandoned(struct ap_session *s, uint64_t link)
+/*
+ * The device has asked for this session before, by another link, and we have never heard of it: this program has
+ * restarted since. An edge server that we do not know may have made the container, so the device takes
+ * another session (R4).
+ */
+static void refuse_number(struct ap_node *node, uint64_t link, const struct wire_message *m)
 {
+	const struct wire_message answer = {
+		.type = WIRE_ASSOCIATION_RESPONSE,
+		.session = m->session,
+		.association = m->association,
+		.association_response = { .status = WIRE_E_UNKNOWN_SESSION,
+					  .reason =
+						  "asked for before this access point's restart" },
+	};
+
+	node->ops->to_mud(node->ctx, link, &answer);
+}
+
+/* It asks again for what we have ended. */
+static void refuse_abandoned(struct ap_session *s, uint64_t link, uint32_t association)
+{
+	s->mud_association = association;
 	s->mud_link = link;
 	s->response_due = true;
 	s->reassociating = false;
@@ -120,7 +140,7 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 {
 	struct ap_session *s = claims->own;
 
-	if ((claims->proven && claims->proven != s) || (s && m->association != 1)) {
+	if ((claims->proven && claims->proven != s) || (s && s->association != 1)) {
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_NOT_ALLOWED,
 			      "a session with this number exists");
 		return;
@@ -129,13 +149,20 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY, too_many_claims);
 		return;
 	}
+	if (s && m->association < s->mud_association)
+		return; /* overtaken by a later one */
 	if (s && s->abandoned) {
-		refuse_abandoned(s, link);
+		refuse_abandoned(s, link, m->association);
+		return;
+	}
+	if (!s && m->association != 1) {
+		refuse_number(node, link, m);
 		return;
 	}
 	if (s) { /* the MUD asks again: it lost the answer, or the link */
 		if (s->leaving)
 			s->since = now;
+		s->mud_association = m->association;
 		s->mud_link = link;
 		s->response_due = true;
 		s->reassociating = false;

@@ -30,6 +30,7 @@ struct mud_session {
 	char ap[NAME_SIZE];
 	char old_ap[NAME_SIZE];
 	bool up;
+	bool asked; /* this access point was, for a session that is not known yet */
 	bool known; /* an access point answered once: there is a session to come back to */
 	uint8_t secret[WIRE_SECRET_SIZE];
 	struct wire_edges edges;
@@ -126,6 +127,7 @@ static void send_association(struct mud_session *s)
 
 	memcpy(m.association_request.mud, s->mud, NAME_SIZE);
 	memcpy(m.association_request.service, s->service, NAME_SIZE);
+	s->asked = true;
 	s->ops->to_ap(s->ctx, s->ap, &m);
 	say(s, "ASSOCIATION REQUEST", 0, "ap=%s", s->ap);
 }
@@ -188,13 +190,19 @@ static void start_association(struct mud_session *s, uint64_t now)
 	set_retry(s, now);
 }
 
+/* Another session than the one that was asked for: no request of that one has left */
+static void take_number(struct mud_session *s)
+{
+	s->session = s->ops->number(s->ctx);
+	s->association = 1;
+	s->asked = false;
+}
+
 /* Each association has its own number and proof, the repetition of one on the same link has not. */
 static void begin_association(struct mud_session *s)
 {
 	if (!s->known) {
-		if (!name_equal(s->ap, s->old_ap))
-			s->session = s->ops->number(s->ctx);
-		s->association = 1;
+		take_number(s);
 		go_to(s, MUD_ASSOCIATING);
 		return;
 	}
@@ -222,6 +230,9 @@ void mud_session_up(struct mud_session *s, uint64_t now, const char *ap)
 	if (s->state == MUD_ASSOCIATED) { /* same place, new link */
 		memcpy(s->old_ap, s->ap, NAME_SIZE);
 		begin_association(s);
+	} else if (s->state == MUD_ASSOCIATING && s->asked) {
+		/* an access point that has restarted must not have it begin at another edge server (R4) */
+		s->association++;
 	}
 	start_association(s, now);
 }
@@ -322,7 +333,7 @@ static void on_response(struct mud_session *s, uint64_t now, const struct wire_m
 		return; /* a limit, or edge servers out of reach: asked again at retry_at */
 	if (w->status == WIRE_E_UNKNOWN_SESSION && s->state == MUD_ASSOCIATING) {
 		/* it cannot begin where it was asked for. No request has left, so any other will do. */
-		s->session = s->ops->number(s->ctx);
+		take_number(s);
 		send_association(s);
 		set_retry(s, now);
 		return;

@@ -619,6 +619,42 @@ static void test_all_are_down(void **state)
 	finish(&w);
 }
 
+static void associate_again(struct world *w, uint32_t association)
+{
+	struct wire_message m = message(WIRE_ASSOCIATION_REQUEST, association);
+
+	(void)snprintf(m.association_request.mud, NAME_SIZE, "USER");
+	(void)snprintf(m.association_request.service, NAME_SIZE, "offload");
+	from_mud(w, m);
+}
+
+/* R4: what an earlier program has begun, maybe elsewhere, does not begin here a second time */
+static void test_asked_before_restart(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	associate_again(&w, 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_CREATE), 0);
+	const struct wire_message *r = last(&w, "mud", WIRE_ASSOCIATION_RESPONSE);
+	assert_int_equal(r->association_response.status, WIRE_E_UNKNOWN_SESSION);
+	assert_int_equal(r->association, 2);
+	assert_int_equal(sessions(&w), 0);
+	/* one that only lost its link is known here */
+	associate(&w);
+	associate_again(&w, 2);
+	created(&w, "ES-2");
+	r = last(&w, "mud", WIRE_ASSOCIATION_RESPONSE);
+	assert_int_equal(r->association_response.status, WIRE_OK);
+	assert_int_equal(r->association, 2);
+	associate_again(&w, 1); /* was overtaken */
+	assert_int_equal(sent(&w, "mud", WIRE_ASSOCIATION_RESPONSE), 2);
+	associate_again(&w, 3);
+	assert_int_equal(last(&w, "mud", WIRE_ASSOCIATION_RESPONSE)->association, 3);
+	finish(&w);
+}
+
 static void tick_for(struct world *w, uint64_t ms)
 {
 	uint64_t until = w->now + ms;
@@ -2107,6 +2143,7 @@ int main(void)
 		cmocka_unit_test(test_begins_elsewhere),
 		cmocka_unit_test(test_home_is_down),
 		cmocka_unit_test(test_home_comes_up),
+		cmocka_unit_test(test_asked_before_restart),
 		cmocka_unit_test(test_all_are_down),
 		cmocka_unit_test(test_goes_away_meanwhile),
 		cmocka_unit_test(test_unknown_edge_server),

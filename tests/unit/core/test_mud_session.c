@@ -362,6 +362,33 @@ static void test_unknown_service(void **state)
 	mud_session_free(w.s);
 }
 
+/*
+ * R4: an access point that has restarted knows nothing of what it was asked for. A device that asks again by another
+ * link says so, and takes another session if it is told.
+ */
+static void test_asks_again(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	mud_session_move(w.s, 0, "AP-1");
+	mud_session_up(w.s, 0, "AP-1");
+	mud_session_tick(w.s, mud_session_deadline(w.s));
+	assert_int_equal(last(&w)->association, 1); /* the same link */
+	mud_session_down(w.s, 0, "AP-1");
+	mud_session_up(w.s, 0, "AP-1");
+	assert_int_equal(last(&w)->session, 1000);
+	assert_int_equal(last(&w)->association, 2);
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 2, WIRE_E_UNKNOWN_SESSION);
+	assert_int_equal(last(&w)->session, 2000);
+	assert_int_equal(last(&w)->association, 1);
+	responds(&w, "AP-1", WIRE_ASSOCIATION_RESPONSE, 1, WIRE_OK);
+	assert_int_equal(mud_session_state(w.s), MUD_ASSOCIATED);
+	assert_int_equal(w.lost, 0);
+	mud_session_free(w.s);
+}
+
 /* The session cannot begin where it was asked for: another begins, with all requests, and nothing is lost */
 static void test_begins_elsewhere(void **state)
 {
@@ -557,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_unknown_service),
+		cmocka_unit_test(test_asks_again),
 		cmocka_unit_test(test_begins_elsewhere),
 		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_export),
