@@ -302,9 +302,9 @@ static int start_migration(struct edge_server *es, const struct es_migration_ord
 	};
 
 	if (!address)
-		return err_lasting(err, err_set(err, -EINVAL,
-						"edge server %s is not in our configuration",
-						order->to_es));
+		/* not lasting: an operator who adds a host tells one edge server after the other */
+		return err_set(err, -EINVAL, "edge server %s is not in our configuration",
+			       order->to_es);
 	if (!where || !service)
 		return err_set(err, -EINVAL, "the container of the session is not known");
 	memcpy(source.container, where->id, sizeof(source.container));

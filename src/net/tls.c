@@ -76,7 +76,7 @@ int tls_context_new(struct tls_context **ret, const struct tls_files *files, str
 	(void)pthread_mutex_init(&c->lock, NULL);
 	if (copy_files(c, files) < 0)
 		return err_set(err, -ENOMEM, "set up TLS");
-	r = tls_identity_load(&c->identity, &c->files, false, err);
+	r = tls_identity_load(&c->identity, &c->files, NULL, err);
 	if (r < 0)
 		return r;
 	memcpy(c->name, c->identity.name, NAME_SIZE);
@@ -89,7 +89,7 @@ int tls_context_reload(struct tls_context *c, struct err *err)
 {
 	struct tls_identity next, last;
 	/* only this function changes it, and only the loop's thread calls it */
-	int r = tls_identity_load(&next, &c->files, c->identity.has_list, err);
+	int r = tls_identity_load(&next, &c->files, &c->identity, err);
 
 	if (r < 0)
 		return r;

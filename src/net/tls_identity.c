@@ -14,8 +14,7 @@
 
 #include "base/err.h"
 
-#define AUTHORITIES_MAX 16
-#define LIST_NAME       "ca.crl"
+#define LIST_NAME "ca.crl"
 
 /* ---- names and roles in certificates ---- */
 
@@ -127,13 +126,16 @@ struct authorities {
 static int authority_add(struct tls_identity *id, struct authorities *found, X509 *ca,
 			 const char *path, struct err *err)
 {
-	if (found->good + found->expired == AUTHORITIES_MAX)
-		return err_set(err, -E2BIG, "%s: more than %d authorities", path, AUTHORITIES_MAX);
+	if (found->good + found->expired == TLS_AUTHORITIES_MAX)
+		return err_set(err, -E2BIG, "%s: more than %d authorities", path,
+			       TLS_AUTHORITIES_MAX);
 	if (X509_cmp_current_time(X509_get0_notAfter(ca)) < 0) {
 		found->expired++;
 		return 0;
 	}
 	found->good++;
+	id->authority[id->authorities++] =
+		X509_NAME_hash_ex(X509_get_subject_name(ca), NULL, NULL, NULL);
 	return X509_STORE_add_cert(SSL_CTX_get_cert_store(id->ctx), ca) == 1
 		       ? 0
 		       : err_set(err, -ENOMEM, "load %s", path);
@@ -160,8 +162,16 @@ static int authorities_read(struct tls_identity *id, struct authorities *found, 
 	return r;
 }
 
-static int authorities_read_all(struct tls_identity *id, struct authorities *found,
-				const char *path, struct err *err)
+static int authority_below(struct tls_identity *id, void *found, const char *path, struct err *err)
+{
+	return authorities_read(id, found, path, false, err);
+}
+
+/* Reads all files of a directory whose names end with @end, four characters */
+static int read_below(struct tls_identity *id, const char *path, const char *end,
+		      int (*read)(struct tls_identity *id, void *ctx, const char *path,
+				  struct err *err),
+		      void *ctx, struct err *err)
 {
 	const struct dirent *entry;
 	char below[PATH_MAX];
@@ -173,10 +183,10 @@ static int authorities_read_all(struct tls_identity *id, struct authorities *fou
 	while (r == 0 && (entry = readdir(dir))) {
 		size_t len = strlen(entry->d_name);
 
-		if (len < 5 || strcmp(entry->d_name + len - 4, ".crt") != 0)
+		if (len < 5 || strcmp(entry->d_name + len - 4, end) != 0)
 			continue;
 		r = snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) < PATH_MAX
-			    ? authorities_read(id, found, below, false, err)
+			    ? read(id, ctx, below, err)
 			    : err_set(err, -ENAMETOOLONG, "%s", path);
 	}
 	(void)closedir(dir);
@@ -193,7 +203,7 @@ static bool is_directory(const char *path)
 static int load_ca(struct tls_identity *id, const char *path, struct err *err)
 {
 	struct authorities found = { 0 };
-	int r = is_directory(path) ? authorities_read_all(id, &found, path, err)
+	int r = is_directory(path) ? read_below(id, path, ".crt", authority_below, &found, err)
 				   : authorities_read(id, &found, path, true, err);
 
 	if (r < 0)
@@ -208,7 +218,7 @@ static int load_ca(struct tls_identity *id, const char *path, struct err *err)
 	return 0;
 }
 
-/* The list lies beside the authority, unless a setting says where */
+/* Lists lie beside the authorities, unless a setting says where; in a file, or in a directory */
 static int list_path(char path[PATH_MAX], const struct tls_files *files, struct err *err)
 {
 	char copy[PATH_MAX];
@@ -217,45 +227,87 @@ static int list_path(char path[PATH_MAX], const struct tls_files *files, struct 
 	if (files->crl)
 		n = snprintf(path, PATH_MAX, "%s", files->crl);
 	else if (is_directory(files->ca))
-		n = snprintf(path, PATH_MAX, "%s/" LIST_NAME, files->ca);
+		n = snprintf(path, PATH_MAX, "%s", files->ca);
 	else if (snprintf(copy, sizeof(copy), "%s", files->ca) < PATH_MAX)
 		n = snprintf(path, PATH_MAX, "%s/" LIST_NAME, dirname(copy));
 	return n >= 0 && n < PATH_MAX ? 0 : err_set(err, -ENAMETOOLONG, "%.80s...", files->ca);
 }
 
-/* Lists of revoked certificates, one for each authority that has revoked any */
-static int load_lists(struct tls_identity *id, const struct tls_files *files, bool wanted,
-		      struct err *err)
+static bool among(const unsigned long *hashes, size_t count, unsigned long hash)
 {
-	X509_STORE *store = SSL_CTX_get_cert_store(id->ctx);
-	char path[PATH_MAX];
-	size_t lists = 0;
-	int r = list_path(path, files, err);
+	for (size_t i = 0; i < count; i++) {
+		if (hashes[i] == hash)
+			return true;
+	}
+	return false;
+}
 
-	if (r < 0)
-		return r;
-	if (!files->crl && !wanted && access(path, F_OK) < 0 && errno == ENOENT)
-		return 0;
+static int list_add(struct tls_identity *id, X509_CRL *list, const char *path, struct err *err)
+{
+	if (id->lists == TLS_AUTHORITIES_MAX ||
+	    X509_STORE_add_crl(SSL_CTX_get_cert_store(id->ctx), list) != 1)
+		return err_set(err, -EINVAL, "load %s: more than %d lists, or no memory", path,
+			       TLS_AUTHORITIES_MAX);
+	id->list[id->lists++] = X509_NAME_hash_ex(X509_CRL_get_issuer(list), NULL, NULL, NULL);
+	return 0;
+}
+
+/* All lists of one file */
+static int lists_read(struct tls_identity *id, void *ctx, const char *path, struct err *err)
+{
+	size_t before = id->lists;
 	FILE *opened = NULL;
-	r = open_pem(&opened, "list of revoked certificates", path,
-		     "copy ca.crl of `baton pki revoke` there", err);
+	int r = open_pem(&opened, "list of revoked certificates", path,
+			 "copy ca.crl of `baton pki revoke` there", err);
+
+	(void)ctx;
 	if (r < 0)
 		return r;
 	auto_fclose FILE *f = opened;
 	for (X509_CRL *list; r == 0 && (list = PEM_read_X509_CRL(f, NULL, NULL, NULL));
-	     X509_CRL_free(list), lists++) {
-		if (lists == AUTHORITIES_MAX || X509_STORE_add_crl(store, list) != 1)
-			r = err_set(err, -EINVAL, "load %s: more than %d lists, or no memory", path,
-				    AUTHORITIES_MAX);
-	}
+	     X509_CRL_free(list))
+		r = list_add(id, list, path, err);
 	/* half a file, as while it is copied, must not make those in the other half good again */
-	if (r == 0 && lists && !pem_ended())
-		r = err_set(err, -EINVAL, "%s is damaged after %zu lists", path, lists);
-	if (r == 0 && !lists)
+	if (r == 0 && id->lists > before && !pem_ended())
+		r = err_set(err, -EINVAL, "%s is damaged after %zu lists", path,
+			    id->lists - before);
+	if (r == 0 && id->lists == before)
 		r = err_set(err, -EINVAL, "%s holds no PEM list of revoked certificates", path);
+	return r;
+}
+
+/* An authority that had a list has one again */
+static int lists_complete(const struct tls_identity *id, const struct tls_identity *last,
+			  const char *path, struct err *err)
+{
+	for (size_t i = 0; last && i < last->lists; i++) {
+		if (among(id->authority, id->authorities, last->list[i]) &&
+		    !among(id->list, id->lists, last->list[i]))
+			return err_set(err, -ENOENT,
+				       "list of revoked certificates of an authority is missing in "
+				       "%s, copy ca.crl of `baton pki revoke` there",
+				       path);
+	}
+	return 0;
+}
+
+/* Lists of revoked certificates, one for each authority that has revoked any */
+static int load_lists(struct tls_identity *id, const struct tls_files *files,
+		      const struct tls_identity *last, struct err *err)
+{
+	char path[PATH_MAX];
+	int r = list_path(path, files, err);
+
+	if (r < 0)
+		return r;
+	if (is_directory(path))
+		r = read_below(id, path, ".crl", lists_read, NULL, err);
+	else if (files->crl || access(path, F_OK) == 0 || errno != ENOENT)
+		r = lists_read(id, NULL, path, err);
 	if (r == 0)
-		(void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
-	id->has_list = r == 0;
+		r = lists_complete(id, last, path, err);
+	if (r == 0 && id->lists)
+		(void)X509_STORE_set_flags(SSL_CTX_get_cert_store(id->ctx), X509_V_FLAG_CRL_CHECK);
 	return r;
 }
 
@@ -345,8 +397,8 @@ static int load_key(struct tls_identity *id, const struct tls_files *files, stru
 	return 0;
 }
 
-int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bool want_list,
-		      struct err *err)
+int tls_identity_load(struct tls_identity *to, const struct tls_files *files,
+		      const struct tls_identity *last, struct err *err)
 {
 	struct tls_identity id = { .ctx = SSL_CTX_new(TLS_method()) };
 	int r;
@@ -365,7 +417,7 @@ int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bo
 					 SSL_MODE_RELEASE_BUFFERS);
 	r = load_ca(&id, files->ca, err);
 	if (r == 0)
-		r = load_lists(&id, files, want_list, err);
+		r = load_lists(&id, files, last, err);
 	if (r == 0)
 		r = load_cert(&id, files, err);
 	if (r == 0)

@@ -5,8 +5,8 @@
  * TLS identity - our certificate and the authorities that we trust, as read from the files at one moment
  *
  * Only tls.c uses it, and swaps one identity for the next when the files are read again. The authorities
- * are all certificates in one file, or all certificates of authorities in one directory: while a
- * deployment goes from one authority to the next, it has both.
+ * are all certificates in one file, or all certificates of authorities in one directory, and the same holds for
+ * their lists of revoked certificates: while a deployment goes from one authority to the next, it has both.
  */
 
 #include <openssl/ssl.h>
@@ -14,19 +14,25 @@
 
 #include "net/tls.h"
 
+#define TLS_AUTHORITIES_MAX 16
+
 /**
  * struct tls_identity - Ready for connections
  * @ctx:	Certificate, key, authorities, and lists of revoked certificates
  * @name, @role: In our certificate
  * @expires:	When it ends, seconds UTC
- * @has_list:	A list of revoked certificates is among them
+ * @authority, @authorities: Names of the authorities, as hashes
+ * @list, @lists: Names of those of them that have a list of revoked certificates, as hashes
  */
 struct tls_identity {
 	SSL_CTX *ctx;
 	char name[NAME_SIZE];
 	enum wire_role role;
 	int64_t expires;
-	bool has_list;
+	unsigned long authority[TLS_AUTHORITIES_MAX];
+	size_t authorities;
+	unsigned long list[TLS_AUTHORITIES_MAX];
+	size_t lists;
 };
 
 /** struct tls_refused - Owner of the certificate that a handshake refused; app data of the SSL */
@@ -38,14 +44,14 @@ struct tls_refused {
  * tls_identity_load() - Read all files
  * @to:		Set on success only; see tls_identity_deinit()
  * @files:	Where they are
- * @want_list:	A list of revoked certificates must be there, because it was the last time: removing it must
- *		not make revoked certificates valid again
+ * @last:	What was read the last time, NULL: nothing. An authority that had a list of revoked certificates must
+ *		have one again while it is trusted: removing the list must not make those certificates valid
  * @err:	Filled in on failure: the file, the mistake, the remedy
  *
  * Return: 0, or negative error code, as tls_context_new()
  */
-int tls_identity_load(struct tls_identity *to, const struct tls_files *files, bool want_list,
-		      struct err *err);
+int tls_identity_load(struct tls_identity *to, const struct tls_files *files,
+		      const struct tls_identity *last, struct err *err);
 
 /** tls_identity_deinit() - Release it; sessions that use it keep their references */
 void tls_identity_deinit(struct tls_identity *id);

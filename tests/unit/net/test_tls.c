@@ -356,12 +356,67 @@ static void test_two_authorities(void **state)
 	test_pki_remove(&q);
 }
 
+/* Two authorities in a directory, each with a list: both lists count, as long as their authorities do */
+static void test_lists_of_two(void **state)
+{
+	struct test_pki p, q;
+	struct err ce = { 0 }, se = { 0 };
+	struct tls_session *s;
+	char crt[PATH_MAX], crl[PATH_MAX], from[PATH_MAX];
+	size_t revoked;
+
+	(void)state;
+	test_pki_new(&p);
+	test_pki_new(&q);
+	struct tls_context *es = test_pki_tls(&p, "ES-1", WIRE_ROLE_ES);
+	struct tls_context *of_p = test_pki_tls(&p, "AP-3", WIRE_ROLE_AP);
+	struct tls_context *of_q = NULL;
+	tls_context_free(es);
+	assert_int_equal(pki_issue(q.dir, "AP-4", WIRE_ROLE_AP, 0, false, &se), 0);
+	(void)snprintf(crt, sizeof(crt), "%s/second.crt", p.dir);
+	(void)snprintf(crl, sizeof(crl), "%s/second.crl", p.dir);
+	(void)snprintf(from, sizeof(from), "%s/ca.crt", q.dir);
+	append(crt, from);
+	char cert[2][PATH_MAX], key[2][PATH_MAX];
+	(void)snprintf(cert[0], PATH_MAX, "%s/ES-1.crt", p.dir);
+	(void)snprintf(key[0], PATH_MAX, "%s/ES-1.key", p.dir);
+	(void)snprintf(cert[1], PATH_MAX, "%s/AP-4.crt", q.dir);
+	(void)snprintf(key[1], PATH_MAX, "%s/AP-4.key", q.dir);
+	const struct tls_files files[] = { { .ca = p.dir, .cert = cert[0], .key = key[0] },
+					   { .ca = p.dir, .cert = cert[1], .key = key[1] } };
+	assert_int_equal(tls_context_new(&of_q, &files[1], &se), 0); /* it trusts both */
+	assert_int_equal(pki_revoke(p.dir, "AP-3", &revoked, &se), 0);
+	assert_int_equal(pki_revoke(q.dir, "AP-4", &revoked, &se), 0);
+	assert_int_equal(tls_context_new(&es, &files[0], &se), 0);
+	assert_int_equal(meet(of_q, es, &s, &ce, &se), 0);
+	tls_session_free(s);
+	assert_true(meet(of_p, es, &s, &ce, &se) < 0);
+	assert_says(se, "the certificate of AP-3 is revoked");
+	tls_session_free(s);
+	(void)snprintf(from, sizeof(from), "%s/ca.crl", q.dir);
+	append(crl, from);
+	assert_int_equal(tls_context_reload(es, &se), 0);
+	assert_true(meet(of_q, es, &s, &ce, &se) < 0);
+	assert_says(se, "the certificate of AP-4 is revoked");
+	tls_session_free(s);
+	/* the list goes with its authority, and not before */
+	assert_int_equal(unlink(crl), 0);
+	assert_int_equal(tls_context_reload(es, &se), -ENOENT);
+	assert_int_equal(unlink(crt), 0);
+	assert_int_equal(tls_context_reload(es, &se), 0);
+	tls_context_free(es);
+	tls_context_free(of_p);
+	tls_context_free(of_q);
+	test_pki_remove(&p);
+	test_pki_remove(&q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),           cmocka_unit_test(test_session),
 		cmocka_unit_test(test_revoked),         cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_two_authorities),
+		cmocka_unit_test(test_two_authorities), cmocka_unit_test(test_lists_of_two),
 	};
 
 	return cmocka_run_group_tests_name("net/tls", tests, NULL, NULL);
