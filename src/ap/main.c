@@ -24,7 +24,7 @@
 #include "core/common/policy.h"
 #include "net/host_check.h"
 #include "net/link.h"
-#include "net/reloader.h"
+#include "report/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -32,7 +32,7 @@
 
 #define STATE_ROOM (256ULL << 20) /* bytes */
 
-/* struct program - All that lives while the loop runs; @conf is what it was started with */
+/* struct program - All that lives while the loop runs; @conf: the configuration that it was started with */
 struct program {
 	const struct conf *conf;
 	uv_loop_t loop;

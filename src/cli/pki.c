@@ -150,6 +150,15 @@ const struct command command_pki = {
 		"  --dir DIR      where (pki)\n"
 		"  --days N       validity of a certificate (365)\n"
 		"  --force        replace files that are there\n"
-		"  --json         what was done, as one JSON object\n",
+		"  --json         what was done, as one JSON object\n"
+		"\n"
+		"Another authority, without a pause: `init --dir NEW`; on every host append "
+		"NEW/ca.crt to "
+		"ca.crt, reload\n"
+		"all programs; issue all certificates with --dir NEW, copy them, reload; when all "
+		"have "
+		"theirs, leave only\n"
+		"NEW/ca.crt (and NEW/ca.crl) on every host, reload. docs/operate.md has each "
+		"step.\n",
 	.run = run_pki,
 };

@@ -204,10 +204,10 @@ static void others_say(const struct site *site, const char *self, const struct s
 	for (size_t i = 0; i < site->hosts; i++)
 		any |= &site->host[i] != host && strcmp(site->host[i].name, self) != 0;
 	(void)printf("Next, here:\n"
-		     "  systemctl restart baton-es baton-ap      no container ends\n");
+		     "  systemctl reload baton-es baton-ap       no link and no container ends\n");
 	if (any)
 		(void)printf("On each other host:\n"
-			     "  baton setup host %s %s && systemctl restart baton-es baton-ap\n",
+			     "  baton setup host %s %s && systemctl reload baton-es baton-ap\n",
 			     host->name, host->address);
 }
 
@@ -316,7 +316,7 @@ static int host_add(struct setup *s, int argc, char **argv, struct err *err)
 		r = site_write(&s->site, self, err);
 	if (r < 0)
 		return err_wrap(err, r, "setup host");
-	(void)printf("%s is known here. Next: systemctl restart baton-es baton-ap\n", name);
+	(void)printf("%s is known here. Next: systemctl reload baton-es baton-ap\n", name);
 	return 0;
 }
 

@@ -93,7 +93,7 @@ int edge_server_offer(struct edge_server *es, const struct container_service *se
 		      size_t services, struct err *err);
 
 /**
- * struct edge_server_change - What changes while all runs
+ * struct edge_server_change - Settings that change while all runs
  * @edge, @edges: other edge servers; borrowed until the next change, or edge_server_close()
  * @migrations_max: of struct migration_config, both ways
  * The others as in struct edge_server_setup; copied

@@ -29,7 +29,7 @@
 #include "es/files/beneath.h"
 #include "es/worker/file_worker.h"
 #include "net/link.h"
-#include "net/reloader.h"
+#include "report/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -42,8 +42,8 @@ static_assert(CONF_VOLUMES_MAX <= CONTAINER_VOLUMES_MAX, "what can be asked for 
 
 /*
  * struct program - All that lives while the loop runs
- * @conf:	What it was started with
- * @last:	What was read last at SIGHUP, to which @edge points then; or NULL
+ * @conf:	Configuration that it was started with
+ * @last:	The one that was read last at SIGHUP, to which @edge points then; or NULL
  */
 struct program {
 	uv_loop_t loop;

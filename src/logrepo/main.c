@@ -29,7 +29,7 @@
 #include "logrepo/storage_management.h"
 #include "net/host_check.h"
 #include "net/link.h"
-#include "net/reloader.h"
+#include "report/reloader.h"
 #include "net/supervisor.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
@@ -42,7 +42,7 @@
 
 /**
  * struct program - All that lives while the loop runs
- * @conf:	What it was started with
+ * @conf:	Configuration that it was started with
  * @failing:	The last batch could not be stored: said once, until one can be again
  */
 struct program {

@@ -31,7 +31,7 @@ int supervisor_new(struct supervisor **ret, struct uv_loop_s *loop, struct err *
 void supervisor_ready(struct supervisor *s);
 
 /**
- * supervisor_hold() - What SIGHUP has begun is not over: systemd waits until supervisor_release()
+ * supervisor_hold() - The reload of a SIGHUP is not over: systemd waits until supervisor_release()
  *
  * The handlers of the signal may call it in any order. A thread reads the files, for example.
  */

@@ -44,7 +44,7 @@ struct tls_refused {
  * tls_identity_load() - Read all files
  * @to:		Set on success only; see tls_identity_deinit()
  * @files:	Where they are
- * @last:	What was read the last time, NULL: nothing. An authority that had a list of revoked certificates must
+ * @last:	Identity of the last reading, NULL: this is the first one. An authority that had a list of revoked certificates must
  *		have one again while it is trusted: removing the list must not make those certificates valid
  * @err:	Filled in on failure: the file, the mistake, the remedy
  *

@@ -220,7 +220,7 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 	(void)m;
 }
 
-/* What was sent and not confirmed may not have arrived */
+/* Events that were sent and are not confirmed may not have arrived */
 static void drop_unconfirmed(struct log_reporter *r)
 {
 	uv_mutex_lock(&r->mutex);

@@ -63,7 +63,7 @@ void ap_wish_reachable(struct ap_node *node, uint64_t now, const char *es)
 	}
 }
 
-/* The places of a configuration: the home one, then the others; what is known of them stays */
+/* The places of a configuration: the home one, then the others. Their state is kept. */
 static int places_new(const struct ap_node *node, const char *const *es, size_t count,
 		      struct ap_place **ret, size_t *places, struct err *err)
 {

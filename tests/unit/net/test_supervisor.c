@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What systemd hears of a program: when it serves, reads its files again, stops, and that it is alive; and
- * what the program does at SIGHUP
+ * What systemd hears of a program: when it serves, reads its files again, stops, and that it is alive
  */
 
 #include <setjmp.h>
@@ -22,7 +21,6 @@
 #include <uv.h>
 
 #include "base/err.h"
-#include "net/reloader.h"
 #include "net/supervisor.h"
 
 struct world {
@@ -144,160 +142,6 @@ static void test_states(void **state)
 	world_close(&w);
 }
 
-/* struct reading - A configuration that takes its time; @value is what was read last, @fails of the next */
-struct reading {
-	uv_sem_t begun;
-	uv_sem_t may_end;
-	bool fails;
-	int reads;
-	int value;
-	int taken;
-	char reason[64];
-	struct reloader *reloader;
-	bool ends; /* the program stops for what it reads */
-};
-
-static int dropped;
-
-static void drop(void *read)
-{
-	dropped++;
-	free(read);
-}
-
-static int on_reload_read(void *ctx, void **ret, struct err *err)
-{
-	struct reading *g = ctx;
-
-	uv_sem_post(&g->begun);
-	uv_sem_wait(&g->may_end);
-	if (g->fails)
-		return err_set(err, -EINVAL, "x.conf:7: no");
-	int *value = malloc(sizeof(*value));
-	assert_non_null(value);
-	*value = ++g->reads;
-	*ret = value;
-	return 0;
-}
-
-static void on_reload_take(void *ctx, void *read)
-{
-	struct reading *g = ctx;
-
-	g->value = *(int *)read;
-	g->taken++;
-	free(read);
-	if (g->ends)
-		reloader_close(g->reloader, drop);
-}
-
-static void on_reload_kept(void *ctx, const char *reason)
-{
-	struct reading *g = ctx;
-
-	(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
-}
-
-static const struct reloader_ops reload_ops = { on_reload_read, on_reload_take, on_reload_kept };
-
-static void reading_open(struct world *w, struct reading *g)
-{
-	struct err err = { 0 };
-
-	memset(g, 0, sizeof(*g));
-	dropped = 0;
-	assert_int_equal(uv_sem_init(&g->begun, 0), 0);
-	assert_int_equal(uv_sem_init(&g->may_end, 0), 0);
-	world_open(w, "0");
-	supervisor_ready(w->s);
-	assert_int_equal(reloader_new(&g->reloader, &w->loop, w->s, &reload_ops, g, &err), 0);
-}
-
-static void reading_close(struct world *w, struct reading *g)
-{
-	world_close(w);
-	uv_sem_destroy(&g->begun);
-	uv_sem_destroy(&g->may_end);
-}
-
-/* systemd is told that it is over when the thread has read, and the program has taken what it read */
-static void test_reload(void **state)
-{
-	struct reading g;
-	struct world w;
-
-	(void)state;
-	reading_open(&w, &g);
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "RELOADING=1+time|");
-	uv_sem_wait(&g.begun);
-	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
-	hear(&w);
-	assert_string_equal(w.heard, "READY=1|RELOADING=1+time|");
-	/* another signal meanwhile: what is being read may be out of date already */
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "RELOADING=1+time|RELOADING=1+time|");
-	(void)uv_run(&w.loop, UV_RUN_NOWAIT);
-	uv_sem_post(&g.may_end);
-	uv_sem_post(&g.may_end);
-	wait_for(&w, "RELOADING=1+time|READY=1|");
-	assert_int_equal(g.taken, 2);
-	assert_int_equal(g.value, 2);
-	assert_string_equal(w.heard, "READY=1|RELOADING=1+time|RELOADING=1+time|READY=1|");
-	reloader_close(g.reloader, drop);
-	reading_close(&w, &g);
-	assert_int_equal(dropped, 0);
-}
-
-static void test_reload_fails(void **state)
-{
-	struct reading g;
-	struct world w;
-
-	(void)state;
-	reading_open(&w, &g);
-	g.fails = true;
-	uv_sem_post(&g.may_end);
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "RELOADING=1+time|READY=1|");
-	assert_int_equal(g.taken, 0);
-	assert_string_equal(g.reason, "x.conf:7: no");
-	/* the next one is good */
-	g.fails = false;
-	uv_sem_post(&g.may_end);
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "READY=1|RELOADING=1+time|READY=1|RELOADING=1+time|READY=1|");
-	assert_int_equal(g.taken, 1);
-	reloader_close(g.reloader, drop);
-	reading_close(&w, &g);
-}
-
-/* A program that stops while a thread reads leaves nothing, nor one that stops for what was read */
-static void test_reload_and_stop(void **state)
-{
-	struct reading g;
-	struct world w;
-
-	(void)state;
-	reading_open(&w, &g);
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "RELOADING=1+time|");
-	uv_sem_wait(&g.begun);
-	reloader_close(g.reloader, drop);
-	uv_sem_post(&g.may_end);
-	reading_close(&w, &g);
-	assert_int_equal(g.taken, 0);
-	assert_int_equal(dropped, 1);
-
-	reading_open(&w, &g);
-	g.ends = true;
-	uv_sem_post(&g.may_end);
-	assert_int_equal(raise(SIGHUP), 0);
-	wait_for(&w, "RELOADING=1+time|");
-	reading_close(&w, &g);
-	assert_int_equal(g.taken, 1);
-}
-
 static void test_alive(void **state)
 {
 	struct world w;
@@ -351,9 +195,9 @@ static void test_no_supervisor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_states),        cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_reload_fails),  cmocka_unit_test(test_reload_and_stop),
-		cmocka_unit_test(test_alive),         cmocka_unit_test(test_watchdog_of_another),
+		cmocka_unit_test(test_states),
+		cmocka_unit_test(test_alive),
+		cmocka_unit_test(test_watchdog_of_another),
 		cmocka_unit_test(test_no_supervisor),
 	};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "net/reloader.h"
+#include "report/reloader.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
  * @again:	A signal came meanwhile
  * @open:	libuv still knows @hangup
  * @closing:	reloader_close() was called
- * @read, @result, @err: What the thread has done
+ * @read, @result, @err: Results of the thread
  */
 struct reloader {
 	uv_signal_t hangup;
