@@ -125,6 +125,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
+	(void)signal(SIGHUP, SIG_IGN); /* nothing is read again any more */
 }
 
 /* struct room - Room for the lists that a setup borrows */

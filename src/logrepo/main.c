@@ -320,6 +320,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	uv_close((uv_handle_t *)&p->term, NULL);
 	uv_close((uv_handle_t *)&p->interrupt, NULL);
 	uv_close((uv_handle_t *)&p->sync, NULL);
+	(void)signal(SIGHUP, SIG_IGN); /* nothing is read again any more */
 }
 
 static int open_storage(struct program *p, const struct conf *c, struct err *err)

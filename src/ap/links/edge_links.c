@@ -231,6 +231,9 @@ void edge_links_settle(struct edge_links *el, uint64_t now)
 	for (size_t i = el->count; i-- > 0;) {
 		struct edge_link *e = &el->link[i];
 
+		/* one that we closed, because it did not take its messages, may not have come back */
+		if (!peer_link(e->peer))
+			ap_node_es_down(el->node, now, peer_name(e->peer));
 		if (!e->leaving || ap_node_sessions_at(el->node, peer_name(e->peer)))
 			continue;
 		log_info("link to edge server %s is closed: no session is there any more",

@@ -550,7 +550,7 @@ static void take_state(struct user_session *us, bool was_associated, const struc
 /* Nothing of it was executed, and no edge server takes it: those who wait hear so, the next request begins anew. */
 static void give_up(struct user_session *us)
 {
-	log_info("session of %s with %s does not begin: %s", us->user, us->service, us->reason);
+	log_debug("session of %s with %s does not begin: %s", us->user, us->service, us->reason);
 	mud_session_end(us->mud, uv_now(us->setup->loop));
 	us->refused = false;
 	tell_lost(us);
