@@ -169,8 +169,8 @@ class Reload(Changes):
         self.wait_event("EDGE SERVER UNKNOWN", "AP-2", session)
         self.wait(lambda: [e for e in self.events.find("NOT YET", "USER", session)
                            if why in e["detail"]], "the device to be told", 10)
-        self.assertEqual(len(self.lines("AP-2", "edge server EdgeServer-1 is not in the "
-                                        "configuration")), 1)
+        self.assertEqual(len(self.lines("AP-2", "error baton-ap AP-2: edge server EdgeServer-1 is "
+                                        "not in the configuration")), 1)
         self.assertEqual(self.events.find("FENCE", "AP-2", session), [])
         self.lab.conf("AP-2").write_text(text)
         self.reload("AP-2")
