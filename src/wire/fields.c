@@ -103,6 +103,8 @@ static const struct wire_field reassociation_request_fields[] = {
 	{ 5, FIELD_MESSAGE, MEMBER(reassociation_request, edges), .nested = &edges },
 	{ 6, FIELD_UINT64, MEMBER(reassociation_request, ack),
 	  .note = "the device has all answers up to this number" },
+	{ 7, FIELD_BOOL, MEMBER(reassociation_request, resume), FIELD_OPTIONAL,
+	  .note = "it has forgotten its numbers; received is to tell them" },
 	{ 0 },
 };
 static const struct wire_body reassociation_request = {
@@ -143,6 +145,8 @@ static const struct wire_field user_claim_fields[] = {
 	{ 2, FIELD_FIXED64, MEMBER(user_claim, claim), FIELD_NOT_ZERO,
 	  .note = "the answers repeat it" },
 	{ 3, FIELD_UINT64, MEMBER(user_claim, silent_ms), .note = "since the user was heard here" },
+	{ 4, FIELD_ARRAY, MEMBER(user_claim, station), FIELD_OPTIONAL,
+	  .note = "at which the user is, if that is known" },
 	{ 0 },
 };
 static const struct wire_body user_claim = {
@@ -198,7 +202,8 @@ static const struct wire_field user_end_fields[] = {
 static const struct wire_body user_end = {
 	"UserEnd", 32, user_end_fields,
 	"The end of the answer to a claim: complete (0), or the user is not known (2 UNKNOWN "
-	"SESSION), was heard there later (4 NOT ALLOWED), or cannot be handed over now (5 BUSY)."
+	"SESSION), was heard there later (4 NOT ALLOWED), or cannot be handed over now (5 BUSY). "
+	"3 UNKNOWN NODE: you are not in the configuration here."
 };
 
 static const struct wire_field station_inquiry_fields[] = {

@@ -60,6 +60,7 @@ struct wire_reassociation_request {
 	uint8_t proof[WIRE_PROOF_SIZE];
 	struct wire_edges edges;
 	uint64_t ack; /* every answer up to this number has reached the MUD */
+	bool resume;  /* the holder has forgotten its numbers: the answer is to tell them */
 };
 
 /** struct wire_refusal - Refusal of the access point to a MUD, with the reason */
@@ -97,11 +98,13 @@ struct wire_move_response {
  * @user:	Its name
  * @claim:	Number of the claim, which the answers repeat; not 0
  * @silent_ms:	How long ago it was heard there: the access point that heard it last has it
+ * @station:	Its station; all 0: not known. Sessions of another station at that address are not meant
  */
 struct wire_user_claim {
 	char user[NAME_SIZE];
 	uint64_t claim;
 	uint64_t silent_ms;
+	uint8_t station[WIRE_STATION_SIZE];
 };
 
 /**
@@ -151,7 +154,8 @@ struct wire_user_request {
  * struct wire_user_end - The end of an answer to a claim
  * @user, @claim: See struct wire_user_claim
  * @status:	WIRE_OK; WIRE_E_UNKNOWN_SESSION: unknown user; WIRE_E_NOT_ALLOWED: heard here later than
- *		there; WIRE_E_BUSY: not now
+ *		there; WIRE_E_BUSY: not now; WIRE_E_UNKNOWN_NODE: the receiver is not in the sender's
+ *		configuration, whatever @user and @claim are
  * @sessions:	Contexts that came before
  */
 struct wire_user_end {

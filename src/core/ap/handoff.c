@@ -94,6 +94,7 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	ap_edges_watch(s, from);
 	e->fed = 0;
 	e->answered = 0;
+	s->resume = s->resume && !e->heard;
 	bool away = ap_session_away(s);
 	bool reachable = away && !ap_place_down(s->node, ap_session_place(s));
 	/* the copies it needs to catch up with its user are here alone: they would not survive this program (R7) */

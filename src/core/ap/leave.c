@@ -75,6 +75,27 @@ void ap_leave(struct ap_session *s, uint64_t now)
 	}
 }
 
+void ap_node_end(struct ap_node *node, const struct ap_ended *e)
+{
+	struct wire_message m = {
+		.type = WIRE_ATTACH,
+		.session = e->session,
+		.association = e->association,
+	};
+	const struct wire_message end = {
+		.type = WIRE_DISASSOCIATION,
+		.session = e->session,
+		.association = e->association,
+	};
+
+	memcpy(m.attach.ap, node->name, NAME_SIZE);
+	node->proof(m.attach.proof, e->secret, e->session, e->association, node->name);
+	for (uint32_t i = 0; i < e->edges.count; i++) {
+		node->ops->to_es(node->ctx, e->edges.name[i], &m);
+		node->ops->to_es(node->ctx, e->edges.name[i], &end);
+	}
+}
+
 void ap_leave_end(struct ap_session *s, uint64_t now)
 {
 	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);

@@ -244,10 +244,13 @@ static void come_back(struct ap_session *s, uint64_t link, const struct wire_mes
 	s->response_due = true;
 	s->reassociating = true;
 	s->leaving = false;
+	s->resume = w->resume;
 	if (s->acked < w->ack)
 		s->acked = w->ack;
 	if (s->state == AP_MOVING || s->state == AP_FINDING || s->state == AP_ASSOCIATING)
 		return; /* answered when that is over */
+	if (s->resume)  /* the edge server's last word may be old */
+		ap_session_attach(s, ap_session_source(s));
 	ap_mud_respond(s, WIRE_OK, "");
 }
 
@@ -298,6 +301,7 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 	s->mud_link = link;
 	s->response_due = true;
 	s->reassociating = true;
+	s->resume = w->resume;
 	s->acked = w->ack;
 	memcpy(s->mud, w->mud, NAME_SIZE);
 	memcpy(s->service, w->service, NAME_SIZE);

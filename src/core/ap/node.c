@@ -292,6 +292,10 @@ static void session_es_message(struct ap_session *s, uint64_t now, const char *e
 		on_refused(s, now, e, m);
 	} else if (m->association == s->association && credible(s, now, m)) {
 		take_status(s, e, m);
+		if (s->resume && e == ap_session_source(s)) {
+			s->resume = false;
+			ap_mud_respond(s, WIRE_OK, "");
+		}
 		ap_attempt_seen(s, now);
 		ap_handoff_status(s, now, e, m);
 	}

@@ -191,6 +191,26 @@ bool ap_node_drained(const struct ap_node *node, const char *es);
 int ap_node_wish(struct ap_node *node, uint64_t now, uint64_t session, const char *es,
 		 struct err *err);
 
+/**
+ * struct ap_ended - A session that ends without having been here
+ * @association:	Higher than any that its user has had
+ * @edges:	Edge servers that may have it
+ */
+struct ap_ended {
+	uint64_t session;
+	uint32_t association;
+	uint8_t secret[WIRE_SECRET_SIZE];
+	struct wire_edges edges;
+};
+
+/**
+ * ap_node_end() - Tell edge servers that a session has ended, which is not here
+ *
+ * An edge server that is out of reach now keeps it until its own time for that is over. One that knows a
+ * higher association does not obey: the user is elsewhere (R11).
+ */
+void ap_node_end(struct ap_node *node, const struct ap_ended *e);
+
 /** ap_node_free() - Forget all sessions. Return: NULL, always */
 struct ap_node *ap_node_free(struct ap_node *node);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/ap/session.h"
+#include "core/common/replay_buffer.h"
 
 void ap_mud_refuse(struct ap_node *node, uint64_t link, uint64_t session, uint64_t number,
 		   enum wire_status status, const char *reason)
@@ -39,6 +40,14 @@ static struct wire_edges edges_to_remember(struct ap_session *s)
 	return edges;
 }
 
+/* Requests that are at the edge server, or here on their way to it */
+static uint64_t received(const struct ap_session *s, const struct ap_edge *source)
+{
+	uint64_t taken = replay_buffer_highest(s->copies);
+
+	return taken > source->received ? taken : source->received;
+}
+
 void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *reason)
 {
 	const struct ap_edge *source = ap_session_source(s);
@@ -46,14 +55,15 @@ void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *r
 		.type = s->reassociating ? WIRE_REASSOCIATION_RESPONSE : WIRE_ASSOCIATION_RESPONSE,
 		.session = s->session,
 		.association = s->mud_association,
+		.epoch = source ? source->epoch : 0,
 		.association_response = { .status = status, .edges = edges_to_remember(s) },
 	};
 
-	if (!s->response_due)
+	if (!s->response_due || (s->resume && status == WIRE_OK))
 		return;
 	s->response_due = false;
 	if (source && source->heard)
-		m.association_response.received = source->received;
+		m.association_response.received = received(s, source);
 	(void)snprintf(m.association_response.reason, sizeof(m.association_response.reason), "%s",
 		       reason);
 	if (!s->reassociating && status == WIRE_OK)
@@ -64,10 +74,12 @@ void ap_mud_respond(struct ap_session *s, enum wire_status status, const char *r
 
 void ap_mud_notice(struct ap_session *s)
 {
+	const struct ap_edge *source = ap_session_source(s);
 	struct wire_message m = {
 		.type = WIRE_EDGE_NOTICE,
 		.session = s->session,
 		.association = s->mud_association,
+		.epoch = source ? source->epoch : 0,
 		.edges = edges_to_remember(s),
 	};
 

@@ -104,6 +104,7 @@ struct ap_attempt {
  * @left_at:		when it was connected last
  * @response_due:	the MUD waits for a (RE)ASSOCIATION RESPONSE
  * @reassociating:	which of the two
+ * @resume:		the MUD waits for the numbers that the edge server tells, too
  * @leaving:		in ASSOCIATING: the MUD has ended what it began. The edge server is told when it has made
  *			the container, which shows that the session is this MUD's (R11)
  * @asked:		in ASSOCIATING: CREATE may have arrived, so the session cannot begin elsewhere (R4)
@@ -156,6 +157,7 @@ struct ap_session {
 	uint64_t left_at;
 	bool response_due;
 	bool reassociating;
+	bool resume;
 	bool leaving;
 	bool asked;
 	bool abandoned;

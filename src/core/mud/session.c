@@ -24,6 +24,7 @@ struct outstanding {
 struct mud_session {
 	uint64_t session;
 	uint32_t association;
+	uint32_t epoch;
 	enum mud_state state;
 	char mud[NAME_SIZE];
 	char service[NAME_SIZE];
@@ -143,6 +144,7 @@ static void send_reassociation(struct mud_session *s)
 	s->proof(w->proof, s->secret, s->session, s->association, s->ap);
 	w->edges = s->edges;
 	w->ack = s->ack;
+	w->resume = s->resuming;
 	s->ops->to_ap(s->ctx, s->ap, &m);
 	say(s, "REASSOCIATION REQUEST", 0, "ap=%s old_ap=%s", s->ap, s->old_ap);
 }
@@ -345,6 +347,7 @@ static void on_response(struct mud_session *s, uint64_t now, const struct wire_m
 	if (s->state == MUD_ASSOCIATING)
 		memcpy(s->secret, w->secret, WIRE_SECRET_SIZE);
 	s->known = true;
+	s->epoch = m->epoch;
 	s->edges = w->edges;
 	if (s->resuming) {
 		s->resuming = false;
@@ -393,6 +396,8 @@ void mud_session_message(struct mud_session *s, uint64_t now, const char *ap,
 	case WIRE_EDGE_NOTICE:
 		if (m->edges.count)
 			s->edges = m->edges;
+		if (m->epoch > s->epoch)
+			s->epoch = m->epoch;
 		break;
 	case WIRE_REFUSAL:
 		on_refusal(s, &m->refusal);
@@ -422,6 +427,7 @@ bool mud_session_export(const struct mud_session *s, struct mud_context *to)
 	*to = (struct mud_context){
 		.session = s->session,
 		.association = s->association,
+		.epoch = s->epoch,
 		.edges = s->edges,
 		.ack = s->ack,
 		.next = s->resuming ? 0 : s->next,
@@ -458,6 +464,7 @@ int mud_session_import(struct mud_session *s, const struct mud_context *from, st
 			       (unsigned long long)from->session);
 	s->session = from->session;
 	s->association = from->association;
+	s->epoch = from->epoch;
 	memcpy(s->secret, from->secret, WIRE_SECRET_SIZE);
 	memcpy(s->ap, from->ap, NAME_SIZE);
 	s->edges = from->edges;

@@ -123,12 +123,14 @@ void mud_session_end(struct mud_session *s, uint64_t now);
 /**
  * struct mud_context - State that another holder of the session needs to continue it
  * @ap:		Access point where it was
+ * @epoch:	Epoch of the container with authority, as last told; 0: not known
  * @ack, @next:	Numbers; the requests after @ack follow. @next 0: both are not known (the holder
  *		restarted), and the edge server tells them
  */
 struct mud_context {
 	uint64_t session;
 	uint32_t association;
+	uint32_t epoch;
 	uint8_t secret[WIRE_SECRET_SIZE];
 	char ap[NAME_SIZE];
 	struct wire_edges edges;

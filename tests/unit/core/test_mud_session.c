@@ -438,6 +438,29 @@ static void hand_on(void *ctx, const struct wire_data *d, bool answered)
 	assert_int_equal(mud_session_import_request(to->s, d, answered, NULL), 0);
 }
 
+/* The epoch of its container goes on with it, and never goes back (R15 compares histories by it) */
+static void test_epoch(void **state)
+{
+	struct world w;
+	struct mud_context c;
+	struct wire_message m = { .type = WIRE_ASSOCIATION_RESPONSE, .association = 1, .epoch = 1 };
+
+	(void)state;
+	start(&w);
+	mud_session_move(w.s, 0, "AP-1");
+	mud_session_up(w.s, 0, "AP-1");
+	from_ap(&w, "AP-1", m);
+	assert_true(mud_session_export(w.s, &c));
+	assert_int_equal(c.epoch, 1);
+	m = (struct wire_message){ .type = WIRE_EDGE_NOTICE, .association = 1, .epoch = 3 };
+	from_ap(&w, "AP-1", m);
+	m.epoch = 2; /* overtaken */
+	from_ap(&w, "AP-1", m);
+	assert_true(mud_session_export(w.s, &c));
+	assert_int_equal(c.epoch, 3);
+	mud_session_free(w.s);
+}
+
 /* R1, R11: numbers, unanswered requests and the proof go on where the other holder stopped */
 static void test_export(void **state)
 {
@@ -587,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_asks_again),
 		cmocka_unit_test(test_begins_elsewhere),
 		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_epoch),
 		cmocka_unit_test(test_export),
 		cmocka_unit_test(test_bad_import),
 		cmocka_unit_test(test_parts_are_handed_on),

@@ -47,7 +47,7 @@ class Members(unittest.TestCase):
     def test_structures_are_found(self):
         """The patterns above still fit what they read"""
         found = members(HEADER)
-        self.assertEqual(found["user_claim"], ["user", "claim", "silent_ms"])
+        self.assertEqual(found["user_claim"], ["user", "claim", "silent_ms", "station"])
         self.assertEqual(found["edges"], ["count", "name"])
         self.assertEqual(found["text"], ["status", "bytes", "len"])
         self.assertGreater(len(found), 25)
