@@ -153,7 +153,58 @@ int ap_edges_active(const struct ap_session *s)
 	return best;
 }
 
-/* Edge servers name one another as source or successor of a session: follow that. */
+/* Whether @k has told its part of the way that goes on from the trace at @e */
+static bool goes_beyond(const struct ap_edge *k, const struct ap_edge *e)
+{
+	return k->heard && name_equal(k->name, e->peer);
+}
+
+/* Whether the word of @e counts for @k: of a fenced container the successor must be known (R4) */
+static bool needs(const struct ap_edge *k, const struct ap_edge *e)
+{
+	return k->heard && k->state == WIRE_ES_FENCED && name_equal(k->peer, e->name);
+}
+
+/*
+ * The entry of an edge server that has nothing, or only the trace of where the session went on from there. Its word has
+ * been followed, and is not needed any more. Return: index, or -1
+ */
+static int spent_entry(const struct ap_session *s)
+{
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		const struct ap_edge *e = &s->edge[i];
+		bool spent = e->state == WIRE_ES_NONE && !e->others && !e->peer[0];
+		bool needed = !e->heard;
+
+		for (int k = 0; k < AP_EDGES_MAX; k++) {
+			spent |= e->state == WIRE_ES_RETIRED && goes_beyond(&s->edge[k], e);
+			needed |= needs(&s->edge[k], e);
+		}
+		if (spent && !needed)
+			return i;
+	}
+	return -1;
+}
+
+/* Entry of an edge server that another one has named. Return: index, or -1 if nobody can be passed over for it */
+static int edge_named(struct ap_session *s, const char *name)
+{
+	int index = ap_session_edge(s, name);
+
+	if (index >= 0)
+		return index;
+	index = spent_entry(s);
+	if (index >= 0) {
+		s->edge[index] = (struct ap_edge){ 0 };
+		(void)name_set(s->edge[index].name, name, NULL);
+	}
+	return index;
+}
+
+/*
+ * Edge servers name one another as source or successor of a session: follow that. While one cannot be asked for want
+ * of room, the session is not lost (R15).
+ */
 bool ap_edges_ask_further(struct ap_session *s)
 {
 	bool asked = false;
@@ -164,10 +215,14 @@ bool ap_edges_ask_further(struct ap_session *s)
 		if (!e->name[0] || !e->heard || !e->peer[0] ||
 		    (e->state == WIRE_ES_ACTIVE && ap_edge_can_go_on(s, e)))
 			continue;
-		int peer = ap_session_edge(s, e->peer);
-		if (peer < 0 || s->edge[peer].heard)
+		char name[NAME_SIZE];
+
+		memcpy(name, e->peer, NAME_SIZE);
+		int peer = edge_named(s, name);
+		if (peer >= 0 && s->edge[peer].heard)
 			continue;
-		ap_session_attach(s, &s->edge[peer]);
+		if (peer >= 0)
+			ap_session_attach(s, &s->edge[peer]);
 		asked = true;
 	}
 	return asked;

@@ -1436,6 +1436,33 @@ static void test_finding(void **state)
 	finish(&w);
 }
 
+/* R15: more edge servers have had the session than are remembered at a time; the one that has it is found */
+static void test_finding_by_many_traces(void **state)
+{
+	struct wire_message m = message(WIRE_STATUS, 2);
+	char es[NAME_SIZE];
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+	m.es_status.state = WIRE_ES_RETIRED;
+	m.es_status.secret[0] = 42;
+	(void)snprintf(m.es_status.service, NAME_SIZE, "offload");
+	for (unsigned int i = 1; i < 24; i += i == 1 ? 2 : 1) {
+		m.epoch = i;
+		(void)snprintf(es, sizeof(es), "ES-%u", i);
+		(void)snprintf(m.es_status.peer, NAME_SIZE, "ES-%u", i + (i == 1 ? 2 : 1));
+		ap_node_es_message(w.node, w.now, es, &m);
+		assert_state(&w, AP_FINDING);
+	}
+	assert_int_equal(sent(&w, "ES-24", WIRE_ATTACH), 1);
+	status(&w, "ES-24", WIRE_STATUS, WIRE_ES_ACTIVE, 30, 9, 0);
+	assert_string_equal(view(&w).source, "ES-24");
+	finish(&w);
+}
+
 static void test_old_ap_is_silent(void **state)
 {
 	struct world w;
@@ -1617,6 +1644,34 @@ static void test_rogue_device_leaves(void **state)
 	assert_int_equal(sessions(&w), 0);
 	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 0);
 	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 0);
+	finish(&w);
+}
+
+/* R15: a session that is not here ends at its edge servers, by a proof of its user */
+static void test_ends_one_that_is_away(void **state)
+{
+	struct ap_ended ended = { .session = 77, .association = 5, .edges = { .count = 2 } };
+	uint8_t proof_of_it[WIRE_PROOF_SIZE];
+	struct world w;
+
+	(void)state;
+	start(&w);
+	ended.secret[0] = 7;
+	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-1");
+	(void)snprintf(ended.edges.name[1], NAME_SIZE, "ES-2");
+	ap_node_end(w.node, &ended);
+	proof(proof_of_it, ended.secret, 77, 5, "AP-2");
+	for (int i = 1; i <= 2; i++) {
+		const char *es = i == 1 ? "ES-1" : "ES-2";
+		const struct wire_message *attach = last(&w, es, WIRE_ATTACH);
+		const struct wire_message *end = last(&w, es, WIRE_DISASSOCIATION);
+
+		assert_true(attach < end);
+		assert_memory_equal(attach->attach.proof, proof_of_it, WIRE_PROOF_SIZE);
+		assert_int_equal(end->session, 77);
+		assert_int_equal(end->association, 5);
+	}
+	assert_int_equal(sessions(&w), 0);
 	finish(&w);
 }
 
@@ -2113,6 +2168,7 @@ int main(void)
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_finding),
+		cmocka_unit_test(test_finding_by_many_traces),
 		cmocka_unit_test(test_old_ap_is_silent),
 		cmocka_unit_test(test_full_buffer),
 		cmocka_unit_test(test_answered_elsewhere),
@@ -2121,6 +2177,7 @@ int main(void)
 		cmocka_unit_test(test_rogue_move),
 		cmocka_unit_test(test_rogue_device),
 		cmocka_unit_test(test_rogue_device_leaves),
+		cmocka_unit_test(test_ends_one_that_is_away),
 		cmocka_unit_test(test_leaves_while_associating),
 		cmocka_unit_test(test_leaves_and_container_is_late),
 		cmocka_unit_test(test_claims_side_by_side),
