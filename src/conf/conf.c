@@ -100,6 +100,9 @@ static const struct setting settings[] = {
 	{ "stations", AP, 0,
 	  "\"traffic\": who sends something is a user; or \"hostapd:/PATH\", its control socket: "
 	  "only its stations are" },
+	{ "when_unreachable", AP, 0,
+	  "\"refuse\": a user is refused while an access point that may have its sessions cannot "
+	  "be asked; or \"begin\": it begins anew" },
 	{ "docker", ES, ES, "{ socket = exec_root = [runtime = \"baton\"] }: its engine" },
 	{ "registries", ES, 0, "{\"HOST:PORT\", ...}: images may be pulled from there" },
 	{ "profile", ES, 0, "\"baton\", or \"paper\": as the paper did it, to compare with" },
@@ -300,6 +303,19 @@ static int on_stations(cfg_t *cfg, cfg_opt_t *opt)
 	    (strncmp(s, hostapd, strlen(hostapd)) == 0 && s[strlen(hostapd)] == '/'))
 		return 0;
 	return conf_mistake(cfg, "stations = \"%.80s\": want \"traffic\" or \"hostapd:/PATH\"", s);
+}
+
+static const char *const when_unreachable[] = { "refuse", "begin" };
+
+static int on_unreachable(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = conf_last_string(opt);
+
+	if (on_top_level(cfg, opt) < 0)
+		return -1;
+	if (conf_word_index(when_unreachable, ARRAY_SIZE(when_unreachable), s) >= 0)
+		return 0;
+	return conf_mistake(cfg, "when_unreachable = \"%.80s\": want \"refuse\" or \"begin\"", s);
 }
 
 /* ---- checks of the whole ---- */
@@ -523,6 +539,8 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	if (r == 0)
 		r = conf_copy_list(&c->shared, cfg, "shared");
 	c->compare = conf_compares(cfg);
+	c->begins_anew = conf_word_index(when_unreachable, ARRAY_SIZE(when_unreachable),
+					 cfg_getstr(cfg, "when_unreachable")) == 1;
 	c->request_events = conf_word_index(request_events, ARRAY_SIZE(request_events),
 					    cfg_getstr(cfg, "request_events")) == 1;
 	if (r == 0)
@@ -619,6 +637,7 @@ static void watch(cfg_t *cfg)
 	(void)cfg_set_validate_func(cfg, "listener|service", conf_want_name);
 	(void)cfg_set_validate_func(cfg, "listener|codec", conf_want_codec);
 	(void)cfg_set_validate_func(cfg, "stations", on_stations);
+	(void)cfg_set_validate_func(cfg, "when_unreachable", on_unreachable);
 	(void)cfg_set_validate_func(cfg, "profile", on_profile);
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "shared", on_shared);
@@ -724,6 +743,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 			CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_STR("stations", "traffic", CFGF_NONE),
+		CFG_STR("when_unreachable", "refuse", CFGF_NONE),
 		CFG_SEC("docker", docker, CFGF_NODEFAULT),
 		CFG_STR_LIST("registries", NULL, CFGF_NONE),
 		CFG_STR_LIST("shared", NULL, CFGF_NONE),

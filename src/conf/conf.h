@@ -221,6 +221,7 @@ struct conf_docker {
  * @service, @services:	es: services it offers
  * @listener, @listeners: ap: for ordinary users
  * @stations:		ap: hostapd's control socket; NULL: users are known by their traffic alone
+ * @begins_anew:	ap: a user begins anew if an access point cannot be asked for its sessions
  * @catalogue:		es: directory whose services are in @service, too; or NULL
  * @docker:		es: its engine
  * @profile:		es: see enum conf_profile
@@ -258,6 +259,7 @@ struct conf {
 	struct conf_listener *listener;
 	size_t listeners;
 	char *stations;
+	bool begins_anew;
 	char *catalogue;
 	struct conf_docker docker;
 	enum conf_profile profile;
