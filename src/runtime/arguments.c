@@ -40,16 +40,20 @@ void runtime_call_parse(struct runtime_call *call, int argc, char **argv)
 	static const char *const bundle[] = { "bundle", "b" };
 	static const char *const pid_file[] = { "pid-file" };
 	static const char *const systemd[] = { "systemd-cgroup" };
+	static const char *const root[] = { "root" };
 	int i = 1;
 
 	call->command = 0;
 	call->id = NULL;
 	call->bundle = ".";
 	call->pid_file = NULL;
+	call->root = "/run/runc";
 	call->systemd = false;
 	while (i < argc && argv[i][0] == '-') {
 		if (in(argv[i], systemd, ARRAY_SIZE(systemd)))
 			call->systemd = !ends_false(argv[i]);
+		if (in(argv[i], root, ARRAY_SIZE(root)) && (strchr(argv[i], '=') || i + 1 < argc))
+			call->root = strchr(argv[i], '=') ? strchr(argv[i], '=') + 1 : argv[i + 1];
 		i += in(argv[i], global, ARRAY_SIZE(global)) && !strchr(argv[i], '=') ? 2 : 1;
 	}
 	if (i >= argc)

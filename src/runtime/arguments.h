@@ -14,6 +14,7 @@
  * @id:		container id, or NULL; borrowed from argv
  * @bundle:	directory of the container's configuration; "." if none is given; borrowed from argv
  * @pid_file:	where the container's first process is to be written, or NULL; borrowed from argv
+ * @root:	directory of runc's records of containers; borrowed from argv
  * @systemd:	its control group is a unit of systemd's
  */
 struct runtime_call {
@@ -21,6 +22,7 @@ struct runtime_call {
 	const char *id;
 	const char *bundle;
 	const char *pid_file;
+	const char *root;
 	bool systemd;
 };
 

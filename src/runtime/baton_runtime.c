@@ -19,6 +19,11 @@
  * version 2, CRIU is told which one is the container's (see cgroup_root.h), and kept from changing the host's
  * mount of them (see base/cgroup_v2.h).
  *
+ * A container that is to be kept apart from others (see bundle.h, base/apart.h) is so before its first process
+ * runs: at "start", when Docker has given it its network. A container that is restored has processes by
+ * then, so a hook does it earlier, where Docker gives the network earlier (before version 26). If it cannot be
+ * done the container does not start.
+ *
  * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:
  * old state is not restored twice.
  *
@@ -39,8 +44,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/cgroup_v2.h"
+#include "base/err.h"
 #include "runtime/arguments.h"
 #include "runtime/bundle.h"
 #include "runtime/cgroup_root.h"
@@ -175,6 +184,39 @@ static int settle(const struct runtime_call *call)
 	return bundle_network_sysctls(call->bundle, pid);
 }
 
+/** apart() - Keep a container apart from others. Return: exit status */
+static int apart(int argc, char **argv, pid_t pid)
+{
+	struct err err = { 0 };
+
+	return apart_guard(pid, &err) < 0
+		       ? complain(argc, argv, "keep the container apart from others", err.text)
+		       : 0;
+}
+
+/** apart_by_hook() - The same, where runc calls us as a hook and describes the container. Return: exit status */
+static int apart_by_hook(int argc, char **argv)
+{
+	json_t *state = json_loadf(stdin, 0, NULL);
+	pid_t pid = (pid_t)json_integer_value(json_object_get(state, "pid"));
+
+	json_decref(state);
+	if (pid <= 0)
+		return complain(argc, argv, "no description of a container", argv[1]);
+	return apart(argc, argv, pid);
+}
+
+/** apart_at_start() - The same, if it is to be, for a container that is about to start. Return: exit status */
+static int apart_at_start(const struct runtime_call *call, int argc, char **argv)
+{
+	pid_t pid;
+
+	if (bundle_apart(call->root, call->id, &pid) < 0)
+		return complain(argc, argv, "runc's record of the container cannot be read",
+				call->root);
+	return pid ? apart(argc, argv, pid) : 0;
+}
+
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */
 static int restore(const struct runtime_call *call, int argc, char **argv, const char *dir)
 {
@@ -231,8 +273,8 @@ static int restore(const struct runtime_call *call, int argc, char **argv, const
 	return 0;
 }
 
-/** create_pinned() - Run "runc create" as it is, and come back for the pins. Return: exit status */
-static int create_pinned(int argc, char **argv)
+/** runc_run() - Run runc as it is, and come back. Return: exit status */
+static int runc_run(int argc, char **argv)
 {
 	pid_t parent = getpid();
 	pid_t child = fork();
@@ -256,12 +298,16 @@ static int create(const struct runtime_call *call, int argc, char **argv, const 
 {
 	struct shared_pins pins;
 	char file[PATH_MAX];
+	char self[PATH_MAX] = "";
 	int status = -1;
 	int r = shared_pins_begin(&pins, root);
 
 	if (r < 0)
 		status = complain(argc, argv, strerror(-r), "read the list of shared directories");
-	else if ((r = bundle_edit(call->bundle, file, &pins)) < 0 && *pins.failed)
+	else if (staged && readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		status = complain(argc, argv, strerror(errno), "/proc/self/exe");
+	else if ((r = bundle_edit(call->bundle, file, &pins, staged ? self : NULL)) < 0 &&
+		 *pins.failed)
 		status = complain(argc, argv, "cannot be mounted, or a link is in its path",
 				  pins.failed);
 	else if (r < 0)
@@ -269,9 +315,18 @@ static int create(const struct runtime_call *call, int argc, char **argv, const 
 	else if (staged)
 		status = restore(call, argc, argv, staged);
 	else if (pins.count > 0)
-		status = create_pinned(argc, argv);
+		status = runc_run(argc, argv);
 	shared_pins_end(&pins);
 	return status;
+}
+
+/** engine_restore() - "restore", the engine's own way from a checkpoint. Return: exit status */
+static int engine_restore(const struct runtime_call *call, int argc, char **argv)
+{
+	int status = runc_run(argc, argv);
+
+	return status == 0 && runtime_id_valid(call->id) ? apart_at_start(call, argc, argv)
+							 : status;
 }
 
 /**
@@ -292,6 +347,8 @@ int main(int argc, char **argv)
 
 	if (!root)
 		root = BATON_STAGED_DIR;
+	if (argc == 2 && !strcmp(argv[1], BUNDLE_HOOK))
+		return apart_by_hook(argc, argv);
 	runtime_call_parse(&call, argc, argv);
 	command = call.command ? argv[call.command] : "";
 	if ((!strcmp(command, "create") || !strcmp(command, "start")) &&
@@ -302,6 +359,8 @@ int main(int argc, char **argv)
 		if (there && (!safe || !staged_is_safe(root, &there)))
 			return complain(argc, argv, "not a directory of root's with mode 0700",
 					dir);
+		if (!strcmp(command, "start") && apart_at_start(&call, argc, argv))
+			return 1;
 		if (there && !strcmp(command, "start") && marked(dir))
 			return 0;
 	}
@@ -313,6 +372,8 @@ int main(int argc, char **argv)
 	/* The engine's own way to checkpoint and restore */
 	if ((!strcmp(command, "checkpoint") || !strcmp(command, "restore")) && aside(argc, argv))
 		return 1;
+	if (!strcmp(command, "restore"))
+		return engine_restore(&call, argc, argv);
 	argv[0] = (char[]){ RUNC };
 	execvp(RUNC, argv);
 	return complain(argc, argv, strerror(errno), "execute " RUNC);

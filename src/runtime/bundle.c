@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/files.h"
 #include "runtime/big_numbers.h"
@@ -24,8 +25,8 @@
 #define MPTCP         "net.mptcp.enabled"
 #define MPTCP_FILE    "/proc/sys/net/mptcp/enabled"
 
-/** keeps() - Whether the container's environment has this entry */
-static bool keeps(const json_t *config, const char *entry)
+/** has() - Whether the container's environment has this entry */
+static bool has(const json_t *config, const char *entry)
 {
 	const json_t *env = json_object_get(json_object_get(config, "process"), "env");
 	const json_t *item;
@@ -151,16 +152,38 @@ static json_t *config_parse(const char *text, size_t len, char mark[BIG_NUMBERS_
 	return hidden ? json_loads(hidden, 0, NULL) : NULL;
 }
 
-char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins, bool mptcp)
+/** hook_add() - Append our hook to those that run before the container. Return: 0, or -1 without memory */
+static int hook_add(json_t *config, const char *program)
+{
+	json_t *hooks = json_object_get(config, "hooks");
+	json_t *list;
+
+	if (!json_is_object(hooks)) {
+		hooks = json_object();
+		if (json_object_set_new(config, "hooks", hooks) < 0)
+			return -1;
+	}
+	/* runc calls it deprecated; but Docker's own hook, which makes the network, is there. */
+	list = json_object_get(hooks, "prestart");
+	if (!json_is_array(list)) {
+		list = json_array();
+		if (json_object_set_new(hooks, "prestart", list) < 0)
+			return -1;
+	}
+	return json_array_append_new(list, json_pack("{s:s, s:[s, s]}", "path", program, "args",
+						     "baton-runtime", BUNDLE_HOOK));
+}
+
+char *bundle_config_edit(const char *text, size_t len, const struct bundle_wanted *wanted)
 {
 	char mark[BIG_NUMBERS_MARK];
 	json_t *config = config_parse(text, len, mark);
 	char *edited = NULL;
 
-	if (json_is_object(config) &&
-	    (keeps(config, KEEP_LANDLOCK) || landlock_deny(config) == 0) &&
-	    (!mptcp || keeps(config, KEEP_MPTCP) || mptcp_close(config) == 0) &&
-	    (!pins || shared_pins_config(pins, config) == 0))
+	if (json_is_object(config) && (has(config, KEEP_LANDLOCK) || landlock_deny(config) == 0) &&
+	    (!wanted->mptcp || has(config, KEEP_MPTCP) || mptcp_close(config) == 0) &&
+	    (!wanted->hook || !has(config, APART_ENV) || hook_add(config, wanted->hook) == 0) &&
+	    (!wanted->pins || shared_pins_config(wanted->pins, config) == 0))
 		edited = json_dumps(config, JSON_COMPACT);
 	if (edited)
 		big_numbers_show(edited, mark);
@@ -189,18 +212,61 @@ static char *config_read(const char *path, size_t *len, mode_t *mode)
 	return TAKE_PTR(text);
 }
 
-/** bundle_read() - Parse the configuration of a bundle. Return: a new reference, or NULL */
-static json_t *bundle_read(const char *bundle)
+/** file_read() - Parse a file of the engine's or of runc's in a directory. Return: a new reference, or NULL */
+static json_t *file_read(const char *dir, const char *name)
 {
 	char mark[BIG_NUMBERS_MARK];
 	char file[PATH_MAX];
 	size_t len = 0;
 	mode_t mode = 0;
 
-	if (snprintf(file, sizeof(file), "%s/config.json", bundle) >= PATH_MAX)
+	if (snprintf(file, sizeof(file), "%s/%s", dir, name) >= PATH_MAX)
 		return NULL;
 	auto_free char *text = config_read(file, &len, &mode);
 	return text ? config_parse(text, len, mark) : NULL;
+}
+
+/** bundle_read() - Parse the configuration of a bundle. Return: a new reference, or NULL */
+static json_t *bundle_read(const char *bundle)
+{
+	return file_read(bundle, "config.json");
+}
+
+/** label_of() - Value of a label "KEY=VALUE" in runc's record. Return: NULL if there is none */
+static const char *label_of(const json_t *state, const char *key)
+{
+	const json_t *labels = json_object_get(json_object_get(state, "config"), "labels");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(labels, i, item)
+	{
+		const char *label = json_string_value(item);
+
+		if (label && !strncmp(label, key, strlen(key)))
+			return label + strlen(key);
+	}
+	return NULL;
+}
+
+int bundle_apart(const char *root, const char *id, pid_t *pid)
+{
+	char dir[PATH_MAX];
+	int r = -ENOENT;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", root, id) >= PATH_MAX)
+		return -ENOENT;
+	json_t *state = file_read(dir, "state.json");
+	json_int_t number = json_integer_value(json_object_get(state, "init_process_pid"));
+	const char *bundle = label_of(state, "bundle=");
+	json_t *config = bundle ? bundle_read(bundle) : NULL;
+	if (config && number > 0 && number <= INT_MAX) {
+		*pid = has(config, APART_ENV) ? (pid_t)number : 0;
+		r = 0;
+	}
+	json_decref(config);
+	json_decref(state);
+	return r;
 }
 
 int bundle_oom_score(const char *bundle)
@@ -226,8 +292,11 @@ int bundle_cgroups_path(const char *bundle, char *to, size_t size)
 	return r;
 }
 
-int bundle_edit(const char *bundle, char *file, struct shared_pins *pins)
+int bundle_edit(const char *bundle, char *file, struct shared_pins *pins, const char *hook)
 {
+	const struct bundle_wanted wanted = { .pins = pins,
+					      .mptcp = access(MPTCP_FILE, F_OK) == 0,
+					      .hook = hook };
 	char new[PATH_MAX + 16];
 	size_t len = 0;
 	mode_t mode = 0;
@@ -239,7 +308,7 @@ int bundle_edit(const char *bundle, char *file, struct shared_pins *pins)
 	auto_free char *text = config_read(file, &len, &mode);
 	if (!text)
 		return errno ? -errno : -ENOMEM;
-	auto_free char *edited = bundle_config_edit(text, len, pins, access(MPTCP_FILE, F_OK) == 0);
+	auto_free char *edited = bundle_config_edit(text, len, &wanted);
 	if (!edited)
 		return -EINVAL;
 	auto_close int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);

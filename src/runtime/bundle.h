@@ -15,6 +15,10 @@
  * of its own, has MPTCP.
  *
  * Its mounts from directories that the operator shares are pinned, see shared_pins.h.
+ *
+ * A container with BATON_APART=yes in its environment, as baton-es creates them, is kept apart from others
+ * (base/apart.h). If it is restored it gets a hook, which does that after Docker has given it its network and before
+ * CRIU lets its processes run. Docker 26 and later give it later, see baton_runtime.c.
  */
 
 #include <stdbool.h>
@@ -23,20 +27,34 @@
 
 struct shared_pins;
 
+#define BUNDLE_HOOK "keep-apart" /* command of ours that a hook gives */
+
 #define BUNDLE_CONFIG_MAX                                                                          \
 	(4u << 20) /* bytes of a config.json; beyond it the container is refused */
+
+/**
+ * struct bundle_wanted - Changes that depend on this host and call
+ * @pins:	from shared_pins_begin(), or NULL to pin nothing
+ * @mptcp:	this kernel has MPTCP
+ * @hook:	path of our own program, which keeps the container apart, if it is to be, before its processes run; or
+ *		NULL
+ */
+struct bundle_wanted {
+	struct shared_pins *pins;
+	bool mptcp;
+	const char *hook;
+};
 
 /**
  * bundle_config_edit() - Edit the text of a config.json
  * @text:	It
  * @len:	Its length
- * @pins:	From shared_pins_begin(), or NULL to pin nothing
- * @mptcp:	This kernel has MPTCP
+ * @wanted:	Changes that depend on this host and call
  *
  * Return: the new text, to be freed, which says the same if nothing is to be changed; NULL if it is
- * no JSON object, a source cannot be pinned (@pins->failed), or without memory
+ * no JSON object, a source cannot be pinned (@wanted->pins->failed), or without memory
  */
-char *bundle_config_edit(const char *text, size_t len, struct shared_pins *pins, bool mptcp);
+char *bundle_config_edit(const char *text, size_t len, const struct bundle_wanted *wanted);
 
 /**
  * bundle_oom_score() - The OOM score that the engine wants for the container's processes
@@ -60,14 +78,27 @@ int bundle_oom_score(const char *bundle);
 int bundle_cgroups_path(const char *bundle, char *to, size_t size);
 
 /**
+ * bundle_apart() - See whether a container is to be kept apart from others, and which process is its first
+ * @root:	Directory of runc's records
+ * @id:		Container's id
+ * @pid:	Set to the process; 0 if the container need not be kept apart
+ *
+ * The record names the bundle.
+ *
+ * Return: 0, or -ENOENT if record or bundle cannot be read
+ */
+int bundle_apart(const char *root, const char *id, pid_t *pid);
+
+/**
  * bundle_edit() - Edit the config.json of a bundle, in place
  * @bundle:	Its directory, of the engine's
  * @file:	Set to the file's path, PATH_MAX bytes, for complaints
  * @pins:	From shared_pins_begin()
+ * @hook:	As in struct bundle_wanted
  *
  * Return: 0, or negative error code; the file is as it was then
  */
-int bundle_edit(const char *bundle, char *file, struct shared_pins *pins);
+int bundle_edit(const char *bundle, char *file, struct shared_pins *pins, const char *hook);
 
 /**
  * bundle_network_sysctls() - Set the network settings that the engine wants, in a process's network namespace

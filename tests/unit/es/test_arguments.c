@@ -52,13 +52,16 @@ static void test_parse(void **state)
 	assert_string_equal(call.id, ID);
 	assert_string_equal(call.bundle, "/b");
 	assert_string_equal(call.pid_file, "/b/init.pid");
+	assert_string_equal(call.root, "/r");
 	assert_false(call.systemd);
 	parse(&call, flags);
 	assert_int_equal(call.command, 4);
+	assert_string_equal(call.root, "/r");
 	assert_true(call.systemd);
 	assert_string_equal(call.id, ID);
 	assert_null(call.pid_file);
 	parse(&call, no_unit);
+	assert_string_equal(call.root, "/run/runc");
 	assert_false(call.systemd);
 	assert_string_equal(call.id, ID);
 	parse(&call, version);

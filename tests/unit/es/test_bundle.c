@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -25,12 +26,14 @@
 	"self\"],"                                                                                 \
 	"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38}"
 
+#define APART "\"process\":{\"env\":[\"BATON_LANDLOCK=keep\",\"BATON_APART=yes\"]}"
+
 /* with it an edit changes nothing */
 #define KEPT "\"process\":{\"env\":[\"BATON_LANDLOCK=keep\"]}"
 
 static void edit(const char *from, const char *expected)
 {
-	auto_free char *to = bundle_config_edit(from, strlen(from), NULL, false);
+	auto_free char *to = bundle_config_edit(from, strlen(from), &(struct bundle_wanted){ 0 });
 
 	assert_non_null(to);
 	assert_string_equal(to, expected);
@@ -52,7 +55,7 @@ static void test_profile(void **state)
 
 static void test_unconfined(void **state)
 {
-	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12, NULL, false);
+	auto_free char *to = bundle_config_edit("{\"linux\":{}}", 12, &(struct bundle_wanted){ 0 });
 
 	(void)state;
 	assert_non_null(strstr(to, "\"defaultAction\":\"SCMP_ACT_ALLOW\""));
@@ -73,14 +76,16 @@ static void test_kept(void **state)
 
 static void mptcp(const char *config, const char *sysctl)
 {
-	auto_free char *to = bundle_config_edit(config, strlen(config), NULL, true);
+	auto_free char *to = bundle_config_edit(config, strlen(config),
+						&(struct bundle_wanted){ .mptcp = true });
 
 	assert_non_null(to);
 	if (sysctl)
 		assert_non_null(strstr(to, sysctl));
 	else
 		assert_null(strstr(to, "net.mptcp.enabled"));
-	auto_free char *old = bundle_config_edit(config, strlen(config), NULL, false);
+	auto_free char *old =
+		bundle_config_edit(config, strlen(config), &(struct bundle_wanted){ 0 });
 	if (!strstr(config, "mptcp"))
 		assert_null(strstr(old, "mptcp"));
 }
@@ -124,8 +129,9 @@ static void test_no_numbers(void **state)
 	(void)state;
 	edit(good, good);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		assert_null(bundle_config_edit(texts[i], strlen(texts[i]), NULL, false));
-	assert_null(bundle_config_edit("{}\0{}", 5, NULL, false));
+		assert_null(bundle_config_edit(texts[i], strlen(texts[i]),
+					       &(struct bundle_wanted){ 0 }));
+	assert_null(bundle_config_edit("{}\0{}", 5, &(struct bundle_wanted){ 0 }));
 }
 
 static void test_no_config(void **state)
@@ -134,10 +140,10 @@ static void test_no_config(void **state)
 	char file[PATH_MAX];
 
 	(void)state;
-	assert_null(bundle_config_edit("[]", 2, NULL, false));
-	assert_null(bundle_config_edit("{", 1, NULL, false));
+	assert_null(bundle_config_edit("[]", 2, &(struct bundle_wanted){ 0 }));
+	assert_null(bundle_config_edit("{", 1, &(struct bundle_wanted){ 0 }));
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(bundle_edit(dir, file, NULL), -ENOENT);
+	assert_int_equal(bundle_edit(dir, file, NULL, NULL), -ENOENT);
 	assert_int_equal(rmdir(dir), 0);
 }
 
@@ -212,6 +218,76 @@ static void test_cgroups_path(void **state)
 	assert_int_equal(bundle_cgroups_path("/nowhere", to, sizeof(to)), -ENOENT);
 }
 
+/* Our hook comes after the engine's, which makes the network. */
+static void test_hook(void **state)
+{
+	static const struct bundle_wanted wanted = { .hook = "/sbin/us" };
+	static const char us[] =
+		"{\"path\":\"/sbin/us\",\"args\":[\"baton-runtime\",\"keep-apart\"]}";
+	static const char *const texts[] = {
+		"{" APART "}",
+		"{" APART ",\"hooks\":{}}",
+		"{" APART ",\"hooks\":{\"prestart\":[{\"path\":\"/engine\"}]}}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		auto_free char *to = bundle_config_edit(texts[i], strlen(texts[i]), &wanted);
+
+		assert_non_null(to);
+		assert_non_null(strstr(to, us));
+		if (strstr(texts[i], "/engine"))
+			assert_true(strstr(to, "/engine") < strstr(to, us));
+	}
+	auto_free char *other = bundle_config_edit("{" KEPT "}", strlen("{" KEPT "}"), &wanted);
+	assert_string_equal(other, "{" KEPT "}");
+}
+
+/** apart() - Whether a container with this configuration is to be kept apart, by a record that has @pid */
+static void apart(const char *config, const char *pid, int result, pid_t expected)
+{
+	char dir[] = "/tmp/baton-test-XXXXXX";
+	char bundle[32];
+	char path[64];
+	pid_t found = -1;
+
+	bundle_make(bundle, config);
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/c0ffee", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/c0ffee/state.json", dir);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fprintf(f,
+			    "{\"init_process_pid\":%s,\"a\":18446744073709551615,"
+			    "\"config\":{\"labels\":[7,\"a=b\",\"bundle=%s\"]}}",
+			    pid, bundle) > 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(bundle_apart(dir, "c0ffee", &found), result);
+	if (result == 0)
+		assert_int_equal(found, expected);
+	assert_int_equal(bundle_apart(dir, "another", &found), -ENOENT);
+	assert_int_equal(unlink(path), 0);
+	*strrchr(path, '/') = '\0';
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	bundle_remove(bundle);
+}
+
+static void test_apart(void **state)
+{
+	(void)state;
+	apart("{" APART "}", "7", 0, 7);
+	apart("{" KEPT "}", "7", 0, 0);
+	apart("{\"process\":{\"env\":[\"BATON_APART=no\"]}}", "7", 0, 0);
+	apart("{}", "7", 0, 0);
+	apart("no JSON", "7", -ENOENT, 0);
+	apart("{" APART "}", "0", -ENOENT, 0);
+	apart("{" APART "}", "99999999999", -ENOENT, 0);
+	apart("{" APART "}", "\"7\"", -ENOENT, 0);
+	apart("{" APART "}", "", -ENOENT, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,7 +295,8 @@ int main(void)
 		cmocka_unit_test(test_kept),       cmocka_unit_test(test_no_config),
 		cmocka_unit_test(test_oom_score),  cmocka_unit_test(test_big_numbers),
 		cmocka_unit_test(test_no_numbers), cmocka_unit_test(test_cgroups_path),
-		cmocka_unit_test(test_mptcp),
+		cmocka_unit_test(test_mptcp),      cmocka_unit_test(test_hook),
+		cmocka_unit_test(test_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
