@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/checklist.h"
 #include "base/err.h"
@@ -125,25 +126,24 @@ static void check_runtime(const char *name, const json_t *info, struct checklist
 		checklist_ok(list, "runtime", "%s is %s", name, path);
 }
 
-/** check_bridge() - Whether containers can reach one another on the engine's default network */
-static void check_bridge(struct docker_engine *engine, struct checklist *list)
+/** check_network() - Whether containers of sessions can be kept apart from one another */
+static void check_network(struct docker_engine *engine, struct checklist *list)
 {
 	json_t *bridge = NULL;
 	struct err err = { 0 };
 
-	if (docker_engine_network(engine, "bridge", &bridge, &err) != 0) {
+	if (apart_possible(&err) < 0)
+		checklist_lacks(list, "network",
+				"load these modules, or use a kernel that has them", "%s",
+				err.text);
+	else if (docker_engine_network(engine, "bridge", &bridge, &err) != 0)
 		checklist_note(list, "network", "docker network ls",
 			       "the default bridge is missing %s", err.text);
-		return;
-	}
-	if (!strcmp(text_at(json_object_get(bridge, "Options"),
-			    "com.docker.network.bridge.enable_icc"),
-		    "false"))
-		checklist_ok(list, "network", "containers do not reach one another");
+	else if (json_is_true(json_object_get(bridge, "EnableIPv6")))
+		checklist_note(list, "network", "containers of sessions go by IPv4",
+			       "they are kept apart; what they send by IPv6 is dropped");
 	else
-		checklist_note(list, "network",
-			       "\"icc\": false in /etc/docker/daemon.json, then restart Docker",
-			       "containers of different users can reach one another");
+		checklist_ok(list, "network", "containers of sessions are kept apart");
 	json_decref(bridge);
 }
 
@@ -193,7 +193,7 @@ static void check_answers(const struct edge_host *host, struct docker_engine *en
 			"\"live-restore\": true in /etc/docker/daemon.json; then: systemctl reload "
 			"docker",
 			"a restart of the engine, in an upgrade for example, ends all containers");
-	check_bridge(engine, list);
+	check_network(engine, list);
 	check_images(host, engine, list);
 	checklist_directory(list, "engine's data", text_at(info, "DockerRootDir"), IMAGE_ROOM);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/apart.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "es/container/mounts.h"
@@ -184,6 +185,49 @@ int container_config_clone(json_t **ret, const json_t *inspect, struct err *err)
 	return 0;
 }
 
+/** apart_entry() - Whether it is our entry of an environment, with any value */
+static bool apart_entry(const json_t *entry)
+{
+	const char *text = json_string_value(entry);
+
+	return text && !strncmp(text, APART_ENV_KEY, strlen(APART_ENV_KEY));
+}
+
+bool container_config_apart(const json_t *inspect)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(json_at(inspect, "Config", "Env", NULL), i, item)
+	{
+		if (json_is_string(item) && !strcmp(json_string_value(item), APART_ENV))
+			return true;
+	}
+	return false;
+}
+
+/** apart_put() - Have the environment say that the container is to be kept apart, once and nothing else of it */
+static int apart_put(json_t *config)
+{
+	json_t *env = json_object_get(config, "Env");
+	bool there = false;
+
+	if (!json_is_array(env)) {
+		env = json_array();
+		if (json_object_set_new(config, "Env", env) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = json_array_size(env); i > 0; i--) {
+		const json_t *entry = json_array_get(env, i - 1);
+		bool good = json_is_string(entry) && !strcmp(json_string_value(entry), APART_ENV);
+
+		if (apart_entry(entry) && (there || !good))
+			(void)json_array_remove(env, i - 1);
+		there = there || good;
+	}
+	return there ? 0 : json_array_append_new(env, json_string(APART_ENV));
+}
+
 int container_config_adapt(json_t *config, const char *image, const char *runtime, uint64_t session,
 			   uint32_t epoch, const char *service, uint16_t port)
 {
@@ -206,6 +250,7 @@ int container_config_adapt(json_t *config, const char *image, const char *runtim
 	r |= json_object_set_new(host, "Runtime", json_string(runtime));
 	if (image)
 		r |= json_object_set_new(config, "Image", json_string(image));
+	r |= apart_put(config);
 	return r ? -ENOMEM : 0;
 }
 

@@ -44,11 +44,19 @@ int container_config_for_service(json_t **ret, const struct container_service *s
 int container_config_clone(json_t **ret, const json_t *inspect, struct err *err);
 
 /**
+ * container_config_apart() - Whether a container is to be kept apart from others (base/apart.h)
+ * @inspect:	The engine's description of it
+ */
+bool container_config_apart(const json_t *inspect);
+
+/**
  * container_config_adapt() - Fit a configuration to the engine and the session it is for
  * @config:	Changed in place
  * @image:	Image to use; NULL: leave it
  * @runtime:	Name of baton-runtime at this engine
  * @session, @epoch, @service, @port:	for the labels
+ *
+ * The container will be kept apart from others, whatever was asked for.
  *
  * Return: 0, or -ENOMEM
  */

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/err.h"
+#include "es/container/config.h"
 #include "es/criu/images.h"
 #include "es/engine/docker_engine.h"
 
@@ -85,6 +87,7 @@ void container_wanted_from(struct container_wanted *to, const json_t *inspect,
 	(void)snprintf(to->id, sizeof(to->id), "%s", json_text(inspect, "Id", NULL));
 	(void)snprintf(to->profile, sizeof(to->profile), "%s",
 		       tasks->profile ? tasks->profile : "");
+	to->apart = container_config_apart(inspect);
 	namespaces_of(to->own, host);
 	ulimits_of(to, ulimits);
 }
@@ -184,6 +187,14 @@ int container_process_compare(const struct container_wanted *wanted,
 			return differs(err, "process %d is in the host's %s namespace", pid,
 				       container_namespace_names[i]);
 	return ulimits_compare(wanted, seen, err);
+}
+
+int container_ports_compare(const struct container_wanted *wanted, const struct apart_ports *seen,
+			    struct err *err)
+{
+	if (wanted->apart && seen->open)
+		return differs(err, "it can reach other containers of its network");
+	return 0;
 }
 
 int container_thread_compare(const struct container_wanted *wanted,

@@ -23,6 +23,7 @@
 
 #include "es/container/management.h"
 
+struct apart_ports;
 struct checkpoint_grant;
 struct err;
 
@@ -57,6 +58,7 @@ struct container_ulimit {
  * @nano_cpus:		10^-9 CPUs; 0: nothing
  * @pids:		0: nothing
  * @own:		a namespace must not be the host's
+ * @apart:		it does not reach other containers of its network
  */
 struct container_wanted {
 	char id[CONTAINER_ID_SIZE];
@@ -70,6 +72,7 @@ struct container_wanted {
 	bool no_new_privs;
 	char profile[128];
 	bool own[CONTAINER_NAMESPACES];
+	bool apart;
 	struct container_ulimit ulimits[CONTAINER_ULIMITS_MAX];
 	size_t ulimits_count;
 };
@@ -133,6 +136,10 @@ int container_limits_compare(const struct container_wanted *wanted,
 int container_process_compare(const struct container_wanted *wanted,
 			      const struct container_process_seen *seen,
 			      const uint64_t host[CONTAINER_NAMESPACES], struct err *err);
+
+/** container_ports_compare() - The same for the ports of the first process's network */
+int container_ports_compare(const struct container_wanted *wanted, const struct apart_ports *seen,
+			    struct err *err);
 
 /** container_thread_compare() - The same for a thread */
 int container_thread_compare(const struct container_wanted *wanted,

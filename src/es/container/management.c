@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/apart.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -508,6 +509,16 @@ int container_management_remove(struct container_management *cm, uint64_t sessio
 	return operation_start(op, err);
 }
 
+/** found_apart() - Keep a container apart that an earlier version has created, which did not */
+static void found_apart(const struct container_found *found)
+{
+	struct err err = { 0 };
+
+	if (apart_guard(found->where.pid, &err) < 0)
+		log_error("container %s may reach others on its bridge: %s", found->where.id,
+			  err.text);
+}
+
 /** found_fill() - One container of the list. Return: 1 if it is ours, 0 if not, or negative */
 static int found_fill(struct container_found *to, struct docker_engine *de, const json_t *item,
 		      struct err *err)
@@ -523,6 +534,8 @@ static int found_fill(struct container_found *to, struct docker_engine *de, cons
 	to->running = json_is_true(json_at(inspect, "State", "Running", NULL));
 	container_address_from(&to->where, inspect, to->where.port);
 	json_decref(inspect);
+	if (to->running)
+		found_apart(to);
 	return 1;
 }
 

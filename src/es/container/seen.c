@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/container/kernel.h"
@@ -301,6 +302,7 @@ int container_kernel_check(const struct container_wanted *wanted, pid_t pid, str
 {
 	struct container_limits_seen limits;
 	struct container_process_seen process;
+	struct apart_ports ports;
 	uint64_t host[CONTAINER_NAMESPACES];
 	auto_free struct processes *all = calloc(1, sizeof(*all));
 	int r = 0;
@@ -323,5 +325,8 @@ int container_kernel_check(const struct container_wanted *wanted, pid_t pid, str
 	if (r < 0)
 		return r;
 	limits_read(&limits, pid);
-	return container_limits_compare(wanted, &limits, err);
+	r = container_limits_compare(wanted, &limits, err);
+	if (r == 0 && wanted->apart)
+		r = apart_look(pid, &ports, err);
+	return r < 0 || !wanted->apart ? r : container_ports_compare(wanted, &ports, err);
 }

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/apart.h"
 #include "base/auto.h"
 #include "base/err.h"
 #include "es/container/kernel.h"
@@ -318,13 +319,35 @@ static void test_reader(void **state)
 	close(ready[1]);
 }
 
+/* A container that is to be kept apart must be so, at each port; another one is none of ours to judge. */
+static void test_ports(void **state)
+{
+	struct apart_ports seen = { .all = 1 };
+	struct container_wanted w;
+	struct err err = { 0 };
+
+	(void)state;
+	wanted_make(&w, inspect_text, ulimits_text);
+	assert_false(w.apart);
+	seen.open = 1;
+	assert_int_equal(container_ports_compare(&w, &seen, &err), 0);
+	wanted_make(&w, "{\"Config\":{\"Env\":[\"A=b\",\"BATON_APART=yes\"]},\"HostConfig\":{}}",
+		    "null");
+	assert_true(w.apart);
+	assert_int_equal(container_ports_compare(&w, &seen, &err), -EPERM);
+	assert_non_null(strstr(err.text, "it can reach other containers"));
+	assert_true(err.lasting);
+	seen.open = 0;
+	assert_int_equal(container_ports_compare(&w, &seen, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_wanted),  cmocka_unit_test(test_wanted_nothing),
 		cmocka_unit_test(test_limits),  cmocka_unit_test(test_no_limits),
 		cmocka_unit_test(test_process), cmocka_unit_test(test_thread),
-		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_reader),  cmocka_unit_test(test_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,42 @@ static void test_clone(void **state)
 	json_decref(inspect);
 }
 
+/* Whatever a peer asks for, a container of a session is kept apart: its environment says so, and once. */
+static void test_apart(void **state)
+{
+	static const struct {
+		const char *asked;
+		const char *expected;
+	} tries[] = {
+		{ "null", "[\"BATON_APART=yes\"]" },
+		{ "[\"A=b\"]", "[\"A=b\",\"BATON_APART=yes\"]" },
+		{ "[\"BATON_APART=yes\",\"A=b\"]", "[\"BATON_APART=yes\",\"A=b\"]" },
+		{ "[\"BATON_APART=no\",\"A=b\"]", "[\"A=b\",\"BATON_APART=yes\"]" },
+		{ "[\"BATON_APART=no\",\"BATON_APART=yes\",\"BATON_APART=\"]",
+		  "[\"BATON_APART=yes\"]" },
+		{ "[\"BATON_APART=yes\",\"BATON_APART=yes\"]", "[\"BATON_APART=yes\"]" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		json_t *config =
+			json_pack("{s:o, s:{}}", "Env",
+				  json_loads(tries[i].asked, JSON_DECODE_ANY, NULL), "HostConfig");
+		json_t *expected = load(tries[i].expected);
+		json_t *inspect = json_pack("{s:O}", "Config", config);
+
+		assert_int_equal(container_config_adapt(config, NULL, "baton", 1, 2, "svc", 7000),
+				 0);
+		assert_true(json_equal(json_object_get(config, "Env"), expected));
+		assert_true(container_config_apart(inspect));
+		(void)json_object_del(config, "Env");
+		assert_false(container_config_apart(inspect));
+		json_decref(inspect);
+		json_decref(expected);
+		json_decref(config);
+	}
+}
+
 /** test_service_belongings() - Mounts, limits and ports of a service are asked for as Docker wants them */
 static void test_service_belongings(void)
 {
@@ -538,13 +574,13 @@ static void test_runc_remaps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clone),          cmocka_unit_test(test_service),
-		cmocka_unit_test(test_time_zone),      cmocka_unit_test(test_plan),
-		cmocka_unit_test(test_plan_refused),   cmocka_unit_test(test_plan_no_texts),
-		cmocka_unit_test(test_fits),           cmocka_unit_test(test_layers_here),
-		cmocka_unit_test(test_clone_volumes),  cmocka_unit_test(test_plan_volumes),
-		cmocka_unit_test(test_shared),         cmocka_unit_test(test_runc_remaps),
-		cmocka_unit_test(test_cgroup_version),
+		cmocka_unit_test(test_clone),         cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_service),       cmocka_unit_test(test_time_zone),
+		cmocka_unit_test(test_plan),          cmocka_unit_test(test_plan_refused),
+		cmocka_unit_test(test_plan_no_texts), cmocka_unit_test(test_fits),
+		cmocka_unit_test(test_layers_here),   cmocka_unit_test(test_clone_volumes),
+		cmocka_unit_test(test_plan_volumes),  cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_runc_remaps),   cmocka_unit_test(test_cgroup_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
