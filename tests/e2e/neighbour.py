@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A container that tries to reach its neighbour in every way that Docker's default rights allow
 
