@@ -20,9 +20,10 @@
 #include "base/netlink.h"
 
 #define FILTER_NAME     "baton-apart"
-#define FILTER_PRIORITY 1
-#define LOOPBACK        1     /* in every network namespace */
-#define PORTS_MAX       65536 /* of all bridges of the host, that are looked at */
+#define FILTER_PRIORITY 1          /* before those of others, which might let something pass */
+#define FILTER_HANDLE   0x6261746f /* one that nobody else has, so nothing of theirs is replaced */
+#define LOOPBACK        1          /* in every network namespace */
+#define PORTS_MAX       65536      /* of all bridges of the host, that are looked at */
 
 /**
  * struct port - A port of a bridge whose other end is in another network namespace
@@ -313,7 +314,7 @@ static int filter_add(int fd, int port, const struct apart_sender *sender)
 		return r;
 	tc_begin(&m, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE, port);
 	body = NLMSG_DATA((struct nlmsghdr *)(void *)m.bytes);
-	body->tcm_handle = 1;
+	body->tcm_handle = FILTER_HANDLE;
 	body->tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
 	netlink_put(&m, TCA_KIND, "bpf", sizeof("bpf"));
 	size_t nest = netlink_nest(&m, TCA_OPTIONS);

@@ -184,14 +184,21 @@ static int settle(const struct runtime_call *call)
 	return bundle_network_sysctls(call->bundle, pid);
 }
 
-/** apart() - Keep a container apart from others. Return: exit status */
-static int apart(int argc, char **argv, pid_t pid)
+/**
+ * apart() - Keep a container apart from others
+ * @least:	So many ports of bridges it must have by now
+ *
+ * Return: exit status
+ */
+static int apart(int argc, char **argv, pid_t pid, int least)
 {
+	static const char what[] = "keep the container apart from others";
 	struct err err = { 0 };
+	int ports = apart_guard(pid, &err);
 
-	return apart_guard(pid, &err) < 0
-		       ? complain(argc, argv, "keep the container apart from others", err.text)
-		       : 0;
+	if (ports < 0)
+		return complain(argc, argv, what, err.text);
+	return ports < least ? complain(argc, argv, what, "it is on no bridge of this host") : 0;
 }
 
 /** apart_by_hook() - The same, where runc calls us as a hook and describes the container. Return: exit status */
@@ -203,7 +210,7 @@ static int apart_by_hook(int argc, char **argv)
 	json_decref(state);
 	if (pid <= 0)
 		return complain(argc, argv, "no description of a container", argv[1]);
-	return apart(argc, argv, pid);
+	return apart(argc, argv, pid, 0);
 }
 
 /** apart_at_start() - The same, if it is to be, for a container that is about to start. Return: exit status */
@@ -214,7 +221,7 @@ static int apart_at_start(const struct runtime_call *call, int argc, char **argv
 	if (bundle_apart(call->root, call->id, &pid) < 0)
 		return complain(argc, argv, "runc's record of the container cannot be read",
 				call->root);
-	return pid ? apart(argc, argv, pid) : 0;
+	return pid ? apart(argc, argv, pid, 1) : 0;
 }
 
 /** restore() - Run "runc restore" in place of "runc create". Return: exit status */

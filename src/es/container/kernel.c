@@ -192,6 +192,8 @@ int container_process_compare(const struct container_wanted *wanted,
 int container_ports_compare(const struct container_wanted *wanted, const struct apart_ports *seen,
 			    struct err *err)
 {
+	if (wanted->apart && !seen->all)
+		return differs(err, "it is on no bridge of this host");
 	if (wanted->apart && seen->open)
 		return differs(err, "it can reach other containers of its network");
 	return 0;

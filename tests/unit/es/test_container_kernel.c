@@ -339,6 +339,8 @@ static void test_ports(void **state)
 	assert_true(err.lasting);
 	seen.open = 0;
 	assert_int_equal(container_ports_compare(&w, &seen, &err), 0);
+	seen.all = 0;
+	assert_int_equal(container_ports_compare(&w, &seen, &err), -EPERM);
 }
 
 int main(void)
