@@ -9,8 +9,9 @@
 #include <linux/pkt_sched.h>
 #include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,11 +24,11 @@
 #define FILTER_PRIORITY 1          /* before those of others, which might let something pass */
 #define FILTER_HANDLE   0x6261746f /* one that nobody else has, so nothing of theirs is replaced */
 #define LOOPBACK        1          /* in every network namespace */
-#define PORTS_MAX       65536      /* of all bridges of the host, that are looked at */
+#define PORTS_MAX       16         /* interfaces of a container; one with more is refused */
 
 /**
- * struct port - A port of a bridge whose other end is in another network namespace
- * @peer:	index of the other end, in its namespace
+ * struct port - A port of a bridge whose other end is in a container
+ * @peer:	index of the other end, in its network namespace
  * @netns:	the kernel's number for that namespace
  */
 struct port {
@@ -39,7 +40,7 @@ struct port {
 };
 
 struct ports {
-	struct port *at;
+	struct port at[PORTS_MAX];
 	size_t count;
 };
 
@@ -76,26 +77,39 @@ static bool is_port(const void *attributes, size_t len)
 	return kind && !memcmp(kind, "bridge", sizeof("bridge"));
 }
 
-static int port_take(void *ctx, const struct nlmsghdr *head)
+/* An interface in the container's namespace: its other end may be a port. */
+static int peer_take(void *ctx, const struct nlmsghdr *head)
 {
 	const struct ifinfomsg *body = NLMSG_DATA(head);
 	struct ports *all = ctx;
 	size_t len;
 	const void *attributes = netlink_attributes(head, sizeof(*body), &len);
-	struct port one = { .netns = number_find(attributes, len, IFLA_LINK_NETNSID) };
+	int other = number_find(attributes, len, IFLA_LINK);
 
-	if (head->nlmsg_type != RTM_NEWLINK || one.netns < 0 || !is_port(attributes, len) ||
-	    all->count == PORTS_MAX)
+	if (head->nlmsg_type != RTM_NEWLINK || other <= 0)
 		return 0;
-	one.index = body->ifi_index;
-	one.peer = number_find(attributes, len, IFLA_LINK);
-	one.bridge = number_find(attributes, len, IFLA_MASTER);
-	one.isolated = isolated(attributes, len);
-	struct port *more = reallocarray(all->at, all->count + 1, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	all->at = more;
-	all->at[all->count++] = one;
+	for (size_t i = 0; i < all->count; i++)
+		if (all->at[i].peer == body->ifi_index)
+			return 0;
+	if (all->count == PORTS_MAX)
+		return -E2BIG;
+	all->at[all->count++] = (struct port){ .index = other, .peer = body->ifi_index };
+	return 0;
+}
+
+/* The other end, in our namespace: @bridge stays 0 if it is none, or no port. */
+static int port_take(void *ctx, const struct nlmsghdr *head)
+{
+	struct port *port = ctx;
+	size_t len;
+	const void *attributes = netlink_attributes(head, sizeof(struct ifinfomsg), &len);
+
+	if (head->nlmsg_type != RTM_NEWLINK || !is_port(attributes, len) ||
+	    number_find(attributes, len, IFLA_LINK) != port->peer ||
+	    number_find(attributes, len, IFLA_LINK_NETNSID) != port->netns)
+		return 0;
+	port->bridge = number_find(attributes, len, IFLA_MASTER);
+	port->isolated = isolated(attributes, len);
 	return 0;
 }
 
@@ -109,43 +123,84 @@ static int netns_take(void *ctx, const struct nlmsghdr *head)
 	return 0;
 }
 
-/** netns_of() - Find the kernel's number for a process's network namespace; -1: it has none here */
+/** netns_of() - Find the kernel's number for a process's network namespace, or have it give one */
 static int netns_of(int fd, pid_t pid, int *to)
 {
 	struct netlink_message m;
 
 	*to = -1;
+	(void)netlink_begin(&m, RTM_NEWNSID, 0, sizeof(struct rtgenmsg));
+	netlink_put_number(&m, NETNSA_PID, (uint32_t)pid);
+	netlink_put_number(&m, NETNSA_NSID, (uint32_t)-1);
+	int r = netlink_ask(fd, &m, NULL, NULL);
+	if (r < 0 && r != -EEXIST)
+		return r;
 	(void)netlink_begin(&m, RTM_GETNSID, 0, sizeof(struct rtgenmsg));
 	netlink_put_number(&m, NETNSA_PID, (uint32_t)pid);
-	return netlink_ask(fd, &m, netns_take, to);
+	r = netlink_ask(fd, &m, netns_take, to);
+	return r == 0 && *to < 0 ? -ENOENT : r;
 }
 
-/** ports_find() - Find the ports of a container; of no other if it may change meanwhile */
-static int ports_find(int fd, pid_t pid, struct ports *to, struct err *err)
+/** is_ours() - Whether a process is in our network namespace. Return: 1, 0, or negative error code */
+static int is_ours(pid_t pid)
+{
+	char path[64];
+	struct stat theirs;
+	struct stat ours;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (stat(path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0)
+		return -errno;
+	return theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+}
+
+/** peers_find() - Find the interfaces in a container's namespace that have another end elsewhere */
+static int peers_find(int fd, int netns, struct ports *to)
 {
 	struct netlink_message m;
 	struct ifinfomsg *body;
-	int netns;
-	size_t kept = 0;
 
 	body = netlink_begin(&m, RTM_GETLINK, NLM_F_DUMP, sizeof(*body));
-	int r = netlink_ask(fd, &m, port_take, to);
-	if (r < 0)
-		return err_set(err, r, "list the interfaces of the host");
-	/* Only now: the kernel gives a namespace its number when it is mentioned first. */
-	r = netns_of(fd, pid, &netns);
+	netlink_put_number(&m, IFLA_TARGET_NETNSID, (uint32_t)netns);
+	return netlink_ask(fd, &m, peer_take, to);
+}
+
+/** port_find() - See whether the other end of a container's interface is a port here, and which bridge's */
+static int port_find(int fd, struct port *port)
+{
+	struct netlink_message m;
+	struct ifinfomsg *body;
+
+	body = netlink_begin(&m, RTM_GETLINK, 0, sizeof(*body));
+	body->ifi_index = port->index;
+	int r = netlink_ask(fd, &m, port_take, port);
+	return r == -ENODEV ? 0 : r; /* it is in yet another namespace */
+}
+
+/** ports_find() - Find the ports of a container */
+static int ports_find(int fd, pid_t pid, struct ports *to, struct err *err)
+{
+	size_t kept = 0;
+	int netns = -1;
+	int r = is_ours(pid);
+
+	if (r > 0)
+		return 0;
+	if (r == 0)
+		r = netns_of(fd, pid, &netns);
 	if (r < 0)
 		return err_set(err, r, "look for the network namespace of process %d", (int)pid);
-	for (size_t i = 0; i < to->count; i++) {
-		bool twice = false;
+	r = peers_find(fd, netns, to);
+	for (size_t i = 0; r == 0 && i < to->count; i++) {
+		struct port one = to->at[i];
 
-		for (size_t k = 0; k < kept; k++)
-			twice = twice || to->at[k].index == to->at[i].index;
-		if (to->at[i].netns == netns && !twice)
-			to->at[kept++] = to->at[i];
+		one.netns = netns;
+		r = port_find(fd, &one);
+		if (one.bridge > 0)
+			to->at[kept++] = one;
 	}
-	to->count = netns < 0 ? 0 : kept;
-	return 0;
+	to->count = kept;
+	return r < 0 ? err_set(err, r, "list the interfaces of process %d", (int)pid) : 0;
 }
 
 /* --- its addresses ---------------------------------------------------------------------------- */
@@ -361,7 +416,6 @@ int apart_guard(pid_t pid, struct err *err)
 	int r = ports_find(fd, pid, &ports, err);
 	for (size_t i = 0; r == 0 && i < ports.count; i++)
 		r = port_guard(fd, &ports.at[i], err);
-	free(ports.at);
 	return r < 0 ? r : (int)ports.count;
 }
 
@@ -438,6 +492,5 @@ int apart_look(pid_t pid, struct apart_ports *to, struct err *err)
 		to->all++;
 		to->open += !(filter && ports.at[i].isolated);
 	}
-	free(ports.at);
 	return r;
 }
