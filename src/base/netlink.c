@@ -97,9 +97,10 @@ const void *netlink_find(const void *attributes, size_t len, uint16_t type, size
 const void *netlink_inside(const void *attributes, size_t *len, uint16_t type)
 {
 	const char *found = netlink_find(attributes, *len, type, 0);
-	const struct rtattr *attribute = (const void *)(found - RTA_LENGTH(0));
 
-	*len = found ? RTA_PAYLOAD(attribute) : 0;
+	*len = 0;
+	if (found)
+		*len = RTA_PAYLOAD((const struct rtattr *)(const void *)(found - RTA_LENGTH(0)));
 	return found;
 }
 

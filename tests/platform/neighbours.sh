@@ -50,7 +50,7 @@ ways() {
 	lab exec-engine pc1 python3 -c "import socket
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'BATON-NEIGHBOUR:last\n', ('$ip', 4000))"
 	wait $!
-	cat "$TMP/said" "$TMP/heard" | grep -v ready | sort -u | xargs
+	cat "$TMP/said" "$TMP/heard" | sed "/^ready$/d" | sort -u | xargs
 }
 
 # has WORD LIST, lacks WORD LIST - fail unless

@@ -226,6 +226,16 @@ static void removed_note(struct container_management *cm, const char *id)
 	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
 }
 
+/** keep_apart() - Keep a running container apart that an earlier version has created, which did not */
+static void keep_apart(const struct container_address *where)
+{
+	struct err err = { 0 };
+	int r = where->pid > 0 ? apart_guard(where->pid, &err) : 0;
+
+	if (r < 0 && r != -ENOENT && r != -ESRCH) /* or it has ended */
+		log_error("container %s may reach others on its bridge: %s", where->id, err.text);
+}
+
 /** created_start() - Start the new container */
 static int created_start(struct operation *op, struct docker_engine *de, const char *id,
 			 struct err *err)
@@ -240,6 +250,9 @@ static int created_start(struct operation *op, struct docker_engine *de, const c
 	if (r < 0)
 		return r;
 	container_address_from(&op->where, inspect, op->where.port);
+	/* baton-runtime has done so to the others, before they ran. */
+	if (!container_config_apart(inspect))
+		keep_apart(&op->where);
 	json_decref(inspect);
 	return 0;
 }
@@ -509,16 +522,6 @@ int container_management_remove(struct container_management *cm, uint64_t sessio
 	return operation_start(op, err);
 }
 
-/** found_apart() - Keep a container apart that an earlier version has created, which did not */
-static void found_apart(const struct container_found *found)
-{
-	struct err err = { 0 };
-
-	if (apart_guard(found->where.pid, &err) < 0)
-		log_error("container %s may reach others on its bridge: %s", found->where.id,
-			  err.text);
-}
-
 /** found_fill() - One container of the list. Return: 1 if it is ours, 0 if not, or negative */
 static int found_fill(struct container_found *to, struct docker_engine *de, const json_t *item,
 		      struct err *err)
@@ -535,7 +538,7 @@ static int found_fill(struct container_found *to, struct docker_engine *de, cons
 	container_address_from(&to->where, inspect, to->where.port);
 	json_decref(inspect);
 	if (to->running)
-		found_apart(to);
+		keep_apart(&to->where);
 	return 1;
 }
 
