@@ -109,7 +109,7 @@ static void frame_take(struct program *p)
 	drop_if(p, BPF_JNE, 0);
 	(void)add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 0);
 	(void)add(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_10, 0, 0);
-	(void)add(p, BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, FRAME);
+	(void)add(p, BPF_ALU64 | BPF_ADD, BPF_REG_3, 0, 0, FRAME); /* a constant: BPF_K is 0 */
 	(void)add(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_4, 0, 0, FRAME_SIZE);
 	(void)add(p, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_skb_load_bytes);
 	drop_if(p, BPF_JNE, 0);
