@@ -158,9 +158,8 @@ static int is_ours(pid_t pid)
 static int peers_find(int fd, int netns, struct ports *to)
 {
 	struct netlink_message m;
-	struct ifinfomsg *body;
 
-	body = netlink_begin(&m, RTM_GETLINK, NLM_F_DUMP, sizeof(*body));
+	(void)netlink_begin(&m, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
 	netlink_put_number(&m, IFLA_TARGET_NETNSID, (uint32_t)netns);
 	return netlink_ask(fd, &m, peer_take, to);
 }

@@ -35,9 +35,10 @@ static struct nlmsghdr *header(struct netlink_message *m)
 
 void *netlink_begin(struct netlink_message *m, uint16_t type, uint16_t flags, size_t body)
 {
-	struct nlmsghdr *head = header(m);
+	struct nlmsghdr *head;
 
 	memset(m, 0, sizeof(*m));
+	head = header(m);
 	head->nlmsg_type = type;
 	head->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
 	if ((flags & NLM_F_DUMP) != NLM_F_DUMP)
