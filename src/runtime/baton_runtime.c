@@ -21,7 +21,7 @@
  *
  * A container that is to be kept apart from others (see bundle.h, base/apart.h) is so before its first process
  * runs: at "start", when Docker has given it its network. A container that is restored has processes by
- * then, so a hook does it earlier, where Docker gives the network earlier (before version 26). If it cannot be
+ * then, so a hook does it earlier, where Docker gives the network earlier (before version 28). If it cannot be
  * done the container does not start.
  *
  * The mark is the proof that nothing was started afresh. A second "create" that meets it fails:

@@ -18,7 +18,7 @@
  *
  * A container with BATON_APART=yes in its environment, as baton-es creates them, is kept apart from others
  * (base/apart.h). If it is restored it gets a hook, which does that after Docker has given it its network and before
- * CRIU lets its processes run. Docker 26 and later give it later, see baton_runtime.c.
+ * CRIU lets its processes run. Docker 28 and later give it later, see baton_runtime.c.
  */
 
 #include <stdbool.h>
