@@ -96,6 +96,8 @@ bool ap_edge_left_behind(struct ap_session *s, const struct ap_edge *e)
  */
 bool ap_edge_can_go_on(const struct ap_session *s, const struct ap_edge *e)
 {
+	if (e->spoilt)
+		return false;
 	return e->executed >= s->acked ||
 	       (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) <= e->executed);
 }

@@ -271,24 +271,17 @@ bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c)
 
 /*
  * A replica that died soon after the switch has answered the request, and the user has its answer. CT-x was
- * executing it again when its edge server's program died: the user cannot be told of this doubt (R1). So the
- * session ends. Return: whether it does
+ * executing it again when it or its edge server's program died: the user cannot be told of this doubt (R1).
  */
-static bool effect_in_doubt(struct ap_session *s, uint64_t now, const struct replay_copy *c,
-			    const struct wire_data *answer)
+static bool effect_in_doubt(const struct replay_copy *c, const struct wire_data *answer)
 {
-	char why[WIRE_REASON_SIZE];
-
 	if (answer->status != WIRE_E_IN_DOUBT || !c || !c->delivered || c->in_doubt ||
 	    c->has_digest[REPLAY_SOURCE])
 		return false;
-	(void)snprintf(why, sizeof(why), "request %llu was answered, and its effect may be gone",
-		       (unsigned long long)answer->number);
-	ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
 	return true;
 }
 
-enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edge *e,
+enum ap_answer ap_forward_take(struct ap_session *s, struct ap_edge *e,
 			       const struct wire_message *m)
 {
 	struct replay_copy *c = replay_buffer_find(s->copies, m->data.number);
@@ -300,8 +293,8 @@ enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edg
 		return AP_ANSWER_PASSED_OVER; /* of an older copy, which is on its way out */
 	if (e->answered < m->data.number)
 		e->answered = m->data.number;
-	if (!from_dest && !dest_may_answer(s) && effect_in_doubt(s, now, c, &m->data))
-		return AP_ANSWER_PASSED_OVER;
+	if (!from_dest && !dest_may_answer(s) && effect_in_doubt(c, &m->data))
+		return AP_ANSWER_SPOILT;
 	if (!c)
 		return AP_ANSWER_TAKEN;
 	enum replay_side side = from_dest ? REPLAY_COPY : REPLAY_SOURCE;

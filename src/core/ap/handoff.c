@@ -10,6 +10,7 @@
  */
 
 #include <stdio.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/ap/session.h"
@@ -391,16 +392,9 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 		ap_handoff_progress(s, now);
 }
 
-/* The edge server that should have authority says that it has none: look again. */
-static bool lost_authority(struct ap_session *s, uint64_t now)
+/* All edge servers of the session are asked where authority is. */
+static void find_again(struct ap_session *s, uint64_t now)
 {
-	const struct ap_edge *source = ap_session_source(s);
-
-	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
-		return false;
-	/* a cut for us leaves it fenced; after a cut for another access point it is lost to us */
-	if (s->state != AP_SERVING && ap_session_holds(s))
-		return false;
 	ap_session_move(s, AP_FINDING, now);
 	s->rounds = 0;
 	s->displaced = 0;
@@ -413,7 +407,41 @@ static bool lost_authority(struct ap_session *s, uint64_t now)
 	}
 	s->source = -1;
 	s->dest = -1;
+}
+
+/* The edge server that should have authority says that it has none: look again. */
+static bool lost_authority(struct ap_session *s, uint64_t now)
+{
+	const struct ap_edge *source = ap_session_source(s);
+
+	if (!source->heard || (source->state != WIRE_ES_FENCED && source->state != WIRE_ES_RETIRED))
+		return false;
+	/* a cut for us leaves it fenced; after a cut for another access point it is lost to us */
+	if (s->state != AP_SERVING && ap_session_holds(s))
+		return false;
+	find_again(s, now);
 	return true;
+}
+
+/*
+ * Another container that has ended may have executed it for sure: then that one goes on. Without one the session is
+ * lost.
+ */
+void ap_handoff_spoilt(struct ap_session *s, uint64_t now, uint64_t number)
+{
+	char why[WIRE_REASON_SIZE];
+	int kept = ap_edges_kept(s);
+
+	(void)snprintf(why, sizeof(why), "request %llu was answered, and its effect may be gone",
+		       (unsigned long long)number);
+	if (kept < 0 ||
+	    (s->state != AP_SERVING && s->state != AP_TRACING && s->state != AP_REPLAYING)) {
+		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
+		return;
+	}
+	ap_session_say(s, "SPOILT", number, "%s at %s", why, ap_session_source(s)->name);
+	ap_session_source(s)->spoilt = true;
+	find_again(s, now);
 }
 
 static void tracing_progress(struct ap_session *s, uint64_t now)

@@ -255,8 +255,11 @@ static void on_answer(struct ap_session *s, uint64_t now, struct ap_edge *e,
 	const struct replay_copy *c;
 	bool from_dest = e == ap_session_dest(s);
 
-	switch (ap_forward_take(s, now, e, m)) {
+	switch (ap_forward_take(s, e, m)) {
 	case AP_ANSWER_PASSED_OVER:
+		return;
+	case AP_ANSWER_SPOILT:
+		ap_handoff_spoilt(s, now, m->data.number);
 		return;
 	case AP_ANSWER_DIVERGED:
 		c = replay_buffer_find(s->copies, m->data.number);

@@ -39,6 +39,7 @@ struct replay_copy;
  * @answered:	requests up to this number were executed there, as far as we know
  * @answered_before: @answered when it was asked last
  * @holding, @freeze_us: as in struct wire_es_status
+ * @spoilt:	an effect that the user was told of may be missing there
  * @kept:	@state is LOST, and the data of its container are there: authority may come back to it
  * @others:	@state is NONE, for the session there under this number is another user's
  * @predecessor: had authority before and may wait for the word to retire, which got lost with the
@@ -55,6 +56,7 @@ struct ap_edge {
 	uint32_t cut_association;
 	enum wire_migration migration;
 	bool holding;
+	bool spoilt;
 	bool kept;
 	uint64_t freeze_us;
 	bool others;
@@ -385,10 +387,11 @@ enum ap_answer {
 	AP_ANSWER_PASSED_OVER, /* not from a running container of the session */
 	AP_ANSWER_TAKEN,
 	AP_ANSWER_DIVERGED, /* the other container answered differently (R5) */
+	AP_ANSWER_SPOILT, /* in doubt, and another container has given the answer to the user (R1) */
 };
 
 /** ap_forward_take() - Note an answer of the container at @e, and compare it with the other one's */
-enum ap_answer ap_forward_take(struct ap_session *s, uint64_t now, struct ap_edge *e,
+enum ap_answer ap_forward_take(struct ap_session *s, struct ap_edge *e,
 			       const struct wire_message *m);
 
 /** ap_forward_deliver() - Give an answer that was taken to the MUD, or withhold it until @e may answer */
@@ -513,6 +516,9 @@ void ap_handoff_progress(struct ap_session *s, uint64_t now);
  * @in_doubt: CT-x could not tell the outcome, so this replica is invalid but the next may be good
  */
 void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bool in_doubt);
+
+/** ap_handoff_spoilt() - The source cannot tell whether it has executed request @number, whose answer the user has */
+void ap_handoff_spoilt(struct ap_session *s, uint64_t now, uint64_t number);
 
 /** ap_handoff_tick() - Repeat commands without an answer, end waits */
 void ap_handoff_tick(struct ap_session *s, uint64_t now);

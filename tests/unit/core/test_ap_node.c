@@ -1338,13 +1338,49 @@ static void test_doubt_in_grace(void **state)
 	grace(&w);
 	request(&w, 5, 4);
 	answer(&w, "ES-2", 2, 5);
+	data_gone(&w, "ES-2", 2, 5);
+	data_gone(&w, "ES-2", 2, 5);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	m.epoch = 3;
+	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
+	finish(&w);
+}
+
+/* R1, R4, R15: but if CT-y's data are there, it has executed that request: it goes on, when CT-x is fenced */
+static void test_doubt_and_kept(void **state)
+{
+	struct wire_message m = message(WIRE_ANSWER, 2);
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
 	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 5, 2);
 	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
 	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
 	m.epoch = 3;
 	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
-	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_SESSION_LOST);
+	assert_state(&w, AP_FINDING);
+	size_t before = w.count;
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 3, 5, 2);
+	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_FENCE), 1);
+	assert_int_equal(sent_since(&w, before, "ES-2", WIRE_UNFENCE), 0);
+	m = message(WIRE_FENCED, 2);
+	m.epoch = 3;
+	m.es_status = (struct wire_es_status){ .state = WIRE_ES_FENCED, .executed = 5 };
+	m.es_status.secret[0] = 42;
+	(void)snprintf(m.es_status.peer, NAME_SIZE, "ES-2");
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_state(&w, AP_GOING_BACK);
+	m.type = WIRE_STATUS;
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_int_equal(last(&w, "ES-2", WIRE_UNFENCE)->unfence.new_epoch, 4);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
 	finish(&w);
 }
 
@@ -2164,6 +2200,7 @@ int main(void)
 		cmocka_unit_test(test_active_after_all),
 		cmocka_unit_test(test_back_in_grace),
 		cmocka_unit_test(test_doubt_in_grace),
+		cmocka_unit_test(test_doubt_and_kept),
 		cmocka_unit_test(test_both_gone),
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_ended),
