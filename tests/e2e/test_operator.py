@@ -128,14 +128,16 @@ class Operator(bed.BedTest):
         """No other role may drain: the certificate decides, and a line says who tried"""
         conf = [line for line in self.lab.conf("operator").read_text().splitlines()
                 if 'peer "AP-2"' not in line]
-        self.lab.conf("AP-9").write_text("\n".join(conf).replace("/operator.", "/AP-2.")
-                                         .replace('name = "operator"', 'name = "AP-2"'))
+        # not AP-2's own: that name has a link already
+        self.lab._baton("pki", "issue", "AP-9", "ap", "--dir", self.lab.pki, "--force")
+        self.lab.conf("AP-9").write_text("\n".join(conf).replace("/operator.", "/AP-9.")
+                                         .replace('name = "operator"', 'name = "AP-9"'))
         done = self.lab.exec("laptop", self.lab._tool("baton"), "--config", self.lab.conf("AP-9"),
                              "drain", "EdgeServer-1", stdout=-1, stderr=-1, text=True)
         _, said = done.communicate(timeout=60)
         self.assertEqual(done.returncode, 2, said)
         self.assertIn("the node closed the connection", said)
-        self.wait(lambda: "AP-2 sent INQUIRY, which is not for an edge server: link closed" in
+        self.wait(lambda: "AP-9 sent INQUIRY, which is not for an edge server: link closed" in
                   self.said("EdgeServer-1"), "a line about it")
         self.assertNotIn("drained", self.said("EdgeServer-1"))
         self.assertNotIn('"drained":true', self.lab.baton("status", "--json"))
