@@ -94,7 +94,7 @@ static struct link *rival_of(struct listener *ls, const struct link *l)
 /* Whether @l has to wait for what its rival says. One that we do not read from cannot say anything. */
 static bool suspect_rival(struct listener *ls, struct link *l)
 {
-	struct link *rival = ONE_LINK & LINK_ROLE(l->role) ? rival_of(ls, l) : NULL;
+	struct link *rival = (ONE_LINK & LINK_ROLE(l->role)) ? rival_of(ls, l) : NULL;
 
 	if (!rival || rival->paused)
 		return false;
