@@ -161,6 +161,8 @@ class Reload(Changes):
     def test_unknown_edge_server(self):
         """An access point that does not know where the container is says so, and goes on once it does"""
         text = self.without("AP-2", "EdgeServer-1")
+        conf = self.lab.conf("AP-2")
+        conf.write_text(conf.read_text().replace('  es = "EdgeServer-1"', ""))
         self.reload("AP-2")
         self.wait(lambda: self.lines("AP-2", "link to edge server EdgeServer-1 is closed"), "the end")
         user = self.user("--requests", 400, "--interval-ms", 50, "--move", "50:AP-2")
@@ -172,7 +174,7 @@ class Reload(Changes):
         self.assertEqual(len(self.lines("AP-2", "error baton-ap AP-2: edge server EdgeServer-1 is "
                                         "not in the configuration")), 1)
         self.assertEqual(self.events.find("FENCE", "AP-2", session), [])
-        self.lab.conf("AP-2").write_text(text)
+        conf.write_text(text)
         self.reload("AP-2")
         self.wait_event("SWITCH COMPLETE", "AP-2", session)
         self.assert_good(user)
