@@ -178,6 +178,16 @@ static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint3
 
 /* ---- accepted links: the certificate decides their role ---- */
 
+/* One that is not in the configuration is told so; if it has no memory for its link, it is not there */
+static void on_access_point(struct access_point *ap, struct link *l)
+{
+	char name[NAME_SIZE];
+
+	(void)snprintf(name, sizeof(name), "%s", link_peer_name(l));
+	handoff_links_accepted(ap->aps, l);
+	users_neighbour(ap->users, name);
+}
+
 static void on_up(void *ctx, struct link *l)
 {
 	struct access_point *ap = ctx;
@@ -185,7 +195,7 @@ static void on_up(void *ctx, struct link *l)
 	if (link_peer_role(l) == WIRE_ROLE_MUD)
 		mud_links_up(ap->muds, l);
 	else if (link_peer_role(l) == WIRE_ROLE_AP)
-		handoff_links_accepted(ap->aps, l);
+		on_access_point(ap, l);
 }
 
 static struct inquiry_view view_of(struct access_point *ap)
@@ -369,6 +379,8 @@ static struct users_setup users_of(struct access_point *ap, const struct access_
 		.spool_dir = setup->spool_dir,
 		.spool_bytes = setup->spool_bytes,
 		.stations = setup->stations,
+		.unreachable = setup->unreachable,
+		.keep_ms = setup->keep_ms,
 	};
 }
 

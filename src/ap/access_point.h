@@ -46,6 +46,7 @@ struct uv_loop_s;
  * @service, @services: Services for ordinary users, see users.h; borrowed for the call
  * @users:	Limits of ordinary users
  * @stations:	hostapd's control socket; NULL: each sender is a user
+ * @unreachable, @keep_ms: See struct users_setup
  * @state_dir:	Where they are remembered over a restart; NULL: nowhere
  * @spool_dir, @spool_bytes: Where their long requests and answers lie, and how much of them
  * @reporter:	Where events go, borrowed until access_point_close() is done; may be NULL
@@ -68,6 +69,8 @@ struct access_point_setup {
 	const char *spool_dir;
 	uint64_t spool_bytes;
 	const char *stations;
+	enum users_unreachable unreachable;
+	uint64_t keep_ms;
 	struct log_reporter *reporter;
 };
 

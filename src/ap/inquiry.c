@@ -104,6 +104,7 @@ static json_t *users(const struct inquiry_view *v)
 }
 
 static const char associate_words[] = "associate ";
+static const char disassociate_words[] = "disassociate ";
 static const char migrate_words[] = "migrate ";
 
 /* "associate ADDRESS [SERVICE]". Return: NULL with @err filled in */
@@ -124,6 +125,26 @@ static json_t *associate(const struct inquiry_view *v, const struct wire_text *t
 	if (users_associate(v->users, words, service, err) < 0)
 		return NULL;
 	return json_pack("{s:s, s:s, s:s}", "node", v->name, "role", "ap", "associated", words);
+}
+
+/* "disassociate ADDRESS". Return: NULL with @err filled in */
+static json_t *disassociate(const struct inquiry_view *v, const struct wire_text *t,
+			    const char *who, struct err *err)
+{
+	char address[INQUIRY_WORDS];
+	size_t skip = strlen(disassociate_words);
+	size_t ended = 0;
+
+	if (t->len - skip >= sizeof(address)) {
+		(void)err_set(err, -EINVAL, "want \"disassociate ADDRESS\"");
+		return NULL;
+	}
+	memcpy(address, t->bytes + skip, t->len - skip);
+	address[t->len - skip] = '\0';
+	if (users_disassociate(v->users, address, who, &ended, err) < 0)
+		return NULL;
+	return json_pack("{s:s, s:s, s:I}", "node", v->name, "role", "ap", "ended",
+			 (json_int_t)ended);
 }
 
 /* --- "migrate WHAT ES": sessions by number (or its first 8 digits), device, user or address ---- */
@@ -236,12 +257,14 @@ void inquiry_answer(const struct inquiry_view *v, struct link *l, const struct w
 		json = users(v);
 	else if (begins_with(&m->text, associate_words))
 		json = associate(v, &m->text, &err);
+	else if (begins_with(&m->text, disassociate_words))
+		json = disassociate(v, &m->text, link_peer_name(l), &err);
 	else if (begins_with(&m->text, migrate_words))
 		json = migrate(v, &m->text, link_peer_name(l), &err);
 	else {
 		reply(l, m, WIRE_E_PROTOCOL,
 		      "an access point knows \"status\", \"sessions\", \"users\", "
-		      "\"associate\" and \"migrate\"");
+		      "\"associate\", \"disassociate\" and \"migrate\"");
 		return;
 	}
 	if (err.code) {

@@ -31,6 +31,7 @@
 #include "report/log_reporter.h"
 
 #define STATE_ROOM (256ULL << 20) /* bytes */
+#define DAY_MS     86400000ULL
 
 /* struct program - All that lives while the loop runs; @conf: the configuration that it was started with */
 struct program {
@@ -167,6 +168,8 @@ static struct access_point_setup setup_of(struct program *p, const struct conf *
 		.spool_dir = c->spool_dir,
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
 		.stations = c->stations,
+		.unreachable = c->begins_anew ? USERS_BEGIN : USERS_REFUSE,
+		.keep_ms = (uint64_t)c->limit[CONF_KEEP_DAYS] * DAY_MS,
 		.reporter = p->reporter,
 	};
 }

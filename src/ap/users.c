@@ -9,10 +9,13 @@
 
 #include "ap/clients/connection.h"
 #include "ap/listeners/listener.h"
+#include "ap/roaming/away.h"
+#include "ap/roaming/claims.h"
 #include "ap/roaming/handover.h"
 #include "ap/roaming/inquiry.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
+#include "ap/roaming/strangers.h"
 #include "ap/users/session.h"
 #include "ap/users/store.h"
 #include "ap/users/table.h"
@@ -26,9 +29,9 @@
 #include "core/mud/session.h"
 #include "net/crypto.h"
 
-#define SWEEP_MS 500
-#define TURN_MAX 4096 /* messages handed on before the loop looks at its sockets again */
-#define LEFT_MAX 10   /* times move_ms: a user handed over is kept so long */
+#define SWEEP_MS      500
+#define TURN_MAX      4096    /* messages handed on before the loop looks at its sockets again */
+#define SAVE_AGAIN_MS 3600000 /* the age of a file tells how long its user has been away */
 
 /* struct outbox_item - A message of the node, until users_settle() */
 struct outbox_item {
@@ -89,8 +92,8 @@ void users_deliver(struct users *u, uint64_t link, const struct wire_message *m)
 	list_append(&u->outbox, &s->item);
 }
 
-/* Writes the user's record if something in it is new */
-static void user_remember(struct user *user)
+/* Writes the user's record if something in it is new, or @anyhow */
+static void user_remember(struct user *user, bool anyhow)
 {
 	struct user_writer *uw = user->users->writer;
 	uint64_t digest = DIGEST_START;
@@ -109,9 +112,12 @@ static void user_remember(struct user *user)
 		digest = digest_add(digest, &c, sizeof(c));
 		crypto_wipe(&c, sizeof(c));
 	}
-	if (digest == user->saved)
+	if (user->mac_at)
+		digest = digest_add(digest, user->mac, sizeof(user->mac));
+	if (digest == user->saved && !anyhow)
 		return;
 	user->saved = digest;
+	user->saved_at = uv_now(user->users->session.loop);
 	if (user_store_save(uw, user, &err) < 0)
 		log_error("%s will not be known after a restart: %s", user->name, err.text);
 }
@@ -131,7 +137,7 @@ void users_settle(struct users *u)
 		if (e)
 			user_session_message(e->session, &s->message);
 		if (e && s->message.type != WIRE_ANSWER)
-			user_remember(e->user);
+			user_remember(e->user, false);
 		free(s);
 	}
 	if (list_empty(&u->outbox))
@@ -142,23 +148,21 @@ void users_settle(struct users *u)
 
 void users_message(struct users *u, const char *ap, const struct wire_message *m)
 {
+	if (users_strange(u, ap, m))
+		return;
 	if (m->type == WIRE_STATION_INQUIRY || m->type == WIRE_STATION_USERS)
 		station_inquiry_message(u, ap, m);
 	else
 		user_handover_message(u, ap, m);
 }
 
-/* ---- time ---- */
-
-static void leave(struct user *user)
+void users_neighbour(struct users *u, const char *ap)
 {
-	log_info("%s has left: %s for %llu ms", user->name,
-		 user->gone_at ? "its station is gone, and it was silent," : "silent",
-		 (unsigned long long)(uv_now(user->users->session.loop) - user->heard));
-	list_for_each_safe(at, next, &user->sessions)
-		user_session_end(list_entry(at, struct user_entry, of_user)->session);
-	users_forget(user);
+	if (users_place(u, ap) < 0)
+		users_stranger(u, ap);
 }
+
+/* ---- time ---- */
 
 static size_t unanswered(const struct user *user)
 {
@@ -169,26 +173,27 @@ static size_t unanswered(const struct user *user)
 	return n;
 }
 
-static bool has_left(const struct user *user, uint64_t now)
+/* Return: why the user is away, or NULL if it is not */
+static const char *why_away(const struct user *user, uint64_t now)
 {
 	const struct users *u = user->users;
 
-	return now >= user->heard + u->limits.idle_ms ||
-	       (u->stations && user_stations_gone(u->stations, user, now));
+	if (u->stations && user_stations_gone(u->stations, user, now))
+		return "its station is gone, and it was silent";
+	return now >= user->heard + u->limits.idle_ms ? "silent for user_idle_ms" : NULL;
 }
 
 static void sweep_user(struct user *user, uint64_t now)
 {
 	list_for_each_safe(at, next, &user->connections)
 		user_connection_tick(user_connection_of(at), now);
-	const struct users *u = user->users;
-	/* a user handed over lives on elsewhere; one that did not return after a restart has left */
-	uint64_t kept_until = user->peer[0] ? user->since + LEFT_MAX * u->policy.move_ms
-					    : user->heard + u->limits.idle_ms;
-	if (user->state == USER_LEFT && now >= kept_until)
-		users_forget(user);
-	else if (user->state == USER_HERE && has_left(user, now) && !unanswered(user))
-		leave(user);
+	const char *away = why_away(user, now);
+	if (user->state == USER_LEFT)
+		users_sweep_away(user, now);
+	else if (away && (user->state == USER_HERE ? !unanswered(user) : user->refusal[0]))
+		user_away(user, away);
+	else if (user->state == USER_HERE && now >= user->saved_at + SAVE_AGAIN_MS)
+		user_remember(user, true);
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -200,6 +205,7 @@ static void on_sweep(uv_timer_t *timer)
 		list_for_each_safe(at, next, &u->bucket[i])
 			sweep_user(list_entry(at, struct user, link), now);
 	}
+	users_sweep_old(u, now);
 }
 
 /* ---- life ---- */
@@ -211,6 +217,7 @@ static void on_closed(uv_handle_t *handle)
 	if (--u->handles > 0)
 		return;
 	spools_free(u->spools);
+	free(u->state_dir);
 	free(u);
 }
 
@@ -268,6 +275,8 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		return err_set(err, -ENOMEM, "users");
 	u->policy = *setup->policy;
 	u->limits = users_limits_defaults(setup->limits);
+	u->unreachable = setup->unreachable;
+	u->keep_ms = setup->keep_ms;
 	(void)snprintf(u->ap, sizeof(u->ap), "%s", setup->ap);
 	u->session = (struct user_session_setup){
 		.loop = setup->loop,
@@ -300,7 +309,9 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->handles = 4;
 	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
 	if (r == 0 && setup->state_dir) {
-		r = user_store_load(u, setup->state_dir, err);
+		u->state_dir = strdup(setup->state_dir);
+		r = u->state_dir ? user_store_open(setup->state_dir, err)
+				 : err_set(err, -ENOMEM, "state_dir");
 		if (r == 0)
 			r = user_writer_new(&u->writer, setup->loop, setup->state_dir, err);
 	}
@@ -367,7 +378,7 @@ static void view_user(const struct user *user, void (*fn)(void *ctx, const struc
 			.user = user->name,
 			.address = address,
 			.service = user_session_service(us),
-			.state = user_session_state(us),
+			.state = user->state == USER_LEFT ? "away" : user_session_state(us),
 			.session = user_session_number(us),
 			.connections = connections_of(user, us),
 			.unanswered = user_session_unanswered(us),

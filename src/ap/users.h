@@ -7,6 +7,10 @@
  *	listeners/          takes connections and datagrams.
  *	roaming/admission.c finds the user: one for each source address.
  *	roaming/handover.c  sessions follow the user from access point to access point.
+ *	roaming/claims.c    access points are asked for a user's sessions.
+ *	roaming/histories.c one of two sessions of a user goes on.
+ *	roaming/away.c      users that are not here, and their sessions.
+ *	roaming/strangers.c access points that do not know one another.
  *	roaming/stations.c  stations that come and go, as hostapd reports them.
  *	roaming/inquiry.c   finds the users that come with a station.
  *	clients/            requests out of a connection, answers into it.
@@ -14,8 +18,8 @@
  *	users/table.c       the known users.
  *
  * A user is associated by its first packet, by its station (roaming/stations.h), or by
- * users_associate(). It has left when it has been silent for idle_ms, or its station has been gone for
- * gone_ms: then its connections end and the edge servers are told.
+ * users_associate(). It is away when it has been silent for idle_ms, or its station has been gone for
+ * gone_ms: then its connections end, and its sessions are kept (roaming/away.h).
  *
  * Limits (R9): the number of users, of all connections, and of the connections of each user. A user
  * that opens too many loses the one that is idle longest. If none is idle, or there are too many in
@@ -57,6 +61,8 @@ struct uv_loop_s;
  * @state_dir:	Where users are remembered over a restart, see users/store.h; NULL: nowhere
  * @spool_dir, @spool_bytes: Where long requests and answers lie, and how much of them (base/spool.h)
  * @stations:	hostapd's control socket, see roaming/stations.h; NULL: each sender is a user
+ * @unreachable: Effect of an access point that cannot be asked for a user's sessions
+ * @keep_ms:	A user that is away is kept for so long; 0: for ever
  */
 struct users_setup {
 	struct uv_loop_s *loop;
@@ -75,6 +81,8 @@ struct users_setup {
 	const char *spool_dir;
 	uint64_t spool_bytes;
 	const char *stations;
+	enum users_unreachable unreachable;
+	uint64_t keep_ms;
 };
 
 /**
@@ -95,6 +103,9 @@ void users_settle(struct users *u);
 
 /** users_message() - Another access point says something of a user; not from inside the node */
 void users_message(struct users *u, const char *ap, const struct wire_message *m);
+
+/** users_neighbour() - Access point @ap has connected; not from inside the node */
+void users_neighbour(struct users *u, const char *ap);
 
 /** users_port() - Port of the listener of a service. Return: 0 if there is none */
 uint16_t users_port(const struct users *u, const char *service);

@@ -122,11 +122,13 @@ static void take_others(struct users *u, const struct ap_neighbours *aps)
 	u->others = 0;
 	for (; u->others < aps->count && u->others < USERS_APS_MAX; u->others++)
 		(void)name_set(u->other[u->others], aps->at[u->others].name, NULL);
+	memset(u->foreign, 0, sizeof(u->foreign));
+	u->strangers = 0;
 	list_for_each_safe(at, next, &u->claims)
 	{
 		struct user *user = list_entry(at, struct user, claiming);
 
-		memset(user->unknown, 0, sizeof(user->unknown));
+		memset(user->answered, 0, sizeof(user->answered));
 		user->ask_at = 0;
 	}
 	station_inquiry_close(u);
@@ -143,6 +145,8 @@ int users_change(struct users *u, const struct users_setup *setup, struct err *e
 	take_others(u, &setup->aps);
 	u->policy = *setup->policy;
 	u->limits = users_limits_defaults(setup->limits);
+	u->unreachable = setup->unreachable;
+	u->keep_ms = setup->keep_ms;
 	spools_limit(u->spools, setup->spool_bytes);
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "ap/clients/connection.h"
+#include "ap/roaming/away.h"
+#include "ap/roaming/claims.h"
 #include "ap/roaming/handover.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
@@ -21,7 +23,7 @@ static void is_here(struct user *user, bool known)
 	if (!known)
 		log_info("%s is here", user->name);
 	if (!known || user->state == USER_LEFT)
-		user_handover_claim(user);
+		user_claim_begin(user);
 	if (user->giving) /* it was about to be handed over, but is here */
 		user_handover_keep(user);
 }
@@ -39,18 +41,35 @@ static bool other_link(const struct user *user, const struct sockaddr_storage *a
 	       has->sin6_scope_id && comes->sin6_scope_id != has->sin6_scope_id;
 }
 
+/* The user of a name and station, which may be NULL; @known: it need not be made. Return: 0, or negative */
+static int find_or_make(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
+			bool *known, struct err *err)
+{
+	*ret = users_known(u, name, mac);
+	*known = *ret;
+	if (*known)
+		return 0;
+	users_room(u);
+	return users_new_user(u, ret, name, err);
+}
+
 /* The user at an address is here; @word: by another's word, else it has sent something. */
 static int arrive(struct users *u, struct user **ret, const struct sockaddr_storage *a, bool word,
 		  struct err *err)
 {
+	bool station = u->stations && !word;
+	struct user_station seen = { 0 };
+	struct user *user = NULL;
 	char name[NAME_SIZE];
+	bool known = false;
 	int r = 0;
 
 	user_name_of(name, a);
-	struct user *user = users_find(u, name);
-	bool known = user;
-	if (!known)
-		r = users_new_user(u, &user, name, err);
+	if (station)
+		r = user_stations_admit(u->stations, &seen, users_find(u, name), a, err);
+	if (r < 0)
+		return err_wrap(err, r, "%s", name);
+	r = find_or_make(u, &user, name, station ? seen.mac : NULL, &known, err);
 	if (r < 0 || !user)
 		return r;
 	if (known && other_link(user, a) && !list_empty(&user->sessions))
@@ -59,12 +78,10 @@ static int arrive(struct users *u, struct user **ret, const struct sockaddr_stor
 			       "link-local address is one host's on one link only",
 			       name);
 	user->address = *a;
-	if (u->stations && !word)
-		r = user_stations_admit(u->stations, user, err);
-	if (r < 0 && !known)
-		users_remove(user);
-	if (r < 0)
-		return r;
+	if (station) {
+		memcpy(user->mac, seen.mac, STATION_MAC_SIZE);
+		user->mac_at = seen.at;
+	}
 	users_heard(user);
 	is_here(user, known);
 	*ret = user;
@@ -74,19 +91,17 @@ static int arrive(struct users *u, struct user **ret, const struct sockaddr_stor
 int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_MAC_SIZE],
 		  uint64_t at, struct err *err)
 {
-	struct user *user = users_find(u, name);
 	struct sockaddr_storage a;
-	bool known = user;
-	int r = 0;
+	struct user *user = NULL;
+	bool known = false;
 
 	if (user_address_of(&a, name) < 0)
 		return err_set(err, -EINVAL, "\"%.63s\" is no name of a user", name);
-	if (!known) {
-		r = users_new_user(u, &user, name, err);
-		if (r < 0 || !user)
-			return r;
+	int r = find_or_make(u, &user, name, mac, &known, err);
+	if (r < 0 || !user)
+		return r;
+	if (!known)
 		user->heard = at;
-	}
 	if (user->address.ss_family == AF_UNSPEC) /* else it may have a scope, too */
 		user->address = a;
 	memcpy(user->mac, mac, STATION_MAC_SIZE);
@@ -133,7 +148,7 @@ int users_admit(struct users *u, const struct sockaddr *from, const char *servic
 	if (r < 0)
 		return err_set(err, r, "a user's address");
 	r = arrive(u, &user, &a, false, err);
-	if (r == 0 && connection)
+	if (r == 0 && user && connection)
 		r = make_room(user, err);
 	if (r == 0)
 		r = users_session(user, &e, service, err);
@@ -180,4 +195,25 @@ int users_associate(struct users *u, const char *address, const char *service, s
 	if (r == 0 && e)
 		user_session_want(e->session);
 	return r;
+}
+
+int users_disassociate(struct users *u, const char *address, const char *who, size_t *ended,
+		       struct err *err)
+{
+	struct sockaddr_storage said = { 0 }, a;
+	char name[NAME_SIZE], reason[NAME_SIZE + 16];
+
+	if (user_address_parse(&said, address) < 0 ||
+	    user_address_normalise(&a, (struct sockaddr *)&said) < 0)
+		return err_set(err, -EINVAL, "\"%.80s\" is no address", address);
+	user_name_of(name, &a);
+	struct user *user = users_known(u, name, NULL);
+	if (!user || (user->state == USER_LEFT && user->peer[0]))
+		return err_set(err, -ENOENT, "%s is not known here", name);
+	if (user->state == USER_CLAIMING)
+		return err_set(err, -EBUSY, "other access points are asked for %s: try again",
+			       name);
+	(void)snprintf(reason, sizeof(reason), "operator %s", who);
+	*ended = user_end_sessions(user, reason);
+	return 0;
 }

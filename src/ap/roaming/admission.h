@@ -6,6 +6,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "ap/stations/text.h"
@@ -68,3 +69,16 @@ int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_M
  * Return: 0, -EINVAL, -EAGAIN at a limit, or another negative error code
  */
 int users_associate(struct users *u, const char *address, const char *service, struct err *err);
+
+/**
+ * users_disassociate() - A user has left for good, by an operator's word: its sessions end
+ * @u:		Users
+ * @address:	Of the user, as text
+ * @who:	Operator
+ * @ended:	Set to the number of sessions that end
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EINVAL, -ENOENT if it is not known here, or -EBUSY while other access points are asked for it
+ */
+int users_disassociate(struct users *u, const char *address, const char *who, size_t *ended,
+		       struct err *err);

@@ -15,15 +15,19 @@
  *	      HERE ------------------- USER TAKEN ----------------------------> forgotten
  *
  * The access point that heard the user last has it: a claim for a user that was heard here later is
- * refused, and the claimant forgets the user. Claims are repeated until all have answered, or for
- * policy.move_ms; then the user begins anew. Lost messages are asked for again: the copy is kept until
- * USER TAKEN. If the user comes back before, it is claimed back. If nobody has it, the copy is used.
+ * refused. The claimant lets the user go, and is asked in turn for sessions that it may have. Lost messages
+ * are asked for again: the copy is kept until USER TAKEN. If the user comes back before, it is claimed back.
+ * If nobody has it, the copy is used.
  */
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "ap/roaming/handover.h"
+
+#include "ap/roaming/away.h"
+#include "ap/roaming/claims.h"
+#include "ap/roaming/histories.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
 #include "ap/users/table.h"
@@ -34,8 +38,7 @@
 #include "net/crypto.h"
 #include "report/log_reporter.h"
 
-#define ASK_TICK_MS 50
-#define BYTES_MAX   (4u << 20) /* of requests sent at once: less than a link's queue holds */
+#define BYTES_MAX (4u << 20) /* of requests sent at once: less than a link's queue holds */
 
 static uint64_t now_of(const struct users *u)
 {
@@ -52,93 +55,10 @@ static void send_to(struct users *u, const char *ap, const struct wire_message *
 	u->ops->to_ap(u->ctx, ap, m);
 }
 
-static void hold_all(struct user *user, bool held)
-{
-	list_for_each_safe(at, next, &user->sessions)
-		user_session_hold(list_entry(at, struct user_entry, of_user)->session, held);
-}
-
-/* The user is ours, with the sessions that came, or those that it has, or none. */
-static void settle(struct user *user)
-{
-	user->state = USER_HERE;
-	user->since = now_of(user->users);
-	user->importing = NULL;
-	list_remove(&user->claiming);
-	list_for_each_safe(at, next, &user->sessions)
-		user_session_go_on(list_entry(at, struct user_entry, of_user)->session);
-	hold_all(user, false);
-}
-
-/* ---- claiming ---- */
-
-static void ask(struct user *user)
-{
-	struct users *u = user->users;
-	struct wire_message m = {
-		.type = WIRE_USER_CLAIM,
-		.user_claim = { .claim = user->claim, .silent_ms = silent_ms(user) },
-	};
-
-	memcpy(m.user_claim.user, user->name, NAME_SIZE);
-	user->ask_at = now_of(u) + u->policy.retry_ms;
-	for (size_t i = 0; i < u->others; i++) {
-		if (!(user->unknown[i / 64] & 1ull << i % 64))
-			send_to(u, u->other[i], &m);
-	}
-}
-
-static void on_ask(uv_timer_t *timer)
-{
-	struct users *u = timer->data;
-	uint64_t now = now_of(u);
-
-	list_for_each_safe(at, next, &u->claims)
-	{
-		struct user *user = list_entry(at, struct user, claiming);
-
-		if (now >= user->since + u->policy.move_ms) {
-			log_info("%s: not every access point answered within %llu ms", user->name,
-				 (unsigned long long)u->policy.move_ms);
-			settle(user);
-		} else if (now >= user->ask_at) {
-			ask(user);
-		}
-	}
-	if (list_empty(&u->claims))
-		(void)uv_timer_stop(&u->ask);
-}
-
-void user_handover_claim(struct user *user)
-{
-	struct users *u = user->users;
-
-	if (!u->others) {
-		settle(user);
-		return;
-	}
-	user->state = USER_CLAIMING;
-	user->since = now_of(u);
-	user->peer[0] = '\0';
-	user->importing = NULL;
-	user->imported = 0;
-	memset(user->unknown, 0, sizeof(user->unknown));
-	do {
-		if (crypto_random(&user->claim, sizeof(user->claim)) < 0)
-			user->claim = uv_hrtime();
-	} while (!user->claim);
-	hold_all(user, true);
-	list_append(&u->claims, &user->claiming);
-	log_reporter_event(u->session.reporter, "USER CLAIM", 0, 0, "mud=%s", user->name);
-	ask(user);
-	if (!uv_is_active((uv_handle_t *)&u->ask))
-		(void)uv_timer_start(&u->ask, on_ask, ASK_TICK_MS, ASK_TICK_MS);
-}
-
 void user_handover_keep(struct user *user)
 {
 	user->giving = false;
-	hold_all(user, false);
+	users_hold(user, false);
 }
 
 /* ---- giving away ---- */
@@ -195,6 +115,7 @@ static bool give_session(struct giving *g, struct user_session *us)
 		.type = WIRE_USER_CONTEXT,
 		.session = c.session,
 		.association = c.association,
+		.epoch = c.epoch,
 		.user_context = { .claim = g->claim->claim,
 				  .edges = c.edges,
 				  .ack = c.ack,
@@ -237,7 +158,7 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 
 	/* with codec tcp the last requests here tell the service that connections end */
 	users_end_connections(user);
-	hold_all(user, true);
+	users_hold(user, true);
 	if (bytes_to_give(user) > BYTES_MAX || (user->state == USER_HERE && resuming(user))) {
 		user->giving = user->state == USER_HERE;
 		answer_end(u, ap, claim, WIRE_E_BUSY, 0); /* answers come in, less is left */
@@ -260,15 +181,25 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 			   user->name, ap);
 	if (u->stations && user->state == USER_HERE)
 		user_stations_moved(u->stations, user);
+	list_remove(&user->claiming);
 	user->state = USER_LEFT;
 	user->giving = false;
 	user->since = now_of(u);
 	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
 }
 
+/* The user that is claimed, in memory or of a file. Return: NULL if there is none */
+static struct user *claimed(struct users *u, const struct wire_user_claim *claim)
+{
+	static const uint8_t not_known[WIRE_STATION_SIZE];
+	bool known = memcmp(claim->station, not_known, WIRE_STATION_SIZE) != 0;
+
+	return users_asked_for(u, claim->user, known ? claim->station : NULL);
+}
+
 static void on_claim(struct users *u, const char *ap, const struct wire_user_claim *claim)
 {
-	struct user *user = users_find(u, claim->user);
+	struct user *user = claimed(u, claim);
 
 	if (!user) {
 		answer_end(u, ap, claim, WIRE_E_UNKNOWN_SESSION, 0);
@@ -280,14 +211,21 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 			   strcmp(u->ap, ap) < 0);
 	switch (user->state) {
 	case USER_HERE:
-		if (later_here)
-			answer_end(u, ap, claim, WIRE_E_NOT_ALLOWED, 0);
-		else
+		if (!later_here) {
 			give(user, ap, claim);
+			break;
+		}
+		answer_end(u, ap, claim, WIRE_E_NOT_ALLOWED, 0);
+		user_claim_also(user, ap);
 		break;
 	case USER_CLAIMING:
-		/* either way: the context we asked for must arrive, or fail to, before it can move on */
-		answer_end(u, ap, claim, later_here ? WIRE_E_NOT_ALLOWED : WIRE_E_BUSY, 0);
+		/* the context we asked for must arrive before it can move on, unless we wait for it in vain */
+		if (later_here || !user->refusal[0])
+			answer_end(u, ap, claim, later_here ? WIRE_E_NOT_ALLOWED : WIRE_E_BUSY, 0);
+		else if (user_claim_yield(user))
+			give(user, ap, claim);
+		else
+			answer_end(u, ap, claim, WIRE_E_UNKNOWN_SESSION, 0);
 		break;
 	case USER_LEFT:
 		/* the access point it went to decides, as long as its message may be on the way */
@@ -302,7 +240,7 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 
 static void on_taken(struct users *u, const char *ap, const struct wire_user_claim *claim)
 {
-	struct user *user = users_find(u, claim->user);
+	struct user *user = claimed(u, claim);
 
 	if (user && user->state == USER_LEFT && name_equal(user->peer, ap))
 		users_forget(user);
@@ -315,7 +253,7 @@ static struct user *claiming(struct users *u, const char *name, uint64_t claim, 
 {
 	struct user *user = users_find(u, name);
 
-	if (!user || user->state != USER_CLAIMING || user->claim != claim)
+	if (!user || list_empty(&user->claiming) || user->claim != claim)
 		return NULL;
 	return user->peer[0] && !name_equal(user->peer, ap) ? NULL : user;
 }
@@ -331,35 +269,49 @@ static void spoilt(struct user *user, const char *ap, const struct err *err)
 	user->imported = 0;
 }
 
+static int import(struct user *user, const struct mud_context *c, const char *service,
+		  struct err *err)
+{
+	struct user_entry *e = NULL;
+	int r = users_import_room(user, service, err);
+
+	if (r == 0)
+		r = users_session(user, &e, service, err);
+	if (r == 0 && e)
+		r = user_session_import(e->session, c, err);
+	if (r == 0 && e)
+		user->importing = e->session;
+	return r;
+}
+
 static void on_context(struct users *u, const char *ap, const struct wire_message *m)
 {
 	const struct wire_user_context *w = &m->user_context;
 	struct user *user = claiming(u, w->user, w->claim, ap);
 	struct mud_context c = { .session = m->session,
 				 .association = m->association,
+				 .epoch = m->epoch,
 				 .edges = w->edges,
 				 .ack = w->ack,
 				 .next = w->next };
-	struct user_entry *e;
 	struct err err;
+	int r = 0;
 
 	if (!user)
 		return;
-	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
+	(void)snprintf(user->peer, sizeof(user->peer), "%s", ap);
 	memcpy(c.ap, user->peer, NAME_SIZE);
 	memcpy(c.secret, w->secret, WIRE_SECRET_SIZE);
-	int r = users_import_room(user, w->service, &err);
-	if (r == 0)
-		r = users_session(user, &e, w->service, &err);
-	if (r == 0)
-		r = user_session_import(e->session, &c, &err);
-	crypto_wipe(c.secret, WIRE_SECRET_SIZE);
-	if (r < 0) {
-		spoilt(user, ap, &err);
-		return;
+	user->importing = NULL;
+	if (user_history_goes_on(user, w->service, &c)) {
+		user_claim_back(user, ap);
+		r = import(user, &c, w->service, &err);
 	}
-	user->importing = e->session;
-	user->imported++;
+	crypto_wipe(c.secret, WIRE_SECRET_SIZE);
+	if (r < 0)
+		spoilt(user, ap, &err);
+	else
+		user->imported++;
 }
 
 static void on_request(struct users *u, const char *ap, const struct wire_message *m)
@@ -407,26 +359,18 @@ static void take(struct user *user, const char *ap, const struct wire_user_end *
 		return;
 	}
 	memcpy(m.user_claim.user, user->name, NAME_SIZE);
+	if (user->mac_at)
+		memcpy(m.user_claim.station, user->mac, STATION_MAC_SIZE);
 	send_to(u, ap, &m);
-	log_info("%s came from %s with %u sessions", user->name, ap, w->sessions);
-	log_reporter_event(u->session.reporter, "USER TAKEN", 0, 0, "mud=%s from=%s sessions=%u",
-			   user->name, ap, w->sessions);
-	settle(user);
-}
-
-/* The last one that was asked: the user begins here, or continues with the sessions it has. */
-static void not_known(struct user *user, const char *ap)
-{
-	const struct users *u = user->users;
-	size_t unknown = 0;
-
-	for (size_t i = 0; i < u->others; i++) {
-		if (name_equal(u->other[i], ap))
-			user->unknown[i / 64] |= 1ull << i % 64;
-		unknown += (user->unknown[i / 64] >> i % 64) & 1;
+	if (user->state == USER_CLAIMING) {
+		log_info("%s came from %s with %u sessions", user->name, ap, w->sessions);
+		log_reporter_event(u->session.reporter, "USER TAKEN", 0, 0,
+				   "mud=%s from=%s sessions=%u", user->name, ap, w->sessions);
 	}
-	if (unknown == u->others)
-		settle(user);
+	user->imported = 0;
+	user_claim_answered(user, ap);
+	if (user->state == USER_CLAIMING)
+		user_claim_settle(user);
 }
 
 static void on_end(struct users *u, const char *ap, const struct wire_user_end *w)
@@ -440,11 +384,11 @@ static void on_end(struct users *u, const char *ap, const struct wire_user_end *
 		take(user, ap, w);
 		break;
 	case WIRE_E_UNKNOWN_SESSION:
-		not_known(user, ap);
+		user_claim_answered(user, ap);
 		break;
 	case WIRE_E_NOT_ALLOWED:
 		log_info("%s is at %s, not here", user->name, ap);
-		users_forget(user);
+		(void)user_claim_yield(user);
 		break;
 	default:
 		break; /* not now: asked again */

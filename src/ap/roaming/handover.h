@@ -5,9 +5,6 @@ struct user;
 struct users;
 struct wire_message;
 
-/** user_handover_claim() - The user has turned up here: ask for its sessions, hold them meanwhile */
-void user_handover_claim(struct user *user);
-
 /** user_handover_keep() - The user that was about to be handed over is here: keep it */
 void user_handover_keep(struct user *user);
 

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "ap/roaming/admission.h"
+#include "ap/roaming/away.h"
 #include "ap/stations/address.h"
 #include "ap/users/table.h"
 #include "base/err.h"
@@ -40,6 +41,7 @@ static uint64_t now_of(const struct users *u)
 /* struct found - Those that were heard last, of more than fit in */
 struct found {
 	struct users *users;
+	const uint8_t *mac;
 	bool given; /* also those that were handed over */
 	size_t count;
 	struct user *user[WIRE_STATION_USERS_MAX];
@@ -51,6 +53,10 @@ static void offer(struct found *f, struct user *user)
 
 	if (user->state == USER_LEFT && user->peer[0] && !f->given)
 		return; /* the access point that has it decides */
+	for (size_t i = 0; i < f->count; i++) {
+		if (f->user[i] == user)
+			return;
+	}
 	if (f->count < WIRE_STATION_USERS_MAX) {
 		f->user[f->count++] = user;
 		return;
@@ -64,26 +70,29 @@ static void offer(struct found *f, struct user *user)
 		*place = user;
 }
 
-/* The station has this address now. Take its user, if that user's station was never seen. */
+/* The station has this address now: its user may be one that is away, or whose station was never seen. */
 static void on_address(void *ctx, const struct sockaddr_storage *address)
 {
 	struct found *f = ctx;
-	struct user *user = users_find_address(f->users, address);
+	char name[NAME_SIZE];
 
-	if (user && !user->mac_at)
+	user_name_of(name, address);
+	struct user *user = users_asked_for(f->users, name, f->mac);
+	if (user)
 		offer(f, user);
 }
 
 /*
- * The station seen when a user's packets were admitted counts. The neighbour table is asked only for users
- * without one: with `stations = "traffic"`, after a restart, or if the operator associated them.
+ * The station seen when a user's packets were admitted counts. The neighbour table is asked for users without
+ * one (with `stations = "traffic"`, or if the operator associated them), and for those that are in files only.
  */
 static void find_users(struct found *f, const uint8_t mac[STATION_MAC_SIZE])
 {
 	struct users *u = f->users;
-	bool unseen = false;
+	bool unseen = u->writer;
 	struct err err;
 
+	f->mac = mac;
 	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_for_each_safe(at, next, &u->bucket[i])
 		{
@@ -185,6 +194,14 @@ static struct inquiry *new_inquiry(struct users *u, const uint8_t mac[STATION_MA
 	return q;
 }
 
+static void claim_one(struct users *u, const struct user *user, const uint8_t *mac)
+{
+	char name[NAME_SIZE];
+
+	users_plain_name(name, user);
+	(void)users_arrived(u, name, mac, now_of(u), NULL); /* it is known */
+}
+
 /* Users that are here, or were: nobody needs to be asked who they are */
 static void claim_own(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 {
@@ -192,7 +209,7 @@ static void claim_own(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 
 	find_users(&f, mac);
 	for (size_t i = 0; i < f.count; i++)
-		(void)users_arrived(u, f.user[i]->name, mac, now_of(u), NULL); /* it is known */
+		claim_one(u, f.user[i], mac);
 }
 
 void station_inquiry_begin(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
@@ -244,7 +261,7 @@ static void on_inquiry(struct users *u, const char *ap, const struct wire_statio
 	memcpy(m.station_users.station, w->station, STATION_MAC_SIZE);
 	m.station_users.count = (uint32_t)f.count;
 	for (size_t i = 0; i < f.count; i++)
-		memcpy(m.station_users.user[i], f.user[i]->name, NAME_SIZE);
+		users_plain_name(m.station_users.user[i], f.user[i]);
 	u->ops->to_ap(u->ctx, ap, &m);
 }
 

@@ -91,20 +91,24 @@ int user_stations_new(struct user_stations **ret, struct users *u, const char *p
 	return 0;
 }
 
-int user_stations_admit(struct user_stations *s, struct user *user, struct err *err)
+int user_stations_admit(struct user_stations *s, struct user_station *seen, const struct user *user,
+			const struct sockaddr_storage *address, struct err *err)
 {
 	uint64_t now = user_stations_now(s);
 
-	if (!user->mac_at || now >= user->mac_at + BELIEVED_MS) {
-		int r = station_address_find(user->mac, &user->address, err);
+	if (user && user->mac_at && now < user->mac_at + BELIEVED_MS) {
+		memcpy(seen->mac, user->mac, STATION_MAC_SIZE);
+		seen->at = user->mac_at;
+	} else {
+		int r = station_address_find(seen->mac, address, err);
 
 		if (r < 0)
-			return err_wrap(err, r, "%s", user->name);
-		user->mac_at = now;
+			return r;
+		seen->at = now;
 	}
-	if (user_stations_find(s, user->mac))
+	if (user_stations_find(s, seen->mac))
 		return 0;
-	return err_set(err, -EACCES, "%s is no station that hostapd has authorised", user->name);
+	return err_set(err, -EACCES, "no station that hostapd has authorised");
 }
 
 bool user_stations_gone(const struct user_stations *s, const struct user *user, uint64_t now)

@@ -21,7 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ap/stations/text.h"
+
 struct err;
+struct sockaddr_storage;
 struct user;
 struct user_stations; /* opaque */
 struct station_events_ops;
@@ -35,17 +38,26 @@ int user_stations_watch(struct user_stations **ret, struct users *u, const char 
 int user_stations_new(struct user_stations **ret, struct users *u, const char *path,
 		      const struct station_events_ops *ops, struct err *err);
 
+/** struct user_station - The station at an address; @at: when that was looked up */
+struct user_station {
+	uint8_t mac[STATION_MAC_SIZE];
+	uint64_t at;
+};
+
 /**
- * user_stations_admit() - Whether the user is an authorised station
+ * user_stations_admit() - Whether an authorised station has an address
  * @s:		Stations
- * @user:	User, whose address is known
+ * @seen:	Set to it on success
+ * @user:	User of the address, NULL if there is none in memory
+ * @address:	Its address
  * @err:	Filled in on failure
  *
  * An answer of the neighbour table is valid for a second.
  *
  * Return: 0, -EACCES, or another negative error code
  */
-int user_stations_admit(struct user_stations *s, struct user *user, struct err *err);
+int user_stations_admit(struct user_stations *s, struct user_station *seen, const struct user *user,
+			const struct sockaddr_storage *address, struct err *err);
 
 /** user_stations_gone() - Whether the user has left with its station, see above */
 bool user_stations_gone(const struct user_stations *s, const struct user *user, uint64_t now);

@@ -99,6 +99,13 @@ bool station_text_entry(const char *text, size_t len, uint8_t mac[STATION_MAC_SI
 	return true;
 }
 
+bool station_text_parse(uint8_t mac[STATION_MAC_SIZE], const char *text)
+{
+	struct rest r = { text, strlen(text) };
+
+	return read_mac(&r, mac) && !r.len;
+}
+
 void station_text_mac(char text[STATION_MAC_TEXT], const uint8_t mac[STATION_MAC_SIZE])
 {
 	(void)snprintf(text, STATION_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],

@@ -49,5 +49,8 @@ enum station_text_kind station_text_event(const char *text, size_t len,
 bool station_text_entry(const char *text, size_t len, uint8_t mac[STATION_MAC_SIZE],
 			bool *authorized);
 
+/** station_text_parse() - Reverse of station_text_mac(). Return: false if @text is no station's address */
+bool station_text_parse(uint8_t mac[STATION_MAC_SIZE], const char *text);
+
 /** station_text_mac() - Write an address as hostapd reads it, e.g. "02:00:00:00:01:01" */
 void station_text_mac(char text[STATION_MAC_TEXT], const uint8_t mac[STATION_MAC_SIZE]);

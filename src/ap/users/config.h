@@ -29,6 +29,12 @@ struct users_service {
 	const struct codec *codec;
 };
 
+/** enum users_unreachable - A user comes, and an access point that may have its sessions cannot be asked */
+enum users_unreachable {
+	USERS_REFUSE, /* the user is refused until all have answered */
+	USERS_BEGIN,  /* the user begins anew, which is reported */
+};
+
 /** struct users_limits - All zero means the defaults of conf/limits.c */
 struct users_limits {
 	uint32_t users_max;

@@ -50,6 +50,7 @@ struct user_session {
 	struct mud_session *mud; /* NULL: it has not begun, or was lost */
 	bool associated;         /* once: a request may have been executed */
 	bool held;
+	char refusal[WIRE_REASON_SIZE]; /* held, and nobody is to wait */
 	bool ended;
 	bool wanted;
 	bool fresh;        /* imported, and not associated here yet */
@@ -291,7 +292,15 @@ void user_session_want(struct user_session *us)
 void user_session_hold(struct user_session *us, bool held)
 {
 	us->held = held;
+	us->refusal[0] = '\0';
 	begin_if_wanted(us);
+	resume(us);
+	set_timer(us);
+}
+
+void user_session_refuse(struct user_session *us, const char *reason)
+{
+	(void)snprintf(us->refusal, sizeof(us->refusal), "%s", reason);
 	resume(us);
 	set_timer(us);
 }
@@ -323,6 +332,8 @@ int user_session_room(struct user_session *us, size_t len, enum wire_segment seg
 {
 	bool begins = segment == WIRE_SEGMENT_WHOLE || segment == WIRE_SEGMENT_BEGIN;
 
+	if (us->refusal[0])
+		return USER_SESSION_E_AWAY;
 	if (us->held || (begins && us->long_messages))
 		return USER_SESSION_E_WAIT;
 	if (us->ended)
@@ -336,6 +347,8 @@ int user_session_room(struct user_session *us, size_t len, enum wire_segment seg
 
 const char *user_session_reason(const struct user_session *us)
 {
+	if (us->refusal[0])
+		return us->refusal;
 	return us->reason[0] ? us->reason : "the user has left";
 }
 
@@ -441,6 +454,22 @@ int user_session_import(struct user_session *us, const struct mud_context *from,
 	us->ended = false;
 	us->fresh = r == 0;
 	return r;
+}
+
+bool user_session_park(struct user_session *us)
+{
+	struct mud_context c;
+
+	if (!user_session_export(us, &c)) {
+		user_session_end(us);
+		return false;
+	}
+	/* requests that are not here are known to the edge server */
+	if (user_session_unanswered(us) || !user_session_whole(us))
+		c.ack = c.next = 0;
+	int r = user_session_import(us, &c, NULL);
+	crypto_wipe(c.secret, sizeof(c.secret));
+	return r == 0;
 }
 
 int user_session_import_request(struct user_session *us, const struct wire_data *d, bool answered,
@@ -616,6 +645,8 @@ const char *user_session_state(const struct user_session *us)
 		[MUD_LOST] = "lost",
 	};
 
+	if (us->refusal[0])
+		return "refused";
 	if (us->held)
 		return "looked for";
 	return us->mud ? names[mud_session_state(us->mud)] : "idle";

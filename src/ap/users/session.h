@@ -111,6 +111,24 @@ void *user_session_owner(const struct user_session *us);
  */
 void user_session_hold(struct user_session *us, bool held);
 
+/**
+ * user_session_refuse() - Let nobody wait: those that ask are told @reason
+ *
+ * Of a session that is held, for it may be at an access point that cannot be asked; until
+ * user_session_hold().
+ */
+void user_session_refuse(struct user_session *us, const char *reason);
+
+/**
+ * user_session_park() - The user is away: leave the access point's node, the edge servers are not told
+ *
+ * user_session_go_on() continues it. Nobody waits for an answer any more. A session that no edge server has
+ * confirmed yet is ended.
+ *
+ * Return: false if there is nothing to continue
+ */
+bool user_session_park(struct user_session *us);
+
 /** user_session_want() - Begin as soon as it may, without a request */
 void user_session_want(struct user_session *us);
 
@@ -131,7 +149,7 @@ void user_session_long(struct user_session *us, int more);
  */
 int user_session_room(struct user_session *us, size_t len, enum wire_segment segment);
 
-/** user_session_reason() - Why the service is out of reach. Return: borrowed, one line */
+/** user_session_reason() - Why the service is out of reach. Return: borrowed until the next call, one line */
 const char *user_session_reason(const struct user_session *us);
 
 /** user_session_wait() - Call @hold when there is room again; list_remove() its link to leave */

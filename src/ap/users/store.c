@@ -3,13 +3,17 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "ap/stations/text.h"
 #include "ap/users/table.h"
 #include "ap/users/writer.h"
 #include "base/auto.h"
@@ -41,9 +45,10 @@ static json_t *describe(const struct user_session *us)
 		(void)json_array_append_new(edges, json_string(c.edges.name[i]));
 	(void)snprintf(session, sizeof(session), "%016" PRIx64, c.session);
 	hex_encode(secret, c.secret, WIRE_SECRET_SIZE);
-	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:o}", "service", user_session_service(us),
-			      "session", session, "secret", secret, "association",
-			      (json_int_t)c.association, "edges", edges);
+	json_t *j =
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:o}", "service", user_session_service(us),
+			  "session", session, "secret", secret, "association",
+			  (json_int_t)c.association, "epoch", (json_int_t)c.epoch, "edges", edges);
 	crypto_wipe(secret, sizeof(secret));
 	crypto_wipe(c.secret, sizeof(c.secret));
 	return j;
@@ -58,9 +63,11 @@ static int put_file(struct user_writer *uw, const struct user *user, const char 
 	return user_writer_put(uw, file, text, err);
 }
 
-int user_store_save(struct user_writer *uw, const struct user *user, struct err *err)
+/* Return: the contents that the user's file should have; NULL if it has no session, or without memory */
+static json_t *record_of(const struct user *user)
 {
 	json_t *sessions = json_array();
+	char station[STATION_MAC_TEXT];
 
 	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
 	{
@@ -71,10 +78,23 @@ int user_store_save(struct user_writer *uw, const struct user *user, struct err 
 	}
 	if (json_array_size(sessions) == 0) {
 		json_decref(sessions);
-		return put_file(uw, user, NULL, err);
+		return NULL;
 	}
 	json_t *j = json_pack("{s:i, s:s, s:o}", "version", VERSION, "user", user->name, "sessions",
 			      sessions);
+	station_text_mac(station, user->mac);
+	if (j && user->mac_at)
+		(void)json_object_set_new(j, "station", json_string(station));
+	if (j && user->state == USER_LEFT && user->peer[0])
+		(void)json_object_set_new(j, "gone_to", json_string(user->peer));
+	return j;
+}
+
+int user_store_save(struct user_writer *uw, const struct user *user, struct err *err)
+{
+	if (!user_has_sessions(user))
+		return put_file(uw, user, NULL, err);
+	json_t *j = record_of(user);
 	auto_free char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	json_decref(j);
 	int r = text ? put_file(uw, user, text, err)
@@ -118,19 +138,22 @@ static int load_session(struct user *user, json_t *j, struct err *err)
 	const char *service, *session, *secret;
 	struct mud_context c = { 0 };
 	struct user_entry *e = NULL;
-	json_int_t association;
+	json_int_t association, epoch = 0;
 	json_t *edges;
 	char *end;
 
-	if (json_unpack(j, "{s:s, s:s, s:s, s:I, s:o}", "service", &service, "session", &session,
-			"secret", &secret, "association", &association, "edges", &edges) < 0 ||
-	    !name_valid(service) || association < 1 || association >= UINT32_MAX ||
-	    read_edges(&c.edges, edges) < 0 || hex_decode(c.secret, WIRE_SECRET_SIZE, secret) < 0)
+	if (json_unpack(j, "{s:s, s:s, s:s, s:I, s?I, s:o}", "service", &service, "session",
+			&session, "secret", &secret, "association", &association, "epoch", &epoch,
+			"edges", &edges) < 0 ||
+	    !name_valid(service) || association < 1 || association >= UINT32_MAX || epoch < 0 ||
+	    epoch > UINT32_MAX || read_edges(&c.edges, edges) < 0 ||
+	    hex_decode(c.secret, WIRE_SECRET_SIZE, secret) < 0)
 		return err_set(err, -EINVAL, "%s: a session of its record", user->name);
 	c.session = strtoull(session, &end, 16);
 	if (*end || strlen(session) != 16)
 		return err_set(err, -EINVAL, "%s: number of a session", user->name);
 	c.association = (uint32_t)association;
+	c.epoch = (uint32_t)epoch;
 	memcpy(c.ap, user->users->ap, NAME_SIZE);
 	int r = users_session(user, &e, service, err);
 	if (r == 0 && e)
@@ -139,69 +162,157 @@ static int load_session(struct user *user, json_t *j, struct err *err)
 	return r;
 }
 
-static int load_user(struct users *u, const char *name, json_t *j, struct err *err)
+/* struct whereabouts - The station of a record, and where its sessions went, if it says so */
+struct whereabouts {
+	bool seen;
+	uint8_t mac[STATION_MAC_SIZE];
+	char gone_to[NAME_SIZE];
+};
+
+static int read_whereabouts(struct whereabouts *w, const json_t *j, struct err *err)
+{
+	const char *station = json_string_value(json_object_get(j, "station"));
+	const char *gone_to = json_string_value(json_object_get(j, "gone_to"));
+
+	if (station && !station_text_parse(w->mac, station))
+		return err_set(err, -EINVAL, "station \"%.32s\" of its record", station);
+	w->seen = station;
+	return gone_to ? name_set(w->gone_to, gone_to, err) : 0;
+}
+
+static int load_user(struct users *u, struct user **ret, const char *file, const char *name,
+		     json_t *j, struct err *err)
 {
 	json_t *sessions, *session;
-	struct user *user;
+	struct whereabouts w = { 0 };
+	struct user *user = NULL;
 	const char *said;
 	int version;
 	size_t i;
 
 	if (json_unpack(j, "{s:i, s:s, s:o}", "version", &version, "user", &said, "sessions",
 			&sessions) < 0 ||
-	    version != VERSION || strcmp(said, name) != 0 ||
+	    version != VERSION || strcmp(said, file) != 0 ||
 	    json_array_size(sessions) > WIRE_USER_SESSIONS_MAX)
-		return err_set(err, -EINVAL, "no record of %s in version %d", name, VERSION);
-	int r = users_remember(u, &user, name, err);
-	if (r < 0)
+		return err_set(err, -EINVAL, "no record of %s in version %d", file, VERSION);
+	int r = read_whereabouts(&w, j, err);
+	if (r == 0)
+		r = users_remember(u, &user, name, err);
+	if (r < 0 || !user)
 		return r;
+	memcpy(user->mac, w.mac, STATION_MAC_SIZE);
+	user->mac_at = w.seen; /* long ago: its next packet must show that it is this station's */
+	memcpy(user->peer, w.gone_to, NAME_SIZE);
 	json_array_foreach(sessions, i, session)
 	{
 		struct err why;
 
 		if (load_session(user, session, &why) < 0)
-			log_error("%s", why.text);
+			log_error("%s: a session is not continued: %s", user->name, why.text);
 	}
+	*ret = user;
 	return 0;
 }
 
-static void load_file(struct users *u, const char *dir, const char *file)
+static json_t *read_file(const char *dir, const char *file, struct err *err)
 {
-	size_t len = strlen(file);
-	char path[PATH_SIZE], name[NAME_SIZE];
-	struct err err;
+	char path[PATH_SIZE];
 	json_error_t why;
+	json_t *j = NULL;
 
-	if (len <= strlen(SUFFIX) || len - strlen(SUFFIX) >= sizeof(name) ||
-	    strcmp(file + len - strlen(SUFFIX), SUFFIX) != 0)
-		return;
-	(void)snprintf(name, sizeof(name), "%.*s", (int)(len - strlen(SUFFIX)), file);
-	if (!name_valid(name) || path_of(path, dir, name) < 0)
-		return;
-	json_t *j = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+	if (path_of(path, dir, file) < 0) {
+		(void)err_set(err, -ENAMETOOLONG, "record of %s", file);
+		return NULL;
+	}
+	if (access(path, F_OK) < 0 && errno == ENOENT) {
+		(void)err_set(err, -ENOENT, "%s", path);
+		return NULL;
+	}
+	j = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
 	if (!j)
-		log_error("%s: %s", path, why.text);
-	else if (load_user(u, name, j, &err) < 0)
-		log_error("%s: %s", path, err.text);
-	json_decref(j);
+		(void)err_set(err, -EINVAL, "%s: %s", path, why.text);
+	return j;
 }
 
-int user_store_load(struct users *u, const char *dir, struct err *err)
+int user_store_recall(struct users *u, struct user **ret, const char *file, const char *name,
+		      struct err *err)
+{
+	char full[NAME_SIZE + sizeof(SUFFIX)];
+
+	(void)snprintf(full, sizeof(full), "%s%s", file, SUFFIX);
+	if (user_writer_removes(u->writer, full))
+		return err_set(err, -ENOENT, "%s is about to be removed", full);
+	json_t *j = read_file(u->state_dir, file, err);
+	if (!j)
+		return err->code;
+	int r = load_user(u, ret, file, name, j, err);
+	json_decref(j);
+	return r;
+}
+
+bool user_store_is_current(const struct user *user)
+{
+	struct err err;
+	json_t *want = record_of(user);
+	json_t *is = want ? read_file(user->users->state_dir, user->name, &err) : NULL;
+	bool equal = is && json_equal(is, want);
+
+	json_decref(is);
+	json_decref(want);
+	return equal;
+}
+
+int user_store_open(const char *dir, struct err *err)
 {
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "create state_dir %s", dir);
-	DIR *d = opendir(dir);
-	if (!d)
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
 		return err_set(err, -errno, "state_dir %s", dir);
 	/* its files hold secrets, which take over users' sessions: nobody else may write there, or read */
-	if (fchmod(dirfd(d), 0700) < 0) {
-		int r = err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
-
-		(void)closedir(d);
-		return r;
-	}
-	for (struct dirent *e = readdir(d); e; e = readdir(d))
-		load_file(u, dir, e->d_name);
-	(void)closedir(d);
+	if (fchmod(fd, 0700) < 0)
+		return err_set(err, -errno, "state_dir %s must be ours alone (0700)", dir);
 	return 0;
+}
+
+/* ---- age ---- */
+
+#define SANE_TIME                                                                                  \
+	1577836800 /* 2020: a file of an earlier time was written before the clock was set */
+
+/* Return: whether @file is a user's, with its @name */
+static bool user_of_file(const char *file, char name[NAME_SIZE])
+{
+	size_t len = strlen(file);
+
+	if (len <= strlen(SUFFIX) || len - strlen(SUFFIX) >= NAME_SIZE ||
+	    strcmp(file + len - strlen(SUFFIX), SUFFIX) != 0)
+		return false;
+	(void)snprintf(name, NAME_SIZE, "%.*s", (int)(len - strlen(SUFFIX)), file);
+	return name_valid(name);
+}
+
+static bool is_old(int dir, const char *file, uint64_t ms)
+{
+	time_t now = time(NULL);
+	struct stat st;
+
+	return fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_mtime >= SANE_TIME && now > st.st_mtime &&
+	       (uint64_t)(now - st.st_mtime) >= ms / 1000;
+}
+
+void user_store_each_old(struct users *u, uint64_t ms,
+			 void (*fn)(struct users *u, const char *name))
+{
+	DIR *d = opendir(u->state_dir);
+	char name[NAME_SIZE];
+
+	for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+		if (user_of_file(e->d_name, name) && !users_find(u, name) &&
+		    is_old(dirfd(d), e->d_name, ms))
+			fn(u, name);
+	}
+	if (d)
+		(void)closedir(d);
 }

@@ -2,19 +2,27 @@
 #pragma once
 
 /*
- * User store - the state of ordinary users that an access point needs after a restart (R7)
+ * User store - the state of ordinary users that an access point needs after a restart (R7), or when a user
+ * that was away returns
  *
  * A device remembers its session itself; for ordinary users the access point does. In its state_dir there
  * is one file for each user, NAME.json with mode 0600, written beside and renamed:
  *
- *	{"version": 1, "user": NAME, "sessions": [{"service", "session": 16 hexadecimal digits,
- *	 "secret": 64, "association": N, "edges": [NAME ...]}]}
+ *	{"version": 1, "user": NAME, "station": MAC, "gone_to": AP, "sessions": [{"service",
+ *	 "session": 16 hexadecimal digits, "secret": 64, "association": N, "epoch": N, "edges": [NAME ...]}]}
+ *
+ * "station" is left out if it is not known, "gone_to" if the sessions were handed to no access point.
  *
  * It is written when one of these changes. Requests change none of them: the edge server tells how far
  * they have got. A thread beside the loop writes it (users/writer.h), for the loop must not wait. Nothing
  * waits for the thread: a crash may leave an older file, with which the session is found, too, or none;
  * then the user begins anew. An access point that ends in order has written all.
+ *
+ * A file is read when its user comes, or is asked for: users that are away cost no memory.
  */
+
+#include <stdbool.h>
+#include <stdint.h>
 
 struct err;
 struct user;
@@ -27,11 +35,32 @@ int user_store_save(struct user_writer *uw, const struct user *user, struct err 
 /** user_store_remove() - The user is known here no more */
 void user_store_remove(struct user_writer *uw, const struct user *user);
 
+/** user_store_open() - Make @dir, or check it; it must be ours alone. Return: 0, or negative error code */
+int user_store_open(const char *dir, struct err *err);
+
 /**
- * user_store_load() - Make the users of all files known to @u
+ * user_store_recall() - Make a user known of which there is a file
+ * @u:		Users, with a writer
+ * @ret:	Set on success only; the user is LEFT, and @u owns it
+ * @file:	Name that the file has
+ * @name:	Name that the user is to have; that of the file, unless it was set apart
+ * @err:	Filled in on failure
  *
- * A file that cannot be read or is invalid is left where it is, and logged.
+ * A file that is invalid is left where it is.
  *
- * Return: 0, or negative error code if the directory cannot be read
+ * Return: 0, -ENOENT if there is none, -EAGAIN at the limit of users, or another negative error code
  */
-int user_store_load(struct users *u, const char *dir, struct err *err);
+int user_store_recall(struct users *u, struct user **ret, const char *file, const char *name,
+		      struct err *err);
+
+/** user_store_is_current() - Whether the file says all that is known of the user, and so can replace it */
+bool user_store_is_current(const struct user *user);
+
+/**
+ * user_store_each_old() - Call @fn for the file of each user that is not in memory, and was written long ago
+ * @u:		Users, with a writer
+ * @ms:		How long ago; files of a time before 2020 do not count, for the clock was wrong
+ * @fn:		Gets the user's name
+ */
+void user_store_each_old(struct users *u, uint64_t ms,
+			 void (*fn)(struct users *u, const char *name));

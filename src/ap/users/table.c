@@ -10,6 +10,8 @@
 #include "ap/users/session.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "core/mud/session.h"
+#include "net/crypto.h"
 
 static const struct users_limits standard = {
 	.users_max = 1024,
@@ -151,14 +153,6 @@ struct user *users_find(struct users *u, const char *name)
 	return NULL;
 }
 
-struct user *users_find_address(struct users *u, const struct sockaddr_storage *address)
-{
-	char name[NAME_SIZE];
-
-	user_name_of(name, address);
-	return users_find(u, name);
-}
-
 int users_new_user(struct users *u, struct user **ret, const char *name, struct err *err)
 {
 	if (u->count >= u->limits.users_max)
@@ -179,17 +173,51 @@ int users_new_user(struct users *u, struct user **ret, const char *name, struct 
 	return 0;
 }
 
-/* It is ours if it is heard here and nobody else has it (user_handover_claim()), or until it is claimed. */
+void users_rename(struct user *user, const char *name)
+{
+	list_remove(&user->link);
+	(void)snprintf(user->name, sizeof(user->name), "%s", name);
+	list_append(bucket_of(user->users, user->name), &user->link);
+}
+
+/* It is ours if it is heard here and nobody else has it (user_claim_begin()), or until it is claimed. */
 int users_remember(struct users *u, struct user **ret, const char *name, struct err *err)
 {
 	int r = users_new_user(u, ret, name, err);
 
-	if (r == 0)
-		(*ret)->state = USER_LEFT;
-	return r;
+	if (r < 0)
+		return r;
+	(*ret)->state = USER_LEFT;
+	(*ret)->since = (*ret)->heard;
+	(*ret)->heard = 0;
+	return 0;
+}
+
+int users_place(const struct users *u, const char *ap)
+{
+	for (size_t i = 0; i < u->others; i++) {
+		if (name_equal(u->other[i], ap))
+			return (int)i;
+	}
+	return -1;
 }
 
 /* ---- their sessions ---- */
+
+bool user_has_sessions(const struct user *user)
+{
+	bool any = false;
+
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&user->sessions)
+	{
+		const struct user_session *us = list_entry(at, struct user_entry, of_user)->session;
+		struct mud_context c = { 0 };
+
+		any |= user_session_export(us, &c);
+		crypto_wipe(c.secret, sizeof(c.secret));
+	}
+	return any;
+}
 
 struct user_entry *user_find_session(const struct user *user, const char *service)
 {
@@ -257,6 +285,8 @@ int users_session(struct user *user, struct user_entry **ret, const char *servic
 	list_append(&user->sessions, &e->of_user);
 	list_append(&u->links[link % USERS_BUCKETS], &e->of_link);
 	user_session_hold(e->session, user->state != USER_HERE);
+	if (user->refusal[0])
+		user_session_refuse(e->session, user->refusal);
 	*ret = e;
 	return 0;
 }

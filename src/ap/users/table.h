@@ -23,19 +23,21 @@
 #define USERS_BUCKETS       256u
 #define USERS_ELSEWHERE_MAX 8 /* see users_import_room() */
 #define USERS_SCRATCH_SIZE  65536
+#define USERS_STRANGERS_MAX 64 /* further ones are not reported */
 
 /** enum user_state - Which access point has the user */
 enum user_state {
 	USER_HERE,     /* ours */
 	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
-	USER_LEFT,     /* handed over, but the other has not said yet that all arrived; or it was
-			* here before a restart, and has not been heard since */
+	USER_LEFT, /* handed over, but the other has not said yet that all arrived; or it was here
+			* until it fell silent, or this program restarted, and has not been heard since */
 };
 
 /**
  * struct user - One user
  * @link:	In a bucket of its table
- * @claiming:	In the list of those that are CLAIMING
+ * @claiming:	In the list of those for which access points are asked: CLAIMING, or HERE although not all
+ *		have answered
  * @users:	Its table
  * @state:	See enum user_state
  * @name:	Towards the edge servers: "user-" and the address
@@ -46,14 +48,17 @@ enum user_state {
  * @mac, @mac_at: Its station, and when that was looked up; 0: never
  * @gone_at:	When hostapd said that its station has gone; 0: it has not, or was heard again since
  * @heard:	When it was last heard
- * @claim:	CLAIMING: number of the claim
+ * @claim:	In @claiming: number of the claim
  * @since:	When the state was entered
- * @ask_at:	CLAIMING: when to ask again those who have not answered
- * @unknown:	CLAIMING: access points that do not know it, by their place in struct users
- * @peer:	CLAIMING: from where its sessions are coming, or empty; LEFT: to where they went
- * @saved:	Digest of its record
- * @importing:	CLAIMING: session whose requests are coming
- * @imported:	CLAIMING: sessions that came
+ * @ask_at:	In @claiming: when to ask again those who have not answered
+ * @answered:	In @claiming: access points that do not have its sessions, or have given them, by their place
+ *		in struct users
+ * @peer:	In @claiming: from where its sessions are coming, or empty; LEFT: to where they went
+ * @before:	CLAIMING: to where they had gone before
+ * @refusal:	CLAIMING: for so long that nobody waits for it any more, and clients are told this; or empty
+ * @saved, @saved_at: Digest of its record, and when it was written
+ * @importing:	In @claiming: session whose requests are coming
+ * @imported:	In @claiming: sessions that came
  * @giving:	HERE: held, for it is about to be handed over
  */
 struct user {
@@ -74,9 +79,12 @@ struct user {
 	uint64_t spoilt; /* claim with an invalid answer: logged once */
 	uint64_t since;
 	uint64_t ask_at;
-	uint64_t unknown[USERS_APS_MAX / 64];
+	uint64_t answered[USERS_APS_MAX / 64];
 	char peer[NAME_SIZE];
+	char before[NAME_SIZE];
+	char refusal[WIRE_REASON_SIZE];
 	uint64_t saved;
+	uint64_t saved_at;
 	struct user_session *importing;
 	uint32_t imported;
 	bool giving;
@@ -121,6 +129,12 @@ struct users_offer {
  * @inquiry_count: How many
  * @other:	Names of the other access points
  * @dropped:	Datagrams of listeners that are gone
+ * @foreign:	Those of them that do not know this one, as they say
+ * @stranger:	Access points that are not among @other, and have sent something; each is reported once
+ * @unreachable: See enum users_unreachable
+ * @keep_ms:	A user that was released is ended after this time; 0: never
+ * @state_dir:	Of @writer
+ * @look_at:	When its old files are looked for next
  */
 struct users {
 	struct user_session_setup session;
@@ -143,6 +157,13 @@ struct users {
 	size_t inquiry_count;
 	char other[USERS_APS_MAX][NAME_SIZE];
 	size_t others;
+	uint64_t foreign[USERS_APS_MAX / 64];
+	char stranger[USERS_STRANGERS_MAX][NAME_SIZE];
+	size_t strangers;
+	enum users_unreachable unreachable;
+	uint64_t keep_ms;
+	char *state_dir;
+	uint64_t look_at;
 	struct users_offer offer[USERS_SERVICES_MAX];
 	size_t offers;
 	uint64_t dropped;
@@ -169,9 +190,6 @@ void users_connection_closed(struct users *u);
 /** users_find() - User by name. Return: NULL if it is not known */
 struct user *users_find(struct users *u, const char *name);
 
-/** users_find_address() - User by its address. Return: NULL if it is not known */
-struct user *users_find_address(struct users *u, const struct sockaddr_storage *address);
-
 /** users_session() - The user's session of a service, made if need be. Return: 0, or -ENOMEM */
 int users_session(struct user *user, struct user_entry **ret, const char *service, struct err *err);
 
@@ -191,11 +209,20 @@ int users_remember(struct users *u, struct user **ret, const char *name, struct 
  */
 int users_import_room(struct user *user, const char *service, struct err *err);
 
+/** users_place() - Place of another access point in @other. Return: -1 if it is not in the configuration */
+int users_place(const struct users *u, const char *ap);
+
+/** user_has_sessions() - Whether the user has a session that can be continued */
+bool user_has_sessions(const struct user *user);
+
 /** users_offered() - A service, if it is offered here. Return: borrowed, or NULL */
 const struct users_offer *users_offered(const struct users *u, const char *service);
 
 /** users_new_user() - Add a user; it was heard now. Return: 0, -EAGAIN at the limit, or -ENOMEM */
 int users_new_user(struct users *u, struct user **ret, const char *name, struct err *err);
+
+/** users_rename() - Give a user another name, which none has */
+void users_rename(struct user *user, const char *name);
 
 /** user_find_session() - A user's session of a service. Return: NULL if there is none */
 struct user_entry *user_find_session(const struct user *user, const char *service);

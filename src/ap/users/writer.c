@@ -30,7 +30,8 @@ struct change {
 /**
  * struct user_writer - See users/writer.h
  * @disk:	Held while a file is taken from @waiting and written, so that this is done in order
- * @queue:	Held while @waiting is looked at; never for long
+ * @queue:	Held while @waiting or @removed is looked at; never for long
+ * @removed:	File that is being removed just now, or empty
  * @working:	The loop knows @work
  * @closing:	user_writer_close() was called
  */
@@ -40,6 +41,7 @@ struct user_writer {
 	uv_mutex_t disk;
 	uv_mutex_t queue;
 	struct list waiting;
+	char removed[ATOMIC_FILE_NAME_MAX + 1];
 	uv_work_t work;
 	bool working;
 	bool closing;
@@ -76,10 +78,14 @@ static bool write_one(struct user_writer *uw)
 	struct change *c = list_first(&uw->waiting, struct change, item);
 	if (c)
 		list_remove(&c->item);
+	(void)snprintf(uw->removed, sizeof(uw->removed), "%s", c && !c->text ? c->name : "");
 	uv_mutex_unlock(&uw->queue);
 	if (c && change_do(uw->dir, c, &err) < 0)
 		log_error("what is known after a restart is not up to date: state_dir %s: %s",
 			  uw->dir, err.text);
+	uv_mutex_lock(&uw->queue);
+	uw->removed[0] = '\0';
+	uv_mutex_unlock(&uw->queue);
 	uv_mutex_unlock(&uw->disk);
 	if (!c)
 		return false;
@@ -189,6 +195,23 @@ int user_writer_put(struct user_writer *uw, const char *name, const char *text, 
 	}
 	start(uw);
 	return 0;
+}
+
+bool user_writer_removes(struct user_writer *uw, const char *name)
+{
+	uv_mutex_lock(&uw->queue);
+	bool removes = strcmp(uw->removed, name) == 0;
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		const struct change *c = list_entry(at, struct change, item);
+
+		if (strcmp(c->name, name) == 0) {
+			removes = !c->text; /* this one comes last */
+			break;
+		}
+	}
+	uv_mutex_unlock(&uw->queue);
+	return removes;
 }
 
 void user_writer_close(struct user_writer *uw)

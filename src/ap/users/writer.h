@@ -9,6 +9,8 @@
  * turn is written once, in its newest state; so no more than one state of each waits.
  */
 
+#include <stdbool.h>
+
 struct err;
 struct user_writer; /* opaque */
 struct uv_loop_s;
@@ -37,6 +39,9 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
  * Return: 0, -ENAMETOOLONG or -ENOMEM
  */
 int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err);
+
+/** user_writer_removes() - Whether a file is to be removed, and may still be there */
+bool user_writer_removes(struct user_writer *uw, const char *name);
 
 /** user_writer_close() - Write what still waits, and end; the loop waits for that. @uw may be NULL */
 void user_writer_close(struct user_writer *uw);

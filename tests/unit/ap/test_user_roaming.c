@@ -49,6 +49,7 @@ static int set_up_without_first(void **state)
 	(void)state;
 	users_bed_prepare(3);
 	users_bed.move_ms = 1000;
+	users_bed.unreachable = USERS_BEGIN;
 	users_bed_start(1, false);
 	users_bed_start(2, false);
 	return 0;
@@ -206,7 +207,10 @@ static void test_third_is_out_of_reach(void **state)
 	use(1, 3);
 }
 
-/* The one that had the user comes back, and learns that there is a newer session */
+/*
+ * R15: the user began anew while the access point that had it could not be asked. That comes back, and one of the
+ * two sessions goes on: the older one, which has acknowledged more; the other one is kept where it is.
+ */
 static void test_comes_back(void **state)
 {
 	char path[128];
@@ -214,6 +218,7 @@ static void test_comes_back(void **state)
 	(void)state;
 	users_bed_prepare(3);
 	users_bed.move_ms = 300;
+	users_bed.unreachable = USERS_BEGIN;
 	(void)snprintf(users_bed.state_dir[0], sizeof(users_bed.state_dir[0]), "%s",
 		       "/tmp/test_user_roaming.XXXXXX");
 	assert_non_null(mkdtemp(users_bed.state_dir[0]));
@@ -223,11 +228,44 @@ static void test_comes_back(void **state)
 	access_point_close(TAKE_PTR(users_bed.ap[0]));
 	use(1, 1); /* a session of its own: nobody could be asked for the other one */
 	users_bed_start(0, false);
-	use(0, 2);
-	use(2, 3);
+	use(0, 3);
+	use(2, 4);
 	(void)users_bed_tear_down(state);
 	(void)snprintf(path, sizeof(path), "%s/user-" USER ".json", users_bed.state_dir[0]);
 	(void)unlink(path); /* there, unless AP-3 had already said that all arrived */
+	assert_int_equal(rmdir(users_bed.state_dir[0]), 0);
+	users_bed.state_dir[0][0] = '\0';
+}
+
+/* The same; the user stays at the access point where it began anew, and finds its older session there by itself */
+static void test_stays_where_it_began(void **state)
+{
+	char path[128];
+	struct client c;
+
+	(void)state;
+	users_bed_prepare(3);
+	users_bed.move_ms = 300;
+	users_bed.unreachable = USERS_BEGIN;
+	(void)snprintf(users_bed.state_dir[0], sizeof(users_bed.state_dir[0]), "%s",
+		       "/tmp/test_user_roaming.XXXXXX");
+	assert_non_null(mkdtemp(users_bed.state_dir[0]));
+	users_bed_start_all();
+	use(0, 1);
+	use(0, 2);
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+	client_open(&c, USER, 1, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	users_bed_start(0, false);
+	wait_until(c.end); /* reset: what it hears from now on is of the other session */
+	client_close(&c);
+	use(1, 3);
+	wait_until(!is_known(0, "line"));
+	assert_int_equal(fake_edge_sessions(users_bed.edge[1]), 2); /* none was ended */
+	(void)users_bed_tear_down(state);
+	(void)snprintf(path, sizeof(path), "%s/user-" USER ".json", users_bed.state_dir[0]);
+	(void)unlink(path);
 	assert_int_equal(rmdir(users_bed.state_dir[0]), 0);
 	users_bed.state_dir[0][0] = '\0';
 }
@@ -263,6 +301,7 @@ int main(void)
 		with_three(test_two_claim_from_third),
 		with_three(test_third_is_out_of_reach),
 		cmocka_unit_test(test_comes_back),
+		cmocka_unit_test(test_stays_where_it_began),
 		cmocka_unit_test_setup_teardown(test_datagram_left_behind, set_up_without_first,
 						users_bed_tear_down),
 	};

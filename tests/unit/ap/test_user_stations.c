@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -38,7 +40,7 @@
 
 static struct fake_hostapd hostapd[AP_COUNT];
 static char dir[] = "/tmp/baton-user-stations-XXXXXX";
-static bool alone; /* AP-1 knows no other access point */
+static uint64_t move_ms; /* if it is not 0, users begin anew after that */
 
 /* ---- the neighbour table ---- */
 
@@ -65,12 +67,12 @@ static bool own_network(void)
 	return true;
 }
 
-/* Has the kernel know, or not (@known), which station user @k is */
-static void neighbour(int k, bool known)
+/* Has the kernel know, or not (@known), that station @station has the address of user @k */
+static void neighbour_is(int k, int station, bool known)
 {
 	struct arpreq a = { .arp_flags = ATF_PERM | ATF_COM, .arp_dev = BRIDGE };
 	struct sockaddr_in *in = (struct sockaddr_in *)&a.arp_pa;
-	const uint8_t mac[STATION_MAC_SIZE] = { 2, 0, 0, 0, 0, (uint8_t)k };
+	const uint8_t mac[STATION_MAC_SIZE] = { 2, 0, 0, 0, 0, (uint8_t)station };
 
 	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	in->sin_family = AF_INET;
@@ -78,6 +80,12 @@ static void neighbour(int k, bool known)
 	a.arp_ha.sa_family = ARPHRD_ETHER;
 	memcpy(a.arp_ha.sa_data, mac, sizeof(mac));
 	assert_int_equal(ioctl(fd, known ? SIOCSARP : SIOCDARP, &a), 0);
+}
+
+/* Likewise, which station user @k is */
+static void neighbour(int k, bool known)
+{
+	neighbour_is(k, k, known);
 }
 
 /* ---- an ordinary client of service "line" ---- */
@@ -201,6 +209,8 @@ static int set_up_one(void **state)
 {
 	(void)state;
 	users_bed_prepare(AP_COUNT);
+	users_bed.move_ms = move_ms ? move_ms : users_bed.move_ms;
+	users_bed.unreachable = move_ms ? USERS_BEGIN : USERS_REFUSE;
 	memset(hostapd, 0, sizeof(hostapd));
 	for (int i = 0; i < AP_COUNT; i++) {
 		hostapd[i].loop = &users_bed.loop;
@@ -211,7 +221,7 @@ static int set_up_one(void **state)
 			       dir, i + 1);
 		assert_int_equal(mkdir(users_bed.state_dir[i], 0700), 0);
 	}
-	users_bed_start(0, alone);
+	users_bed_start(0, false);
 	hostapd_listed(0);
 	return 0;
 }
@@ -224,9 +234,10 @@ static int set_up(void **state)
 	return 0;
 }
 
-static int set_up_alone(void **state)
+/* AP-1 does not wait long for AP-2, which is not there */
+static int set_up_hasty(void **state)
 {
-	alone = true;
+	move_ms = 300;
 	return set_up_one(state);
 }
 
@@ -238,13 +249,14 @@ static int set_up_impatient(void **state)
 
 static void forget_records(int index)
 {
-	char path[2 * sizeof(users_bed.state_dir[0])];
+	DIR *d = opendir(users_bed.state_dir[index]);
 
-	for (int k = 11; k <= 13; k++) {
-		(void)snprintf(path, sizeof(path), "%s/user-127.0.0.%d.json",
-			       users_bed.state_dir[index], k);
-		(void)unlink(path);
+	assert_non_null(d);
+	for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+		if (e->d_name[0] != '.')
+			assert_int_equal(unlinkat(dirfd(d), e->d_name, 0), 0);
 	}
+	(void)closedir(d);
 	assert_int_equal(rmdir(users_bed.state_dir[index]), 0);
 }
 
@@ -255,7 +267,7 @@ static int tear_down(void **state)
 	(void)users_bed_tear_down(state);
 	for (int i = 0; i < AP_COUNT; i++)
 		forget_records(i);
-	alone = false;
+	move_ms = 0;
 	return 0;
 }
 
@@ -283,7 +295,7 @@ static void test_from_traffic(void **state)
 	(void)state;
 	stop_access_point(0);
 	users_bed.stations[0] = NULL;
-	users_bed_start(0, alone);
+	users_bed_start(0, false);
 	neighbour(11, true);
 	ask_once(11, 0, 1);
 	say(1, "CONNECTED", 11);
@@ -333,7 +345,7 @@ static void test_out_of_reach(void **state)
 	ask_once(11, 0, 1);
 	stop_access_point(0);
 	say(1, "CONNECTED", 11);
-	users_bed_start(0, alone);
+	users_bed_start(0, false);
 	wait_until(is_at(11, 1));
 	ask_once(11, 1, 2);
 }
@@ -346,7 +358,7 @@ static void test_restarted(void **state)
 	ask_once(11, 0, 1);
 	stop_access_point(0);
 	hostapd[0].listed = 0;
-	users_bed_start(0, alone);
+	users_bed_start(0, false);
 	hostapd_listed(0);
 	assert_false(is_at(11, 0));
 	say(0, "CONNECTED", 11);
@@ -375,7 +387,7 @@ static void test_listed_station_stays(void **state)
 
 /* ---- tests: the station goes ---- */
 
-/* Who comes back in time stays, who does not has left */
+/* Who comes back in time stays, who does not is away */
 static void test_gone(void **state)
 {
 	struct client one, two;
@@ -393,10 +405,56 @@ static void test_gone(void **state)
 	client_close(&one);
 	client_close(&two);
 	say(0, "CONNECTED", 12);
-	wait_until(fake_edge_sessions(users_bed.edge[0]) == 1);
-	assert_false(is_at(11, 0));
+	wait_until(!is_at(11, 0));
 	assert_true(is_at(12, 0));
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 2);
 	ask_once(12, 0, 2);
+}
+
+/* Runs the loop for longer than an answer of the neighbour table is believed */
+static void outlast_belief(void)
+{
+	uint64_t now = uv_now(&users_bed.loop);
+
+	wait_until(uv_now(&users_bed.loop) > now + 1100);
+}
+
+/*
+ * R11: another station has the address of a user: it does not get that one's sessions, neither here nor at
+ * another access point. The first station finds them when it has the address again.
+ */
+static void test_other_station(void **state)
+{
+	(void)state;
+	connect_station(0, 11);
+	ask_once(11, 0, 1);
+	say(0, "CONNECTED", 99);
+	neighbour_is(11, 99, true);
+	outlast_belief();
+	ask_once(11, 0, 1);
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 2);
+	say(1, "CONNECTED", 99);
+	ask_once(11, 1, 2);
+	neighbour_is(11, 11, true);
+	outlast_belief();
+	say(0, "CONNECTED", 11);
+	ask_once(11, 0, 2);
+	say(1, "CONNECTED", 11);
+	ask_once(11, 1, 3);
+}
+
+/* R15: the user of a station that has gone is kept, in its file, and comes back with its station */
+static void test_gone_and_back(void **state)
+{
+	(void)state;
+	connect_station(0, 11);
+	ask_once(11, 0, 1);
+	say(0, "DISCONNECTED", 11);
+	wait_until(!is_at(11, 0));
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 1);
+	say(1, "CONNECTED", 11);
+	wait_until(is_at(11, 1));
+	ask_once(11, 1, 2);
 }
 
 /* It is claimed by another: it has not left */
@@ -416,11 +474,11 @@ static void test_gone_elsewhere(void **state)
 	ask_once(11, 1, 2);
 }
 
-/* User @k comes to AP-2, and leaves: longer than that nobody is waited for */
-static void one_leaves(int k)
+/* User @k comes to AP-2 for the @visit-th time, and leaves: longer than that nobody is waited for */
+static void one_leaves(int k, int visit)
 {
 	connect_station(1, k);
-	ask_once(k, 1, 1);
+	ask_once(k, 1, visit);
 	say(1, "DISCONNECTED", k);
 	wait_until(!is_at(k, 1));
 }
@@ -437,8 +495,8 @@ static void test_hostapd_not_heard(void **state)
 	say(0, "DISCONNECTED", 12);
 	fake_hostapd_say(&hostapd[0], "<3>CTRL-EVENT-TERMINATING ");
 	fake_hostapd_stop(&hostapd[0]);
-	one_leaves(13); /* the sweeps of both access points come in between */
-	one_leaves(13);
+	one_leaves(13, 1); /* the sweeps of both access points come in between */
+	one_leaves(13, 2);
 	assert_true(is_at(11, 0) && is_at(12, 0));
 	hostapd[0].stations = 11; /* user 11's is among them */
 	fake_hostapd_start(&hostapd[0]);
@@ -457,6 +515,7 @@ struct speaker {
 	uint8_t last[WIRE_STATION_SIZE];
 	uint64_t inquiry;
 	int answers, claims;
+	int claims_13;  /* of which for user 13 */
 	uint32_t users; /* in the last answer */
 	uint64_t claim, silent_ms;
 	bool seen[65536]; /* by the last two bytes */
@@ -491,6 +550,7 @@ static void on_speaker_message(void *ctx, struct link *l, const struct wire_mess
 		s->users = m->station_users.count;
 	} else if (m->type == WIRE_USER_CLAIM) {
 		s->claims++;
+		s->claims_13 += strcmp(m->user_claim.user, "user-127.0.0.13") == 0;
 		s->claim = m->user_claim.claim;
 		s->silent_ms = m->user_claim.silent_ms;
 	}
@@ -638,7 +698,7 @@ static void test_rogues(void **state)
 	memcpy(other.last, m.station_inquiry.station, sizeof(other.last));
 	answer(&other, 13);
 	assert_int_equal(inquire(&other, 13), 0);
-	assert_int_equal(other.claims, 0);
+	assert_int_equal(other.claims_13, 0);
 	peer_close(other.peer);
 }
 
@@ -656,7 +716,7 @@ static int clean_up(void **state)
 }
 
 #define ONE(test)       cmocka_unit_test_setup_teardown(test, set_up_one, tear_down)
-#define ALONE(test)     cmocka_unit_test_setup_teardown(test, set_up_alone, tear_down)
+#define HASTY(test)     cmocka_unit_test_setup_teardown(test, set_up_hasty, tear_down)
 #define TWO(test)       cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 #define IMPATIENT(test) cmocka_unit_test_setup_teardown(test, set_up_impatient, tear_down)
 
@@ -672,11 +732,13 @@ int main(void)
 		TWO(test_restarted),
 		TWO(test_listed_station_stays),
 		IMPATIENT(test_gone),
+		IMPATIENT(test_gone_and_back),
 		IMPATIENT(test_gone_elsewhere),
+		TWO(test_other_station),
 		IMPATIENT(test_hostapd_not_heard),
 		ONE(test_inquiry),
 		ONE(test_limit_of_inquiries),
-		ALONE(test_rogues),
+		HASTY(test_rogues),
 	};
 
 	if (!own_network()) {

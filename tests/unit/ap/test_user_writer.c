@@ -97,7 +97,10 @@ static void test_slow_disk(void **state)
 	put(uw, "a.json", "2");
 	put(uw, "b.json", "x");
 	put(uw, "a.json", "3");
+	assert_false(user_writer_removes(uw, "b.json"));
 	put(uw, "b.json", NULL);
+	assert_true(user_writer_removes(uw, "b.json"));
+	assert_false(user_writer_removes(uw, "a.json"));
 	go_on(4); /* file and directory, of the first state and the last */
 	user_writer_close(uw);
 	assert_int_equal(syncs, 4);

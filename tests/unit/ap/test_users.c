@@ -306,7 +306,49 @@ static int set_up_with_limits(void **state)
 	return set_up(state);
 }
 
-static void test_silent_user_leaves(void **state)
+/* One request of a user on a connection of its own; it is the @count-th of its container */
+static void use_as(const char *user, int index, int count)
+{
+	struct client c;
+	char want[32];
+
+	client_open(&c, user, index, "line");
+	client_say(&c, "x\n");
+	(void)snprintf(want, sizeof(want), "%d 0 2\n", count);
+	expect(&c, want);
+	client_close(&c);
+}
+
+static void use(int index, int count)
+{
+	use_as("127.0.0.11", index, count);
+}
+
+struct state_question {
+	const char *user;
+	const char *state;
+	size_t found;
+};
+
+static void on_state(void *ctx, const struct users_view *view)
+{
+	struct state_question *q = ctx;
+
+	q->found += (!q->user || strcmp(view->user, q->user) == 0) &&
+		    (!q->state || strcmp(view->state, q->state) == 0);
+}
+
+/* Sessions in memory at an access point in that state; NULL: in any */
+static size_t in_state(int index, const char *state)
+{
+	struct state_question q = { .state = state };
+
+	access_point_users(users_bed.ap[index], on_state, &q);
+	return q.found;
+}
+
+/* R15: its connections end, and its container stays: it finds it again */
+static void test_silent_user_is_kept(void **state)
 {
 	struct client c;
 
@@ -314,20 +356,35 @@ static void test_silent_user_leaves(void **state)
 	client_open(&c, "127.0.0.11", 0, "line");
 	client_say(&c, "x\n");
 	expect(&c, "1 0 2\n");
-	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
 	wait_until(c.end);
+	client_close(&c);
+	assert_int_equal(in_state(0, "away"), 1);
+	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
+	use(0, 2);
+}
+
+/* R15: and only after keep is it ended */
+static void test_kept_for_so_long(void **state)
+{
+	(void)state;
+	use(0, 1);
+	wait_until(in_state(0, "away") == 1);
+	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
 	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_NONE);
-	client_close(&c);
-	client_open(&c, "127.0.0.11", 0, "line");
-	client_say(&c, "x\n");
-	expect(&c, "1 0 2\n");
-	client_close(&c);
+	assert_int_equal(in_state(0, NULL), 0);
+	use(0, 1);
 }
 
 static int set_up_impatient(void **state)
 {
 	users_bed.limits = (struct users_limits){ .idle_ms = 200 };
 	return set_up(state);
+}
+
+static int set_up_not_kept(void **state)
+{
+	users_bed.keep_ms = 1000;
+	return set_up_impatient(state);
 }
 
 /* The link to the edge server breaks: requests wait, and nobody notices but by the time it takes */
@@ -431,7 +488,7 @@ static void test_new_user(void **state)
 	client_close(&c);
 }
 
-/* An access point that does not answer is waited for, but not for ever */
+/* With when_unreachable = "begin" an access point that does not answer is waited for, but not for ever */
 static void test_other_access_point_is_gone(void **state)
 {
 	struct client c;
@@ -453,6 +510,7 @@ static int set_up_two_hasty(void **state)
 	(void)state;
 	users_bed_prepare(AP_COUNT);
 	users_bed.move_ms = 300;
+	users_bed.unreachable = USERS_BEGIN;
 	users_bed_start_all();
 	return 0;
 }
@@ -789,6 +847,7 @@ static int set_up_one_hasty(void **state)
 	(void)state;
 	users_bed_prepare(AP_COUNT);
 	users_bed.move_ms = 300;
+	users_bed.unreachable = USERS_BEGIN;
 	users_bed_start(0, false);
 	return 0;
 }
@@ -809,7 +868,7 @@ static int set_up_remembering(void **state)
 }
 
 /* A file that a test expects to be there when all access points have ended, or "" */
-static char left_behind[128];
+static char left_behind[128], also_left_behind[128];
 
 static void expect_file(int index, const char *name)
 {
@@ -822,7 +881,10 @@ static int tear_down_remembering(void **state)
 
 	if (left_behind[0])
 		assert_int_equal(unlink(left_behind), 0);
+	if (also_left_behind[0])
+		assert_int_equal(unlink(also_left_behind), 0);
 	left_behind[0] = '\0';
+	also_left_behind[0] = '\0';
 	for (int i = 0; i < AP_COUNT; i++) {
 		assert_int_equal(rmdir(users_bed.state_dir[i]),
 				 0); /* nobody is remembered for ever */
@@ -868,6 +930,260 @@ static void test_restart(void **state)
 	expect(&c, "7 0 2\n");
 	client_close(&c);
 	expect_file(1, "user-127.0.0.11.json");
+}
+
+/* ---- tests: users that are away, and access points that cannot be asked ---- */
+
+/* What the access point itself answers a client that speaks HTTP, until its connection ends */
+static void be_refused(int index, const char *why)
+{
+	struct client c;
+
+	client_open(&c, "127.0.0.11", index, "http");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\n");
+	wait_until(c.end);
+	assert_non_null(c.got);
+	assert_non_null(strstr(c.got, "HTTP/1.1 503 Service Unavailable\r\n"));
+	if (!strstr(c.got, why))
+		fail_msg("got \"%s\", want \"%s\" in it", c.got, why);
+	client_close(&c);
+}
+
+static int set_up_remembering_hasty(void **state)
+{
+	(void)set_up_remembering(state);
+	for (int i = 0; i < AP_COUNT; i++) {
+		access_point_close(TAKE_PTR(users_bed.ap[i]));
+		uv_run(&users_bed.loop, UV_RUN_NOWAIT);
+	}
+	users_bed.move_ms = 1500;
+	for (int i = 0; i < AP_COUNT; i++)
+		users_bed_start(i, false);
+	return 0;
+}
+
+/* R15: the access point that has its sessions is down. The user is refused, with the reason, until it is back */
+static void test_refused(void **state)
+{
+	(void)state;
+	use(0, 1);
+	use(0, 2);
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+	be_refused(1, "AP-1 cannot be asked for the sessions of user-127.0.0.11");
+	be_refused(1, "AP-1 cannot be asked");
+	assert_int_equal(fake_edge_sessions(users_bed.edge[1]), 0);
+	users_bed_start(0, false);
+	wait_until(in_state(1, "associated") == 1);
+	use(1, 3);
+	expect_file(1, "user-127.0.0.11.json");
+}
+
+/* The operator removes an access point that is gone for good: nobody waits for it any more */
+static void test_refused_until_removed(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	use(0, 1);
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+	be_refused(1, "AP-1 cannot be asked");
+	assert_int_equal(users_bed_change(1, true, &err), 0);
+	wait_until(in_state(1, "refused") == 0);
+	use(1, 1);
+	expect_file(1, "user-127.0.0.11.json");
+	(void)snprintf(also_left_behind, sizeof(also_left_behind), "%s/user-127.0.0.11.json",
+		       users_bed.state_dir[0]);
+}
+
+/* ... and does not keep the user from a third place: here back to where it was */
+static void test_refused_and_back(void **state)
+{
+	(void)state;
+	use(0, 1);
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+	be_refused(1, "AP-1 cannot be asked");
+	users_bed_start(0, false);
+	use(0, 2);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* One whose sessions were here last continues though another access point is down */
+static void test_own_sessions_go_on(void **state)
+{
+	(void)state;
+	use(0, 1);
+	access_point_close(TAKE_PTR(users_bed.ap[1]));
+	restart(0);
+	use(0, 2);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* R15: the edge server that has the session cannot be asked: no client waits for ever, and none is served anew */
+static void test_edge_server_out_of_reach(void **state)
+{
+	static char address[32];
+	struct client c;
+
+	(void)state;
+	client_open(&c, "127.0.0.11", 0, "http");
+	client_say(&c, "GET / HTTP/1.1\r\n\r\n");
+	wait_until(c.len);
+	client_close(&c);
+	(void)snprintf(address, sizeof(address), "%s", fake_edge_address(users_bed.edge[0]));
+	users_bed.edge_address[0] = address;
+	fake_edge_close(TAKE_PTR(users_bed.edge[0]));
+	restart(0);
+	be_refused(0, "EdgeServer-1 may have the session, and does not answer");
+	be_refused(0, "EdgeServer-1 may have the session, and does not answer");
+	assert_int_equal(fake_edge_sessions(users_bed.edge[1]), 0);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* R15: its claim is refused, for the user went on; that does not cost the user the sessions that were here */
+static void test_refused_claimant_keeps_sessions(void **state)
+{
+	struct client here, there;
+
+	(void)state;
+	use(0, 1);
+	restart(0);
+	client_open(&here, "127.0.0.11", 0, "line"); /* the links are not up yet: both claim */
+	uint64_t now = uv_now(&users_bed.loop);
+	wait_until(uv_now(&users_bed.loop) > now + 1);
+	client_open(&there, "127.0.0.11", 1, "line");
+	client_say(&there, "x\n");
+	expect(&there, "2 0 2\n");
+	wait_until(here.end);
+	client_close(&here);
+	client_close(&there);
+	expect_file(1, "user-127.0.0.11.json");
+}
+
+/* R15: a user that is away is in its file, in no table, and is found: here, and by another access point */
+static void test_away_in_a_file(void **state)
+{
+	(void)state;
+	use(0, 1);
+	wait_until(in_state(0, NULL) == 0);
+	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
+	use(0, 2);
+	wait_until(in_state(0, NULL) == 0);
+	restart(0);
+	use(0, 3);
+	wait_until(in_state(0, NULL) == 0);
+	use(1, 4);
+	wait_until(fake_edge_state(users_bed.edge[1]) == WIRE_ES_ACTIVE);
+	use(1, 5);
+	expect_file(1, "user-127.0.0.11.json");
+}
+
+/* R9: those that are away take up no places */
+static void test_away_beyond_the_limit(void **state)
+{
+	char user[16], name[32];
+
+	(void)state;
+	for (int k = 11; k < 16; k++) {
+		(void)snprintf(user, sizeof(user), "127.0.0.%d", k);
+		use_as(user, 0, 1);
+		wait_until(in_state(0, NULL) == 0);
+	}
+	for (int k = 11; k < 16; k++) {
+		(void)snprintf(user, sizeof(user), "127.0.0.%d", k);
+		use_as(user, 0, 2);
+		wait_until(in_state(0, NULL) == 0);
+		(void)snprintf(name, sizeof(name), "user-127.0.0.%d.json", k);
+		expect_file(0, name);
+		if (k < 15)
+			assert_int_equal(unlink(left_behind), 0);
+	}
+}
+
+static int set_up_away(void **state)
+{
+	users_bed.limits = (struct users_limits){ .idle_ms = 200, .users_max = 2 };
+	return set_up_remembering(state);
+}
+
+/* The operator's word that a user has left, to AP-1 */
+static void disassociate(const char *user)
+{
+	struct wire_message inquiry = { .type = WIRE_INQUIRY, .session = 1 };
+	struct speaker asking;
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "disassociate %s", user);
+	speak(&asking, users_bed.operator_tls, access_point_port(users_bed.ap[0]));
+	inquiry.text.bytes = (const uint8_t *)text;
+	inquiry.text.len = strlen(text);
+	assert_int_equal(link_send(peer_link(asking.peer), &inquiry), 0);
+	wait_until(asking.answers);
+	peer_close(asking.peer);
+}
+
+/* R15: a session ends by an operator's word: of a user that is here, and of one that is in a file only */
+static void test_disassociate(void **state)
+{
+	(void)state;
+	use(0, 1);
+	disassociate("127.0.0.11");
+	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_NONE);
+	use(0, 1);
+	wait_until(in_state(0, NULL) == 0);
+	disassociate("127.0.0.12"); /* nobody */
+	assert_int_equal(fake_edge_state(users_bed.edge[0]), WIRE_ES_ACTIVE);
+	disassociate("127.0.0.11");
+	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_NONE);
+	use(0, 1);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* After keep the file is gone, and so is the session */
+static void test_file_is_kept_for_so_long(void **state)
+{
+	char path[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", users_bed.state_dir[0]);
+	use(0, 1);
+	wait_until(in_state(0, NULL) == 0);
+	assert_int_equal(access(path, F_OK), 0);
+	wait_until(fake_edge_state(users_bed.edge[0]) == WIRE_ES_NONE);
+	wait_until(access(path, F_OK) < 0);
+	use(0, 1);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+static int set_up_away_not_kept(void **state)
+{
+	users_bed.keep_ms = 1500;
+	return set_up_away(state);
+}
+
+/* AP-2 knows AP-1, which does not know it: no user is handed over, and its user is told so */
+static void test_unknown_access_point(void **state)
+{
+	struct client c;
+
+	(void)state;
+	users_bed_start(0, true);
+	users_bed_start(1, false);
+	client_open(&c, "127.0.0.11", 0, "line");
+	client_say(&c, "x\n");
+	expect(&c, "1 0 2\n");
+	be_refused(1, "AP-1 (which does not know this one) cannot be asked");
+	client_say(&c, "x\n"); /* it was not claimed */
+	expect(&c, "2 0 2\n");
+	client_close(&c);
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+}
+
+static int set_up_two_unequal(void **state)
+{
+	(void)state;
+	users_bed_prepare(AP_COUNT);
+	users_bed.move_ms = 1500;
+	return 0;
 }
 
 /* What stands in the directory and is no record is not taken for one */
@@ -923,7 +1239,9 @@ int main(void)
 		with_access_point(test_service_unknown_to_the_edge),
 		cmocka_unit_test_setup_teardown(test_limit_of_connections, set_up_with_limits,
 						users_bed_tear_down),
-		cmocka_unit_test_setup_teardown(test_silent_user_leaves, set_up_impatient,
+		cmocka_unit_test_setup_teardown(test_silent_user_is_kept, set_up_impatient,
+						users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_kept_for_so_long, set_up_not_kept,
 						users_bed_tear_down),
 		with_access_point(test_edge_link_breaks),
 		with_two(test_user_moves),
@@ -935,13 +1253,36 @@ int main(void)
 						tear_down_all_addresses),
 		cmocka_unit_test_setup_teardown(test_both_families_move, set_up_all_addresses,
 						tear_down_all_addresses),
-		with_access_point(test_rogue_claim),
+		cmocka_unit_test_setup_teardown(test_rogue_claim, set_up_one_hasty,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_half_a_context, set_up_one_hasty,
 						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_context_flood, set_up_one_hasty,
 						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
 						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_refused, set_up_remembering_hasty,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_refused_until_removed,
+						set_up_remembering_hasty, tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_refused_and_back, set_up_remembering_hasty,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_edge_server_out_of_reach,
+						set_up_remembering_hasty, tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_refused_claimant_keeps_sessions,
+						set_up_remembering_hasty, tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_own_sessions_go_on, set_up_remembering_hasty,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_away_in_a_file, set_up_away,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_disassociate, set_up_away,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_away_beyond_the_limit, set_up_away,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_file_is_kept_for_so_long, set_up_away_not_kept,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_unknown_access_point, set_up_two_unequal,
+						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,

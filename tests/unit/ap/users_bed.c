@@ -308,6 +308,8 @@ static struct access_point_setup setup_of(struct room *room, int index, bool alo
 		.spool_bytes = users_bed.spool_bytes,
 		.state_dir = users_bed.state_dir[index][0] ? users_bed.state_dir[index] : NULL,
 		.stations = users_bed.stations[index],
+		.unreachable = users_bed.unreachable,
+		.keep_ms = users_bed.keep_ms,
 	};
 }
 
@@ -354,7 +356,8 @@ int users_bed_tear_down(void **state)
 	(void)state;
 	for (int i = 0; i < users_bed.count; i++) {
 		access_point_close(TAKE_PTR(users_bed.ap[i]));
-		fake_edge_close(TAKE_PTR(users_bed.edge[i]));
+		if (users_bed.edge[i])
+			fake_edge_close(TAKE_PTR(users_bed.edge[i]));
 	}
 	uv_run(&users_bed.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&users_bed.loop), 0);
@@ -362,6 +365,8 @@ int users_bed_tear_down(void **state)
 	users_bed.without = NULL;
 	users_bed.listen = NULL;
 	memset(users_bed.edge_address, 0, sizeof(users_bed.edge_address));
+	users_bed.unreachable = USERS_REFUSE;
+	users_bed.keep_ms = 0;
 	return 0;
 }
 

@@ -35,7 +35,7 @@
  * @loop:	Event loop
  * @late:	What a test waits for has not come; see wait_until()
  * @count:	Access points that know one another; each has an edge server
- * @edge:	EdgeServer-1 ...
+ * @edge:	EdgeServer-1 ...; NULL: closed by the test
  * @ap:		AP-1 ...; NULL: not started, or closed by the test
  * @ap_port:	Where access points meet; known beforehand, for they name one another
  * @ap_tls:	Identities of the access points
@@ -50,6 +50,7 @@
  * @edge_address: Where access points look for an edge server; NULL: where it is
  * @without:	Service that no listener offers; NULL: all are offered
  * @listen:	Where "nonesuch" is offered; NULL: at any port
+ * @unreachable, @keep_ms: As in struct access_point_setup
  */
 struct users_bed {
 	uv_loop_t loop;
@@ -69,6 +70,8 @@ struct users_bed {
 	const char *edge_address[USERS_BED_MAX];
 	const char *without;
 	const char *listen;
+	enum users_unreachable unreachable;
+	uint64_t keep_ms;
 };
 
 extern struct users_bed users_bed;

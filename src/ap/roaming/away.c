@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ap/roaming/away.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "ap/roaming/claims.h"
+#include "ap/roaming/removal.h"
+#include "ap/users/store.h"
+#include "ap/users/table.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "core/ap/node.h"
+#include "core/mud/session.h"
+#include "net/crypto.h"
+#include "report/log_reporter.h"
+
+#define GIVEN_MAX   10      /* times move_ms: a user handed over stays in memory so long */
+#define AGAIN_MS    5000    /* until a file that is not written yet is looked at again */
+#define OLD_LOOK_MS 3600000 /* files are looked through so often, or four times in keep_ms */
+#define APART       '_'
+
+static uint64_t now_of(const struct users *u)
+{
+	return uv_now(u->session.loop);
+}
+
+/* ---- from files and back ---- */
+
+static void name_apart(char apart[NAME_SIZE], const char *name, const uint8_t *mac)
+{
+	(void)snprintf(apart, NAME_SIZE, "%s%c%02x%02x%02x%02x%02x%02x", name, APART, mac[0],
+		       mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+void users_plain_name(char name[NAME_SIZE], const struct user *user)
+{
+	char *apart;
+
+	memcpy(name, user->name, NAME_SIZE);
+	apart = strchr(name, APART);
+	if (apart)
+		memset(apart, 0, (size_t)(name + NAME_SIZE - apart));
+}
+
+/* Return: NULL if there is no such file, or it is invalid */
+static struct user *recall(struct users *u, const char *file, const char *name)
+{
+	struct user *user = NULL;
+	struct err err;
+
+	if (!u->writer || !name_valid(file))
+		return NULL;
+	users_room(u);
+	int r = user_store_recall(u, &user, file, name, &err);
+	if (r < 0 && r != -ENOENT)
+		log_error("%s is not continued: %s", name, err.text);
+	return r < 0 ? NULL : user;
+}
+
+static struct user *find(struct users *u, const char *name)
+{
+	struct user *user = users_find(u, name);
+
+	return user ? user : recall(u, name, name);
+}
+
+static void save(struct user *user)
+{
+	struct err err;
+
+	if (user->users->writer && user_store_save(user->users->writer, user, &err) < 0)
+		log_error("%s will not be known after a restart: %s", user->name, err.text);
+}
+
+/* Gives a user that is LEFT another name, with its file */
+static void rename_user(struct user *user, const char *name)
+{
+	struct users *u = user->users;
+
+	if (u->writer)
+		user_store_remove(u->writer, user);
+	users_rename(user, name);
+	save(user);
+}
+
+static bool of_another(const struct user *user, const uint8_t *mac)
+{
+	return user && mac && user->mac_at && memcmp(user->mac, mac, STATION_MAC_SIZE) != 0;
+}
+
+static void set_apart(struct user *user)
+{
+	char apart[NAME_SIZE], station[STATION_MAC_TEXT], name[NAME_SIZE];
+	struct users *u = user->users;
+
+	memcpy(name, user->name, NAME_SIZE);
+	station_text_mac(station, user->mac);
+	name_apart(apart, name, user->mac);
+	if (user->state == USER_LEFT)
+		users_end_connections(user);
+	else
+		user_away(user, "another station has its address");
+	if (!users_find(u, name))
+		return; /* it had nothing to keep */
+	log_info("%s: another station than %s has its address; that one's sessions are set apart",
+		 name, station);
+	rename_user(user, apart);
+}
+
+struct user *users_known(struct users *u, const char *name, const uint8_t *mac)
+{
+	struct user *user = find(u, name);
+	char apart[NAME_SIZE];
+
+	if (of_another(user, mac)) {
+		set_apart(user);
+		user = NULL;
+	}
+	if (user || !mac)
+		return user;
+	name_apart(apart, name, mac);
+	user = find(u, apart);
+	if (user && user->state == USER_LEFT)
+		rename_user(user, name);
+	return user;
+}
+
+struct user *users_asked_for(struct users *u, const char *name, const uint8_t *mac)
+{
+	struct user *user = find(u, name);
+	char apart[NAME_SIZE];
+
+	if (!mac || (user && !of_another(user, mac)))
+		return user;
+	name_apart(apart, name, mac);
+	return find(u, apart);
+}
+
+/* ---- going away ---- */
+
+void user_away(struct user *user, const char *why)
+{
+	struct users *u = user->users;
+
+	users_end_connections(user);
+	list_remove(&user->claiming);
+	size_t kept = users_park(user);
+	if (!kept) {
+		log_info("%s has left: %s", user->name, why);
+		users_forget(user);
+		return;
+	}
+	log_info("%s is away: %s; its %zu sessions are kept", user->name, why, kept);
+	log_reporter_event(u->session.reporter, "USER AWAY", 0, 0, "mud=%s sessions=%zu reason=%s",
+			   user->name, kept, why);
+	/* where its sessions went before a claim that was in vain is where they are */
+	(void)snprintf(user->peer, sizeof(user->peer), "%s",
+		       user->state == USER_CLAIMING ? user->before : "");
+	user->state = USER_LEFT;
+	user->since = now_of(u);
+	user->ask_at = 0;
+	user->refusal[0] = '\0';
+	user->giving = false;
+	user->importing = NULL;
+	save(user);
+}
+
+/* ---- the end ---- */
+
+/* Ends a session that the node does not have */
+static void end_parked(const struct user *user, const struct mud_context *c)
+{
+	struct ap_ended ended = {
+		.session = c->session,
+		.association = c->association + 1,
+		.edges = c->edges,
+	};
+
+	memcpy(ended.secret, c->secret, WIRE_SECRET_SIZE);
+	ap_node_end(user->users->session.node, &ended);
+	crypto_wipe(ended.secret, WIRE_SECRET_SIZE);
+}
+
+/* Return: whether there was one */
+static bool end_session(const struct user *user, struct user_session *us, const char *why)
+{
+	struct mud_context c = { 0 };
+
+	if (!user_session_export(us, &c)) {
+		user_session_end(us);
+		return false;
+	}
+	if (user->state == USER_LEFT)
+		end_parked(user, &c);
+	else
+		user_session_end(us);
+	crypto_wipe(c.secret, WIRE_SECRET_SIZE);
+	log_error("%s: session %016" PRIx64 " with %s is ended, and its data are removed: %s",
+		  user->name, c.session, user_session_service(us), why);
+	log_reporter_event(user->users->session.reporter, "SESSION ENDED", c.session, 0,
+			   "mud=%s service=%s reason=%s", user->name, user_session_service(us),
+			   why);
+	return true;
+}
+
+size_t user_end_sessions(struct user *user, const char *why)
+{
+	size_t ended = 0;
+
+	list_for_each_safe(at, next, &user->sessions) ended +=
+		end_session(user, list_entry(at, struct user_entry, of_user)->session, why);
+	users_forget(user);
+	return ended;
+}
+
+/* One that was handed over lives on elsewhere: only our copy ends. */
+static void end_away(struct user *user)
+{
+	char why[64];
+
+	if (user->peer[0]) {
+		log_info("%s went to %s long ago, and is forgotten here", user->name, user->peer);
+		users_forget(user);
+		return;
+	}
+	(void)snprintf(why, sizeof(why), "it was away for %" PRIu64 " s (keep_days)",
+		       user->users->keep_ms / 1000);
+	(void)user_end_sessions(user, why);
+}
+
+static void on_old(struct users *u, const char *name)
+{
+	struct user *user = recall(u, name, name);
+
+	if (user)
+		end_away(user);
+}
+
+void users_sweep_old(struct users *u, uint64_t now)
+{
+	uint64_t pause = u->keep_ms / 4 < OLD_LOOK_MS ? u->keep_ms / 4 : OLD_LOOK_MS;
+
+	if (!u->writer || !u->keep_ms || now < u->look_at)
+		return;
+	u->look_at = now + pause;
+	user_store_each_old(u, u->keep_ms, on_old);
+}
+
+void users_sweep_away(struct user *user, uint64_t now)
+{
+	const struct users *u = user->users;
+	uint64_t stays = user->peer[0] ? GIVEN_MAX * u->policy.move_ms : 0;
+
+	if (u->keep_ms && now >= user->since + u->keep_ms) {
+		end_away(user);
+		return;
+	}
+	if (!u->writer || now < user->since + stays || now < user->ask_at)
+		return;
+	if (user_store_is_current(user)) {
+		users_remove(user);
+		return;
+	}
+	user->ask_at = now + AGAIN_MS;
+	save(user);
+}
+
+/* ---- room ---- */
+
+static void forget_longest_away(struct users *u)
+{
+	struct user *longest = NULL;
+
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
+		list_for_each_safe(at, next, &u->bucket[i])
+		{
+			struct user *user = list_entry(at, struct user, link);
+
+			if (user->state == USER_LEFT && (!longest || user->since < longest->since))
+				longest = user;
+		}
+	}
+	if (!longest)
+		return;
+	if (!u->writer || !user_store_is_current(longest)) {
+		log_error("%s is forgotten, and will begin anew: limit of %u users (users_max), "
+			  "and it is "
+			  "in no file of state_dir",
+			  longest->name, u->limits.users_max);
+		log_reporter_event(u->session.reporter, "USER FORGOTTEN", 0, 0, "mud=%s",
+				   longest->name);
+	}
+	users_remove(longest);
+}
+
+void users_room(struct users *u)
+{
+	if (u->count >= u->limits.users_max)
+		forget_longest_away(u);
+}
