@@ -33,6 +33,7 @@ extern const struct command command_sessions;
 extern const struct command command_session;
 extern const struct command command_users;
 extern const struct command command_associate;
+extern const struct command command_disassociate;
 extern const struct command command_migrate;
 extern const struct command command_drain;
 extern const struct command command_undrain;

@@ -22,9 +22,10 @@
 #include "conf/conf.h"
 
 static const struct command *const commands[] = {
-	&command_status,  &command_sessions, &command_session, &command_users,  &command_associate,
-	&command_migrate, &command_drain,    &command_undrain, &command_events, &command_check,
-	&command_host,    &command_pki,      &command_setup,
+	&command_status,    &command_sessions,     &command_session, &command_users,
+	&command_associate, &command_disassociate, &command_migrate, &command_drain,
+	&command_undrain,   &command_events,       &command_check,   &command_host,
+	&command_pki,       &command_setup,
 };
 
 #define EXIT_FAILED 2
@@ -36,7 +37,7 @@ static void help(FILE *to)
 			  "Without --config the file is $BATON_CONFIG, else baton.conf.\n\n"
 			  "Commands (each has its own --help):\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		(void)fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+		(void)fprintf(to, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
 	(void)fprintf(to, "\n");
 	conf_help(to, WIRE_ROLE_OPERATOR);
 }
