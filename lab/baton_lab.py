@@ -74,6 +74,7 @@ class Lab:
         # whether an image that another edge server brings gets its name
         self.trusted = trusted
         self.edges = edges
+        self.user_count = 0
         self.build = pathlib.Path(build or os.environ.get("BATON_BUILD", ROOT / "build")).resolve()
         self.dir = self.build / "lab" / name
         self.programs = {}
@@ -137,6 +138,7 @@ class Lab:
     def users(self, count):
         """Have ordinary users user1 to user<count>, plugged into AP-1 at first."""
         self.lab("users", count)
+        self.user_count = count
 
     def move_user(self, user, to):
         """Plug a user into another access point ("AP-2"), or pull the cable out ("away")."""

@@ -71,7 +71,7 @@ class ClientsBed(bed.BedTest):
 
     EDGES = 2
     RATE_MB_S = 20
-    LIMITS = {"ap": {"user_idle_ms": 8000}}
+    LIMITS = {}
 
     @classmethod
     def bring_up(cls):
@@ -239,6 +239,63 @@ class Clients(ClientsBed):
                              stdout=subprocess.PIPE)
         out, _ = done.communicate("x" * (2 << 20), timeout=60)
         self.assertIn("501 Unsupported method", out)
+        self.assert_nothing_left()
+
+
+class Away(ClientsBed):
+    """Users that are silent, and access points that cannot be asked: nobody gets an empty service (R15)"""
+
+    LIMITS = {"ap": {"user_idle_ms": 3000, "dead_ms": 2000}}
+
+    def redis_once(self, *words):
+        """What redis-cli prints; None if its connection failed"""
+        done = self.lab.exec("user1", "redis-cli", "-h", GATEWAY, "-p",
+                             str(self.lab.example_port("redis")), *words, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        out, _ = done.communicate(timeout=60)
+        return None if "Could not connect" in out or "Server closed" in out else out.strip()
+
+    def http_status(self):
+        done = self.lab.exec("user1", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+                             f"http://{GATEWAY}:{self.lab.example_port('python-http')}/",
+                             text=True, stdout=subprocess.PIPE)
+        return done.communicate(timeout=60)[0]
+
+    def created(self):
+        return len(self.events.find("CONTAINER CREATED"))
+
+    def test_silent_user_finds_its_data(self):
+        """Silence ends nothing but connections; an operator ends a session, and that is an event"""
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.wait_event("USER AWAY", "AP-1")
+        self.wait(lambda: json.loads(self.lab.baton("users", "--node", "AP-1", "--json"))["users"]
+                  == [], "the user to be in a file only")
+        self.assertEqual(self.redis("INCR", "visits"), "2")
+        self.wait_event("USER AWAY", "AP-1", count=2)
+        self.lab.move_user("user1", "AP-2")
+        self.assertEqual(self.redis("INCR", "visits"), "3")
+        self.assertEqual(self.created(), 1)
+        self.wait_event("USER AWAY", "AP-2")
+        self.assert_nothing_left()
+        ended = self.events.find("SESSION ENDED")
+        self.assertEqual([(e["node"], e["detail"]) for e in ended],
+                         [("AP-2", "mud=user-10.80.0.11 service=redis reason=operator operator")])
+
+    def test_moves_while_the_link_is_cut(self):
+        """503 and -LOADING with the reason, and after the link is mended its data; nothing is lost"""
+        self.assertEqual(self.redis("INCR", "visits"), "1")
+        self.lab.link("down")
+        self.addCleanup(self.lab.link, "up")
+        self.lab.move_user("user1", "AP-2")
+        self.assertEqual(self.http_status(), "503")
+        self.wait_event("USER REFUSED", "AP-2")
+        self.assertIn("LOADING AP-1 cannot be asked", self.redis_once("INCR", "visits") or "")
+        self.assertEqual(self.created(), 1)
+        self.lab.link("up")
+        self.assertEqual(self.wait(
+            lambda: next((a for a in [self.redis_once("INCR", "visits")] if a and "LOADING" not in a),
+                         None), "an answer", 60), "2")
+        self.assertEqual(self.created(), 1)
         self.assert_nothing_left()
 
 

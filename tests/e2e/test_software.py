@@ -29,8 +29,7 @@ LOAD = {  # connections, rounds a second of each, words in a round
 class Software(bed.BedTest):
     EDGES = 2
     RATE_MB_S = 20
-    LIMITS = {"es": {"migrations_max": 11},  # all at once: one edge server gets 9 of them
-              "ap": {"user_idle_ms": 8000}}  # what ends sessions of users that have gone
+    LIMITS = {"es": {"migrations_max": 11}}  # all at once: one edge server gets 9 of them
 
     @classmethod
     def bring_up(cls):

@@ -15,7 +15,6 @@ HOPS = int(os.environ.get("BATON_HOPS", "4"))
 class Room(bed.BedTest):
     EDGES = 2
     RATE_MB_S = 20
-    LIMITS = {"ap": {"user_idle_ms": 3000}}
 
     @classmethod
     def bring_up(cls):
