@@ -434,8 +434,8 @@ void ap_handoff_spoilt(struct ap_session *s, uint64_t now, uint64_t number)
 
 	(void)snprintf(why, sizeof(why), "request %llu was answered, and its effect may be gone",
 		       (unsigned long long)number);
-	if (kept < 0 ||
-	    (s->state != AP_SERVING && s->state != AP_TRACING && s->state != AP_REPLAYING)) {
+	if (kept < 0 || (s->state != AP_SERVING && s->state != AP_TRACING &&
+			 s->state != AP_REPLAYING && s->state != AP_GOING_BACK)) {
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, why);
 		return;
 	}

@@ -30,13 +30,20 @@ static void add_edge(struct wire_edges *edges, const struct ap_edge *e)
 		memcpy(edges->name[edges->count++], e->name, NAME_SIZE);
 }
 
-/* The destination is named before authority can have moved there, so a MUD always knows enough. */
+/*
+ * The destination is named before authority can have moved there, so a MUD always knows enough; likewise a container
+ * that has ended, and may have executed more than the source.
+ */
 static struct wire_edges edges_to_remember(struct ap_session *s)
 {
 	struct wire_edges edges = { 0 };
 
 	add_edge(&edges, ap_session_source(s));
 	add_edge(&edges, ap_session_dest(s));
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		if (s->edge[i].predecessor && s->edge[i].kept)
+			add_edge(&edges, &s->edge[i]);
+	}
 	return edges;
 }
 

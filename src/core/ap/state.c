@@ -28,7 +28,7 @@ static const struct state_row rows[] = {
 	[AP_ACTIVATING] = { "activating", MAY(GRACE) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_GRACE] = { "grace", MAY(RETIRING) | MAY(GOING_BACK) | MAY(ENDED) },
 	[AP_RETIRING] = { "retiring", MAY(SERVING) | MAY(ENDED) },
-	[AP_GOING_BACK] = { "going back", MAY(SERVING) | MAY(TRACING) | MAY(ENDED) },
+	[AP_GOING_BACK] = { "going back", MAY(SERVING) | MAY(TRACING) | MAY(FINDING) | MAY(ENDED) },
 	[AP_ENDED] = { "ended", 0 },
 };
 

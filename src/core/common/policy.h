@@ -28,7 +28,8 @@
  * @drain_ms:		wait for the idle instant of a cut (R12)
  * @standby_ms:		a copy that no access point asks for is dropped after this time
  * @idle_ms:		the trace of a session that is elsewhere ends after this time without a question for it;
- *			likewise a session at an access point whose device is not connected
+ *			likewise one that has executed nothing, and a session at an access point whose
+ *			device is not connected
  * @keep_ms:		a session that no access point asks for is ended after this time, with its container
  *			and its data; 0: never
  * @write_ms:		a user whose request waits that long because an edge server cannot write is told so,

@@ -1615,6 +1615,10 @@ static void test_idle(void **state)
 	(void)state;
 	active(&w);
 	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(es_node_deadline(w.node),
+			 policy_default().idle_ms); /* it was never used */
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
 	es_node_tick(w.node, policy_default().keep_ms - 1);
 	assert_int_equal(w.removed, 0);
 	es_node_tick(w.node, policy_default().keep_ms);
