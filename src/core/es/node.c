@@ -726,7 +726,8 @@ static uint64_t lease_end(const struct es_session *s)
 	case WIRE_ES_FENCED:
 	case WIRE_ES_LOST:
 		if (!s->record.executed && !s->record.started)
-			return s->heard + p->idle_ms; /* it was never used: nothing of a user's is in it */
+			return s->heard +
+			       p->idle_ms; /* it was never used: nothing of a user's is in it */
 		return p->keep_ms ? s->heard + p->keep_ms : UINT64_MAX;
 	case WIRE_ES_RETIRED:
 		return s->heard + p->idle_ms;
