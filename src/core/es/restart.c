@@ -163,6 +163,7 @@ static void start_failed(struct es_session *s, uint64_t now, enum es_start how, 
 	const struct es_node *node = s->node;
 
 	if (how == ES_START_AWAY) {
+		s->start_tries = 0;
 		s->start_at = now + node->policy.retry_ms;
 		return;
 	}

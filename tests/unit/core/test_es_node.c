@@ -735,14 +735,19 @@ static void test_start_pauses(void **state)
 	assert_int_equal(es_node_deadline(w.node), 10 + p.retry_ms);
 	es_node_tick(w.node, 10 + p.retry_ms);
 	assert_int_equal(w.starts, 2);
-	es_node_started(w.node, 2000, S, 1, ES_START_FAILED, "exit 1");
-	assert_int_equal(es_node_deadline(w.node), 2000 + p.backoff_ms);
-	es_node_tick(w.node, 2000 + p.backoff_ms);
+	es_node_started(w.node, 1000, S, 1, ES_START_FAILED, "exit 1");
+	es_node_tick(w.node, 1000 + p.backoff_ms);
+	es_node_started(w.node, 2000, S, 1, ES_START_AWAY,
+			"no engine"); /* it was the engine's end */
+	es_node_tick(w.node, 2000 + p.retry_ms);
+	es_node_started(w.node, 3000, S, 1, ES_START_FAILED, "exit 1");
+	assert_int_equal(es_node_deadline(w.node), 3000 + p.backoff_ms);
+	es_node_tick(w.node, 3000 + p.backoff_ms);
 	es_node_started(w.node, 4000, S, 1, ES_START_DONE, NULL);
 	es_node_container_died(w.node, 5000, S, 1, 1,
 			       "exit 1"); /* soon: the pause goes on growing */
 	unfence(&w, 3);
-	assert_int_equal(w.starts, 3);
+	assert_int_equal(w.starts, 5);
 	assert_int_equal(es_node_deadline(w.node),
 			 2 * p.backoff_ms); /* the test's messages come at 0 */
 	finish(&w);
