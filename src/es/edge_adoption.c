@@ -151,6 +151,7 @@ struct comparison {
 	struct edge_server *es;
 	const struct container_found *found;
 	size_t count;
+	uint64_t began_ms;
 	struct ended {
 		uint64_t session;
 		uint32_t epoch;
@@ -162,6 +163,8 @@ struct comparison {
 /* Return: why the container that the gateway speaks to is not the one that it was; NULL if it is */
 static const char *changed(const struct comparison *c, const struct container_address *where)
 {
+	if (where->opened_ms >= c->began_ms) /* it was started, or came, while the list was made */
+		return NULL;
 	for (size_t i = 0; i < c->count; i++) {
 		const struct container_found *f = &c->found[i];
 
@@ -195,9 +198,12 @@ static void count(void *ctx, const struct es_session_view *v)
 	++*(size_t *)ctx;
 }
 
-void edge_compare(void *ctx, const struct container_found *found, size_t found_count)
+void edge_compare(void *ctx, const struct container_found *found, size_t found_count,
+		  uint64_t began_ms)
 {
-	struct comparison c = { .es = ctx, .found = found, .count = found_count };
+	struct comparison c = {
+		.es = ctx, .found = found, .count = found_count, .began_ms = began_ms
+	};
 	size_t sessions = 0;
 
 	es_node_each(c.es->node, count, &sessions);

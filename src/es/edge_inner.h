@@ -127,7 +127,7 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 	       size_t *sessions, struct err *err);
 
 /** edge_compare() - The engine was away: end those whose containers have ended, or are others now */
-void edge_compare(void *ctx, const struct container_found *found, size_t count);
+void edge_compare(void *ctx, const struct container_found *found, size_t count, uint64_t began_ms);
 
 /** edge_discard() - An operator discards a session, or an unclaimed container. Return: 0, or negative error code */
 int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err);

@@ -78,8 +78,11 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 		log_error("session %016" PRIx64
 			  ": a restart of its container would go unnoticed: %s",
 			  session, err->text);
+	struct container_address opened = *where;
+
+	opened.opened_ms = edge_now(es);
 	r = gateway_add(es->gateway, session, epoch, service ? service->codec : &codec_unknown,
-			service ? &service->comparison : NULL, where, err);
+			service ? &service->comparison : NULL, &opened, err);
 	if (r < 0)
 		thaw_guard_forget(es->guard, where->id);
 	return r;
@@ -183,7 +186,11 @@ static void on_started(void *ctx, enum container_start how, const struct contain
 	if (reason)
 		log_error("session %016" PRIx64 ": its container is not started: %s", op->session,
 			  reason);
-	es_node_started(es->node, edge_now(es), op->session, op->epoch, outcome, reason);
+	if (!es_node_started(es->node, edge_now(es), op->session, op->epoch, outcome, reason) &&
+	    where) {
+		edge_close_to_requests(es, op->session, op->epoch);
+		started_notes_drop(es->started, where->id);
+	}
 	free(op);
 }
 
@@ -450,8 +457,8 @@ void edge_operations_wake(uv_async_t *wake)
 					    l->reason);
 			break;
 		case LATER_NOT_STARTED: /* too many wait for the engine: asked again soon */
-			es_node_started(es->node, edge_now(es), l->session, l->epoch, ES_START_AWAY,
-					l->reason);
+			(void)es_node_started(es->node, edge_now(es), l->session, l->epoch,
+					      ES_START_AWAY, l->reason);
 			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);

@@ -170,7 +170,7 @@ static void started(struct world *w, void *arg)
 	if (how == ES_START_DONE && answer_lost(w, 100))
 		how = ES_START_AWAY;
 	if (es)
-		es_node_started(es, w->now, j->session, j->epoch, how, "it does not start");
+		(void)es_node_started(es, w->now, j->session, j->epoch, how, "it does not start");
 }
 
 static void start_container(void *ctx, uint64_t session, uint32_t epoch, const char *service)

@@ -253,6 +253,7 @@ static bool take_kept(struct ap_session *s, uint64_t now)
 		return false;
 	s->source = kept;
 	s->dest = -1;
+	s->unfence_at = 0;
 	ap_session_say(s, "GOING BACK", 0, "to %s, whose container has ended",
 		       ap_session_source(s)->name);
 	s->next_retry = now;
@@ -294,6 +295,9 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 				    "the container that gave the last answers is gone");
 		return;
 	}
+	if (now < s->unfence_at)
+		return;
+	s->unfence_at = now + s->node->policy.retry_ms / 2;
 	m.epoch = source->epoch;
 	m.unfence.new_epoch = new_epoch;
 	ap_session_tell(s, source, &m);
@@ -317,6 +321,7 @@ static void going_back_repeat(struct ap_session *s, uint64_t now)
 static void return_to_source(struct ap_session *s, uint64_t now, const char *why)
 {
 	ap_session_move(s, AP_GOING_BACK, now);
+	s->unfence_at = 0;
 	/* the others' states from before the fence may be out of date: ask again (R4) */
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (i != s->source)
@@ -715,6 +720,21 @@ static void associating_status(struct ap_session *s, uint64_t now, const struct 
 		ap_mud_lost(s, now, WIRE_E_SESSION_LOST, m->es_status.reason);
 }
 
+/*
+ * The source's container has ended, and was not started yet. If it may not be, its user is told for as long as that
+ * lasts (R9, R15). LOST comes unasked when something has changed: then it is asked again at once.
+ */
+static void kept_status(struct ap_session *s, uint64_t now, const struct wire_message *m)
+{
+	if (m->type == WIRE_LOST)
+		s->unfence_at = 0;
+	if (s->waiting_told && now < s->waiting_told + s->node->policy.retry_ms)
+		return;
+	s->waiting_told = now;
+	ap_mud_refuse(s->node, s->mud_link, s->session, m->es_status.executed + 1, WIRE_E_BUSY,
+		      m->es_status.reason);
+}
+
 void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		       const struct wire_message *m)
 {
@@ -750,10 +770,8 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		if (serves && m->type == WIRE_STATUS && s->state != AP_FINDING)
 			ap_forward_sync(s, e);
 	}
-	/* it ended, and may not be started again: its user is told, for as long as that lasts (R9, R15) */
 	if (s->state == AP_GOING_BACK && e == ap_session_source(s) && e->kept)
-		ap_mud_refuse(s->node, s->mud_link, s->session, e->executed + 1, WIRE_E_BUSY,
-			      m->es_status.reason);
+		kept_status(s, now, m);
 	ap_handoff_progress(s, now);
 }
 

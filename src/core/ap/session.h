@@ -128,6 +128,8 @@ struct ap_attempt {
  * @divergences:	times a CT-y answered otherwise than CT-x (R5)
  * @diverged:		too often: a migration is not tried again here
  * @hold_next:		the next attempt holds, and follows at once
+ * @unfence_at:	in GOING_BACK: not sent again before; an edge server that refuses answers at once
+ * @waiting_told:	when the MUD was told last that its container has ended and does not start
  * @copy_inactive:	in GOING_BACK: ACTIVATE was never sent to the copy of this cut, so it cannot be
  *			active, wherever it is
  * @displaced:	in FINDING: association that the user has elsewhere, as an edge server says; 0: none does
@@ -180,6 +182,8 @@ struct ap_session {
 	uint32_t divergences;
 	bool diverged;
 	bool hold_next;
+	uint64_t unfence_at;
+	uint64_t waiting_told;
 	bool copy_inactive;
 	bool proof_refused;
 	uint32_t displaced;

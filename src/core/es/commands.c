@@ -328,7 +328,8 @@ static void on_disassociation(struct es_session *s)
 	es_session_say(s, "DISASSOCIATION", s->record.executed, "by the user");
 	if (s->record.state == WIRE_ES_ARRIVING || s->record.state == WIRE_ES_NONE) {
 		es_session_cancel(s, "the user ended the session");
-		es_session_forget(s);
+		if (!s->removing) /* otherwise when its container is gone */
+			es_session_forget(s);
 		return;
 	}
 	es_session_end(s, "the user ended the session");

@@ -675,7 +675,11 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	if (!record->session || es_session_find(node, record->session))
 		return err_set(err, -EPROTO, "record of session %016llx: number used twice or 0",
 			       (unsigned long long)record->session);
+	/* sessions_max may have been lowered: a session that is here is never dropped for that (R15) */
+	size_t others = node->count;
+	node->count = 0;
 	struct es_session *s = es_session_new(node, record->session, now);
+	node->count += others;
 	if (!s)
 		return err_set(err, -ENOMEM, "restore session %016llx",
 			       (unsigned long long)record->session);

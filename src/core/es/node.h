@@ -323,8 +323,12 @@ void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint3
 void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 			    int exit_code, const char *reason);
 
-/** es_node_started() - start_container ended with @how; @reason is NULL for ES_START_DONE */
-void es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+/**
+ * es_node_started() - start_container ended with @how; @reason is NULL for ES_START_DONE
+ *
+ * Return: false if nobody waits for it any more, because its session has ended: the container is being removed
+ */
+bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     enum es_start how, const char *reason);
 
 /**

@@ -181,19 +181,20 @@ static void start_failed(struct es_session *s, uint64_t now, enum es_start how, 
 	es_session_notify(s, WIRE_LOST);
 }
 
-void es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
+bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     enum es_start how, const char *reason)
 {
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
 	if (!s || !s->starting || !s->start_running || s->record.container_epoch != epoch)
-		return; /* its session has ended meanwhile, and the container is removed */
+		return false;
 	s->start_running = false;
 	if (how == ES_START_DONE)
 		runs_again(s, now);
 	else
 		start_failed(s, now, how, reason);
+	return true;
 }
 
 /* --- an operator's word ------------------------------------------------------------------------ */

@@ -277,6 +277,9 @@ void es_session_clear_pending(struct es_session *s)
 
 void es_session_drop_container(struct es_session *s)
 {
+	s->starting = false; /* a start that is under way is of no interest any more */
+	s->start_running = false;
+	s->start_at = 0;
 	s->removing = true;
 	s->removing_epoch = s->record.container_epoch;
 	s->node->ops->remove_container(s->node->ctx, s->record.session, s->record.container_epoch);

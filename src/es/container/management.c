@@ -59,6 +59,7 @@ struct container_management {
 	container_died_cb died;
 	container_seen_cb seen;
 	void *ctx;
+	uint64_t look_began; /* the loop's time */
 	atomic_bool looking; /* for what the engine has made of its containers while it was away */
 	pthread_t watcher;
 	bool watching;
@@ -662,7 +663,7 @@ static void on_seen(void *ctx, const struct container_found *found, size_t count
 
 	atomic_store(&cm->looking, false);
 	if (!reason) /* otherwise it is still away, and will be looked at again */
-		cm->seen(cm->ctx, found, count);
+		cm->seen(cm->ctx, found, count, cm->look_began);
 }
 
 /* On the loop. */
@@ -670,6 +671,7 @@ static void look(void *arg)
 {
 	struct container_management *cm = arg;
 
+	cm->look_began = uv_now(cm->loop);
 	if (!cm->seen || container_management_list(cm, on_seen, cm, NULL) < 0)
 		atomic_store(&cm->looking, false);
 }

@@ -35,7 +35,8 @@ struct container_management;
  *
  * @started changes when the engine restarts the container (restart policy, `docker restart`). Its
  * processes are new then and the session's state is lost, although the id is the same. @pid is the
- * id of its first process; 0 if it does not run.
+ * id of its first process; 0 if it does not run. @opened_ms is the loop's time since when requests go
+ * there; 0 if it is not the gateway's.
  */
 struct container_address {
 	char id[CONTAINER_ID_SIZE];
@@ -43,6 +44,7 @@ struct container_address {
 	uint16_t port;
 	char started[CONTAINER_TIME_SIZE];
 	pid_t pid;
+	uint64_t opened_ms;
 };
 
 /** enum migration_method - Whether the image is sent, too (the paper's C-Migr and P-Migr) */
@@ -162,10 +164,12 @@ typedef void (*container_done_cb)(void *ctx, const struct container_address *whe
  * @ctx:	Given at container_management_new()
  * @found:	All containers of ours as they are now, borrowed for the call
  * @count:	How many
+ * @began_ms:	The loop's time when the list was begun: nothing is known of later containers
  *
  * It may have lost or restarted containers without an event: compare.
  */
-typedef void (*container_seen_cb)(void *ctx, const struct container_found *found, size_t count);
+typedef void (*container_seen_cb)(void *ctx, const struct container_found *found, size_t count,
+				  uint64_t began_ms);
 
 /**
  * container_list_cb() - The containers of Baton on this engine

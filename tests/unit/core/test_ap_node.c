@@ -1440,9 +1440,15 @@ static void test_ended(void **state)
 	assert_int_equal(last(&w, "ES-2", WIRE_UNFENCE)->epoch, 1);
 	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 0);
 	m.type = WIRE_STATUS;
-	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	for (int i = 0; i < 10; i++) /* R9: each answer is not another order */
+		ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(sent(&w, "ES-2", WIRE_UNFENCE), 1);
+	assert_int_equal(sent(&w, "mud", WIRE_REFUSAL), 1);
 	assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
 	assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason, "exit 137");
+	m.type = WIRE_LOST; /* something has changed: an operator allows it */
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	assert_int_equal(sent(&w, "ES-2", WIRE_UNFENCE), 2);
 	m.type = WIRE_UNFENCED;
 	m.epoch = 2;
 	m.es_status.state = WIRE_ES_ACTIVE;

@@ -778,6 +778,30 @@ static void test_may_not_start(void **state)
 	finish(&w);
 }
 
+/* A container that starts is fenced and retired: what becomes of the start is of no interest */
+static void test_retired_while_it_starts(void **state)
+{
+	struct world w;
+	struct wire_message fence = message(WIRE_FENCE, 1, 2);
+
+	(void)state;
+	active(&w);
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
+	es_node_container_died(w.node, 0, S, 1, 137, "exit 137");
+	unfence(&w, 2);
+	assert_int_equal(w.starts, 1);
+	say(&w, "AP-1", fence);
+	assert_int_equal(w.record.state, WIRE_ES_FENCED);
+	command(&w, WIRE_RETIRE, 2);
+	assert_int_equal(w.removed, 1);
+	assert_false(es_node_started(w.node, 10, S, 1, ES_START_GONE, "no such container"));
+	assert_int_equal(w.record.state, WIRE_ES_RETIRED);
+	es_node_tick(w.node, 60000);
+	assert_int_equal(w.starts, 1);
+	finish(&w);
+}
+
 /* R15: if the data are gone, it is told to be lost, and nobody tries to start it */
 static void test_data_gone(void **state)
 {
@@ -2040,6 +2064,7 @@ int main(void)
 		cmocka_unit_test(test_comes_back),
 		cmocka_unit_test(test_start_pauses),
 		cmocka_unit_test(test_may_not_start),
+		cmocka_unit_test(test_retired_while_it_starts),
 		cmocka_unit_test(test_data_gone),
 		cmocka_unit_test(test_discard),
 		cmocka_unit_test(test_ended_after_cut),
