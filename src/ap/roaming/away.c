@@ -52,9 +52,10 @@ static struct user *recall(struct users *u, const char *file, const char *name)
 	struct user *user = NULL;
 	struct err err;
 
-	if (!u->writer || !name_valid(file))
+	if (!u->writer || !name_valid(file) || !user_store_has(u, file))
 		return NULL;
-	users_room(u);
+	users_room(
+		u); /* only for one that is there: others are not to be forgotten for a stranger's claim */
 	int r = user_store_recall(u, &user, file, name, &err);
 	if (r < 0 && r != -ENOENT)
 		log_error("%s is not continued: %s", name, err.text);

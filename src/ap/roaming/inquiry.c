@@ -38,36 +38,40 @@ static uint64_t now_of(const struct users *u)
 
 /* ---- the users of a station ---- */
 
-/* struct found - Those that were heard last, of more than fit in */
+/* struct found - Those that were heard last, of more than fit in; by name, for each may be forgotten meanwhile */
 struct found {
 	struct users *users;
 	const uint8_t *mac;
 	bool given; /* also those that were handed over */
 	size_t count;
-	struct user *user[WIRE_STATION_USERS_MAX];
+	struct found_user {
+		char name[NAME_SIZE];
+		uint64_t heard;
+	} user[WIRE_STATION_USERS_MAX];
 };
 
-static void offer(struct found *f, struct user *user)
+static void offer(struct found *f, const struct user *user)
 {
-	struct user **place = NULL;
+	struct found_user offered = { .heard = user->heard };
+	struct found_user *place = NULL;
 
 	if (user->state == USER_LEFT && user->peer[0] && !f->given)
 		return; /* the access point that has it decides */
+	users_plain_name(offered.name, user);
 	for (size_t i = 0; i < f->count; i++) {
-		if (f->user[i] == user)
+		if (name_equal(f->user[i].name, offered.name))
 			return;
 	}
 	if (f->count < WIRE_STATION_USERS_MAX) {
-		f->user[f->count++] = user;
+		f->user[f->count++] = offered;
 		return;
 	}
 	for (size_t i = 0; i < f->count; i++) {
-		if (f->user[i]->heard < user->heard &&
-		    (!place || f->user[i]->heard < (*place)->heard))
+		if (f->user[i].heard < offered.heard && (!place || f->user[i].heard < place->heard))
 			place = &f->user[i];
 	}
 	if (place)
-		*place = user;
+		*place = offered;
 }
 
 /* The station has this address now: its user may be one that is away, or whose station was never seen. */
@@ -194,14 +198,6 @@ static struct inquiry *new_inquiry(struct users *u, const uint8_t mac[STATION_MA
 	return q;
 }
 
-static void claim_one(struct users *u, const struct user *user, const uint8_t *mac)
-{
-	char name[NAME_SIZE];
-
-	users_plain_name(name, user);
-	(void)users_arrived(u, name, mac, now_of(u), NULL); /* it is known */
-}
-
 /* Users that are here, or were: nobody needs to be asked who they are */
 static void claim_own(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 {
@@ -209,7 +205,7 @@ static void claim_own(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
 
 	find_users(&f, mac);
 	for (size_t i = 0; i < f.count; i++)
-		claim_one(u, f.user[i], mac);
+		(void)users_arrived(u, f.user[i].name, mac, now_of(u), NULL); /* it is known */
 }
 
 void station_inquiry_begin(struct users *u, const uint8_t mac[STATION_MAC_SIZE])
@@ -261,7 +257,7 @@ static void on_inquiry(struct users *u, const char *ap, const struct wire_statio
 	memcpy(m.station_users.station, w->station, STATION_MAC_SIZE);
 	m.station_users.count = (uint32_t)f.count;
 	for (size_t i = 0; i < f.count; i++)
-		users_plain_name(m.station_users.user[i], f.user[i]);
+		memcpy(m.station_users.user[i], f.user[i].name, NAME_SIZE);
 	u->ops->to_ap(u->ctx, ap, &m);
 }
 

@@ -234,6 +234,14 @@ static json_t *read_file(const char *dir, const char *file, struct err *err)
 	return j;
 }
 
+bool user_store_has(const struct users *u, const char *file)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s%s", u->state_dir, file, SUFFIX);
+	return access(path, F_OK) == 0;
+}
+
 int user_store_recall(struct users *u, struct user **ret, const char *file, const char *name,
 		      struct err *err)
 {

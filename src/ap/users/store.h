@@ -38,6 +38,9 @@ void user_store_remove(struct user_writer *uw, const struct user *user);
 /** user_store_open() - Make @dir, or check it; it must be ours alone. Return: 0, or negative error code */
 int user_store_open(const char *dir, struct err *err);
 
+/** user_store_has() - Whether there is a file of this name, which may be unreadable or about to be removed */
+bool user_store_has(const struct users *u, const char *file);
+
 /**
  * user_store_recall() - Make a user known of which there is a file
  * @u:		Users, with a writer
