@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "conf/conf.h"
 
 /* Settings of one string each; one that a role does not have is NULL in both configurations */
@@ -84,4 +85,16 @@ void conf_changes_fixed(const struct conf *running, const struct conf *next,
 	if (!list_equal(running->registries, next->registries))
 		fn(ctx, "registries");
 	limits_fixed(running, next, fn, ctx);
+}
+
+void conf_changes_say_fixed(void *ctx, const char *setting)
+{
+	(void)ctx;
+	log_info("%s changed: takes effect at the next start", setting);
+}
+
+void conf_changes_kept(void *ctx, const char *reason)
+{
+	(void)ctx;
+	log_error("the configuration stays as it was: %s", reason);
 }

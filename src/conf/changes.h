@@ -19,3 +19,9 @@ struct conf;
  */
 void conf_changes_fixed(const struct conf *running, const struct conf *next,
 			void (*fn)(void *ctx, const char *setting), void *ctx);
+
+/** conf_changes_say_fixed() - One line in the log for conf_changes_fixed(); @ctx is not used */
+void conf_changes_say_fixed(void *ctx, const char *setting);
+
+/** conf_changes_kept() - One line in the log: nothing was changed, for @reason; @ctx is not used */
+void conf_changes_kept(void *ctx, const char *reason);

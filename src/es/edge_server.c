@@ -267,9 +267,9 @@ static int decide(void *ctx, uint64_t session, bool discard, const char *operato
 	int r = discard ? edge_discard(es, session, operator, err)
 			: es_node_allow_start(es->node, session, err);
 
-	if (r == 0)
-		log_info("session %016" PRIx64 ": %s by operator %s", session,
-			 discard ? "discarded" : "may start again", operator);
+	if (r == 0 && !discard)
+		log_info("session %016" PRIx64 ": may start again, by operator %s",
+			 session, operator);
 	return r;
 }
 

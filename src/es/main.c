@@ -262,18 +262,6 @@ static int reload_read(void *ctx, void **ret, struct err *err)
 	return r;
 }
 
-static void reload_kept(void *ctx, const char *reason)
-{
-	(void)ctx;
-	log_error("the configuration stays as it was: %s", reason);
-}
-
-static void on_fixed(void *ctx, const char *setting)
-{
-	(void)ctx;
-	log_info("%s changed: takes effect at the next start", setting);
-}
-
 static void reload_take(void *ctx, void *read)
 {
 	struct program *p = ctx;
@@ -288,7 +276,7 @@ static void reload_take(void *ctx, void *read)
 	if (r == 0)
 		r = log_reporter_repository(p->reporter, c->logrepo_name, c->logrepo_address, &err);
 	if (r < 0) {
-		reload_kept(p, err.text);
+		conf_changes_kept(p, err.text);
 		return;
 	}
 	const struct policy policy = policy_of(c);
@@ -301,7 +289,7 @@ static void reload_take(void *ctx, void *read)
 		.migrations_max = (uint32_t)c->limit[CONF_MIGRATIONS_MAX],
 	};
 	edge_server_change(p->es, &change);
-	conf_changes_fixed(p->conf, c, on_fixed, NULL);
+	conf_changes_fixed(p->conf, c, conf_changes_say_fixed, NULL);
 	log_info("configuration read again: %zu services are offered, %zu other edge servers",
 		 c->services, change.edges);
 	conf_free(p->last);
@@ -311,7 +299,7 @@ static void reload_take(void *ctx, void *read)
 static const struct reloader_ops reload_ops = {
 	.read = reload_read,
 	.take = reload_take,
-	.kept = reload_kept,
+	.kept = conf_changes_kept,
 };
 
 static void fill_configs(struct program *p)

@@ -532,7 +532,7 @@ static int resume(void *at, const struct reading *rd, struct err *err)
 		return -ENOMEM;
 	int fd = openat(to->store->dir, to->name, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return err_set(err, -errno, "open");
+		return 0; /* it is begun anew before anything is appended */
 	if (j->fd >= 0)
 		close(j->fd);
 	j->fd = fd;

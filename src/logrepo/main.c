@@ -267,18 +267,6 @@ static void drop_conf(void *read)
 	conf_free(read);
 }
 
-static void reload_kept(void *ctx, const char *reason)
-{
-	(void)ctx;
-	log_error("the configuration stays as it was: %s", reason);
-}
-
-static void on_fixed(void *ctx, const char *setting)
-{
-	(void)ctx;
-	log_info("%s changed: takes effect at the next start", setting);
-}
-
 static struct link_limits limits_of(const struct conf *c)
 {
 	return (struct link_limits){
@@ -296,14 +284,14 @@ static void reload_take(void *ctx, void *read)
 	const struct link_limits limits = limits_of(c);
 
 	listener_limits(p->listener, &limits);
-	conf_changes_fixed(p->conf, c, on_fixed, NULL);
+	conf_changes_fixed(p->conf, c, conf_changes_say_fixed, NULL);
 	log_info("configuration read again");
 }
 
 static const struct reloader_ops reload_ops = {
 	.read = reload_read,
 	.take = reload_take,
-	.kept = reload_kept,
+	.kept = conf_changes_kept,
 };
 
 static void on_signal(uv_signal_t *handle, int number)

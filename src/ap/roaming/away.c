@@ -54,8 +54,8 @@ static struct user *recall(struct users *u, const char *file, const char *name)
 
 	if (!u->writer || !name_valid(file) || !user_store_has(u, file))
 		return NULL;
-	users_room(
-		u); /* only for one that is there: others are not to be forgotten for a stranger's claim */
+	/* only for one that is there: others are not to be forgotten for a stranger's claim */
+	users_room(u);
 	int r = user_store_recall(u, &user, file, name, &err);
 	if (r < 0 && r != -ENOENT)
 		log_error("%s is not continued: %s", name, err.text);

@@ -10,7 +10,6 @@
  */
 
 #include <stdio.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/ap/session.h"

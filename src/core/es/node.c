@@ -729,9 +729,9 @@ static uint64_t lease_end(const struct es_session *s)
 	case WIRE_ES_ACTIVE:
 	case WIRE_ES_FENCED:
 	case WIRE_ES_LOST:
+		/* one that was never used has nothing of a user's */
 		if (!s->record.executed && !s->record.started)
-			return s->heard +
-			       p->idle_ms; /* it was never used: nothing of a user's is in it */
+			return s->heard + p->idle_ms;
 		return p->keep_ms ? s->heard + p->keep_ms : UINT64_MAX;
 	case WIRE_ES_RETIRED:
 		return s->heard + p->idle_ms;

@@ -572,7 +572,8 @@ void es_session_end(struct es_session *s, const char *fmt, ...)
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	es_session_cancel(s, why);
-	if (container) /* R15: no user data goes without a word */
+	/* R15: no user data goes without a word; one that was never used has none */
+	if (container && (s->record.executed || s->record.started))
 		es_session_say(s, "DATA REMOVED", s->record.executed, "mud=%s service=%s: %s",
 			       s->record.mud, s->record.service, why);
 	es_session_clear_pending(s);

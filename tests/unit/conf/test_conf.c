@@ -46,7 +46,7 @@ static const char es_conf[] = "name = \"EdgeServer-1\"\n"
 			      "service \"chain\" {\n"
 			      "  image = \"baton/chain\"\n"
 			      "  port = 9000\n"
-			      "  sync = \"replay\"\n"
+			      "  sync = \"replay\"  restart = \"on-failure:5\"\n"
 			      "  method = \"complete\"\n"
 			      "  codec = \"resp\"\n"
 			      "  memory_mb = 64\n"
@@ -157,6 +157,8 @@ static void test_es(void **state)
 	assert_int_equal(s->port, 9000);
 	assert_int_equal(s->codec, CONF_CODEC_RESP);
 	assert_int_equal(s->sync, CONF_SYNC_REPLAY);
+	assert_int_equal(s->restart, CONF_RESTART_ON_FAILURE);
+	assert_int_equal(s->restart_tries, 5);
 	assert_int_equal(s->method, CONF_METHOD_COMPLETE);
 	assert_int_equal(c->profile, CONF_PROFILE_PAPER);
 	assert_int_equal(s->memory_bytes, 64u << 20);

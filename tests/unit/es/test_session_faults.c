@@ -465,6 +465,32 @@ static void test_told_to_wait(void **state)
 	finish(&w, 0);
 }
 
+static void take_state(void *ctx, const struct es_session_view *v)
+{
+	*(enum wire_es_state *)ctx = v->record.state;
+}
+
+/* R15: a session at rest is there again although nothing can be written at the start, and tells its state */
+static void test_started_while_full(void **state)
+{
+	enum wire_es_state is = WIRE_ES_NONE;
+	struct world w = { 0 };
+
+	(void)state;
+	clear();
+	start(&w);
+	turn(&w, ask_next);
+	turn(&w, ask_next);
+	end(&w);
+	faults_disk(1, FAULTS_FROM_HERE_ON, ENOSPC);
+	start(&w);
+	es_node_each(w.node, take_state, &is);
+	assert_int_equal(is, WIRE_ES_ACTIVE);
+	(void)faults_off();
+	run(&w);
+	finish(&w, 0);
+}
+
 static void test_memory_fails(void **state)
 {
 	bool struck = true;
@@ -502,7 +528,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_fails),         cmocka_unit_test(test_disk_stays_full),
 		cmocka_unit_test(test_crash_at_each_write), cmocka_unit_test(test_told_to_wait),
-		cmocka_unit_test(test_memory_fails),
+		cmocka_unit_test(test_started_while_full),  cmocka_unit_test(test_memory_fails),
 	};
 
 	return cmocka_run_group_tests(tests, begin, remove_directory);
