@@ -117,6 +117,27 @@ class Restarts(bed.BedTest):
                 self.restarted()
                 self.assertEqual(self.lab.containers("pc1"), [container])
 
+    def test_may_not_start(self):
+        """restart = "no": users are told, the data stay, and an operator decides"""
+        conf = self.lab.conf("EdgeServer-1")
+        before = conf.read_text()
+        self.addCleanup(self.lab.tell, "EdgeServer-1", signal.SIGHUP)
+        self.addCleanup(conf.write_text, before)
+        container = self.begin()
+        session = container.split("-")[1]
+        conf.write_text(before.replace('codec = "resp"', 'codec = "resp"   restart = "no"'))
+        self.lab.tell("EdgeServer-1", signal.SIGHUP)
+        self.wait(lambda: self.lines("EdgeServer-1", "configuration read again"), "the catalogue to be read")
+        self.lab.docker("pc1", "kill", container)
+        self.wait_event("CONTAINER DIED", "EdgeServer-1", session)
+        self.wait(lambda: self.lines("AP-1", "service redis is away: the container ended"), "users to be told")
+        self.assertRegex(self.redis("ping"), "^LOADING .*the container ended with status 137")
+        self.assertRegex(self.lab.baton("sessions", "--kept"), f"{session[:8]} .* EdgeServer-1 +ended .* status 137")
+        self.assertEqual(self.events.find("CONTAINER RESTARTED"), [])
+        self.assertRegex(self.lab.baton("session", "restore", session), "starts again when its user is there")
+        self.counts_again()
+        self.restarted()
+
     def test_moves_afterwards(self):
         """A session whose container was started again follows its user as ever"""
         container = self.begin()

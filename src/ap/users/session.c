@@ -315,10 +315,10 @@ void user_session_long(struct user_session *us, int more)
 	(void)uv_timer_start(&us->timer, on_timer, 0, 0);
 }
 
-/* It is said again each time that a request is repeated. One request at a time finds out whether it is back. */
+/* It is said again each time that a request is repeated. Then the next request finds out whether it is back. */
 static bool is_away(const struct user_session *us)
 {
-	return us->away_at && us->mud && mud_session_unanswered(us->mud) &&
+	return us->away_at && us->mud &&
 	       uv_now(us->setup->loop) < us->away_at + AWAY_RETRIES * us->setup->policy->retry_ms;
 }
 
