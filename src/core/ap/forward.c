@@ -13,6 +13,9 @@
 #include "core/ap/session.h"
 #include "core/common/replay_buffer.h"
 
+#define ASKED_MAX                                                                                  \
+	3 /* times that a container is asked again for an answer: its cache may have dropped it */
+
 static void send_copy(struct ap_session *s, const struct ap_edge *e, const struct replay_copy *c)
 {
 	struct wire_message m = ap_session_command(s, WIRE_REQUEST);
@@ -125,8 +128,11 @@ void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
 
 	/* executed there, but the answer has not come by here: its answer cache has it */
 	for (; n <= e->executed && (c = replay_buffer_find(s->copies, n)); n++) {
-		if (!c->has_digest[side] || (answers && !c->delivered))
-			send_copy(s, e, c);
+		if (c->has_digest[side] && (!answers || c->delivered))
+			continue;
+		send_copy(s, e, c);
+		if (answers && c->asked < ASKED_MAX)
+			c->asked++;
 	}
 	if (e->answered < e->executed)
 		e->answered = e->executed;
@@ -245,6 +251,17 @@ bool ap_forward_behind(struct ap_session *s)
 	return false;
 }
 
+/*
+ * The user has its answer from another container that is gone. The one that serves now has executed it, too, and may
+ * have to say that the outcome is in doubt (R1).
+ */
+static bool word_awaited(const struct ap_session *s, const struct replay_copy *c)
+{
+	enum replay_side side = dest_may_answer(s) ? REPLAY_COPY : REPLAY_SOURCE;
+
+	return c->delivered && !c->has_digest[side] && c->asked && c->asked < ASKED_MAX;
+}
+
 void ap_forward_settle(struct ap_session *s)
 {
 	if (s->state != AP_SERVING && s->state != AP_RETIRING)
@@ -255,6 +272,8 @@ void ap_forward_settle(struct ap_session *s)
 
 		/* after going back, CT-x must also execute the requests that CT-y has answered (R3) */
 		if (!c || next > answering_edge(s)->answered || (!c->delivered && next > s->acked))
+			return;
+		if (word_awaited(s, c))
 			return;
 		replay_buffer_drop_through(s->copies, next);
 	}

@@ -47,6 +47,7 @@ enum replay_side {
  * @delivered:	an answer to it has gone to the MUD
  * @has_digest:	per side: its answer was seen
  * @digest:	per side: digest of that answer, 0 if it is not to be compared
+ * @asked:	times that the answer of the container that serves was asked for, which has executed it
  * @in_doubt:	CT-x could not say whether it executed the request
  * @answer:	answer withheld from the MUD, owned by the buffer; NULL if none is
  * @answer_len:	its length
@@ -63,6 +64,7 @@ struct replay_copy {
 	bool delivered;
 	bool has_digest[REPLAY_SIDES];
 	uint64_t digest[REPLAY_SIDES];
+	uint32_t asked;
 	bool in_doubt;
 	uint8_t *answer;
 	size_t answer_len;
