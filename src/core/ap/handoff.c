@@ -240,6 +240,23 @@ void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, 
 	ap_forward_feed(s);
 }
 
+/* All edge servers of the session are asked where authority is. */
+static void find_again(struct ap_session *s, uint64_t now)
+{
+	ap_session_move(s, AP_FINDING, now);
+	s->rounds = 0;
+	s->displaced = 0;
+	s->proof_refused = false;
+	for (int i = 0; i < AP_EDGES_MAX; i++) {
+		s->edge[i].heard = false;
+		s->edge[i].predecessor = false; /* all of them count again */
+		if (s->edge[i].name[0])
+			ap_session_attach(s, &s->edge[i]);
+	}
+	s->source = -1;
+	s->dest = -1;
+}
+
 /*
  * The source cannot have authority again. Another container that had it later, and has ended, is better than none:
  * its numbers go on where the user's answers end.
@@ -252,6 +269,7 @@ static bool take_kept(struct ap_session *s, uint64_t now)
 		return false;
 	s->source = kept;
 	s->dest = -1;
+	s->unfence_sent = false;
 	s->unfence_at = 0;
 	ap_session_say(s, "GOING BACK", 0, "to %s, whose container has ended",
 		       ap_session_source(s)->name);
@@ -266,7 +284,10 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 	uint32_t new_epoch = ap_edges_highest_epoch(s) + 1;
 
 	if (source->heard && source->state == WIRE_ES_ACTIVE) {
-		ap_handoff_adopt(s, now, s->source);
+		if (source->spoilt)
+			find_again(s, now);
+		else
+			ap_handoff_adopt(s, now, s->source);
 		return;
 	}
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
@@ -288,7 +309,8 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 			ap_mud_lost(s, now, WIRE_E_SESSION_LOST, "both containers are gone");
 		return;
 	}
-	if (source->heard && !ap_edge_can_go_on(s, source)) {
+	/* UNFENCE may be on its way: no other container may get authority before it has obeyed, and is fenced (R4) */
+	if (source->heard && !ap_edge_can_go_on(s, source) && !s->unfence_sent) {
 		if (!take_kept(s, now))
 			ap_mud_lost(s, now, WIRE_E_SESSION_LOST,
 				    "the container that gave the last answers is gone");
@@ -296,6 +318,7 @@ static void going_back_progress(struct ap_session *s, uint64_t now)
 	}
 	if (now < s->unfence_at)
 		return;
+	s->unfence_sent = true;
 	s->unfence_at = now + s->node->policy.retry_ms / 2;
 	m.epoch = source->epoch;
 	m.unfence.new_epoch = new_epoch;
@@ -320,6 +343,7 @@ static void going_back_repeat(struct ap_session *s, uint64_t now)
 static void return_to_source(struct ap_session *s, uint64_t now, const char *why)
 {
 	ap_session_move(s, AP_GOING_BACK, now);
+	s->unfence_sent = false;
 	s->unfence_at = 0;
 	/* the others' states from before the fence may be out of date: ask again (R4) */
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
@@ -396,23 +420,6 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 		ap_handoff_progress(s, now);
 }
 
-/* All edge servers of the session are asked where authority is. */
-static void find_again(struct ap_session *s, uint64_t now)
-{
-	ap_session_move(s, AP_FINDING, now);
-	s->rounds = 0;
-	s->displaced = 0;
-	s->proof_refused = false;
-	for (int i = 0; i < AP_EDGES_MAX; i++) {
-		s->edge[i].heard = false;
-		s->edge[i].predecessor = false; /* all of them count again */
-		if (s->edge[i].name[0])
-			ap_session_attach(s, &s->edge[i]);
-	}
-	s->source = -1;
-	s->dest = -1;
-}
-
 /* The edge server that should have authority says that it has none: look again. */
 static bool lost_authority(struct ap_session *s, uint64_t now)
 {
@@ -445,7 +452,8 @@ void ap_handoff_spoilt(struct ap_session *s, uint64_t now, uint64_t number)
 	}
 	ap_session_say(s, "SPOILT", number, "%s at %s", why, ap_session_source(s)->name);
 	ap_session_source(s)->spoilt = true;
-	find_again(s, now);
+	if (s->state != AP_GOING_BACK || !s->unfence_sent)
+		find_again(s, now);
 }
 
 static void tracing_progress(struct ap_session *s, uint64_t now)

@@ -128,6 +128,7 @@ struct ap_attempt {
  * @divergences:	times a CT-y answered otherwise than CT-x (R5)
  * @diverged:		too often: a migration is not tried again here
  * @hold_next:		the next attempt holds, and follows at once
+ * @unfence_sent:	in GOING_BACK: the source was told UNFENCE, and may obey at any time
  * @unfence_at:	in GOING_BACK: not sent again before; an edge server that refuses answers at once
  * @waiting_told:	when the MUD was told last that its container has ended and does not start
  * @copy_inactive:	in GOING_BACK: ACTIVATE was never sent to the copy of this cut, so it cannot be
@@ -182,6 +183,7 @@ struct ap_session {
 	uint32_t divergences;
 	bool diverged;
 	bool hold_next;
+	bool unfence_sent;
 	uint64_t unfence_at;
 	uint64_t waiting_told;
 	bool copy_inactive;
