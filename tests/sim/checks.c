@@ -234,6 +234,9 @@ void check_removal(struct world *w, int edge, const struct container *c)
 			return;
 	}
 	const struct es_record *here = record_at(w, (unsigned int)edge, c->session);
+	if (here && here->container_epoch > c->epoch &&
+	    engine_find(w, edge, c->session, here->container_epoch))
+		return; /* it was recovered */
 	if (here ? nobodys(w, (unsigned int)edge, here) : nobodys_container(w, edge, c))
 		return;
 	const struct mud *m = mud_by_session(w, c->session);

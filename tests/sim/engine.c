@@ -67,6 +67,18 @@ static struct container *container_add(struct world *w, int edge, uint64_t sessi
 	return NULL;
 }
 
+/* What an edge server wrote down of a session. Return: borrowed, or NULL */
+static const struct es_record *record_of(struct world *w, int edge, uint64_t session)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct record_slot *r = &w->edge[edge].record[i];
+
+		if (r->used && r->record.session == session)
+			return &r->record;
+	}
+	return NULL;
+}
+
 /* What the edge server wrote down of the container's session; NONE if it is another container's. */
 static enum wire_es_state record_state(struct world *w, int edge, const struct container *c)
 {
@@ -130,7 +142,7 @@ static bool service_known(void *ctx, const char *service)
 {
 	(void)ctx;
 	return strcmp(service, "replay") == 0 || strcmp(service, "hold") == 0 ||
-	       strcmp(service, "auto") == 0;
+	       strcmp(service, "auto") == 0 || protected_service(service);
 }
 
 static bool hold(void *ctx, const char *service, bool diverged)
@@ -154,6 +166,21 @@ static bool may_start(void *ctx, const char *service, int exit_code, uint32_t tr
 	return true;
 }
 
+/* What the service had in memory is gone. That may not be if it could have been recovered (R15). */
+static void start_without_memory(struct world *w, const struct job *j, struct container *c)
+{
+	struct mud *m = mud_by_session(w, c->session);
+	const struct es_record *r = record_of(w, j->edge, c->session);
+
+	if (!m || !protected_service(m->service))
+		return;
+	if (r && !m->diverges && kept_covers(kept_of(w, j->edge, c->session, false), r->executed))
+		violated(w, "%s starts without its memory, and a cut is kept", m->name);
+	c->state = (struct state){ .chain = c->session };
+	m->unchecked_through = m->sent + 1;
+	w->memory_lost++;
+}
+
 static void started(struct world *w, void *arg)
 {
 	const struct job *j = arg;
@@ -165,6 +192,8 @@ static void started(struct world *w, void *arg)
 		how = ES_START_FAILED;
 	if (c && how == ES_START_DONE) {
 		w->restarts += c->stopped;
+		if (c->stopped)
+			start_without_memory(w, j, c);
 		c->stopped = false;
 	}
 	if (how == ES_START_DONE && answer_lost(w, 100))
@@ -435,7 +464,9 @@ static void source_failed(struct world *w, void *arg)
 	t->source_done = true;
 	if (t->frozen)
 		thaw(w, t, true);
-	if (source_of(w, t))
+	if (source_of(w, t) && t->recover)
+		es_node_not_recovered(source_of(w, t), w->now, t->order.session, "transfer failed");
+	else if (source_of(w, t))
 		es_node_source_finished(source_of(w, t), w->now, t->order.session,
 					"transfer failed", false);
 }
@@ -481,7 +512,7 @@ static void result_came(struct world *w, void *arg)
 		return;
 	t->step = STEP_ENDED;
 	t->source_done = true;
-	if (source_of(w, t))
+	if (source_of(w, t) && !t->recover)
 		es_node_source_finished(source_of(w, t), w->now, t->order.session, NULL, false);
 }
 
@@ -508,10 +539,30 @@ static void restored(struct world *w, void *arg)
 			 (unsigned long long)c->state.count, (unsigned long long)c->state.lines);
 	t->offered = false;
 	t->step = STEP_RESULT;
-	w->migrations++;
+	w->migrations += !t->recover;
+	w->recovered += t->recover;
 	if (es_node_arrived(destination_of(w, t), w->now, t->order.session, &cut, &err) < 0)
 		violated(w, "a good cut was refused: %s", err.text);
 	go_on(w, t, network_delay(w, node_es(t->to), node_es(t->from)), result_came);
+}
+
+/* The cut is on disk: from now on it is the one to recover from. */
+static void keep(struct world *w, struct transfer *t)
+{
+	struct kept_slot *k;
+
+	if (w->now < w->edge[t->from].full_until || !source_of(w, t)) {
+		fail(w, t);
+		return;
+	}
+	k = kept_of(w, t->from, t->order.session, true);
+	k->whole = true;
+	k->cut = t->cut_number;
+	k->state = t->snapshot;
+	w->cuts_kept++;
+	t->step = STEP_ENDED;
+	t->source_done = true;
+	es_node_source_finished(source_of(w, t), w->now, t->order.session, NULL, false);
 }
 
 static void sent(struct world *w, void *arg)
@@ -520,6 +571,10 @@ static void sent(struct world *w, void *arg)
 
 	if (t->step != STEP_SEND || fails_here(w, t, 50))
 		return;
+	if (t->keep) {
+		keep(w, t);
+		return;
+	}
 	t->step = STEP_RESTORE;
 	go_on(w, t, 10 + roll(w, 150), restored);
 }
@@ -567,17 +622,13 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 	struct here h = here(ctx);
 	struct world *w = h.world;
 	struct transfer *t = transfer_from(w, h.edge, session);
-	struct container *c = NULL;
+	struct container *c;
 	if (h.dying)
 		return;
 
 	if (!t || t->step != STEP_WAIT_CUT)
 		return; /* it failed, the end of it is on its way */
-	for (int i = 0; i < SESSIONS_MAX; i++) {
-		if (w->edge[h.edge].container[i].present &&
-		    w->edge[h.edge].container[i].session == session)
-			c = &w->edge[h.edge].container[i];
-	}
+	c = engine_find(w, h.edge, session, t->order.container_epoch);
 	if (!c || c->stopped) {
 		fail(w, t);
 		return;
@@ -655,6 +706,11 @@ static void offer_came(struct world *w, void *arg)
 	}
 	t->offered = true;
 	container_add(w, t->to, o->session, o->epoch + 1);
+	if (t->recover) {
+		t->step = STEP_RESTORE;
+		go_on(w, t, 10 + roll(w, 150), restored);
+		return;
+	}
 	t->step = STEP_WAIT_CUT;
 	go_on(w, t, network_delay(w, node_es(t->to), node_es(t->from)), cut_wanted);
 }
@@ -665,22 +721,25 @@ static void prepared(struct world *w, void *arg)
 
 	if (t->step != STEP_PREPARE || fails_here(w, t, 50))
 		return;
-	if (!pipe_between(w, node_es(t->from), node_es(t->to))->up) {
+	if (t->keep) {
+		t->step = STEP_WAIT_CUT;
+		go_on(w, t, 1, cut_wanted);
+		return;
+	}
+	if (t->to != t->from && !pipe_between(w, node_es(t->from), node_es(t->to))->up) {
 		fail(w, t);
 		return;
 	}
 	t->step = STEP_OFFER;
-	go_on(w, t, network_delay(w, node_es(t->from), node_es(t->to)), offer_came);
+	go_on(w, t, t->to == t->from ? 1 : network_delay(w, node_es(t->from), node_es(t->to)),
+	      offer_came);
 }
 
-static void migrate(void *ctx, const struct es_migration_order *order)
+static struct transfer *transfer_new(struct here h, const struct es_migration_order *order)
 {
-	struct here h = here(ctx);
 	struct world *w = h.world;
-
-	if (h.dying)
-		return;
 	struct transfer *t = calloc(1, sizeof(*t));
+
 	if (!t)
 		abort();
 	t->order = *order;
@@ -692,6 +751,104 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 	w->transfers = t;
 	buf_init(&t->cache, 0);
 	go_on(w, t, 5 + roll(w, 40), prepared);
+	return t;
+}
+
+static void migrate(void *ctx, const struct es_migration_order *order)
+{
+	struct here h = here(ctx);
+
+	if (!h.dying)
+		(void)transfer_new(h, order);
+}
+
+/* --- protection -------------------------------------------------------------------------------- */
+
+static uint64_t protection(void *ctx, const char *service)
+{
+	(void)ctx;
+	return protected_service(service) ? 300 : 0;
+}
+
+static void keep_cut(void *ctx, const struct es_migration_order *order)
+{
+	struct here h = here(ctx);
+
+	if (!h.dying)
+		transfer_new(h, order)->keep = true;
+}
+
+static bool kept_cut(void *ctx, uint64_t session, uint64_t done, uint64_t *number)
+{
+	struct here h = here(ctx);
+	const struct kept_slot *k = kept_of(h.world, h.edge, session, false);
+
+	if (!kept_covers(k, done))
+		return false;
+	*number = k->cut;
+	return true;
+}
+
+static int log_request(void *ctx, uint64_t session, const struct wire_data *request,
+		       struct err *err)
+{
+	struct here h = here(ctx);
+
+	if (h.dying || h.world->now < h.world->edge[h.edge].full_until)
+		return err_set(err, -ENOSPC, "log a request");
+	return kept_log(kept_of(h.world, h.edge, session, true), request);
+}
+
+static void log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
+{
+	struct here h = here(ctx);
+	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
+
+	if (k && !h.dying)
+		k->digest[number] = digest;
+}
+
+static int logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
+		  uint64_t *digest, struct err *err)
+{
+	struct here h = here(ctx);
+
+	return kept_read(kept_of(h.world, h.edge, session, false), number, request, digest, err);
+}
+
+static void log_trim(void *ctx, uint64_t session, uint64_t through)
+{
+	struct here h = here(ctx);
+	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
+
+	for (uint64_t n = 0; k && !h.dying && n <= through; n++)
+		k->logged[n] = false;
+}
+
+static void recover(void *ctx, const struct es_migration_order *order)
+{
+	struct here h = here(ctx);
+	const struct kept_slot *k = kept_of(h.world, h.edge, order->session, false);
+
+	if (h.dying)
+		return;
+	if (!k || !k->whole) {
+		violated(h.world, "a recovery without a cut that is kept");
+		return;
+	}
+	struct transfer *t = transfer_new(h, order);
+	t->recover = true;
+	t->cut_number = k->cut;
+	t->snapshot = k->state;
+}
+
+static void unprotect(void *ctx, uint64_t session)
+{
+	struct here h = here(ctx);
+	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
+
+	if (k && !h.dying)
+		*k = (struct kept_slot){ .used = false };
 }
 
 static void cancel_migration(void *ctx, uint64_t session, const char *reason)
@@ -711,7 +868,7 @@ static void cancel_migration(void *ctx, uint64_t session, const char *reason)
 
 /* --- what outlives a crash --------------------------------------------------------------------- */
 
-static struct record_slot *record_of(struct world *w, int edge, uint64_t session)
+static struct record_slot *slot_of(struct world *w, int edge, uint64_t session)
 {
 	struct record_slot *free_slot = NULL;
 
@@ -758,7 +915,7 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 		   enum es_persist what, struct err *err)
 {
 	struct here h = here(ctx);
-	struct record_slot *r = record_of(h.world, h.edge, record->session);
+	struct record_slot *r = slot_of(h.world, h.edge, record->session);
 	struct container *c;
 
 	if (!r) {
@@ -806,7 +963,7 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 static void forget(void *ctx, uint64_t session)
 {
 	struct here h = here(ctx);
-	struct record_slot *r = record_of(h.world, h.edge, session);
+	struct record_slot *r = slot_of(h.world, h.edge, session);
 	if (h.dying)
 		return;
 
@@ -837,6 +994,15 @@ const struct es_node_ops engine_ops = {
 	.start_container = start_container,
 	.execute = execute,
 	.under_way = under_way,
+	.protection = protection,
+	.keep_cut = keep_cut,
+	.kept_cut = kept_cut,
+	.log_request = log_request,
+	.log_answer = log_answer,
+	.logged = logged,
+	.log_trim = log_trim,
+	.recover = recover,
+	.unprotect = unprotect,
 	.migrate = migrate,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
@@ -889,6 +1055,7 @@ void engine_host_died(struct world *w, int edge, bool disk)
 		buf_deinit(&r->cache);
 		*r = (struct record_slot){ 0 };
 	}
+	memset(w->edge[edge].kept, 0, sizeof(w->edge[edge].kept));
 }
 
 void engine_transfers_broken(struct world *w, int a, int b)

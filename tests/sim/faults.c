@@ -14,8 +14,8 @@
 #include "base/bytes.h"
 #include "world.h"
 
-/* R6: most catch up by replay */
-static const char *const services[] = { "replay", "hold", "replay", "auto" };
+/* R6: most catch up by replay; "memory" does, too, and is protected */
+static const char *const services[] = { "replay", "hold", "memory", "auto" };
 
 void faults_plan(struct world *w)
 {
@@ -161,10 +161,30 @@ static struct container *fresh_container(struct world *w, int *edge)
 	return NULL;
 }
 
+/* A container of which a cut is kept, if there is one: the one to recover */
+static struct container *kept_container(struct world *w, int *edge)
+{
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		for (int k = 0; k < SESSIONS_MAX; k++) {
+			struct container *c = &w->edge[i].container[k];
+			const struct kept_slot *kept =
+				c->present ? kept_of(w, (int)i, c->session, false) : NULL;
+
+			*edge = (int)i;
+			if (kept && kept->whole)
+				return c;
+		}
+	}
+	return NULL;
+}
+
 static void kill_container(struct world *w)
 {
 	int edge;
 	struct container *c = w->harder ? fresh_container(w, &edge) : NULL;
+
+	if (!w->harder && chance(w, 500))
+		c = kept_container(w, &edge);
 
 	if (!c) {
 		edge = (int)roll(w, w->plan.edges);

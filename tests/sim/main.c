@@ -14,6 +14,7 @@
 
 struct totals {
 	uint64_t runs, failed, events, migrations, held, went_back, answers, lost, wishes, drains;
+	uint64_t cuts_kept, recovered, memory_lost;
 };
 
 /** struct mode - How seeds are run: with a trace; with faults that are survived in most seeds only */
@@ -59,6 +60,9 @@ static bool run_seed(uint64_t seed, const struct mode *mode, struct totals *t)
 	t->went_back += w->went_back;
 	t->wishes += w->wishes;
 	t->drains += w->drains;
+	t->cuts_kept += w->cuts_kept;
+	t->recovered += w->recovered;
+	t->memory_lost += w->memory_lost;
 	for (unsigned int i = 0; i < w->plan.muds; i++) {
 		t->answers += w->mud[i].answered;
 		t->lost += w->mud[i].lost;
@@ -96,12 +100,15 @@ static int run_share(uint64_t from, uint64_t seeds, uint64_t share, uint64_t sha
 		(void)run_seed(from + i, mode, &t);
 	(void)printf("%llu runs: %llu failed; %llu events, %llu answers, %llu arrivals, "
 		     "%llu cuts that held, %llu times back, %llu sessions lost with their host; "
-		     "an operator moved %llu times, drained %llu times\n",
+		     "an operator moved %llu times, drained %llu times; "
+		     "%llu cuts kept, %llu recoveries, %llu starts without memory\n",
 		     (unsigned long long)t.runs, (unsigned long long)t.failed,
 		     (unsigned long long)t.events, (unsigned long long)t.answers,
 		     (unsigned long long)t.migrations, (unsigned long long)t.held,
 		     (unsigned long long)t.went_back, (unsigned long long)t.lost,
-		     (unsigned long long)t.wishes, (unsigned long long)t.drains);
+		     (unsigned long long)t.wishes, (unsigned long long)t.drains,
+		     (unsigned long long)t.cuts_kept, (unsigned long long)t.recovered,
+		     (unsigned long long)t.memory_lost);
 	return t.failed ? 1 : 0;
 }
 

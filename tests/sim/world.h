@@ -34,6 +34,7 @@
 #define SESSIONS_MAX 32 /* policy.sessions_max, and so records and containers of an edge server */
 #define ROGUE_LINK   (1ull << 40) /* from there on links of devices that are not who they say */
 
+struct err;
 struct world;
 
 /* --- virtual time (clock.c) -------------------------------------------------------------------- */
@@ -137,6 +138,8 @@ struct transfer {
 	uint64_t cut_number;
 	struct buf cache;
 	struct state snapshot;
+	bool keep;    /* the cut is kept where it is taken */
+	bool recover; /* it comes from there */
 	unsigned int delays;
 	struct transfer *next; /* in the world's list, released at the end of the run */
 };
@@ -148,6 +151,23 @@ struct record_slot {
 	bool used;
 	struct es_record record;
 	struct buf cache;
+};
+
+/**
+ * struct kept_slot - A cut that is kept, and the requests that were logged
+ * @whole:	there is a cut, at number @cut; otherwise there are requests only
+ * @digest:	of their answers, 0: not known
+ */
+struct kept_slot {
+	bool used;
+	uint64_t session;
+	bool whole;
+	uint64_t cut;
+	struct state state;
+	bool logged[REQUESTS_MAX + 1];
+	uint64_t digest[REQUESTS_MAX + 1];
+	struct wire_data request[REQUESTS_MAX + 1];
+	uint8_t bytes[8];
 };
 
 struct edge {
@@ -165,6 +185,7 @@ struct edge {
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
+	struct kept_slot kept[MUDS_MAX];
 };
 
 /**
@@ -235,6 +256,9 @@ struct world {
 	uint64_t held;
 	bool harder; /* containers die in the grace time, too */
 	uint64_t restarts;
+	uint64_t cuts_kept;
+	uint64_t recovered;
+	uint64_t memory_lost;
 	bool trace;
 	bool failed;
 	char why[512];
@@ -288,6 +312,14 @@ void engine_host_died(struct world *w, int edge, bool disk);
 bool engine_in_grace(struct world *w, int edge, const struct container *c);
 void engine_kill(struct world *w, int edge, struct container *c);
 void engine_transfers_broken(struct world *w, int a, int b);
+
+/* protection.c */
+bool protected_service(const char *service);
+struct kept_slot *kept_of(struct world *w, int edge, uint64_t session, bool make);
+bool kept_covers(const struct kept_slot *k, uint64_t executed);
+int kept_log(struct kept_slot *k, const struct wire_data *request);
+int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
+	      struct err *err);
 
 /* actors.c */
 void proof_model(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,

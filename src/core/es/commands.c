@@ -160,19 +160,8 @@ static void on_attach(struct es_session *s, uint64_t now, const char *ap,
 
 void es_session_migrate(struct es_session *s, const char *to_es, bool hold)
 {
-	struct es_migration_order order = {
-		.session = s->record.session,
-		.association = s->record.association,
-		.epoch = s->record.epoch,
-		.container_epoch = s->record.container_epoch,
-		.hold = hold,
-	};
+	const struct es_migration_order order = es_session_order(s, to_es, hold);
 
-	(void)name_set(order.to_es, to_es, NULL);
-	memcpy(order.ap, s->record.ap, NAME_SIZE);
-	memcpy(order.mud, s->record.mud, NAME_SIZE);
-	memcpy(order.service, s->record.service, NAME_SIZE);
-	memcpy(order.secret, s->record.secret, WIRE_SECRET_SIZE);
 	(void)name_set(s->record.peer, to_es, NULL);
 	s->record.handed = false;
 	memcpy(s->migration_ap, s->record.ap, NAME_SIZE);
@@ -206,6 +195,10 @@ static void on_migrate(struct es_session *s, uint64_t now, const char *from_ap,
 		/* the answer tells the state; one that starts is asked for again */
 	} else if (name_equal(w->to_es, s->node->name)) {
 		es_session_cancel(s, "the user came back");
+	} else if (s->protect.running) {
+		es_session_cancel(s, "the user moves");
+		memcpy(s->then_to, w->to_es, NAME_SIZE);
+		s->then_hold = hold;
 	} else if (s->migration == WIRE_MIGRATION_NONE) {
 		es_session_migrate(s, w->to_es, hold);
 	} else if (
@@ -289,6 +282,7 @@ static void on_retire(struct es_session *s)
 	if (s->record.state == WIRE_ES_FENCED || s->record.state == WIRE_ES_LOST) {
 		if (es_session_has_container(s))
 			es_session_drop_container(s);
+		es_session_unprotect(s);
 		s->holding = false;
 		es_session_move(s, WIRE_ES_RETIRED);
 		(void)es_session_persist(s, ES_PERSIST_ALL);

@@ -66,7 +66,7 @@ bool es_node_busy(const struct es_node *node)
 	{
 		const struct es_session *s = list_entry(at, struct es_session, link);
 
-		if (s->record.started && s->record.state != WIRE_ES_LOST)
+		if (s->record.started && s->record.state != WIRE_ES_LOST && !s->starting)
 			return true;
 	}
 	return false;
@@ -327,7 +327,7 @@ void es_node_cut_wanted(struct es_node *node, uint64_t now, uint64_t session)
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (!s || s->cancelled || s->migration != WIRE_MIGRATION_PREPARING)
+	if (!s || s->cancelled || (s->migration != WIRE_MIGRATION_PREPARING && !s->protect.running))
 		return; /* it was cancelled: source_finished is on its way */
 	s->held = true;
 	s->held_since = now;
@@ -374,7 +374,9 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 		return;
 	s->cutting = false;
 	s->held = false;
-	if (taken && !s->cancelled && handed(s)) {
+	if (taken && !s->cancelled && s->protect.running) {
+		es_session_protect_taken(s);
+	} else if (taken && !s->cancelled && handed(s)) {
 		s->cut = s->record.executed;
 		s->cut_association = s->record.association;
 		s->migration = WIRE_MIGRATION_SENDING;
@@ -393,15 +395,20 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (!s || s->migration == WIRE_MIGRATION_NONE)
+	if (!s || (s->migration == WIRE_MIGRATION_NONE && !s->protect.running))
 		return;
 	bool cancelled = s->cancelled;
+	bool kept = s->protect.running;
+	if (kept)
+		es_session_protect_ended(s, now, reason);
 	s->migration = WIRE_MIGRATION_NONE;
 	s->cancelled = false;
 	s->cutting = false;
 	s->held = false;
-	s->lasting = reason && lasting;
-	if (reason) {
+	s->lasting = reason && lasting && !kept;
+	if (reason && kept) {
+		keep_running(s);
+	} else if (reason) {
 		(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
 		es_session_say(s, "MIGRATION FAILED", s->record.executed, "%s", reason);
 		keep_running(s);
@@ -411,9 +418,10 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 
 		memcpy(to, s->then_to, NAME_SIZE);
 		es_session_migrate(s, to, s->then_hold);
-	} else if (reason) {
+	} else if (reason && !kept) {
 		es_session_notify(s, cancelled ? WIRE_ABORTED : WIRE_FAILED);
 	}
+	es_session_start_again(s, now);
 	es_session_pump(s, now);
 }
 
@@ -540,6 +548,8 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the offer has an epoch that no session comes to";
 		return false;
 	}
+	if (old && es_session_expects(old, from, m))
+		return true;
 	if (!node->ops->service_known(node->ctx, w->service)) {
 		*reason = "the service is not in the catalogue of the destination";
 		return false;
@@ -617,6 +627,10 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 	int r = 0;
 
 	node->now = now;
+	if (s && s->protect.recovering && s->start_running) {
+		es_session_restored(s, now, cut->number);
+		return 0;
+	}
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
 		return 0;
 	if (!s->cancelled)
@@ -632,6 +646,8 @@ uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
 {
 	const struct es_session *s = es_session_find(node, session);
 
+	if (s && s->protect.recovering && s->start_running)
+		return s->protect.epoch;
 	return s && s->record.state == WIRE_ES_ARRIVING ? s->record.container_epoch : 0;
 }
 
@@ -648,6 +664,10 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
+	if (s && s->protect.recovering && s->start_running) {
+		es_session_not_recovered(s, now, false, reason);
+		return;
+	}
 	if (!s || s->record.state != WIRE_ES_ARRIVING)
 		return;
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
@@ -705,8 +725,10 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 	}
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(restored);
+	es_session_protect_restore(s, now);
 	/* otherwise what is written down is as it was, and needs no room on a disk that may be full */
-	if (es_session_settle_doubt(s, "the program restarted while it ran"))
+	if ((container == ES_CONTAINER_RUNS || !s->protect.kept) &&
+	    es_session_settle_doubt(s, "the program restarted while it ran"))
 		(void)es_session_persist(s, ES_PERSIST_ALL);
 	s->exit_code = -1;
 	s->gone = container == ES_CONTAINER_GONE;
@@ -756,6 +778,8 @@ static uint64_t session_deadline(const struct es_session *s)
 		at = s->remove_at;
 	if (s->starting && !s->start_running && s->start_at < at)
 		at = s->start_at;
+	if (es_session_protect_at(s) < at)
+		at = es_session_protect_at(s);
 	return at;
 }
 
@@ -788,6 +812,7 @@ static void session_tick(struct es_session *s, uint64_t now)
 	}
 	es_session_write_again(s, now);
 	es_session_start_again(s, now);
+	es_session_protect(s, now);
 	if (s->held && now >= s->held_since + p->drain_ms)
 		es_session_pump(s, now);
 	if (s->held && !s->cutting && now >= s->held_since + p->drain_ms) {

@@ -24,7 +24,7 @@
  *	                       UNFENCE
  *
  * The access point in charge decides whether the container starts again, for a replica elsewhere may have all
- * that it had in memory.
+ * that it had in memory. A protected one comes back with its memory (core/es/protect.c).
  *
  * Re-entrancy: the operations must only record or queue what they are told. They must not call back
  * into the node before the function that called them has returned.
@@ -136,6 +136,19 @@ struct es_migration_order {
  *			es_node_refused(), es_node_in_doubt(), es_node_container_died()
  * @under_way:		whether a long request or answer of the container is there in part only
  *			(enum wire_segment): a cut waits until none is
+ * @protection:		how often a cut of a container of the service is kept, ms; 0: never; NULL: for none. Only
+ *			sessions of a service with one use @keep_cut to @unprotect
+ * @keep_cut:		take a consistent cut and keep it here, order.to_es is this edge server:
+ *			es_node_cut_wanted(), _cut_taken(), _source_finished() follow
+ * @kept_cut:		the number of the newest cut that is kept, if the log has all requests from there through
+ *			@executed; false: there is none
+ * @log_request:	write down a request before its container sees it. 0, or negative
+ * @log_answer:		write down the digest of its answer, 0 if it is not to be compared
+ * @logged:		read a request and that digest; bytes are borrowed until the next call. 0, or negative
+ * @log_trim:		a cut is kept at @through: earlier requests may be dropped
+ * @recover:		restore the kept cut as the container of epoch order.epoch + 1: es_node_offered() and
+ *			es_node_arrived() follow, or es_node_not_recovered()
+ * @unprotect:		remove cut and log of a session
  * @migrate:		start T1-T5; es_node_cut_wanted(), _cut_taken(), _source_finished() follow
  * @take_cut:		T1 now: nothing executes, @cache is the answer cache at @number
  * @cut_delayed:	there was no idle instant; ask again later (R12)
@@ -160,6 +173,17 @@ struct es_node_ops {
 	void (*execute)(void *ctx, uint64_t session, uint32_t epoch,
 			const struct wire_data *request);
 	bool (*under_way)(void *ctx, uint64_t session, uint32_t epoch);
+	uint64_t (*protection)(void *ctx, const char *service);
+	void (*keep_cut)(void *ctx, const struct es_migration_order *order);
+	bool (*kept_cut)(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
+	int (*log_request)(void *ctx, uint64_t session, const struct wire_data *request,
+			   struct err *err);
+	void (*log_answer)(void *ctx, uint64_t session, uint64_t number, uint64_t digest);
+	int (*logged)(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
+		      uint64_t *digest, struct err *err);
+	void (*log_trim)(void *ctx, uint64_t session, uint64_t through);
+	void (*recover)(void *ctx, const struct es_migration_order *order);
+	void (*unprotect)(void *ctx, uint64_t session);
 	void (*migrate)(void *ctx, const struct es_migration_order *order);
 	void (*take_cut)(void *ctx, uint64_t session, uint64_t number,
 			 const struct answer_cache *cache);
@@ -330,6 +354,15 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
  */
 bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     enum es_start how, const char *reason);
+
+/**
+ * es_node_not_recovered() - recover has failed: @reason
+ *
+ * It is tried again after a pause, a bounded number of times; then the container that ended is started on its
+ * layer and volumes, without the contents of its memory.
+ */
+void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
+			   const char *reason);
 
 /**
  * es_node_allow_start() - An operator wants a container to start again although it may not (may_start)

@@ -47,7 +47,7 @@ static void container_ended(struct es_session *s, uint64_t now, int exit_code, c
 	bool soon = s->started_at && now - s->started_at < STABLE_MS;
 
 	/* a cut that was taken is good without its container: the replica may still arrive (R10) */
-	if (s->migration == WIRE_MIGRATION_PREPARING)
+	if (s->migration == WIRE_MIGRATION_PREPARING || s->protect.running)
 		es_session_cancel(s, "the container died");
 	es_session_clear_pending(s);
 	s->fencing = false;
@@ -64,7 +64,12 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (!s || s->record.container_epoch != epoch || s->removing || s->starting)
+	if (s && s->protect.recovering && s->protect.arrived && s->protect.epoch == epoch) {
+		es_session_not_recovered(s, now, false, reason);
+		return;
+	}
+	if (!s || s->record.container_epoch != epoch || s->starting ||
+	    (s->removing && s->removing_epoch == epoch))
 		return; /* while it starts, es_node_started() tells */
 	switch (s->record.state) {
 	case WIRE_ES_ACTIVE:
@@ -86,58 +91,41 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 
 /* --- its return -------------------------------------------------------------------------------- */
 
-static uint64_t pause_of(const struct es_session *s)
-{
-	const struct policy *p = &s->node->policy;
-	uint64_t pause = p->backoff_ms;
-
-	if (!s->start_tries)
-		return 0;
-	for (uint32_t i = 1; i < s->start_tries && pause < p->backoff_max_ms; i++)
-		pause *= 2;
-	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
-}
-
 bool es_session_may_come_back(struct es_session *s)
 {
 	const struct es_node *node = s->node;
 
-	if (s->record.state != WIRE_ES_LOST || s->gone || s->removing)
+	if (s->record.state != WIRE_ES_LOST || s->removing)
+		return false;
+	if (s->protect.kept)
+		return true; /* with all that it had */
+	if (s->gone)
 		return false;
 	return s->start_allowed ||
 	       node->ops->may_start(node->ctx, s->record.service, s->exit_code, s->start_tries);
 }
 
-bool es_session_settle_doubt(struct es_session *s, const char *why)
-{
-	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
-
-	if (!s->record.started)
-		return false;
-	es_session_say(s, "IN DOUBT", s->record.started, "%s", why);
-	answer.digest = replay_digest(&answer);
-	es_session_keep(s, &answer);
-	s->record.executed = s->record.started;
-	s->record.started = 0;
-	return true;
-}
-
 void es_session_come_back(struct es_session *s)
 {
-	(void)es_session_settle_doubt(s, "the container ended while it ran");
+	if (!s->protect.kept)
+		(void)es_session_settle_doubt(s, "the container ended while it ran");
 	s->starting = true;
 	s->start_running = false;
 	s->start_allowed = false;
 	s->told_at = 0;
 	s->start_since = s->node->now;
-	s->start_at = s->node->now + pause_of(s);
+	s->start_at = s->node->now + es_session_pause(s, s->start_tries);
 }
 
 void es_session_start_again(struct es_session *s, uint64_t now)
 {
 	if (!s->starting || s->start_running || now < s->start_at)
 		return;
+	if (s->protect.running || s->migration != WIRE_MIGRATION_NONE)
+		return; /* they end soon, for their container has */
 	s->start_running = true;
+	if (es_session_recover(s))
+		return;
 	s->node->ops->start_container(s->node->ctx, s->record.session, s->record.container_epoch,
 				      s->record.service);
 }
@@ -173,7 +161,7 @@ static void start_failed(struct es_session *s, uint64_t now, enum es_start how, 
 	if (!s->gone &&
 	    node->ops->may_start(node->ctx, s->record.service, s->exit_code, s->start_tries)) {
 		(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
-		s->start_at = now + pause_of(s);
+		s->start_at = now + es_session_pause(s, s->start_tries);
 		return;
 	}
 	es_session_clear_pending(s);
@@ -209,7 +197,7 @@ int es_node_allow_start(struct es_node *node, uint64_t session, struct err *err)
 		return err_set(err, -EALREADY, "the session is %s",
 			       s->starting ? "being started already"
 					   : wire_es_state_name(s->record.state));
-	if (s->gone)
+	if (s->gone && !s->protect.kept)
 		return err_set(
 			err, -ENODATA,
 			"its container is gone, with layer and volumes: baton session discard");

@@ -215,6 +215,18 @@ uint64_t es_session_received(const struct es_session *s)
 	return n;
 }
 
+/*
+ * A protected container that has ended will have executed the request that was under way: it is logged. The user may
+ * have its answer.
+ */
+static uint64_t visible_executed(const struct es_session *s)
+{
+	bool ended = s->record.state == WIRE_ES_LOST || s->starting;
+
+	return ended && s->protect.kept && s->record.started ? s->record.started
+							     : s->record.executed;
+}
+
 static struct wire_message status_message(const struct es_session *s, enum wire_type type)
 {
 	struct wire_message m = {
@@ -224,7 +236,7 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 		.epoch = s->record.epoch,
 		.es_status = {
 			.state = visible_state(s),
-			.executed = s->record.executed,
+			.executed = visible_executed(s),
 			.received = es_session_received(s),
 			.cut = s->cut,
 			.cut_association = s->cut_association,
@@ -236,7 +248,7 @@ static struct wire_message status_message(const struct es_session *s, enum wire_
 
 	if (type == WIRE_FAILED)
 		m.es_status.status = s->lasting ? WIRE_E_LASTING : WIRE_E_FAILED;
-	if (s->record.state == WIRE_ES_LOST && s->gone)
+	if (s->record.state == WIRE_ES_LOST && s->gone && !s->protect.kept)
 		m.es_status.status = WIRE_E_LASTING;
 	/* of LOST only a successor is told: it may have authority. Where the session came from has none */
 	if (s->record.state != WIRE_ES_LOST || s->record.handed)
@@ -275,8 +287,28 @@ void es_session_clear_pending(struct es_session *s)
 	s->pending_bytes = 0;
 }
 
+void es_session_unprotect(struct es_session *s)
+{
+	const struct es_node *node = s->node;
+	struct es_protection *p = &s->protect;
+
+	if (p->running)
+		es_session_cancel(s, "the session is not protected any more");
+	if (p->recovering && p->arrived)
+		node->ops->remove_container(node->ctx, s->record.session, p->epoch);
+	else if (p->recovering && s->start_running)
+		node->ops->cancel_migration(node->ctx, s->record.session, "it is of no use");
+	if (p->kept || p->logging)
+		node->ops->unprotect(node->ctx, s->record.session);
+	*p = (struct es_protection){
+		.running = p->running,
+		.crashed_epoch = p->crashed_epoch,
+	};
+}
+
 void es_session_drop_container(struct es_session *s)
 {
+	es_session_unprotect(s);
 	s->starting = false; /* a start that is under way is of no interest any more */
 	s->start_running = false;
 	s->start_at = 0;
@@ -300,13 +332,44 @@ void es_session_cancel(struct es_session *s, const char *reason)
 {
 	bool arriving = s->record.state == WIRE_ES_ARRIVING;
 
-	if (s->cancelled || (!arriving && s->migration == WIRE_MIGRATION_NONE))
+	if (s->cancelled ||
+	    (!arriving && s->migration == WIRE_MIGRATION_NONE && !s->protect.running))
 		return;
 	s->cancelled = true;
 	/* while the cut itself is being taken the container is frozen: its end resumes execution */
 	if (!s->cutting)
 		s->held = false;
 	s->node->ops->cancel_migration(s->node->ctx, s->record.session, reason);
+}
+
+struct es_migration_order es_session_order(const struct es_session *s, const char *to_es, bool hold)
+{
+	struct es_migration_order order = {
+		.session = s->record.session,
+		.association = s->record.association,
+		.epoch = s->record.epoch,
+		.container_epoch = s->record.container_epoch,
+		.hold = hold,
+	};
+
+	(void)name_set(order.to_es, to_es, NULL);
+	memcpy(order.ap, s->record.ap, NAME_SIZE);
+	memcpy(order.mud, s->record.mud, NAME_SIZE);
+	memcpy(order.service, s->record.service, NAME_SIZE);
+	memcpy(order.secret, s->record.secret, WIRE_SECRET_SIZE);
+	return order;
+}
+
+uint64_t es_session_pause(const struct es_session *s, uint32_t tries)
+{
+	const struct policy *p = &s->node->policy;
+	uint64_t pause = p->backoff_ms;
+
+	if (!tries)
+		return 0;
+	for (uint32_t i = 1; i < tries && pause < p->backoff_max_ms; i++)
+		pause *= 2;
+	return pause < p->backoff_max_ms ? pause : p->backoff_max_ms;
 }
 
 /* --- executing --------------------------------------------------------------------------------- */
@@ -344,6 +407,18 @@ static void take_cut(struct es_session *s)
 	s->node->ops->take_cut(s->node->ctx, s->record.session, s->record.executed, s->cache);
 }
 
+/* A request that is not in the log could not be executed again: then the session is not protected any more. */
+static void log_request(struct es_session *s, const struct wire_data *request)
+{
+	struct err err = { 0 };
+
+	s->protect.log_bytes += request->len;
+	if (s->node->ops->log_request(s->node->ctx, s->record.session, request, &err) == 0)
+		return;
+	es_session_say(s, "PROTECTION LOST", s->record.executed, "%s", err.text);
+	es_session_unprotect(s);
+}
+
 /* Return: false if it cannot be written that the request begins, so it does not (R1) */
 static bool execute(struct es_session *s, const struct es_pending *p)
 {
@@ -354,6 +429,8 @@ static bool execute(struct es_session *s, const struct es_pending *p)
 					   .bytes = p->bytes,
 					   .len = p->len };
 
+	if (s->protect.logging)
+		log_request(s, &request);
 	s->record.started = p->number;
 	if (!es_session_persist(s, ES_PERSIST_STARTED)) {
 		s->record.started = 0;
@@ -411,7 +488,7 @@ void es_session_pump(struct es_session *s, uint64_t now)
 		become_fenced(s);
 }
 
-static void send_answer(struct es_session *s, const struct wire_data *answer)
+void es_session_answer(struct es_session *s, const struct wire_data *answer)
 {
 	struct wire_message m = {
 		.type = WIRE_ANSWER,
@@ -460,7 +537,7 @@ void es_session_request(struct es_session *s, uint64_t now, const struct wire_me
 	answer_cache_trim(s->cache, d->ack);
 	if (d->number <= s->record.executed) {
 		if (answer_cache_get(s->cache, d->number, &answer) == 0)
-			send_answer(s, &answer);
+			es_session_answer(s, &answer);
 		return;
 	}
 	if (!may_execute(s) || d->number == s->record.started)
@@ -485,14 +562,34 @@ void es_session_keep(struct es_session *s, const struct wire_data *answer)
 	(void)answer_cache_put(s->cache, &doubt, NULL); /* needs no memory */
 }
 
-static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		   const struct wire_data *answer)
+static void log_answer(struct es_session *s, const struct wire_data *answer)
 {
-	struct es_session *s = es_session_find(node, session);
+	bool known = answer->status != WIRE_E_IN_DOUBT;
 
-	node->now = now;
-	if (!s || s->record.container_epoch != epoch || s->record.started != answer->number)
-		return; /* from a container that is gone */
+	if (s->protect.logging)
+		s->node->ops->log_answer(s->node->ctx, s->record.session, answer->number,
+					 known ? answer->digest : 0);
+}
+
+bool es_session_settle_doubt(struct es_session *s, const char *why)
+{
+	struct wire_data answer = { .number = s->record.started, .status = WIRE_E_IN_DOUBT };
+
+	if (!s->record.started)
+		return false;
+	es_session_say(s, "IN DOUBT", s->record.started, "%s", why);
+	answer.digest = replay_digest(&answer);
+	es_session_keep(s, &answer);
+	s->record.executed = s->record.started;
+	s->record.started = 0;
+	return true;
+}
+
+bool es_session_finish(struct es_session *s, uint64_t now, uint32_t epoch,
+		       const struct wire_data *answer)
+{
+	if (s->record.container_epoch != epoch || s->record.started != answer->number)
+		return false;
 	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
 	s->record.started = 0;
 	s->record.executed = answer->number;
@@ -502,56 +599,12 @@ static void finish(struct es_node *node, uint64_t now, uint64_t session, uint32_
 	*p = (struct es_pending){ 0 };
 	s->pending_count--;
 	es_session_keep(s, answer);
+	log_answer(s, answer);
 	/* Sent even if it is not written: STARTED is, so the request is never executed again (R1). */
 	(void)es_session_persist(s, ES_PERSIST_ANSWER);
-	send_answer(s, answer);
+	es_session_answer(s, answer);
 	es_session_pump(s, now);
-}
-
-void es_node_executed(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		      const struct wire_data *answer)
-{
-	finish(node, now, session, epoch, answer);
-}
-
-void es_node_stream(struct es_node *node, uint64_t session, uint32_t epoch,
-		    const struct wire_stream *stream)
-{
-	struct es_session *s = es_session_find(node, session);
-
-	if (!s || s->record.container_epoch != epoch || s->record.state != WIRE_ES_ACTIVE)
-		return;
-	struct wire_message m = {
-		.type = WIRE_STREAM,
-		.session = session,
-		.association = s->record.association,
-		.epoch = s->record.epoch,
-		.stream = *stream,
-	};
-	node->ops->to_ap(node->ctx, s->record.ap, &m);
-}
-
-void es_node_in_doubt(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		      uint64_t number)
-{
-	struct wire_data answer = { .number = number, .status = WIRE_E_IN_DOUBT };
-
-	answer.digest = replay_digest(&answer);
-	finish(node, now, session, epoch, &answer);
-}
-
-void es_node_refused(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
-		     uint64_t number, const char *reason)
-{
-	struct wire_data answer = {
-		.number = number,
-		.status = WIRE_E_PROTOCOL,
-		.bytes = (const uint8_t *)reason,
-		.len = strlen(reason),
-	};
-
-	answer.digest = replay_digest(&answer);
-	finish(node, now, session, epoch, &answer);
+	return true;
 }
 
 /* --- its end ----------------------------------------------------------------------------------- */
@@ -572,6 +625,7 @@ void es_session_end(struct es_session *s, const char *fmt, ...)
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	es_session_cancel(s, why);
+	es_session_unprotect(s);
 	/* R15: no user data goes without a word; one that was never used has none */
 	if (container && (s->record.executed || s->record.started))
 		es_session_say(s, "DATA REMOVED", s->record.executed, "mud=%s service=%s: %s",

@@ -9,6 +9,8 @@
  *	es/node.c	finds the session a message is for; migrations, time
  *	es/commands.c	what an access point orders
  *	es/restart.c	a container that has ended comes back
+ *	es/answers.c	what a container answers
+ *	es/protect.c	it comes back with its memory: cuts that are kept, requests that are logged
  *	es/session.c	a session's record, its requests, its end
  */
 
@@ -27,6 +29,44 @@ struct es_pending {
 
 /* Session numbers are random, so their low bits spread them well enough. */
 #define ES_BUCKETS 256
+
+/**
+ * struct es_protection - Protection of a session against the loss of its container's memory
+ * @kept:		a cut is kept, and the log has all requests since
+ * @cut:		last request that it includes
+ * @cut_at:		when it was taken, ms
+ * @logging:		requests are logged
+ * @log_bytes:		bytes of requests logged since @cut
+ * @running:		a cut to be kept is under way
+ * @taken:		the last request it includes, once it was taken
+ * @due_at:		when the next one is due, ms; 0: there is no need for one
+ * @recovering:		the container is being restored from the cut, then executes the log
+ * @epoch:		of the container that is being restored
+ * @arrived:		it is restored
+ * @replayed:		requests up to this number were executed there
+ * @replaying:		number of the one it executes now; 0: none
+ * @digest:		that its answer must have; 0: any
+ * @tries:		recoveries that failed in a row
+ * @crashed_epoch:	of the container that ended, to be removed when the record names the new one; 0: none
+ */
+struct es_protection {
+	bool kept;
+	uint64_t cut;
+	uint64_t cut_at;
+	bool logging;
+	uint64_t log_bytes;
+	bool running;
+	uint64_t taken;
+	uint64_t due_at;
+	bool recovering;
+	uint32_t epoch;
+	bool arrived;
+	uint64_t replayed;
+	uint64_t replaying;
+	uint64_t digest;
+	uint32_t tries;
+	uint32_t crashed_epoch;
+};
 
 /**
  * struct es_session - State of one session
@@ -77,6 +117,7 @@ struct es_pending {
  * @start_tries:	times it ended soon after a start, or could not be started, in a row
  * @started_at:		when it was started again last, ms; 0: never
  * @restarts, @memory_from: as in struct es_session_view
+ * @protect:		protection
  */
 struct es_session {
 	struct list link;
@@ -129,6 +170,7 @@ struct es_session {
 	uint64_t started_at;
 	uint32_t restarts;
 	uint64_t memory_from;
+	struct es_protection protect;
 };
 
 /** struct es_node - See es/node.h */
@@ -199,8 +241,61 @@ void es_session_come_back(struct es_session *s);
 /** es_session_start_again() - Start it, if it is time */
 void es_session_start_again(struct es_session *s, uint64_t now);
 
+/** es_session_pause() - Until the next try to start or restore, after @tries that failed. Return: ms */
+uint64_t es_session_pause(const struct es_session *s, uint32_t tries);
+
+/**
+ * es_session_finish() - The container has answered a request
+ *
+ * Return: false if it was one that is gone
+ */
+bool es_session_finish(struct es_session *s, uint64_t now, uint32_t epoch,
+		       const struct wire_data *answer);
+
 /** es_session_settle_doubt() - The outcome of the request that was under way is not known (R1). Return: if one was */
 bool es_session_settle_doubt(struct es_session *s, const char *why);
+
+/** es_session_answer() - Send an answer to the access point in charge */
+void es_session_answer(struct es_session *s, const struct wire_data *answer);
+
+/** es_session_unprotect() - Remove cut and log; end a recovery */
+void es_session_unprotect(struct es_session *s);
+
+/* es/protect.c */
+
+/** es_session_protect_restore() - After a restart of the program: find the cut that is kept */
+void es_session_protect_restore(struct es_session *s, uint64_t now);
+
+/** es_session_protect_at() - When es_session_protect() is due. Return: ms, UINT64_MAX if it is not */
+uint64_t es_session_protect_at(const struct es_session *s);
+
+/** es_session_protect() - Have a cut kept if one is due; remove what a recovery has left */
+void es_session_protect(struct es_session *s, uint64_t now);
+
+/** es_session_protect_taken() - The cut to be kept was taken at this number */
+void es_session_protect_taken(struct es_session *s);
+
+/** es_session_protect_ended() - It is kept; or not, for @reason */
+void es_session_protect_ended(struct es_session *s, uint64_t now, const char *reason);
+
+/** es_session_request_ended() - A request was answered, so the state of the container is another one than at the cut */
+void es_session_request_ended(struct es_session *s, uint64_t now);
+
+/** es_session_recover() - Restore the container that comes back from the cut. Return: false if none is kept */
+bool es_session_recover(struct es_session *s);
+
+/** es_session_expects() - Whether an offer is the one that es_session_recover() has asked for */
+bool es_session_expects(const struct es_session *s, const char *from, const struct wire_message *m);
+
+/** es_session_restored() - The container was restored from the cut at number @cut */
+void es_session_restored(struct es_session *s, uint64_t now, uint64_t cut);
+
+/** es_session_replayed() - Whether @answer is one of the log's. Return: then true, and it was taken */
+bool es_session_replayed(struct es_session *s, uint64_t now, uint32_t epoch,
+			 const struct wire_data *answer);
+
+/** es_session_not_recovered() - It failed for @reason; @final: another try would fail for the same */
+void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, const char *reason);
 
 /** es_session_received() - Requests up to this number will be executed in any case: all before them are here */
 uint64_t es_session_received(const struct es_session *s);
@@ -226,6 +321,10 @@ void es_session_cancel(struct es_session *s, const char *reason);
 
 /** es_session_clear_pending() - Forget all requests not yet executed */
 void es_session_clear_pending(struct es_session *s);
+
+/** es_session_order() - An order to move the container, or a cut of it, to edge server @to_es. Return: by value */
+struct es_migration_order es_session_order(const struct es_session *s, const char *to_es,
+					   bool hold);
 
 /** es_session_migrate() - Start moving the session to edge server @to_es, see @hold of struct es_session */
 void es_session_migrate(struct es_session *s, const char *to_es, bool hold);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Cuts that are kept, and the log of requests since - on the disk of an edge server
+ *
+ * Sessions of the service "memory" are protected. It keeps nothing on its disk: what it has is gone with its
+ * processes, unless it is recovered.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "world.h"
+
+bool protected_service(const char *service)
+{
+	return strcmp(service, "memory") == 0;
+}
+
+struct kept_slot *kept_of(struct world *w, int edge, uint64_t session, bool make)
+{
+	struct kept_slot *unused = NULL;
+
+	for (int i = 0; i < MUDS_MAX; i++) {
+		struct kept_slot *k = &w->edge[edge].kept[i];
+
+		if (k->used && k->session == session)
+			return k;
+		if (!k->used && !unused)
+			unused = k;
+	}
+	if (!make)
+		return NULL;
+	if (!unused) {
+		violated(w, "too many kept cuts at %s", w->edge[edge].es_name);
+		unused = &w->edge[edge].kept[0];
+	}
+	*unused = (struct kept_slot){ .used = true, .session = session };
+	return unused;
+}
+
+bool kept_covers(const struct kept_slot *k, uint64_t executed)
+{
+	if (!k || !k->whole || k->cut > executed)
+		return false;
+	for (uint64_t n = k->cut + 1; n <= executed; n++)
+		if (!k->logged[n])
+			return false;
+	return true;
+}
+
+int kept_log(struct kept_slot *k, const struct wire_data *request)
+{
+	k->logged[request->number] = true;
+	k->digest[request->number] = 0;
+	k->request[request->number] = *request;
+	return 0;
+}
+
+int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
+	      struct err *err)
+{
+	if (!k || number > REQUESTS_MAX || !k->logged[number])
+		return err_set(err, -ENOENT, "request %llu is not logged",
+			       (unsigned long long)number);
+	put_be64(k->bytes, number);
+	*request = k->request[number];
+	request->bytes = k->bytes;
+	*digest = k->digest[number];
+	return 0;
+}
