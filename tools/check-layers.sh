@@ -34,7 +34,7 @@ declare -A MAY=(
 
 # The same for the rooms of a folder: room -> rooms of the same folder it may include, from the lowest up. Files
 # of the folder itself, in no room, may include all of them; no room may include one of those.
-BELOW_MIGRATION="es/system es/files es/criu es/worker es/engine es/image es/container es/checkpoint"
+BELOW_MIGRATION="es/system es/files es/criu es/worker es/engine es/image es/container es/checkpoint es/protection"
 declare -A ROOM=(
 	[es/system]=""
 	[es/files]="es/system"
@@ -43,6 +43,7 @@ declare -A ROOM=(
 	[es/engine]="es/system es/files"
 	[es/image]="es/system es/files es/worker es/engine"
 	[es/container]="es/system es/files es/criu es/engine"
+	[es/protection]="es/worker"
 	[es/checkpoint]="es/system es/files es/criu es/container"
 	[es/migration/common]="$BELOW_MIGRATION"
 	[es/migration/source]="$BELOW_MIGRATION es/migration/common"
@@ -71,12 +72,12 @@ declare -A DOOR=(
 	['zstd']='es/(migration/common/transfer|files/inflate)\.c'
 	['cap-ng\.h']='es/(worker/sandbox|container/grant)\.c'
 	['seccomp\.h']='es/(worker/sandbox|criu/seccomp_filter)\.c'
-	['xxhash']='es/(session_store|criu/memory_delta)\.c'
+	['xxhash']='es/(session_store|protection/request_log|criu/memory_delta)\.c'
 	['llhttp']='codec/http\.c|report/monitor\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
 	['criu_images\.pb-c\.h']='es/criu/(images|mend)\.c'
-	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|ap/users/store\.c|es/(container|engine|image|migration|migration/[a-z]+)/[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(baton_runtime|bundle)\.c|runtime/shared_pins\.[ch]|mud/answer_checker\.c'
+	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|ap/users/store\.c|es/(container|engine|image|migration|migration/[a-z]+|protection)/[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(baton_runtime|bundle)\.c|runtime/shared_pins\.[ch]|mud/answer_checker\.c'
 )
 
 # Nothing of the system that does I/O or reads a clock may be known to the pure layers.
@@ -124,6 +125,9 @@ es/system/process.c|SYS_pidfd_open open|/dev/null, and a file in our work direct
 es/engine/registry.c|access|an authority's file that the operator names
 es/migration/common/plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
 es/checkpoint/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
+es/protection/kept_cuts.c|open openat mkdir chmod scandir renameat faccessat atomic_file_write|protect_dir: names of ours
+es/protection/request_log.c|open openat unlinkat atomic_file_write|protect_dir: names of ours
+es/migration/source/protect.c|mkdir|the directory of a cut: ours
 es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
 es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
 es/image/arrival.c|mkdir open opendir|below image_dir: ours

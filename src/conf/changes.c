@@ -30,6 +30,7 @@ static const struct {
 	{ "spool_dir", offsetof(struct conf, spool_dir) },
 	{ "checkpoint_dir", offsetof(struct conf, checkpoint_dir) },
 	{ "image_dir", offsetof(struct conf, image_dir) },
+	{ "protect_dir", offsetof(struct conf, protect_dir) },
 	{ "events", offsetof(struct conf, events) },
 };
 

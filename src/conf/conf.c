@@ -84,6 +84,7 @@ static const struct setting settings[] = {
 	  "\"auto|replay|hold\"] "
 	  "[compare = \"answers|none\"] [compare_ignore = {}] "
 	  "[method = \"auto|complete|partial\"] "
+	  "[restart = \"always|on-failure[:N]|no\"] [protect = \"no|memory\"] [protect_ms =] "
 	  "[memory_mb =] [cpu_millis =] [pids =] [start_timeout_ms =] [env = {}] [command = {}] "
 	  "[volumes = {\"NAME:/PATH\"}] [tmpfs = {\"/PATH[:OPTIONS]\"}] "
 	  "[binds = {\"/PATH:/PATH[:ro]\"}] "
@@ -113,6 +114,8 @@ static const struct setting settings[] = {
 	{ "state_dir", AP | ES, ES, "\"PATH\": what must survive a restart" },
 	{ "checkpoint_dir", ES, ES, "\"PATH\": checkpoints on their way, best on tmpfs" },
 	{ "image_dir", ES, 0, "\"PATH\": images on their way, on disk (images in state_dir)" },
+	{ "protect_dir", ES, 0,
+	  "\"PATH\": cuts of protected services, on disk (protected in state_dir)" },
 	{ "spool_dir", AP | ES, 0,
 	  "\"PATH\": long requests and answers on their way, on disk (/var/tmp)" },
 	{ "events", LOGREPO, LOGREPO, "\"PATH\": file of the event log" },
@@ -563,6 +566,11 @@ static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
 	    asprintf(&c->image_dir, "%s/images", c->state_dir) < 0)
 		r = -ENOMEM;
 	if (r == 0)
+		r = copy_path(&c->protect_dir, cfg_getstr(cfg, "protect_dir"), path);
+	if (r == 0 && c->state_dir && !c->protect_dir &&
+	    asprintf(&c->protect_dir, "%s/protected", c->state_dir) < 0)
+		r = -ENOMEM;
+	if (r == 0)
 		r = copy_path(&c->events, cfg_getstr(cfg, "events"), path);
 	if (r == 0)
 		r = copy_path(&c->catalogue, cfg_getstr(cfg, "catalogue"), path);
@@ -754,6 +762,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("spool_dir", "/var/tmp", CFGF_NONE),
 		CFG_STR("checkpoint_dir", NULL, CFGF_NONE),
 		CFG_STR("image_dir", NULL, CFGF_NONE),
+		CFG_STR("protect_dir", NULL, CFGF_NONE),
 		CFG_STR("events", NULL, CFGF_NONE),
 		CFG_STR("catalogue", NULL, CFGF_NONE),
 		CFG_SEC("limits", limits, CFGF_NODEFAULT),
@@ -801,6 +810,7 @@ struct conf *conf_free(struct conf *c)
 	free(c->spool_dir);
 	free(c->checkpoint_dir);
 	free(c->image_dir);
+	free(c->protect_dir);
 	conf_free_list(c->registries);
 	conf_free_list(c->shared);
 	free(c->events);

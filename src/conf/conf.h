@@ -139,6 +139,7 @@ enum conf_profile {
  * @sync:		See enum conf_sync
  * @restart:		See enum conf_restart
  * @restart_tries:	Of CONF_RESTART_ON_FAILURE, in a row; 0: no limit
+ * @protect_ms:		A cut of its container is kept so often, ms; 0: it is not protected
  * @compare:		Both containers must answer alike before one takes over (R5)
  * @compare_ignore:	HTTP headers that may differ, in small letters, a space before and behind
  *			each; empty: the codec's own list
@@ -165,6 +166,7 @@ struct conf_service {
 	enum conf_sync sync;
 	enum conf_restart restart;
 	uint32_t restart_tries;
+	uint64_t protect_ms;
 	bool compare;
 	char compare_ignore[CONF_IGNORE_SIZE];
 	enum conf_method method;
@@ -233,6 +235,7 @@ struct conf_docker {
  * @state_dir:		ap, es: state that must survive a restart
  * @checkpoint_dir:	es: checkpoints on their way, best on tmpfs
  * @image_dir:		es: images on their way, on disk; by default "images" in @state_dir
+ * @protect_dir:	es: cuts that are kept, on disk; by default "protected" in @state_dir
  * @spool_dir:		ap, es: long requests and answers on their way, on disk
  * @events:		logrepo: file of the event log
  * @ap, @aps:		mud: access points in the order of its way
@@ -270,6 +273,7 @@ struct conf {
 	char *state_dir;
 	char *checkpoint_dir;
 	char *image_dir;
+	char *protect_dir;
 	char *spool_dir;
 	char *events;
 	char (*ap)[NAME_SIZE];

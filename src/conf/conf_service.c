@@ -97,6 +97,53 @@ static int on_restart(cfg_t *cfg, cfg_opt_t *opt)
 			    s, TRIES_MAX);
 }
 
+#define PROTECT_MS_DEFAULT 30000
+#define PROTECT_MS_MIN     1000
+#define PROTECT_MS_MAX     86400000
+
+static int on_protect(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = conf_last_string(opt);
+
+	if (strcmp(s, "no") == 0 || strcmp(s, "memory") == 0)
+		return 0;
+	return conf_mistake(cfg, "protect = \"%.80s\": want \"no\" or \"memory\"", s);
+}
+
+static int on_protect_ms(cfg_t *cfg, cfg_opt_t *opt)
+{
+	long ms = cfg_opt_getnint(opt, 0);
+
+	if (ms >= PROTECT_MS_MIN && ms <= PROTECT_MS_MAX)
+		return 0;
+	return conf_mistake(cfg, "protect_ms = %ld: want %d to %d milliseconds", ms, PROTECT_MS_MIN,
+			    PROTECT_MS_MAX);
+}
+
+/* What a container has executed since the cut is executed again, so it must be one whose requests can be (R6). */
+static int want_protectable(cfg_t *cfg, cfg_t *service)
+{
+	const char *sync = cfg_getstr(service, "sync");
+	const char *codec = cfg_getstr(service, "codec");
+
+	if (strcmp(cfg_getstr(service, "protect"), "memory") != 0)
+		return 0;
+	if (strcmp(sync, "hold") == 0)
+		return conf_mistake(
+			cfg,
+			"service \"%s\": protect = \"memory\" executes requests again after "
+			"a crash, and sync = \"hold\" says that they must not be: leave "
+			"one of them out",
+			cfg_title(service));
+	if (strcmp(codec, "tcp") == 0 || strcmp(codec, "udp") == 0)
+		return conf_mistake(
+			cfg,
+			"service \"%s\": protect = \"memory\" executes requests again after "
+			"a crash, which codec \"%s\" cannot: leave it out",
+			cfg_title(service), codec);
+	return 0;
+}
+
 static int on_sync(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = conf_last_string(opt);
@@ -340,7 +387,7 @@ int conf_want_service(cfg_t *cfg, cfg_opt_t *opt)
 				    "service \"%s\": codec \"tcp\" cannot be replayed: want sync "
 				    "= \"hold\" or \"auto\"",
 				    title);
-	return want_other_targets(cfg, service);
+	return want_protectable(cfg, service) < 0 ? -1 : want_other_targets(cfg, service);
 }
 
 static cfg_opt_t section[] = {
@@ -349,6 +396,8 @@ static cfg_opt_t section[] = {
 	CFG_STR("codec", "frame", CFGF_NONE),
 	CFG_STR("sync", "auto", CFGF_NONE),
 	CFG_STR("restart", "always", CFGF_NONE),
+	CFG_STR("protect", "no", CFGF_NONE),
+	CFG_INT("protect_ms", PROTECT_MS_DEFAULT, CFGF_NONE),
 	CFG_STR("compare", "answers", CFGF_NONE),
 	CFG_STR_LIST("compare_ignore", NULL, CFGF_NONE),
 	CFG_STR("method", "auto", CFGF_NONE),
@@ -381,6 +430,8 @@ void conf_service_watch(cfg_t *cfg)
 		{ "service|codec", conf_want_codec },
 		{ "service|sync", on_sync },
 		{ "service|restart", on_restart },
+		{ "service|protect", on_protect },
+		{ "service|protect_ms", on_protect_ms },
 		{ "service|compare", conf_want_comparison },
 		{ "service|compare_ignore", on_compare_ignore },
 		{ "service|method", on_method },
@@ -449,6 +500,8 @@ static int service_copy(struct conf_service *s, cfg_t *from)
 	s->sync =
 		(enum conf_sync)conf_word_index(syncs, ARRAY_SIZE(syncs), cfg_getstr(from, "sync"));
 	(void)restart_parse(cfg_getstr(from, "restart"), &s->restart, &s->restart_tries);
+	if (strcmp(cfg_getstr(from, "protect"), "memory") == 0)
+		s->protect_ms = (uint64_t)cfg_getint(from, "protect_ms");
 	s->method = (enum conf_method)conf_word_index(methods, ARRAY_SIZE(methods),
 						      cfg_getstr(from, "method"));
 	s->compare = conf_compares(from);

@@ -7,6 +7,7 @@
  *	edge_server.c      puts the parts together, hands their reports to the node; beginning and end
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_operations.c  the node's operations
+ *	edge_protection.c  those for protection
  */
 
 #include <inttypes.h>
@@ -24,6 +25,7 @@ enum later_kind {
 	LATER_NOT_REMOVED,
 	LATER_NOT_CREATED,
 	LATER_NOT_STARTED,
+	LATER_NOT_RECOVERED,
 };
 
 /** struct later - Something to tell the node in a turn of its own */
@@ -46,6 +48,7 @@ struct edge_server {
 	struct spools *spools;
 	struct session_store *store;
 	struct started_notes *started;
+	struct request_log *requests; /* NULL: no service is protected */
 	struct service_catalogue *catalogue;
 	const char *runtime; /* name under which the engine knows baton-runtime */
 	struct container_management *containers;
@@ -108,6 +111,27 @@ void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 /** edge_container_ended() - Tell the node; the gateway does not speak to it any more */
 void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
 			  const char *reason);
+
+/** edge_tell_later() - An operation has failed at once: the node is told in a turn of its own */
+void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t session, uint32_t epoch,
+		     const struct err *err);
+
+/* edge_protection.c */
+
+/** edge_protection_open() - Get ready, if there is a directory for it. Return: 0, or negative error code */
+int edge_protection_open(struct edge_server *es, struct err *err);
+
+/* Operations of the node, see es_node_ops; @ctx is the edge server. */
+uint64_t edge_protection(void *ctx, const char *service);
+void edge_keep_cut(void *ctx, const struct es_migration_order *order);
+bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
+int edge_log_request(void *ctx, uint64_t session, const struct wire_data *request, struct err *err);
+void edge_log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest);
+int edge_logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
+		uint64_t *digest, struct err *err);
+void edge_log_trim(void *ctx, uint64_t session, uint64_t through);
+void edge_recover(void *ctx, const struct es_migration_order *order);
+void edge_unprotect(void *ctx, uint64_t session);
 
 /* edge_adoption.c */
 

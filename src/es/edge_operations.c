@@ -25,8 +25,8 @@
 #include "net/crypto.h"
 #include "report/log_reporter.h"
 
-static void tell_later(struct edge_server *es, enum later_kind kind, uint64_t session,
-		       uint32_t epoch, const struct err *err)
+void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t session, uint32_t epoch,
+		     const struct err *err)
 {
 	struct later *l = calloc(1, sizeof(*l));
 
@@ -140,7 +140,7 @@ static void create_container(void *ctx, uint64_t session, uint32_t epoch, const 
 					edge_service_of(es, service), on_created, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
+	edge_tell_later(es, LATER_NOT_CREATED, session, epoch, &err);
 }
 
 static bool may_start(void *ctx, const char *name, int exit_code, uint32_t tries)
@@ -208,7 +208,7 @@ static void start_container(void *ctx, uint64_t session, uint32_t epoch, const c
 					     known ? known : &unknown, on_started, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_STARTED, session, epoch, &err);
+	edge_tell_later(es, LATER_NOT_STARTED, session, epoch, &err);
 }
 
 static void on_removed(void *ctx, const struct container_address *where, const char *reason)
@@ -241,7 +241,7 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
 		return;
 	free(op);
-	tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
+	edge_tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
 }
 
 static bool hold(void *ctx, const char *name, bool diverged)
@@ -336,7 +336,7 @@ static void migrate(void *ctx, const struct es_migration_order *order)
 	struct err err = { 0 };
 
 	if (start_migration(es, order, &err) < 0)
-		tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
+		edge_tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
 }
 
 static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct answer_cache *cache)
@@ -354,7 +354,7 @@ static void take_cut(void *ctx, uint64_t session, uint64_t number, const struct 
 					     bytes.len, &err);
 	buf_deinit(&bytes);
 	if (r < 0)
-		tell_later(es, LATER_NO_CUT, session, 0, &err);
+		edge_tell_later(es, LATER_NO_CUT, session, 0, &err);
 }
 
 static void cut_delayed(void *ctx, uint64_t session, const char *reason)
@@ -389,9 +389,12 @@ static void forget(void *ctx, uint64_t session)
 }
 
 /* Events that an operator is to see in the log, too */
-static const char *const errors[] = { "MIGRATION FAILED", "ARRIVAL FAILED", "NOT WRITTEN",
-				      "CONTAINER NOT REMOVED", NULL };
-static const char *const notices[] = { "CONTAINER RESTARTED", "DATA REMOVED", NULL };
+static const char *const errors[] = {
+	"MIGRATION FAILED",        "ARRIVAL FAILED",  "NOT WRITTEN",  "CONTAINER NOT REMOVED",
+	"CONTAINER NOT RECOVERED", "PROTECTION LOST", "CUT NOT KEPT", NULL
+};
+static const char *const notices[] = { "CONTAINER RESTARTED", "CONTAINER RECOVERED", "DATA REMOVED",
+				       NULL };
 
 static bool among(const char *kind, const char *const *kinds)
 {
@@ -426,6 +429,15 @@ const struct es_node_ops edge_node_ops = {
 	.start_container = start_container,
 	.execute = execute,
 	.under_way = under_way,
+	.protection = edge_protection,
+	.keep_cut = edge_keep_cut,
+	.kept_cut = edge_kept_cut,
+	.log_request = edge_log_request,
+	.log_answer = edge_log_answer,
+	.logged = edge_logged,
+	.log_trim = edge_log_trim,
+	.recover = edge_recover,
+	.unprotect = edge_unprotect,
 	.migrate = migrate,
 	.take_cut = take_cut,
 	.cut_delayed = cut_delayed,
@@ -459,6 +471,9 @@ void edge_operations_wake(uv_async_t *wake)
 		case LATER_NOT_STARTED: /* too many wait for the engine: asked again soon */
 			(void)es_node_started(es->node, edge_now(es), l->session, l->epoch,
 					      ES_START_AWAY, l->reason);
+			break;
+		case LATER_NOT_RECOVERED:
+			es_node_not_recovered(es->node, edge_now(es), l->session, l->reason);
 			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);

@@ -19,6 +19,7 @@
 #include "es/gateway/gateway.h"
 #include "es/inquiry.h"
 #include "es/metrics.h"
+#include "es/protection/request_log.h"
 #include "es/service_catalogue.h"
 #include "es/session_store.h"
 #include "es/started_notes.h"
@@ -138,6 +139,13 @@ static void on_source_finished(void *ctx, uint64_t session, bool restored, const
 	es_node_source_finished(es->node, edge_now(es), session, restored ? NULL : reason, lasting);
 }
 
+static void on_not_recovered(void *ctx, uint64_t session, const char *reason)
+{
+	struct edge_server *es = ctx;
+
+	es_node_not_recovered(es->node, edge_now(es), session, reason);
+}
+
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)
 {
 	struct edge_server *es = ctx;
@@ -174,6 +182,11 @@ static void on_arrived(void *ctx, uint64_t transfer_id, uint64_t session,
 	struct err why = { 0 };
 
 	(void)transfer_id;
+	if (!epoch) { /* nobody waits for it any more */
+		(void)container_management_remove(es->containers, session, where->id, NULL, NULL,
+						  NULL);
+		return;
+	}
 	bool deaf = epoch && edge_open_to_requests(es, session, epoch, service, where, &why) < 0;
 
 	if (es_node_arrived(es->node, edge_now(es), session, cut, &err) < 0)
@@ -208,6 +221,7 @@ static const struct migration_controller_ops migration_ops = {
 	.cut_wanted = on_cut_wanted,
 	.cut_taken = on_cut_taken,
 	.source_finished = on_source_finished,
+	.not_recovered = on_not_recovered,
 	.offered = on_offered,
 	.connection_failed = on_connection_failed,
 	.arrived = on_arrived,
@@ -488,6 +502,7 @@ static void close_all(struct edge_server *es)
 	es->node = es_node_free(es->node);
 	es->store = session_store_free(es->store);
 	es->started = started_notes_free(es->started);
+	es->requests = request_log_free(es->requests);
 	es->catalogue = service_catalogue_free(es->catalogue);
 	free(TAKE_PTR(es->unclaimed));
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
@@ -556,6 +571,8 @@ static int start(struct edge_server *es, struct err *err)
 		es_node_drain(es->node, session_store_drained(es->store));
 	if (r == 0)
 		r = started_notes_open(&es->started, setup->state_dir, err);
+	if (r == 0)
+		r = edge_protection_open(es, err);
 	if (r == 0)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
 					     on_died, edge_compare, es, err);

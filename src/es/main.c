@@ -222,6 +222,7 @@ static void fill_services(struct program *p, const struct conf *c)
 			.sync = sync_of(from->sync),
 			.restart = restart_of(from->restart),
 			.restart_tries = from->restart_tries,
+			.protect_ms = from->protect_ms,
 			.method = method_of(from->method),
 		};
 		memcpy(to->name, from->name, NAME_SIZE);
@@ -321,6 +322,7 @@ static void fill_configs(struct program *p)
 		.runtime = c->docker.runtime,
 		.checkpoint_dir = c->checkpoint_dir,
 		.image_dir = c->image_dir,
+		.protect_dir = c->protect_dir,
 		.arrival_ms = (uint64_t)c->limit[CONF_ARRIVAL_MS],
 		.staged_dir = staged ? staged : BATON_STAGED_DIR,
 		.prefix = prefix ? prefix : BATON_PREFIX,

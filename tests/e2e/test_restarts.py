@@ -79,6 +79,10 @@ class Restarts(bed.BedTest):
         self.assertIn("in memory are lost", event["detail"])
         return event
 
+    def stays(self, container):
+        """The container of the session is the one that it was"""
+        self.assertEqual(self.lab.containers("pc1"), [container])
+
     def test_killed(self):
         """A crash; the container that was is started again, at once"""
         container = self.begin()
@@ -86,7 +90,7 @@ class Restarts(bed.BedTest):
         self.lab.docker("pc1", "kill", container)
         self.counts_again()
         self.restarted()
-        self.assertEqual(self.lab.containers("pc1"), [container])
+        self.stays(container)
 
     def test_restarted_by_somebody(self):
         container = self.begin()
@@ -104,7 +108,7 @@ class Restarts(bed.BedTest):
         self.lab.start("EdgeServer-1")
         self.counts_again()
         self.restarted()
-        self.assertEqual(self.lab.containers("pc1"), [container])
+        self.stays(container)
 
     def test_engine_ends(self):
         """dockerd ends, in order or not, and takes its containers along, as it does without live-restore"""
@@ -115,7 +119,7 @@ class Restarts(bed.BedTest):
                 self.lab.lab("engine-restart", "pc1", how)
                 self.counts_again()
                 self.restarted()
-                self.assertEqual(self.lab.containers("pc1"), [container])
+                self.stays(container)
 
     def test_may_not_start(self):
         """restart = "no": users are told, the data stay, and an operator decides"""

@@ -93,6 +93,7 @@ enum container_sync {
  * @sync:		how a replica catches up (R6)
  * @restart:		whether a container that has ended is started again
  * @restart_tries:	of RESTART_ON_FAILURE, in a row; 0: no limit
+ * @protect_ms:		a cut of its container is kept so often; 0: never
  * @method:		whether the image is sent when they move
  *
  * Strings are copied by the calls that take the structure.
@@ -115,6 +116,7 @@ struct container_service {
 	enum container_sync sync;
 	enum container_restart restart;
 	uint32_t restart_tries;
+	uint64_t protect_ms;
 	enum migration_method method;
 	uint16_t port;
 	bool udp;

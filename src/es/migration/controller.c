@@ -148,6 +148,13 @@ static void arrived(struct migration *m)
 	m->announced = false;
 }
 
+/* What its destination says counts; it says nothing if it was not reached. */
+static void recovery_ended(const struct migration *m, const char *reason)
+{
+	if (!m->good)
+		m->mc->ops->not_recovered(m->mc->ctx, m->session, reason);
+}
+
 /** migration_ended() - The thread is done: last callback, release */
 static void migration_ended(struct migration *m)
 {
@@ -162,6 +169,8 @@ static void migration_ended(struct migration *m)
 	mc->destinations -= m->slot;
 	if (mc->closing)
 		;
+	else if (m->is_source && m->order.purpose == MIGRATION_RECOVER)
+		recovery_ended(m, reason);
 	else if (m->is_source)
 		mc->ops->source_finished(mc->ctx, m->session, m->good, reason, m->err.lasting);
 	else if (m->announced)
@@ -272,7 +281,9 @@ int migration_controller_start(struct migration_controller *mc, uint64_t session
 {
 	if (migration_of(mc, session, true))
 		return err_set(err, -EALREADY, "migrate the session");
-	if (mc->closing || mc->sources >= mc->config.max_sources)
+	/* users that move do not wait for a cut that is only kept */
+	uint32_t left = source->purpose == MIGRATION_KEEP && mc->config.max_sources > 1;
+	if (mc->closing || mc->sources + left >= mc->config.max_sources)
 		return err_set(err, -EBUSY, "%u migrations from here", mc->sources);
 	struct migration *m = migration_new(mc, true, err);
 	if (!m)

@@ -36,6 +36,10 @@
  * the next attempt, in @image_dir and in the engine. A migration never stops CT-x: that is
  * container_management_remove(), called when the access point says RETIRE (R3).
  *
+ * A migration may be one to keep a cut, or to recover from one (enum migration_purpose). The first has no
+ * destination: source_finished() says whether the cut is kept. The second one's destination is this edge server:
+ * offered() and arrived() as for any, and not_recovered() in place of a source_finished() that tells of a failure.
+ *
  * All callbacks run on the loop's thread, from an uv_async; calling back into the controller from
  * them is allowed.
  */
@@ -84,6 +88,8 @@ struct migration_controller_ops {
 	 */
 	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason,
 				bool lasting);
+	/** @not_recovered: a recovery has failed; what arrived of it is undone, or will be */
+	void (*not_recovered)(void *ctx, uint64_t session, const char *reason);
 	/**
 	 * @offered: another edge server, @offer->offer.from_es by its certificate, brings a
 	 * session. Answer now or later with migration_controller_accept() or _refuse().

@@ -56,6 +56,22 @@ static const struct migration_stage stages[] = {
 	{ "restore", source_confirm, destination_restore, NULL, NULL },
 };
 
+/* Protection: a cut is taken and kept. */
+static const struct migration_stage keep_stages[] = {
+	{ "prepare", source_keep_prepare, NULL, source_prepare_undo, NULL },
+	{ "cut", source_cut, NULL, source_cut_undo, NULL },
+	{ "keep", source_keep, NULL, NULL, NULL },
+};
+
+/* Recovery: a kept cut goes to this edge server, which takes it as any other. */
+static const struct migration_stage recover_stages[] = {
+	{ "prepare", source_recover_prepare, NULL, source_prepare_undo, NULL },
+	{ "ahead", source_ahead, NULL, source_image_undo, NULL },
+	{ "image", source_image, NULL, source_image_undo, NULL },
+	{ "send", source_send, NULL, NULL, NULL },
+	{ "restore", source_confirm, NULL, NULL, NULL },
+};
+
 /* The paper's stages; NULL: nothing to do meanwhile. */
 static const struct migration_stage paper_stages[] = {
 	{ "prepare", paper_source_prepare, paper_destination_prepare, paper_source_undo,
@@ -81,6 +97,18 @@ static const struct way ways[] = {
 	[PROFILE_PAPER] = { paper_stages, ARRAY_SIZE(paper_stages) },
 };
 
+static const struct way keep_way = { keep_stages, ARRAY_SIZE(keep_stages) };
+static const struct way recover_way = { recover_stages, ARRAY_SIZE(recover_stages) };
+
+static const struct way *way_of(const struct migration *m)
+{
+	if (m->is_source && m->order.purpose == MIGRATION_KEEP)
+		return &keep_way;
+	if (m->is_source && m->order.purpose == MIGRATION_RECOVER)
+		return &recover_way;
+	return &ways[m->mc->config.profile];
+}
+
 const char *migration_stage_name(enum migration_profile profile, size_t i)
 {
 	return i < ways[profile].stages ? ways[profile].stage[i].name : NULL;
@@ -89,7 +117,7 @@ const char *migration_stage_name(enum migration_profile profile, size_t i)
 /** stages_run() - Run all stages, then undo. Return: 0, or negative error code */
 static int stages_run(struct migration *m)
 {
-	const struct way *way = &ways[m->mc->config.profile];
+	const struct way *way = way_of(m);
 	size_t i;
 	int r = 0;
 

@@ -23,6 +23,13 @@ enum migration_profile {
 	PROFILE_PAPER, /* a baseline for measurements, see migration/paper.c */
 };
 
+/** enum migration_purpose - Why a cut of a container is taken, or sent */
+enum migration_purpose {
+	MIGRATION_MOVE,    /* to another edge server */
+	MIGRATION_KEEP,    /* it is kept here (protection) */
+	MIGRATION_RECOVER, /* from one that was kept here, to this edge server */
+};
+
 /** migration_profile_name() - "baton", "paper" */
 const char *migration_profile_name(enum migration_profile profile);
 
@@ -41,6 +48,7 @@ const char *migration_method_name(enum migration_method method);
  * @image_dir:		images on their way from and to here, made with mode 0700; on disk
  * @arrival_ms:		the received part of an image is kept so long for the next attempt (R8);
  *			0: not at all
+ * @protect_dir:	cuts that are kept (es/protection/kept_cuts.h), on disk; NULL: none
  * @staged_dir:		where baton-runtime looks for staged checkpoints (compiled into it)
  * @prefix:		@prefix/bin is put first in PATH for runc: the private criu
  * @cut_hook:		path of the program baton-cut-hook
@@ -71,6 +79,7 @@ struct migration_config {
 	const char *checkpoint_dir;
 	const char *image_dir;
 	uint64_t arrival_ms;
+	const char *protect_dir;
 	const char *staged_dir;
 	const char *prefix;
 	const char *cut_hook;
@@ -93,6 +102,8 @@ struct migration_config {
 
 /**
  * struct migration_source - The container to move, and its destination
+ * @purpose:	to keep a cut there is no destination; of a recovery, @container is not used
+ * @cut:	of a recovery: number of the kept cut
  * @container:	id or name of CT-x
  * @service:	name of its service
  * @mud, @ap, @secret, @association, @epoch:	of the session now; copied into the offer
@@ -103,6 +114,8 @@ struct migration_config {
  * @to_address:	"HOST:PORT" of its transfer listener
  */
 struct migration_source {
+	enum migration_purpose purpose;
+	uint64_t cut;
 	char container[CONTAINER_ID_SIZE];
 	char service[NAME_SIZE];
 	char mud[NAME_SIZE];

@@ -10,6 +10,8 @@ void migration_metrics_ended(struct migration_metrics *to, const struct migratio
 	/* a connection that brought no offer was no migration */
 	if (!m->is_source && !m->session)
 		return;
+	if (m->is_source && m->order.purpose != MIGRATION_MOVE)
+		return; /* its stages are others */
 	for (size_t i = 0; i < MIGRATION_STAGES_MAX; i++) {
 		if (m->stage_us[i])
 			histogram_add(&to->side[side].stage[i], (double)m->stage_us[i] / 1000000);

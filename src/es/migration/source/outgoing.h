@@ -24,6 +24,7 @@ struct memory_base;
  * @puts_back:	the destination puts back what CRIU forgets
  * @probed:	the destination has measured the link
  * @departure:	directory of the image that is being sent, "" if there is none
+ * @kept:	directory of the memory of a kept cut, if that is what goes; otherwise ""
  * @saving:	the engine saves the image, NULL if it does not
  */
 struct outgoing {
@@ -35,5 +36,6 @@ struct outgoing {
 	bool puts_back;
 	bool probed;
 	char departure[MIGRATION_DIR_MAX];
+	char kept[PATH_MAX];
 	struct image_saving *saving;
 };

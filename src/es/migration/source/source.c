@@ -203,7 +203,8 @@ int source_cut(struct migration *m, struct err *err)
 	/* the last copy before the cut counts, too: files changed since the pre-copy */
 	m->cut_bytes = m->cut.bytes + ahead.copied_bytes + m->out->layer_stats.copied_bytes +
 		       m->out->layer_stats.files * NAMED;
-	cut_tell(m, &ahead);
+	if (m->order.purpose == MIGRATION_MOVE) /* source_keep() tells of others */
+		cut_tell(m, &ahead);
 	return 0;
 }
 
@@ -250,9 +251,10 @@ static int memory_place(struct migration *m, int *dir, struct err *err)
 
 	if (r < 0)
 		return r;
-	*dir = file_worker_directory(
-		m->files, m->out->earlier ? delta : checkpoint_images(m->out->checkpoint), false,
-		err);
+	const char *from = m->out->kept[0]   ? m->out->kept
+			   : m->out->earlier ? delta
+					     : checkpoint_images(m->out->checkpoint);
+	*dir = file_worker_directory(m->files, from, false, err);
 	return *dir < 0 ? *dir : 0;
 }
 

@@ -6,6 +6,7 @@
  *
  *	source.c     stages            channel.c  the connection      container.c  CT-x and its files
  *	image.c      C-Migr            memory.c   pre-copy of memory  carry.c      state that CRIU loses
+ *	protect.c    cuts that are kept, and recovery from them
  *
  * All return 0, or a negative error code, if nothing else is said.
  */
@@ -49,6 +50,17 @@ uint64_t source_held_ms(uint64_t bytes);
 
 /** source_send() - T2, T4: checkpoint and layer as one stream */
 int source_send(struct migration *m, struct err *err);
+
+/* protect.c */
+
+/** source_keep_prepare() - As source_prepare(), for a cut that is to be kept: nothing is offered */
+int source_keep_prepare(struct migration *m, struct err *err);
+
+/** source_keep() - Write the cut to its directory (es/protection/kept_cuts.h) */
+int source_keep(struct migration *m, struct err *err);
+
+/** source_recover_prepare() - Offer a kept cut to this edge server */
+int source_recover_prepare(struct migration *m, struct err *err);
 
 /* channel.c */
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Protection - the node's operations for cuts that are kept, and requests that are logged
+ */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "es/edge_inner.h"
+#include "es/gateway/gateway.h"
+#include "es/protection/kept_cuts.h"
+#include "es/protection/request_log.h"
+#include "es/service_catalogue.h"
+#include "net/address.h"
+#include "net/crypto.h"
+
+int edge_protection_open(struct edge_server *es, struct err *err)
+{
+	const char *dir = es->setup.migration->protect_dir;
+	int r = dir ? kept_cuts_prepare(dir, err) : 0;
+
+	if (r == 0 && dir)
+		r = request_log_open(&es->requests, dir, err);
+	return r < 0 ? err_wrap(err, r, "protection") : 0;
+}
+
+uint64_t edge_protection(void *ctx, const char *name)
+{
+	const struct edge_server *es = ctx;
+	const struct container_service *service = edge_service_of(es, name);
+
+	return es->requests && service ? service->protect_ms : 0;
+}
+
+/* --- cuts -------------------------------------------------------------------------------------- */
+
+static int keep(struct edge_server *es, const struct es_migration_order *order, struct err *err)
+{
+	const struct container_address *where =
+		gateway_find(es->gateway, order->session, order->container_epoch);
+	struct migration_source source = { .purpose = MIGRATION_KEEP };
+
+	if (!where)
+		return err_set(err, -EINVAL, "the container of the session is not known");
+	memcpy(source.container, where->id, sizeof(source.container));
+	memcpy(source.service, order->service, NAME_SIZE);
+	source.port = where->port;
+	return migration_controller_start(es->migrations, order->session, &source, err);
+}
+
+void edge_keep_cut(void *ctx, const struct es_migration_order *order)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (keep(es, order, &err) < 0)
+		edge_tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
+}
+
+bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number)
+{
+	struct edge_server *es = ctx;
+
+	return es->requests &&
+	       kept_cuts_newest(es->setup.migration->protect_dir, session, number) == 0 &&
+	       *number <= executed && request_log_covers(es->requests, session, *number, executed);
+}
+
+/* --- requests ---------------------------------------------------------------------------------- */
+
+int edge_log_request(void *ctx, uint64_t session, const struct wire_data *request, struct err *err)
+{
+	struct edge_server *es = ctx;
+
+	return request_log_add(es->requests, session, request, err);
+}
+
+void edge_log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (request_log_answer(es->requests, session, number, digest, &err) < 0)
+		log_debug("session %016" PRIx64 ": answer %" PRIu64 " is not compared later: %s",
+			  session, number, err.text);
+}
+
+int edge_logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
+		uint64_t *digest, struct err *err)
+{
+	struct edge_server *es = ctx;
+
+	return request_log_read(es->requests, session, number, request, digest, err);
+}
+
+void edge_log_trim(void *ctx, uint64_t session, uint64_t through)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (request_log_trim(es->requests, session, through, &err) < 0)
+		log_error("session %016" PRIx64 ": the request log keeps what it need not: %s",
+			  session, err.text);
+}
+
+/* --- recovery ---------------------------------------------------------------------------------- */
+
+/** own_address() - Where this edge server takes containers: it is its own source. Return: 0, or negative error code */
+static int own_address(const struct edge_server *es, char to[MIGRATION_ADDRESS_SIZE],
+		       struct err *err)
+{
+	const char *listen = es->setup.migration->listen;
+	struct address at;
+	int r = listen ? address_parse(&at, listen, err)
+		       : err_set(err, -EINVAL, "transfer_listen is not set");
+
+	if (r < 0)
+		return r;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)&at.any;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&at.any;
+	if (at.any.ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
+		v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else if (at.any.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+		v6->sin6_addr = in6addr_loopback;
+	char text[ADDRESS_TEXT_SIZE];
+	address_format(text, (const struct sockaddr *)&at.any);
+	(void)snprintf(to, MIGRATION_ADDRESS_SIZE, "%s", text);
+	return 0;
+}
+
+static int begin_recovery(struct edge_server *es, const struct es_migration_order *order,
+			  struct err *err)
+{
+	struct migration_source source = {
+		.purpose = MIGRATION_RECOVER,
+		.association = order->association,
+		.epoch = order->epoch,
+	};
+	int r = own_address(es, source.to_address, err);
+
+	if (r == 0)
+		r = kept_cuts_newest(es->setup.migration->protect_dir, order->session, &source.cut);
+	if (r < 0)
+		return err_wrap(err, r, "find the kept cut");
+	memcpy(source.service, order->service, NAME_SIZE);
+	memcpy(source.mud, order->mud, NAME_SIZE);
+	memcpy(source.ap, order->ap, NAME_SIZE);
+	memcpy(source.to_es, order->to_es, NAME_SIZE);
+	memcpy(source.secret, order->secret, WIRE_SECRET_SIZE);
+	r = migration_controller_start(es->migrations, order->session, &source, err);
+	crypto_wipe(source.secret, sizeof(source.secret));
+	return r;
+}
+
+void edge_recover(void *ctx, const struct es_migration_order *order)
+{
+	struct edge_server *es = ctx;
+	struct err err = { 0 };
+
+	if (begin_recovery(es, order, &err) < 0)
+		edge_tell_later(es, LATER_NOT_RECOVERED, order->session, order->epoch, &err);
+}
+
+/* --- removal ----------------------------------------------------------------------------------- */
+
+/** struct sweep - See kept_cuts_sweep(); outlives the edge server, whose closing waits for libuv's workers */
+struct sweep {
+	uv_work_t work;
+	char *dir;
+	struct file_workers *workers;
+};
+
+static void sweep_run(uv_work_t *work)
+{
+	struct sweep *s = work->data;
+
+	kept_cuts_sweep(s->dir, s->workers);
+}
+
+static void sweep_done(uv_work_t *work, int status)
+{
+	struct sweep *s = work->data;
+
+	(void)status;
+	free(s->dir);
+	free(s);
+}
+
+static void sweep(struct edge_server *es)
+{
+	struct sweep *s = calloc(1, sizeof(*s));
+
+	if (s)
+		s->dir = strdup(es->setup.migration->protect_dir);
+	if (!s || !s->dir) {
+		free(s);
+		return; /* with the next cut that is kept */
+	}
+	s->work.data = s;
+	s->workers = es->setup.migration->workers;
+	if (uv_queue_work(es->setup.loop, &s->work, sweep_run, sweep_done) < 0)
+		sweep_done(&s->work, 0);
+}
+
+void edge_unprotect(void *ctx, uint64_t session)
+{
+	struct edge_server *es = ctx;
+	uint64_t number;
+
+	if (!es->requests)
+		return;
+	request_log_forget(es->requests, session);
+	if (kept_cuts_newest(es->setup.migration->protect_dir, session, &number) < 0)
+		return;
+	kept_cuts_doom(es->setup.migration->protect_dir, session);
+	sweep(es);
+}
