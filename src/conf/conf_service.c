@@ -120,7 +120,7 @@ static int on_protect_ms(cfg_t *cfg, cfg_opt_t *opt)
 			    PROTECT_MS_MAX);
 }
 
-/* What a container has executed since the cut is executed again, so it must be one whose requests can be (R6). */
+/* Requests since the cut are executed again after a crash, so it must be a service whose requests can be (R6). */
 static int want_protectable(cfg_t *cfg, cfg_t *service)
 {
 	const char *sync = cfg_getstr(service, "sync");

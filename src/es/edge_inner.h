@@ -8,6 +8,7 @@
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_operations.c  the node's operations
  *	edge_protection.c  those for protection
+ *	edge_later.c       operations that failed at once
  */
 
 #include <inttypes.h>
@@ -89,9 +90,6 @@ static inline uint64_t edge_now(const struct edge_server *es)
 /** edge_node_ops - The node's operations; their context is the edge server */
 extern const struct es_node_ops edge_node_ops;
 
-/** edge_operations_wake() - Tell the node of operations that failed at once; for @es->wake */
-void edge_operations_wake(uv_async_t *wake);
-
 /** edge_service_of() - A service of the catalogue. Return: borrowed, or NULL */
 const struct container_service *edge_service_of(const struct edge_server *es, const char *name);
 
@@ -112,9 +110,14 @@ void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
 			  const char *reason);
 
+/* edge_later.c */
+
 /** edge_tell_later() - An operation has failed at once: the node is told in a turn of its own */
 void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t session, uint32_t epoch,
 		     const struct err *err);
+
+/** edge_later_wake() - Tell the node of operations that failed at once; for @es->wake */
+void edge_later_wake(uv_async_t *wake);
 
 /* edge_protection.c */
 

@@ -33,7 +33,7 @@ int edge_protection_open(struct edge_server *es, struct err *err)
 uint64_t edge_protection(void *ctx, const char *name)
 {
 	const struct edge_server *es = ctx;
-	const struct container_service *service = edge_service_of(es, name);
+	const struct container_service *service = service_catalogue_find(es->catalogue, name);
 
 	return es->requests && service ? service->protect_ms : 0;
 }

@@ -611,7 +611,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	list_init(&es->later);
 	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */
 	(void)uv_prepare_init(setup->loop, &es->prepare);
-	r = uv_async_init(setup->loop, &es->wake, edge_operations_wake);
+	r = uv_async_init(setup->loop, &es->wake, edge_later_wake);
 	if (r < 0) {
 		free(es);
 		return err_set(err, r, "edge server");

@@ -148,7 +148,7 @@ static void arrived(struct migration *m)
 	m->announced = false;
 }
 
-/* What its destination says counts; it says nothing if it was not reached. */
+/* Its destination reports the outcome, unless it was not reached. */
 static void recovery_ended(const struct migration *m, const char *reason)
 {
 	if (!m->good)

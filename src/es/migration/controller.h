@@ -88,7 +88,7 @@ struct migration_controller_ops {
 	 */
 	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason,
 				bool lasting);
-	/** @not_recovered: a recovery has failed; what arrived of it is undone, or will be */
+	/** @not_recovered: a recovery has failed; its arrival is undone, or will be */
 	void (*not_recovered)(void *ctx, uint64_t session, const char *reason);
 	/**
 	 * @offered: another edge server, @offer->offer.from_es by its certificate, brings a

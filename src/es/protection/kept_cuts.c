@@ -23,7 +23,7 @@
 #define GONE          ".gone"
 #define NAME_SIZE_MAX 64
 
-/** struct name - What the name of a directory here says */
+/** struct name - Contents of a directory's name */
 struct name {
 	uint64_t session;
 	uint64_t number;

@@ -12,8 +12,8 @@
  *		layer/, volume-0/ ...	the files
  *
  * A name that ends in .part is a cut that is being written; it gets its name when all of it is on disk. One that
- * ends in .gone is being removed. What is below memory, layer and volumes comes from the container: only a file
- * worker touches it.
+ * ends in .gone is being removed. The contents of memory, layer and volumes come from the container: only a file
+ * worker touches them.
  */
 
 #include <limits.h>

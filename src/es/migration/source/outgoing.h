@@ -24,7 +24,7 @@ struct memory_base;
  * @puts_back:	the destination puts back what CRIU forgets
  * @probed:	the destination has measured the link
  * @departure:	directory of the image that is being sent, "" if there is none
- * @kept:	directory of the memory of a kept cut, if that is what goes; otherwise ""
+ * @kept:	of a recovery, directory of the memory; otherwise ""
  * @saving:	the engine saves the image, NULL if it does not
  */
 struct outgoing {
