@@ -124,16 +124,34 @@ void edge_later_wake(uv_async_t *wake);
 /** edge_protection_open() - Get ready, if there is a directory for it. Return: 0, or negative error code */
 int edge_protection_open(struct edge_server *es, struct err *err);
 
-/* Operations of the node, see es_node_ops; @ctx is the edge server. */
+/* Operations of the node; @ctx is the edge server. */
+
+/** edge_protection() - See @protection of struct es_node_ops */
 uint64_t edge_protection(void *ctx, const char *service);
+
+/** edge_keep_cut() - See @keep_cut of struct es_node_ops */
 void edge_keep_cut(void *ctx, const struct es_migration_order *order);
+
+/** edge_kept_cut() - See @kept_cut of struct es_node_ops */
 bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
+
+/** edge_log_request() - See @log_request of struct es_node_ops */
 int edge_log_request(void *ctx, uint64_t session, const struct wire_data *request, struct err *err);
+
+/** edge_log_answer() - See @log_answer of struct es_node_ops */
 void edge_log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest);
+
+/** edge_logged() - See @logged of struct es_node_ops */
 int edge_logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
 		uint64_t *digest, struct err *err);
+
+/** edge_log_trim() - See @log_trim of struct es_node_ops */
 void edge_log_trim(void *ctx, uint64_t session, uint64_t through);
+
+/** edge_recover() - See @recover of struct es_node_ops */
 void edge_recover(void *ctx, const struct es_migration_order *order);
+
+/** edge_unprotect() - See @unprotect of struct es_node_ops */
 void edge_unprotect(void *ctx, uint64_t session);
 
 /* edge_adoption.c */

@@ -91,6 +91,8 @@ static void add_session(void *ctx, const struct es_session_view *v)
 				 "reason", v->reason, strlen(v->reason));
 	(void)json_object_update(s, more);
 	json_decref(more);
+	if (v->kept)
+		(void)json_object_set_new(s, "protected", json_integer((json_int_t)v->kept_cut));
 	(void)json_array_append_new(ctx, s);
 }
 

@@ -877,6 +877,8 @@ void es_node_each(const struct es_node *node,
 			.gone = s->gone,
 			.restarts = s->restarts,
 			.memory_from = s->memory_from,
+			.kept = s->protect.kept,
+			.kept_cut = s->protect.cut,
 			.silent_ms = node->now > s->heard ? node->now - s->heard : 0,
 			.reason = s->reason,
 		};

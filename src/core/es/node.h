@@ -459,6 +459,7 @@ uint64_t es_node_deadline(const struct es_node *node);
  * @gone:	its container is gone, with its data
  * @restarts:	times its container was started again, since this program began
  * @memory_from: request after which that happened last: effects of requests up to it in memory are lost
+ * @kept, @kept_cut: a cut of it is kept, which includes requests up to this one
  * @silent_ms:	since when no access point has asked for it
  * @reason:	why it is LOST, or why its last migration failed; borrowed
  */
@@ -474,6 +475,8 @@ struct es_session_view {
 	bool gone;
 	uint32_t restarts;
 	uint64_t memory_from;
+	bool kept;
+	uint64_t kept_cut;
 	uint64_t silent_ms;
 	const char *reason;
 };

@@ -449,6 +449,25 @@ static void test_when(void **state)
 	end(&w);
 }
 
+/* Requests after the instant of the cut are logged, also before it is kept */
+static void test_logged_meanwhile(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	serve(&w, 1);
+	es_node_tick(w.node, NOW);
+	es_node_cut_wanted(w.node, NOW, S);
+	assert_int_equal(w.cuts, 1);
+	request(&w, 1, 2);
+	assert_int_equal(w.executing, 1);
+	es_node_cut_taken(w.node, NOW, S, true);
+	assert_int_equal(w.executing, 2);
+	assert_true(w.logged[2]);
+	end(&w);
+}
+
 /* A user that moves does not wait for a cut that is only kept */
 static void test_moves_meanwhile(void **state)
 {
@@ -693,6 +712,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_when),
+		cmocka_unit_test(test_logged_meanwhile),
 		cmocka_unit_test(test_moves_meanwhile),
 		cmocka_unit_test(test_recovered),
 		cmocka_unit_test(test_under_way),
