@@ -231,6 +231,7 @@ int edge_discard(struct edge_server *es, uint64_t session, const char *who, stru
 						err);
 		if (r < 0)
 			return r;
+		edge_unprotect(es, session);
 		log_info("container %.12s of session %016" PRIx64
 			 " removed with its data: discarded by operator %s",
 			 f.where.id, session, who);

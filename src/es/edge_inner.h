@@ -34,6 +34,7 @@ struct later {
 	struct list link;
 	enum later_kind kind;
 	bool lasting; /* of @reason */
+	bool busy;    /* it was not begun, for too much is under way */
 	uint64_t session;
 	uint32_t epoch;
 	char reason[WIRE_REASON_SIZE];

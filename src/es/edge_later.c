@@ -4,6 +4,7 @@
  * Operations that failed at once: the node is told in a turn of its own
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t sess
 	l->session = session;
 	l->epoch = epoch;
 	l->lasting = err->lasting;
+	l->busy = err->code == -EBUSY || err->code == -EALREADY;
 	(void)snprintf(l->reason, sizeof(l->reason), "%.*s", WIRE_REASON_SIZE - 1, err->text);
 	list_append(&es->later, &l->link);
 	(void)uv_async_send(&es->wake);
@@ -55,7 +57,8 @@ void edge_later_wake(uv_async_t *wake)
 					      ES_START_AWAY, l->reason);
 			break;
 		case LATER_NOT_RECOVERED:
-			es_node_not_recovered(es->node, edge_now(es), l->session, l->reason);
+			es_node_not_recovered(es->node, edge_now(es), l->session, l->busy,
+					      l->reason);
 			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);

@@ -139,11 +139,11 @@ static void on_source_finished(void *ctx, uint64_t session, bool restored, const
 	es_node_source_finished(es->node, edge_now(es), session, restored ? NULL : reason, lasting);
 }
 
-static void on_not_recovered(void *ctx, uint64_t session, const char *reason)
+static void on_not_recovered(void *ctx, uint64_t session, bool away, const char *reason)
 {
 	struct edge_server *es = ctx;
 
-	es_node_not_recovered(es->node, edge_now(es), session, reason);
+	es_node_not_recovered(es->node, edge_now(es), session, away, reason);
 }
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)

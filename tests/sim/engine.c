@@ -465,7 +465,8 @@ static void source_failed(struct world *w, void *arg)
 	if (t->frozen)
 		thaw(w, t, true);
 	if (source_of(w, t) && t->recover)
-		es_node_not_recovered(source_of(w, t), w->now, t->order.session, "transfer failed");
+		es_node_not_recovered(source_of(w, t), w->now, t->order.session, chance(w, 500),
+				      "transfer failed");
 	else if (source_of(w, t))
 		es_node_source_finished(source_of(w, t), w->now, t->order.session,
 					"transfer failed", false);

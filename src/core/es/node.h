@@ -359,9 +359,10 @@ bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint3
  * es_node_not_recovered() - recover has failed: @reason
  *
  * It is tried again after a pause, a bounded number of times; then the container that ended is started on its
- * layer and volumes, without the contents of its memory.
+ * layer and volumes, without the contents of its memory. @away: nothing was tried, for the engine does not answer,
+ * or too much is under way; it is asked again soon, and without end.
  */
-void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
+void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
 			   const char *reason);
 
 /**

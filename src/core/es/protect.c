@@ -27,7 +27,7 @@
 
 #define RECOVERIES_MAX 8 /* failed ones in a row: then the container starts without its memory */
 #define LOG_DUE        (32u << 20)  /* bytes logged: a cut is due before its time */
-#define LOG_MAX        (256u << 20) /* no cut could be kept for so long that protection ends (R9) */
+#define LOG_MAX        (128u << 20) /* no cut could be kept for so long that protection ends (R9) */
 
 static uint64_t protection(const struct es_session *s)
 {
@@ -103,11 +103,12 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 		s->node->ops->unprotect(s->node->ctx, s->record.session);
 		reason = "protection ended meanwhile";
 	}
+	p->failed = reason && !s->cancelled;
 	if (!reason)
 		kept(s, now);
-	else if (!s->cancelled)
+	else if (p->failed)
 		es_session_say(s, "CUT NOT KEPT", s->record.executed, "%s", reason);
-	if (reason && !s->cancelled && pause < every)
+	if (p->failed && pause < every)
 		pause = every;
 	if (!every || (p->kept && p->cut == s->record.executed))
 		p->due_at = 0;
@@ -140,7 +141,7 @@ void es_session_request_ended(struct es_session *s, uint64_t now)
 
 	if (every)
 		p->due_at = now + (p->kept ? every : 0);
-	if (p->log_bytes > LOG_DUE && p->due_at > now)
+	if (p->log_bytes > LOG_DUE && p->due_at > now && !p->failed)
 		p->due_at = now;
 	if (p->log_bytes > LOG_MAX) {
 		es_session_say(s, "PROTECTION LOST", s->record.executed,
@@ -293,11 +294,18 @@ void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, co
 	s->start_at = now;
 }
 
-void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, const char *reason)
+void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
+			   const char *reason)
 {
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (s && s->protect.recovering && s->start_running)
+	if (!s || !s->protect.recovering || !s->start_running)
+		return;
+	if (!away) {
 		es_session_not_recovered(s, now, false, reason);
+		return;
+	}
+	s->start_running = false;
+	s->start_at = now + node->policy.retry_ms;
 }

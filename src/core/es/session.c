@@ -407,12 +407,14 @@ static void take_cut(struct es_session *s)
 	s->node->ops->take_cut(s->node->ctx, s->record.session, s->record.executed, s->cache);
 }
 
+#define LOGGED 64 /* bytes that each logged request takes beside its own */
+
 /* A request that is not in the log could not be executed again: then the session is not protected any more. */
 static void log_request(struct es_session *s, const struct wire_data *request)
 {
 	struct err err = { 0 };
 
-	s->protect.log_bytes += request->len;
+	s->protect.log_bytes += request->len + LOGGED; /* of small ones this is most */
 	if (s->node->ops->log_request(s->node->ctx, s->record.session, request, &err) == 0)
 		return;
 	es_session_say(s, "PROTECTION LOST", s->record.executed, "%s", err.text);

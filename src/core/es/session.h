@@ -36,9 +36,10 @@ struct es_pending {
  * @cut:		last request that it includes
  * @cut_at:		when it was taken, ms
  * @logging:		requests are logged
- * @log_bytes:		bytes of requests logged since @cut
+ * @log_bytes:		bytes of requests logged since @cut, with a little for each
  * @running:		a cut to be kept is under way
  * @taken:		the last request it includes, once it was taken
+ * @failed:		the last one failed: the next one comes in its time, however long the log is
  * @due_at:		when the next one is due, ms; 0: there is no need for one
  * @recovering:		the container is being restored from the cut, then executes the log
  * @epoch:		of the container that is being restored
@@ -57,6 +58,7 @@ struct es_protection {
 	uint64_t log_bytes;
 	bool running;
 	uint64_t taken;
+	bool failed;
 	uint64_t due_at;
 	bool recovering;
 	uint32_t epoch;

@@ -152,7 +152,7 @@ static void arrived(struct migration *m)
 static void recovery_ended(const struct migration *m, const char *reason)
 {
 	if (!m->good)
-		m->mc->ops->not_recovered(m->mc->ctx, m->session, reason);
+		m->mc->ops->not_recovered(m->mc->ctx, m->session, outgoing_away(m->out), reason);
 }
 
 /** migration_ended() - The thread is done: last callback, release */
@@ -204,7 +204,10 @@ static void proven(struct migration *m)
 	char reason[WIRE_REASON_SIZE] = "";
 
 	handshake_settled(m);
-	if (mc->destinations >= mc->config.max_destinations)
+	bool own = name_equal(m->slot_peer, mc->config.name); /* a recovery: sources are limited */
+	if (own)
+		;
+	else if (mc->destinations >= mc->config.max_destinations)
 		(void)snprintf(reason, sizeof(reason),
 			       "no more migrations at a time here (migrations_max)");
 	else if (slots_of(mc, m->slot_peer) >= share)

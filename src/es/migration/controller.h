@@ -88,8 +88,11 @@ struct migration_controller_ops {
 	 */
 	void (*source_finished)(void *ctx, uint64_t session, bool restored, const char *reason,
 				bool lasting);
-	/** @not_recovered: a recovery has failed; its arrival is undone, or will be */
-	void (*not_recovered)(void *ctx, uint64_t session, const char *reason);
+	/**
+	 * @not_recovered: a recovery has failed; its arrival is undone, or will be. @away: it was not
+	 * begun, for the engine does not answer
+	 */
+	void (*not_recovered)(void *ctx, uint64_t session, bool away, const char *reason);
 	/**
 	 * @offered: another edge server, @offer->offer.from_es by its certificate, brings a
 	 * session. Answer now or later with migration_controller_accept() or _refuse().

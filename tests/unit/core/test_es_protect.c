@@ -576,17 +576,37 @@ static void test_fails(void **state)
 	ends(&w);
 	comes_back(&w);
 	for (unsigned int i = 1; i < 8; i++) {
-		es_node_not_recovered(w.node, now, S, "the engine does not answer");
+		es_node_not_recovered(w.node, now, S, false, "the engine does not answer");
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i);
 		now += 3600000;
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i + 1);
 	}
-	es_node_not_recovered(w.node, now, S, "the engine does not answer");
+	es_node_not_recovered(w.node, now, S, false, "the engine does not answer");
 	es_node_tick(w.node, now);
 	assert_int_equal(w.recoveries, 8);
 	assert_int_equal(w.starts, 1);
+	end(&w);
+}
+
+/* An engine that does not answer is asked without end: it took the container along, and brings it back */
+static void test_engine_is_away(void **state)
+{
+	struct world w;
+	uint64_t now = 1000;
+
+	(void)state;
+	protected_until_its_end(&w);
+	ends(&w);
+	comes_back(&w);
+	for (unsigned int i = 1; i < 100; i++) {
+		es_node_not_recovered(w.node, now, S, true, "the engine does not answer");
+		now += 10000;
+		es_node_tick(w.node, now);
+		assert_int_equal(w.recoveries, i + 1);
+	}
+	assert_int_equal(w.starts, 0);
 	end(&w);
 }
 
@@ -718,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_under_way),
 		cmocka_unit_test(test_answers_otherwise),
 		cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_engine_is_away),
 		cmocka_unit_test(test_ends_again),
 		cmocka_unit_test(test_record_not_written),
 		cmocka_unit_test(test_log_full),

@@ -24,6 +24,7 @@ struct memory_base;
  * @puts_back:	the destination puts back what CRIU forgets
  * @probed:	the destination has measured the link
  * @departure:	directory of the image that is being sent, "" if there is none
+ * @away:	of a recovery: the engine does not answer
  * @kept:	of a recovery, directory of the memory; otherwise ""
  * @saving:	the engine saves the image, NULL if it does not
  */
@@ -36,6 +37,7 @@ struct outgoing {
 	bool puts_back;
 	bool probed;
 	char departure[MIGRATION_DIR_MAX];
+	bool away;
 	char kept[PATH_MAX];
 	struct image_saving *saving;
 };

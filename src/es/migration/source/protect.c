@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "es/checkpoint/checkpoint.h"
+#include "es/engine/docker_engine.h"
 #include "es/migration/common/notes.h"
 #include "es/migration/common/work.h"
 #include "es/migration/source/outgoing.h"
@@ -116,6 +117,19 @@ static int kept_sets(struct migration *m, const char *path, struct err *err)
 	return r;
 }
 
+/** engine_answers() - Whether a container could be made at all: an engine that restarts takes them along */
+static int engine_answers(struct migration *m, struct err *err)
+{
+	json_t *nothing = NULL;
+	int r = migration_engine(&m->engine, m->mc, m->cancel_fd, err);
+
+	if (r == 0)
+		r = docker_engine_inspect(m->engine, "baton-no-such-container", &nothing, err);
+	json_decref(nothing);
+	m->out->away = r < 0;
+	return r < 0 ? r : 0;
+}
+
 int source_recover_prepare(struct migration *m, struct err *err)
 {
 	const char *dir = m->mc->config.protect_dir;
@@ -126,7 +140,9 @@ int source_recover_prepare(struct migration *m, struct err *err)
 	m->header.association = m->order.association;
 	m->header.epoch = m->order.epoch;
 	m->number = m->order.cut;
-	r = kept_cuts_path(path, dir, m->session, m->number, err);
+	r = engine_answers(m, err);
+	if (r == 0)
+		r = kept_cuts_path(path, dir, m->session, m->number, err);
 	if (r == 0)
 		r = kept_cuts_plan(&m->plan, dir, m->session, m->number, err);
 	if (r == 0)

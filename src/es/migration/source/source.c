@@ -35,6 +35,11 @@ struct outgoing *outgoing_new(void)
 	return calloc(1, sizeof(struct outgoing));
 }
 
+bool outgoing_away(const struct outgoing *out)
+{
+	return out->away;
+}
+
 struct outgoing *outgoing_free(struct outgoing *out)
 {
 	if (out) {

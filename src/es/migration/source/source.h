@@ -18,6 +18,9 @@ struct outgoing;
 /** outgoing_new() - The source's own of one migration. Return: NULL without memory */
 struct outgoing *outgoing_new(void);
 
+/** outgoing_away() - Of a recovery: it was not begun, for the engine does not answer */
+bool outgoing_away(const struct outgoing *out);
+
 /** outgoing_free() - Release it. Return: NULL */
 struct outgoing *outgoing_free(struct outgoing *out);
 
