@@ -175,15 +175,64 @@ int acceptor_new(struct acceptor **ret, const struct acceptor_setup *setup,
 	return 0;
 }
 
-uint16_t acceptor_port(const struct acceptor *a)
+/* Family 0 on failure */
+static struct sockaddr_storage own_address(const struct acceptor *a)
 {
 	struct sockaddr_storage at = { 0 };
 	socklen_t len = sizeof(at);
 
 	if (getsockname(a->fd, (struct sockaddr *)&at, &len) < 0)
-		return 0;
-	return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-					      : ((struct sockaddr_in *)&at)->sin_port);
+		at.ss_family = AF_UNSPEC;
+	return at;
+}
+
+uint16_t acceptor_port(const struct acceptor *a)
+{
+	const struct sockaddr_storage at = own_address(a);
+
+	return address_port((const struct sockaddr *)&at);
+}
+
+bool acceptor_takes(const struct acceptor *a, const struct sockaddr *at)
+{
+	const struct sockaddr_storage own = own_address(a);
+
+	if (address_port(at) == 0 ||
+	    address_port(at) != address_port((const struct sockaddr *)&own))
+		return false;
+	if (own.ss_family == AF_INET6) {
+		const struct in6_addr *host = &((const struct sockaddr_in6 *)&own)->sin6_addr;
+
+		return IN6_IS_ADDR_UNSPECIFIED(host) ||
+		       (at->sa_family == AF_INET6 &&
+			IN6_ARE_ADDR_EQUAL(
+				host, &((const struct sockaddr_in6 *)(const void *)at)->sin6_addr));
+	}
+	in_addr_t host = ((const struct sockaddr_in *)&own)->sin_addr.s_addr;
+	return at->sa_family == AF_INET &&
+	       (host == htonl(INADDR_ANY) ||
+		host == ((const struct sockaddr_in *)(const void *)at)->sin_addr.s_addr);
+}
+
+static void share(int fd, int on)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+int acceptor_bind_beside(const struct acceptor *a, int fd, const struct sockaddr *at,
+			 struct err *err)
+{
+	socklen_t len = at->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						  : sizeof(struct sockaddr_in);
+	int on = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	share(fd, 1);
+	share(a->fd, 1);
+	int r = bind(fd, at, len) < 0 ? -errno : 0;
+	share(a->fd, 0);
+	share(fd, 0);
+	return r < 0 ? err_set(err, r, "bind beside a listener") : 0;
 }
 
 void acceptor_settled(struct acceptor *a, const struct sockaddr_storage *from)

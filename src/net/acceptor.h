@@ -22,6 +22,7 @@
 struct acceptor; /* opaque */
 struct address;
 struct err;
+struct sockaddr;
 struct sockaddr_storage;
 struct uv_loop_s;
 
@@ -70,6 +71,30 @@ int acceptor_new(struct acceptor **ret, const struct acceptor_setup *setup,
 
 /** acceptor_port() - Port it listens on, useful if the address said 0 */
 uint16_t acceptor_port(const struct acceptor *a);
+
+/**
+ * acceptor_takes() - Whether a connection to an address and port comes here
+ * @a:		Acceptor
+ * @at:		Address of this host; IPv4 as such, not within IPv6
+ *
+ * Return: whether it does; false if it is not at that port
+ */
+bool acceptor_takes(const struct acceptor *a, const struct sockaddr *at);
+
+/**
+ * acceptor_bind_beside() - Bind a socket that is to connect from the acceptor's own address and port
+ * @a:		Acceptor
+ * @fd:		Socket that never listens
+ * @at:		Address, for which acceptor_takes()
+ * @err:	Filled in on failure
+ *
+ * The kernel allows that only if both sockets have SO_REUSEPORT. They have it for this moment only: with it another
+ * program of the same user could listen at that port, too.
+ *
+ * Return: 0, or negative error code
+ */
+int acceptor_bind_beside(const struct acceptor *a, int fd, const struct sockaddr *at,
+			 struct err *err);
 
 /** acceptor_settled() - A connection counted as a handshake is proven, or gone; @from is its address */
 void acceptor_settled(struct acceptor *a, const struct sockaddr_storage *from);

@@ -81,3 +81,18 @@ void address_format(char text[ADDRESS_TEXT_SIZE], const struct sockaddr *a)
 		(void)snprintf(text, ADDRESS_TEXT_SIZE, "?");
 	}
 }
+
+uint16_t address_port(const struct sockaddr *a)
+{
+	return ntohs(a->sa_family == AF_INET6
+			     ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port
+			     : ((const struct sockaddr_in *)(const void *)a)->sin_port);
+}
+
+void address_set_port(struct sockaddr_storage *a, uint16_t port)
+{
+	if (a->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)a)->sin6_port = htons(port);
+	else
+		((struct sockaddr_in *)a)->sin_port = htons(port);
+}

@@ -9,6 +9,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct err;
@@ -37,3 +38,9 @@ int address_parse(struct address *to, const char *text, struct err *err);
 
 /** address_format() - Write @a to @text as address_parse() reads it; "?" for a foreign family */
 void address_format(char text[ADDRESS_TEXT_SIZE], const struct sockaddr *a);
+
+/** address_port() - Port of an address of either family, in the host's order */
+uint16_t address_port(const struct sockaddr *a);
+
+/** address_set_port() - Give an address of either family a port, in the host's order */
+void address_set_port(struct sockaddr_storage *a, uint16_t port);

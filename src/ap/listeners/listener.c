@@ -2,7 +2,6 @@
 #include "ap/listeners/listener.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -107,21 +106,6 @@ static const struct acceptor_ops acceptor_ops = {
 
 /* ---- datagrams ---- */
 
-static void set_port(struct sockaddr_storage *to, uint16_t port)
-{
-	if (to->ss_family == AF_INET6)
-		((struct sockaddr_in6 *)to)->sin6_port = htons(port);
-	else
-		((struct sockaddr_in *)to)->sin_port = htons(port);
-}
-
-static uint16_t port_of(const struct sockaddr *a)
-{
-	return ntohs(a->sa_family == AF_INET6
-			     ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port
-			     : ((const struct sockaddr_in *)(const void *)a)->sin_port);
-}
-
 static void on_answered(void *ctx, struct user_session *us, uint16_t port,
 			const struct wire_data *answer)
 {
@@ -130,7 +114,7 @@ static void on_answered(void *ctx, struct user_session *us, uint16_t port,
 	struct sockaddr_storage to = user->address; /* it was heard: the address is known */
 	uv_buf_t buf = uv_buf_init((char *)(uintptr_t)answer->bytes, (unsigned int)answer->len);
 
-	set_port(&to, port);
+	address_set_port(&to, port);
 	if (answer->status != WIRE_OK || !to.ss_family ||
 	    uv_udp_try_send(&ul->udp, &buf, 1, (struct sockaddr *)&to) < 0)
 		ul->dropped++;
@@ -146,7 +130,7 @@ static int take_datagram(struct user_listener *ul, struct user_session *us,
 			 const struct sockaddr *from, const void *bytes, size_t len,
 			 struct err *err)
 {
-	const struct user_waiter waiter = user_listener_waiter(ul, port_of(from));
+	const struct user_waiter waiter = user_listener_waiter(ul, address_port(from));
 	const struct wire_data d = { .bytes = bytes, .len = len };
 	uint64_t number;
 	int r = user_session_room(us, len, WIRE_SEGMENT_WHOLE);
@@ -218,7 +202,7 @@ static int datagrams_start(struct user_listener *ul, const struct address *at)
 	if (r == 0)
 		r = uv_udp_getsockname(&ul->udp, (struct sockaddr *)&bound, &len);
 	if (r == 0)
-		ul->port = port_of((struct sockaddr *)&bound);
+		ul->port = address_port((const struct sockaddr *)&bound);
 	return r;
 }
 
@@ -240,7 +224,7 @@ static int connections_start(struct user_listener *ul, const struct address *at)
 static int cannot_listen(const struct users_service *service, const struct address *at, int code,
 			 struct err *err)
 {
-	uint16_t port = port_of((const struct sockaddr *)&at->any);
+	uint16_t port = address_port((const struct sockaddr *)&at->any);
 
 	if (code == UV_EACCES && port && port < PRIVILEGED_PORT)
 		return err_set(
@@ -306,7 +290,7 @@ bool user_listener_at(const struct user_listener *ul, const struct users_service
 	    service->codec->datagram != ul->codec->datagram)
 		return false;
 	/* with any free port, each listener has one of its own */
-	return port_of((const struct sockaddr *)&at.any) ||
+	return address_port((const struct sockaddr *)&at.any) ||
 	       strcmp(ul->service, service->service) == 0;
 }
 
