@@ -231,6 +231,23 @@ static const struct wire_body station_users = {
 	.rule = wire_rule_station
 };
 
+static const struct wire_field user_connection_fields[] = {
+	{ 1, FIELD_NAME, MEMBER(user_connection, user) },
+	{ 2, FIELD_FIXED64, MEMBER(user_connection, claim), FIELD_NOT_ZERO },
+	{ 3, FIELD_ARRAY, MEMBER(user_connection, address),
+	  .note = "of the service; IPv4 within IPv6" },
+	{ 4, FIELD_UINT32, MEMBER(user_connection, service_port), FIELD_NOT_ZERO,
+	  .max = UINT16_MAX },
+	{ 5, FIELD_UINT32, MEMBER(user_connection, user_port), FIELD_NOT_ZERO, .max = UINT16_MAX,
+	  .note = "at the user's address" },
+	{ 0 },
+};
+static const struct wire_body user_connection = {
+	"UserConnection", 36, user_connection_fields,
+	"A TCP connection that a client of the user may still have, but whose other end is gone. "
+	"Sent to programs of version 3 and later only."
+};
+
 /* ---- access point and edge server ---- */
 
 static const struct wire_field create_fields[] = {
@@ -475,6 +492,8 @@ static const struct wire_type_info types[] = {
 	[WIRE_STATION_INQUIRY] = { "STATION INQUIRY", ap_to_ap, CONTROL(&station_inquiry),
 				   SESSIONLESS },
 	[WIRE_STATION_USERS] = { "STATION USERS", ap_to_ap, CONTROL(&station_users), SESSIONLESS },
+	[WIRE_USER_CONNECTION] = { "USER CONNECTION", ap_to_ap, CONTROL(&user_connection),
+				   SESSIONLESS },
 
 	[WIRE_CREATE] = { "CREATE", ap_to_es, CONTROL(&create) },
 	[WIRE_ATTACH] = { "ATTACH", ap_to_es, CONTROL(&attach) },

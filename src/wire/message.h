@@ -188,6 +188,25 @@ struct wire_station_users {
 	char user[WIRE_STATION_USERS_MAX][NAME_SIZE];
 };
 
+/**
+ * struct wire_user_connection - A TCP connection that a client may still have to the access point its user has left
+ *
+ * Comes before the contexts. Nobody knows the connection at the new access point, which ends the client's side of it.
+ * More about a connection can follow in further fields.
+ *
+ * @user, @claim: See struct wire_user_claim
+ * @address:	The service's, as the client sees it
+ * @service_port: The service's port there
+ * @user_port:	The client's port, at the user's address
+ */
+struct wire_user_connection {
+	char user[NAME_SIZE];
+	uint64_t claim;
+	uint8_t address[WIRE_ADDRESS_SIZE];
+	uint32_t service_port;
+	uint32_t user_port;
+};
+
 /** struct wire_create - Make the first container of a session */
 struct wire_create {
 	char mud[NAME_SIZE];
@@ -394,6 +413,7 @@ struct wire_message {
 		struct wire_user_end user_end;
 		struct wire_station_inquiry station_inquiry;
 		struct wire_station_users station_users;
+		struct wire_user_connection user_connection;
 		struct wire_create create;
 		struct wire_attach attach;
 		struct wire_migrate migrate;

@@ -22,9 +22,10 @@
 #define WIRE_PREAMBLE_MAX      (64u << 10) /* bytes that restore a connection's state */
 #define WIRE_USER_SESSIONS_MAX 64          /* sessions of an ordinary user */
 #define WIRE_STATION_SIZE      6           /* bytes of a station's address (IEEE 802) */
-#define WIRE_STATION_USERS_MAX 8           /* users, so IP addresses, of one station */
-#define WIRE_EVENTS_MAX        256         /* events in one EVENTS message */
-#define WIRE_VERSION           2
+#define WIRE_ADDRESS_SIZE      16  /* bytes of an IP address; IPv4 within IPv6 (::ffff:a.b.c.d) */
+#define WIRE_STATION_USERS_MAX 8   /* users, so IP addresses, of one station */
+#define WIRE_EVENTS_MAX        256 /* events in one EVENTS message */
+#define WIRE_VERSION           3
 #define WIRE_COMPAT            1 /* oldest version this one can talk to */
 
 /**
@@ -57,6 +58,7 @@ enum wire_type {
 
 	WIRE_STATION_INQUIRY, /* struct wire_station_inquiry: a station came; who are its users? */
 	WIRE_STATION_USERS,   /* struct wire_station_users: the answer, even if there are none */
+	WIRE_USER_CONNECTION, /* struct wire_user_connection: one that a client may still have; since version 3 */
 
 	/* access point to edge server */
 	WIRE_CREATE = 50,
