@@ -239,6 +239,7 @@ void users_close(struct users *u)
 	uv_close((uv_handle_t *)&u->sweep, on_closed);
 	uv_close((uv_handle_t *)&u->ask, on_closed);
 	uv_close((uv_handle_t *)&u->inquire, on_closed);
+	uv_close((uv_handle_t *)&u->challenge, on_closed);
 	uv_close((uv_handle_t *)&u->more, on_closed);
 }
 
@@ -261,6 +262,7 @@ static int listen_all(struct users *u, const struct users_setup *setup, struct e
 		if (r < 0)
 			return r;
 		offer->service = user_listener_service(offer->listener);
+		offer->acceptor = user_listener_acceptor(offer->listener);
 		offer->waiter = user_listener_waiter(offer->listener, 0);
 	}
 	return 0;
@@ -294,6 +296,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	list_init(&u->outbox);
 	list_init(&u->claims);
 	list_init(&u->inquiries);
+	list_init(&u->half_open);
 	for (size_t i = 0; i < USERS_BUCKETS; i++) {
 		list_init(&u->bucket[i]);
 		list_init(&u->links[i]);
@@ -301,12 +304,14 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	(void)uv_timer_init(setup->loop, &u->sweep); /* none can fail */
 	(void)uv_timer_init(setup->loop, &u->ask);
 	(void)uv_timer_init(setup->loop, &u->inquire);
+	(void)uv_timer_init(setup->loop, &u->challenge);
 	(void)uv_idle_init(setup->loop, &u->more);
 	u->sweep.data = u;
 	u->ask.data = u;
 	u->inquire.data = u;
+	u->challenge.data = u;
 	u->more.data = u;
-	u->handles = 4;
+	u->handles = 5;
 	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
 	if (r == 0 && setup->state_dir) {
 		u->state_dir = strdup(setup->state_dir);

@@ -10,6 +10,7 @@
  *	roaming/claims.c    access points are asked for a user's sessions.
  *	roaming/histories.c one of two sessions of a user goes on.
  *	roaming/away.c      users that are not here, and their sessions.
+ *	roaming/half_open.c connections of clients that have moved away from them.
  *	roaming/strangers.c access points that do not know one another.
  *	roaming/stations.c  stations that come and go, as hostapd reports them.
  *	roaming/inquiry.c   finds the users that come with a station.

@@ -74,6 +74,7 @@ static int open_new(struct users *u, const struct users_setup *setup, struct nex
 			close_new(next);
 			return r;
 		}
+		offer->acceptor = user_listener_acceptor(offer->listener);
 		offer->waiter = user_listener_waiter(offer->listener, 0);
 	}
 	return 0;

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "codec/codec.h"
 #include "codec/connection.h"
+#include "net/address.h"
 #include "net/tcp.h"
 #include "wire/message.h"
 
@@ -155,6 +156,24 @@ struct user_session *user_connection_session(const struct user_connection *c)
 uint32_t user_connection_number(const struct user_connection *c)
 {
 	return c->number;
+}
+
+int user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
+			 uint16_t *port)
+{
+	struct sockaddr_storage ours = { 0 }, theirs = { 0 };
+	int len = sizeof(ours), theirs_len = sizeof(theirs);
+	int r = uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&ours, &len);
+
+	if (r == 0)
+		r = uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&theirs, &theirs_len);
+	if (r == 0)
+		r = user_address_normalise(local, (struct sockaddr *)&ours);
+	if (r < 0)
+		return r;
+	address_set_port(local, address_port((struct sockaddr *)&ours));
+	*port = address_port((struct sockaddr *)&theirs);
+	return 0;
 }
 
 bool user_connection_idle(const struct user_connection *c)

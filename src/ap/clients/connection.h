@@ -85,6 +85,17 @@ uint32_t user_connection_number(const struct user_connection *c);
 /** user_connection_stream() - Codec tcp: the service sends by itself, or has ended the connection */
 void user_connection_stream(struct user_connection *c, const struct wire_stream *stream);
 
+/**
+ * user_connection_ends() - The two ends of a connection
+ * @c:		Connection
+ * @local:	Set to ours; IPv4 as such
+ * @port:	Set to the client's, at its user's address
+ *
+ * Return: 0, or negative error code: it has ended
+ */
+int user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
+			 uint16_t *port);
+
 /** user_connection_idle() - Whether it waits for nothing */
 bool user_connection_idle(const struct user_connection *c);
 

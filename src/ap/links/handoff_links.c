@@ -13,6 +13,8 @@
 #include "core/ap/node.h"
 #include "net/link.h"
 
+#define CONNECTION_VERSION 3 /* the first that knows USER CONNECTION */
+
 /* struct accepted - A link that another access point made */
 struct accepted {
 	struct list item;
@@ -179,7 +181,7 @@ static bool may_say(enum wire_type type)
 
 static bool concerns_users(enum wire_type type)
 {
-	return type >= WIRE_USER_CLAIM && type <= WIRE_STATION_USERS;
+	return type >= WIRE_USER_CLAIM && type <= WIRE_USER_CONNECTION;
 }
 
 void handoff_links_message(struct handoff_links *hl, struct link *l, const struct wire_message *m)
@@ -226,6 +228,10 @@ static struct link *find_link(const struct handoff_links *hl, const char *ap)
 void handoff_links_send(struct handoff_links *hl, const char *ap, const struct wire_message *m)
 {
 	struct link *l = find_link(hl, ap);
+
+	/* an older one would end the link */
+	if (l && m->type == WIRE_USER_CONNECTION && link_peer_version(l) < CONNECTION_VERSION)
+		return;
 	int r = l ? link_send(l, m) : LINK_E_DOWN;
 
 	if (r == LINK_E_DOWN)

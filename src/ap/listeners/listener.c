@@ -305,6 +305,11 @@ uint16_t user_listener_port(const struct user_listener *ul)
 	return ul->port;
 }
 
+const struct acceptor *user_listener_acceptor(const struct user_listener *ul)
+{
+	return ul->acceptor;
+}
+
 const char *user_listener_service(const struct user_listener *ul)
 {
 	return ul->service;

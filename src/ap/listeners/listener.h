@@ -15,6 +15,7 @@
 #include "ap/users/config.h"
 #include "ap/users/session.h"
 
+struct acceptor;
 struct user_listener; /* opaque */
 
 /**
@@ -52,6 +53,9 @@ struct user_waiter user_listener_waiter(struct user_listener *ul, uint16_t port)
 
 /** user_listener_port() - Port it listens on, useful if the address said 0 */
 uint16_t user_listener_port(const struct user_listener *ul);
+
+/** user_listener_acceptor() - Its listening socket. Return: borrowed; NULL if it takes datagrams */
+const struct acceptor *user_listener_acceptor(const struct user_listener *ul);
 
 /** user_listener_service() - Its service. Return: borrowed */
 const char *user_listener_service(const struct user_listener *ul);

@@ -9,6 +9,7 @@
 #include "ap/clients/connection.h"
 #include "ap/roaming/away.h"
 #include "ap/roaming/claims.h"
+#include "ap/roaming/half_open.h"
 #include "ap/roaming/handover.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
@@ -26,6 +27,7 @@ static void is_here(struct user *user, bool known)
 		user_claim_begin(user);
 	if (user->giving) /* it was about to be handed over, but is here */
 		user_handover_keep(user);
+	user_half_open_end(user);
 }
 
 /*

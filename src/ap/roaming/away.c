@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "ap/roaming/claims.h"
+#include "ap/roaming/half_open.h"
 #include "ap/roaming/removal.h"
 #include "ap/users/store.h"
 #include "ap/users/table.h"
@@ -147,7 +148,7 @@ void user_away(struct user *user, const char *why)
 {
 	struct users *u = user->users;
 
-	users_end_connections(user);
+	user_half_open_leave(user);
 	list_remove(&user->claiming);
 	size_t kept = users_park(user);
 	if (!kept) {
@@ -260,6 +261,9 @@ void users_sweep_away(struct user *user, uint64_t now)
 		end_away(user);
 		return;
 	}
+	if (user_half_open_kept(user, now))
+		return;
+	user_half_open_forget(user);
 	if (!u->writer || now < user->since + stays || now < user->ask_at)
 		return;
 	if (user_store_is_current(user)) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "ap/roaming/half_open.h"
 #include "ap/roaming/removal.h"
 #include "ap/users/table.h"
 #include "base/log.h"
@@ -205,7 +206,7 @@ size_t users_park(struct user *user)
 bool user_claim_yield(struct user *user)
 {
 	list_remove(&user->claiming);
-	users_end_connections(user);
+	user_half_open_leave(user);
 	if (!users_park(user)) {
 		users_forget(user);
 		return false;

@@ -10,6 +10,7 @@
  * the new access point plays the device, and its reassociation makes the containers follow.
  *
  *	AP-y: CLAIMING --------------- USER CLAIM (silent for n ms) ----------> AP-x: HERE
+ *	clients challenged   <-------- USER CONNECTION ... --------------------
  *	      sessions held  <-------- USER CONTEXT, USER REQUEST ... ---------       connections reset
  *	                     <-------- USER END ------------------------------- LEFT  (a copy is kept)
  *	      HERE ------------------- USER TAKEN ----------------------------> forgotten
@@ -27,6 +28,7 @@
 
 #include "ap/roaming/away.h"
 #include "ap/roaming/claims.h"
+#include "ap/roaming/half_open.h"
 #include "ap/roaming/histories.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
@@ -157,7 +159,8 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 	uint32_t sessions = 0;
 
 	/* with codec tcp the last requests here tell the service that connections end */
-	users_end_connections(user);
+	user_half_open_leave(user);
+	user_half_open_give(user, ap, claim);
 	users_hold(user, true);
 	if (bytes_to_give(user) > BYTES_MAX || (user->state == USER_HERE && resuming(user))) {
 		user->giving = user->state == USER_HERE;
@@ -284,6 +287,16 @@ static int import(struct user *user, const struct mud_context *c, const char *se
 	return r;
 }
 
+static void on_connection(struct users *u, const char *ap, const struct wire_user_connection *w)
+{
+	struct user *user = claiming(u, w->user, w->claim, ap);
+
+	if (!user)
+		return;
+	user_half_open_take(user, w);
+	user_half_open_end(user);
+}
+
 static void on_context(struct users *u, const char *ap, const struct wire_message *m)
 {
 	const struct wire_user_context *w = &m->user_context;
@@ -403,6 +416,9 @@ void user_handover_message(struct users *u, const char *ap, const struct wire_me
 		break;
 	case WIRE_USER_TAKEN:
 		on_taken(u, ap, &m->user_claim);
+		break;
+	case WIRE_USER_CONNECTION:
+		on_connection(u, ap, &m->user_connection);
 		break;
 	case WIRE_USER_CONTEXT:
 		on_context(u, ap, m);

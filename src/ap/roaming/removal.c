@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "ap/clients/connection.h"
+#include "ap/roaming/half_open.h"
 #include "ap/users/store.h"
 #include "ap/users/table.h"
 
@@ -17,6 +18,7 @@ void users_remove(struct user *user)
 {
 	list_remove(&user->claiming);
 	users_end_connections(user);
+	user_half_open_forget(user);
 	list_for_each_safe(at, next, &user->sessions)
 		user_remove_session(list_entry(at, struct user_entry, of_user));
 	list_remove(&user->link);

@@ -60,6 +60,11 @@ enum user_state {
  * @importing:	In @claiming: session whose requests are coming
  * @imported:	In @claiming: sessions that came
  * @giving:	HERE: held, for it is about to be handed over
+ * @half_open:	Its connections of elsewhere that clients may still have, see roaming/half_open.h
+ * @half_open_count: How many
+ * @half_open_ended, @half_open_silent: How many clients were told, and how many did not answer, since ...
+ * @half_open_since: ... the first was challenged
+ * @half_open_told: Claim after which that was reported
  */
 struct user {
 	struct list link;
@@ -88,6 +93,12 @@ struct user {
 	struct user_session *importing;
 	uint32_t imported;
 	bool giving;
+	struct list half_open;
+	size_t half_open_count;
+	uint32_t half_open_ended;
+	uint32_t half_open_silent;
+	uint64_t half_open_since;
+	uint64_t half_open_told;
 };
 
 /** struct user_entry - A user's session, where it is found by user and by link */
@@ -98,6 +109,7 @@ struct user_entry {
 	struct user_session *session;
 };
 
+struct acceptor;
 struct user_listener;
 struct user_stations;
 struct user_writer;
@@ -106,11 +118,13 @@ struct user_writer;
  * struct users_offer - A service that is found here
  * @service:	Its name
  * @listener:	Where; owned
+ * @acceptor:	Of it, for connections; NULL: it takes datagrams
  * @waiter:	Who answers its datagrams; the port is that of the user
  */
 struct users_offer {
 	const char *service;
 	struct user_listener *listener;
+	const struct acceptor *acceptor;
 	struct user_waiter waiter;
 };
 
@@ -127,6 +141,8 @@ struct users_offer {
  * @claims:	Of struct user, by @claiming
  * @inquiries:	Of struct inquiry, see roaming/inquiry.c
  * @inquiry_count: How many
+ * @half_open:	Of struct half_open, see roaming/half_open.c: those to be challenged
+ * @challenges:	How many are being challenged now
  * @other:	Names of the other access points
  * @dropped:	Datagrams of listeners that are gone
  * @foreign:	Those of them that do not know this one, as they say
@@ -155,6 +171,8 @@ struct users {
 	struct list claims;
 	struct list inquiries;
 	size_t inquiry_count;
+	struct list half_open;
+	size_t challenges;
 	char other[USERS_APS_MAX][NAME_SIZE];
 	size_t others;
 	uint64_t foreign[USERS_APS_MAX / 64];
@@ -168,9 +186,10 @@ struct users {
 	size_t offers;
 	uint64_t dropped;
 	uv_timer_t sweep;
-	uv_timer_t ask;     /* runs while there are claims */
-	uv_timer_t inquire; /* runs while there are inquiries */
-	uv_idle_t more;     /* keeps the loop from waiting while something is queued */
+	uv_timer_t ask;       /* runs while there are claims */
+	uv_timer_t inquire;   /* runs while there are inquiries */
+	uv_timer_t challenge; /* runs while clients are to be challenged */
+	uv_idle_t more;       /* keeps the loop from waiting while something is queued */
 	int handles;
 	char scratch[USERS_SCRATCH_SIZE];
 };
