@@ -7,6 +7,7 @@ the next packet, or the operator (baton associate).
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -15,6 +16,8 @@ from baton_lab import GATEWAY, NOBODY, Lab, LabError, user_mac
 
 HOPS = int(os.environ.get("BATON_HOPS", "4"))
 EXAMPLES = ("redis", "python-http", "udp")
+WAITING_HOPS = int(os.environ.get("BATON_HOPS", "2"))
+BOUND_S = 2  # for a client to see the end of its connection
 LOAD = {"redis": (4, 20, 5), "python-http": (4, 5, 2), "udp": (4, 10, 2)}
 
 # A client with four connections, each with a state of its own, one of them RESP3; a line on standard input is a step
@@ -117,6 +120,33 @@ class ClientsBed(bed.BedTest):
         self.wait(lambda: all(now >= then + rounds for now, then in
                               zip(self.report(client)["answered"], before, strict=True)),
                   "more answers", 60)
+
+    def waiting(self, ap, gateway=GATEWAY):
+        """User 1 at an access point: a client that waits for an answer, and an idle one (waiting.py)
+
+        The service stands still until what is returned beside the client is called.
+        """
+        client = self.start("user1", bed.HERE / "waiting.py", gateway,
+                            self.lab.example_port("redis"))
+        self.tell(client, "open")
+        host = f"pc{ap[-1]}"
+        container, = self.lab.containers(host)
+        self.lab.docker(host, "kill", "--signal", "STOP", container)
+        self.tell(client, "ask")
+        self.wait(lambda: self.unanswered(ap) == 1, "the request to wait at the service")
+        return client, lambda: self.lab.docker(host, "kill", "--signal", "CONT", container)
+
+    def assert_reset(self, client, clock, arrived):
+        """Both have seen the end of their connections since. Return: after how many milliseconds"""
+        ended = json.loads(self.tell(client, "ended"))
+        for name, e in ended.items():
+            self.assertEqual(e["how"], "reset", name)
+            self.assertLess(e[clock] - arrived, BOUND_S, name)
+        return [1000 * (e[clock] - arrived) for e in ended.values()]
+
+    def unanswered(self, ap):
+        users = json.loads(self.lab.baton("users", "--node", ap, "--json"))["users"]
+        return sum(u["unanswered"] for u in users)
 
     def end(self, *clients):
         for client in clients:
@@ -223,6 +253,39 @@ class Clients(ClientsBed):
         self.more_answers(two)
         self.assertEqual(len(self.events.find("SWITCH COMPLETE")), 1)
         self.end(one, two)
+        self.assert_nothing_left()
+
+    def test_waiting_clients(self):
+        """R9: clients that send nothing see at once that their connections are gone; to and fro"""
+        seen = []
+        for hop in range(1, WAITING_HOPS + 1):
+            here, there = f"AP-{2 - hop % 2}", f"AP-{hop % 2 + 1}"
+            client, go_on = self.waiting(here)
+            self.lab.move_user("user1", there)
+            arrived = json.loads(self.tell(client, "arrive"))["when"]
+            seen += self.assert_reset(client, "when", arrived)
+            reset = self.wait_event("CLIENTS RESET", there, count=(hop + 1) // 2)
+            self.assertIn("connections=2 silent=0", reset["detail"])
+            go_on()
+            self.wait_event("SWITCH COMPLETE", there, count=(hop + 1) // 2, seconds=60)
+            client.kill()
+        if "BATON_HOPS" in os.environ:
+            print(f"clients reset after {min(seen):.0f} to {max(seen):.0f} ms, median "
+                  f"{statistics.median(seen):.0f}, of {len(seen)}", file=sys.stderr)
+        self.assertEqual(self.redis("GET", "asked"), str(WAITING_HOPS))
+        self.assert_nothing_left()
+
+    def test_waiting_clients_come_back(self):
+        """R9, R8: back before the other access point could reach them, they are reset where they began"""
+        client, go_on = self.waiting("AP-1")
+        self.lab.move_user("user1", "AP-2")
+        self.tell(client, "arrive")
+        self.lab.move_user("user1", "AP-1")
+        arrived = json.loads(self.tell(client, "arrive"))["when"]
+        self.assert_reset(client, "when", arrived)
+        go_on()
+        self.assertEqual(self.redis("GET", "asked"), "1")
+        client.kill()
         self.assert_nothing_left()
 
     def test_curl(self):
@@ -369,6 +432,20 @@ class Stations(ClientsBed):
         end()
         self.assertEqual(self.redis("INCR", "visits"), "2")
         self.assertEqual(len(self.events.find("CONTAINER CREATED")), 1)
+        self.lab.stations("logoff", "user1")
+        self.assert_nothing_left()
+
+    def test_waiting_clients(self):
+        """R9: a silent user's clients see that their connections are gone when its station is here"""
+        self.authorise("user1")
+        client, go_on = self.waiting("AP-1")
+        self.lab.move_user("user1", "AP-2")
+        came = self.wait_event("STATION USER", "AP-2", seconds=60)["time_us"] / 1e6
+        self.assert_reset(client, "at", came)
+        go_on()
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.assertEqual(self.redis("GET", "asked"), "1")
+        client.kill()
         self.lab.stations("logoff", "user1")
         self.assert_nothing_left()
 

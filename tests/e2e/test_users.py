@@ -263,6 +263,18 @@ class Families(UsersBed):
         self.assert_nothing_left()
 
 
+    def test_waiting_clients(self):
+        """R9: clients that send nothing see at once that their connections are gone, by IPv6, too"""
+        client, go_on = self.waiting("AP-1", GATEWAY6)
+        self.lab.move_user("user1", "AP-2")
+        self.assert_reset(client, "when", json.loads(self.tell(client, "arrive"))["when"])
+        go_on()
+        self.wait_event("SWITCH COMPLETE", "AP-2", seconds=60)
+        self.assertEqual(self.redis6("GET", "asked"), "1")
+        client.kill()
+        self.assert_nothing_left()
+
+
 class Transactions(UsersBed):
     """What real Redis remembers for a connection after a transaction"""
 
