@@ -101,6 +101,33 @@ static void user_connection_next(struct user_connection *c)
 	c->whole = false;
 }
 
+/* Now, for the kernel forgets the ends of a connection that breaks. Return: 0, or negative error code */
+static int find_ends(struct user_connection *c, const struct user_connection_setup *setup,
+		     struct err *err)
+{
+	struct sockaddr_storage ours = { 0 };
+	socklen_t len = sizeof(ours);
+
+	if (getsockname(setup->fd, (struct sockaddr *)&ours, &len) < 0)
+		return err_set(err, -errno, "address of a user's connection");
+	int r = user_address_normalise(&c->local, (struct sockaddr *)&ours);
+	if (r < 0)
+		return err_set(err, r, "address of a user's connection");
+	address_set_port(&c->local, address_port((struct sockaddr *)&ours));
+	c->port = address_port((const struct sockaddr *)setup->from);
+	return 0;
+}
+
+/* It broke. One that only fell silent may be waiting, out of reach */
+static void user_connection_broken(struct user_connection *c, int code)
+{
+	bool silent = code == UV_ETIMEDOUT || code == UV_EHOSTUNREACH || code == UV_ENETUNREACH;
+
+	if (silent && c->user && c->lost)
+		c->lost(c->user, &c->local, c->port);
+	user_connection_close(c, false);
+}
+
 static const struct user_connection_life life;
 
 int user_connection_accept(struct user_connection **ret, const struct user_connection_setup *setup,
@@ -115,13 +142,16 @@ int user_connection_accept(struct user_connection **ret, const struct user_conne
 	c->codec = setup->codec;
 	c->life = &life;
 	c->number = setup->number;
+	c->lost = setup->lost;
 	buf_init(&c->in, IN_MAX);
 	list_init(&c->link);
 	list_init(&c->pending);
 	list_init(&c->hold.link);
 	c->hold.resume = on_resume;
 	c->hold.ctx = c;
-	r = codec_exchange_new(&c->exchange, setup->codec, NULL, err);
+	r = find_ends(c, setup, err);
+	if (r == 0)
+		r = codec_exchange_new(&c->exchange, setup->codec, NULL, err);
 	if (r == 0)
 		r = codec_connection_new(&c->state, err);
 	if (r == 0)
@@ -158,22 +188,11 @@ uint32_t user_connection_number(const struct user_connection *c)
 	return c->number;
 }
 
-int user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
-			 uint16_t *port)
+void user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
+			  uint16_t *port)
 {
-	struct sockaddr_storage ours = { 0 }, theirs = { 0 };
-	int len = sizeof(ours), theirs_len = sizeof(theirs);
-	int r = uv_tcp_getsockname(&c->tcp, (struct sockaddr *)&ours, &len);
-
-	if (r == 0)
-		r = uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&theirs, &theirs_len);
-	if (r == 0)
-		r = user_address_normalise(local, (struct sockaddr *)&ours);
-	if (r < 0)
-		return r;
-	address_set_port(local, address_port((struct sockaddr *)&ours));
-	*port = address_port((struct sockaddr *)&theirs);
-	return 0;
+	*local = c->local;
+	*port = c->port;
 }
 
 bool user_connection_idle(const struct user_connection *c)
@@ -474,7 +493,11 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void on_end(struct user_connection *c, int code)
 {
-	if (code != UV_EOF || c->lingering) {
+	if (code != UV_EOF) {
+		user_connection_broken(c, code);
+		return;
+	}
+	if (c->lingering) {
 		user_connection_close(c, false);
 		return;
 	}
@@ -565,6 +588,7 @@ static void on_written_out(struct user_connection *c)
 
 static const struct user_connection_life life = {
 	.close = user_connection_close,
+	.broken = user_connection_broken,
 	.pump = user_connection_pump,
 	.flush = user_connection_flush,
 	.finish = user_connection_finish,

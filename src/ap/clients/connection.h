@@ -47,16 +47,21 @@ struct uv_loop_s;
  * struct user_connection_setup - Where a connection belongs
  * @loop:	Event loop
  * @fd:		Its socket, which user_connection_accept() consumes, also on failure
+ * @from:	Its client's address, borrowed for the call
  * @codec:	Of the service
  * @number:	Of the connection, see struct wire_data; not 0
  * @dead_ms:	Bytes that the client does not take for so long end the connection
+ * @lost:	The client did not answer any more, so it may still believe in the connection, which ends now. Its ends
+ *		are those of user_connection_ends()
  */
 struct user_connection_setup {
 	struct uv_loop_s *loop;
 	int fd;
+	const struct sockaddr_storage *from;
 	const struct codec *codec;
 	uint32_t number;
 	uint32_t dead_ms;
+	void (*lost)(struct user *user, const struct sockaddr_storage *local, uint16_t port);
 };
 
 /**
@@ -90,11 +95,9 @@ void user_connection_stream(struct user_connection *c, const struct wire_stream 
  * @c:		Connection
  * @local:	Set to ours; IPv4 as such
  * @port:	Set to the client's, at its user's address
- *
- * Return: 0, or negative error code: it has ended
  */
-int user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
-			 uint16_t *port);
+void user_connection_ends(const struct user_connection *c, struct sockaddr_storage *local,
+			  uint16_t *port);
 
 /** user_connection_idle() - Whether it waits for nothing */
 bool user_connection_idle(const struct user_connection *c);

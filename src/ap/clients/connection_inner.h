@@ -71,6 +71,7 @@ struct upload {
 /**
  * struct user_connection_life - Decisions on a connection, all made in connection.c
  * @close:	As user_connection_close()
+ * @broken:	It broke, with this code of libuv: close it
  * @pump:	Do all that is possible now: read more, submit, end it
  * @flush:	Send the answers that are due, in order
  * @finish:	No more bytes follow; the connection ends when all have been sent
@@ -81,6 +82,7 @@ struct upload {
  */
 struct user_connection_life {
 	void (*close)(struct user_connection *c, bool reset);
+	void (*broken)(struct user_connection *c, int code);
 	void (*pump)(struct user_connection *c);
 	void (*flush)(struct user_connection *c);
 	void (*finish)(struct user_connection *c);
@@ -95,6 +97,8 @@ struct user_connection_life {
 /**
  * struct user_connection - One client's TCP connection
  * @link:	In its user's list
+ * @local, @port: See user_connection_ends()
+ * @lost:	See struct user_connection_setup
  * @in:		From where the present request begins, or continues after @upload
  * @fed:	Bytes of it that the codec has read
  * @whole:	The request is complete, and waits for room
@@ -112,6 +116,9 @@ struct user_connection {
 	uv_write_t write;
 	uv_shutdown_t shutdown;
 	struct list link;
+	struct sockaddr_storage local;
+	uint16_t port;
+	void (*lost)(struct user *user, const struct sockaddr_storage *local, uint16_t port);
 	struct user *user;
 	struct user_session *session;
 	struct user_hold hold;

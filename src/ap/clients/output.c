@@ -19,7 +19,7 @@ static void on_written(uv_write_t *write, int status)
 	if (c->closing)
 		return;
 	if (status < 0) {
-		c->life->close(c, false);
+		c->life->broken(c, status);
 		return;
 	}
 	buf_consume(&c->writing, c->writing.len);

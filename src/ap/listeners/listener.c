@@ -9,6 +9,7 @@
 #include "ap/clients/connection.h"
 #include "ap/listeners/datagrams.h"
 #include "ap/roaming/admission.h"
+#include "ap/roaming/half_open.h"
 #include "ap/users/session.h"
 #include "ap/users/table.h"
 #include "base/auto.h"
@@ -81,9 +82,11 @@ static void on_accepted(void *ctx, int fd, const struct sockaddr_storage *from)
 	const struct user_connection_setup setup = {
 		.loop = ul->setup.loop,
 		.fd = fd,
+		.from = from,
 		.codec = ul->codec,
 		.number = ul->last_number,
 		.dead_ms = ul->setup.dead_ms,
+		.lost = user_half_open_lost,
 	};
 	if (user_connection_accept(&c, &setup, &err) < 0)
 		log_error("%s", err.text);

@@ -114,6 +114,11 @@ static void remember(struct user *user, const struct sockaddr_storage *local, ui
 	user->half_open_count++;
 }
 
+void user_half_open_lost(struct user *user, const struct sockaddr_storage *local, uint16_t port)
+{
+	remember(user, local, port);
+}
+
 void user_half_open_leave(struct user *user)
 {
 	list_for_each_safe(at, next, &user->half_open)
@@ -124,8 +129,8 @@ void user_half_open_leave(struct user *user)
 		struct sockaddr_storage local;
 		uint16_t port;
 
-		if (user_connection_ends(c, &local, &port) == 0)
-			remember(user, &local, port);
+		user_connection_ends(c, &local, &port);
+		remember(user, &local, port);
 		user_connection_close(c, true);
 	}
 }

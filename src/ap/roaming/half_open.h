@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct sockaddr_storage;
 struct user;
 struct users;
 struct uv_timer_s;
@@ -34,6 +35,9 @@ struct wire_user_connection;
 #define HALF_OPEN_AT_ONCE 256
 #define HALF_OPEN_TRY_MS  30000 /* so long do few clients wait */
 #define HALF_OPEN_KEPT_MS 60000
+
+/** user_half_open_lost() - A client of the user fell silent, and its connection has ended; it may be back */
+void user_half_open_lost(struct user *user, const struct sockaddr_storage *local, uint16_t port);
 
 /** user_half_open_leave() - The user is not here any more: reset its connections, and remember them */
 void user_half_open_leave(struct user *user);

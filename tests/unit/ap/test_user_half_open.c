@@ -4,8 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -365,15 +368,86 @@ static void test_goes_on(void **state)
 	(void)close(fills);
 }
 
+struct view {
+	size_t connections;
+	size_t unanswered;
+};
+
+static void on_view(void *ctx, const struct users_view *view)
+{
+	struct view *v = ctx;
+
+	v->connections += view->connections;
+	v->unanswered += view->unanswered;
+}
+
+static struct view look(void)
+{
+	struct view v = { 0 };
+
+	access_point_users(users_bed.ap[0], on_view, &v);
+	return v;
+}
+
+/* Bytes of a socket that are not acknowledged */
+static int unacknowledged(int fd)
+{
+	int n = -1;
+
+	assert_int_equal(ioctl(fd, SIOCOUTQ, &n), 0);
+	return n;
+}
+
+/* Lets a socket hear nothing, or everything again. Return: whether that is possible */
+static bool deafen(int fd, bool deaf)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog program = { .len = 1, .filter = &nothing };
+
+	return deaf ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0
+		    : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int)) == 0;
+}
+
+/* Out of reach for so long that its connection ended, a client that waits is reset when its user is back */
+static void test_out_of_reach(void **state)
+{
+	struct client c;
+
+	(void)state;
+	users_bed.limits.dead_ms = 200;
+	users_bed_start(0, true);
+	int waits = bound(USER, 0);
+	struct sockaddr_in to = at("127.0.0.1", access_point_service_port(users_bed.ap[0], "line"));
+	assert_int_equal(connect(waits, (struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(fcntl(waits, F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(send(waits, "x\n", 2, 0), 2);
+	wait_until(recv(waits, &(char[16]){ 0 }, 16, 0) > 0);
+	fake_edge_pause(users_bed.edge[0], true);
+	assert_int_equal(send(waits, "x\n", 2, 0), 2);
+	wait_until(look().unanswered == 1 && unacknowledged(waits) == 0);
+	bool can = deafen(waits, true);
+	fake_edge_pause(users_bed.edge[0], false);
+	if (!can) {
+		(void)close(waits);
+		print_message("SKIP: a filter on a socket needs CAP_NET_ADMIN\n");
+		skip();
+	}
+	wait_until(look().connections == 0);
+	assert_true(deafen(waits, false));
+	assert_int_equal(read_of(waits), -EAGAIN);
+	client_open(&c, USER, 0, "http");
+	wait_until(read_of(waits) == -ECONNRESET);
+	client_close(&c);
+	(void)close(waits);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, users_bed_tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_takes),
-		TEST(test_flood),
-		TEST(test_gives),
-		TEST(test_goes_on),
+		TEST(test_takes),   TEST(test_flood),        TEST(test_gives),
+		TEST(test_goes_on), TEST(test_out_of_reach),
 	};
 
 	return cmocka_run_group_tests_name("ap/user_half_open", tests, users_bed_certificates,
