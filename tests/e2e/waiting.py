@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of a Redis that wait, for an answer or for nothing, and say when and how their connections ended
 
-    waiting.py ADDRESS PORT
+    waiting.py ADDRESS PORT IDLE
 
 Each line on its standard input is a step, answered by a line of JSON:
 
-    open        two connections, which have both been answered once
-    ask         the first one asks; nobody sends anything from now on
+    open        connections, so many and one more, which have all been answered once
+    ask         one of them asks; nobody sends anything from now on
     arrive      another connection begins, which is the user's first packet at an access point
-    ended       as soon as both have ended, or after 25 s: how and when; times are those of time.monotonic(),
-                and of time.time() in "at"
+    ended       as soon as all have ended, or after 25 s: of each, how and when; times are those of
+                time.monotonic(), and of time.time() in "at"
 """
 
 import json
@@ -49,26 +49,25 @@ class Waiting:
 def main():
     """Take the steps"""
     at = (sys.argv[1], int(sys.argv[2]))
-    asking = idle = None
+    clients = []
     for step in sys.stdin:
         said = {}
         match step.strip():
             case "open":
-                asking, idle = Waiting(at), Waiting(at)
-                for waiting in (asking, idle):
-                    waiting.ask(b"PING\r\n")
-                    waiting.answered()
-                    waiting.thread.start()
+                for _ in range(int(sys.argv[3]) + 1):
+                    clients.append(Waiting(at))
+                    clients[-1].ask(b"PING\r\n")
+                    clients[-1].answered()
+                    clients[-1].thread.start()
             case "ask":
-                asking.ask(b"INCR asked\r\n")
+                clients[0].ask(b"INCR asked\r\n")
             case "arrive":
                 said = {"when": time.monotonic()}
                 threading.Thread(target=socket.create_connection, args=(at,), daemon=True).start()
             case "ended":
-                for waiting in (asking, idle):
-                    waiting.thread.join()
-                said = {name: {"how": w.how, "when": w.when, "at": w.at}
-                        for name, w in (("asking", asking), ("idle", idle))}
+                for client in clients:
+                    client.thread.join()
+                said = [{"how": c.how, "when": c.when, "at": c.at} for c in clients]
         print(json.dumps(said), flush=True)
 
 

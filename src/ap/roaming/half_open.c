@@ -214,8 +214,10 @@ void user_half_open_take(struct user *user, const struct wire_user_connection *w
 	struct sockaddr_storage local = { 0 };
 
 	unpack(&local, w->address, (uint16_t)w->service_port, user);
-	if (local.ss_family == user->address.ss_family && listener_of(user->users, &local))
-		remember(user, &local, (uint16_t)w->user_port);
+	if (local.ss_family != user->address.ss_family || !listener_of(user->users, &local))
+		return;
+	remember(user, &local, (uint16_t)w->user_port);
+	user->half_open_coming = true;
 }
 
 /* ---- where the user is ---- */
@@ -240,8 +242,15 @@ static void over(struct half_open *h, bool ended)
 	user->half_open_ended += ended;
 	user->half_open_silent += !ended;
 	forget(h);
-	if (list_empty(&user->half_open))
+	if (list_empty(&user->half_open) && !user->half_open_coming)
 		report(user);
+}
+
+void user_half_open_told(struct user *user)
+{
+	if (user->half_open_coming && list_empty(&user->half_open))
+		report(user);
+	user->half_open_coming = false;
 }
 
 static void on_done(void *ctx, int result)

@@ -48,6 +48,9 @@ void user_half_open_give(struct user *user, const char *ap, const struct wire_us
 /** user_half_open_take() - Remember one of which another access point says; a user that has too many loses one */
 void user_half_open_take(struct user *user, const struct wire_user_connection *w);
 
+/** user_half_open_told() - The other access point has told all that it knows */
+void user_half_open_told(struct user *user);
+
 /** user_half_open_end() - The user is here: end those that its clients may still have */
 void user_half_open_end(struct user *user);
 

@@ -392,6 +392,7 @@ static void on_end(struct users *u, const char *ap, const struct wire_user_end *
 
 	if (!user)
 		return;
+	user_half_open_told(user);
 	switch (w->status) {
 	case WIRE_OK:
 		take(user, ap, w);

@@ -65,6 +65,7 @@ enum user_state {
  * @half_open_ended, @half_open_silent: How many clients were told, and how many did not answer, since ...
  * @half_open_since: ... the first was challenged
  * @half_open_told: Claim after which that was reported
+ * @half_open_coming: An access point is telling of more
  */
 struct user {
 	struct list link;
@@ -99,6 +100,7 @@ struct user {
 	uint32_t half_open_silent;
 	uint64_t half_open_since;
 	uint64_t half_open_told;
+	bool half_open_coming;
 };
 
 /** struct user_entry - A user's session, where it is found by user and by link */
