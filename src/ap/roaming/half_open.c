@@ -121,6 +121,7 @@ void user_half_open_lost(struct user *user, const struct sockaddr_storage *local
 
 void user_half_open_leave(struct user *user)
 {
+	user->half_open_coming = false;
 	list_for_each_safe(at, next, &user->half_open)
 		stop(list_entry(at, struct half_open, of_user));
 	list_for_each_safe(at, next, &user->connections)
@@ -209,6 +210,13 @@ static const struct acceptor *listener_of(const struct users *u,
 	return NULL;
 }
 
+static void count_anew(struct user *user)
+{
+	user->half_open_since = now_of(user->users);
+	user->half_open_ended = 0;
+	user->half_open_silent = 0;
+}
+
 void user_half_open_take(struct user *user, const struct wire_user_connection *w)
 {
 	struct sockaddr_storage local = { 0 };
@@ -216,8 +224,10 @@ void user_half_open_take(struct user *user, const struct wire_user_connection *w
 	unpack(&local, w->address, (uint16_t)w->service_port, user);
 	if (local.ss_family != user->address.ss_family || !listener_of(user->users, &local))
 		return;
-	remember(user, &local, (uint16_t)w->user_port);
+	if (!user->half_open_coming)
+		count_anew(user);
 	user->half_open_coming = true;
+	remember(user, &local, (uint16_t)w->user_port);
 }
 
 /* ---- where the user is ---- */
@@ -323,17 +333,14 @@ void user_half_open_end(struct user *user)
 {
 	struct users *u = user->users;
 	uint64_t now = now_of(u);
-	bool begins = true;
+	bool begins = !user->half_open_coming;
 
 	if (list_empty(&user->half_open))
 		return;
 	list_for_each_safe(at, next, &user->half_open) begins &=
 		list_empty(&list_entry(at, struct half_open, of_user)->waiting);
-	if (begins) {
-		user->half_open_since = now;
-		user->half_open_ended = 0;
-		user->half_open_silent = 0;
-	}
+	if (begins)
+		count_anew(user);
 	list_for_each_safe(at, next, &user->half_open)
 	{
 		struct half_open *h = list_entry(at, struct half_open, of_user);

@@ -32,6 +32,7 @@
  * struct speaker - AP-2
  * @claim:	The last claim that came
  * @told:	USER CONNECTION that came, @count of them
+ * @contexts:	How many USER CONTEXT came
  * @ended:	How often USER END came
  */
 struct speaker {
@@ -40,8 +41,22 @@ struct speaker {
 	uint64_t claim;
 	struct wire_user_connection told[TOLD];
 	int count;
+	int contexts;
 	int ended;
 };
+
+/* 0: as it is */
+static uint32_t speaks_version;
+
+void __real_wire_hello_set(struct wire_message *m, const char *name, enum wire_role role);
+void __wrap_wire_hello_set(struct wire_message *m, const char *name, enum wire_role role);
+
+void __wrap_wire_hello_set(struct wire_message *m, const char *name, enum wire_role role)
+{
+	__real_wire_hello_set(m, name, role);
+	if (speaks_version && strcmp(name, "AP-2") == 0)
+		m->hello.version = speaks_version;
+}
 
 static void on_up(void *ctx, struct link *l)
 {
@@ -58,6 +73,7 @@ static void on_message(void *ctx, struct link *l, const struct wire_message *m)
 		s->claim = m->user_claim.claim;
 	if (m->type == WIRE_USER_CONNECTION && s->count < TOLD)
 		s->told[s->count++] = m->user_connection;
+	s->contexts += m->type == WIRE_USER_CONTEXT;
 	if (m->type == WIRE_USER_END)
 		s->ended++;
 }
@@ -321,6 +337,30 @@ static void test_gives(void **state)
 	client_close(&d);
 }
 
+/* One that does not know USER CONNECTION gets the user without */
+static void test_gives_to_an_older_one(void **state)
+{
+	struct speaker s;
+	struct client c;
+
+	(void)state;
+	users_bed_start(0, false);
+	speaks_version = 2;
+	speak(&s);
+	speaks_version = 0;
+	client_open(&c, USER, 0, "line");
+	client_say(&c, "x\n");
+	wait_until(s.claim);
+	say_end(&s);
+	expect(&c, "1 0 2\n");
+	claim_user(&s, WIRE_USER_CLAIM);
+	wait_until(s.ended);
+	assert_int_equal(s.contexts, 1);
+	assert_int_equal(s.count, 0);
+	peer_close(s.peer);
+	client_close(&c);
+}
+
 /* A socket that takes no SYN: it listens, and nothing accepts */
 static int deaf_client(int *fills)
 {
@@ -446,7 +486,8 @@ static void test_out_of_reach(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_takes),   TEST(test_flood),        TEST(test_gives),
+		TEST(test_takes),   TEST(test_flood),
+		TEST(test_gives),   TEST(test_gives_to_an_older_one),
 		TEST(test_goes_on), TEST(test_out_of_reach),
 	};
 
