@@ -117,6 +117,7 @@ static void remember(struct user *user, const struct sockaddr_storage *local, ui
 void user_half_open_lost(struct user *user, const struct sockaddr_storage *local, uint16_t port)
 {
 	remember(user, local, port);
+	user->half_open_told = 0; /* no access point has told of it */
 }
 
 void user_half_open_leave(struct user *user)
