@@ -267,11 +267,15 @@ void user_half_open_told(struct user *user)
 static void on_done(void *ctx, int result)
 {
 	struct half_open *h = ctx;
+	struct users *u = h->user->users;
+	bool full = u->challenges >= HALF_OPEN_AT_ONCE;
 
 	if (result == 0)
 		over(h, true);
 	else
 		stop_challenge(h); /* until its next turn */
+	if (full)
+		users_on_challenge(&u->challenge);
 }
 
 static void challenge(struct half_open *h)
