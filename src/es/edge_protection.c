@@ -35,7 +35,10 @@ uint64_t edge_protection(void *ctx, const char *name)
 	const struct edge_server *es = ctx;
 	const struct container_service *service = service_catalogue_find(es->catalogue, name);
 
-	return es->requests && service ? service->protect_ms : 0;
+	/* the paper's way has no cut */
+	if (!es->requests || !service || es->setup.migration->profile == PROFILE_PAPER)
+		return 0;
+	return service->protect_ms;
 }
 
 /* --- cuts -------------------------------------------------------------------------------------- */
@@ -67,9 +70,15 @@ bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *num
 {
 	struct edge_server *es = ctx;
 
-	return es->requests &&
-	       kept_cuts_newest(es->setup.migration->protect_dir, session, number) == 0 &&
-	       *number <= executed && request_log_covers(es->requests, session, *number, executed);
+	if (!es->requests ||
+	    kept_cuts_newest(es->setup.migration->protect_dir, session, number) < 0)
+		return false;
+	if (*number <= executed && request_log_covers(es->requests, session, *number, executed))
+		return true;
+	log_error("session %016" PRIx64 ": the cut that is kept, at request %" PRIu64
+		  ", is of no use: the log lacks requests up to %" PRIu64,
+		  session, *number, executed);
+	return false;
 }
 
 /* --- requests ---------------------------------------------------------------------------------- */

@@ -550,6 +550,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 	}
 	if (old && es_session_expects(old, from, m))
 		return true;
+	if (name_equal(from, node->name)) {
+		*reason = "nobody waits for this recovery any more";
+		return false;
+	}
 	if (!node->ops->service_known(node->ctx, w->service)) {
 		*reason = "the service is not in the catalogue of the destination";
 		return false;

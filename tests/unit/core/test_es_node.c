@@ -2029,14 +2029,14 @@ static void test_offer_without_room(void **state)
 	policy.sessions_max = 16;
 	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
 	for (unsigned int i = 0; i < 16; i++) {
-		(void)snprintf(from, sizeof(from), "ES-%u", i);
+		(void)snprintf(from, sizeof(from), "ES-%u", 100 + i);
 		assert_true(offered_as(&w, 1000 + i, from, &reason));
 		es_node_arrival_failed(w.node, 0, 1000 + i, "the plan is nothing");
 		w.sent_count = 0;
 	}
 	assert_false(offered_as(&w, 2000, "ES-99", &reason));
 	assert_non_null(strstr(reason, "limit of sessions"));
-	assert_true(offered_as(&w, 1000, "ES-0", &reason));
+	assert_true(offered_as(&w, 1000, "ES-100", &reason));
 	finish(&w);
 }
 
