@@ -134,6 +134,43 @@ def reference(requests):
     return run.stdout.splitlines()
 
 
+def frozen(lab):
+    """Cgroups of a lab's containers that are frozen or about to be"""
+    found = []
+    for base in ("/sys/fs/cgroup/freezer", "/sys/fs/cgroup"):
+        for path in pathlib.Path(base).glob(f"{lab.name}-pc*/**/*"):
+            if path.name not in ("freezer.state", "cgroup.freeze"):
+                continue
+            try:
+                state = path.read_text().strip()
+            except OSError:
+                continue  # the container has ended meanwhile
+            if state not in ("THAWED", "0"):
+                found.append(f"{path}: {state}")
+    return found
+
+
+def left(lab):
+    """All that a session without a user must not leave on any edge host (R10)"""
+    found = [f"frozen cgroup {c}" for c in frozen(lab)]
+    for host in lab.hosts():
+        found += [f"{host}: container {name}" for name in lab.containers(host)]
+        found += [f"{host}: file {path}" for path in lab.staged(host)]
+    return found
+
+
+def end_users(lab):
+    """Ordinary users never say that they have left, so an operator does"""
+    addresses = {f"10.80.0.{10 + i}" for i in range(1, lab.user_count + 1)}
+    aps = [f"AP-{i}" for i in range(1, lab.edges + 1)] if addresses else []
+    for ap in aps:
+        listed = json.loads(lab.baton("users", "--node", ap, "--json"))["users"]
+        addresses |= {u["address"] for u in listed if u["state"] != "away"}
+    for ap in aps:
+        for address in addresses:  # most are not known there
+            lab.baton("disassociate", address, "--ap", ap, check=False)
+
+
 class BedTest(unittest.TestCase):
     """A test in a lab that its class shares"""
 
@@ -291,38 +328,13 @@ class BedTest(unittest.TestCase):
             last = found[0]
 
     def frozen(self):
-        """Cgroups of the lab's containers that are frozen or about to be"""
-        found = []
-        for base in ("/sys/fs/cgroup/freezer", "/sys/fs/cgroup"):
-            for path in pathlib.Path(base).glob(f"{LAB_NAME}-pc*/**/*"):
-                if path.name not in ("freezer.state", "cgroup.freeze"):
-                    continue
-                try:
-                    state = path.read_text().strip()
-                except OSError:
-                    continue  # the container has ended meanwhile
-                if state not in ("THAWED", "0"):
-                    found.append(f"{path}: {state}")
-        return found
+        return frozen(self.lab)
 
     def left(self):
-        """All that a session without a user must not leave on any edge host (R10)"""
-        found = [f"frozen cgroup {c}" for c in self.frozen()]
-        for host in self.lab.hosts():
-            found += [f"{host}: container {name}" for name in self.lab.containers(host)]
-            found += [f"{host}: file {path}" for path in self.lab.staged(host)]
-        return found
+        return left(self.lab)
 
     def end_users(self):
-        """Ordinary users never say that they have left, so an operator does"""
-        addresses = {f"10.80.0.{10 + i}" for i in range(1, self.lab.user_count + 1)}
-        aps = [f"AP-{i}" for i in range(1, self.lab.edges + 1)] if addresses else []
-        for ap in aps:
-            listed = json.loads(self.lab.baton("users", "--node", ap, "--json"))["users"]
-            addresses |= {u["address"] for u in listed if u["state"] != "away"}
-        for ap in aps:
-            for address in addresses:  # most are not known there
-                self.lab.baton("disassociate", address, "--ap", ap, check=False)
+        end_users(self.lab)
 
     def assert_nothing_left(self, seconds=20):
         """The user has ended the session: everything of it goes, at every host"""
