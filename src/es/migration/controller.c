@@ -143,9 +143,9 @@ static void arrived(struct migration *m)
 {
 	struct wire_cut cut = { .number = m->number, .cache = m->cache, .cache_len = m->cache_len };
 
-	if (m->announced)
+	if (m->accepted)
 		m->mc->ops->arrived(m->mc->ctx, m->transfer_id, m->session, &cut, &m->where);
-	m->announced = false;
+	m->accepted = false;
 }
 
 /* Its destination reports the outcome, unless it was not reached. */
@@ -173,9 +173,9 @@ static void migration_ended(struct migration *m)
 		recovery_ended(m, reason);
 	else if (m->is_source)
 		mc->ops->source_finished(mc->ctx, m->session, m->good, reason, m->err.lasting);
-	else if (m->announced)
+	else if (m->accepted)
 		mc->ops->arrival_failed(mc->ctx, m->transfer_id, m->session, reason);
-	else if (!m->good && mc->ops->connection_failed)
+	else if (!m->announced && !m->good && mc->ops->connection_failed)
 		mc->ops->connection_failed(mc->ctx, m->from, reason);
 	migration_free(m);
 	if (mc->closing)
@@ -341,7 +341,8 @@ void migration_controller_cancel(struct migration_controller *mc, uint64_t sessi
 	{
 		struct migration *m = list_entry(pos, struct migration, link);
 
-		if ((m->is_source || m->announced) && m->session == session)
+		/* not an offer for which the session lets go of an older one */
+		if ((m->is_source || m->accepted) && m->session == session)
 			migration_cancel(m, reason);
 	}
 }
@@ -368,6 +369,7 @@ void migration_controller_accept(struct migration_controller *mc, uint64_t trans
 		json_decref(grant);
 		return;
 	}
+	m->accepted = true;
 	(void)pthread_mutex_lock(&m->lock);
 	json_decref(m->grant);
 	m->grant = grant;

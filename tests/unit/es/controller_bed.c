@@ -22,17 +22,20 @@ static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_messag
 {
 	struct controller_bed *b = ctx;
 
-	(void)offer;
 	b->offered++;
+	if (b->cancels)
+		migration_controller_cancel(b->mc, offer->session, "a newer offer came");
 	migration_controller_refuse(b->mc, transfer_id, "that will do", true);
 }
 
 static void on_arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
 {
-	(void)ctx;
+	struct controller_bed *b = ctx;
+
 	(void)transfer_id;
 	(void)session;
 	(void)reason;
+	b->failed++;
 }
 
 static void on_stage(void *ctx, uint64_t session, const char *event, uint64_t time_us,

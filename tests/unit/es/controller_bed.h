@@ -13,6 +13,8 @@
  * struct controller_bed - A controller on a loop of its own
  * @address:	Where other edge servers bring containers
  * @offered:	How many offers came; each is refused with "that will do", for good
+ * @failed:	How many arrivals failed that the session waited for
+ * @cancels:	Before it refuses, it lets go of an older arrival of the session, as the node does
  */
 struct controller_bed {
 	uv_loop_t loop;
@@ -20,6 +22,8 @@ struct controller_bed {
 	char dir[4][96];
 	char address[32];
 	int offered;
+	int failed;
+	bool cancels;
 };
 
 /** controller_bed_open() - Make it, with files below @dir, and @slots for migrations that come in */

@@ -174,6 +174,25 @@ static void offer_until(struct controller_bed *b, const char *word)
 	} while (!strstr(s.answer, word));
 }
 
+/* An offer that comes too early cancels the older arrival, not itself, and its end is not that one's (R10) */
+static void test_refused(void **state)
+{
+	struct controller_bed b;
+	struct source s;
+
+	(void)state;
+	controller_bed_open(&b, pki.dir, here, 1);
+	b.cancels = true;
+	source_start(&s, &b, false);
+	source_end(&s);
+	assert_int_equal(s.result, 0);
+	assert_non_null(strstr(s.answer, "that will do"));
+	offer_until(&b, "that will do"); /* the place is free again: the first one has ended */
+	assert_true(b.offered >= 2);
+	assert_int_equal(b.failed, 0);
+	controller_bed_shut(&b);
+}
+
 /* An offer without a plan is an offer like any other: whoever judges it refuses it */
 static void test_no_plan(void **state)
 {
@@ -502,10 +521,11 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strangers), cmocka_unit_test(test_no_plan),
-		cmocka_unit_test(test_slots),     cmocka_unit_test(test_share),
-		cmocka_unit_test(test_bytes),     cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_accept),    cmocka_unit_test(test_trees),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_no_plan), cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_share),   cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_lies),    cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_trees),
 	};
 
 	if (argc == 1)

@@ -63,6 +63,7 @@ enum migration_question {
  * struct migration - One migration
  * @link:	loop thread only, as are @announced to @slot
  * @announced:	destination: offered() was called
+ * @accepted:	destination: the session waits for this one; another offer for it, refused, is none of its
  * @settled:	destination: no handshake any more
  * @slot:	destination: it counts among @mc->destinations
  * @slot_peer:	destination: name in the certificate; written before the question
@@ -95,6 +96,7 @@ struct migration {
 	struct migration_controller *mc;
 	bool is_source;
 	bool announced;
+	bool accepted;
 	bool settled;
 	bool slot;
 	char slot_peer[NAME_SIZE];
