@@ -157,6 +157,35 @@ static void test_comes_back(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
+/* What a replica executed before it had authority is not taken for a damaged file: it is undone (R10) */
+static void test_replica_comes_back(void **state)
+{
+	struct es_record r = record_of(0);
+	struct err err;
+
+	(void)state;
+	r.state = WIRE_ES_ARRIVING;
+	{
+		AUTO(session_store) struct session_store *st = NULL;
+		AUTO(answer_cache) struct answer_cache *cache = NULL;
+		assert_int_equal(session_store_open(&st, dir, &err), 0);
+		assert_int_equal(answer_cache_new(&cache, &err), 0);
+		assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_ALL, &err), 0);
+		r.started = 7; /* the first one after its cut */
+		assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_STARTED, &err), 0);
+		r.started = 0;
+		r.executed = 7;
+		assert_int_equal(answer_cache_put(cache, &answer7, &err), 0);
+		assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_ANSWER, &err), 0);
+	}
+	struct found f = read_back();
+	assert_int_equal(f.bad, 0);
+	assert_int_equal(f.sessions, 1);
+	assert_int_equal(f.record.state, WIRE_ES_ARRIVING);
+	assert_int_equal(f.record.executed, 0);
+	assert_int_equal(f.record.started, 0);
+}
+
 /*
  * Cut off at every byte: either an older state that was once true, or a file that is refused. Never
  * a request both answered and not started.
@@ -263,9 +292,13 @@ static void test_forget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comes_back),    cmocka_unit_test(test_torn_at_every_byte),
-		cmocka_unit_test(test_flipped_bytes), cmocka_unit_test(test_copy_leaves_no_trace),
-		cmocka_unit_test(test_forget),        cmocka_unit_test(test_drained),
+		cmocka_unit_test(test_comes_back),
+		cmocka_unit_test(test_replica_comes_back),
+		cmocka_unit_test(test_torn_at_every_byte),
+		cmocka_unit_test(test_flipped_bytes),
+		cmocka_unit_test(test_copy_leaves_no_trace),
+		cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_drained),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);
