@@ -13,6 +13,7 @@
 #include "ap/roaming/claims.h"
 #include "ap/roaming/handover.h"
 #include "ap/roaming/inquiry.h"
+#include "ap/roaming/receipt.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
 #include "ap/roaming/strangers.h"
@@ -243,6 +244,11 @@ void users_close(struct users *u)
 	uv_close((uv_handle_t *)&u->more, on_closed);
 }
 
+static void on_written(void *ctx)
+{
+	users_receipts(ctx);
+}
+
 static int listen_all(struct users *u, const struct users_setup *setup, struct err *err)
 {
 	const struct user_listener_setup listener = {
@@ -295,6 +301,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 		(void)snprintf(u->other[u->others], NAME_SIZE, "%s", setup->aps.at[u->others].name);
 	list_init(&u->outbox);
 	list_init(&u->claims);
+	list_init(&u->owing);
 	list_init(&u->inquiries);
 	list_init(&u->half_open);
 	for (size_t i = 0; i < USERS_BUCKETS; i++) {
@@ -319,6 +326,8 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 				 : err_set(err, -ENOMEM, "state_dir");
 		if (r == 0)
 			r = user_writer_new(&u->writer, setup->loop, setup->state_dir, err);
+		if (r == 0)
+			user_writer_tell(u->writer, on_written, u);
 	}
 	if (r == 0 && setup->stations)
 		r = user_stations_watch(&u->stations, u, setup->stations, err);

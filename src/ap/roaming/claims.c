@@ -115,6 +115,8 @@ void user_claim_begin(struct user *user)
 	}
 	(void)snprintf(user->before, sizeof(user->before), "%s",
 		       user->state == USER_LEFT ? user->peer : "");
+	if (user->before[0])
+		users_park_old(user);
 	user->state = USER_CLAIMING;
 	user->since = now_of(u);
 	user->refusal[0] = '\0';
@@ -201,6 +203,18 @@ size_t users_park(struct user *user)
 	}
 	users_hold(user, true);
 	return kept;
+}
+
+void users_park_old(struct user *user)
+{
+	list_for_each_safe(at, next, &user->sessions)
+	{
+		struct user_entry *e = list_entry(at, struct user_entry, of_user);
+
+		if (!user_session_park_old(e->session))
+			user_remove_session(e);
+	}
+	users_hold(user, true);
 }
 
 bool user_claim_yield(struct user *user)

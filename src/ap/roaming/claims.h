@@ -48,6 +48,9 @@ bool user_claim_yield(struct user *user);
 /** users_park() - The user is not here: see user_session_park(). Return: sessions that can be continued */
 size_t users_park(struct user *user);
 
+/** users_park_old() - The user's sessions were handed over, and these are copies: see user_session_park_old() */
+void users_park_old(struct user *user);
+
 /** users_on_ask() - Timer that runs while anybody is asked */
 void users_on_ask(struct uv_timer_s *timer);
 

@@ -13,7 +13,7 @@
  *	clients challenged   <-------- USER CONNECTION ... --------------------
  *	      sessions held  <-------- USER CONTEXT, USER REQUEST ... ---------       connections reset
  *	                     <-------- USER END ------------------------------- LEFT  (a copy is kept)
- *	      HERE ------------------- USER TAKEN ----------------------------> forgotten
+ *	      HERE, and written down - USER TAKEN ----------------------------> forgotten
  *
  * The access point that heard the user last has it: a claim for a user that was heard here later is
  * refused. The claimant lets the user go, and is asked in turn for sessions that it may have. Lost messages
@@ -30,6 +30,7 @@
 #include "ap/roaming/claims.h"
 #include "ap/roaming/half_open.h"
 #include "ap/roaming/histories.h"
+#include "ap/roaming/receipt.h"
 #include "ap/roaming/removal.h"
 #include "ap/roaming/stations.h"
 #include "ap/users/table.h"
@@ -185,8 +186,10 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 	if (u->stations && user->state == USER_HERE)
 		user_stations_moved(u->stations, user);
 	list_remove(&user->claiming);
+	user_receipt_cancel(user, ap);
 	user->state = USER_LEFT;
 	user->giving = false;
+	user->given = claim->claim;
 	user->since = now_of(u);
 	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
 }
@@ -232,11 +235,15 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 		break;
 	case USER_LEFT:
 		/* the access point it went to decides, as long as its message may be on the way */
-		if (!user->peer[0] || name_equal(user->peer, ap) ||
-		    now_of(u) >= user->since + 2 * u->policy.move_ms)
-			give(user, ap, claim);
-		else
+		if (user->peer[0] && !name_equal(user->peer, ap) &&
+		    now_of(u) < user->since + 2 * u->policy.move_ms) {
 			answer_end(u, ap, claim, WIRE_E_BUSY, 0);
+			break;
+		}
+		/* another claim: the sessions may have gone on where they went, so these numbers are old */
+		if (user->peer[0] && user->given != claim->claim)
+			users_park_old(user);
+		give(user, ap, claim);
 		break;
 	}
 }
@@ -363,7 +370,6 @@ static bool all_whole(const struct user *user)
 static void take(struct user *user, const char *ap, const struct wire_user_end *w)
 {
 	struct users *u = user->users;
-	struct wire_message m = { .type = WIRE_USER_TAKEN, .user_claim = { .claim = w->claim } };
 
 	if (user->imported != w->sessions || !all_whole(user)) {
 		const struct err err = { .text = "not all of it came" };
@@ -371,10 +377,6 @@ static void take(struct user *user, const char *ap, const struct wire_user_end *
 		spoilt(user, ap, &err);
 		return;
 	}
-	memcpy(m.user_claim.user, user->name, NAME_SIZE);
-	if (user->mac_at)
-		memcpy(m.user_claim.station, user->mac, STATION_MAC_SIZE);
-	send_to(u, ap, &m);
 	if (user->state == USER_CLAIMING) {
 		log_info("%s came from %s with %u sessions", user->name, ap, w->sessions);
 		log_reporter_event(u->session.reporter, "USER TAKEN", 0, 0,
@@ -384,6 +386,7 @@ static void take(struct user *user, const char *ap, const struct wire_user_end *
 	user_claim_answered(user, ap);
 	if (user->state == USER_CLAIMING)
 		user_claim_settle(user);
+	user_receipt_owe(user, ap, w->claim);
 }
 
 static void on_end(struct users *u, const char *ap, const struct wire_user_end *w)

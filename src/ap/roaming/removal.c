@@ -5,6 +5,7 @@
 
 #include "ap/clients/connection.h"
 #include "ap/roaming/half_open.h"
+#include "ap/roaming/receipt.h"
 #include "ap/users/store.h"
 #include "ap/users/table.h"
 
@@ -17,6 +18,7 @@ void users_end_connections(struct user *user)
 void users_remove(struct user *user)
 {
 	list_remove(&user->claiming);
+	list_remove(&user->owing);
 	users_end_connections(user);
 	user_half_open_forget(user);
 	list_for_each_safe(at, next, &user->sessions)
@@ -28,6 +30,7 @@ void users_remove(struct user *user)
 
 void users_forget(struct user *user)
 {
+	user_receipt_give(user);
 	if (user->users->writer)
 		user_store_remove(user->users->writer, user);
 	users_remove(user);

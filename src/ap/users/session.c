@@ -456,7 +456,8 @@ int user_session_import(struct user_session *us, const struct mud_context *from,
 	return r;
 }
 
-bool user_session_park(struct user_session *us)
+/* Without numbers they are asked for, from the edge server. Return: whether there is a session */
+static bool import_own(struct user_session *us, bool numbers)
 {
 	struct mud_context c;
 
@@ -464,12 +465,22 @@ bool user_session_park(struct user_session *us)
 		user_session_end(us);
 		return false;
 	}
-	/* requests that are not here are known to the edge server */
-	if (user_session_unanswered(us) || !user_session_whole(us))
+	if (!numbers)
 		c.ack = c.next = 0;
 	int r = user_session_import(us, &c, NULL);
 	crypto_wipe(c.secret, sizeof(c.secret));
 	return r == 0;
+}
+
+bool user_session_park(struct user_session *us)
+{
+	/* requests that are not here are known to the edge server */
+	return import_own(us, !user_session_unanswered(us) && user_session_whole(us));
+}
+
+bool user_session_park_old(struct user_session *us)
+{
+	return import_own(us, false);
 }
 
 int user_session_import_request(struct user_session *us, const struct wire_data *d, bool answered,

@@ -129,6 +129,9 @@ void user_session_refuse(struct user_session *us, const char *reason);
  */
 bool user_session_park(struct user_session *us);
 
+/** user_session_park_old() - Likewise for a copy: the session has gone on elsewhere, and its numbers are not those here */
+bool user_session_park_old(struct user_session *us);
+
 /** user_session_want() - Begin as soon as it may, without a request */
 void user_session_want(struct user_session *us);
 

@@ -167,6 +167,7 @@ int users_new_user(struct users *u, struct user **ret, const char *name, struct 
 	list_init(&user->connections);
 	list_init(&user->claiming);
 	list_init(&user->half_open);
+	list_init(&user->owing);
 	list_append(bucket_of(u, name), &user->link);
 	u->count++;
 	users_heard(user);

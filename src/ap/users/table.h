@@ -66,10 +66,13 @@ enum user_state {
  * @half_open_since: ... the first was challenged
  * @half_open_told: Claim after which that was reported
  * @half_open_coming: An access point is telling of more
+ * @given:	LEFT: claim that it was handed over for
+ * @owing, @owed, @owed_claim: In the list of those whose receipt is owed; to which access point, for which claim
  */
 struct user {
 	struct list link;
 	struct list claiming;
+	struct list owing;
 	struct users *users;
 	enum user_state state;
 	char name[NAME_SIZE];
@@ -88,6 +91,9 @@ struct user {
 	uint64_t answered[USERS_APS_MAX / 64];
 	char peer[NAME_SIZE];
 	char before[NAME_SIZE];
+	char owed[NAME_SIZE];
+	uint64_t owed_claim;
+	uint64_t given;
 	char refusal[WIRE_REASON_SIZE];
 	uint64_t saved;
 	uint64_t saved_at;
@@ -141,6 +147,7 @@ struct users_offer {
  * @links:	Of struct user_entry, by number
  * @outbox:	Messages of the node, until users_settle()
  * @claims:	Of struct user, by @claiming
+ * @owing:	Of struct user, by @owing
  * @inquiries:	Of struct inquiry, see roaming/inquiry.c
  * @inquiry_count: How many
  * @half_open:	Of struct half_open, see roaming/half_open.c: those to be challenged
@@ -171,6 +178,7 @@ struct users {
 	size_t connections;
 	struct list outbox;
 	struct list claims;
+	struct list owing;
 	struct list inquiries;
 	size_t inquiry_count;
 	struct list half_open;

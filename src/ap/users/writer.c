@@ -34,6 +34,7 @@ struct change {
  * @removed:	File that is being removed just now, or empty
  * @working:	The loop knows @work
  * @closing:	user_writer_close() was called
+ * @written, @ctx: See user_writer_tell()
  */
 struct user_writer {
 	struct uv_loop_s *loop;
@@ -45,6 +46,8 @@ struct user_writer {
 	uv_work_t work;
 	bool working;
 	bool closing;
+	void (*written)(void *ctx);
+	void *ctx;
 };
 
 static char *change_set(struct change *c, char *text)
@@ -123,10 +126,14 @@ static void worked(uv_work_t *w, int status)
 
 	(void)status;
 	uw->working = false;
-	if (uw->closing)
+	if (uw->closing) {
 		release(uw);
-	else if (!list_empty(&uw->waiting)) /* it came when the thread had already looked */
+		return;
+	}
+	if (!list_empty(&uw->waiting)) /* it came when the thread had already looked */
 		start(uw);
+	if (uw->written)
+		uw->written(uw->ctx);
 }
 
 static void start(struct user_writer *uw)
@@ -195,6 +202,12 @@ int user_writer_put(struct user_writer *uw, const char *name, const char *text, 
 	}
 	start(uw);
 	return 0;
+}
+
+void user_writer_tell(struct user_writer *uw, void (*written)(void *ctx), void *ctx)
+{
+	uw->written = written;
+	uw->ctx = ctx;
 }
 
 bool user_writer_removes(struct user_writer *uw, const char *name)

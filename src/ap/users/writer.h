@@ -40,6 +40,9 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
  */
 int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err);
 
+/** user_writer_tell() - Have @written called whenever files that waited are written, or could not be */
+void user_writer_tell(struct user_writer *uw, void (*written)(void *ctx), void *ctx);
+
 /** user_writer_removes() - Whether a file is to be removed, and may still be there */
 bool user_writer_removes(struct user_writer *uw, const char *name);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -876,8 +877,25 @@ static void expect_file(int index, const char *name)
 	(void)snprintf(left_behind, sizeof(left_behind), "%s/%s", users_bed.state_dir[index], name);
 }
 
+/* Whether access points have only the files that are expected: one that has given a user away waits for the receipt */
+static bool only_expected_files(void)
+{
+	char path[128];
+	bool only = true;
+
+	for (int i = 0; i < AP_COUNT; i++) {
+		(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json",
+			       users_bed.state_dir[i]);
+		if (strcmp(path, left_behind) != 0 && strcmp(path, also_left_behind) != 0)
+			only = only && access(path, F_OK) < 0;
+	}
+	return only;
+}
+
 static int tear_down_remembering(void **state)
 {
+	if (left_behind[0])
+		wait_until(only_expected_files());
 	int r = users_bed_tear_down(state);
 
 	if (left_behind[0])
@@ -930,6 +948,21 @@ static void test_restart(void **state)
 	client_say(&c, "x\n");
 	expect(&c, "7 0 2\n");
 	client_close(&c);
+	expect_file(1, "user-127.0.0.11.json");
+}
+
+/* R15: the user came, and nothing of it is on the disk yet: the access point that it came from keeps its copy */
+static void test_taken_when_written(void **state)
+{
+	(void)state;
+	use(0, 1);
+	assert_int_equal(rmdir(users_bed.state_dir[1]), 0); /* nothing can be written */
+	use(1, 2);
+	access_point_close(TAKE_PTR(users_bed.ap[1]));
+	uv_run(&users_bed.loop, UV_RUN_NOWAIT);
+	assert_int_equal(mkdir(users_bed.state_dir[1], 0700), 0);
+	users_bed_start(1, false);
+	use(1, 3);
 	expect_file(1, "user-127.0.0.11.json");
 }
 
@@ -1261,6 +1294,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_context_flood, set_up_one_hasty,
 						users_bed_tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up_remembering,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_taken_when_written, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_refused, set_up_remembering_hasty,
 						tear_down_remembering),
