@@ -28,8 +28,8 @@ import bed  # noqa: E402
 from baton_lab import GATEWAY, Lab, LabError  # noqa: E402
 from stages import BROKEN, STAGES, Events, missed  # noqa: E402
 
-BACK_S = 60  # until which service must be back after a fault was mended
-MOVED_S = 90  # and the container where its user is
+BACK_S = 40  # until which service must be back after a fault was mended
+MOVED_S = 60  # and the container where its user is
 LEFT_S = 20
 WARM = 10  # answers on each connection before anything happens
 AGAIN = 3  # answers on each connection that show that there is service
@@ -141,6 +141,7 @@ class Cell:
             self.wait(lambda: all(r["acknowledged"] >= b + count for r, b in
                                   zip(self.ask(), before, strict=True)), what, seconds)
         except LabError as e:
+            self.not_anew()
             raise Bad(f"no service {what} within {seconds} s: {[r['told'] for r in self.ask()]}") from e
 
     # --- the cell ------------------------------------------------------------------------------------
@@ -255,14 +256,22 @@ class Cell:
         try:
             self.wait(moved, "the container to follow", MOVED_S)
         except LabError as e:
+            self.not_anew()
             last = [f"{e['node']} {e['kind']} {e.get('detail', '')}" for e in self.events.read()
                     if e["kind"] in BROKEN][-1:]
             raise Bad(f"the container is not where its user is after {MOVED_S} s {last}") from e
 
     # --- what must hold -------------------------------------------------------------------------------
 
+    def not_anew(self):
+        """The user has the container that it had at first (R15)"""
+        for event in self.events.find("CONTAINER CREATED"):
+            if event["session"] != self.session:
+                raise Bad(f"the user has begun anew: an empty container at {event['node']}")
+
     def compare(self):
         """Lists and processes, at the end of the load"""
+        self.not_anew()
         before = self.ask()
         report = self.ask("check")
         row = self.row
@@ -272,17 +281,18 @@ class Cell:
         row["silence_ms"] = max(r["silence_ms"] for r in before)
         row["told"] = sorted({t for r in report for t in r["told"]})
         restarts = self.events.find("CONTAINER RESTARTED", session=self.session)
-        row["memory"] = "lost, said" if restarts else "kept"
+        processes = max(len(r["processes"]) for r in report)
+        row["memory"] = "lost, said" if restarts else "kept" if processes < 2 else "lost in silence"
         row["attempts"] = len(self.events.find("MIGRATION START", session=self.session))
         bad = []
         if row["doubled"] or row["disordered"]:
             bad.append(f"{row['doubled']} doubled, {row['disordered']} disordered")
         if row["lost"] and not self.may_be_lost(restarts, report):
             bad.append(f"{row['lost']} acknowledged requests lost")
+        if row["memory"] == "lost in silence":
+            bad.append("the container's processes were started anew, and nothing said so")
         if restarts and not self.fault.loses_memory:
             bad.append("the container was restarted, and needed not to be")
-        if len(self.events.find("CONTAINER CREATED")) > 1:
-            bad.append("the user has begun anew")
         if self.events.find("SESSION LOST"):
             bad.append("the session is lost")
         if bad:

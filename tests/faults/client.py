@@ -14,8 +14,10 @@ too, and compares; "stop" ends. It knows nothing of Baton, and needs Python's st
 """
 
 import argparse
+import base64
 import json
 import pathlib
+import random
 import sys
 import threading
 import time
@@ -25,11 +27,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import load  # noqa: E402
 
 CHECK_S = 30  # for reading everything in the end
+BALLAST = 16, 500_000  # pieces and their bytes, so that what moves takes a moment
+WORK = 300_000  # rounds of a loop in each request: some milliseconds, so that replaying takes a moment, too
+APPEND = ("local n = 0 for i = 1, tonumber(ARGV[2]) do n = n + i end return redis.call('RPUSH', KEYS[1], ARGV[1])")
 KEPT = 5  # refusals and ends of connections that are told, of each connection
 
 
 class Refused(Exception):
     """The service is away, or the outcome of a request is in doubt; the text is what the client was told"""
+
+
+def ballast():
+    """Text that does not get much smaller by compression"""
+    return base64.b64encode(random.randbytes(BALLAST[1] * 3 // 4)).decode()
 
 
 class Redis(load.Redis):
@@ -42,9 +52,14 @@ class Redis(load.Redis):
             raise Refused(self.line().decode(errors="replace"))
         return super().value()
 
+    def fill(self):
+        for n in range(BALLAST[0]):
+            self.send(("SET", f"ballast:{n}", ballast()))
+            self.value()
+
     def append(self, number):
         """Return: the length of the list"""
-        self.send(("RPUSH", f"log:{self.name}", number))
+        self.send(("EVAL", APPEND, 1, f"log:{self.name}", number, WORK))
         return self.value()
 
     def read_all(self):
@@ -69,6 +84,10 @@ class Basket(load.PythonHttp):
         if status != expected:
             raise load.Wrong(f"{method} {path}: {status} {data[:200]!r}")
         return json.loads(data)
+
+    def fill(self):
+        for n in range(BALLAST[0]):
+            self.json("POST", "/baskets/ballast", 201, ballast())
 
     def append(self, number):
         """Return: the length of the list"""
@@ -121,9 +140,8 @@ class Worker(threading.Thread):
         link = None
         try:
             link = self.open()
-            process = link.process()
-            if process and process not in self.processes:
-                self.processes.append(process)
+            if not self.sent:
+                self.first(link)
             while not self.stopping.is_set():
                 self.one_request(link)
         except Refused as e:
@@ -137,6 +155,17 @@ class Worker(threading.Thread):
         finally:
             if link:
                 link.close()
+
+    def first(self, link):
+        """Before anything is counted"""
+        if self.list_name == "c0":
+            link.fill()
+        self.note_process(link)
+
+    def note_process(self, link):
+        process = link.process()
+        if process and process not in self.processes:
+            self.processes.append(process)
 
     def one_request(self, link):
         self.sent += 1
@@ -162,6 +191,7 @@ class Worker(threading.Thread):
             link = None
             try:
                 link = self.open()
+                self.note_process(link)
                 return link.read_all()
             except (Refused, load.Ended, OSError) as e:
                 if time.monotonic() > end:
@@ -189,8 +219,8 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("host")
     parser.add_argument("port", type=int)
-    parser.add_argument("--connections", type=int, default=2)
-    parser.add_argument("--per-second", type=float, default=25, help="requests, of each connection")
+    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--per-second", type=float, default=20, help="requests, of each connection")
     args = parser.parse_args()
     stopping = threading.Event()
     workers = [Worker(args, n, stopping) for n in range(args.connections)]

@@ -336,7 +336,7 @@ def catalogue():
         found.append(Power(f"host-{what}-power", number))
         found.append(Power(f"host-{what}-gone", number, for_good=True))
         found.append(Disk(f"disk-state-{what}", number, "state", "1m"))
-        found.append(Disk(f"disk-checkpoints-{what}", number, "checkpoints", "64m"))
+        found.append(Disk(f"disk-checkpoints-{what}", number, "checkpoints", "256m"))
     for seconds in (1, 5, 60):
         found.append(Cut(f"wan-{seconds}s", seconds))
         found.append(Cut(f"wan-{seconds}s-to-destination", seconds, (DESTINATION, SOURCE)))
