@@ -18,16 +18,6 @@ struct context {
 	int index;
 };
 
-static struct context *context_new(struct world *w, int index)
-{
-	struct context *c = malloc(sizeof(*c));
-
-	if (!c)
-		abort();
-	*c = (struct context){ w, index };
-	return c;
-}
-
 int edge_by_ap(struct world *w, const char *name)
 {
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
@@ -306,6 +296,7 @@ static void mud_lost(void *ctx, enum wire_status status, const char *reason)
 	struct mud *m = &c->world->mud[c->index];
 
 	m->lost = true;
+	long_life_lost(c->world, c->index);
 	trace(c->world, "%s lost its session: %s, %s", m->name, wire_status_name(status), reason);
 	if (!m->excused)
 		violated(c->world, "%s lost its session without need: %s, %s", m->name,
@@ -329,9 +320,27 @@ static const struct mud_session_ops mud_ops = {
 	.event = mud_event,
 };
 
+/* struct sending - The next request of a device's session */
+struct sending {
+	int index;
+	uint32_t life;
+};
+
+static void mud_sends(struct world *w, void *arg);
+
+static void sends_later(struct world *w, int index, uint64_t after)
+{
+	struct sending *s = malloc(sizeof(*s));
+
+	if (!s)
+		abort();
+	*s = (struct sending){ index, w->mud[index].life };
+	agenda_add(w, after, mud_sends, s);
+}
+
 static void mud_sends(struct world *w, void *arg)
 {
-	struct context *c = arg;
+	const struct sending *c = arg;
 	struct mud *m = &w->mud[c->index];
 	uint8_t payload[8];
 	const struct wire_data request = { .segment = part_of(m, m->sent + 1),
@@ -339,7 +348,9 @@ static void mud_sends(struct world *w, void *arg)
 					   .len = sizeof(payload) };
 	uint64_t number;
 
-	if (m->lost || m->sent >= m->goal)
+	if (long_life_over(w))
+		m->goal = m->sent;
+	if (m->lost || m->left || m->life != c->life || m->sent >= m->goal)
 		return;
 	put_be64(payload, m->sent + 1);
 	int r = mud_session_request(m->logic, w->now, &request, &number, NULL);
@@ -347,7 +358,7 @@ static void mud_sends(struct world *w, void *arg)
 		m->sent++;
 	if (r == 0 && number != m->sent)
 		violated(w, "%s numbered a request %llu", m->name, (unsigned long long)number);
-	agenda_add(w, 1 + roll(w, 2 * m->interval), mud_sends, context_new(w, c->index));
+	sends_later(w, c->index, 1 + roll(w, 2 * m->interval));
 }
 
 static void start_mud(struct world *w, int index)
@@ -363,7 +374,28 @@ static void start_mud(struct world *w, int index)
 		abort();
 	mud_session_move(m->logic, w->now, w->edge[m->at].ap_name);
 	network_connect(w, node_mud(index), node_ap(m->at));
-	agenda_add(w, 1 + roll(w, 50), mud_sends, context_new(w, index));
+	sends_later(w, index, 1 + roll(w, 50));
+	long_life_began(w, index);
+	w->strikes.begun++;
+}
+
+void actor_start_mud_again(struct world *w, int index)
+{
+	struct mud *m = &w->mud[index];
+
+	w->strikes.left += m->left;
+	w->strikes.lost += m->lost;
+	w->strikes.answers += m->answered;
+	network_drop_all(w, node_mud(index));
+	for (unsigned int i = 0; i < w->plan.edges; i++) {
+		if (w->edge[i].mud_link[index])
+			actor_down(w, node_ap((int)i), node_mud(index));
+	}
+	mud_session_free(m->logic);
+	*m = (struct mud){
+		.service = m->service, .goal = m->goal, .interval = m->interval, .life = m->life + 1
+	};
+	start_mud(w, index);
 }
 
 /* --- the network tells ------------------------------------------------------------------------- */
@@ -463,6 +495,7 @@ void actors_start(struct world *w)
 	for (unsigned int i = 0; i < w->plan.muds; i++)
 		start_mud(w, (int)i);
 	agenda_add(w, 10, heartbeat, NULL);
+	long_life_start(w);
 }
 
 void actors_stop(struct world *w)

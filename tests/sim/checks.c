@@ -84,7 +84,7 @@ static void expect_next(struct world *w, struct mud *m, uint64_t number)
 	struct state next[2];
 	size_t count = 0;
 
-	if (m->held_status[number] == WIRE_E_IN_DOUBT) {
+	if (m->held_status[number % HELD_MAX] == WIRE_E_IN_DOUBT) {
 		if (m->expected_count == 2) /* two doubts in a row: follow the last answer's word */
 			m->expected_count = 0;
 		if (m->expected_count == 1) {
@@ -98,13 +98,14 @@ static void expect_next(struct world *w, struct mud *m, uint64_t number)
 	for (size_t i = 0; i < m->expected_count; i++) {
 		struct state s = state_after(m->expected[i], m->session, number);
 
-		if (same_state(s, m->held[number]))
+		if (same_state(s, m->held[number % HELD_MAX]))
 			next[count++] = s;
 	}
 	if (m->expected_count && !count)
 		violated(w, "%s: the answer to %llu is of another history (count %llu)", m->name,
-			 (unsigned long long)number, (unsigned long long)m->held[number].count);
-	m->expected[0] = count ? next[0] : m->held[number];
+			 (unsigned long long)number,
+			 (unsigned long long)m->held[number % HELD_MAX].count);
+	m->expected[0] = count ? next[0] : m->held[number % HELD_MAX];
 	m->expected_count = 1;
 }
 
@@ -117,24 +118,26 @@ void check_answer(struct world *w, struct mud *m, const struct wire_data *answer
 			 (unsigned long long)n);
 		return;
 	}
-	if (m->seen[n]) {
+	if (n <= m->answered || m->seen[n % HELD_MAX]) {
 		violated(w, "%s: two answers to %llu", m->name, (unsigned long long)n);
 		return;
 	}
-	m->seen[n] = true;
-	m->held_status[n] = answer->status;
+	m->seen[n % HELD_MAX] = true;
+	m->held_status[n % HELD_MAX] = answer->status;
 	if (answer->status == WIRE_OK) {
 		if (answer->len != 32 || get_be64(answer->bytes) != n) {
 			violated(w, "%s: the answer to %llu belongs to another request", m->name,
 				 (unsigned long long)n);
 			return;
 		}
-		m->held[n] = (struct state){ .count = get_be64(answer->bytes + 8),
-					     .chain = get_be64(answer->bytes + 16),
-					     .lines = get_be64(answer->bytes + 24) };
+		m->held[n % HELD_MAX] = (struct state){ .count = get_be64(answer->bytes + 8),
+							.chain = get_be64(answer->bytes + 16),
+							.lines = get_be64(answer->bytes + 24) };
 	}
-	while (m->answered < m->sent && m->seen[m->answered + 1])
-		expect_next(w, m, ++m->answered);
+	while (m->answered < m->sent && m->seen[(m->answered + 1) % HELD_MAX]) {
+		m->seen[++m->answered % HELD_MAX] = false;
+		expect_next(w, m, m->answered);
+	}
 }
 
 /* The session's state at an edge server, also while its program is down: by what it wrote down. */
@@ -240,7 +243,8 @@ void check_removal(struct world *w, int edge, const struct container *c)
 	if (here ? nobodys(w, (unsigned int)edge, here) : nobodys_container(w, edge, c))
 		return;
 	const struct mud *m = mud_by_session(w, c->session);
-	if (!m || m->lost || m->excused || m->done) /* nobody: a device left before it was served */
+	if (!m || m->lost || m->excused || m->done ||
+	    m->left) /* nobody: a device left before it was served */
 		return;
 	violated(w, "%s removes a container of %s that nobody succeeds", w->edge[edge].es_name,
 		 m->name);

@@ -23,6 +23,8 @@ void faults_plan(struct world *w)
 
 	p->edges = 3 + (unsigned int)roll(w, EDGES_MAX - 2);
 	p->muds = 1 + (unsigned int)roll(w, MUDS_MAX);
+	if (w->hours)
+		p->muds = MUDS_MAX;
 	p->wan_ms = 5 + roll(w, 120);
 	p->link_faults = chance(w, 600);
 	p->ap_faults = chance(w, 400);
@@ -63,16 +65,18 @@ void faults_plan(struct world *w)
 		w->mud[i].diverges = chance(w, 60);
 		w->mud[i].service = services[(w->seed + i) % ARRAY_SIZE(services)];
 	}
+	long_life_plan(w);
 }
 
 static void move_mud(struct world *w, int index, int to)
 {
 	struct mud *m = &w->mud[index];
 
-	if (m->lost || m->at == to || mud_session_state(m->logic) == MUD_LOST)
+	if (m->lost || m->left || m->at == to || mud_session_state(m->logic) == MUD_LOST)
 		return;
 	trace(w, "%s goes to %s", m->name, w->edge[to].ap_name);
 	m->at = to;
+	w->strikes.moves++;
 	network_drop_all(w, node_mud(index));
 	for (unsigned int i = 0; i < w->plan.edges; i++) {
 		struct node_id ap = node_ap((int)i);
@@ -120,6 +124,7 @@ static void crash_ap(struct world *w, int index)
 	if (!e->ap)
 		return;
 	trace(w, "%s crashes", e->ap_name);
+	w->strikes.aps++;
 	network_drop_all(w, node_ap(index));
 	memset(e->mud_link, 0, sizeof(e->mud_link));
 	e->ap = ap_node_free(e->ap);
@@ -138,6 +143,7 @@ static void crash_es(struct world *w, int index, enum crash what)
 	if (!e->es)
 		return;
 	trace(w, "%s crashes%s", e->es_name, also[what]);
+	w->strikes.crashed[what]++;
 	network_drop_all(w, node_es(index));
 	e->es = es_node_free(e->es);
 	if (what == CRASH_PROGRAM)
@@ -194,6 +200,7 @@ static void kill_container(struct world *w)
 		return;
 	trace(w, "the container of %llx at %s dies", (unsigned long long)c->session,
 	      w->edge[edge].es_name);
+	w->strikes.containers++;
 	engine_kill(w, edge, c);
 }
 
@@ -218,6 +225,7 @@ static void cut_link(struct world *w)
 	if (a.kind == b.kind && a.index == b.index)
 		return;
 	trace(w, "a link breaks: %d/%d to %d/%d", a.kind, a.index, b.kind, b.index);
+	w->strikes.links++;
 	network_cut(w, a, b, chance(w, 500) ? 1 : roll(w, 2000));
 }
 
@@ -465,6 +473,7 @@ static void fill_disk(struct world *w, int index)
 	struct edge *e = &w->edge[index];
 
 	trace(w, "the disk of %s is full", e->es_name);
+	w->strikes.full++;
 	e->full_until = w->now + (chance(w, 500) ? 1 + roll(w, 20) : roll(w, 2000));
 }
 
@@ -537,7 +546,7 @@ void faults_maybe(struct world *w)
 			crash_es(w, index, chance(w, 300) ? CRASH_HOST : CRASH_PROGRAM);
 		break;
 	case 6:
-		if (p->host_faults && chance(w, 300))
+		if (p->host_faults && chance(w, w->hours ? 30 : 300))
 			crash_es(w, index, CRASH_DISK);
 		break;
 	default:

@@ -17,9 +17,10 @@ struct totals {
 	uint64_t cuts_kept, recovered, memory_lost;
 };
 
-/** struct mode - How seeds are run: with a trace; with faults that are survived in most seeds only */
+/** struct mode - How seeds are run: with a trace; with faults that are survived in most seeds only; for so long */
 struct mode {
 	bool tracing, harder;
+	uint64_t hours;
 };
 
 static void run(struct world *w)
@@ -39,6 +40,7 @@ static void run(struct world *w)
 	}
 	if (!w->failed && w->now >= w->plan.faults_until + 120000)
 		check_end(w);
+	long_life_check(w);
 	actors_stop(w);
 	agenda_clear(w);
 }
@@ -52,6 +54,7 @@ static bool run_seed(uint64_t seed, const struct mode *mode, struct totals *t)
 	w->seed = seed;
 	w->trace = mode->tracing;
 	w->harder = mode->harder;
+	w->hours = mode->hours;
 	run(w);
 	t->runs++;
 	t->events += w->events;
@@ -70,11 +73,17 @@ static bool run_seed(uint64_t seed, const struct mode *mode, struct totals *t)
 	bool failed = w->failed;
 	if (failed) {
 		t->failed++;
-		(void)printf(
-			"seed %llu FAILED at %llu ms: %s\n  replay: sim --seed %llu --trace%s\n",
-			(unsigned long long)seed, (unsigned long long)w->now, w->why,
-			(unsigned long long)seed, mode->harder ? " --harder" : "");
+		(void)printf("seed %llu FAILED at %llu ms: %s\n  replay: sim --seed %llu --trace%s",
+			     (unsigned long long)seed, (unsigned long long)w->now, w->why,
+			     (unsigned long long)seed, mode->harder ? " --harder" : "");
+		if (mode->hours)
+			(void)printf(" --virtual-hours %llu", (unsigned long long)mode->hours);
+		(void)printf("\n");
 	}
+	for (unsigned int i = 0; i < w->plan.muds; i++)
+		w->strikes.answers += w->mud[i].answered;
+	if (mode->hours)
+		long_life_report(w);
 	free(w);
 	return !failed;
 }
@@ -84,10 +93,14 @@ static void usage(FILE *to)
 	(void)fprintf(
 		to,
 		"usage: sim [--seeds N] [--from S] [--jobs N] [--seed S [--trace]] [--harder]\n"
+		"           [--virtual-hours H]\n"
 		"  --seeds N   run N seeds (default 20000), the first one --from S (default 1)\n"
 		"  --jobs N    processes to share them (default: one per processor)\n"
 		"  --seed S    run one seed; --trace shows what happens in it\n"
 		"  --harder    kill containers in the grace time, too (docs/simulator.md)\n"
+		"  --virtual-hours H  one seed (1, or --seed S) that lives so long, with faults "
+		"all\n"
+		"              the time, and looks whether anything grows\n"
 		"Ends with status 1 if a rule was violated; the seed is printed.\n");
 }
 
@@ -139,10 +152,15 @@ static int run_all(uint64_t from, uint64_t seeds, uint64_t jobs, const struct mo
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seeds", required_argument, NULL, 'n' }, { "from", required_argument, NULL, 'f' },
-		{ "jobs", required_argument, NULL, 'j' },  { "seed", required_argument, NULL, 's' },
-		{ "trace", no_argument, NULL, 't' },       { "harder", no_argument, NULL, 'x' },
-		{ "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 },
+		{ "seeds", required_argument, NULL, 'n' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "trace", no_argument, NULL, 't' },
+		{ "harder", no_argument, NULL, 'x' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "virtual-hours", required_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t seeds = 20000, from = 1, seed = 0;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -171,6 +189,9 @@ int main(int argc, char **argv)
 		case 'x':
 			mode.harder = true;
 			break;
+		case 'v':
+			mode.hours = strtoull(optarg, NULL, 10);
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -179,6 +200,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (mode.hours && !seed)
+		seed = 1;
 	if (seed)
 		return run_seed(seed, &mode, &t) ? 0 : 1;
 	return run_all(from, seeds, jobs ? jobs : 1, &mode);

@@ -30,7 +30,8 @@
 #define EDGES_MAX    4
 #define MUDS_MAX     3
 #define NODES_MAX    (MUDS_MAX + 2 * EDGES_MAX)
-#define REQUESTS_MAX 400
+#define REQUESTS_MAX 400         /* of a device, but in a long life */
+#define HELD_MAX     WIRE_WINDOW /* no more are unanswered */
 #define SESSIONS_MAX 32 /* policy.sessions_max, and so records and containers of an edge server */
 #define ROGUE_LINK   (1ull << 40) /* from there on links of devices that are not who they say */
 
@@ -141,6 +142,7 @@ struct transfer {
 	bool keep;    /* the cut is kept where it is taken */
 	bool recover; /* it comes from there */
 	unsigned int delays;
+	unsigned int looks;    /* since it ended, see long_life.c */
 	struct transfer *next; /* in the world's list, released at the end of the run */
 };
 
@@ -195,6 +197,8 @@ struct edge {
  * @unchecked_through: a copy answered otherwise up to here where nothing could be compared
  * @held:	answers that came before one with a lower number
  * @excused:	a fault destroyed the only container: the session may be lost
+ * @seen, @held, @held_status: of the next HELD_MAX numbers, each at its remainder
+ * @life, @left: in a long life: how many sessions it has had; it ended this one
  * @draining:	since when a cut is wanted while a request runs, per edge server; 0 if none is
  */
 struct mud {
@@ -212,9 +216,11 @@ struct mud {
 	struct state expected[2];
 	size_t expected_count;
 	uint64_t unchecked_through;
-	bool seen[REQUESTS_MAX + 1];
-	struct state held[REQUESTS_MAX + 1];
-	enum wire_status held_status[REQUESTS_MAX + 1];
+	bool seen[HELD_MAX];
+	struct state held[HELD_MAX];
+	enum wire_status held_status[HELD_MAX];
+	uint32_t life;
+	bool left;
 	bool excused;
 	uint64_t draining[EDGES_MAX];
 	bool lost;
@@ -233,7 +239,20 @@ struct plan {
 	uint64_t end;
 };
 
+/** struct growth - Highest values of a quarter of a long life: bytes allocated, sessions that nodes know */
+struct growth {
+	uint64_t heap, known;
+};
+
+/** struct strikes - What happened in a long life; @crashed: edge servers by enum crash */
+struct strikes {
+	uint64_t begun, left, lost, answers, moves, aps, containers, links, full, crashed[3];
+};
+
 struct world {
+	uint64_t hours; /* of a long life, or 0 */
+	struct growth growth[4];
+	struct strikes strikes;
 	uint64_t seed;
 	uint64_t random;
 	uint64_t now;
@@ -326,6 +345,7 @@ void proof_model(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32
 		 const char *ap);
 void actors_start(struct world *w);
 void actors_stop(struct world *w);
+void actor_start_mud_again(struct world *w, int index);
 void actor_start_ap(struct world *w, int index);
 void actor_start_es(struct world *w, int index);
 void actor_deliver(struct world *w, struct node_id from, struct node_id to,
@@ -336,6 +356,15 @@ void actor_tick_all(struct world *w);
 int edge_by_ap(struct world *w, const char *name);
 int edge_by_es(struct world *w, const char *name);
 struct mud *mud_by_session(struct world *w, uint64_t session);
+
+/* long_life.c; all but the last do nothing unless w->hours */
+void long_life_plan(struct world *w);
+void long_life_start(struct world *w);
+bool long_life_over(const struct world *w);
+void long_life_began(struct world *w, int index);
+void long_life_lost(struct world *w, int index);
+void long_life_check(struct world *w);
+void long_life_report(const struct world *w);
 
 /* faults.c */
 void faults_plan(struct world *w);
