@@ -34,7 +34,7 @@ test: setup ## run the tests, but those of test-long; the last line says how man
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests --build $(BUILD)
 
-test-long: setup ## all tests, also those that take long: wide sweeps of seeds, ten hops of all software
+test-long: setup ## all tests, also those that take long: wide sweeps of seeds, ten hops of all software, all faults
 	@$(MAKE) --no-print-directory build
 	@tools/run-tests --build $(BUILD) --long
 

@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT / "lab"), str(ROOT / "tests" / "e2e")]
 
 import bed  # noqa: E402
 from baton_lab import GATEWAY, Lab, LabError  # noqa: E402
+from faults import Missing  # noqa: E402
 from stages import BROKEN, STAGES, Events, missed  # noqa: E402
 
 BACK_S = 40  # until which service must be back after a fault was mended
@@ -34,19 +35,34 @@ LEFT_S = 20
 WARM = 10  # answers on each connection before anything happens
 AGAIN = 3  # answers on each connection that show that there is service
 TRIES = 4  # for a stage that was missed
+DEVICE_REQUESTS = 800
 
 
 class FaultLab(Lab):
     """Two hosts with what the cells need; it can be looked at from outside"""
 
-    def __init__(self, name, build=None):
-        super().__init__(name, 2, build=build, rtt_ms=100, rate_mb_s=20, examples=("redis", "python-http"),
+    def __init__(self, name, build=None, services=("redis", "python-http")):
+        super().__init__(name, 2, build=build, rtt_ms=100, rate_mb_s=20, examples=services,
                          limits={"ap": {"grace_ms": 1000}})
+
+        self.before = {}  # what stands before a program's command
 
     def __enter__(self):
         super().__enter__()
         self.users(1)
         return self
+
+    def _command(self, name):
+        how, host, *command = super()._command(name)
+        return [how, host, *self.before.get(name, []), *command]
+
+    def load_service(self, hosts=None):
+        """Images, to all hosts or to some"""
+        every, self.image_on = self.image_on, hosts or self.image_on
+        try:
+            super().load_service()
+        finally:
+            self.image_on = every
 
     def found(self):
         """What there is on the hosts, as a multiset of lines"""
@@ -98,6 +114,7 @@ class Cell:
         self.delay_s = random.Random(f"{seed} {self.name}").uniform(0, 0.02 if stage != "rest" else 0.2)
         self.events = None
         self.client = None
+        self.device = None
         self.session = None
         self.blind = False  # events cannot be seen for now
         self.struck_us = None
@@ -112,11 +129,19 @@ class Cell:
     # --- the client --------------------------------------------------------------------------------
 
     def start_client(self):
+        if self.fault.load == "device":
+            self.device = self.lab.mud("--requests", DEVICE_REQUESTS, "--interval-ms", 25, "--verify",
+                                       *(["--move", "40:AP-2"] if self.stage.begins else []),
+                                       out=self.lab.dir / "mud")
+            self.at = "AP-2" if self.stage.begins else "AP-1"
+            return
         self.client = self.lab.exec("user1", sys.executable, HERE / "client.py", self.fault.load, GATEWAY,
                                     self.lab.example_port(self.fault.load), text=True,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, command="report"):
+        if self.device:
+            return [{"acknowledged": len(self.events.find("SVCR", "USER", self.session)), "told": []}]
         self.client.stdin.write(command + "\n")
         self.client.stdin.flush()
         line = self.client.stdout.readline()
@@ -129,6 +154,10 @@ class Cell:
         return report
 
     def end_client(self):
+        if self.device:
+            self.device.kill()
+            self.device.wait()
+            self.device = None
         if self.client:
             self.client.kill()
             self.client.communicate()
@@ -156,6 +185,8 @@ class Cell:
             self.row["verdict"] = f"BAD: {e}"
         except LabError as e:
             self.row["verdict"] = f"BAD: {str(e).strip()}"
+        except Missing as e:
+            self.row["verdict"] = f"SKIP: {e}"
         finally:
             self.end_client()
         self.row["seconds"] = round(time.monotonic() - began, 1)
@@ -167,7 +198,7 @@ class Cell:
         try:
             self.logs = {name: len(self.lab.log_of(name)) for name in self.lab.programs}
             before = self.lab.found()
-            self.events = Events(self.lab)
+            self.events = Events(self.lab, requests=self.fault.load == "device")
             self.start_client()
             created = self.events.wait("CONTAINER CREATED", seconds=30)
             if not created:
@@ -195,8 +226,11 @@ class Cell:
     def strike(self):
         """Let the fault strike in its stage. Return: why it was missed, or None"""
         begun_us = time.time_ns() // 1000
-        if self.stage.begins:
-            self.move("AP-2")
+        if self.stage.begins == "move" and self.device:
+            begun_us = self.events.wait("MOVE", "USER")["time_us"]
+        elif self.stage.begins:
+            if not self.device:
+                self.move("AP-2")
             begun_us = time.time_ns() // 1000
             if self.stage.begins != "move":
                 event = self.events.wait(self.stage.begins, self.stage.node, self.session, seconds=30)
@@ -272,6 +306,9 @@ class Cell:
     def compare(self):
         """Lists and processes, at the end of the load"""
         self.not_anew()
+        if self.device:
+            self.compare_device()
+            return
         before = self.ask()
         report = self.ask("check")
         row = self.row
@@ -297,6 +334,21 @@ class Cell:
             bad.append("the session is lost")
         if bad:
             raise Bad("; ".join(bad))
+
+    def compare_device(self):
+        """A device checks by itself, and its answers must be those of a service that never moved"""
+        self.device.wait(timeout=60)
+        report = json.loads((self.lab.dir / "mud" / "mud.json").read_text())
+        self.row |= {"sent": DEVICE_REQUESTS, "acknowledged": report["answered"], "doubtful": 0, "refused": 0,
+                     "lost": report["lost"], "doubled": report["duplicated"], "disordered": report["reordered"],
+                     "silence_ms": round(report["response_ms"]["max"]), "memory": "kept", "told": [],
+                     "attempts": len(self.events.find("MIGRATION START", session=self.session))}
+        if not report["good"]:
+            raise Bad(f"the device's report: {report}")
+        requests, answers = ((self.lab.dir / "mud" / f"{name}.txt").read_bytes().splitlines()
+                             for name in ("requests", "answers"))
+        if answers != bed.reference(requests):
+            raise Bad("the device's answers are not those of a service that never moved")
 
     def may_be_lost(self, restarts, report):
         """What only memory held, and was acknowledged before the container ended"""

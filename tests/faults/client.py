@@ -4,7 +4,7 @@
 
     client.py KIND HOST PORT [--connections N] [--per-second N]
 
-KIND: redis (a list in an append-only file and in memory) or python-http (a list in memory alone). Each
+KIND: redis (a list in an append-only file and in memory), python-http or udp (a list in memory alone). Each
 connection has a list of its own and appends the numbers 1, 2, 3, ... to it, one at a time. No number is ever
 sent twice, so a number that is there twice was executed twice; one that was acknowledged and is not there was
 lost. After an error, a refusal or an end of the connection it connects again and goes on with the next number.
@@ -101,7 +101,28 @@ class Basket(load.PythonHttp):
         return None
 
 
-KINDS = {"redis": Redis, "python-http": Basket}
+class Readings(load.Udp):
+    """One datagram after the other; an answer that comes too late is not taken for the next one's"""
+
+    def fill(self):
+        """Datagrams are short"""
+
+    def append(self, number):
+        """Return: the length of the list"""
+        word, position = self.ask(f"put {self.name} {number}").split()
+        while word != str(number):
+            word, position = self.sock.recv(65536).decode().split()
+        return int(position)
+
+    def read_all(self):
+        return [int(n) for n in self.read(0)]
+
+    def process(self):
+        """The service has no name for it"""
+        return None
+
+
+KINDS = {"redis": Redis, "python-http": Basket, "udp": Readings}
 
 
 class Worker(threading.Thread):

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from baton_lab import HERE, LabError
@@ -20,6 +21,10 @@ SOURCE, DESTINATION = 1, 2  # numbers of the hosts: the user comes from the firs
 
 class Missing(Exception):
     """The machine lacks what a fault needs; the text says what"""
+
+
+class NoContainer(LabError):
+    """There is none that could be hit"""
 
 
 def host_pid_of(mount_ns, name):
@@ -49,6 +54,17 @@ def gone(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
     except OSError:
         return True
+
+
+def fill(path):
+    """Until there is no room any more"""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
 
 
 class Fault:
@@ -188,7 +204,7 @@ class Container(Fault):
                 pids = [int(p) for p in path.read_text().split()]
                 if pids:
                     return path.parent.name, pids
-        raise LabError(f"{self.host} has no container with processes")
+        raise NoContainer(f"{self.host} has no container with processes")
 
     def strike(self, cell):
         self.id, pids = self.look(cell)
@@ -297,13 +313,7 @@ class Disk(Fault):
         self.full = pathlib.Path(f"/proc/{init}/root{self.path(cell)}/full")
 
     def strike(self, cell):
-        with open(self.full, "wb", buffering=0) as file:
-            for size in (1 << 16, 1 << 12):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue
+        fill(self.full)
 
     def mend(self, cell):
         time.sleep(self.lasts_s)  # not a wait for something: this is how long it is full
@@ -318,6 +328,97 @@ class Disk(Fault):
         cell.lab.start(node)
 
 
+class EngineDisk(Fault):
+    """The engine's directory is full for 5 s: layers and volumes of all containers"""
+
+    lasts_s = 5
+    SIZE = "1g"
+
+    def __init__(self, name, number):
+        super().__init__(name)
+        self.number, self.host = number, f"pc{number}"
+
+    def data(self, cell):
+        return cell.lab.dir / self.host / "data"
+
+    def exchange(self, cell, *command):
+        """The engine's directory, while the engine is down"""
+        cell.lab.kill(f"EdgeServer-{self.number}", signal.SIGTERM)
+        cell.lab.lab("engine-down", self.host)
+        subprocess.run([*command, self.data(cell)], check=True)
+        cell.lab.lab("engine-up", self.host)
+
+    def prepare(self, cell):
+        self.exchange(cell, "mount", "-t", "tmpfs", "-o", f"size={self.SIZE}", "tmpfs")
+        cell.lab.load_service([self.host])
+        cell.lab.start(f"EdgeServer-{self.number}")
+
+    def strike(self, cell):
+        fill(self.data(cell) / "full")
+
+    def mend(self, cell):
+        time.sleep(self.lasts_s)  # not a wait for something: this is how long it is full
+        (self.data(cell) / "full").unlink()
+
+    def restore(self, cell):
+        self.exchange(cell, "umount")
+        cell.lab.start(f"EdgeServer-{self.number}")
+
+
+class Clock(Fault):
+    """A daemon's clock of real time goes on by 5 minutes, as when the time comes from the network at last"""
+
+    STEP_S = 300
+
+    def __init__(self, name, *nodes):
+        super().__init__(name)
+        self.nodes = nodes
+        self.shift = None
+
+    def prepare(self, cell):
+        library, self.shift = cell.lab.dir / "clock_shift.so", cell.lab.dir / "clock-shift"
+        compiler = shutil.which("cc")
+        if not compiler:
+            raise Missing("there is no C compiler for the library that shifts the clock")
+        subprocess.run([compiler, "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library,
+                        pathlib.Path(__file__).with_name("clock_shift.c"), "-ldl"], check=True)
+        self.set(0)
+        self.shift.chmod(0o644)
+        self.start(cell, ["env", f"LD_PRELOAD={library}", f"BATON_CLOCK_SHIFT={self.shift}"])
+
+    def start(self, cell, before):
+        for node in self.nodes:
+            cell.lab.before[node] = before
+            cell.lab.kill(node, signal.SIGTERM)
+            cell.lab.start(node)
+
+    def set(self, seconds):
+        with open(self.shift, "r+b" if self.shift.exists() else "wb") as file:
+            file.write(seconds.to_bytes(8, sys.byteorder))
+
+    def strike(self, cell):
+        self.set(self.STEP_S)
+
+    def restore(self, cell):
+        self.start(cell, [])
+
+
+class Device(Program):
+    """The user's own program (baton-mud) hangs for 5 s"""
+
+    load = "device"
+
+    def __init__(self, name):
+        super().__init__(name, "USER", signal.SIGSTOP)
+
+
+def of_memory(fault):
+    """The same, of a service that has everything in memory only"""
+    fault.name = f"memory-{fault.name}"
+    fault.load = "python-http"
+    return fault
+
+
 def catalogue():
     """All faults, by name"""
     found = []
@@ -326,6 +427,9 @@ def catalogue():
         for how in ("TERM", "KILL", "STOP"):
             found.append(Program(f"{what}-{how.lower()}", node, getattr(signal, f"SIG{how}")))
     found.append(LogRepoGone("logrepo-gone"))
+    found.append(Device("device-stop"))
+    found.append(Clock("clock-source", "EdgeServer-1", "AP-1"))
+    found.append(Clock("clock-destination", "EdgeServer-2", "AP-2"))
     for what, number in (("source", SOURCE), ("destination", DESTINATION)):
         for how in ("TERM", "KILL"):
             for live in (False, True):
@@ -337,6 +441,10 @@ def catalogue():
         found.append(Power(f"host-{what}-gone", number, for_good=True))
         found.append(Disk(f"disk-state-{what}", number, "state", "1m"))
         found.append(Disk(f"disk-checkpoints-{what}", number, "checkpoints", "256m"))
+        found.append(EngineDisk(f"disk-engine-{what}", number))
+        found.append(of_memory(Container(f"container-{what}-crash", number)))
+        found.append(of_memory(Engine(f"dockerd-{what}-kill", number, signal.SIGKILL, False)))
+        found.append(of_memory(Power(f"host-{what}-power", number)))
     for seconds in (1, 5, 60):
         found.append(Cut(f"wan-{seconds}s", seconds))
         found.append(Cut(f"wan-{seconds}s-to-destination", seconds, (DESTINATION, SOURCE)))

@@ -31,9 +31,10 @@ BROKEN = ("MIGRATION FAILED", "MIGRATION DROPPED", "DIVERGED")
 
 
 class Events:
-    """The events of a lab from now on, in the order of their arrival; its files may be exchanged"""
+    """The events of a lab from now on, in the order of their arrival; those of single requests only if asked for"""
 
-    def __init__(self, lab):
+    def __init__(self, lab, requests=False):
+        self.requests = requests
         self.path = lab.events_dir / "events.jsonl"
         self.offset = self.path.stat().st_size if self.path.exists() else 0
         self.list = []
@@ -41,12 +42,15 @@ class Events:
     def read(self):
         if not self.path.exists():
             return self.list
+        if self.path.stat().st_size < self.offset:  # a new file has begun
+            self.offset = 0
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             new = file.read()
         whole = new.rfind(b"\n") + 1  # the last line may be being written
         self.offset += whole
-        self.list += [json.loads(line) for line in new[:whole].splitlines() if line]
+        self.list += [json.loads(line) for line in new[:whole].splitlines()
+                      if line and (self.requests or b'"SVC' not in line)]
         return self.list
 
     def find(self, kind, node=None, session=None):
