@@ -797,7 +797,7 @@ static int log_request(void *ctx, uint64_t session, const struct wire_data *requ
 
 	if (h.dying || h.world->now < h.world->edge[h.edge].full_until)
 		return err_set(err, -ENOSPC, "log a request");
-	return kept_log(kept_of(h.world, h.edge, session, true), request);
+	return kept_log(kept_of(h.world, h.edge, session, true), request, err);
 }
 
 static void log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
@@ -806,7 +806,7 @@ static void log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t di
 	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
 
 	if (k && !h.dying)
-		k->digest[number] = digest;
+		k->digest[number % KEPT_MAX] = digest;
 }
 
 static int logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
@@ -822,8 +822,10 @@ static void log_trim(void *ctx, uint64_t session, uint64_t through)
 	struct here h = here(ctx);
 	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
 
-	for (uint64_t n = 0; k && !h.dying && n <= through; n++)
-		k->logged[n] = false;
+	for (size_t i = 0; k && !h.dying && i < KEPT_MAX; i++) {
+		if (k->logged[i] <= through)
+			k->logged[i] = 0;
+	}
 }
 
 static void recover(void *ctx, const struct es_migration_order *order)

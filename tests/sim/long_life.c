@@ -198,6 +198,9 @@ void long_life_report(const struct world *w)
 		     (unsigned long long)s->crashed[1], (unsigned long long)s->crashed[2],
 		     (unsigned long long)s->containers, (unsigned long long)s->links,
 		     (unsigned long long)s->full);
+	(void)printf("protection: %llu cuts kept, %llu recoveries, %llu starts without memory\n",
+		     (unsigned long long)w->cuts_kept, (unsigned long long)w->recovered,
+		     (unsigned long long)w->memory_lost);
 	for (int i = 0; i < 4; i++)
 		(void)printf("quarter %d: at most %llu bytes allocated, %llu sessions known\n",
 			     i + 1, (unsigned long long)w->growth[i].heap,

@@ -23,7 +23,7 @@ struct kept_slot *kept_of(struct world *w, int edge, uint64_t session, bool make
 {
 	struct kept_slot *unused = NULL;
 
-	for (int i = 0; i < MUDS_MAX; i++) {
+	for (int i = 0; i < (w->hours ? KEPT_SLOTS : MUDS_MAX); i++) {
 		struct kept_slot *k = &w->edge[edge].kept[i];
 
 		if (k->used && k->session == session)
@@ -45,29 +45,37 @@ bool kept_covers(const struct kept_slot *k, uint64_t executed)
 {
 	if (!k || !k->whole || k->cut > executed)
 		return false;
+	if (executed - k->cut > KEPT_MAX)
+		return false;
 	for (uint64_t n = k->cut + 1; n <= executed; n++)
-		if (!k->logged[n])
+		if (k->logged[n % KEPT_MAX] != n)
 			return false;
 	return true;
 }
 
-int kept_log(struct kept_slot *k, const struct wire_data *request)
+int kept_log(struct kept_slot *k, const struct wire_data *request, struct err *err)
 {
-	k->logged[request->number] = true;
-	k->digest[request->number] = 0;
-	k->request[request->number] = *request;
+	size_t i = request->number % KEPT_MAX;
+
+	if (k->logged[i] && k->logged[i] != request->number)
+		return err_set(err, -ENOSPC, "log a request");
+	k->logged[i] = request->number;
+	k->digest[i] = 0;
+	k->request[i] = *request;
 	return 0;
 }
 
 int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
 	      struct err *err)
 {
-	if (!k || number > REQUESTS_MAX || !k->logged[number])
+	size_t i = number % KEPT_MAX;
+
+	if (!k || !number || k->logged[i] != number)
 		return err_set(err, -ENOENT, "request %llu is not logged",
 			       (unsigned long long)number);
 	put_be64(k->bytes, number);
-	*request = k->request[number];
+	*request = k->request[i];
 	request->bytes = k->bytes;
-	*digest = k->digest[number];
+	*digest = k->digest[i];
 	return 0;
 }

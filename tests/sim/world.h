@@ -30,7 +30,10 @@
 #define EDGES_MAX    4
 #define MUDS_MAX     3
 #define NODES_MAX    (MUDS_MAX + 2 * EDGES_MAX)
-#define REQUESTS_MAX 400         /* of a device, but in a long life */
+#define REQUESTS_MAX 400 /* of a device, but in a long life */
+#define KEPT_MAX     512 /* requests in the log of a protected session */
+#define KEPT_SLOTS                                                                                 \
+	8 /* of an edge server; more than there are devices are in use in a long life only */
 #define HELD_MAX     WIRE_WINDOW /* no more are unanswered */
 #define SESSIONS_MAX 32 /* policy.sessions_max, and so records and containers of an edge server */
 #define ROGUE_LINK   (1ull << 40) /* from there on links of devices that are not who they say */
@@ -158,6 +161,7 @@ struct record_slot {
 /**
  * struct kept_slot - A cut that is kept, and the requests that were logged
  * @whole:	there is a cut, at number @cut; otherwise there are requests only
+ * @logged:	numbers of these, each at its remainder; 0: none
  * @digest:	of their answers, 0: not known
  */
 struct kept_slot {
@@ -166,9 +170,9 @@ struct kept_slot {
 	bool whole;
 	uint64_t cut;
 	struct state state;
-	bool logged[REQUESTS_MAX + 1];
-	uint64_t digest[REQUESTS_MAX + 1];
-	struct wire_data request[REQUESTS_MAX + 1];
+	uint64_t logged[KEPT_MAX];
+	uint64_t digest[KEPT_MAX];
+	struct wire_data request[KEPT_MAX];
 	uint8_t bytes[8];
 };
 
@@ -187,7 +191,7 @@ struct edge {
 	uint64_t full_until; /* its edge server's disk: nothing can be written down */
 	struct record_slot record[SESSIONS_MAX];
 	struct container container[SESSIONS_MAX];
-	struct kept_slot kept[MUDS_MAX];
+	struct kept_slot kept[KEPT_SLOTS];
 };
 
 /**
@@ -336,7 +340,7 @@ void engine_transfers_broken(struct world *w, int a, int b);
 bool protected_service(const char *service);
 struct kept_slot *kept_of(struct world *w, int edge, uint64_t session, bool make);
 bool kept_covers(const struct kept_slot *k, uint64_t executed);
-int kept_log(struct kept_slot *k, const struct wire_data *request);
+int kept_log(struct kept_slot *k, const struct wire_data *request, struct err *err);
 int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
 	      struct err *err);
 
