@@ -25,7 +25,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT / "lab"), str(ROOT / "tests" / "e2e")]
 
 import bed  # noqa: E402
-from baton_lab import GATEWAY, Lab, LabError  # noqa: E402
+from baton_lab import EXAMPLES, GATEWAY, Lab, LabError  # noqa: E402
 from faults import Missing  # noqa: E402
 from stages import BROKEN, STAGES, Events, missed  # noqa: E402
 
@@ -36,6 +36,8 @@ WARM = 10  # answers on each connection before anything happens
 AGAIN = 3  # answers on each connection that show that there is service
 TRIES = 4  # for a stage that was missed
 DEVICE_REQUESTS = 800
+PROTECTED_PORT = 8001
+PROTECT_MS = 1000
 
 
 class FaultLab(Lab):
@@ -55,6 +57,16 @@ class FaultLab(Lab):
     def _command(self, name):
         how, host, *command = super()._command(name)
         return [how, host, *self.before.get(name, []), *command]
+
+    def _es_conf(self, i):
+        conf = super()._es_conf(i)
+        plain = (EXAMPLES / "python-http" / "python-http.conf").read_text()
+        return conf.replace(plain, plain + plain.replace('"python-http" {', '"protected" {\n    protect = "memory"\n'
+                                                         f'    protect_ms = {PROTECT_MS}'))
+
+    def _listeners(self):
+        return super()._listeners() + (f'listener "protected" {{ listen = "{GATEWAY}:{PROTECTED_PORT}"  '
+                                       'service = "protected"  codec = "http" }\n')
 
     def load_service(self, hosts=None):
         """Images, to all hosts or to some"""
@@ -135,8 +147,9 @@ class Cell:
                                        out=self.lab.dir / "mud")
             self.at = "AP-2" if self.stage.begins else "AP-1"
             return
-        self.client = self.lab.exec("user1", sys.executable, HERE / "client.py", self.fault.load, GATEWAY,
-                                    self.lab.example_port(self.fault.load), text=True,
+        kind, port = ("python-http", PROTECTED_PORT) if self.fault.load == "protected" else \
+            (self.fault.load, self.lab.example_port(self.fault.load))
+        self.client = self.lab.exec("user1", sys.executable, HERE / "client.py", kind, GATEWAY, port, text=True,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, command="report"):
@@ -205,6 +218,8 @@ class Cell:
                 raise LabError("no container for the user")
             self.session = created["session"]
             self.more("at first", WARM)
+            if self.fault.load == "protected" and not self.events.wait("CUT KEPT", session=self.session):
+                raise Bad("no cut of the protected container is kept")
             self.fault.arm(self)
             why = self.strike()
             if why:
@@ -320,6 +335,8 @@ class Cell:
         restarts = self.events.find("CONTAINER RESTARTED", session=self.session)
         processes = max(len(r["processes"]) for r in report)
         row["memory"] = "lost, said" if restarts else "kept" if processes < 2 else "lost in silence"
+        if not restarts and self.events.find("CONTAINER RECOVERED", session=self.session):
+            row["memory"] = "recovered"
         row["attempts"] = len(self.events.find("MIGRATION START", session=self.session))
         bad = []
         if row["doubled"] or row["disordered"]:

@@ -419,6 +419,14 @@ def of_memory(fault):
     return fault
 
 
+def of_protected(fault):
+    """The same, and that service is protected: nothing may be lost"""
+    fault.name = f"protected-{fault.name}"
+    fault.load = "protected"
+    fault.loses_memory = False
+    return fault
+
+
 def catalogue():
     """All faults, by name"""
     found = []
@@ -445,6 +453,10 @@ def catalogue():
         found.append(of_memory(Container(f"container-{what}-crash", number)))
         found.append(of_memory(Engine(f"dockerd-{what}-kill", number, signal.SIGKILL, False)))
         found.append(of_memory(Power(f"host-{what}-power", number)))
+        found.append(of_protected(Program(f"es-{what}-kill", f"EdgeServer-{number}", signal.SIGKILL)))
+        found.append(of_protected(Container(f"container-{what}-crash", number)))
+        found.append(of_protected(Engine(f"dockerd-{what}-kill", number, signal.SIGKILL, False)))
+        found.append(of_protected(Power(f"host-{what}-power", number)))
     for seconds in (1, 5, 60):
         found.append(Cut(f"wan-{seconds}s", seconds))
         found.append(Cut(f"wan-{seconds}s-to-destination", seconds, (DESTINATION, SOURCE)))
