@@ -191,6 +191,8 @@ static void sweep_user(struct user *user, uint64_t now)
 	const char *away = why_away(user, now);
 	if (user->state == USER_LEFT)
 		users_sweep_away(user, now);
+	else if (user->state == USER_UNREAD && away)
+		users_remove(user); /* its file stays */
 	else if (away && (user->state == USER_HERE ? !unanswered(user) : user->refusal[0]))
 		user_away(user, away);
 	else if (user->state == USER_HERE && now >= user->saved_at + SAVE_AGAIN_MS)
@@ -206,6 +208,7 @@ static void on_sweep(uv_timer_t *timer)
 		list_for_each_safe(at, next, &u->bucket[i])
 			sweep_user(list_entry(at, struct user, link), now);
 	}
+	users_read_again(u, now);
 	users_sweep_old(u, now);
 }
 

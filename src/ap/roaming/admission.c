@@ -21,6 +21,8 @@
 /* The user is here, and was heard: it is ours, or will be */
 static void is_here(struct user *user, bool known)
 {
+	if (user->state == USER_UNREAD)
+		return;
 	if (!known)
 		log_info("%s is here", user->name);
 	if (!known || user->state == USER_LEFT)
@@ -47,12 +49,21 @@ static bool other_link(const struct user *user, const struct sockaddr_storage *a
 static int find_or_make(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
 			bool *known, struct err *err)
 {
-	*ret = users_known(u, name, mac);
-	*known = *ret;
-	if (*known)
-		return 0;
-	users_room(u);
-	return users_new_user(u, ret, name, err);
+	struct user *user = NULL;
+	struct err why;
+	int unread = users_known(u, &user, name, mac, &why);
+	int r = 0;
+
+	*known = user;
+	if (!user) {
+		users_room(u);
+		r = users_new_user(u, &user, name, err);
+	}
+	if (r == 0 && user && unread < 0)
+		user_unread(user, &why);
+	if (r == 0)
+		*ret = user;
+	return r;
 }
 
 /* The user at an address is here; @word: by another's word, else it has sent something. */
@@ -112,6 +123,59 @@ int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_M
 	user->gone_at = 0;
 	is_here(user, known);
 	return 0;
+}
+
+/* A user that is UNREAD, and whose file is to be read again now. Return: NULL if there is none */
+static struct user *next_unread(struct users *u, uint64_t now)
+{
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
+		list_for_each_safe(at, next, &u->bucket[i])
+		{
+			struct user *user = list_entry(at, struct user, link);
+
+			if (user->state == USER_UNREAD && now >= user->ask_at)
+				return user;
+		}
+	}
+	return NULL;
+}
+
+/* Its connections were told that they are refused: they come again. */
+static void admit_again(struct user *user)
+{
+	const struct user was = *user;
+	struct users *u = user->users;
+	bool known = false;
+	struct err err;
+
+	users_remove(user);
+	user = NULL;
+	int r = find_or_make(u, &user, was.name, was.mac_at ? was.mac : NULL, &known, &err);
+	if (r < 0 || !user) {
+		log_info("%s: %s", was.name, err.text);
+		return;
+	}
+	user->address = was.address;
+	user->heard = was.heard;
+	if (was.mac_at) {
+		memcpy(user->mac, was.mac, STATION_MAC_SIZE);
+		user->mac_at = was.mac_at;
+	}
+	if (user->state == USER_UNREAD)
+		return;
+	log_info("%s can be read again, and is refused no more", was.name);
+	is_here(user, known);
+}
+
+void users_read_again(struct users *u, uint64_t now)
+{
+	struct user *user = next_unread(u, now);
+
+	for (; user; user = next_unread(u, now)) {
+		user->ask_at = now + USERS_UNREAD_MS;
+		if (user_is_readable(user))
+			admit_again(user);
+	}
 }
 
 /* One more connection of @user. Return: 0, or -EAGAIN */
@@ -192,6 +256,8 @@ int users_associate(struct users *u, const char *address, const char *service, s
 		return err_set(err, -EINVAL, "there is no listener for service \"%.63s\" here",
 			       service);
 	int r = arrive(u, &user, &a, true, err);
+	if (r == 0 && user && user->state == USER_UNREAD)
+		r = err_set(err, -EAGAIN, "%s", user->refusal);
 	if (r == 0 && service)
 		r = users_session(user, &e, service, err);
 	if (r == 0 && e)
@@ -209,7 +275,12 @@ int users_disassociate(struct users *u, const char *address, const char *who, si
 	    user_address_normalise(&a, (struct sockaddr *)&said) < 0)
 		return err_set(err, -EINVAL, "\"%.80s\" is no address", address);
 	user_name_of(name, &a);
-	struct user *user = users_known(u, name, NULL);
+	struct user *user = NULL;
+	int r = users_known(u, &user, name, NULL, err);
+	if (r < 0)
+		return r;
+	if (user && user->state == USER_UNREAD)
+		return err_set(err, -EAGAIN, "%s", user->refusal);
 	if (!user || (user->state == USER_LEFT && user->peer[0]))
 		return err_set(err, -ENOENT, "%s is not known here", name);
 	if (user->state == USER_CLAIMING)

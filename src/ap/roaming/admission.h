@@ -59,6 +59,9 @@ int users_still(struct users *u, const struct sockaddr *from, const char *servic
 int users_arrived(struct users *u, const char *name, const uint8_t mac[STATION_MAC_SIZE],
 		  uint64_t at, struct err *err);
 
+/** users_read_again() - Time has passed for the users that are UNREAD; frees users, so in no walk over them */
+void users_read_again(struct users *u, uint64_t now);
+
 /**
  * users_associate() - A user is here from now on, whether it has sent something or not
  * @u:		Users

@@ -22,7 +22,8 @@
 #define GIVEN_MAX   10      /* times move_ms: a user handed over stays in memory so long */
 #define AGAIN_MS    5000    /* until a file that is not written yet is looked at again */
 #define OLD_LOOK_MS 3600000 /* files are looked through so often, or four times in keep_ms */
-#define APART       '_'
+
+#define APART '_'
 
 static uint64_t now_of(const struct users *u)
 {
@@ -33,7 +34,7 @@ static uint64_t now_of(const struct users *u)
 
 static void name_apart(char apart[NAME_SIZE], const char *name, const uint8_t *mac)
 {
-	(void)snprintf(apart, NAME_SIZE, "%s%c%02x%02x%02x%02x%02x%02x", name, APART, mac[0],
+	(void)snprintf(apart, NAME_SIZE, "%.50s%c%02x%02x%02x%02x%02x%02x", name, APART, mac[0],
 		       mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
@@ -47,27 +48,33 @@ void users_plain_name(char name[NAME_SIZE], const struct user *user)
 		memset(apart, 0, (size_t)(name + NAME_SIZE - apart));
 }
 
-/* Return: NULL if there is no such file, or it is invalid */
-static struct user *recall(struct users *u, const char *file, const char *name)
+/* The user of a file becomes known; it is LEFT. Return: 0, also if there is no such file, or negative */
+static int recall(struct users *u, struct user **ret, const char *name, struct err *err)
 {
+	AUTO(user_record) struct user_record *rec = NULL;
 	struct user *user = NULL;
-	struct err err;
 
-	if (!u->writer || !name_valid(file) || !user_store_has(u, file))
-		return NULL;
+	if (!u->writer || !name_valid(name))
+		return 0;
+	int r = user_store_read(u, &rec, name, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	/* only for one that is there: others are not to be forgotten for a stranger's claim */
 	users_room(u);
-	int r = user_store_recall(u, &user, file, name, &err);
-	if (r < 0 && r != -ENOENT)
-		log_error("%s is not continued: %s", name, err.text);
-	return r < 0 ? NULL : user;
+	r = users_remember(u, &user, name, err);
+	if (r == 0 && user)
+		r = user_store_load(user, rec, err);
+	if (r == 0)
+		*ret = user;
+	else if (user)
+		users_remove(user);
+	return r;
 }
 
-static struct user *find(struct users *u, const char *name)
+static int find(struct users *u, struct user **ret, const char *name, struct err *err)
 {
-	struct user *user = users_find(u, name);
-
-	return user ? user : recall(u, name, name);
+	*ret = users_find(u, name);
+	return *ret ? 0 : recall(u, ret, name, err);
 }
 
 static void save(struct user *user)
@@ -113,33 +120,85 @@ static void set_apart(struct user *user)
 	rename_user(user, apart);
 }
 
-struct user *users_known(struct users *u, const char *name, const uint8_t *mac)
+int users_known(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
+		struct err *err)
 {
-	struct user *user = find(u, name);
+	struct user *user = NULL;
 	char apart[NAME_SIZE];
+	int r = find(u, &user, name, err);
 
-	if (of_another(user, mac)) {
+	if (r < 0)
+		return r;
+	if (user && user->state != USER_UNREAD && of_another(user, mac)) {
 		set_apart(user);
 		user = NULL;
 	}
-	if (user || !mac)
-		return user;
-	name_apart(apart, name, mac);
-	user = find(u, apart);
-	if (user && user->state == USER_LEFT)
-		rename_user(user, name);
-	return user;
+	if (!user && mac) {
+		name_apart(apart, name, mac);
+		r = find(u, &user, apart, err);
+		if (r == 0 && user && user->state == USER_LEFT)
+			rename_user(user, name);
+	}
+	if (r == 0)
+		*ret = user;
+	return r;
 }
 
-struct user *users_asked_for(struct users *u, const char *name, const uint8_t *mac)
+int users_asked_for(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
+		    struct err *err)
 {
-	struct user *user = find(u, name);
+	struct user *user = NULL;
+	char apart[NAME_SIZE];
+	int r = find(u, &user, name, err);
+
+	if (r == 0 && mac && (!user || of_another(user, mac))) {
+		name_apart(apart, name, mac);
+		r = find(u, &user, apart, err);
+	}
+	if (r == 0 && user && user->state == USER_UNREAD)
+		r = err_set(err, -EAGAIN, "%s", user->refusal);
+	if (r == 0)
+		*ret = user;
+	return r;
+}
+
+/* ---- files that cannot be read ---- */
+
+void user_unread(struct user *user, const struct err *why)
+{
+	const struct users *u = user->users;
+
+	user->state = USER_UNREAD;
+	user->since = now_of(u);
+	user->ask_at = user->since + USERS_UNREAD_MS;
+	(void)snprintf(user->refusal, sizeof(user->refusal),
+		       "%s cannot read what it knows of %s; the service continues when it can: "
+		       "%.200s",
+		       u->ap, user->name, why->text);
+	log_error("%s is refused, for its sessions are in a file that cannot be read: %s",
+		  user->name, why->text);
+	log_info("%s: its file is tried again each second. If it is damaged, remove it: other "
+		 "access points are asked then, or it begins anew",
+		 user->name);
+	log_reporter_event(u->session.reporter, "USER REFUSED", 0, 0, "mud=%s reason=%s",
+			   user->name, why->text);
+}
+
+static bool readable(struct users *u, const char *name)
+{
+	AUTO(user_record) struct user_record *rec = NULL;
+	struct err err;
+	int r = user_store_read(u, &rec, name, &err);
+
+	return r == 0 || r == -ENOENT;
+}
+
+bool user_is_readable(const struct user *user)
+{
 	char apart[NAME_SIZE];
 
-	if (!mac || (user && !of_another(user, mac)))
-		return user;
-	name_apart(apart, name, mac);
-	return find(u, apart);
+	name_apart(apart, user->name, user->mac);
+	return readable(user->users, user->name) && (!user->mac_at || readable(user->users, apart));
 }
 
 /* ---- going away ---- */
@@ -236,9 +295,12 @@ static void end_away(struct user *user)
 
 static void on_old(struct users *u, const char *name)
 {
-	struct user *user = recall(u, name, name);
+	struct user *user = NULL;
+	struct err err;
 
-	if (user)
+	if (recall(u, &user, name, &err) < 0)
+		log_error("%s may have been away for too long: %s", name, err.text);
+	else if (user)
 		end_away(user);
 }
 

@@ -11,43 +11,63 @@
  * With a state_dir a user that is away is a file, and nothing else. Without one, or while the disk is full, it
  * stays in memory; at the limit of users the one that is away longest is forgotten, which is logged.
  *
+ * A file that cannot be read at the moment (no descriptors, an error of the disk), or is damaged, is not "no file":
+ * its user may have sessions. It is UNREAD, and refused with the reason, until the file can be read or the operator
+ * removes it. An access point that claims it is told to ask again.
+ *
  * A user is its address. Where hostapd tells stations apart, it is its address and its station. If another station
  * has the address now, the first one's sessions are set apart under the name "user-ADDRESS_STATION". They wait for
  * that station to have the address again, here or elsewhere.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "ap/stations/text.h"
 #include "base/text.h"
 
+#define USERS_UNREAD_MS 1000 /* until a file that could not be read is tried again */
+
+struct err;
 struct user;
 struct users;
 
 /**
  * users_known() - The user of a name, in memory or of a file
  * @u:		Users
+ * @ret:	Set on success; NULL: there is none
  * @name:	Its name
  * @mac:	Its station; NULL: not known
+ * @err:	Filled in on failure
  *
  * A user of another station is set apart first, if it is here, and is not found.
  *
- * Return: NULL if there is none
+ * Return: 0, or negative if there is a file that cannot be read now: nobody knows whether it has sessions
  */
-struct user *users_known(struct users *u, const char *name, const uint8_t *mac);
+int users_known(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
+		struct err *err);
 
 /**
  * users_asked_for() - The user that another access point means
  * @u:		Users
+ * @ret:	Set on success; NULL: there is none
  * @name:	Its name
  * @mac:	Its station; NULL: not known there
+ * @err:	Filled in on failure
  *
  * Changes nothing but that it may read a file.
  *
- * Return: NULL if there is none
+ * Return: 0, or negative as users_known()
  */
-struct user *users_asked_for(struct users *u, const char *name, const uint8_t *mac);
+int users_asked_for(struct users *u, struct user **ret, const char *name, const uint8_t *mac,
+		    struct err *err);
+
+/** user_unread() - A user that was made just now is UNREAD, for the reason that users_known() gave: refuse it */
+void user_unread(struct user *user, const struct err *why);
+
+/** user_is_readable() - Whether the files of a user that is UNREAD can be read now, or are gone */
+bool user_is_readable(const struct user *user);
 
 /** users_plain_name() - The name by which a user can be claimed, also of one that was set apart */
 void users_plain_name(char name[NAME_SIZE], const struct user *user);

@@ -194,21 +194,26 @@ static void give(struct user *user, const char *ap, const struct wire_user_claim
 	memcpy(user->peer, ap, strnlen(ap, NAME_SIZE - 1) + 1);
 }
 
-/* The user that is claimed, in memory or of a file. Return: NULL if there is none */
-static struct user *claimed(struct users *u, const struct wire_user_claim *claim)
+/* The user that is claimed, in memory or of a file, or NULL. Return: 0, or negative if that cannot be said now */
+static int claimed(struct users *u, struct user **ret, const struct wire_user_claim *claim)
 {
 	static const uint8_t not_known[WIRE_STATION_SIZE];
 	bool known = memcmp(claim->station, not_known, WIRE_STATION_SIZE) != 0;
+	struct err err;
+	int r = users_asked_for(u, ret, claim->user, known ? claim->station : NULL, &err);
 
-	return users_asked_for(u, claim->user, known ? claim->station : NULL);
+	if (r < 0)
+		log_debug("claim of %s: %s", claim->user, err.text);
+	return r;
 }
 
 static void on_claim(struct users *u, const char *ap, const struct wire_user_claim *claim)
 {
-	struct user *user = claimed(u, claim);
+	struct user *user = NULL;
+	int r = claimed(u, &user, claim);
 
-	if (!user) {
-		answer_end(u, ap, claim, WIRE_E_UNKNOWN_SESSION, 0);
+	if (r < 0 || !user) {
+		answer_end(u, ap, claim, r < 0 ? WIRE_E_BUSY : WIRE_E_UNKNOWN_SESSION, 0);
 		return;
 	}
 	uint64_t silent = silent_ms(user);
@@ -245,14 +250,17 @@ static void on_claim(struct users *u, const char *ap, const struct wire_user_cla
 			users_park_old(user);
 		give(user, ap, claim);
 		break;
+	case USER_UNREAD:
+		break; /* claimed() does not find it */
 	}
 }
 
 static void on_taken(struct users *u, const char *ap, const struct wire_user_claim *claim)
 {
-	struct user *user = claimed(u, claim);
+	struct user *user = NULL;
 
-	if (user && user->state == USER_LEFT && name_equal(user->peer, ap))
+	if (claimed(u, &user, claim) == 0 && user && user->state == USER_LEFT &&
+	    name_equal(user->peer, ap))
 		users_forget(user);
 }
 

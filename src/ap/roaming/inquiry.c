@@ -78,11 +78,13 @@ static void offer(struct found *f, const struct user *user)
 static void on_address(void *ctx, const struct sockaddr_storage *address)
 {
 	struct found *f = ctx;
+	struct user *user = NULL;
 	char name[NAME_SIZE];
+	struct err err;
 
 	user_name_of(name, address);
-	struct user *user = users_asked_for(f->users, name, f->mac);
-	if (user)
+	/* of one that cannot be read now, its next packet tells */
+	if (users_asked_for(f->users, &user, name, f->mac, &err) == 0 && user)
 		offer(f, user);
 }
 

@@ -114,6 +114,34 @@ void user_store_remove(struct user_writer *uw, const struct user *user)
 
 /* ---- loading ---- */
 
+/* struct recorded - One session of a record; its numbers are not in it: the edge server tells them */
+struct recorded {
+	char service[NAME_SIZE];
+	struct mud_context context;
+};
+
+/**
+ * struct user_record - Contents of a user's file
+ * @seen, @mac:	Its station, if it is known
+ * @gone_to:	Access point that has its sessions, or empty
+ * @session:	Its sessions
+ */
+struct user_record {
+	bool seen;
+	uint8_t mac[STATION_MAC_SIZE];
+	char gone_to[NAME_SIZE];
+	size_t count;
+	struct recorded session[WIRE_USER_SESSIONS_MAX];
+};
+
+struct user_record *user_record_free(struct user_record *rec)
+{
+	if (rec)
+		crypto_wipe(rec, sizeof(*rec));
+	free(rec);
+	return NULL;
+}
+
 static int read_edges(struct wire_edges *to, const json_t *edges)
 {
 	json_t *edge;
@@ -132,12 +160,10 @@ static int read_edges(struct wire_edges *to, const json_t *edges)
 	return 0;
 }
 
-/* One session of a file. Its numbers are not in it: the edge server tells them */
-static int load_session(struct user *user, json_t *j, struct err *err)
+static int parse_session(struct recorded *to, json_t *j, struct err *err)
 {
 	const char *service, *session, *secret;
-	struct mud_context c = { 0 };
-	struct user_entry *e = NULL;
+	struct mud_context *c = &to->context;
 	json_int_t association, epoch = 0;
 	json_t *edges;
 	char *end;
@@ -145,105 +171,72 @@ static int load_session(struct user *user, json_t *j, struct err *err)
 	if (json_unpack(j, "{s:s, s:s, s:s, s:I, s?I, s:o}", "service", &service, "session",
 			&session, "secret", &secret, "association", &association, "epoch", &epoch,
 			"edges", &edges) < 0 ||
-	    !name_valid(service) || association < 1 || association >= UINT32_MAX || epoch < 0 ||
-	    epoch > UINT32_MAX || read_edges(&c.edges, edges) < 0 ||
-	    hex_decode(c.secret, WIRE_SECRET_SIZE, secret) < 0)
-		return err_set(err, -EINVAL, "%s: a session of its record", user->name);
-	c.session = strtoull(session, &end, 16);
+	    name_set(to->service, service, NULL) < 0 || association < 1 ||
+	    association >= UINT32_MAX || epoch < 0 || epoch > UINT32_MAX ||
+	    read_edges(&c->edges, edges) < 0 || hex_decode(c->secret, WIRE_SECRET_SIZE, secret) < 0)
+		return err_set(err, -EINVAL, "a session in it is invalid");
+	c->session = strtoull(session, &end, 16);
 	if (*end || strlen(session) != 16)
-		return err_set(err, -EINVAL, "%s: number of a session", user->name);
-	c.association = (uint32_t)association;
-	c.epoch = (uint32_t)epoch;
-	memcpy(c.ap, user->users->ap, NAME_SIZE);
-	int r = users_session(user, &e, service, err);
-	if (r == 0 && e)
-		r = user_session_import(e->session, &c, err);
-	crypto_wipe(c.secret, sizeof(c.secret));
-	return r;
+		return err_set(err, -EINVAL, "the number of a session in it is invalid");
+	c->association = (uint32_t)association;
+	c->epoch = (uint32_t)epoch;
+	return 0;
 }
 
-/* struct whereabouts - The station of a record, and where its sessions went, if it says so */
-struct whereabouts {
-	bool seen;
-	uint8_t mac[STATION_MAC_SIZE];
-	char gone_to[NAME_SIZE];
-};
-
-static int read_whereabouts(struct whereabouts *w, const json_t *j, struct err *err)
+static int parse_whereabouts(struct user_record *rec, const json_t *j, struct err *err)
 {
 	const char *station = json_string_value(json_object_get(j, "station"));
 	const char *gone_to = json_string_value(json_object_get(j, "gone_to"));
 
-	if (station && !station_text_parse(w->mac, station))
-		return err_set(err, -EINVAL, "station \"%.32s\" of its record", station);
-	w->seen = station;
-	return gone_to ? name_set(w->gone_to, gone_to, err) : 0;
+	if (station && !station_text_parse(rec->mac, station))
+		return err_set(err, -EINVAL, "its station \"%.32s\" is invalid", station);
+	rec->seen = station;
+	return gone_to ? name_set(rec->gone_to, gone_to, err) : 0;
 }
 
-static int load_user(struct users *u, struct user **ret, const char *file, const char *name,
-		     json_t *j, struct err *err)
+/* All of it, or nothing: a session that is left out would begin anew */
+static int parse(struct user_record *rec, const char *file, json_t *j, struct err *err)
 {
 	json_t *sessions, *session;
-	struct whereabouts w = { 0 };
-	struct user *user = NULL;
 	const char *said;
 	int version;
 	size_t i;
 
 	if (json_unpack(j, "{s:i, s:s, s:o}", "version", &version, "user", &said, "sessions",
 			&sessions) < 0 ||
-	    version != VERSION || strcmp(said, file) != 0 ||
+	    version != VERSION || strcmp(said, file) != 0 || !json_is_array(sessions) ||
 	    json_array_size(sessions) > WIRE_USER_SESSIONS_MAX)
-		return err_set(err, -EINVAL, "no record of %s in version %d", file, VERSION);
-	int r = read_whereabouts(&w, j, err);
-	if (r == 0)
-		r = users_remember(u, &user, name, err);
-	if (r < 0 || !user)
-		return r;
-	memcpy(user->mac, w.mac, STATION_MAC_SIZE);
-	user->mac_at = w.seen; /* long ago: its next packet must show that it is this station's */
-	memcpy(user->peer, w.gone_to, NAME_SIZE);
+		return err_set(err, -EINVAL, "it is no record of %s in version %d", file, VERSION);
+	int r = parse_whereabouts(rec, j, err);
 	json_array_foreach(sessions, i, session)
 	{
-		struct err why;
-
-		if (load_session(user, session, &why) < 0)
-			log_error("%s: a session is not continued: %s", user->name, why.text);
+		if (r == 0)
+			r = parse_session(&rec->session[rec->count++], session, err);
 	}
-	*ret = user;
-	return 0;
+	return r;
 }
 
 static json_t *read_file(const char *dir, const char *file, struct err *err)
 {
 	char path[PATH_SIZE];
 	json_error_t why;
-	json_t *j = NULL;
 
 	if (path_of(path, dir, file) < 0) {
 		(void)err_set(err, -ENAMETOOLONG, "record of %s", file);
 		return NULL;
 	}
-	if (access(path, F_OK) < 0 && errno == ENOENT) {
-		(void)err_set(err, -ENOENT, "%s", path);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		(void)err_set(err, -errno, "%s", path);
 		return NULL;
 	}
-	j = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+	json_t *j = json_loadfd(fd, JSON_REJECT_DUPLICATES, &why);
 	if (!j)
 		(void)err_set(err, -EINVAL, "%s: %s", path, why.text);
 	return j;
 }
 
-bool user_store_has(const struct users *u, const char *file)
-{
-	char path[PATH_MAX];
-
-	(void)snprintf(path, sizeof(path), "%s/%s%s", u->state_dir, file, SUFFIX);
-	return access(path, F_OK) == 0;
-}
-
-int user_store_recall(struct users *u, struct user **ret, const char *file, const char *name,
-		      struct err *err)
+int user_store_read(struct users *u, struct user_record **ret, const char *file, struct err *err)
 {
 	char full[NAME_SIZE + sizeof(SUFFIX)];
 
@@ -253,8 +246,33 @@ int user_store_recall(struct users *u, struct user **ret, const char *file, cons
 	json_t *j = read_file(u->state_dir, file, err);
 	if (!j)
 		return err->code;
-	int r = load_user(u, ret, file, name, j, err);
+	AUTO(user_record) struct user_record *rec = calloc(1, sizeof(*rec));
+	int r = rec ? parse(rec, file, j, err) : err_set(err, -ENOMEM, "out of memory");
 	json_decref(j);
+	if (r < 0)
+		return err_wrap(err, r, "%s/%s", u->state_dir, full);
+	*ret = TAKE_PTR(rec);
+	return 0;
+}
+
+int user_store_load(struct user *user, const struct user_record *rec, struct err *err)
+{
+	int r = 0;
+
+	memcpy(user->mac, rec->mac, STATION_MAC_SIZE);
+	user->mac_at =
+		rec->seen; /* long ago: its next packet must show that it is this station's */
+	memcpy(user->peer, rec->gone_to, NAME_SIZE);
+	for (size_t i = 0; r == 0 && i < rec->count; i++) {
+		struct mud_context c = rec->session[i].context;
+		struct user_entry *e = NULL;
+
+		memcpy(c.ap, user->users->ap, NAME_SIZE);
+		r = users_session(user, &e, rec->session[i].service, err);
+		if (r == 0 && e)
+			r = user_session_import(e->session, &c, err);
+		crypto_wipe(c.secret, sizeof(c.secret));
+	}
 	return r;
 }
 

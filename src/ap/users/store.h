@@ -24,8 +24,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/auto.h"
+
 struct err;
 struct user;
+struct user_record; /* opaque */
 struct user_writer;
 struct users;
 
@@ -38,23 +41,27 @@ void user_store_remove(struct user_writer *uw, const struct user *user);
 /** user_store_open() - Make @dir, or check it; it must be ours alone. Return: 0, or negative error code */
 int user_store_open(const char *dir, struct err *err);
 
-/** user_store_has() - Whether there is a file of this name, which may be unreadable or about to be removed */
-bool user_store_has(const struct users *u, const char *file);
-
 /**
- * user_store_recall() - Make a user known of which there is a file
+ * user_store_read() - Read the file of a user
  * @u:		Users, with a writer
- * @ret:	Set on success only; the user is LEFT, and @u owns it
+ * @ret:	Set on success only; the caller owns it, see user_record_free()
  * @file:	Name that the file has
- * @name:	Name that the user is to have; that of the file, unless it was set apart
- * @err:	Filled in on failure
+ * @err:	Filled in on failure, with the path
  *
- * A file that is invalid is left where it is.
+ * A file is read as a whole or not at all. One that cannot be read is left where it is. Its user may have
+ * sessions: that is not "there is none" (R15).
  *
- * Return: 0, -ENOENT if there is none, -EAGAIN at the limit of users, or another negative error code
+ * Return: 0, -ENOENT if there is none, or another negative error code
  */
-int user_store_recall(struct users *u, struct user **ret, const char *file, const char *name,
-		      struct err *err);
+int user_store_read(struct users *u, struct user_record **ret, const char *file, struct err *err);
+
+/** user_record_free() - Release it, with the secrets in it; @rec may be NULL. Return: NULL, always */
+struct user_record *user_record_free(struct user_record *rec);
+
+AUTO_DEFINE(user_record)
+
+/** user_store_load() - Give a user without sessions what its record says. Return: 0, or negative: a part of it */
+int user_store_load(struct user *user, const struct user_record *rec, struct err *err);
 
 /** user_store_is_current() - Whether the file says all that is known of the user, and so can replace it */
 bool user_store_is_current(const struct user *user);

@@ -29,8 +29,9 @@
 enum user_state {
 	USER_HERE,     /* ours */
 	USER_CLAIMING, /* it turned up here: the other access points are asked for its sessions */
-	USER_LEFT, /* handed over, but the other has not said yet that all arrived; or it was here
+	USER_LEFT,   /* handed over, but the other has not said yet that all arrived; or it was here
 			* until it fell silent, or this program restarted, and has not been heard since */
+	USER_UNREAD, /* it turned up here, but its file cannot be read now (roaming/away.h) */
 };
 
 /**
@@ -50,12 +51,13 @@ enum user_state {
  * @heard:	When it was last heard
  * @claim:	In @claiming: number of the claim
  * @since:	When the state was entered
- * @ask_at:	In @claiming: when to ask again those who have not answered
+ * @ask_at:	In @claiming: when to ask again those who have not answered. UNREAD: when to read again
  * @answered:	In @claiming: access points that do not have its sessions, or have given them, by their place
  *		in struct users
  * @peer:	In @claiming: from where its sessions are coming, or empty; LEFT: to where they went
  * @before:	CLAIMING: to where they had gone before
- * @refusal:	CLAIMING: for so long that nobody waits for it any more, and clients are told this; or empty
+ * @refusal:	CLAIMING: for so long that nobody waits for it any more, and clients are told this; or empty.
+ *		UNREAD: likewise
  * @saved, @saved_at: Digest of its record, and when it was written
  * @importing:	In @claiming: session whose requests are coming
  * @imported:	In @claiming: sessions that came

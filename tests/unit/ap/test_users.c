@@ -2,6 +2,7 @@
 #include "users_bed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,32 @@
 #include "wire/message.h"
 
 /*
- * Ordinary clients at one access point, or two, each with an edge server: see users_bed.h
+ * Ordinary clients at one access point, or two, each with an edge server: see users_bed.h. The linker has open()
+ * go through here (meson.build).
  */
 
 #define AP_COUNT 2
+
+/* Files of users of AP-1 cannot be opened for reading: an error code, or 0 */
+static int no_file;
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+	va_list args;
+
+	if (no_file && strncmp(path, users_bed.state_dir[0], strlen(users_bed.state_dir[0])) == 0 &&
+	    strstr(path, ".json") && (flags & O_ACCMODE) == O_RDONLY) {
+		errno = no_file;
+		return -1;
+	}
+	va_start(args, flags);
+	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return __real_open64(path, flags, mode);
+}
 
 static int set_up(void **state)
 {
@@ -1220,7 +1243,16 @@ static int set_up_two_unequal(void **state)
 	return 0;
 }
 
-/* What stands in the directory and is no record is not taken for one */
+/* Path of the user's file at an access point */
+static const char *users_file(int index)
+{
+	static char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", users_bed.state_dir[index]);
+	return path;
+}
+
+/* R15: what stands there and is no record is not taken for "there is none": the operator decides */
 static void test_bad_records(void **state)
 {
 	static const char short_secret[] =
@@ -1233,27 +1265,61 @@ static void test_bad_records(void **state)
 		"[]",
 		"{\"version\": 2, \"user\": \"user-127.0.0.11\", \"sessions\": []}",
 		"{\"version\": 1, \"user\": \"user-127.0.0.12\", \"sessions\": []}",
+		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": {}}",
 		"{\"version\": 1, \"user\": \"user-127.0.0.11\", \"sessions\": [{}, 1, null]}",
 		short_secret,
 	};
-	struct client c;
-	char path[128];
 
 	(void)state;
-	(void)snprintf(path, sizeof(path), "%s/user-127.0.0.11.json", users_bed.state_dir[0]);
 	for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
-		auto_fclose FILE *f = fopen(path, "we");
+		auto_fclose FILE *f = fopen(users_file(0), "we");
 
 		assert_non_null(f);
 		assert_true(fputs(records[i], f) >= 0);
 		assert_int_equal(fflush(f), 0);
 		restart(0);
+		be_refused(0, "AP-1 cannot read what it knows of user-127.0.0.11");
 	}
-	client_open(&c, "127.0.0.11", 0, "line");
-	client_say(&c, "x\n");
-	expect(&c, "1 0 2\n");
-	client_close(&c);
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 0);
+	assert_int_equal(unlink(users_file(0)), 0);
+	wait_until(in_state(0, "refused") == 0);
+	use(0, 1);
 	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* R15: its file cannot be read at the moment. The user is refused, and continues when it can */
+static void test_file_cannot_be_read(void **state)
+{
+	const int codes[] = { EMFILE, ENOMEM, EIO };
+	int n = 1;
+
+	(void)state;
+	use(0, n);
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		restart(0);
+		no_file = codes[i];
+		be_refused(0, strerror(codes[i]));
+		no_file = 0;
+		wait_until(in_state(0, "refused") == 0);
+		use(0, ++n);
+	}
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 1);
+	expect_file(0, "user-127.0.0.11.json");
+}
+
+/* R15: another access point that claims the user waits for what is in the file, too */
+static void test_claimed_file_cannot_be_read(void **state)
+{
+	(void)state;
+	use(0, 1);
+	restart(0);
+	no_file = EIO;
+	be_refused(1, "AP-1 cannot be asked for the sessions of user-127.0.0.11");
+	assert_int_equal(fake_edge_sessions(users_bed.edge[1]), 0);
+	no_file = 0;
+	wait_until(in_state(1, "associated") == 1);
+	use(1, 2);
+	expect_file(1, "user-127.0.0.11.json");
 }
 
 #define with_two(test)          cmocka_unit_test_setup_teardown(test, set_up_two, users_bed_tear_down)
@@ -1319,6 +1385,10 @@ int main(void)
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_unknown_access_point, set_up_two_unequal,
 						users_bed_tear_down),
+		cmocka_unit_test_setup_teardown(test_file_cannot_be_read, set_up_remembering,
+						tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_claimed_file_cannot_be_read,
+						set_up_remembering_hasty, tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,
