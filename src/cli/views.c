@@ -238,7 +238,7 @@ static void kept_rows(struct table *t, const struct round_answer *a)
 	}
 	json_array_foreach(json_object_get(a->answer, "unclaimed"), i, s)
 	{
-		kept_row(t, a->node, s, "unclaimed", "no journal speaks of its session");
+		kept_row(t, a->node, s, "unclaimed", view_text(s, "reason"));
 	}
 }
 

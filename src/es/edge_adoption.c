@@ -28,34 +28,43 @@ struct adoption {
 	size_t count;
 	enum fate *fate; /* one for each of @found */
 	size_t sessions;
+	struct err why; /* the session that was read last cannot be adopted */
+	int r;
+	struct err *err;
 };
 
 /*
  * A container that was restarted has lost its session's memory. The session must not continue
- * silently.
+ * silently. Return: 1 if it was not, 0 if it was, or negative: that cannot be said now.
  */
-static bool not_restarted(struct edge_server *es, const struct container_found *f)
+static int not_restarted(struct edge_server *es, const struct container_found *f, struct err *err)
 {
 	char noted[CONTAINER_TIME_SIZE];
+	int same = started_notes_same(es->started, &f->where, noted);
 
-	if (started_notes_same(es->started, &f->where, noted))
-		return true;
+	if (same < 0)
+		return err_set(err, same, "note of the start of container %.12s", f->where.id);
+	if (same)
+		return 1;
 	log_error("session %016" PRIx64
 		  ": container %.12s was restarted at %s, by somebody else; it ran "
 		  "since %s, and what the session had in its memory is lost",
 		  f->session, f->where.id, f->where.started, noted);
-	return false;
+	return 0;
 }
 
-/* A container of a session that is served, or may be again. */
-static enum es_container state_of(struct adoption *a, const struct es_record *record,
-				  const struct container_found *f)
+/* A container of a session that is served, or may be again. Return: negative if that cannot be said */
+static int state_of(struct adoption *a, const struct es_record *record,
+		    const struct container_found *f)
 {
 	struct err err = { 0 };
 
 	if (!f->running)
 		return ES_CONTAINER_STOPPED;
-	if (!not_restarted(a->es, f))
+	int same = not_restarted(a->es, f, &a->why);
+	if (same < 0)
+		return same;
+	if (!same)
 		return ES_CONTAINER_RESTARTED;
 	if (record->state != WIRE_ES_ACTIVE && record->state != WIRE_ES_FENCED)
 		return ES_CONTAINER_RUNS;
@@ -70,10 +79,9 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 {
 	struct adoption *a = ctx;
 	/* one that could not be listed may still be there */
-	enum es_container state =
-		a->count < CONTAINERS_MAX ? ES_CONTAINER_GONE : ES_CONTAINER_STOPPED;
-	struct err err = { 0 };
+	int state = a->count < CONTAINERS_MAX ? ES_CONTAINER_GONE : ES_CONTAINER_STOPPED;
 
+	a->why.code = 0;
 	for (size_t i = 0; i < a->count; i++) {
 		const struct container_found *f = &a->found[i];
 
@@ -85,40 +93,36 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		a->fate[i] = FATE_KEPT;
 		state = state_of(a, record, f);
 	}
-	if (es_node_restore(a->es->node, edge_now(a->es), record, cache, cache_len, state, &err) <
-	    0)
-		log_error("session %016" PRIx64 ": not restored: %s", record->session, err.text);
-	else
+	if (state >= 0 && es_node_restore(a->es->node, edge_now(a->es), record, cache, cache_len,
+					  (enum es_container)state, &a->why) == 0)
 		a->sessions++;
 }
 
-static void bad_file(void *ctx, const char *file, const char *reason)
+/* A session must not be left out silently: what is not withheld now would begin anew. */
+static void adopt_or_withhold(void *ctx, const struct es_record *record, const void *cache,
+			      size_t cache_len)
 {
-	(void)ctx;
-	log_error("session file %s: %s; its session is lost, its container is kept", file, reason);
+	struct adoption *a = ctx;
+
+	adopt(a, record, cache, cache_len);
+	if (a->why.code && a->r == 0)
+		a->r = edge_withhold(a->es, record->session, &a->why, NULL, a->err);
 }
 
-/* R15: the only thing that is left of a user's data is not removed without a person's word. */
-static int keep_unclaimed(struct edge_server *es, const struct container_found *f, struct err *err)
+static void bad_file(void *ctx, uint64_t session, const struct err *why)
 {
-	struct container_found *more =
-		reallocarray(es->unclaimed, es->unclaimed_count + 1, sizeof(*more));
+	struct adoption *a = ctx;
 
-	if (!more)
-		return err_set(err, -ENOMEM, "list containers");
-	es->unclaimed = more;
-	es->unclaimed[es->unclaimed_count++] = *f;
-	log_error("container %.12s of session %016" PRIx64 ", service %s: no journal speaks of its "
-		  "session; it is kept: baton session discard",
-		  f->where.id, f->session, f->service);
-	return 0;
+	if (a->r == 0)
+		a->r = edge_withhold(a->es, session, why, NULL, a->err);
 }
 
 static int settle(struct edge_server *es, const struct container_found *f, enum fate fate,
 		  struct err *err)
 {
+	/* R15: the only thing that is left of a user's data is not removed without a person's word */
 	if (fate == FATE_UNCLAIMED)
-		return keep_unclaimed(es, f, err);
+		return edge_withhold(es, f->session, NULL, f, err);
 	if (fate == FATE_LEFT_OVER &&
 	    container_management_remove(es->containers, f->session, f->where.id, NULL, NULL,
 					NULL) == 0)
@@ -130,6 +134,28 @@ static int settle(struct edge_server *es, const struct container_found *f, enum 
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
 	       size_t *sessions, struct err *err)
 {
+	struct adoption a = { .es = es, .found = found, .count = count, .err = err };
+	int r;
+
+	auto_free enum fate *fate = calloc(count + 1, sizeof(*fate));
+	if (!fate)
+		return err_set(err, -ENOMEM, "list containers");
+	a.fate = fate;
+	r = session_store_each(es->store, adopt_or_withhold, bad_file, &a, err);
+	if (r == 0)
+		r = a.r;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = settle(es, &found[i], fate[i], err);
+	/* a container that could not be listed may still be there */
+	if (r == 0 && count < CONTAINERS_MAX)
+		started_notes_sweep(es->started, found, count);
+	*sessions = a.sessions;
+	return r;
+}
+
+int edge_adopt_again(struct edge_server *es, const struct container_found *found, size_t count,
+		     uint64_t session, struct err *err)
+{
 	struct adoption a = { .es = es, .found = found, .count = count };
 	int r;
 
@@ -137,13 +163,15 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 	if (!fate)
 		return err_set(err, -ENOMEM, "list containers");
 	a.fate = fate;
-	r = session_store_each(es->store, adopt, bad_file, &a, err);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = settle(es, &found[i], fate[i], err);
-	/* a container that could not be listed may still be there */
-	if (r == 0 && count < CONTAINERS_MAX)
-		started_notes_sweep(es->started, found, count);
-	*sessions = a.sessions;
+	r = session_store_again(es->store, session, adopt, &a, err);
+	if (r == 0 && a.why.code) {
+		*err = a.why;
+		r = a.why.code;
+	}
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (found[i].session == session)
+			r = settle(es, &found[i], fate[i], err);
+	}
 	return r;
 }
 
@@ -216,27 +244,4 @@ void edge_compare(void *ctx, const struct container_found *found, size_t found_c
 	es_node_each(c.es->node, compare, &c);
 	for (size_t i = 0; i < c.ended_count; i++)
 		edge_container_ended(c.es, ended[i].session, ended[i].epoch, -1, ended[i].reason);
-}
-
-int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err)
-{
-	int r = es_node_discard(es->node, edge_now(es), session, who, err);
-
-	for (size_t i = 0; r == -ENOENT && i < es->unclaimed_count; i++) {
-		const struct container_found f = es->unclaimed[i];
-
-		if (f.session != session)
-			continue;
-		r = container_management_remove(es->containers, session, f.where.id, NULL, NULL,
-						err);
-		if (r < 0)
-			return r;
-		edge_unprotect(es, session);
-		log_info("container %.12s of session %016" PRIx64
-			 " removed with its data: discarded by operator %s",
-			 f.where.id, session, who);
-		es->unclaimed[i--] = es->unclaimed[--es->unclaimed_count];
-		r = 0;
-	}
-	return r;
 }

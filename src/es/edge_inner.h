@@ -6,6 +6,7 @@
  *
  *	edge_server.c      puts the parts together, hands their reports to the node; beginning and end
  *	edge_adoption.c    sessions and containers that were here before
+ *	edge_withheld.c    sessions whose journals cannot be used
  *	edge_operations.c  the node's operations
  *	edge_protection.c  those for protection
  *	edge_later.c       operations that failed at once
@@ -18,6 +19,7 @@
 #include "base/text.h"
 #include "core/es/node.h"
 #include "es/edge_server.h"
+#include "es/inquiry.h"
 #include "es/metrics.h"
 
 enum later_kind {
@@ -58,8 +60,9 @@ struct edge_server {
 	struct thaw_guard *guard;
 	struct monitor *monitor;
 	struct es_metrics metrics;
-	struct container_found *unclaimed; /* containers of sessions that nobody knows, kept */
+	struct es_unclaimed *unclaimed; /* sessions whose journals cannot be used, see edge_withheld.c */
 	size_t unclaimed_count;
+	uv_timer_t again; /* until those of them are read again that may be good then */
 	struct list later;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
@@ -165,7 +168,7 @@ void edge_unprotect(void *ctx, uint64_t session);
  * @err:	Filled in on failure
  *
  * The container of a session that has moved on, or of an arrival that failed, is removed. One whose session
- * nobody knows is kept, for its journal may be lost: see @unclaimed.
+ * nobody knows is kept, for its journal may be lost, and the session is withheld.
  *
  * Return: 0, or negative error code
  */
@@ -175,5 +178,35 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 /** edge_compare() - The engine was away: end those whose containers have ended, or are others now */
 void edge_compare(void *ctx, const struct container_found *found, size_t count, uint64_t began_ms);
 
-/** edge_discard() - An operator discards a session, or an unclaimed container. Return: 0, or negative error code */
+/**
+ * edge_adopt_again() - Read a session again that is withheld
+ * @found, @count: Containers of ours, as they are now
+ *
+ * Return: 0 if it is here now, or negative error code
+ */
+int edge_adopt_again(struct edge_server *es, const struct container_found *found, size_t count,
+		     uint64_t session, struct err *err);
+
+/* edge_withheld.c */
+
+/**
+ * edge_withhold() - A session's journal cannot be used: its user is refused, and does not begin anew (R15)
+ * @es:		Edge server
+ * @session:	Session
+ * @why:	Of its file; NULL: there is none, and @f is a container of it
+ * @f:		Container, or NULL
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or -ENOMEM
+ */
+int edge_withhold(struct edge_server *es, uint64_t session, const struct err *why,
+		  const struct container_found *f, struct err *err);
+
+/** edge_withheld_read() - Begin to read withheld sessions again, when it is time. After edge_adopt() */
+void edge_withheld_read(struct edge_server *es);
+
+/** edge_discard() - An operator discards a session, or one that is withheld. Return: 0, or negative error code */
 int edge_discard(struct edge_server *es, uint64_t session, const char *who, struct err *err);
+
+/** edge_restore() - An operator wants a session to go on. Return: 0, or negative error code */
+int edge_restore(struct edge_server *es, uint64_t session, struct err *err);

@@ -279,7 +279,7 @@ static int decide(void *ctx, uint64_t session, bool discard, const char *operato
 {
 	struct edge_server *es = ctx;
 	int r = discard ? edge_discard(es, session, operator, err)
-			: es_node_allow_start(es->node, session, err);
+			: edge_restore(es, session, err);
 
 	if (r == 0 && !discard)
 		log_info("session %016" PRIx64 ": may start again, by operator %s",
@@ -439,6 +439,8 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 		r = edge_adopt(es, found, count, &sessions, &err);
 	if (r == 0)
 		r = listen_now(es, &err);
+	if (r == 0)
+		edge_withheld_read(es);
 	if (r < 0) {
 		es->setup.failed(es->setup.ctx, err.text);
 		return;
@@ -485,7 +487,7 @@ static void on_handle_closed(uv_handle_t *handle)
 static void close_all(struct edge_server *es)
 {
 	es->stopped = true;
-	es->closing = 3;
+	es->closing = 4;
 	monitor_close(TAKE_PTR(es->monitor));
 	listener_close(es->listener);
 	es->aps = ap_links_free(es->aps);
@@ -506,6 +508,7 @@ static void close_all(struct edge_server *es)
 	es->catalogue = service_catalogue_free(es->catalogue);
 	free(TAKE_PTR(es->unclaimed));
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&es->again, on_handle_closed);
 	uv_close((uv_handle_t *)&es->prepare, on_handle_closed);
 	uv_close((uv_handle_t *)&es->wake, on_handle_closed);
 }
@@ -550,6 +553,7 @@ static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;
 	struct migration_config migration = *setup->migration;
+	bool drained = false;
 	int r;
 
 	es->runtime = setup->containers->runtime;
@@ -568,7 +572,9 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = session_store_open(&es->store, setup->state_dir, err);
 	if (r == 0)
-		es_node_drain(es->node, session_store_drained(es->store));
+		r = session_store_drained(es->store, &drained, err);
+	if (r == 0)
+		es_node_drain(es->node, drained);
 	if (r == 0)
 		r = started_notes_open(&es->started, setup->state_dir, err);
 	if (r == 0)
@@ -609,7 +615,8 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	es->metrics.since = common_metrics_now();
 	es->drain_ms = setup->policy->drain_ms;
 	list_init(&es->later);
-	(void)uv_timer_init(setup->loop, &es->timer); /* these two cannot fail */
+	(void)uv_timer_init(setup->loop, &es->timer); /* these cannot fail */
+	(void)uv_timer_init(setup->loop, &es->again);
 	(void)uv_prepare_init(setup->loop, &es->prepare);
 	r = uv_async_init(setup->loop, &es->wake, edge_later_wake);
 	if (r < 0) {
@@ -617,6 +624,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 		return err_set(err, r, "edge server");
 	}
 	es->timer.data = es;
+	es->again.data = es;
 	es->prepare.data = es;
 	es->wake.data = es;
 	r = start(es, err);

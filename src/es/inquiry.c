@@ -101,13 +101,14 @@ static json_t *unclaimed(const struct es_inquiry *q)
 	json_t *all = json_array();
 
 	for (size_t i = 0; i < q->unclaimed_count; i++) {
-		const struct container_found *f = &q->unclaimed[i];
+		const struct es_unclaimed *u = &q->unclaimed[i];
+		const char *reason = es_node_withheld(q->node, u->session);
 		char number[17];
 
-		(void)snprintf(number, sizeof(number), "%016" PRIx64, f->session);
-		(void)json_array_append_new(all, json_pack("{s:s, s:s, s:s}", "session", number,
-							   "service", f->service, "container",
-							   f->where.id));
+		(void)snprintf(number, sizeof(number), "%016" PRIx64, u->session);
+		(void)json_array_append_new(
+			all, json_pack("{s:s, s:s, s:s, s:s?}", "session", number, "service",
+				       u->service, "container", u->container, "reason", reason));
 	}
 	return all;
 }

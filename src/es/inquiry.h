@@ -10,9 +10,9 @@
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap", "removing", "starting", "gone",
  *				 "restarts", "memory_from", "silent_ms", "reason"}],
- *				 "unclaimed": [{"session", "service", "container"}]}
+ *				 "unclaimed": [{"session", "service", "container", "reason"}]}
  *	drain, undrain	see es_node_drain()
- *	restore SESSION	see es_node_allow_start()
+ *	restore SESSION	see es_node_allow_start(), edge_restore()
  *	discard SESSION	see edge_discard()
  *	check CONTAINER obstacles to a migration, see migration_controller_check()
  */
@@ -21,8 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/text.h"
+#include "es/container/management.h"
+
 struct ap_links;
-struct container_found;
 struct err;
 struct es_node;
 struct link;
@@ -30,9 +32,23 @@ struct migration_controller;
 struct wire_message;
 
 /**
+ * struct es_unclaimed - A session that is withheld (core/es/withheld.c), with what is here of it
+ * @session:	Its number
+ * @code:	Why its journal cannot be used; 0: there is none
+ * @service:	Of its container
+ * @container:	Id; empty: none is here
+ */
+struct es_unclaimed {
+	uint64_t session;
+	int code;
+	char service[NAME_SIZE];
+	char container[CONTAINER_ID_SIZE];
+};
+
+/**
  * struct es_inquiry - Sources of the answers, borrowed for the call; days until our certificate
  * ends
- * @unclaimed, @unclaimed_count: Containers whose sessions nobody knows
+ * @unclaimed, @unclaimed_count: Sessions that are withheld
  * @decide:	An operator discards a session (@discard), or has its container start again
  * @drain:	Begins (@drained) or ends to drain, as operator @operator wants; gets @ctx
  */
@@ -42,7 +58,7 @@ struct es_inquiry {
 	const struct ap_links *aps;
 	struct migration_controller *migrations;
 	int64_t certificate_days;
-	const struct container_found *unclaimed;
+	const struct es_unclaimed *unclaimed;
 	size_t unclaimed_count;
 	int (*decide)(void *ctx, uint64_t session, bool discard, const char *operator,
 		      struct err * err);

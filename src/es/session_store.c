@@ -485,11 +485,16 @@ static int read_file(struct session_store *st, const char *name, struct buf *to,
 	}
 }
 
-static bool session_file(const char *name)
+/* Return: the session of a file; 0: it is another file */
+static uint64_t session_of(const char *name)
 {
-	size_t len = strlen(name);
+	char again[FILE_NAME];
+	uint64_t session;
 
-	return len == 24 && strcmp(name + 16, ".session") == 0;
+	if (sscanf(name, "%16" SCNx64, &session) != 1)
+		return 0;
+	file_name(again, session);
+	return strcmp(name, again) == 0 ? session : 0;
 }
 
 static int read_and_tell(struct reading *rd, const void *bytes, size_t len,
@@ -584,17 +589,20 @@ int session_store_drain(struct session_store *st, bool drained, struct err *err)
 	return 0;
 }
 
-bool session_store_drained(const struct session_store *st)
+int session_store_drained(const struct session_store *st, bool *ret, struct err *err)
 {
 	auto_close int fd = openat(st->dir, DRAINED_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	return fd >= 0;
+	if (fd < 0 && errno != ENOENT)
+		return err_set(err, -errno, "open %s", DRAINED_FILE);
+	*ret = fd >= 0;
+	return 0;
 }
 
 int session_store_each(struct session_store *st,
 		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
 				  size_t cache_len),
-		       void (*bad)(void *ctx, const char *file, const char *reason), void *ctx,
+		       void (*bad)(void *ctx, uint64_t session, const struct err *why), void *ctx,
 		       struct err *err)
 {
 	struct dirent **found;
@@ -606,13 +614,40 @@ int session_store_each(struct session_store *st,
 	if (count < 0)
 		return err_set(err, -errno, "read session directory");
 	for (int i = 0; i < count; i++) {
+		uint64_t session = session_of(found[i]->d_name);
 		struct err why = { 0 };
 
-		if (session_file(found[i]->d_name) &&
-		    read_one(st, found[i]->d_name, fn, ctx, &why) < 0)
-			bad(ctx, found[i]->d_name, why.text);
+		if (session && read_one(st, found[i]->d_name, fn, ctx, &why) < 0)
+			bad(ctx, session, &why);
 		free(found[i]);
 	}
 	free(found);
 	return 0;
+}
+
+static void ignore(void *ctx, const struct es_record *record, const void *cache, size_t cache_len)
+{
+	(void)ctx;
+	(void)record;
+	(void)cache;
+	(void)cache_len;
+}
+
+int session_store_again(struct session_store *st, uint64_t session,
+			void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				   size_t cache_len),
+			void *ctx, struct err *err)
+{
+	char name[FILE_NAME];
+	struct buf file;
+
+	file_name(name, session);
+	if (fn)
+		return read_one(st, name, fn, ctx, err);
+	buf_init(&file, FILE_MAX);
+	int r = read_file(st, name, &file, err);
+	if (r == 0)
+		r = session_store_read(buf_bytes(&file), file.len, ignore, NULL, err);
+	buf_deinit(&file);
+	return r;
 }

@@ -77,14 +77,22 @@ void session_store_forget(struct session_store *st, uint64_t session);
  */
 int session_store_drain(struct session_store *st, bool drained, struct err *err);
 
-/** session_store_drained() - The value kept by session_store_drain(); false if it was never called */
-bool session_store_drained(const struct session_store *st);
+/**
+ * session_store_drained() - Read the value kept by session_store_drain()
+ * @st:		Store
+ * @ret:	Set on success; false if it was never called
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code if it cannot be said
+ */
+int session_store_drained(const struct session_store *st, bool *ret, struct err *err);
 
 /**
  * session_store_each() - Read all sessions
  * @st:		Store
  * @fn:		Called for each, with its answer cache as answer_cache_encode() writes it, borrowed
- * @bad:	Called for each file that cannot be used, with the reason; the file is left alone
+ * @bad:	Called for each file that cannot be used, with its session and the reason: -EPROTO if it is
+ *		damaged, otherwise another attempt may succeed. The file is left alone
  * @ctx:	Handed to both
  * @err:	Filled in on failure
  *
@@ -93,8 +101,23 @@ bool session_store_drained(const struct session_store *st);
 int session_store_each(struct session_store *st,
 		       void (*fn)(void *ctx, const struct es_record *record, const void *cache,
 				  size_t cache_len),
-		       void (*bad)(void *ctx, const char *file, const char *reason), void *ctx,
+		       void (*bad)(void *ctx, uint64_t session, const struct err *why), void *ctx,
 		       struct err *err);
+
+/**
+ * session_store_again() - Read one session whose file could not be used before
+ * @st:		Store
+ * @session:	Its number
+ * @fn:		Called as by session_store_each(); NULL: only find out whether the file can be used
+ * @ctx:	Handed to it
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -ENOENT if there is no file, -EPROTO if it is damaged, or another negative error code
+ */
+int session_store_again(struct session_store *st, uint64_t session,
+			void (*fn)(void *ctx, const struct es_record *record, const void *cache,
+				   size_t cache_len),
+			void *ctx, struct err *err);
 
 /**
  * session_store_read() - Read one journal

@@ -59,15 +59,19 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
 	return atomic_file_write(sn->dir, name, where->started, strlen(where->started), 0600, err);
 }
 
-bool started_notes_same(struct started_notes *sn, const struct container_address *where,
-			char *noted)
+int started_notes_same(struct started_notes *sn, const struct container_address *where, char *noted)
 {
 	char name[NAME_ROOM];
 
+	noted[0] = '\0';
 	name_of(name, where->id);
 	auto_close int fd = openat(sn->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, noted, CONTAINER_TIME_SIZE - 1);
-	noted[n > 0 ? n : 0] = '\0';
+	if (fd < 0)
+		return errno == ENOENT ? 1 : -errno;
+	ssize_t n = read(fd, noted, CONTAINER_TIME_SIZE - 1);
+	if (n < 0)
+		return -errno;
+	noted[n] = '\0';
 	return !*noted || !strcmp(noted, where->started);
 }
 

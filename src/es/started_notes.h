@@ -43,12 +43,11 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
  * @sn:		Notes
  * @where:	The engine's present word
  * @noted:	Set to what was noted, CONTAINER_TIME_SIZE bytes; "" if nothing was, by an older
- *		version, or it cannot be read
+ *		version
  *
- * Return: true also then: a session is not ended for a file that cannot be read
+ * Return: 1 if it does, also if nothing was noted; 0 if not; negative error code if the note cannot be read
  */
-bool started_notes_same(struct started_notes *sn, const struct container_address *where,
-			char *noted);
+int started_notes_same(struct started_notes *sn, const struct container_address *where, char *noted);
 
 /** started_notes_drop() - Forget a container that goes: there is one file for each that lives */
 void started_notes_drop(struct started_notes *sn, const char *id);

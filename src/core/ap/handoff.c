@@ -784,6 +784,12 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 
 /* --- time -------------------------------------------------------------------------------------- */
 
+void ap_handoff_withheld(struct ap_session *s, uint64_t now, const char *reason)
+{
+	s->since_asked = now; /* tell_missing() knows less */
+	ap_mud_refuse(s->node, s->mud_link, s->session, 0, WIRE_E_BUSY, reason);
+}
+
 /* Its user is told why it waits, and goes on waiting: the edge server that is missing may have the session. */
 static void tell_missing(struct ap_session *s, uint64_t now)
 {

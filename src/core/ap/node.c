@@ -220,6 +220,10 @@ static void on_refused(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		return; /* of an older visit of the MUD */
 	if (!ap_session_meant(s, m->es_status.command))
 		return;
+	if (m->es_status.status == WIRE_E_BUSY && s->state == AP_FINDING) {
+		ap_handoff_withheld(s, now, m->es_status.reason);
+		return;
+	}
 	if (m->es_status.status == WIRE_E_BUSY) {
 		ap_forward_waiting(s, e, &m->es_status);
 		return;

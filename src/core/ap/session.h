@@ -509,6 +509,9 @@ void ap_handoff_drop(struct ap_session *s, uint64_t now, enum ap_result result, 
 /** ap_handoff_adopt() - Edge server @index has authority: serve from it, move it home if it is not */
 void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index);
 
+/** ap_handoff_withheld() - While the session is looked for: an edge server may have it, and cannot say. Its user waits */
+void ap_handoff_withheld(struct ap_session *s, uint64_t now, const char *reason);
+
 /** ap_handoff_status() - @e reported the session's state there; its view is updated already */
 void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 		       const struct wire_message *m);

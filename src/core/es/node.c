@@ -22,6 +22,7 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 	if (!node)
 		return err_set(err, -ENOMEM, "create edge server");
 	list_init(&node->sessions);
+	list_init(&node->withheld);
 	for (size_t i = 0; i < ES_BUCKETS; i++)
 		list_init(&node->bucket[i]);
 	r = name_set(node->name, name, err);
@@ -82,6 +83,7 @@ struct es_node *es_node_free(struct es_node *node)
 	if (node) {
 		list_for_each_safe(at, next, &node->sessions)
 			es_session_free(list_entry(at, struct es_session, link));
+		es_withheld_free(node);
 		free(node);
 	}
 	return NULL;
@@ -240,6 +242,8 @@ void es_node_message(struct es_node *node, uint64_t now, const char *ap,
 
 	node->now = now;
 	if (m->session == 0)
+		return;
+	if (!s && es_withheld_message(node, ap, m))
 		return;
 	if (!s)
 		on_absent(node, now, ap, m);
@@ -558,7 +562,7 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the service is not in the catalogue of the destination";
 		return false;
 	}
-	*reason = old ? clear_the_way(old, from, m) : NULL;
+	*reason = old ? clear_the_way(old, from, m) : es_node_withheld(node, m->session);
 	if (*reason)
 		return false;
 	if (!old && !forget_given_up(node, from)) {
@@ -682,9 +686,9 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 
 /* --- restart ----------------------------------------------------------------------------------- */
 
-int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
-		    const void *cache, size_t cache_len, enum es_container container,
-		    struct err *err)
+static int restore(struct es_node *node, uint64_t now, const struct es_record *record,
+		   const void *cache, size_t cache_len, enum es_container container,
+		   struct err *err)
 {
 	bool known = record->state == WIRE_ES_ACTIVE || record->state == WIRE_ES_FENCED ||
 		     record->state == WIRE_ES_RETIRED || record->state == WIRE_ES_LOST;
@@ -740,6 +744,17 @@ int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *
 		es_node_container_died(node, now, record->session, record->container_epoch, -1,
 				       ended[container]);
 	return 0;
+}
+
+int es_node_restore(struct es_node *node, uint64_t now, const struct es_record *record,
+		    const void *cache, size_t cache_len, enum es_container container,
+		    struct err *err)
+{
+	int r = restore(node, now, record, cache, cache_len, container, err);
+
+	if (r == 0)
+		(void)es_node_concede(node, record->session);
+	return r;
 }
 
 /* --- time -------------------------------------------------------------------------------------- */

@@ -248,8 +248,28 @@ struct es_node *es_node_free(struct es_node *node);
 AUTO_DEFINE(es_node)
 
 /**
+ * es_node_withhold() - A session may be here, but its record cannot be read now, or is lost
+ * @node:	Node
+ * @session:	Session, which is not known here
+ * @reason:	In words; replaces that of an earlier call
+ * @err:	Filled in on failure
+ *
+ * Until es_node_restore() or es_node_concede() access points that ask for it are told to wait, with the reason,
+ * for its user must not begin anew (R15); no container is made or taken for it.
+ *
+ * Return: 0, or -ENOMEM
+ */
+int es_node_withhold(struct es_node *node, uint64_t session, const char *reason, struct err *err);
+
+/** es_node_withheld() - Why a session is withheld. Return: borrowed, or NULL if it is not */
+const char *es_node_withheld(const struct es_node *node, uint64_t session);
+
+/** es_node_concede() - A session that was withheld is not here: access points hear so. Return: whether it was */
+bool es_node_concede(struct es_node *node, uint64_t session);
+
+/**
  * es_node_restore() - Take a session over from before a restart of the program
- * @node:	Node, before its first message
+ * @node:	Node, before its first message about the session, unless that was withheld
  * @now:	Time, milliseconds of any steady clock
  * @record:	As persisted last
  * @cache:	Its answer cache, as answer_cache_encode() wrote it

@@ -185,6 +185,7 @@ struct es_node {
 	struct list sessions;
 	struct list bucket[ES_BUCKETS];
 	size_t count;
+	struct list withheld;           /* see withheld.c */
 	uint64_t now;                   /* of the call that is under way */
 	char refusal[WIRE_REASON_SIZE]; /* why the last session beyond a share was refused */
 	bool stopping;                  /* no more requests are begun */
@@ -349,3 +350,12 @@ void es_session_keep(struct es_session *s, const struct wire_data *answer);
 /** es_session_say() - Report an event of the session */
 void es_session_say(struct es_session *s, const char *kind, uint64_t number, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* withheld.c */
+
+/** es_withheld_message() - Answer a message about a session that is withheld. Return: whether it is */
+bool es_withheld_message(const struct es_node *node, const char *ap,
+			 const struct wire_message *asked);
+
+/** es_withheld_free() - Release them */
+void es_withheld_free(struct es_node *node);

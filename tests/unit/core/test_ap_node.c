@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "core/ap/node.h"
 #include "core/common/replay_buffer.h"
@@ -1478,6 +1479,35 @@ static void test_finding(void **state)
 	finish(&w);
 }
 
+/* R15: an edge server may have the session, but cannot read its record. The user hears why it waits */
+static void test_finding_withheld(void **state)
+{
+	struct wire_message m = message(WIRE_REFUSED, 2);
+	struct world w;
+
+	(void)state;
+	start(&w);
+	reassociate(&w, "AP-2", 2);
+	m.es_status.status = WIRE_E_BUSY;
+	m.es_status.command = get_be64(last(&w, "ES-1", WIRE_ATTACH)->attach.proof);
+	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "an error of the disk");
+	for (int i = 0; i < 20; i++) {
+		status(&w, "ES-2", WIRE_STATUS, WIRE_ES_NONE, 0, 0, 0);
+		ap_node_es_message(w.node, w.now, "ES-1", &m);
+		assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason,
+				    "an error of the disk");
+		assert_int_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.status, WIRE_E_BUSY);
+		w.now += policy_default().retry_ms;
+		ap_node_tick(w.node, w.now);
+		assert_state(&w, AP_FINDING);
+		assert_string_equal(last(&w, "mud", WIRE_REFUSAL)->refusal.reason,
+				    "an error of the disk");
+	}
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 4, 9, 0);
+	assert_string_equal(view(&w).source, "ES-1");
+	finish(&w);
+}
+
 /* R15: more edge servers have had the session than are remembered at a time; the one that has it is found */
 static void test_finding_by_many_traces(void **state)
 {
@@ -2211,6 +2241,7 @@ int main(void)
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_finding),
+		cmocka_unit_test(test_finding_withheld),
 		cmocka_unit_test(test_finding_by_many_traces),
 		cmocka_unit_test(test_old_ap_is_silent),
 		cmocka_unit_test(test_full_buffer),

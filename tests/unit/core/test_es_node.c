@@ -1742,6 +1742,73 @@ static void test_restart_without_container(void **state)
 	finish(&w);
 }
 
+/*
+ * R15: its record cannot be read at the moment. Nobody hears that there is no such session, nobody else takes its
+ * number, and it goes on when the record can be read.
+ */
+static void test_record_cannot_be_read(void **state)
+{
+	struct policy policy = policy_default();
+	struct es_record record;
+	const char *reason;
+	struct world w;
+
+	(void)state;
+	active(&w);
+	record = w.record;
+	es_node_free(w.node);
+	assert_int_equal(es_node_new(&w.node, "ES-1", &policy, proof, &ops, &w, NULL), 0);
+	assert_int_equal(es_node_withhold(w.node, S, "an error of the disk", NULL), 0);
+	unsigned int created = w.created;
+	size_t executing = w.executing_count;
+	size_t before = w.sent_count;
+	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_BUSY);
+	assert_int_not_equal(last(&w)->es_status.command, 0);
+	assert_string_equal(last(&w)->es_status.reason, "an error of the disk");
+	create(&w, "offload");
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	command(&w, WIRE_RETIRE, 1);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	command(&w, WIRE_UNFENCE, 2);
+	assert_int_equal(last(&w)->type, WIRE_REFUSED);
+	assert_int_equal(w.sent_count, before + 4);
+	request(&w, 1, 1, 0);
+	assert_int_equal(w.sent_count, before + 4);
+	assert_false(offer(&w, "ES-9", 2, 7, &reason));
+	assert_string_equal(reason, "an error of the disk");
+	assert_int_equal(w.created, created);
+	assert_int_equal(w.executing_count, executing);
+	assert_int_equal(es_node_restore(w.node, 0, &record, buf_bytes(&w.cache), w.cache.len,
+					 ES_CONTAINER_RUNS, NULL),
+			 0);
+	assert_null(es_node_withheld(w.node, S));
+	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_ACTIVE);
+	finish(&w);
+}
+
+/* ... or an operator decides that its user is to begin anew */
+static void test_record_is_given_up(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(es_node_withhold(w.node, S, "its record is lost", NULL), 0);
+	assert_int_equal(es_node_withhold(w.node, S + 1, "its record is lost", NULL), 0);
+	assert_int_equal(es_node_withhold(w.node, S, "it is lost for good", NULL), 0);
+	assert_string_equal(es_node_withheld(w.node, S), "it is lost for good");
+	assert_true(es_node_concede(w.node, S));
+	assert_false(es_node_concede(w.node, S));
+	attach(&w, "AP-1", 1, 42);
+	assert_int_equal(last(&w)->type, WIRE_STATUS);
+	assert_int_equal(last(&w)->es_status.state, WIRE_ES_NONE);
+	finish(&w);
+}
+
 /* A removal that a crash interrupted is begun again */
 static void test_restart_while_removing(void **state)
 {
@@ -2105,6 +2172,8 @@ int main(void)
 		cmocka_unit_test(test_disassociation),
 		cmocka_unit_test(test_restart_in_doubt),
 		cmocka_unit_test(test_restart_without_container),
+		cmocka_unit_test(test_record_cannot_be_read),
+		cmocka_unit_test(test_record_is_given_up),
 		cmocka_unit_test(test_restart_while_removing),
 		cmocka_unit_test(test_restart_arriving),
 		cmocka_unit_test(test_restart_fenced),

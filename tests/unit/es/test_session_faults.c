@@ -211,10 +211,10 @@ static void on_session(void *ctx, const struct es_record *record, const void *ca
 			 0);
 }
 
-static void on_bad(void *ctx, const char *file, const char *reason)
+static void on_bad(void *ctx, uint64_t session, const struct err *why)
 {
 	(void)ctx;
-	fail_msg("%s: %s", file, reason);
+	fail_msg("%016llx: %s", (unsigned long long)session, why->text);
 }
 
 static void start(struct world *w)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ struct found {
 	size_t answers;
 	struct wire_data last;
 	char last_bytes[64];
+	int code; /* of the last bad one */
 };
 
 static void on_session(void *ctx, const struct es_record *record, const void *cache, size_t len)
@@ -88,13 +90,14 @@ static void on_session(void *ctx, const struct es_record *record, const void *ca
 	answer_cache_free(answers);
 }
 
-static void on_bad(void *ctx, const char *file, const char *reason)
+static void on_bad(void *ctx, uint64_t session, const struct err *why)
 {
 	struct found *f = ctx;
 
-	assert_non_null(file);
-	assert_true(strlen(reason) > 0);
+	assert_int_equal(session, SESSION);
+	assert_true(strlen(why->text) > 0);
 	f->bad++;
+	f->code = why->code;
 }
 
 static struct found read_back(void)
@@ -253,6 +256,14 @@ static void test_copy_leaves_no_trace(void **state)
 	assert_int_equal(read_back().sessions, 0);
 }
 
+static bool drained(const struct session_store *st)
+{
+	bool is_drained = false;
+
+	assert_int_equal(session_store_drained(st, &is_drained, NULL), 0);
+	return is_drained;
+}
+
 /* That it is drained outlives the program, and is no session */
 static void test_drained(void **state)
 {
@@ -263,10 +274,10 @@ static void test_drained(void **state)
 		AUTO(session_store) struct session_store *st = NULL;
 
 		assert_int_equal(session_store_open(&st, dir, &err), 0);
-		assert_int_equal(session_store_drained(st), i);
+		assert_int_equal(drained(st), i);
 		assert_int_equal(session_store_drain(st, true, &err), 0);
 		assert_int_equal(session_store_drain(st, true, &err), 0);
-		assert_true(session_store_drained(st));
+		assert_true(drained(st));
 	}
 	struct found f = read_back();
 	assert_int_equal(f.bad, 0);
@@ -274,7 +285,40 @@ static void test_drained(void **state)
 	assert_int_equal(session_store_open(&st, dir, &err), 0);
 	assert_int_equal(session_store_drain(st, false, &err), 0);
 	assert_int_equal(session_store_drain(st, false, &err), 0);
-	assert_false(session_store_drained(st));
+	assert_false(drained(st));
+}
+
+/* R15: that a file cannot be read is told apart from its being damaged, or not there */
+static void test_cannot_be_read(void **state)
+{
+	struct err err = { 0 };
+	char path[128], loop[128];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/1234abcd5678ef01.session", dir);
+	(void)snprintf(loop, sizeof(loop), "%s/drained", dir);
+	assert_int_equal(symlink(path, path), 0); /* opening it fails, not with ENOENT */
+	assert_int_equal(symlink(loop, loop), 0);
+	struct found f = read_back();
+	assert_int_equal(f.sessions, 0);
+	assert_int_equal(f.bad, 1);
+	assert_int_equal(f.code, -ELOOP);
+	AUTO(session_store) struct session_store *st = NULL;
+	assert_int_equal(session_store_open(&st, dir, &err), 0);
+	bool is_drained = false;
+	assert_int_equal(session_store_drained(st, &is_drained, &err), -ELOOP);
+	assert_int_equal(unlink(loop), 0);
+	assert_int_equal(session_store_again(st, SESSION, NULL, NULL, &err), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(session_store_again(st, SESSION, NULL, NULL, &err), -ENOENT);
+	write_three();
+	assert_int_equal(session_store_again(st, SESSION, NULL, NULL, &err), 0);
+	assert_int_equal(session_store_again(st, SESSION, on_session, &f, &err), 0);
+	assert_int_equal(f.sessions, 1);
+	assert_int_equal(truncate(path, 12), 0);
+	assert_int_equal(session_store_again(st, SESSION, on_session, &f, &err), -EPROTO);
+	assert_int_equal(f.sessions, 1);
+	assert_int_equal(read_back().code, -EPROTO);
 }
 
 static void test_forget(void **state)
@@ -299,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_copy_leaves_no_trace),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_drained),
+		cmocka_unit_test(test_cannot_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +34,26 @@ static void test_notes(void **state)
 	AUTO(started_notes) struct started_notes *sn = NULL;
 	assert_int_equal(started_notes_open(&sn, dir, NULL), 0);
 	/* From an older version there is nothing to compare with. */
-	assert_true(started_notes_same(sn, &found.where, noted));
+	assert_int_equal(1, started_notes_same(sn, &found.where, noted));
 	assert_string_equal(noted, "");
 	assert_int_equal(started_notes_put(sn, &found.where, NULL), 0);
 	assert_int_equal(started_notes_put(sn, &other, NULL), 0);
-	assert_true(started_notes_same(sn, &found.where, noted));
+	assert_int_equal(1, started_notes_same(sn, &found.where, noted));
 	assert_string_equal(noted, found.where.started);
 	(void)snprintf(found.where.started, sizeof(found.where.started), "2026-01-01T00:00:00.2Z");
-	assert_false(started_notes_same(sn, &found.where, noted));
+	assert_int_equal(0, started_notes_same(sn, &found.where, noted));
 	assert_string_equal(noted, "2026-01-01T00:00:00.1Z");
 	/* What is not there any more needs none. */
 	started_notes_sweep(sn, &found, 1);
-	assert_true(started_notes_same(sn, &other, noted));
+	assert_int_equal(1, started_notes_same(sn, &other, noted));
 	assert_string_equal(noted, "");
-	assert_false(started_notes_same(sn, &found.where, noted));
+	assert_int_equal(0, started_notes_same(sn, &found.where, noted));
+	/* R15: one that cannot be read says nothing, not even that there is none */
+	(void)snprintf(file, sizeof(file), "%s/abcd.started", dir);
+	assert_int_equal(symlink(file, file), 0);
+	assert_int_equal(started_notes_same(sn, &other, noted), -ELOOP);
+	assert_string_equal(noted, "");
+	started_notes_drop(sn, other.id);
 	(void)snprintf(file, sizeof(file), "%s/kept.session", dir);
 	fclose(fopen(file, "we"));
 	started_notes_sweep(sn, NULL, 0);
