@@ -98,7 +98,7 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		a->sessions++;
 }
 
-/* A session must not be left out silently: what is not withheld now would begin anew. */
+/* A session must not be left out silently: its user would begin anew. */
 static void adopt_or_withhold(void *ctx, const struct es_record *record, const void *cache,
 			      size_t cache_len)
 {

@@ -90,14 +90,13 @@ static void say(const struct edge_server *es, const struct es_unclaimed *u, cons
 			  u->session, why);
 	else if (u->code)
 		log_error("session %016" PRIx64
-			  ": its journal is damaged: %s; its user is refused until an operator "
-			  "decides: baton session restore, or discard",
+			  ": its journal is damaged: %s; its user is refused: baton session "
+			  "restore, or discard",
 			  u->session, why);
 	else
 		log_error("container %.12s of session %016" PRIx64
 			  ", service %s: no journal speaks of its session; it is kept, and its "
-			  "user is refused until an operator decides: baton session restore, or "
-			  "discard",
+			  "user refused: baton session restore, or discard",
 			  u->container, u->session, u->service);
 	log_reporter_event(es->setup.reporter, "SESSION WITHHELD", u->session, 0, "%s",
 			   u->code ? why : "its journal is lost");

@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 import bed
-from baton_lab import GATEWAY, Lab
+from baton_lab import GATEWAY, Lab, LabError
 
 
 class Restarts(bed.BedTest):
@@ -173,16 +173,60 @@ class Restarts(bed.BedTest):
         self.wait_event("SESSION LOST", "AP-1")
         self.wait(lambda: self.redis("ping") == "PONG", "a new session")
 
-    def test_edge_server_lost_its_journal(self):
-        """The container of a session that nobody knows is kept until somebody says otherwise"""
-        container = self.begin()
+    def refused(self, why):
+        """The user is told why it is not served"""
+        self.wait(lambda: re.match(f"LOADING .*{why}", self.redis("ping")), f"a refusal with \"{why}\"", 40)
+
+    def end_edge_server(self):
+        """It ends at once. Return: the journal of the one session"""
         self.lab.kill("EdgeServer-1", signal.SIGKILL)
-        for path in (self.lab.dir / "pc1").glob("**/*.session"):
-            path.unlink()
+        journal, = (self.lab.dir / "pc1").glob("**/*.session")
+        return journal
+
+    def test_edge_server_lost_its_journal(self):
+        """The container of a session that nobody knows is kept, and its user does not begin anew in silence"""
+        container = self.begin()
+        session = container.split("-")[1]
+        self.end_edge_server().unlink()
         self.lab.start("EdgeServer-1")
         self.assertRegex(self.said("EdgeServer-1"), "no journal speaks of its session; it is kept")
         self.assertIn(container, self.lab.containers("pc1"))
-        session = container.split("-")[1]
-        self.assertRegex(self.lab.baton("sessions", "--kept"), f"{session[:8]} .* EdgeServer-1 +unclaimed")
+        self.refused("EdgeServer-1 has lost its record of the session")
+        self.assertRegex(self.lab.baton("sessions", "--kept"), f"{session[:8]} .* EdgeServer-1 +unclaimed .* lost its")
+        self.assertEqual(self.lab.containers("pc1"), [container])
         self.assertRegex(self.lab.baton("session", "discard", session[:8], "--node", "EdgeServer-1"), "has ended")
         self.wait(lambda: container not in self.lab.containers("pc1"), "the container to be removed")
+        self.assertRegex(self.wait_event("DATA REMOVED", "EdgeServer-1", session)["detail"], "service=redis")
+        self.wait(lambda: self.redis("ping") == "PONG", "a new session")
+
+    def test_journal_is_put_back(self):
+        """A journal was lost, or is damaged; the operator puts a good one back, and the session goes on"""
+        container = self.begin()
+        session = container.split("-")[1]
+        journal = self.end_edge_server()
+        good = journal.read_bytes()
+        journal.write_bytes(good[:20])
+        self.lab.start("EdgeServer-1")
+        self.refused("the record of the session at EdgeServer-1 is damaged")
+        with self.assertRaisesRegex(LabError, "no whole record"):
+            self.lab.baton("session", "restore", session)
+        journal.write_bytes(good)
+        self.lab.baton("session", "restore", session)
+        self.events = bed.Events(self.lab)
+        self.counts_again()
+        self.assertEqual(self.lab.containers("pc1"), [container])
+        self.assertNotIn(session[:8], self.lab.baton("sessions", "--kept"))
+
+    def test_journal_cannot_be_read(self):
+        """It can be read a little later: nobody has to do anything"""
+        container = self.begin()
+        journal = self.end_edge_server()
+        aside = journal.with_name("aside")
+        journal.rename(aside)
+        journal.symlink_to(journal)     # to open it fails, and not for want of a file
+        self.lab.start("EdgeServer-1")
+        self.refused("EdgeServer-1 cannot read its record of the session now, and tries again")
+        aside.rename(journal)
+        self.events = bed.Events(self.lab)
+        self.counts_again()
+        self.assertEqual(self.lab.containers("pc1"), [container])

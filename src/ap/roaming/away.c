@@ -88,12 +88,14 @@ static void save(struct user *user)
 /* Gives a user that is LEFT another name, with its file */
 static void rename_user(struct user *user, const char *name)
 {
-	struct users *u = user->users;
+	const struct users *u = user->users;
+	char from[NAME_SIZE];
+	struct err err;
 
-	if (u->writer)
-		user_store_remove(u->writer, user);
+	memcpy(from, user->name, NAME_SIZE);
 	users_rename(user, name);
-	save(user);
+	if (u->writer && user_store_move(u->writer, user, from, &err) < 0)
+		log_error("%s will be known as %s after a restart: %s", user->name, from, err.text);
 }
 
 static bool of_another(const struct user *user, const uint8_t *mac)

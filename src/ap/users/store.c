@@ -54,13 +54,17 @@ static json_t *describe(const struct user_session *us)
 	return j;
 }
 
-static int put_file(struct user_writer *uw, const struct user *user, const char *text,
-		    struct err *err)
+/* @from: name of the file that it replaces, or NULL */
+static int put_file(struct user_writer *uw, const struct user *user, const char *from,
+		    const char *text, struct err *err)
 {
-	char file[NAME_SIZE + sizeof(SUFFIX)];
+	char file[NAME_SIZE + sizeof(SUFFIX)], old[NAME_SIZE + sizeof(SUFFIX)];
 
 	(void)snprintf(file, sizeof(file), "%s%s", user->name, SUFFIX);
-	return user_writer_put(uw, file, text, err);
+	if (!from)
+		return user_writer_put(uw, file, text, err);
+	(void)snprintf(old, sizeof(old), "%s%s", from, SUFFIX);
+	return user_writer_move(uw, old, file, text, err);
 }
 
 /* Return: the contents that the user's file should have; NULL if it has no session, or without memory */
@@ -90,25 +94,37 @@ static json_t *record_of(const struct user *user)
 	return j;
 }
 
-int user_store_save(struct user_writer *uw, const struct user *user, struct err *err)
+static int put_record(struct user_writer *uw, const struct user *user, const char *from,
+		      struct err *err)
 {
 	if (!user_has_sessions(user))
-		return put_file(uw, user, NULL, err);
+		return put_file(uw, user, from, NULL, err);
 	json_t *j = record_of(user);
 	auto_free char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
 	json_decref(j);
-	int r = text ? put_file(uw, user, text, err)
+	int r = text ? put_file(uw, user, from, text, err)
 		     : err_set(err, -ENOMEM, "record of %s", user->name);
 	if (text)
 		crypto_wipe(text, strlen(text));
 	return r;
 }
 
+int user_store_save(struct user_writer *uw, const struct user *user, struct err *err)
+{
+	return put_record(uw, user, NULL, err);
+}
+
+int user_store_move(struct user_writer *uw, const struct user *user, const char *from,
+		    struct err *err)
+{
+	return put_record(uw, user, from, err);
+}
+
 void user_store_remove(struct user_writer *uw, const struct user *user)
 {
 	struct err err;
 
-	if (put_file(uw, user, NULL, &err) < 0)
+	if (put_file(uw, user, NULL, NULL, &err) < 0)
 		log_error("%s will still be known after a restart: %s", user->name, err.text);
 }
 

@@ -17,6 +17,7 @@
  * they have got. A thread beside the loop writes it (users/writer.h), for the loop must not wait. Nothing
  * waits for the thread: a crash may leave an older file, with which the session is found, too, or none;
  * then the user begins anew. An access point that ends in order has written all.
+ * If a user gets another name (roaming/away.h), the new file is written before the old one is removed.
  *
  * A file is read when its user comes, or is asked for: users that are away cost no memory.
  */
@@ -34,6 +35,10 @@ struct users;
 
 /** user_store_save() - Have the user's file written, or removed if it has no session. Return: 0, or negative */
 int user_store_save(struct user_writer *uw, const struct user *user, struct err *err);
+
+/** user_store_move() - The user had another name, @from, and its file: both become those it has now. Return: as above */
+int user_store_move(struct user_writer *uw, const struct user *user, const char *from,
+		    struct err *err);
 
 /** user_store_remove() - The user is known here no more */
 void user_store_remove(struct user_writer *uw, const struct user *user);

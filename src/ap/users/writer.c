@@ -17,21 +17,30 @@
 #include "base/log.h"
 #include "net/crypto.h"
 
+#define AGAIN_MS 1000  /* until changes that failed are tried again */
+#define SAID_MS  60000 /* they are logged so often at most */
+
 /**
  * struct change - A file to be written, or removed if there is no @text
  * @item:	In @waiting
+ * @replaces:	File that is removed after that; or empty
+ * @failed:	In this round; it is tried again in the next one
  */
 struct change {
 	struct list item;
 	char name[ATOMIC_FILE_NAME_MAX + 1];
+	char replaces[ATOMIC_FILE_NAME_MAX + 1];
 	char *text;
+	bool failed;
 };
 
 /**
  * struct user_writer - See users/writer.h
  * @disk:	Held while a file is taken from @waiting and written, so that this is done in order
  * @queue:	Held while @waiting or @removed is looked at; never for long
- * @removed:	File that is being removed just now, or empty
+ * @doing:	The one of @waiting that is being made just now, or NULL. Nobody else may change it
+ * @said_at:	When it was logged last that changes have failed; 0: all is well
+ * @why:	Why the last one failed
  * @working:	The loop knows @work
  * @closing:	user_writer_close() was called
  * @written, @ctx: See user_writer_tell()
@@ -42,8 +51,11 @@ struct user_writer {
 	uv_mutex_t disk;
 	uv_mutex_t queue;
 	struct list waiting;
-	char removed[ATOMIC_FILE_NAME_MAX + 1];
+	struct change *doing;
+	uint64_t said_at;
+	struct err why;
 	uv_work_t work;
+	uv_timer_t again;
 	bool working;
 	bool closing;
 	void (*written)(void *ctx);
@@ -58,17 +70,124 @@ static char *change_set(struct change *c, char *text)
 	return c->text = text;
 }
 
+static struct change *change_free(struct change *c)
+{
+	(void)change_set(c, NULL);
+	free(c);
+	return NULL;
+}
+
+static int remove_file(int dir, const char *name, struct err *err)
+{
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_set(err, -errno, "remove %s", name);
+	return 0;
+}
+
+/* Each step may be repeated. */
 static int change_do(const char *dir, const struct change *c, struct err *err)
 {
 	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
 
 	if (fd < 0)
 		return err_set(err, -errno, "open");
 	if (c->text)
-		return atomic_file_write(fd, c->name, c->text, strlen(c->text), 0600, err);
-	if (unlinkat(fd, c->name, 0) < 0 && errno != ENOENT)
-		return err_set(err, -errno, "remove %s", c->name);
-	return 0;
+		r = atomic_file_write(fd, c->name, c->text, strlen(c->text), 0600, err);
+	else
+		r = remove_file(fd, c->name, err);
+	/* a crash of the host leaves both rather than none: the new one was synced with its directory */
+	return r == 0 && c->replaces[0] ? remove_file(fd, c->replaces, err) : r;
+}
+
+/* The change of a file that has not begun; under @queue. Return: NULL if there is none */
+static struct change *find(struct user_writer *uw, const char *name)
+{
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		struct change *c = list_entry(at, struct change, item);
+
+		if (c != uw->doing && strcmp(c->name, name) == 0)
+			return c;
+	}
+	return NULL;
+}
+
+/* Whether a file is to be replaced by another one, which is not written yet; under @queue */
+static bool replaced(struct user_writer *uw, const char *name)
+{
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		if (strcmp(list_entry(at, struct change, item)->replaces, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether an earlier change replaces the same file: it has the older contents, which must not be lost */
+static bool second(struct user_writer *uw, const struct change *c)
+{
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		const struct change *other = list_entry(at, struct change, item);
+
+		if (other == c)
+			break;
+		if (c->replaces[0] && strcmp(other->replaces, c->replaces) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The next change of this round, which stays in @waiting until it is done; under @queue. Return: NULL if none is left */
+static struct change *next_change(struct user_writer *uw)
+{
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		struct change *c = list_entry(at, struct change, item);
+
+		if (!c->failed && !replaced(uw, c->name) && !second(uw, c))
+			return c;
+	}
+	return NULL;
+}
+
+/* A change failed: it waits on, unless a newer one has all of it. Under @queue. Return: whether it waits */
+static bool keep(struct user_writer *uw, struct change *c)
+{
+	struct change *newer = find(uw, c->name);
+
+	c->failed = true;
+	if (replaced(uw, c->name))
+		return false;
+	if (!newer)
+		return true;
+	newer->failed = true;
+	if (!newer->replaces[0])
+		memcpy(newer->replaces, c->replaces, sizeof(newer->replaces));
+	return false;
+}
+
+/* One line a minute, not one for each user. Under @queue. */
+static void note_failure(struct user_writer *uw, const struct err *why)
+{
+	uint64_t now = uv_hrtime() / 1000000;
+
+	uw->why = *why;
+	if (uw->said_at && now < uw->said_at + SAID_MS)
+		return;
+	uw->said_at = now;
+	log_error("what is known after a restart is not up to date: state_dir %s: %s; it is tried "
+		  "again each second",
+		  uw->dir, why->text);
+}
+
+static void note_success(struct user_writer *uw)
+{
+	if (!uw->said_at || !list_empty(&uw->waiting))
+		return;
+	uw->said_at = 0;
+	log_info("what is known after a restart is up to date again: state_dir %s", uw->dir);
 }
 
 /* Return: false if nothing waits */
@@ -78,23 +197,23 @@ static bool write_one(struct user_writer *uw)
 
 	uv_mutex_lock(&uw->disk);
 	uv_mutex_lock(&uw->queue);
-	struct change *c = list_first(&uw->waiting, struct change, item);
-	if (c)
-		list_remove(&c->item);
-	(void)snprintf(uw->removed, sizeof(uw->removed), "%s", c && !c->text ? c->name : "");
+	struct change *c = uw->doing = next_change(uw);
 	uv_mutex_unlock(&uw->queue);
-	if (c && change_do(uw->dir, c, &err) < 0)
-		log_error("what is known after a restart is not up to date: state_dir %s: %s",
-			  uw->dir, err.text);
+	int r = c ? change_do(uw->dir, c, &err) : 0;
 	uv_mutex_lock(&uw->queue);
-	uw->removed[0] = '\0';
+	bool waits = r < 0 && keep(uw, c);
+	uw->doing = NULL;
+	if (c && !waits)
+		list_remove(&c->item);
+	if (r < 0)
+		note_failure(uw, &err);
+	else if (c)
+		note_success(uw);
 	uv_mutex_unlock(&uw->queue);
 	uv_mutex_unlock(&uw->disk);
-	if (!c)
-		return false;
-	(void)change_set(c, NULL);
-	free(c);
-	return true;
+	if (c && !waits)
+		(void)change_free(c);
+	return c;
 }
 
 static void write_all(struct user_writer *uw)
@@ -110,15 +229,47 @@ static void work(uv_work_t *w)
 	write_all(w->data);
 }
 
-static void release(struct user_writer *uw)
+static void on_closed(uv_handle_t *handle)
 {
+	struct user_writer *uw = handle->data;
+
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		struct change *c = list_entry(at, struct change, item);
+
+		log_error("%s in state_dir %s is not up to date, and this program ends: %s",
+			  c->name, uw->dir, uw->why.text);
+		list_remove(&c->item);
+		(void)change_free(c);
+	}
 	uv_mutex_destroy(&uw->disk);
 	uv_mutex_destroy(&uw->queue);
 	free(uw->dir);
 	free(uw);
 }
 
+static void release(struct user_writer *uw)
+{
+	uv_close((uv_handle_t *)&uw->again, on_closed);
+}
+
 static void start(struct user_writer *uw);
+
+static void try_again(struct user_writer *uw)
+{
+	uv_mutex_lock(&uw->queue);
+	list_for_each_safe(at, next, &uw->waiting) list_entry(at, struct change, item)->failed =
+		false;
+	uv_mutex_unlock(&uw->queue);
+}
+
+static void on_again(uv_timer_t *timer)
+{
+	struct user_writer *uw = timer->data;
+
+	try_again(uw);
+	start(uw);
+}
 
 static void worked(uv_work_t *w, int status)
 {
@@ -130,8 +281,14 @@ static void worked(uv_work_t *w, int status)
 		release(uw);
 		return;
 	}
-	if (!list_empty(&uw->waiting)) /* it came when the thread had already looked */
+	uv_mutex_lock(&uw->queue);
+	bool fresh = next_change(uw);
+	bool failed = !list_empty(&uw->waiting);
+	uv_mutex_unlock(&uw->queue);
+	if (fresh) /* it came when the thread had already looked */
 		start(uw);
+	else if (failed)
+		(void)uv_timer_start(&uw->again, on_again, AGAIN_MS, 0);
 	if (uw->written)
 		uw->written(uw->ctx);
 }
@@ -159,6 +316,8 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
 	uw->loop = loop;
 	uw->work.data = uw;
 	list_init(&uw->waiting);
+	(void)uv_timer_init(loop, &uw->again); /* cannot fail */
+	uw->again.data = uw;
 	*ret = uw;
 	return 0;
 }
@@ -166,14 +325,10 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
 /* The change of a file that waits, made if need be; under @queue. Return: NULL without memory */
 static struct change *change_of(struct user_writer *uw, const char *name)
 {
-	list_for_each_safe(at, next, &uw->waiting)
-	{
-		struct change *c = list_entry(at, struct change, item);
-
-		if (strcmp(c->name, name) == 0)
-			return c;
-	}
-	struct change *c = calloc(1, sizeof(*c));
+	struct change *c = find(uw, name);
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	(void)snprintf(c->name, sizeof(c->name), "%s", name);
@@ -181,11 +336,14 @@ static struct change *change_of(struct user_writer *uw, const char *name)
 	return c;
 }
 
-int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err)
+/* One change; @from is the file that it replaces, or NULL */
+static int put(struct user_writer *uw, const char *from, const char *name, const char *text,
+	       struct err *err)
 {
 	char *copy = text ? strdup(text) : NULL;
+	struct change *old = NULL;
 
-	if (strlen(name) > ATOMIC_FILE_NAME_MAX) {
+	if (strlen(name) > ATOMIC_FILE_NAME_MAX || (from && strlen(from) > ATOMIC_FILE_NAME_MAX)) {
 		free(copy);
 		return err_set(err, -ENAMETOOLONG, "write %s", name);
 	}
@@ -193,9 +351,20 @@ int user_writer_put(struct user_writer *uw, const char *name, const char *text, 
 		return err_set(err, -ENOMEM, "write %s", name);
 	uv_mutex_lock(&uw->queue);
 	struct change *c = change_of(uw, name);
-	if (c)
+	if (c) {
 		(void)change_set(c, copy);
+		c->failed = false;
+	}
+	if (c && from) {
+		/* its last state is in the new file; if it replaced a file, that was this one */
+		old = find(uw, from);
+		if (old)
+			list_remove(&old->item);
+		(void)snprintf(c->replaces, sizeof(c->replaces), "%s", from);
+	}
 	uv_mutex_unlock(&uw->queue);
+	if (old)
+		(void)change_free(old);
 	if (!c) {
 		free(copy);
 		return err_set(err, -ENOMEM, "write %s", name);
@@ -210,21 +379,37 @@ void user_writer_tell(struct user_writer *uw, void (*written)(void *ctx), void *
 	uw->ctx = ctx;
 }
 
+int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err)
+{
+	return put(uw, NULL, name, text, err);
+}
+
+int user_writer_move(struct user_writer *uw, const char *from, const char *to, const char *text,
+		     struct err *err)
+{
+	return put(uw, from, to, text, err);
+}
+
 bool user_writer_removes(struct user_writer *uw, const char *name)
 {
 	uv_mutex_lock(&uw->queue);
-	bool removes = strcmp(uw->removed, name) == 0;
-	list_for_each_safe(at, next, &uw->waiting)
-	{
-		const struct change *c = list_entry(at, struct change, item);
-
-		if (strcmp(c->name, name) == 0) {
-			removes = !c->text; /* this one comes last */
-			break;
-		}
-	}
+	const struct change *doing = uw->doing;
+	const struct change *last = find(uw, name);
+	bool removes = last ? !last->text
+			    : replaced(uw, name) ||
+				       (doing && !doing->text && strcmp(doing->name, name) == 0);
 	uv_mutex_unlock(&uw->queue);
 	return removes;
+}
+
+void user_writer_state(struct user_writer *uw, struct user_writer_state *to)
+{
+	uv_mutex_lock(&uw->queue);
+	*to = (struct user_writer_state){ .why = uw->why };
+	if (uw->said_at) {
+		list_for_each_safe(at, next, &uw->waiting) to->failed++;
+	}
+	uv_mutex_unlock(&uw->queue);
 }
 
 void user_writer_close(struct user_writer *uw)
@@ -232,7 +417,9 @@ void user_writer_close(struct user_writer *uw)
 	if (!uw)
 		return;
 	/* the lock is free when the file that is being written is there */
+	try_again(uw);
 	write_all(uw);
+	(void)uv_timer_stop(&uw->again);
 	uw->closing = true;
 	if (!uw->working)
 		release(uw);

@@ -7,9 +7,15 @@
  * A file is forced to the disk (base/atomic_file.h), which may take long, so a thread beside the loop does
  * it: one file at a time, in the order in which they were changed. A file that is changed again before its
  * turn is written once, in its newest state; so no more than one state of each waits.
+ *
+ * A change that fails, for want of room or any other reason, stays and is tried again each second: until it
+ * succeeds the file has its old contents.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
 
 struct err;
 struct user_writer; /* opaque */
@@ -34,14 +40,36 @@ int user_writer_new(struct user_writer **ret, struct uv_loop_s *loop, const char
  * @text:	Its new contents, copied; NULL: the file shall not be there
  * @err:	Filled in on failure
  *
- * A write that fails later is logged.
- *
  * Return: 0, -ENAMETOOLONG or -ENOMEM
  */
 int user_writer_put(struct user_writer *uw, const char *name, const char *text, struct err *err);
 
 /** user_writer_tell() - Have @written called whenever files that waited are written, or could not be */
 void user_writer_tell(struct user_writer *uw, void (*written)(void *ctx), void *ctx);
+
+/**
+ * user_writer_move() - Have a file written, and the one that it replaces removed after that
+ * @uw:		Writer
+ * @from:	Name of the file that it replaces
+ * @to:		Its own name
+ * @text:	Its contents, copied
+ * @err:	Filled in on failure
+ *
+ * At each moment one of the two is there. A change of @from that comes later waits until it has been removed.
+ *
+ * Return: 0, -ENAMETOOLONG or -ENOMEM
+ */
+int user_writer_move(struct user_writer *uw, const char *from, const char *to, const char *text,
+		     struct err *err);
+
+/** struct user_writer_state - Changes that have failed, and are tried again; @why is that of the last one */
+struct user_writer_state {
+	size_t failed;
+	struct err why;
+};
+
+/** user_writer_state() - How things stand */
+void user_writer_state(struct user_writer *uw, struct user_writer_state *to);
 
 /** user_writer_removes() - Whether a file is to be removed, and may still be there */
 bool user_writer_removes(struct user_writer *uw, const char *name);

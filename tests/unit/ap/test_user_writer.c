@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A disk that takes its time: the linker has fsync() go through here (meson.build)
+ * A disk that takes its time, or has no room: the linker has fsync() and openat() go through here (meson.build)
  */
 
 #include <setjmp.h>
@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,26 @@ static char dir[64];
 static uv_loop_t loop;
 static uv_sem_t begun, may_go_on; /* of each call of fsync() */
 static int syncs;
+
+static const char *no_room; /* for the file of this name */
+
+int __real_openat64(int at, const char *name, int flags, ...);
+int __wrap_openat64(int at, const char *name, int flags, ...);
+
+int __wrap_openat64(int at, const char *name, int flags, ...)
+{
+	const char *full = no_room;
+	va_list args;
+
+	if (full && strncmp(name, full, strlen(full)) == 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	va_start(args, flags);
+	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return __real_openat64(at, name, flags, mode);
+}
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
@@ -110,7 +132,7 @@ static void test_slow_disk(void **state)
 	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
 }
 
-/* What is put when the thread has just ended is written, too; what fails holds nothing up */
+/* What is put when the thread has just ended is written, too; what fails holds nothing up, and is tried again */
 static void test_again(void **state)
 {
 	struct user_writer *uw = NULL;
@@ -119,8 +141,22 @@ static void test_again(void **state)
 	(void)state;
 	assert_int_equal(user_writer_new(&uw, &loop, dir, NULL), 0);
 	go_on(4);
-	put(uw, "nowhere/a.json", "1");
+	put(uw, "b.json", "1");
+	no_room = "b.json";
 	put(uw, "a.json", "22");
+	while (content(text, sizeof(text), "a.json") < 2)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	struct user_writer_state is = { 0 };
+	user_writer_state(uw, &is);
+	assert_int_equal(is.failed, 1);
+	assert_int_equal(is.why.code, -ENOSPC);
+	no_room = NULL;
+	go_on(2);
+	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	user_writer_state(uw, &is);
+	assert_int_equal(is.failed, 0);
+	assert_int_equal(content(text, sizeof(text), "b.json"), 1);
+	put(uw, "b.json", NULL);
 	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
 	assert_int_equal(content(text, sizeof(text), "a.json"), 2);
 	put(uw, "a.json", "333");
@@ -132,11 +168,51 @@ static void test_again(void **state)
 	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
 }
 
+/* R15: a file that replaces another one is written before that one is removed, also while there is no room */
+static void test_moves(void **state)
+{
+	struct user_writer *uw = NULL;
+	char text[16];
+
+	(void)state;
+	assert_int_equal(user_writer_new(&uw, &loop, dir, NULL), 0);
+	go_on(64);
+	put(uw, "a.json", "1");
+	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	no_room = "b.json";
+	assert_int_equal(user_writer_move(uw, "a.json", "b.json", "22", NULL), 0);
+	assert_true(user_writer_removes(uw, "a.json"));
+	put(uw, "a.json",
+	    "another"); /* of another user: it must not overwrite what was not moved yet */
+	assert_false(user_writer_removes(uw, "a.json"));
+	assert_int_equal(user_writer_move(uw, "a.json", "c.json", "another", NULL), 0);
+	put(uw, "a.json", "a third");
+	for (int i = 0; i < 3; i++)
+		(void)uv_run(&loop, UV_RUN_ONCE);
+	assert_int_equal(content(text, sizeof(text), "a.json"), 1);
+	assert_int_equal(content(text, sizeof(text), "b.json"), -1);
+	/* there and back, before it was written */
+	assert_int_equal(user_writer_move(uw, "c.json", "d.json", "4444", NULL), 0);
+	assert_int_equal(user_writer_move(uw, "d.json", "c.json", "55555", NULL), 0);
+	no_room = NULL;
+	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	assert_int_equal(content(text, sizeof(text), "b.json"), 2);
+	assert_int_equal(content(text, sizeof(text), "c.json"), 5);
+	assert_int_equal(content(text, sizeof(text), "d.json"), -1);
+	assert_int_equal(content(text, sizeof(text), "a.json"), 7);
+	assert_string_equal(text, "a third");
+	put(uw, "b.json", NULL);
+	put(uw, "c.json", NULL);
+	user_writer_close(uw);
+	assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_slow_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_moves, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
