@@ -29,6 +29,7 @@ struct adoption {
 	enum fate *fate; /* one for each of @found */
 	size_t sessions;
 	struct err why; /* the session that was read last cannot be adopted */
+	edge_withhold_fn withhold;
 	int r;
 	struct err *err;
 };
@@ -106,7 +107,7 @@ static void adopt_or_withhold(void *ctx, const struct es_record *record, const v
 
 	adopt(a, record, cache, cache_len);
 	if (a->why.code && a->r == 0)
-		a->r = edge_withhold(a->es, record->session, &a->why, NULL, a->err);
+		a->r = a->withhold(a->es, record->session, &a->why, NULL, a->err);
 }
 
 static void bad_file(void *ctx, uint64_t session, const struct err *why)
@@ -114,15 +115,17 @@ static void bad_file(void *ctx, uint64_t session, const struct err *why)
 	struct adoption *a = ctx;
 
 	if (a->r == 0)
-		a->r = edge_withhold(a->es, session, why, NULL, a->err);
+		a->r = a->withhold(a->es, session, why, NULL, a->err);
 }
 
-static int settle(struct edge_server *es, const struct container_found *f, enum fate fate,
+static int settle(struct adoption *a, const struct container_found *f, enum fate fate,
 		  struct err *err)
 {
+	struct edge_server *es = a->es;
+
 	/* R15: the only thing that is left of a user's data is not removed without a person's word */
 	if (fate == FATE_UNCLAIMED)
-		return edge_withhold(es, f->session, NULL, f, err);
+		return a->withhold(es, f->session, NULL, f, err);
 	if (fate == FATE_LEFT_OVER &&
 	    container_management_remove(es->containers, f->session, f->where.id, NULL, NULL,
 					NULL) == 0)
@@ -132,9 +135,11 @@ static int settle(struct edge_server *es, const struct container_found *f, enum 
 }
 
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
-	       size_t *sessions, struct err *err)
+	       edge_withhold_fn withhold, size_t *sessions, struct err *err)
 {
-	struct adoption a = { .es = es, .found = found, .count = count, .err = err };
+	struct adoption a = {
+		.es = es, .found = found, .count = count, .withhold = withhold, .err = err
+	};
 	int r;
 
 	auto_free enum fate *fate = calloc(count + 1, sizeof(*fate));
@@ -145,7 +150,7 @@ int edge_adopt(struct edge_server *es, const struct container_found *found, size
 	if (r == 0)
 		r = a.r;
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = settle(es, &found[i], fate[i], err);
+		r = settle(&a, &found[i], fate[i], err);
 	/* a container that could not be listed may still be there */
 	if (r == 0 && count < CONTAINERS_MAX)
 		started_notes_sweep(es->started, found, count);
@@ -170,7 +175,7 @@ int edge_adopt_again(struct edge_server *es, const struct container_found *found
 	}
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (found[i].session == session)
-			r = settle(es, &found[i], fate[i], err);
+			r = settle(&a, &found[i], fate[i], err);
 	}
 	return r;
 }

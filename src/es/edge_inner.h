@@ -42,6 +42,18 @@ struct later {
 	char reason[WIRE_REASON_SIZE];
 };
 
+/**
+ * struct discarded - Data that are to be removed, until their size is known: then it is reported
+ * @begun:	Somebody measures them
+ */
+struct discarded {
+	struct list link;
+	uint64_t session;
+	uint64_t number;
+	bool begun;
+	char detail[WIRE_REASON_SIZE];
+};
+
 /** struct edge_server - See edge_server.h */
 struct edge_server {
 	struct edge_server_setup setup;
@@ -60,10 +72,12 @@ struct edge_server {
 	struct thaw_guard *guard;
 	struct monitor *monitor;
 	struct es_metrics metrics;
-	struct es_unclaimed *unclaimed; /* sessions whose journals cannot be used, see edge_withheld.c */
+	struct es_unclaimed
+		*unclaimed; /* sessions whose journals cannot be used, see edge_withheld.c */
 	size_t unclaimed_count;
 	uv_timer_t again; /* until those of them are read again that may be good then */
 	struct list later;
+	struct list discarded; /* of struct discarded */
 	uv_timer_t timer;
 	uv_prepare_t prepare;
 	uv_async_t wake;
@@ -81,6 +95,7 @@ struct operation {
 	uint64_t session;
 	uint32_t epoch;
 	char service[NAME_SIZE];
+	struct discarded *discarded; /* of a removal of user data */
 };
 
 /** edge_now() - The loop's time, ms */
@@ -113,6 +128,33 @@ void edge_close_to_requests(struct edge_server *es, uint64_t session, uint32_t e
 /** edge_container_ended() - Tell the node; the gateway does not speak to it any more */
 void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epoch, int exit_code,
 			  const char *reason);
+
+/**
+ * edge_data_removed() - Report the removal of a session's data, when their size is known (R15)
+ * @es:		Edge server
+ * @session:	Session
+ * @number:	Requests that it has executed
+ * @detail:	User, service and reason
+ *
+ * The removal of the container must be ordered next.
+ */
+void edge_data_removed(struct edge_server *es, uint64_t session, uint64_t number,
+		       const char *detail);
+
+/**
+ * edge_remove_container() - Remove a container, with its data
+ * @es:		Edge server
+ * @session:	Its session
+ * @epoch:	of the container
+ * @id:		Id, or name
+ * @err:	Filled in on failure
+ *
+ * es_node_removed() follows.
+ *
+ * Return: 0, or negative error code
+ */
+int edge_remove_container(struct edge_server *es, uint64_t session, uint32_t epoch, const char *id,
+			  struct err *err);
 
 /* edge_later.c */
 
@@ -160,10 +202,16 @@ void edge_unprotect(void *ctx, uint64_t session);
 
 /* edge_adoption.c */
 
+/** edge_withhold_fn - See edge_withhold() */
+typedef int (*edge_withhold_fn)(struct edge_server *es, uint64_t session, const struct err *why,
+				const struct container_found *f, struct err *err);
+
 /**
  * edge_adopt() - Adopt the sessions of the journals, with their containers
+ * @es:		Edge server
  * @found:	Containers of ours
  * @count:	of them
+ * @withhold:	Called for each session that cannot be adopted: edge_withhold()
  * @sessions:	Set to how many sessions there are
  * @err:	Filled in on failure
  *
@@ -173,7 +221,7 @@ void edge_unprotect(void *ctx, uint64_t session);
  * Return: 0, or negative error code
  */
 int edge_adopt(struct edge_server *es, const struct container_found *found, size_t count,
-	       size_t *sessions, struct err *err);
+	       edge_withhold_fn withhold, size_t *sessions, struct err *err);
 
 /** edge_compare() - The engine was away: end those whose containers have ended, or are others now */
 void edge_compare(void *ctx, const struct container_found *found, size_t count, uint64_t began_ms);

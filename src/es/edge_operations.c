@@ -16,6 +16,7 @@
 #include "codec/codec.h"
 #include "core/es/answer_cache.h"
 #include "es/ap_links.h"
+#include "es/container/measure.h"
 #include "es/edge_inner.h"
 #include "es/gateway/gateway.h"
 #include "es/service_catalogue.h"
@@ -193,6 +194,61 @@ static void start_container(void *ctx, uint64_t session, uint32_t epoch, const c
 	edge_tell_later(es, LATER_NOT_STARTED, session, epoch, &err);
 }
 
+/* ---- data that are removed are reported with their size ---- */
+
+static struct discarded *find_discarded(struct edge_server *es, uint64_t session)
+{
+	list_for_each_safe(at, next, &es->discarded)
+	{
+		struct discarded *d = list_entry(at, struct discarded, link);
+
+		if (d->session == session && !d->begun)
+			return d;
+	}
+	return NULL;
+}
+
+static void report_removal(struct edge_server *es, uint64_t session, uint64_t number,
+			   const char *detail, const char *size)
+{
+	log_reporter_event(es->setup.reporter, "DATA REMOVED", session, number, "%s (bytes%s)",
+			   detail, size);
+	log_info("session %016" PRIx64 ": DATA REMOVED: %s (bytes%s)", session, detail, size);
+}
+
+static void say_discarded(struct operation *op, const struct container_size *size)
+{
+	struct discarded *d = TAKE_PTR(op->discarded);
+	char text[32] = "=unknown";
+
+	if (size)
+		(void)snprintf(text, sizeof(text), "%s%" PRIu64,
+			       size->whole ? "=" : ">=", size->bytes);
+	report_removal(op->es, d->session, d->number, d->detail, text);
+	list_remove(&d->link);
+	free(d);
+}
+
+static void on_sized(void *ctx, const struct container_size *size)
+{
+	say_discarded(ctx, size);
+}
+
+void edge_data_removed(struct edge_server *es, uint64_t session, uint64_t number,
+		       const char *detail)
+{
+	struct discarded *d = calloc(1, sizeof(*d));
+
+	if (!d) {
+		report_removal(es, session, number, detail, "=unknown");
+		return;
+	}
+	d->session = session;
+	d->number = number;
+	(void)snprintf(d->detail, sizeof(d->detail), "%s", detail);
+	list_append(&es->discarded, &d->link);
+}
+
 static void on_removed(void *ctx, const struct container_address *where, const char *reason)
 {
 	struct operation *op = ctx;
@@ -200,14 +256,38 @@ static void on_removed(void *ctx, const struct container_address *where, const c
 
 	(void)where;
 	(void)reason; /* it is tried until it is done */
+	if (op->discarded)
+		say_discarded(op, NULL);
 	es_node_removed(es->node, op->session, op->epoch);
 	free(op);
+}
+
+int edge_remove_container(struct edge_server *es, uint64_t session, uint32_t epoch, const char *id,
+			  struct err *err)
+{
+	struct operation *op = operation_new(es, session, epoch);
+	int r;
+
+	if (!op)
+		return err_set(err, -ENOMEM, "remove a container");
+	op->discarded = find_discarded(es, session);
+	if (op->discarded)
+		op->discarded->begun = true;
+	r = op->discarded
+		    ? container_management_discard(es->containers, session, id, on_sized,
+						   on_removed, op, err)
+		    : container_management_remove(es->containers, session, id, on_removed, op, err);
+	if (r == 0)
+		return 0;
+	if (op->discarded)
+		op->discarded->begun = false;
+	free(op);
+	return r;
 }
 
 static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 {
 	struct edge_server *es = ctx;
-	struct operation *op = operation_new(es, session, epoch);
 	char name[CONTAINER_ID_SIZE];
 
 	const struct container_address *where = gateway_find(es->gateway, session, epoch);
@@ -219,11 +299,8 @@ static void remove_container(void *ctx, uint64_t session, uint32_t epoch)
 	}
 	gateway_remove(es->gateway, session, epoch);
 	container_name(name, session, epoch);
-	if (op &&
-	    container_management_remove(es->containers, session, name, on_removed, op, &err) == 0)
-		return;
-	free(op);
-	edge_tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
+	if (edge_remove_container(es, session, epoch, name, &err) < 0)
+		edge_tell_later(es, LATER_NOT_REMOVED, session, epoch, &err);
 }
 
 static bool hold(void *ctx, const char *name, bool diverged)
@@ -375,8 +452,7 @@ static const char *const errors[] = {
 	"MIGRATION FAILED",        "ARRIVAL FAILED",  "NOT WRITTEN",  "CONTAINER NOT REMOVED",
 	"CONTAINER NOT RECOVERED", "PROTECTION LOST", "CUT NOT KEPT", NULL
 };
-static const char *const notices[] = { "CONTAINER RESTARTED", "CONTAINER RECOVERED", "DATA REMOVED",
-				       NULL };
+static const char *const notices[] = { "CONTAINER RESTARTED", "CONTAINER RECOVERED", NULL };
 
 static bool among(const char *kind, const char *const *kinds)
 {
@@ -390,6 +466,10 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 {
 	struct edge_server *es = ctx;
 
+	if (strcmp(kind, "DATA REMOVED") == 0) {
+		edge_data_removed(es, session, number, detail);
+		return;
+	}
 	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
 	if (among(kind, errors))
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);

@@ -278,8 +278,7 @@ static int drain(void *ctx, bool drained, const char *operator, struct err * err
 static int decide(void *ctx, uint64_t session, bool discard, const char *operator, struct err * err)
 {
 	struct edge_server *es = ctx;
-	int r = discard ? edge_discard(es, session, operator, err)
-			: edge_restore(es, session, err);
+	int r = discard ? edge_discard(es, session, operator, err) : edge_restore(es, session, err);
 
 	if (r == 0 && !discard)
 		log_info("session %016" PRIx64 ": may start again, by operator %s",
@@ -436,7 +435,7 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 	if (reason)
 		r = err_set(&err, -EIO, "list containers: %s", reason);
 	else
-		r = edge_adopt(es, found, count, &sessions, &err);
+		r = edge_adopt(es, found, count, edge_withhold, &sessions, &err);
 	if (r == 0)
 		r = listen_now(es, &err);
 	if (r == 0)
@@ -468,6 +467,7 @@ static void part_closed(struct edge_server *es)
 	if (--es->closing > 0)
 		return;
 	list_for_each_safe(at, next, &es->later) free(list_entry(at, struct later, link));
+	list_for_each_safe(at, next, &es->discarded) free(list_entry(at, struct discarded, link));
 	es->guard = thaw_guard_free(es->guard); /* migrations used it until now */
 	if (es->closed)
 		es->closed(es->closed_ctx);
@@ -615,6 +615,7 @@ int edge_server_new(struct edge_server **ret, const struct edge_server_setup *se
 	es->metrics.since = common_metrics_now();
 	es->drain_ms = setup->policy->drain_ms;
 	list_init(&es->later);
+	list_init(&es->discarded);
 	(void)uv_timer_init(setup->loop, &es->timer); /* these cannot fail */
 	(void)uv_timer_init(setup->loop, &es->again);
 	(void)uv_prepare_init(setup->loop, &es->prepare);

@@ -188,6 +188,7 @@ void edge_withheld_read(struct edge_server *es)
 static int discard_withheld(struct edge_server *es, uint64_t session, const char *who,
 			    struct err *err)
 {
+	char detail[WIRE_REASON_SIZE];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < es->unclaimed_count; i++) {
@@ -195,18 +196,13 @@ static int discard_withheld(struct edge_server *es, uint64_t session, const char
 
 		if (u->session != session || !u->container[0])
 			continue;
-		r = container_management_remove(es->containers, session, u->container, NULL, NULL,
-						err);
-		if (r == 0)
-			log_info("container %.12s of session %016" PRIx64
-				 " removed with its data: discarded by operator %s",
-				 u->container, session, who);
+		(void)snprintf(detail, sizeof(detail), "service=%s: discarded by operator %s",
+			       u->service, who);
+		edge_data_removed(es, session, 0, detail);
+		r = edge_remove_container(es, session, 0, u->container, err);
 	}
 	if (r < 0)
 		return r;
-	log_reporter_event(es->setup.reporter, "DATA REMOVED", session, 0,
-			   "service=%s reason=discarded by operator %s", find(es, session)->service,
-			   who);
 	edge_unprotect(es, session);
 	session_store_forget(es->store, session);
 	(void)es_node_concede(es->node, session);

@@ -311,6 +311,7 @@ static void fill_configs(struct program *p)
 
 	p->containers = (struct container_config){
 		.docker_socket = c->docker.socket,
+		.docker_exec_root = c->docker.exec_root,
 		.runtime = c->docker.runtime,
 		.patience = (uint32_t)c->limit[CONF_PATIENCE],
 	};

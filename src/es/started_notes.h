@@ -47,7 +47,8 @@ int started_notes_put(struct started_notes *sn, const struct container_address *
  *
  * Return: 1 if it does, also if nothing was noted; 0 if not; negative error code if the note cannot be read
  */
-int started_notes_same(struct started_notes *sn, const struct container_address *where, char *noted);
+int started_notes_same(struct started_notes *sn, const struct container_address *where,
+		       char *noted);
 
 /** started_notes_drop() - Forget a container that goes: there is one file for each that lives */
 void started_notes_drop(struct started_notes *sn, const char *id);

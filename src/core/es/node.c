@@ -721,6 +721,10 @@ static int restore(struct es_node *node, uint64_t now, const struct es_record *r
 	if (!known) {
 		/* it never had authority, or somebody ended it: nobody relies on it */
 		s->record.state = WIRE_ES_NONE;
+		if (container != ES_CONTAINER_GONE && (record->executed || record->started))
+			es_session_say(s, "DATA REMOVED", record->executed,
+				       "mud=%s service=%s: the session had ended before a restart",
+				       record->mud, record->service);
 		es_session_drop_container(s);
 		return 0;
 	}

@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "es/container/config.h"
+#include "es/container/measure.h"
 #include "es/container/port.h"
 #include "es/engine/docker_engine.h"
 #include "es/system/cgroup.h"
@@ -52,6 +53,7 @@
 struct container_management {
 	uv_loop_t *loop;
 	char *socket;
+	char *exec_root;
 	char *runtime;
 	int cancel_fd;
 	uint32_t patience;
@@ -102,6 +104,8 @@ struct operation {
 	struct container_found *found;
 	size_t count;
 	container_done_cb done;
+	container_sized_cb sized;
+	struct container_size size;
 	container_list_cb listed;
 	container_start_cb started;
 	enum container_start how;
@@ -509,6 +513,42 @@ static void removed(struct operation *op)
 	(void)uv_timer_start(&op->timer, on_again, pause < AGAIN_MS_MAX ? pause : AGAIN_MS_MAX, 0);
 }
 
+static int measure_run(struct operation *op, struct docker_engine *de, struct err *err)
+{
+	return container_measure(&op->size, de, op->name, op->cm->exec_root, err);
+}
+
+/* On the loop. */
+static void measured(struct operation *op)
+{
+	if (op->cm->closing) {
+		operation_ended(op);
+		return;
+	}
+	op->sized(op->ctx, op->result == 0 ? &op->size : NULL);
+	op->run = remove_run;
+	op->next = removed;
+	op->result = operation_queue(op, &op->err);
+	if (op->result < 0)
+		removed(op);
+}
+
+int container_management_discard(struct container_management *cm, uint64_t session, const char *id,
+				 container_sized_cb sized, container_done_cb done, void *ctx,
+				 struct err *err)
+{
+	struct operation *op = operation_new(cm, cm->removals, session, measure_run, ctx, err);
+
+	if (!op)
+		return -ENOMEM;
+	(void)snprintf(op->name, sizeof(op->name), "%s", id);
+	removed_note(cm, id);
+	op->next = measured;
+	op->sized = sized;
+	op->done = done;
+	return operation_start(op, err);
+}
+
 int container_management_remove(struct container_management *cm, uint64_t session, const char *id,
 				container_done_cb done, void *ctx, struct err *err)
 {
@@ -730,6 +770,7 @@ static void management_free(struct container_management *cm)
 		close(cm->cancel_fd);
 	free(cm->socket);
 	free(cm->runtime);
+	free(cm->exec_root);
 	free(cm);
 }
 
@@ -750,10 +791,11 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 	cm->ctx = ctx;
 	cm->socket = strdup(config->docker_socket);
 	cm->runtime = strdup(config->runtime);
+	cm->exec_root = strdup(config->docker_exec_root ? config->docker_exec_root : "");
 	cm->patience = config->patience ? config->patience : 1;
 	list_init(&cm->operations);
 	cm->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!cm->socket || !cm->runtime || cm->cancel_fd < 0)
+	if (!cm->socket || !cm->runtime || !cm->exec_root || cm->cancel_fd < 0)
 		r = err_set(err, -ENOMEM, "container management");
 	if (r == 0)
 		r = loop_queue_new(&cm->queue, loop, err);

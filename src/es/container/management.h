@@ -21,6 +21,7 @@
 #include "base/auto.h"
 #include "base/text.h"
 
+struct container_size;
 struct err;
 struct container_management;
 
@@ -135,6 +136,7 @@ struct container_found {
 /** struct container_config - Settings; the strings are borrowed for the life of the object */
 struct container_config {
 	const char *docker_socket;
+	const char *docker_exec_root;
 	const char *runtime; /* name under which the engine knows baton-runtime */
 	uint32_t patience;   /* factor for waits for the engine; 0: 1 */
 };
@@ -280,6 +282,23 @@ int container_management_start(struct container_management *cm, uint64_t session
  */
 int container_management_remove(struct container_management *cm, uint64_t session, const char *id,
 				container_done_cb done, void *ctx, struct err *err);
+
+/**
+ * container_sized_cb() - The data of a container that is about to be removed were measured
+ * @ctx:	Given at the call
+ * @size:	Their size, borrowed; NULL if that cannot be said
+ */
+typedef void (*container_sized_cb)(void *ctx, const struct container_size *size);
+
+/**
+ * container_management_discard() - Measure a container's data, then remove it
+ * @sized:	Called on the loop, once, before the removal; not while @cm is being closed
+ *
+ * All else as for container_management_remove().
+ */
+int container_management_discard(struct container_management *cm, uint64_t session, const char *id,
+				 container_sized_cb sized, container_done_cb done, void *ctx,
+				 struct err *err);
 
 /**
  * container_management_list() - Find all of our containers, running or not

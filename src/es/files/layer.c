@@ -158,35 +158,37 @@ struct layer_staging *layer_staging_free(struct layer_staging *ls)
 }
 
 /** tree_measure() - Bytes of the regular files in and below a directory */
-static uint64_t tree_measure(int dirfd, unsigned int depth)
+static uint64_t tree_measure(int dirfd, unsigned int depth, size_t *entries)
 {
 	DIR *list = beneath_list(dirfd);
 	const struct dirent *entry;
 	uint64_t bytes = 0;
 	struct stat st;
 
-	while (list && (entry = readdir(list))) {
+	while (list && (!entries || *entries) && (entry = readdir(list))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
 		    beneath_stat(dirfd, entry->d_name, &st) < 0)
 			continue;
+		if (entries)
+			--*entries;
 		if (S_ISREG(st.st_mode))
 			bytes += bytes_of(&st);
 		auto_close int below = S_ISDIR(st.st_mode) && depth < DEPTH_MAX
 					       ? beneath_directory(dirfd, entry->d_name)
 					       : -EBADF;
 		if (below >= 0)
-			bytes += tree_measure(below, depth + 1);
+			bytes += tree_measure(below, depth + 1, entries);
 	}
 	if (list)
 		(void)closedir(list);
 	return bytes;
 }
 
-uint64_t layer_measure(const char *path)
+uint64_t layer_measure(const char *path, size_t *entries)
 {
 	auto_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return root < 0 ? 0 : tree_measure(root, 0);
+	return root < 0 ? 0 : tree_measure(root, 0, entries);
 }
 
 /**

@@ -50,10 +50,13 @@ int layer_staging_new(struct layer_staging **ret, int upper, int copy, const cha
 
 /**
  * layer_measure() - Size of the regular files below a directory, holes not counted
+ * @path:	Directory
+ * @entries:	How many files and directories to look at at most; reduced by those that were. 0 afterwards: there
+ *		may be more. NULL: all
  *
  * Return: bytes; 0 if it cannot be read
  */
-uint64_t layer_measure(const char *path);
+uint64_t layer_measure(const char *path, size_t *entries);
 
 /** layer_staging_free() - Release it; the copy stays. @ls may be NULL. Return: NULL, always */
 struct layer_staging *layer_staging_free(struct layer_staging *ls);

@@ -70,7 +70,7 @@ static int container_measure(struct check *check)
 			       &check->err);
 
 	for (size_t i = 0; r == 0 && i < trees.count; i++)
-		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path);
+		*(i ? &check->volumes : &check->layer) += layer_measure(trees.tree[i].path, NULL);
 	file_sets_deinit(&trees);
 	/* It includes the tmpfs mounts. */
 	check->sizes.memory = memory > tmpfs ? memory - tmpfs : 0;
