@@ -19,6 +19,7 @@
 #include "base/files.h"
 #include "base/list.h"
 #include "core/es/answer_cache.h"
+#include "es/journal_reserve.h"
 
 #define MAGIC        "BATONSS2"
 #define MAGIC_SIZE   8
@@ -47,6 +48,7 @@ struct journal {
 struct session_store {
 	int dir;
 	struct list journals;
+	struct journal_reserve *reserve; /* NULL: none */
 };
 
 int session_store_open(struct session_store **ret, const char *dir, struct err *err)
@@ -81,6 +83,7 @@ struct session_store *session_store_free(struct session_store *st)
 	if (st) {
 		list_for_each_safe(at, next, &st->journals)
 			journal_free(list_entry(at, struct journal, link));
+		journal_reserve_free(st->reserve);
 		close(st->dir);
 		free(st);
 	}
@@ -216,7 +219,7 @@ static struct journal *journal_of(struct session_store *st, uint64_t session, st
 
 /* The file is replaced; only when the new one is open again is it known what appending would do. */
 static int begin_anew(struct session_store *st, const struct es_record *record,
-		      const struct answer_cache *cache, struct err *err)
+		      const struct answer_cache *cache, bool reserved, struct err *err)
 {
 	char name[FILE_NAME];
 	struct buf out;
@@ -231,7 +234,9 @@ static int begin_anew(struct session_store *st, const struct es_record *record,
 	size_t size = out.len;
 	if (r == 0) {
 		j->broken = true;
-		r = atomic_file_write(st->dir, name, buf_bytes(&out), out.len, 0600, err);
+		r = reserved
+			    ? journal_reserve_use(st->reserve, name, buf_bytes(&out), out.len, err)
+			    : atomic_file_write(st->dir, name, buf_bytes(&out), out.len, 0600, err);
 	}
 	buf_deinit(&out);
 	if (r < 0)
@@ -323,24 +328,57 @@ static int append_answer(struct journal *j, const struct es_record *record,
 	return r;
 }
 
-int session_store_persist(struct session_store *st, const struct es_record *record,
-			  const struct answer_cache *cache, enum es_persist what, struct err *err)
+static int persist(struct session_store *st, const struct es_record *record,
+		   const struct answer_cache *cache, enum es_persist what, struct err *err)
 {
 	struct journal *j = find(st, record->session);
 
 	if (what == ES_PERSIST_ALL)
-		return begin_anew(st, record, cache, err);
+		return begin_anew(st, record, cache, false, err);
 	if (!j)
 		return 0;
 	if (j->broken)
-		return begin_anew(st, record, cache, err);
+		return begin_anew(st, record, cache, false, err);
 	if (what == ES_PERSIST_STARTED)
 		return append_started(j, record, err);
 	if (what == ES_PERSIST_HANDED)
 		return append_handed(j, err);
 	if (j->size > SESSION_STORE_JOURNAL_MAX)
-		return begin_anew(st, record, cache, err);
+		return begin_anew(st, record, cache, false, err);
 	return append_answer(j, record, cache, err);
+}
+
+int session_store_persist(struct session_store *st, const struct es_record *record,
+			  const struct answer_cache *cache, enum es_persist what, struct err *err)
+{
+	const struct journal *j = find(st, record->session);
+	/* what is reserved is for sessions that are here, not for more of them */
+	bool known = st->reserve && j && j->fd >= 0;
+	struct err no_room;
+	int r = persist(st, record, cache, what, &no_room);
+
+	if (known && (r == -ENOSPC || r == -EDQUOT) &&
+	    begin_anew(st, record, cache, true, err) == 0)
+		return 0;
+	if (r < 0 && err)
+		*err = no_room;
+	return r;
+}
+
+int session_store_reserve(struct session_store *st, uint64_t bytes, struct err *err)
+{
+	return bytes ? journal_reserve_new(&st->reserve, st->dir, bytes, err) : 0;
+}
+
+struct session_store_room session_store_fill(struct session_store *st)
+{
+	if (!st->reserve)
+		return (struct session_store_room){ 0 };
+	journal_reserve_fill(st->reserve);
+	return (struct session_store_room){
+		.left = journal_reserve_left(st->reserve),
+		.wanted = journal_reserve_wanted(st->reserve),
+	};
 }
 
 void session_store_forget(struct session_store *st, uint64_t session)

@@ -47,6 +47,25 @@ struct session_store *session_store_free(struct session_store *st);
 AUTO_DEFINE(session_store)
 
 /**
+ * session_store_reserve() - Reserve room in the directory for journals, see journal_reserve.h
+ * @st:		Store
+ * @bytes:	How much; 0: none
+ * @err:	Filled in on failure
+ *
+ * Return: 0, -EOPNOTSUPP if the file system cannot do it, or another negative error code
+ */
+int session_store_reserve(struct session_store *st, uint64_t bytes, struct err *err);
+
+/** struct session_store_room - Reserved room: bytes that there are, and that there are to be */
+struct session_store_room {
+	uint64_t left;
+	uint64_t wanted;
+};
+
+/** session_store_fill() - Reserve again what was used, as far as there is room. Return: how much is reserved now */
+struct session_store_room session_store_fill(struct session_store *st);
+
+/**
  * session_store_persist() - Write down what changed
  * @st:		Store
  * @record:	Record
@@ -54,6 +73,8 @@ AUTO_DEFINE(session_store)
  * @what:	Which part changed; STARTED and ANSWER of a session never written whole are left
  *		out: it has no authority yet
  * @err:	Filled in on failure
+ *
+ * Where there is no room, the journal is begun anew in reserved room, if it is small enough for that.
  *
  * A write that failed may be repeated, as it is or as a part of ES_PERSIST_ALL. Until then the file
  * has its old contents. Only if the failure came after the whole was written, it may have the new ones

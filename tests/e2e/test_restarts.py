@@ -177,7 +177,15 @@ class Restarts(bed.BedTest):
 
     def refused(self, why):
         """The user is told why it is not served; a request that was accepted before that was known waits"""
-        self.wait(lambda: re.match(f"LOADING .*{why}", self.redis("ping", patience=3)), f"refused: {why}", 40)
+        said = []
+
+        def refused():
+            said.append(self.redis("ping", patience=3))
+            return re.match(f"LOADING .*{why}", said[-1])
+        try:
+            self.wait(refused, f"refused: {why}", 40)
+        except LabError:
+            self.fail(f"not refused with \"{why}\", but: {said}")
 
     def end_edge_server(self):
         """It ends at once. Return: the journal of the one session"""
