@@ -129,6 +129,7 @@ es/protection/kept_cuts.c|open openat mkdir chmod scandir renameat faccessat jso
 es/protection/request_log.c|open openat unlinkat atomic_file_write|protect_dir: names of ours
 es/migration/source/protect.c|mkdir|the directory of a cut: ours
 es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
+es/journal_reserve.c|openat unlinkat fstatat renameat|our state directory
 es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
 es/image/arrival.c|mkdir open opendir|below image_dir: ours
 es/image/expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory

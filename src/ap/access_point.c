@@ -24,6 +24,7 @@
 #include "net/link.h"
 #include "net/tls.h"
 #include "net/tls_watch.h"
+#include "report/disks.h"
 #include "report/log_reporter.h"
 #include "report/monitor.h"
 
@@ -51,6 +52,7 @@ struct access_point {
 	struct listener *station_listener;
 	struct log_reporter *reporter;
 	struct monitor *monitor;
+	struct disks *disks;
 	struct ap_metrics metrics;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
@@ -209,6 +211,7 @@ static struct inquiry_view view_of(struct access_point *ap)
 		.edges = ap->edges,
 		.aps = ap->aps,
 		.users = ap->users,
+		.disks = ap->disks,
 		.certificate_days = tls_watch_days(ap->tls),
 	};
 }
@@ -327,6 +330,7 @@ void access_point_close(struct access_point *ap)
 {
 	if (!ap)
 		return;
+	disks_close(ap->disks);
 	monitor_close(ap->monitor);
 	listener_close(ap->listener);
 	listener_close(ap->station_listener);
@@ -394,6 +398,43 @@ static int start_users(struct access_point *ap, const struct access_point_setup 
 	return r;
 }
 
+/* ---- full disks ---- */
+
+enum { STATE_DIR, SPOOL_DIR, PLACES };
+
+static void on_looked(void *ctx)
+{
+	struct access_point *ap = ctx;
+	const struct users_files files = users_files(ap->users);
+	char text[WIRE_REASON_SIZE] = "";
+
+	if (files.behind)
+		(void)snprintf(text, sizeof(text), "%zu users wait to be written: %.160s",
+			       files.behind, files.why);
+	disks_trouble(ap->disks, STATE_DIR, text);
+	const struct disks_view v = disks_view(ap->disks, STATE_DIR);
+	if (v.low || files.behind)
+		(void)snprintf(
+			text, sizeof(text),
+			"%s takes no new users, for its state_dir is full: %.1f MB of %.1f MB "
+			"are free",
+			ap->name, (double)v.free / 1e6, (double)v.bytes / 1e6);
+	users_full(ap->users, text[0] ? text : NULL);
+}
+
+static int watch_disks(struct access_point *ap, const struct access_point_setup *setup,
+		       struct err *err)
+{
+	const struct disks_place place[PLACES] = {
+		[STATE_DIR] = { "state_dir", setup->state_dir,
+				"users that are not known here yet are refused: make room" },
+		[SPOOL_DIR] = { "spool_dir", setup->spool_dir,
+				"long requests and answers are refused: make room" },
+	};
+
+	return disks_new(&ap->disks, ap->loop, place, PLACES, on_looked, ap, err);
+}
+
 static struct link_setup links_of(struct access_point *ap, const struct access_point_setup *setup)
 {
 	return (struct link_setup){
@@ -431,6 +472,8 @@ static int start(struct access_point *ap, const struct access_point_setup *setup
 				 LINK_ROLE(WIRE_ROLE_MUD), err);
 	if (r == 0)
 		r = start_users(ap, setup, err);
+	if (r == 0)
+		r = watch_disks(ap, setup, err);
 	if (r == 0)
 		r = monitor_new(&ap->monitor, setup->loop, setup->monitor_listen, &monitor_ops, ap,
 				err);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "core/ap/node.h"
 #include "net/link.h"
+#include "report/disks.h"
 
 #define INQUIRY_WORDS 160 /* of an inquiry with arguments */
 
@@ -57,22 +58,34 @@ static void add_neighbour(void *ctx, const char *name, bool up)
 	(void)json_object_set_new(ctx, name, json_boolean(up));
 }
 
+static void add_full(void *ctx, const struct disks_view *v)
+{
+	(void)json_array_append_new(ctx,
+				    json_pack("{s:s, s:s, s:I, s:I, s:s}", "what", v->what, "path",
+					      v->path, "bytes", (json_int_t)v->bytes, "free",
+					      (json_int_t)v->free, "trouble", v->trouble));
+}
+
 static json_t *status(const struct inquiry_view *v)
 {
+	json_t *full = json_array();
 	json_t *edges = json_object();
 	json_t *aps = json_object();
 	json_int_t sessions = 0;
 
 	ap_node_each(v->node, count_session, &sessions);
+	if (v->disks)
+		disks_each_bad(v->disks, add_full, full);
 	edge_links_each(v->edges, add_neighbour, edges);
 	handoff_links_each(v->aps, add_neighbour, aps);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "node", v->name,
-		"role", "ap", "home", v->home, "place", ap_node_place(v->node), "sessions",
+		"{s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "node",
+		v->name, "role", "ap", "home", v->home, "place", ap_node_place(v->node), "sessions",
 		sessions, "muds", (json_int_t)mud_links_count(v->muds), "users",
 		(json_int_t)users_count(v->users), "stations", (json_int_t)users_stations(v->users),
 		"datagrams_dropped", (json_int_t)users_dropped(v->users), "certificate_days",
-		(json_int_t)v->certificate_days, "edge_servers", edges, "access_points", aps);
+		(json_int_t)v->certificate_days, "edge_servers", edges, "access_points", aps,
+		"full", full);
 }
 
 static json_t *sessions(const struct inquiry_view *v)

@@ -5,7 +5,8 @@
  * Inquiry - questions of an operator to an access point, answered with JSON
  *
  *	"status"	{"node", "role": "ap", "home", "sessions": N, "muds": N, "users": N,
- *			 "stations": N (-1: hostapd is not asked), "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up}}
+ *			 "stations": N (-1: hostapd is not asked), "datagrams_dropped": N, "edge_servers": {name: up}, "access_points": {name: up},
+ *			 "full": [{"what", "path", "bytes", "free", "trouble"}]}
  *	"sessions"	{"node", "role": "ap", "sessions": [{"session", "mud", "service", "state",
  *			 "association", "source", "dest", "floor", "highest", "copies_bytes"}]}
  *
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 struct ap_node;
+struct disks;
 struct edge_links;
 struct handoff_links;
 struct link;
@@ -39,6 +41,7 @@ struct inquiry_view {
 	const struct edge_links *edges;
 	const struct handoff_links *aps;
 	struct users *users;
+	const struct disks *disks;
 	int64_t certificate_days;
 };
 

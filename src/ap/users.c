@@ -345,6 +345,27 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	return 0;
 }
 
+/* ---- full disks ---- */
+
+struct users_files users_files(const struct users *u)
+{
+	struct users_files f = { 0 };
+	struct user_writer_state state;
+
+	if (!u->writer)
+		return f;
+	user_writer_state(u->writer, &state);
+	f.behind = state.failed;
+	if (f.behind)
+		(void)snprintf(f.why, sizeof(f.why), "%.*s", WIRE_REASON_SIZE - 1, state.why.text);
+	return f;
+}
+
+void users_full(struct users *u, const char *reason)
+{
+	(void)snprintf(u->full, sizeof(u->full), "%s", reason ? reason : "");
+}
+
 /* ---- queries ---- */
 
 uint16_t users_port(const struct users *u, const char *service)

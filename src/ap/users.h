@@ -108,6 +108,18 @@ void users_message(struct users *u, const char *ap, const struct wire_message *m
 /** users_neighbour() - Access point @ap has connected; not from inside the node */
 void users_neighbour(struct users *u, const char *ap);
 
+/** struct users_files - Files of users that could not be written, and are tried again; @why the last one was not */
+struct users_files {
+	size_t behind;
+	char why[WIRE_REASON_SIZE];
+};
+
+/** users_files() - How things stand with the files of users */
+struct users_files users_files(const struct users *u);
+
+/** users_full() - Refuse users that are not known here yet, and why; NULL: take them again. Others go on */
+void users_full(struct users *u, const char *reason);
+
 /** users_port() - Port of the listener of a service. Return: 0 if there is none */
 uint16_t users_port(const struct users *u, const char *service);
 

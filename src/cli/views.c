@@ -82,11 +82,30 @@ static void cell_days(struct table *t, const json_t *answer)
 			   (long long)days);
 }
 
+/* Return: whether a disk is full */
+static bool note_full(char *notes, size_t size, const json_t *answer)
+{
+	const json_t *full;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "full"), i, full)
+	{
+		const char *trouble = view_text(full, "trouble");
+		size_t used = strlen(notes);
+
+		(void)snprintf(notes + used, size - used, "%s%s %s is full, %.1f MB free%s%s",
+			       used ? "; " : "", view_text(full, "what"), view_text(full, "path"),
+			       (double)view_number(full, "free", 0) / 1e6, *trouble ? ": " : "",
+			       trouble);
+	}
+	return i > 0;
+}
+
 static void cell_notes(struct table *t, const json_t *answer, const struct links *l)
 {
 	bool drained = json_is_true(json_object_get(answer, "drained"));
 	json_int_t lost = view_number(answer, "lost", 0);
-	char notes[512] = "";
+	char notes[1024] = "";
 
 	if (drained)
 		(void)snprintf(notes, sizeof(notes), "drained: sessions go elsewhere");
@@ -106,7 +125,8 @@ static void cell_notes(struct table *t, const json_t *answer, const struct links
 	if (lost > 0)
 		(void)snprintf(notes + used, sizeof(notes) - used, "%s%lld events lost",
 			       used ? "; " : "", (long long)lost);
-	table_cell(t, notes[0] ? TABLE_WARN : TABLE_DIM, "%s", notes);
+	bool full = note_full(notes, sizeof(notes), answer);
+	table_cell(t, full ? TABLE_BAD : notes[0] ? TABLE_WARN : TABLE_DIM, "%s", notes);
 }
 
 static void status_rows(struct table *t, const struct round_answer *a)

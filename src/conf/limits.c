@@ -74,6 +74,10 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 				"such a user whose station is gone so long has left" },
 	[CONF_SPOOL_BYTES] = { "spool_bytes", 4 * GIB, 16 * MIB, 1024 * GIB, "bytes",
 			       "long requests and answers of all users, in spool_dir" },
+	[CONF_RESERVE_BYTES] = { "reserve_bytes", 16 * MIB, 0, 1 * GIB, "bytes",
+				 "of state_dir, an eighth of it at most, for session journals "
+				 "when it is full",
+				 true },
 };
 
 const struct conf_limit *conf_limit_find(const char *name)

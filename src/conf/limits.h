@@ -44,6 +44,7 @@ enum conf_limit_id {
 	CONF_USER_IDLE_MS,
 	CONF_USER_GONE_MS,
 	CONF_SPOOL_BYTES,
+	CONF_RESERVE_BYTES,
 	CONF_LIMITS, /* how many there are */
 };
 

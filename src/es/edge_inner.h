@@ -7,6 +7,7 @@
  *	edge_server.c      puts the parts together, hands their reports to the node; beginning and end
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_withheld.c    sessions whose journals cannot be used
+ *	edge_disks.c       full disks
  *	edge_operations.c  the node's operations
  *	edge_protection.c  those for protection
  *	edge_later.c       operations that failed at once
@@ -70,6 +71,7 @@ struct edge_server {
 	struct container_management *containers;
 	struct migration_controller *migrations;
 	struct thaw_guard *guard;
+	struct disks *disks;
 	struct monitor *monitor;
 	struct es_metrics metrics;
 	struct es_unclaimed
@@ -81,7 +83,8 @@ struct edge_server {
 	uv_timer_t timer;
 	uv_prepare_t prepare;
 	uv_async_t wake;
-	int closing; /* parts that are not closed yet */
+	int closing;                /* parts that are not closed yet */
+	uint64_t unwritten_said_at; /* when it was logged last that a record is not written */
 	uint64_t drain_ms;
 	uint64_t end_by; /* when it is about to stop: containers may finish requests until then */
 	bool stopped;
@@ -234,6 +237,11 @@ void edge_compare(void *ctx, const struct container_found *found, size_t count, 
  */
 int edge_adopt_again(struct edge_server *es, const struct container_found *found, size_t count,
 		     uint64_t session, struct err *err);
+
+/* edge_disks.c */
+
+/** edge_disks_new() - Begin to look at the disks; @es->containers are there. Return: 0, or negative error code */
+int edge_disks_new(struct edge_server *es, struct err *err);
 
 /* edge_withheld.c */
 

@@ -26,6 +26,8 @@
 #include "net/crypto.h"
 #include "report/log_reporter.h"
 
+#define UNWRITTEN_MS 60000 /* the log says so often at most that records are not written */
+
 static struct operation *operation_new(struct edge_server *es, uint64_t session, uint32_t epoch)
 {
 	struct operation *op = calloc(1, sizeof(*op));
@@ -461,6 +463,17 @@ static bool among(const char *kind, const char *const *kinds)
 	return *kinds;
 }
 
+/* One line a minute says that a disk is full (report/disks.h), not one for each session. */
+static bool first_in_a_while(struct edge_server *es)
+{
+	uint64_t now = edge_now(es);
+
+	if (es->unwritten_said_at && now < es->unwritten_said_at + UNWRITTEN_MS)
+		return false;
+	es->unwritten_said_at = now;
+	return true;
+}
+
 static void event(void *ctx, uint64_t session, const char *kind, uint64_t number,
 		  const char *detail)
 {
@@ -471,6 +484,8 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t number
 		return;
 	}
 	log_reporter_event(es->setup.reporter, kind, session, number, "%s", detail);
+	if (strcmp(kind, "NOT WRITTEN") == 0 && !first_in_a_while(es))
+		return;
 	if (among(kind, errors))
 		log_error("session %016" PRIx64 ": %s: %s", session, kind, detail);
 	else if (among(kind, notices))

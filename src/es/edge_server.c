@@ -28,6 +28,7 @@
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/common_metrics.h"
+#include "report/disks.h"
 #include "report/log_reporter.h"
 #include "report/monitor.h"
 
@@ -295,6 +296,7 @@ static struct es_inquiry inquiry_of(struct edge_server *es)
 		.migrations = es->migrations,
 		.drain = drain,
 		.decide = decide,
+		.disks = es->disks,
 		.unclaimed = es->unclaimed,
 		.unclaimed_count = es->unclaimed_count,
 		.ctx = es,
@@ -488,6 +490,7 @@ static void close_all(struct edge_server *es)
 {
 	es->stopped = true;
 	es->closing = 4;
+	disks_close(TAKE_PTR(es->disks));
 	monitor_close(TAKE_PTR(es->monitor));
 	listener_close(es->listener);
 	es->aps = ap_links_free(es->aps);
@@ -549,6 +552,16 @@ void edge_server_change(struct edge_server *es, const struct edge_server_change 
 		listener_limits(es->listener, &change->limits);
 }
 
+/* Without one the program works all the same, until the disk is full. */
+static void reserve_room(struct edge_server *es)
+{
+	struct err err;
+
+	if (session_store_reserve(es->store, es->setup.reserve_bytes, &err) < 0)
+		log_info("no room is reserved for session journals: state_dir %s: %s",
+			 es->setup.state_dir, err.text);
+}
+
 static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;
@@ -572,6 +585,8 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = session_store_open(&es->store, setup->state_dir, err);
 	if (r == 0)
+		reserve_room(es);
+	if (r == 0)
 		r = session_store_drained(es->store, &drained, err);
 	if (r == 0)
 		es_node_drain(es->node, drained);
@@ -582,6 +597,8 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
 					     on_died, edge_compare, es, err);
+	if (r == 0)
+		r = edge_disks_new(es, err);
 	if (r == 0)
 		r = thaw_guard_new(&es->guard, on_thawed, NULL, err);
 	migration.guard = es->guard;

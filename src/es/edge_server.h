@@ -39,6 +39,7 @@ struct edge_neighbour {
  * @state_dir:	for the session store
  * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them
  *	(base/spool.h)
+ * @reserve_bytes: of state_dir, for session journals when it is full (es/journal_reserve.h)
  * @serving:	called once when it listens; may be NULL
  * @failed:	called once if the edge server cannot start its work after all; stop then
  */
@@ -52,6 +53,7 @@ struct edge_server_setup {
 	const char *state_dir;
 	const char *spool_dir;
 	uint64_t spool_bytes;
+	uint64_t reserve_bytes;
 	const struct policy *policy;
 	struct link_limits limits;
 	const struct container_config *containers;

@@ -14,6 +14,7 @@
 #include "es/container/management.h"
 #include "es/migration/controller.h"
 #include "net/link.h"
+#include "report/disks.h"
 
 #define CHECK          "check "
 #define FITS           "fits "
@@ -118,16 +119,28 @@ static void add_ap(void *ctx, const char *name)
 	(void)json_object_set_new(ctx, name, json_true());
 }
 
+static void add_full(void *ctx, const struct disks_view *v)
+{
+	(void)json_array_append_new(ctx,
+				    json_pack("{s:s, s:s, s:I, s:I, s:s}", "what", v->what, "path",
+					      v->path, "bytes", (json_int_t)v->bytes, "free",
+					      (json_int_t)v->free, "trouble", v->trouble));
+}
+
 static json_t *status(const struct es_inquiry *q)
 {
+	json_t *full = json_array();
 	json_t *aps = json_object();
 	json_int_t sessions = 0;
 
 	es_node_each(q->node, count_session, &sessions);
 	ap_links_each(q->aps, add_ap, aps);
-	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:o}", "node", q->name, "role", "es",
+	if (q->disks)
+		disks_each_bad(q->disks, add_full, full);
+	return json_pack("{s:s, s:s, s:I, s:b, s:I, s:o, s:o}", "node", q->name, "role", "es",
 			 "sessions", sessions, "drained", es_node_drained(q->node),
-			 "certificate_days", (json_int_t)q->certificate_days, "access_points", aps);
+			 "certificate_days", (json_int_t)q->certificate_days, "access_points", aps,
+			 "full", full);
 }
 
 static json_t *sessions(const struct es_inquiry *q)

@@ -5,7 +5,8 @@
  * Inquiries of operators at an edge server, answered in JSON
  *
  *	status			{"node", "role": "es", "sessions": N, "certificate_days": N,
- *				 "access_points": {NAME: true}}
+ *				 "access_points": {NAME: true},
+ *				 "full": [{"what", "path", "bytes", "free", "trouble"}]}
  *	sessions		{"node", "role": "es", "sessions": [{"session", "mud", "service",
  *				 "state", "epoch", "association", "executed", "queued", "cached",
  *				 "migration", "peer", "ap", "removing", "starting", "gone",
@@ -25,6 +26,7 @@
 #include "es/container/management.h"
 
 struct ap_links;
+struct disks;
 struct err;
 struct es_node;
 struct link;
@@ -48,6 +50,7 @@ struct es_unclaimed {
 /**
  * struct es_inquiry - Sources of the answers, borrowed for the call; days until our certificate
  * ends
+ * @disks:	NULL: not known yet
  * @unclaimed, @unclaimed_count: Sessions that are withheld
  * @decide:	An operator discards a session (@discard), or has its container start again
  * @drain:	Begins (@drained) or ends to drain, as operator @operator wants; gets @ctx
@@ -58,6 +61,7 @@ struct es_inquiry {
 	const struct ap_links *aps;
 	struct migration_controller *migrations;
 	int64_t certificate_days;
+	const struct disks *disks;
 	const struct es_unclaimed *unclaimed;
 	size_t unclaimed_count;
 	int (*decide)(void *ctx, uint64_t session, bool discard, const char *operator,

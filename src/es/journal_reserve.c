@@ -144,7 +144,7 @@ int journal_reserve_use(struct journal_reserve *jr, const char *name, const void
 		i++;
 	if (i == jr->count)
 		return err_set(err, -ENOSPC, "the reserve for journals is used up");
-	jr->there[i] = false; /* whatever happens to it */
+	jr->there[i] = false; /* also if it fails: it is made anew */
 	jr->left--;
 	file_name(from, i);
 	int r = write_in_place(jr->dir, from, name, bytes, len, err);

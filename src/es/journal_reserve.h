@@ -7,8 +7,8 @@
  * It is a number of empty files, "reserve.NNN", whose blocks are allocated beyond their ends (fallocate() with
  * FALLOC_FL_KEEP_SIZE). When the disk is full, one of them becomes a journal: it is written where its blocks
  * are, and renamed. So no moment exists in which the room is free for others, as there would be if a large file
- * were shortened. What the old journal took is free then, and is allocated again for the reserve, if nobody was
- * quicker.
+ * were shortened. The blocks of the old journal are free then, and are allocated again for the reserve, if nobody
+ * was quicker.
  *
  * Blocks that are allocated can be written without further room on ext4, XFS, tmpfs and Btrfs (the first time,
  * which is all that is needed). A file system that cannot allocate gives no reserve.

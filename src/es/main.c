@@ -392,6 +392,7 @@ static int start(struct program *p, struct err *err)
 		.state_dir = c->state_dir,
 		.spool_dir = c->spool_dir,
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
+		.reserve_bytes = (uint64_t)c->limit[CONF_RESERVE_BYTES],
 		.policy = &policy,
 		.limits = limits_of(c),
 		.containers = &p->containers,

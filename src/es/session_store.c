@@ -352,7 +352,7 @@ int session_store_persist(struct session_store *st, const struct es_record *reco
 			  const struct answer_cache *cache, enum es_persist what, struct err *err)
 {
 	const struct journal *j = find(st, record->session);
-	/* what is reserved is for sessions that are here, not for more of them */
+	/* the reserve is for sessions that are here, not for more of them */
 	bool known = st->reserve && j && j->fd >= 0;
 	struct err no_room;
 	int r = persist(st, record, cache, what, &no_room);

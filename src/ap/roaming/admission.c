@@ -61,6 +61,8 @@ static int find_or_make(struct users *u, struct user **ret, const char *name, co
 	}
 	if (r == 0 && user && unread < 0)
 		user_unread(user, &why);
+	else if (r == 0 && user && !*known && u->full[0])
+		user_no_room(user); /* after a crash it would begin anew (R15) */
 	if (r == 0)
 		*ret = user;
 	return r;
@@ -163,7 +165,7 @@ static void admit_again(struct user *user)
 	}
 	if (user->state == USER_UNREAD)
 		return;
-	log_info("%s can be read again, and is refused no more", was.name);
+	log_info("%s is refused no more", was.name);
 	is_here(user, known);
 }
 

@@ -186,6 +186,17 @@ void user_unread(struct user *user, const struct err *why)
 			   user->name, why->text);
 }
 
+void user_no_room(struct user *user)
+{
+	const struct users *u = user->users;
+
+	user->state = USER_UNREAD;
+	user->since = now_of(u);
+	user->ask_at = user->since + USERS_UNREAD_MS;
+	(void)snprintf(user->refusal, sizeof(user->refusal), "%s", u->full);
+	log_debug("%s is refused: %s", user->name, u->full);
+}
+
 static bool readable(struct users *u, const char *name)
 {
 	AUTO(user_record) struct user_record *rec = NULL;
@@ -200,6 +211,8 @@ bool user_is_readable(const struct user *user)
 	char apart[NAME_SIZE];
 
 	name_apart(apart, user->name, user->mac);
+	if (user->users->full[0])
+		return false;
 	return readable(user->users, user->name) && (!user->mac_at || readable(user->users, apart));
 }
 

@@ -66,7 +66,10 @@ int users_asked_for(struct users *u, struct user **ret, const char *name, const 
 /** user_unread() - A user that was made just now is UNREAD, for the reason that users_known() gave: refuse it */
 void user_unread(struct user *user, const struct err *why);
 
-/** user_is_readable() - Whether the files of a user that is UNREAD can be read now, or are gone */
+/** user_no_room() - Likewise, for its sessions could not be written down (users_full()) */
+void user_no_room(struct user *user);
+
+/** user_is_readable() - Whether the files of a user that is UNREAD can be read now, or are gone, and it may begin */
 bool user_is_readable(const struct user *user);
 
 /** users_plain_name() - The name by which a user can be claimed, also of one that was set apart */

@@ -162,6 +162,7 @@ struct users_offer {
  * @keep_ms:	A user that was released is ended after this time; 0: never
  * @state_dir:	Of @writer
  * @look_at:	When its old files are looked for next
+ * @full:	Why no user is taken that is in no file here; or empty
  */
 struct users {
 	struct user_session_setup session;
@@ -194,6 +195,7 @@ struct users {
 	uint64_t keep_ms;
 	char *state_dir;
 	uint64_t look_at;
+	char full[WIRE_REASON_SIZE];
 	struct users_offer offer[USERS_SERVICES_MAX];
 	size_t offers;
 	uint64_t dropped;

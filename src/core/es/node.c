@@ -41,6 +41,11 @@ void es_node_drain(struct es_node *node, bool drained)
 	node->drained = drained;
 }
 
+void es_node_full(struct es_node *node, const char *reason)
+{
+	(void)snprintf(node->full, sizeof(node->full), "%s", reason ? reason : "");
+}
+
 bool es_node_drained(const struct es_node *node)
 {
 	return node->drained;
@@ -163,6 +168,10 @@ static void on_create_new(struct es_node *node, uint64_t now, const char *ap,
 			       "service \"%s\" is not in the catalogue of %s", w->service,
 			       node->name);
 		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_UNKNOWN_SERVICE, reason);
+		return;
+	}
+	if (node->full[0]) {
+		send_absent(node, ap, m, WIRE_FAILED, WIRE_E_BUSY, node->full);
 		return;
 	}
 	if (!share_left(node, w->mud, ap)) {
@@ -562,6 +571,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the service is not in the catalogue of the destination";
 		return false;
 	}
+	if (node->full[0]) {
+		*reason = node->full;
+		return false;
+	}
 	*reason = old ? clear_the_way(old, from, m) : es_node_withheld(node, m->session);
 	if (*reason)
 		return false;
@@ -904,6 +917,7 @@ void es_node_each(const struct es_node *node,
 			.kept_cut = s->protect.cut,
 			.silent_ms = node->now > s->heard ? node->now - s->heard : 0,
 			.reason = s->reason,
+			.unwritten = s->unwritten ? s->why_unwritten : NULL,
 		};
 
 		fn(ctx, &view);

@@ -221,6 +221,9 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
  */
 void es_node_drain(struct es_node *node, bool drained);
 
+/** es_node_full() - Take no new session and no arrival from now on, and why; NULL: take them again */
+void es_node_full(struct es_node *node, const char *reason);
+
 /** es_node_drained() - Whether it is drained */
 bool es_node_drained(const struct es_node *node);
 
@@ -483,6 +486,7 @@ uint64_t es_node_deadline(const struct es_node *node);
  * @kept, @kept_cut: a cut of it is kept, which includes requests up to this one
  * @silent_ms:	since when no access point has asked for it
  * @reason:	why it is LOST, or why its last migration failed; borrowed
+ * @unwritten:	why its record is not written; NULL: it is. Borrowed
  */
 struct es_session_view {
 	struct es_record record;
@@ -500,6 +504,7 @@ struct es_session_view {
 	uint64_t kept_cut;
 	uint64_t silent_ms;
 	const char *reason;
+	const char *unwritten;
 };
 
 /** es_node_each() - Call @fn for every session that is known here, in no particular order */

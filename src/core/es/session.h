@@ -186,6 +186,7 @@ struct es_node {
 	struct list bucket[ES_BUCKETS];
 	size_t count;
 	struct list withheld;           /* see withheld.c */
+	char full[WIRE_REASON_SIZE];    /* why nothing new is taken; or empty */
 	uint64_t now;                   /* of the call that is under way */
 	char refusal[WIRE_REASON_SIZE]; /* why the last session beyond a share was refused */
 	bool stopping;                  /* no more requests are begun */

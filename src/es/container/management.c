@@ -54,6 +54,7 @@ struct container_management {
 	uv_loop_t *loop;
 	char *socket;
 	char *exec_root;
+	char *data;
 	char *runtime;
 	int cancel_fd;
 	uint32_t patience;
@@ -743,8 +744,8 @@ static void *watch(void *arg)
 	return NULL;
 }
 
-/** engine_check() - Does the engine answer, and does it know our runtime? */
-static int engine_check(const struct container_config *config, struct err *err)
+/** engine_check() - Does the engine answer, and does it know our runtime? @data: where it keeps its data, owned */
+static int engine_check(const struct container_config *config, char **data, struct err *err)
 {
 	AUTO(docker_engine) struct docker_engine *de = NULL;
 	json_t *info = NULL;
@@ -759,6 +760,9 @@ static int engine_check(const struct container_config *config, struct err *err)
 			    "the Docker engine at %s knows no runtime '%s': register baton-runtime "
 			    "under \"runtimes\" in its daemon.json",
 			    config->docker_socket, config->runtime);
+	const char *root = json_text(info, "DockerRootDir", NULL);
+	if (r == 0 && root && *root)
+		*data = strdup(root);
 	json_decref(info);
 	return r;
 }
@@ -771,6 +775,7 @@ static void management_free(struct container_management *cm)
 	free(cm->socket);
 	free(cm->runtime);
 	free(cm->exec_root);
+	free(cm->data);
 	free(cm);
 }
 
@@ -778,13 +783,15 @@ int container_management_new(struct container_management **ret, uv_loop_t *loop,
 			     const struct container_config *config, container_died_cb died,
 			     container_seen_cb seen, void *ctx, struct err *err)
 {
-	int r = engine_check(config, err);
+	auto_free char *data = NULL;
+	int r = engine_check(config, &data, err);
 
 	if (r < 0)
 		return r;
 	struct container_management *cm = calloc(1, sizeof(*cm));
 	if (!cm)
 		return err_set(err, -ENOMEM, "container management");
+	cm->data = TAKE_PTR(data);
 	cm->loop = loop;
 	cm->died = died;
 	cm->seen = seen;
@@ -877,4 +884,9 @@ void container_management_close(struct container_management *cm, void (*closed)(
 	pool_close(cm, cm->creations);
 	pool_close(cm, cm->removals);
 	pool_closed(cm);
+}
+
+const char *container_management_data(const struct container_management *cm)
+{
+	return cm->data;
 }

@@ -314,5 +314,8 @@ int container_management_discard(struct container_management *cm, uint64_t sessi
 int container_management_list(struct container_management *cm, container_list_cb done, void *ctx,
 			      struct err *err);
 
+/** container_management_data() - The engine's directory for its data. Return: borrowed; NULL: it does not say */
+const char *container_management_data(const struct container_management *cm);
+
 /** container_name() - Name of a session's container, "baton-<session>-<epoch>" */
 void container_name(char to[CONTAINER_ID_SIZE], uint64_t session, uint32_t epoch);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "between.h"
 #include "net/link.h"
+#include "report/disks.h"
 #include "wire/message.h"
 
 /*
@@ -41,6 +42,26 @@ int __wrap_open64(const char *path, int flags, ...)
 	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
 	va_end(args);
 	return __real_open64(path, flags, mode);
+}
+
+/* Files of users cannot be written */
+static bool no_room;
+
+int __real_openat64(int at, const char *name, int flags, ...);
+int __wrap_openat64(int at, const char *name, int flags, ...);
+
+int __wrap_openat64(int at, const char *name, int flags, ...)
+{
+	va_list args;
+
+	if (no_room && strncmp(name, "user-", 5) == 0 && (flags & O_CREAT)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	va_start(args, flags);
+	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	return __real_openat64(at, name, flags, mode);
 }
 
 static int set_up(void **state)
@@ -992,11 +1013,11 @@ static void test_taken_when_written(void **state)
 /* ---- tests: users that are away, and access points that cannot be asked ---- */
 
 /* What the access point itself answers a client that speaks HTTP, until its connection ends */
-static void be_refused(int index, const char *why)
+static void be_refused_as(const char *user, int index, const char *why)
 {
 	struct client c;
 
-	client_open(&c, "127.0.0.11", index, "http");
+	client_open(&c, user, index, "http");
 	client_say(&c, "GET / HTTP/1.1\r\n\r\n");
 	wait_until(c.end);
 	assert_non_null(c.got);
@@ -1004,6 +1025,11 @@ static void be_refused(int index, const char *why)
 	if (!strstr(c.got, why))
 		fail_msg("got \"%s\", want \"%s\" in it", c.got, why);
 	client_close(&c);
+}
+
+static void be_refused(int index, const char *why)
+{
+	be_refused_as("127.0.0.11", index, why);
 }
 
 static int set_up_remembering_hasty(void **state)
@@ -1322,6 +1348,40 @@ static void test_claimed_file_cannot_be_read(void **state)
 	expect_file(1, "user-127.0.0.11.json");
 }
 
+/* The disk is full: users that are here go on, others are refused; when there is room, all are written down */
+static void test_no_room_for_files(void **state)
+{
+	static const char *const users[] = { "127.0.0.11", "127.0.0.12", "127.0.0.13" };
+	char path[128];
+
+	(void)state;
+	use_as(users[0], 0, 1);
+	no_room = true;
+	use_as(users[1], 0, 1); /* nobody has noticed yet */
+	uint64_t now = uv_now(&users_bed.loop);
+	wait_until(uv_now(&users_bed.loop) > now + 2 * DISKS_MS);
+	be_refused_as(users[2], 0, "AP-1 takes no new users, for its state_dir is full");
+	assert_int_equal(fake_edge_sessions(users_bed.edge[0]), 2);
+	use_as(users[0], 0, 2);
+	use_as(users[1], 0, 2);
+	no_room = false;
+	wait_until(in_state(0, "refused") == 0);
+	use_as(users[2], 0, 1);
+	restart(0);
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		use_as(users[i], 0, i == 2 ? 2 : 3);
+		(void)snprintf(path, sizeof(path), "%s/user-%s.json", users_bed.state_dir[0],
+			       users[i]);
+		wait_until(access(path, F_OK) == 0);
+	}
+	access_point_close(TAKE_PTR(users_bed.ap[0]));
+	for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+		(void)snprintf(path, sizeof(path), "%s/user-%s.json", users_bed.state_dir[0],
+			       users[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 #define with_two(test)          cmocka_unit_test_setup_teardown(test, set_up_two, users_bed_tear_down)
 #define with_access_point(test) cmocka_unit_test_setup_teardown(test, set_up, users_bed_tear_down)
 
@@ -1389,6 +1449,8 @@ int main(void)
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_claimed_file_cannot_be_read,
 						set_up_remembering_hasty, tear_down_remembering),
+		cmocka_unit_test_setup_teardown(test_no_room_for_files, set_up_remembering,
+						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_bad_records, set_up_remembering,
 						tear_down_remembering),
 		cmocka_unit_test_setup_teardown(test_other_access_point_is_gone, set_up_two_hasty,

@@ -1809,6 +1809,38 @@ static void test_record_is_given_up(void **state)
 	finish(&w);
 }
 
+/* A full disk: nothing new is taken, with the reason; what is here goes on */
+static void test_full(void **state)
+{
+	const char *reason;
+	struct world w;
+
+	(void)state;
+	active(&w);
+	es_node_full(w.node, "the disk is full");
+	request(&w, 1, 1, 0);
+	executed(&w, 1, 1);
+	assert_int_equal(last(&w)->type, WIRE_ANSWER);
+	assert_null(view(&w).unwritten);
+	w.disk_full = true;
+	request(&w, 1, 2, 1);
+	assert_string_equal(view(&w).unwritten, "append 24 bytes: No space left on device");
+	w.disk_full = false;
+	finish(&w);
+	start(&w);
+	es_node_full(w.node, "the disk is full");
+	create(&w, "offload");
+	assert_int_equal(last(&w)->type, WIRE_FAILED);
+	assert_int_equal(last(&w)->es_status.status, WIRE_E_BUSY);
+	assert_string_equal(last(&w)->es_status.reason, "the disk is full");
+	assert_false(offer(&w, "ES-9", 1, 1, &reason));
+	assert_string_equal(reason, "the disk is full");
+	assert_int_equal(w.created, 0);
+	es_node_full(w.node, NULL);
+	assert_true(offer(&w, "ES-9", 1, 1, &reason));
+	finish(&w);
+}
+
 /* A removal that a crash interrupted is begun again */
 static void test_restart_while_removing(void **state)
 {
@@ -2172,6 +2204,7 @@ int main(void)
 		cmocka_unit_test(test_disassociation),
 		cmocka_unit_test(test_restart_in_doubt),
 		cmocka_unit_test(test_restart_without_container),
+		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_record_cannot_be_read),
 		cmocka_unit_test(test_record_is_given_up),
 		cmocka_unit_test(test_restart_while_removing),
