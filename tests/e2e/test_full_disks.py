@@ -5,6 +5,7 @@ The directories are small file systems. Somebody fills them up, and takes whatev
 count in a Redis meanwhile.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -70,14 +71,17 @@ class FullDisks(bed.BedTest):
         """A daemon has a small file system at one of its directories, until the test ends; its files stay"""
         def mount(*args):
             self.lab.kill(name, signal.SIGKILL)
+            owner = directory.stat()
             kept = {f.name: f.read_bytes() for f in directory.iterdir()
                     if f.is_file() and not f.name.startswith("reserve.")}
             subprocess.run(args, check=True)
+            os.chown(directory, owner.st_uid, owner.st_gid)
             for f in directory.iterdir():
                 if f.is_file():
                     f.unlink()
             for file, content in kept.items():
                 (directory / file).write_bytes(content)
+                os.chown(directory / file, owner.st_uid, owner.st_gid)
             self.lab.start(name)
         directory.mkdir(parents=True, exist_ok=True)
         self.addCleanup(mount, "umount", "-l", directory)
