@@ -78,6 +78,10 @@ const struct conf_limit conf_limit_table[CONF_LIMITS] = {
 				 "of state_dir, an eighth of it at most, for session journals "
 				 "when it is full",
 				 true },
+	[CONF_SYNC_MS] = { "sync_ms", 1000, 0, 60000, "ms",
+			   "what a session journal may lack after a loss of power; 0: nothing, and "
+			   "each request waits for the disk before it runs",
+			   true },
 };
 
 const struct conf_limit *conf_limit_find(const char *name)

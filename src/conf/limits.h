@@ -45,6 +45,7 @@ enum conf_limit_id {
 	CONF_USER_GONE_MS,
 	CONF_SPOOL_BYTES,
 	CONF_RESERVE_BYTES,
+	CONF_SYNC_MS,
 	CONF_LIMITS, /* how many there are */
 };
 

@@ -64,6 +64,7 @@ struct edge_server {
 	struct gateway *gateway;
 	struct spools *spools;
 	struct session_store *store;
+	struct journal_sync *sync;
 	struct started_notes *started;
 	struct request_log *requests; /* NULL: no service is protected */
 	struct service_catalogue *catalogue;

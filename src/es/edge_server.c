@@ -18,6 +18,7 @@
 #include "es/edge_inner.h"
 #include "es/gateway/gateway.h"
 #include "es/inquiry.h"
+#include "es/journal_sync.h"
 #include "es/metrics.h"
 #include "es/protection/request_log.h"
 #include "es/service_catalogue.h"
@@ -486,6 +487,15 @@ static void on_handle_closed(uv_handle_t *handle)
 	part_closed(handle->data);
 }
 
+static void note_end(struct edge_server *es)
+{
+	struct err err;
+
+	if (es->store && session_store_end(es->store, &err) < 0)
+		log_info("journals may not be on the disk: state_dir %s: %s", es->setup.state_dir,
+			 err.text);
+}
+
 static void close_all(struct edge_server *es)
 {
 	es->stopped = true;
@@ -505,6 +515,8 @@ static void close_all(struct edge_server *es)
 		container_management_close(es->containers, on_part_closed, es);
 	}
 	es->node = es_node_free(es->node);
+	journal_sync_close(TAKE_PTR(es->sync));
+	note_end(es);
 	es->store = session_store_free(es->store);
 	es->started = started_notes_free(es->started);
 	es->requests = request_log_free(es->requests);
@@ -562,6 +574,23 @@ static void reserve_room(struct edge_server *es)
 			 es->setup.state_dir, err.text);
 }
 
+/* Whether the host lost its power since, so that journals may lack their last entries */
+static int note_boot(struct edge_server *es, struct err *err)
+{
+	bool lost = false;
+	int r = session_store_boot(es->store, NULL, &lost, err);
+	if (r < 0 || !lost)
+		return r == -ENOSPC || r == -EDQUOT ? 0 : r;
+	if (es->setup.sync_ms)
+		log_error(
+			"the host went down without warning: session journals may lack their last "
+			"entries, of %" PRIu64 " ms at most (sync_ms)",
+			es->setup.sync_ms);
+	log_reporter_event(es->setup.reporter, "HOST WENT DOWN", 0, 0, "sync_ms=%" PRIu64,
+			   es->setup.sync_ms);
+	return 0;
+}
+
 static int start(struct edge_server *es, struct err *err)
 {
 	const struct edge_server_setup *setup = &es->setup;
@@ -586,6 +615,12 @@ static int start(struct edge_server *es, struct err *err)
 		r = session_store_open(&es->store, setup->state_dir, err);
 	if (r == 0)
 		reserve_room(es);
+	if (r == 0)
+		r = note_boot(es, err);
+	if (r == 0)
+		session_store_sync_each(es->store, !setup->sync_ms);
+	if (r == 0)
+		r = journal_sync_new(&es->sync, setup->loop, es->store, setup->sync_ms, err);
 	if (r == 0)
 		r = session_store_drained(es->store, &drained, err);
 	if (r == 0)

@@ -40,6 +40,7 @@ struct edge_neighbour {
  * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them
  *	(base/spool.h)
  * @reserve_bytes: of state_dir, for session journals when it is full (es/journal_reserve.h)
+ * @sync_ms:	time after which journals reach the disk; 0: before requests run
  * @serving:	called once when it listens; may be NULL
  * @failed:	called once if the edge server cannot start its work after all; stop then
  */
@@ -54,6 +55,7 @@ struct edge_server_setup {
 	const char *spool_dir;
 	uint64_t spool_bytes;
 	uint64_t reserve_bytes;
+	uint64_t sync_ms;
 	const struct policy *policy;
 	struct link_limits limits;
 	const struct container_config *containers;

@@ -393,6 +393,7 @@ static int start(struct program *p, struct err *err)
 		.spool_dir = c->spool_dir,
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
 		.reserve_bytes = (uint64_t)c->limit[CONF_RESERVE_BYTES],
+		.sync_ms = (uint64_t)c->limit[CONF_SYNC_MS],
 		.policy = &policy,
 		.limits = limits_of(c),
 		.containers = &p->containers,

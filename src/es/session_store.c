@@ -29,6 +29,11 @@
 #define FILE_NAME    32
 #define DRAINED_FILE "drained" /* it is there: the edge server is drained */
 
+#define BOOT_FILE                                                                                  \
+	"boot" /* "ID runs": the program runs in that boot, or fell in it; "ID ended": in order */
+#define BOOT_ID   "/proc/sys/kernel/random/boot_id"
+#define BOOT_SIZE 64
+
 #define HANDED 0x80000000u /* with the state of a record */
 
 enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER, KIND_HANDED };
@@ -43,12 +48,15 @@ struct journal {
 	int fd;
 	size_t size;
 	bool broken;
+	bool unsynced;
 };
 
 struct session_store {
 	int dir;
 	struct list journals;
 	struct journal_reserve *reserve; /* NULL: none */
+	bool sync_each;
+	char boot[BOOT_SIZE]; /* id of the host's boot; empty: not known */
 };
 
 int session_store_open(struct session_store **ret, const char *dir, struct err *err)
@@ -249,6 +257,7 @@ static int begin_anew(struct session_store *st, const struct es_record *record,
 	j->fd = fd;
 	j->size = size;
 	j->broken = false;
+	j->unsynced = false;
 	return 0;
 }
 
@@ -265,6 +274,7 @@ static int append(struct journal *j, enum kind kind, const struct buf *body, str
 	r = entry_add(&out, kind, body, err);
 	if (r == 0) {
 		r = files_write(j->fd, buf_bytes(&out), out.len);
+		j->unsynced = true;
 		if (r == 0)
 			j->size += out.len;
 		else
@@ -276,7 +286,19 @@ static int append(struct journal *j, enum kind kind, const struct buf *body, str
 	return r;
 }
 
-static int append_started(struct journal *j, const struct es_record *record, struct err *err)
+/* After a failure entries may be lost, and a second try would not tell: the journal is begun anew */
+static int sync_journal(struct journal *j, struct err *err)
+{
+	if (fdatasync(j->fd) < 0) {
+		j->broken = true;
+		return err_set(err, -errno, "sync a journal");
+	}
+	j->unsynced = false;
+	return 0;
+}
+
+static int append_started(struct journal *j, const struct es_record *record, bool sync,
+			  struct err *err)
 {
 	uint8_t number[8];
 	struct buf body;
@@ -288,6 +310,9 @@ static int append_started(struct journal *j, const struct es_record *record, str
 	if (r == 0)
 		r = append(j, KIND_STARTED, &body, err);
 	buf_deinit(&body);
+	/* all entries before it come along: only this request's outcome can be unknown after a loss of power */
+	if (r == 0 && sync)
+		r = sync_journal(j, err);
 	return r;
 }
 
@@ -299,9 +324,7 @@ static int append_handed(struct journal *j, struct err *err)
 	buf_init(&body, 0);
 	int r = append(j, KIND_HANDED, &body, err);
 	buf_deinit(&body);
-	if (r == 0 && fdatasync(j->fd) < 0)
-		r = err_set(err, -errno, "sync a journal");
-	return r;
+	return r == 0 ? sync_journal(j, err) : r;
 }
 
 static int append_answer(struct journal *j, const struct es_record *record,
@@ -340,7 +363,7 @@ static int persist(struct session_store *st, const struct es_record *record,
 	if (j->broken)
 		return begin_anew(st, record, cache, false, err);
 	if (what == ES_PERSIST_STARTED)
-		return append_started(j, record, err);
+		return append_started(j, record, st->sync_each, err);
 	if (what == ES_PERSIST_HANDED)
 		return append_handed(j, err);
 	if (j->size > SESSION_STORE_JOURNAL_MAX)
@@ -614,6 +637,84 @@ static int read_one(struct session_store *st, const char *name,
 		r = read_and_tell(&rd, buf_bytes(&file), file.len, resume, &to, fn, ctx, err);
 	buf_deinit(&file);
 	return r;
+}
+
+/* --- loss of power ---------------------------------------------------------------------------- */
+
+void session_store_sync_each(struct session_store *st, bool each)
+{
+	st->sync_each = each;
+}
+
+size_t session_store_unsynced(struct session_store *st, int *fd, size_t max)
+{
+	size_t count = 0;
+
+	list_for_each_safe(at, next, &st->journals)
+	{
+		struct journal *j = list_entry(at, struct journal, link);
+
+		if (!j->unsynced || j->fd < 0 || count == max)
+			continue;
+		fd[count] = fcntl(j->fd, F_DUPFD_CLOEXEC, 0);
+		if (fd[count] < 0)
+			break; /* none to spare: the next time */
+		j->unsynced = false;
+		count++;
+	}
+	return count;
+}
+
+static int note_boot(struct session_store *st, const char *how, struct err *err)
+{
+	char text[BOOT_SIZE + 16];
+	int n = snprintf(text, sizeof(text), "%s %s\n", st->boot, how);
+
+	return atomic_file_write(st->dir, BOOT_FILE, text, (size_t)n, 0600, err);
+}
+
+/* Return: false if the kernel does not tell */
+static bool read_boot(char to[BOOT_SIZE])
+{
+	auto_close int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, to, BOOT_SIZE - 1);
+
+	to[n > 0 ? n : 0] = '\0';
+	to[strcspn(to, "\n")] = '\0';
+	return to[0];
+}
+
+int session_store_boot(struct session_store *st, const char *id, bool *lost, struct err *err)
+{
+	char text[BOOT_SIZE + 16] = "", before[BOOT_SIZE] = "", how[16] = "";
+
+	*lost = false;
+	if (id)
+		(void)snprintf(st->boot, sizeof(st->boot), "%s", id);
+	else if (!read_boot(st->boot))
+		return 0;
+	auto_close int fd = openat(st->dir, BOOT_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return err_set(err, -errno, "open %s", BOOT_FILE);
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		return err_set(err, -errno, "read %s", BOOT_FILE);
+	bool known = sscanf(text, "%63s %15s", before, how) == 2;
+	*lost = known && strcmp(how, "runs") == 0 && strcmp(before, st->boot) != 0;
+	return note_boot(st, "runs", err);
+}
+
+int session_store_end(struct session_store *st, struct err *err)
+{
+	list_for_each_safe(at, next, &st->journals)
+	{
+		struct journal *j = list_entry(at, struct journal, link);
+		int r = j->fd >= 0 ? sync_journal(j, err)
+				   : 0; /* a thread may be at it, and not done */
+
+		if (r < 0)
+			return r;
+	}
+	return st->boot[0] ? note_boot(st, "ended", err) : 0;
 }
 
 int session_store_drain(struct session_store *st, bool drained, struct err *err)

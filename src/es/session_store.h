@@ -5,9 +5,9 @@
  * Session store - the state of sessions that an edge server needs after a crash of its program
  *
  * One file for each session, "<16 hexadecimal digits>.session", mode 0600, in a directory of mode
- * 0700 that should be on tmpfs: containers do not outlive a reboot, so neither need their sessions,
- * and the files hold secrets. Entries that are appended are not synced to a disk for the same
- * reason.
+ * 0700, for the files hold secrets. It is on a disk, for sessions outlive a reboot (R15). Entries that
+ * are appended reach the disk within sync_ms (journal_sync.h), or, with session_store_sync_each(), before
+ * their requests run.
  *
  * A file is a journal. All numbers are big-endian:
  *
@@ -55,6 +55,33 @@ AUTO_DEFINE(session_store)
  * Return: 0, -EOPNOTSUPP if the file system cannot do it, or another negative error code
  */
 int session_store_reserve(struct session_store *st, uint64_t bytes, struct err *err);
+
+/** session_store_sync_each() - From now on a request's beginning is on the disk before it runs, or not (@each) */
+void session_store_sync_each(struct session_store *st, bool each);
+
+/**
+ * session_store_unsynced() - Journals with entries that may not be on the disk yet
+ * @st:		Store
+ * @fd:		Filled with descriptors that the caller closes, after fdatasync()
+ * @max:	Room in @fd; the others come with the next call
+ *
+ * Return: how many
+ */
+size_t session_store_unsynced(struct session_store *st, int *fd, size_t max);
+
+/**
+ * session_store_boot() - Note which boot of the host this program runs in
+ * @st:		Store, before anything is read
+ * @id:		Of the boot; NULL: the kernel's
+ * @lost:	Set to whether the host went down in an earlier boot before all journals had reached the disk
+ * @err:	Filled in on failure
+ *
+ * Return: 0, or negative error code
+ */
+int session_store_boot(struct session_store *st, const char *id, bool *lost, struct err *err);
+
+/** session_store_end() - The program ends in order: all journals go to the disk. Return: 0, or negative error code */
+int session_store_end(struct session_store *st, struct err *err);
 
 /** struct session_store_room - Reserved room: bytes that there are, and that there are to be */
 struct session_store_room {

@@ -6,6 +6,7 @@ count in a Redis meanwhile.
 """
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -45,7 +46,7 @@ class Hog:
                     except OSError:
                         size //= 2
                 self.full.set()
-                self.stop.wait(0.005)
+                self.stop.wait(0.02)
 
 
 class FullDisks(bed.BedTest):
@@ -64,28 +65,37 @@ class FullDisks(bed.BedTest):
         super().setUp()
         for user in ("user1", "user2"):
             self.lab.move_user(user, "AP-1")
+        self.end_users()
+        self.wait(lambda: not self.lab.containers("pc1") + self.lab.containers("pc2"), "earlier sessions to be gone")
         self.counted = 0
         self.unknown = 0
 
     def small(self, name, directory, size):
-        """A daemon has a small file system at one of its directories, until the test ends; its files stay"""
+        """A daemon has a small file system at one of its directories, until the test ends; its files stay.
+
+        Return: that directory, as it is seen from here: an edge server has a mount namespace, its engine's
+        """
+        kind, _, i = name.rpartition("-")
+        pid = self.lab.lab("engine-pid", f"pc{i}").strip() if kind == "EdgeServer" else os.getpid()
+        here = pathlib.Path(f"/proc/{pid}/root{directory}")
+
         def mount(*args):
             self.lab.kill(name, signal.SIGKILL)
-            owner = directory.stat()
-            kept = {f.name: f.read_bytes() for f in directory.iterdir()
+            owner = here.stat()
+            kept = {f.name: f.read_bytes() for f in here.iterdir()
                     if f.is_file() and not f.name.startswith("reserve.")}
-            subprocess.run(args, check=True)
-            os.chown(directory, owner.st_uid, owner.st_gid)
-            for f in directory.iterdir():
+            subprocess.run(["nsenter", "-t", str(pid), "-m", *args], check=True)
+            os.chown(here, owner.st_uid, owner.st_gid)
+            for f in here.iterdir():
                 if f.is_file():
                     f.unlink()
             for file, content in kept.items():
-                (directory / file).write_bytes(content)
-                os.chown(directory / file, owner.st_uid, owner.st_gid)
+                (here / file).write_bytes(content)
+                os.chown(here / file, owner.st_uid, owner.st_gid)
             self.lab.start(name)
-        directory.mkdir(parents=True, exist_ok=True)
         self.addCleanup(mount, "umount", "-l", directory)
         mount("mount", "-t", "tmpfs", "-o", f"size={size}", "baton-small", directory)
+        return here
 
     def redis(self, *words, user="user1", patience=60):
         done = self.lab.exec(user, "redis-cli", "-h", GATEWAY, "-p", self.lab.example_port("redis"), *words,
@@ -127,8 +137,7 @@ class FullDisks(bed.BedTest):
 
     def test_edge_server(self):
         """state_dir is full: sessions go on for what is reserved, also after a restart; new ones are refused"""
-        state = self.lab.dir / "pc1" / "sessions"
-        self.small("EdgeServer-1", state, "8m")
+        state = self.small("EdgeServer-1", self.lab.dir / "pc1" / "sessions", "8m")
         self.begin()
         with Hog(state):
             self.wait(lambda: re.search(r"EdgeServer-1 .*state_dir \S+ is full, 0\.\d MB free", self.status()),
@@ -150,8 +159,7 @@ class FullDisks(bed.BedTest):
 
     def test_reserve_is_used_up(self):
         """Then requests wait, or are refused; none is lost, none executed twice, and all goes on with room"""
-        state = self.lab.dir / "pc1" / "sessions"
-        self.small("EdgeServer-1", state, "2m")     # an eighth of it is reserved
+        state = self.small("EdgeServer-1", self.lab.dir / "pc1" / "sessions", "2m")     # an eighth of it is reserved
         self.begin()
         with Hog(state):
             self.redis("set", "x", "y" * 60000)
@@ -167,8 +175,7 @@ class FullDisks(bed.BedTest):
 
     def test_move_to_a_full_one(self):
         """A move is put off while its destination is full; the user is served"""
-        state = self.lab.dir / "pc2" / "sessions"
-        self.small("EdgeServer-2", state, "8m")
+        state = self.small("EdgeServer-2", self.lab.dir / "pc2" / "sessions", "8m")
         self.begin()
         with Hog(state):
             self.wait(lambda: re.search("EdgeServer-2 .* is full", self.status()), "baton status to tell")
@@ -182,8 +189,7 @@ class FullDisks(bed.BedTest):
 
     def test_access_point(self):
         """Its state_dir is full: users that it knows go on, others are refused until there is room"""
-        state = self.lab.conf("AP-1").parent / "AP-1.state"
-        self.small("AP-1", state, "1m")
+        state = self.small("AP-1", self.lab.conf("AP-1").parent / "AP-1.state", "1m")
         self.begin()
         with Hog(state):
             self.wait(lambda: re.search("AP-1 .*state_dir .* is full", self.status()), "baton status to tell")

@@ -321,6 +321,49 @@ static void test_cannot_be_read(void **state)
 	assert_int_equal(read_back().code, -EPROTO);
 }
 
+/* A loss of power is told from a stop in order, and from a crash of the program alone */
+static void test_boot(void **state)
+{
+	struct es_record r = record_of(7);
+	struct answer_cache *cache = NULL;
+	struct err err = { 0 };
+	char path[128];
+	bool lost = true;
+	int fd[2];
+
+	(void)state;
+	AUTO(session_store) struct session_store *st = NULL;
+	assert_int_equal(session_store_open(&st, dir, &err), 0);
+	assert_int_equal(session_store_boot(st, "one", &lost, &err), 0);
+	assert_false(lost); /* nothing was here */
+	assert_int_equal(session_store_boot(st, "one", &lost, &err), 0);
+	assert_false(lost); /* only the program crashed */
+	assert_int_equal(session_store_boot(st, "two", &lost, &err), 0);
+	assert_true(lost);
+	assert_int_equal(session_store_end(st, &err), 0);
+	assert_int_equal(session_store_boot(st, "three", &lost, &err), 0);
+	assert_false(lost); /* it ended in order */
+	(void)snprintf(path, sizeof(path), "%s/boot", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(path, path), 0); /* R15: it cannot be read */
+	assert_int_equal(session_store_boot(st, "four", &lost, &err), -ELOOP);
+	assert_int_equal(unlink(path), 0);
+	/* a journal is to be synced once for what was appended, and not at all if each entry is */
+	assert_int_equal(answer_cache_new(&cache, &err), 0);
+	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_ALL, &err), 0);
+	assert_int_equal(session_store_unsynced(st, fd, 2), 0);
+	r.started = 8;
+	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_STARTED, &err), 0);
+	assert_int_equal(session_store_unsynced(st, fd, 2), 1);
+	assert_int_equal(fdatasync(fd[0]), 0);
+	assert_int_equal(close(fd[0]), 0);
+	assert_int_equal(session_store_unsynced(st, fd, 2), 0);
+	session_store_sync_each(st, true);
+	assert_int_equal(session_store_persist(st, &r, cache, ES_PERSIST_STARTED, &err), 0);
+	assert_int_equal(session_store_unsynced(st, fd, 2), 0);
+	answer_cache_free(cache);
+}
+
 static void test_forget(void **state)
 {
 	struct err err;
@@ -344,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_drained),
 		cmocka_unit_test(test_cannot_be_read),
+		cmocka_unit_test(test_boot),
 	};
 
 	return cmocka_run_group_tests(tests, begin, finish);
