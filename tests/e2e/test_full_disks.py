@@ -84,7 +84,7 @@ class FullDisks(bed.BedTest):
             owner = here.stat()
             kept = {f.name: f.read_bytes() for f in here.iterdir()
                     if f.is_file() and not f.name.startswith("reserve.")}
-            subprocess.run(["nsenter", "-t", str(pid), "-m", *args], check=True)
+            subprocess.run(["nsenter", "-t", str(pid), "-m", "-p", *args], check=True)
             os.chown(here, owner.st_uid, owner.st_gid)
             for f in here.iterdir():
                 if f.is_file():
