@@ -27,6 +27,8 @@ int edge_protection_open(struct edge_server *es, struct err *err)
 
 	if (r == 0 && dir)
 		r = request_log_open(&es->requests, dir, err);
+	if (r == 0 && dir)
+		request_log_sync_each(es->requests, !es->setup.sync_ms);
 	return r < 0 ? err_wrap(err, r, "protection") : 0;
 }
 

@@ -516,10 +516,10 @@ static void close_all(struct edge_server *es)
 	}
 	es->node = es_node_free(es->node);
 	journal_sync_close(TAKE_PTR(es->sync));
+	es->requests = request_log_free(es->requests);
 	note_end(es);
 	es->store = session_store_free(es->store);
 	es->started = started_notes_free(es->started);
-	es->requests = request_log_free(es->requests);
 	es->catalogue = service_catalogue_free(es->catalogue);
 	free(TAKE_PTR(es->unclaimed));
 	uv_close((uv_handle_t *)&es->timer, on_handle_closed);
@@ -618,17 +618,18 @@ static int start(struct edge_server *es, struct err *err)
 	if (r == 0)
 		r = note_boot(es, err);
 	if (r == 0)
+		r = edge_protection_open(es, err);
+	if (r == 0)
 		session_store_sync_each(es->store, !setup->sync_ms);
 	if (r == 0)
-		r = journal_sync_new(&es->sync, setup->loop, es->store, setup->sync_ms, err);
+		r = journal_sync_new(&es->sync, setup->loop, es->store, es->requests,
+				     setup->sync_ms, err);
 	if (r == 0)
 		r = session_store_drained(es->store, &drained, err);
 	if (r == 0)
 		es_node_drain(es->node, drained);
 	if (r == 0)
 		r = started_notes_open(&es->started, setup->state_dir, err);
-	if (r == 0)
-		r = edge_protection_open(es, err);
 	if (r == 0)
 		r = container_management_new(&es->containers, setup->loop, setup->containers,
 					     on_died, edge_compare, es, err);

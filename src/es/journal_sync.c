@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "es/protection/request_log.h"
 #include "es/session_store.h"
 
 #define AT_ONCE 256 /* journals that are synced in one go; the others come next */
@@ -22,6 +23,7 @@
  */
 struct journal_sync {
 	struct session_store *store;
+	struct request_log *requests;
 	uv_timer_t timer;
 	uv_work_t work;
 	uint64_t every_ms;
@@ -72,7 +74,8 @@ static void on_timer(uv_timer_t *timer)
 	if (js->working)
 		return;
 	js->failed = 0;
-	js->count = session_store_unsynced(js->store, js->fd, AT_ONCE);
+	js->count = js->requests ? request_log_unsynced(js->requests, js->fd, AT_ONCE / 2) : 0;
+	js->count += session_store_unsynced(js->store, js->fd + js->count, AT_ONCE - js->count);
 	if (!js->count)
 		return;
 	js->working = uv_queue_work(timer->loop, &js->work, work, on_worked) == 0;
@@ -81,13 +84,14 @@ static void on_timer(uv_timer_t *timer)
 }
 
 int journal_sync_new(struct journal_sync **ret, struct uv_loop_s *loop, struct session_store *store,
-		     uint64_t every_ms, struct err *err)
+		     struct request_log *requests, uint64_t every_ms, struct err *err)
 {
 	struct journal_sync *js = calloc(1, sizeof(*js));
 
 	if (!js)
 		return err_set(err, -ENOMEM, "sync journals");
 	js->store = store;
+	js->requests = requests;
 	(void)uv_timer_init(loop, &js->timer); /* this and its start cannot fail */
 	js->timer.data = js;
 	js->work.data = js;

@@ -14,6 +14,7 @@
 
 struct err;
 struct journal_sync; /* opaque */
+struct request_log;
 struct session_store;
 struct uv_loop_s;
 
@@ -22,13 +23,14 @@ struct uv_loop_s;
  * @ret:	Set on success only; the caller owns it, see journal_sync_close()
  * @loop:	Event loop
  * @store:	Store, borrowed until journal_sync_close()
+ * @requests:	Log of protected sessions, likewise, or NULL: it is synced first, for a journal must not know more
  * @every_ms:	How often; 0: never, for the store syncs by itself
  * @err:	Filled in on failure
  *
  * Return: 0, or -ENOMEM
  */
 int journal_sync_new(struct journal_sync **ret, struct uv_loop_s *loop, struct session_store *store,
-		     uint64_t every_ms, struct err *err);
+		     struct request_log *requests, uint64_t every_ms, struct err *err);
 
 /** journal_sync_close() - End; the memory goes when the event loop has closed its handles. @js may be NULL */
 void journal_sync_close(struct journal_sync *js);

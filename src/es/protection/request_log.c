@@ -39,6 +39,7 @@ struct place {
  * struct session_log - The file of one session
  * @size:	up to the end of its last entry
  * @base:	number of the first of @places
+ * @changed:	since request_log_unsynced()
  */
 struct session_log {
 	struct list link;
@@ -49,11 +50,13 @@ struct session_log {
 	struct place *place;
 	size_t places;
 	size_t room;
+	bool changed;
 };
 
 struct request_log {
 	int dir;
 	struct list sessions;
+	bool sync_each;
 	struct buf bytes; /* of the request read last */
 };
 
@@ -75,6 +78,8 @@ int request_log_open(struct request_log **ret, const char *dir, struct err *err)
 static void session_log_free(struct session_log *l)
 {
 	list_remove(&l->link);
+	if (l->changed)
+		(void)fdatasync(l->fd); /* its journal will be, too */
 	if (l->fd >= 0)
 		close(l->fd);
 	free(l->place);
@@ -335,7 +340,30 @@ static int append(struct session_log *l, const struct buf *out, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "append %zu bytes to the request log", out->len);
 	l->size += out->len;
+	l->changed = true;
 	return 0;
+}
+
+void request_log_sync_each(struct request_log *log, bool each)
+{
+	log->sync_each = each;
+}
+
+size_t request_log_unsynced(struct request_log *log, int *fds, size_t max)
+{
+	size_t count = 0;
+
+	list_for_each_safe(at, next, &log->sessions)
+	{
+		struct session_log *l = list_entry(at, struct session_log, link);
+		int fd = l->changed && count < max ? fcntl(l->fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+		if (fd < 0)
+			continue;
+		l->changed = false;
+		fds[count++] = fd;
+	}
+	return count;
 }
 
 int request_log_add(struct request_log *log, uint64_t session, const struct wire_data *request,
@@ -353,6 +381,8 @@ int request_log_add(struct request_log *log, uint64_t session, const struct wire
 	if (r == 0)
 		r = append(l, &out, err);
 	buf_deinit(&out);
+	if (r == 0 && log->sync_each && fdatasync(l->fd) < 0)
+		r = err_set(err, -errno, "sync the request log");
 	if (r < 0)
 		return r;
 	return note(l, request->number,
@@ -413,9 +443,11 @@ int request_log_trim(struct request_log *log, uint64_t session, uint64_t through
 	if (r == 0)
 		r = atomic_file_write(log->dir, name, buf_bytes(&out), out.len, 0600, err);
 	buf_deinit(&out);
-	if (r == 0)
-		session_log_free(l); /* it is read again when it is needed */
-	return r;
+	if (r < 0)
+		return r;
+	l->changed = false;  /* it is another file now, and on the disk */
+	session_log_free(l); /* it is read again when it is needed */
+	return 0;
 }
 
 void request_log_forget(struct request_log *log, uint64_t session)
@@ -423,8 +455,10 @@ void request_log_forget(struct request_log *log, uint64_t session)
 	struct session_log *l = of(log, session, false, NULL);
 	char name[FILE_NAME];
 
-	if (l)
+	if (l) {
+		l->changed = false;
 		session_log_free(l);
+	}
 	file_name(name, session);
 	(void)unlinkat(log->dir, name, 0);
 }

@@ -40,6 +40,12 @@ AUTO_DEFINE(request_log)
 int request_log_add(struct request_log *log, uint64_t session, const struct wire_data *request,
 		    struct err *err);
 
+/** request_log_sync_each() - Each request is on the disk before request_log_add() returns, or not (the default) */
+void request_log_sync_each(struct request_log *log, bool each);
+
+/** request_log_unsynced() - Descriptors of logs that have changed since, owned by the caller. Return: how many, @max at most */
+size_t request_log_unsynced(struct request_log *log, int *fds, size_t max);
+
 /** request_log_answer() - It was answered; @digest 0 is not compared. Return: 0, or negative error code */
 int request_log_answer(struct request_log *log, uint64_t session, uint64_t number, uint64_t digest,
 		       struct err *err);

@@ -171,6 +171,24 @@ static void test_replaced(void **state)
 	expect(2, "another", 0);
 }
 
+/* Logs that have changed are synced by a thread, each once */
+static void test_unsynced(void **state)
+{
+	int fd[2];
+
+	(void)state;
+	assert_int_equal(request_log_unsynced(log_, fd, 2), 0);
+	add(1, "one");
+	add(2, "two");
+	assert_int_equal(request_log_unsynced(log_, fd, 2), 1);
+	assert_int_equal(fsync(fd[0]), 0);
+	assert_int_equal(close(fd[0]), 0);
+	assert_int_equal(request_log_unsynced(log_, fd, 2), 0);
+	request_log_sync_each(log_, true);
+	add(3, "three");
+	expect(3, "three", 0);
+}
+
 static void test_damaged(void **state)
 {
 	struct wire_data request;
@@ -201,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_trim, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_torn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_replaced, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unsynced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
 	};
 
