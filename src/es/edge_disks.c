@@ -12,7 +12,7 @@
 #include "es/session_store.h"
 #include "report/disks.h"
 
-enum { STATE_DIR, ENGINE_DIR, CHECKPOINT_DIR, IMAGE_DIR, SPOOL_DIR, PLACES };
+enum { STATE_DIR, ENGINE_DIR, CHECKPOINT_DIR, IMAGE_DIR, SPOOL_DIR, PROTECT_DIR, PLACES };
 
 #define MB 1000000.0
 
@@ -86,6 +86,9 @@ int edge_disks_new(struct edge_server *es, struct err *err)
 				"containers do not come whose images are not here: make room" },
 		[SPOOL_DIR] = { "spool_dir", es->setup.spool_dir,
 				"long requests and answers are refused: make room" },
+		[PROTECT_DIR] = { "protect_dir", es->setup.migration->protect_dir,
+				  "cuts of protected services are not kept, and a crash may cost "
+				  "them their memory: make room" },
 	};
 
 	return disks_new(&es->disks, es->setup.loop, place, PLACES, on_looked, es, err);
