@@ -141,8 +141,8 @@ static void test_again(void **state)
 	(void)state;
 	assert_int_equal(user_writer_new(&uw, &loop, dir, NULL), 0);
 	go_on(4);
+	no_room = "b.json"; /* before the thread begins */
 	put(uw, "b.json", "1");
-	no_room = "b.json";
 	put(uw, "a.json", "22");
 	while (content(text, sizeof(text), "a.json") < 2)
 		(void)uv_run(&loop, UV_RUN_ONCE);
