@@ -125,8 +125,8 @@ es/system/process.c|SYS_pidfd_open open|/dev/null, and a file in our work direct
 es/engine/registry.c|access|an authority's file that the operator names
 es/migration/common/plan.c|fopen mkostemp unlink|/proc/cpuinfo, a file of ours
 es/checkpoint/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our work directory, in which CRIU and we make names
-es/protection/kept_cuts.c|open openat mkdir chmod scandir renameat faccessat json_load_file atomic_file_write|protect_dir: names of ours
-es/protection/request_log.c|open openat unlinkat atomic_file_write|protect_dir: names of ours
+es/protection/kept_cuts.c|open openat mkdir lstat scandir renameat faccessat json_load_file atomic_file_write|protect_dir: names of ours
+es/protection/request_log.c|open openat unlinkat scandirat atomic_file_write|protect_dir: names of ours
 es/migration/source/protect.c|mkdir|the directory of a cut: ours
 es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
 es/journal_reserve.c|openat unlinkat fstatat renameat|our state directory

@@ -4,13 +4,14 @@
 /*
  * Inner header of the edge server
  *
- *	edge_server.c      puts the parts together, hands their reports to the node; beginning and end
+ *	edge_server.c      puts the parts together, hands their reports to the node
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_withheld.c    sessions whose journals cannot be used
  *	edge_disks.c       full disks
  *	edge_operations.c  the node's operations
  *	edge_protection.c  those for protection
  *	edge_later.c       operations that failed at once
+ *	edge_parts.c       the end of the last part
  */
 
 #include <inttypes.h>
@@ -30,6 +31,7 @@ enum later_kind {
 	LATER_NOT_CREATED,
 	LATER_NOT_STARTED,
 	LATER_NOT_RECOVERED,
+	LATER_NOT_KEPT,
 };
 
 /** struct later - Something to tell the node in a turn of its own */
@@ -67,6 +69,8 @@ struct edge_server {
 	struct journal_sync *sync;
 	struct started_notes *started;
 	struct request_log *requests; /* NULL: no service is protected */
+	bool sweeping;                /* see edge_protection_sweep() */
+	bool sweep_again;
 	struct service_catalogue *catalogue;
 	const char *runtime; /* name under which the engine knows baton-runtime */
 	struct container_management *containers;
@@ -169,10 +173,21 @@ void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t sess
 /** edge_later_wake() - Tell the node of operations that failed at once; for @es->wake */
 void edge_later_wake(uv_async_t *wake);
 
+/* edge_parts.c */
+
+/** edge_part_closed() - One part of the edge server that closes is closed */
+void edge_part_closed(struct edge_server *es);
+
 /* edge_protection.c */
 
 /** edge_protection_open() - Get ready, if there is a directory for it. Return: 0, or negative error code */
 int edge_protection_open(struct edge_server *es, struct err *err);
+
+/** edge_protection_settle() - All sessions are known: remove cuts and logs of others, and what is doomed */
+void edge_protection_settle(struct edge_server *es);
+
+/** edge_protection_sweep() - Remove cuts that are doomed, in a thread */
+void edge_protection_sweep(struct edge_server *es);
 
 /* Operations of the node; @ctx is the edge server. */
 
@@ -189,11 +204,11 @@ bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *num
 int edge_log_request(void *ctx, uint64_t session, const struct wire_data *request, struct err *err);
 
 /** edge_log_answer() - See @log_answer of struct es_node_ops */
-void edge_log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest);
+void edge_log_answer(void *ctx, uint64_t session, uint64_t number, struct es_logged how);
 
 /** edge_logged() - See @logged of struct es_node_ops */
 int edge_logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
-		uint64_t *digest, struct err *err);
+		struct es_logged *how, struct err *err);
 
 /** edge_log_trim() - See @log_trim of struct es_node_ops */
 void edge_log_trim(void *ctx, uint64_t session, uint64_t through);

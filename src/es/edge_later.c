@@ -60,6 +60,9 @@ void edge_later_wake(uv_async_t *wake)
 			es_node_not_recovered(es->node, edge_now(es), l->session, l->busy,
 					      l->reason);
 			break;
+		case LATER_NOT_KEPT:
+			es_node_not_kept(es->node, edge_now(es), l->session);
+			break;
 		case LATER_NOT_CREATED:
 			es_node_created(es->node, edge_now(es), l->session, l->epoch, l->reason);
 			break;

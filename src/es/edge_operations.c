@@ -63,6 +63,11 @@ int edge_open_to_requests(struct edge_server *es, uint64_t session, uint32_t epo
 		log_error("session %016" PRIx64
 			  ": a restart of its container would go unnoticed: %s",
 			  session, err->text);
+	/* an earlier one of this name may have been removed, see es/protect.c */
+	char full[CONTAINER_ID_SIZE];
+	container_name(full, session, epoch);
+	container_management_expect(es->containers, full);
+
 	struct container_address opened = *where;
 
 	opened.opened_ms = edge_now(es);

@@ -20,10 +20,36 @@
 #include "net/address.h"
 #include "net/crypto.h"
 
+static bool inside(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+/* The other directories are emptied at each start. */
+static int want_apart(const struct migration_config *c, struct err *err)
+{
+	const char *const others[] = { c->checkpoint_dir, c->staged_dir, c->image_dir };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (others[i] &&
+		    (inside(c->protect_dir, others[i]) || inside(others[i], c->protect_dir)))
+			return err_set(err, -EINVAL,
+				       "protect_dir %s and %s: one is in the other, choose another "
+				       "directory",
+				       c->protect_dir, others[i]);
+	}
+	return 0;
+}
+
 int edge_protection_open(struct edge_server *es, struct err *err)
 {
 	const char *dir = es->setup.migration->protect_dir;
-	int r = dir ? kept_cuts_prepare(dir, err) : 0;
+	int r = dir ? want_apart(es->setup.migration, err) : 0;
+
+	if (r == 0 && dir)
+		r = kept_cuts_prepare(dir, err);
 
 	if (r == 0 && dir)
 		r = request_log_open(&es->requests, dir, err);
@@ -64,8 +90,12 @@ void edge_keep_cut(void *ctx, const struct es_migration_order *order)
 	struct edge_server *es = ctx;
 	struct err err = { 0 };
 
-	if (keep(es, order, &err) < 0)
-		edge_tell_later(es, LATER_SOURCE_FAILED, order->session, order->epoch, &err);
+	int r = keep(es, order, &err);
+
+	if (r < 0)
+		edge_tell_later(
+			es, r == -EBUSY || r == -EALREADY ? LATER_NOT_KEPT : LATER_SOURCE_FAILED,
+			order->session, order->epoch, &err);
 }
 
 bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number)
@@ -92,22 +122,22 @@ int edge_log_request(void *ctx, uint64_t session, const struct wire_data *reques
 	return request_log_add(es->requests, session, request, err);
 }
 
-void edge_log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
+void edge_log_answer(void *ctx, uint64_t session, uint64_t number, struct es_logged how)
 {
 	struct edge_server *es = ctx;
 	struct err err = { 0 };
 
-	if (request_log_answer(es->requests, session, number, digest, &err) < 0)
+	if (request_log_answer(es->requests, session, number, how, &err) < 0)
 		log_debug("session %016" PRIx64 ": answer %" PRIu64 " is not compared later: %s",
 			  session, number, err.text);
 }
 
 int edge_logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
-		uint64_t *digest, struct err *err)
+		struct es_logged *how, struct err *err)
 {
 	struct edge_server *es = ctx;
 
-	return request_log_read(es->requests, session, number, request, digest, err);
+	return request_log_read(es->requests, session, number, request, how, err);
 }
 
 void edge_log_trim(void *ctx, uint64_t session, uint64_t through)
@@ -180,9 +210,10 @@ void edge_recover(void *ctx, const struct es_migration_order *order)
 
 /* --- removal ----------------------------------------------------------------------------------- */
 
-/** struct sweep - See kept_cuts_sweep(); outlives the edge server, whose closing waits for libuv's workers */
+/** struct sweep - See kept_cuts_sweep() */
 struct sweep {
 	uv_work_t work;
+	struct edge_server *es;
 	char *dir;
 	struct file_workers *workers;
 };
@@ -197,26 +228,58 @@ static void sweep_run(uv_work_t *work)
 static void sweep_done(uv_work_t *work, int status)
 {
 	struct sweep *s = work->data;
+	struct edge_server *es = s->es;
 
 	(void)status;
 	free(s->dir);
 	free(s);
+	es->sweeping = false;
+	if (es->stopped)
+		edge_part_closed(es);
+	else if (es->sweep_again)
+		edge_protection_sweep(es);
 }
 
-static void sweep(struct edge_server *es)
+void edge_protection_sweep(struct edge_server *es)
 {
+	es->sweep_again = es->sweeping;
+	if (es->sweeping || !es->requests)
+		return;
 	struct sweep *s = calloc(1, sizeof(*s));
-
 	if (s)
 		s->dir = strdup(es->setup.migration->protect_dir);
 	if (!s || !s->dir) {
 		free(s);
-		return; /* with the next cut that is kept */
+		return; /* with the next one */
 	}
 	s->work.data = s;
+	s->es = es;
 	s->workers = es->setup.migration->workers;
-	if (uv_queue_work(es->setup.loop, &s->work, sweep_run, sweep_done) < 0)
-		sweep_done(&s->work, 0);
+	es->sweeping = uv_queue_work(es->setup.loop, &s->work, sweep_run, sweep_done) == 0;
+	if (es->sweeping) /* the edge server waits for its end */
+		return;
+	free(s->dir);
+	free(s);
+}
+
+static void forget_unknown(void *ctx, uint64_t session)
+{
+	struct edge_server *es = ctx;
+	bool known = es_node_service(es->node, session)[0] || es_node_withheld(es->node, session);
+
+	for (size_t i = 0; i < es->unclaimed_count && !known; i++)
+		known = es->unclaimed[i].session == session;
+	if (!known)
+		edge_unprotect(es, session);
+}
+
+void edge_protection_settle(struct edge_server *es)
+{
+	if (!es->requests)
+		return;
+	kept_cuts_each(es->setup.migration->protect_dir, forget_unknown, es);
+	request_log_each(es->requests, forget_unknown, es);
+	edge_protection_sweep(es);
 }
 
 void edge_unprotect(void *ctx, uint64_t session)
@@ -230,5 +293,5 @@ void edge_unprotect(void *ctx, uint64_t session)
 	if (kept_cuts_newest(es->setup.migration->protect_dir, session, &number) < 0)
 		return;
 	kept_cuts_doom(es->setup.migration->protect_dir, session);
-	sweep(es);
+	edge_protection_sweep(es);
 }

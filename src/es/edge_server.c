@@ -139,6 +139,11 @@ static void on_source_finished(void *ctx, uint64_t session, bool restored, const
 	struct edge_server *es = ctx;
 
 	es_node_source_finished(es->node, edge_now(es), session, restored ? NULL : reason, lasting);
+	/* a cut of a session that has ended meanwhile; or the cut before this one, which is doomed */
+	if (!es_node_service(es->node, session)[0])
+		edge_unprotect(es, session);
+	else
+		edge_protection_sweep(es);
 }
 
 static void on_not_recovered(void *ctx, uint64_t session, bool away, const char *reason)
@@ -440,6 +445,8 @@ static void on_listed(void *ctx, const struct container_found *found, size_t cou
 	else
 		r = edge_adopt(es, found, count, edge_withhold, &sessions, &err);
 	if (r == 0)
+		edge_protection_settle(es);
+	if (r == 0)
 		r = listen_now(es, &err);
 	if (r == 0)
 		edge_withheld_read(es);
@@ -465,26 +472,14 @@ static void prove(uint8_t *proof, const uint8_t *secret, uint64_t session, uint3
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void part_closed(struct edge_server *es)
-{
-	if (--es->closing > 0)
-		return;
-	list_for_each_safe(at, next, &es->later) free(list_entry(at, struct later, link));
-	list_for_each_safe(at, next, &es->discarded) free(list_entry(at, struct discarded, link));
-	es->guard = thaw_guard_free(es->guard); /* migrations used it until now */
-	if (es->closed)
-		es->closed(es->closed_ctx);
-	free(es);
-}
-
 static void on_part_closed(void *ctx)
 {
-	part_closed(ctx);
+	edge_part_closed(ctx);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	part_closed(handle->data);
+	edge_part_closed(handle->data);
 }
 
 static void note_end(struct edge_server *es)
@@ -499,7 +494,7 @@ static void note_end(struct edge_server *es)
 static void close_all(struct edge_server *es)
 {
 	es->stopped = true;
-	es->closing = 4;
+	es->closing = 4 + es->sweeping;
 	disks_close(TAKE_PTR(es->disks));
 	monitor_close(TAKE_PTR(es->monitor));
 	listener_close(es->listener);

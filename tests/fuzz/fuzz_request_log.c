@@ -82,9 +82,9 @@ static uint64_t read_all(struct request_log *log, uint64_t from)
 
 	while (n - from < SEEN && n < UINT64_MAX && request_log_covers(log, S, n - 1, n)) {
 		struct wire_data request;
-		uint64_t digest;
+		struct es_logged how;
 
-		require(request_log_read(log, S, n, &request, &digest, NULL) == 0);
+		require(request_log_read(log, S, n, &request, &how, NULL) == 0);
 		require(request.number == n && request.len <= WIRE_PAYLOAD_MAX);
 		n++;
 	}

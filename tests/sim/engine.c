@@ -800,21 +800,21 @@ static int log_request(void *ctx, uint64_t session, const struct wire_data *requ
 	return kept_log(kept_of(h.world, h.edge, session, true), request, err);
 }
 
-static void log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
+static void log_answer(void *ctx, uint64_t session, uint64_t number, struct es_logged how)
 {
 	struct here h = here(ctx);
 	struct kept_slot *k = kept_of(h.world, h.edge, session, false);
 
 	if (k && !h.dying)
-		k->digest[number % KEPT_MAX] = digest;
+		k->how[number % KEPT_MAX] = how;
 }
 
 static int logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
-		  uint64_t *digest, struct err *err)
+		  struct es_logged *how, struct err *err)
 {
 	struct here h = here(ctx);
 
-	return kept_read(kept_of(h.world, h.edge, session, false), number, request, digest, err);
+	return kept_read(kept_of(h.world, h.edge, session, false), number, request, how, err);
 }
 
 static void log_trim(void *ctx, uint64_t session, uint64_t through)

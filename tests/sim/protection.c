@@ -60,13 +60,13 @@ int kept_log(struct kept_slot *k, const struct wire_data *request, struct err *e
 	if (k->logged[i] && k->logged[i] != request->number)
 		return err_set(err, -ENOSPC, "log a request");
 	k->logged[i] = request->number;
-	k->digest[i] = 0;
+	k->how[i] = (struct es_logged){ .digest = 0 };
 	k->request[i] = *request;
 	return 0;
 }
 
-int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
-	      struct err *err)
+int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request,
+	      struct es_logged *how, struct err *err)
 {
 	size_t i = number % KEPT_MAX;
 
@@ -76,6 +76,6 @@ int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, u
 	put_be64(k->bytes, number);
 	*request = k->request[i];
 	request->bytes = k->bytes;
-	*digest = k->digest[i];
+	*how = k->how[i];
 	return 0;
 }

@@ -162,7 +162,7 @@ struct record_slot {
  * struct kept_slot - A cut that is kept, and the requests that were logged
  * @whole:	there is a cut, at number @cut; otherwise there are requests only
  * @logged:	numbers of these, each at its remainder; 0: none
- * @digest:	of their answers, 0: not known
+ * @how:	how they ended
  */
 struct kept_slot {
 	bool used;
@@ -171,7 +171,7 @@ struct kept_slot {
 	uint64_t cut;
 	struct state state;
 	uint64_t logged[KEPT_MAX];
-	uint64_t digest[KEPT_MAX];
+	struct es_logged how[KEPT_MAX];
 	struct wire_data request[KEPT_MAX];
 	uint8_t bytes[8];
 };
@@ -341,8 +341,8 @@ bool protected_service(const char *service);
 struct kept_slot *kept_of(struct world *w, int edge, uint64_t session, bool make);
 bool kept_covers(const struct kept_slot *k, uint64_t executed);
 int kept_log(struct kept_slot *k, const struct wire_data *request, struct err *err);
-int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request, uint64_t *digest,
-	      struct err *err);
+int kept_read(struct kept_slot *k, uint64_t number, struct wire_data *request,
+	      struct es_logged *how, struct err *err);
 
 /* actors.c */
 void proof_model(uint8_t *proof, const uint8_t *secret, uint64_t session, uint32_t association,

@@ -387,8 +387,10 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 		return;
 	s->cutting = false;
 	s->held = false;
+	if (taken && s->protect.running)
+		es_session_protect_taken(s); /* if it was cancelled too late, it is kept */
 	if (taken && !s->cancelled && s->protect.running) {
-		es_session_protect_taken(s);
+		;
 	} else if (taken && !s->cancelled && handed(s)) {
 		s->cut = s->record.executed;
 		s->cut_association = s->record.association;
@@ -561,8 +563,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the offer has an epoch that no session comes to";
 		return false;
 	}
-	if (old && es_session_expects(old, from, m))
+	if (old && es_session_expects(old, from, m)) {
+		old->protect.offered = true;
 		return true;
+	}
 	if (name_equal(from, node->name)) {
 		*reason = "nobody waits for this recovery any more";
 		return false;
@@ -611,8 +615,10 @@ bool es_node_offered(struct es_node *node, uint64_t now, const char *from,
 		*reason = "the destination cannot write down that the session comes";
 		return false;
 	}
-	if (old)
+	if (old) {
+		es_session_unprotect(old);
 		es_session_free(old);
+	}
 	return true;
 }
 
@@ -648,7 +654,7 @@ int es_node_arrived(struct es_node *node, uint64_t now, uint64_t session,
 	int r = 0;
 
 	node->now = now;
-	if (s && s->protect.recovering && s->start_running) {
+	if (s && s->protect.offered) {
 		es_session_restored(s, now, cut->number);
 		return 0;
 	}
@@ -667,7 +673,7 @@ uint32_t es_node_arriving_epoch(const struct es_node *node, uint64_t session)
 {
 	const struct es_session *s = es_session_find(node, session);
 
-	if (s && s->protect.recovering && s->start_running)
+	if (s && s->protect.offered)
 		return s->protect.epoch;
 	return s && s->record.state == WIRE_ES_ARRIVING ? s->record.container_epoch : 0;
 }
@@ -685,7 +691,7 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (s && s->protect.recovering && s->start_running) {
+	if (s && s->protect.offered) {
 		es_session_not_recovered(s, now, false, reason);
 		return;
 	}
@@ -750,7 +756,7 @@ static int restore(struct es_node *node, uint64_t now, const struct es_record *r
 	}
 	answer_cache_free(s->cache);
 	s->cache = TAKE_PTR(restored);
-	es_session_protect_restore(s, now);
+	es_session_protect_restore(s, now, container == ES_CONTAINER_RUNS);
 	/* otherwise what is written down is as it was, and needs no room on a disk that may be full */
 	if ((container == ES_CONTAINER_RUNS || !s->protect.kept) &&
 	    es_session_settle_doubt(s, "the program restarted while it ran"))

@@ -116,6 +116,16 @@ struct es_migration_order {
 };
 
 /**
+ * struct es_logged - How a logged request ended
+ * @digest:	of its answer; 0: it has none yet, or one that is not compared
+ * @in_doubt:	nobody knows whether it was executed, and its user was told so: it is not executed again (R1)
+ */
+struct es_logged {
+	uint64_t digest;
+	bool in_doubt;
+};
+
+/**
  * struct es_node_ops - Calls of the node to its owner; pointers are borrowed for the call
  *
  * A container is named by its session and the epoch in which it was made (@container_epoch of the
@@ -143,8 +153,8 @@ struct es_migration_order {
  * @kept_cut:		the number of the newest cut that is kept, if the log has all requests from there through
  *			@executed; false: there is none
  * @log_request:	write down a request before its container sees it. 0, or negative
- * @log_answer:		write down the digest of its answer, 0 if it is not to be compared
- * @logged:		read a request and that digest; bytes are borrowed until the next call. 0, or negative
+ * @log_answer:		write down how it ended, see struct es_logged
+ * @logged:		read a request, and how it ended; bytes are borrowed until the next call. 0, or negative
  * @log_trim:		a cut is kept at @through: earlier requests may be dropped
  * @recover:		restore the kept cut as the container of epoch order.epoch + 1: es_node_offered() and
  *			es_node_arrived() follow, or es_node_not_recovered()
@@ -178,9 +188,9 @@ struct es_node_ops {
 	bool (*kept_cut)(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
 	int (*log_request)(void *ctx, uint64_t session, const struct wire_data *request,
 			   struct err *err);
-	void (*log_answer)(void *ctx, uint64_t session, uint64_t number, uint64_t digest);
+	void (*log_answer)(void *ctx, uint64_t session, uint64_t number, struct es_logged how);
 	int (*logged)(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
-		      uint64_t *digest, struct err *err);
+		      struct es_logged *how, struct err *err);
 	void (*log_trim)(void *ctx, uint64_t session, uint64_t through);
 	void (*recover)(void *ctx, const struct es_migration_order *order);
 	void (*unprotect)(void *ctx, uint64_t session);
@@ -381,15 +391,19 @@ bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint3
 /**
  * es_node_not_recovered() - recover has failed: @reason
  *
- * It is tried again after a pause, a bounded number of times; then the container that ended is started on its
- * layer and volumes, without the contents of its memory. @away: nothing was tried, for the engine does not answer,
- * or too much is under way; it is asked again soon, and without end.
+ * It is tried again after a pause. An operator may end that (es_node_allow_start()). @away: nothing was tried, for
+ * the engine does not answer, or too much is under way; it is asked again soon. Once es_node_offered() has taken
+ * the recovery's offer, only es_node_arrived() and es_node_arrival_failed() count.
  */
 void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
 			   const char *reason);
 
+/** es_node_not_kept() - keep_cut could not begin, for too much is under way: it is tried again soon */
+void es_node_not_kept(struct es_node *node, uint64_t now, uint64_t session);
+
 /**
- * es_node_allow_start() - An operator wants a container to start again although it may not (may_start)
+ * es_node_allow_start() - An operator wants a container to start again although it may not (may_start), or
+ * without its memory, which cannot be recovered
  * @node:	Node
  * @session:	Session
  * @err:	Filled in on failure

@@ -14,8 +14,12 @@
  *	log                 |  5  6  7  8  9
  *	recovery   restore -'  5  6  7  8  9    (9 ran when it ended)
  *
- * Until then the container that ended keeps its layer and volumes, and the record names it. If the recovery
- * fails for good, that one starts again without its memory, as one without protection does (es/restart.c).
+ * Until then the container that ended keeps its layer and volumes, and the record names it. A recovery that fails
+ * is tried again, until an operator decides otherwise. If the answers differ, the container that ended starts
+ * again without its memory, as one without protection does (es/restart.c).
+ *
+ * A request that ends the container again may be the reason of all of it: it is left out, and in doubt. Requests
+ * that were in doubt before are left out, too, unless the answers to later ones show that they had been executed.
  */
 
 #include "core/es/session.h"
@@ -25,9 +29,8 @@
 
 #include "base/err.h"
 
-#define RECOVERIES_MAX 8 /* failed ones in a row: then the container starts without its memory */
-#define LOG_DUE        (32u << 20)  /* bytes logged: a cut is due before its time */
-#define LOG_MAX        (128u << 20) /* no cut could be kept for so long that protection ends (R9) */
+#define LOG_DUE (32u << 20)  /* bytes logged: a cut is due before its time */
+#define LOG_MAX (128u << 20) /* no cut could be kept for so long that protection ends (R9) */
 
 static uint64_t protection(const struct es_session *s)
 {
@@ -59,12 +62,25 @@ static void remove_crashed(struct es_session *s)
 	s->node->ops->remove_container(s->node->ctx, s->record.session, s->removing_epoch);
 }
 
+/* Its operator has changed the catalogue. */
+static void not_protected(struct es_session *s)
+{
+	if (s->protect.kept)
+		es_session_say(s, "PROTECTION LOST", s->record.executed,
+			       "its service is not protected any more");
+	es_session_unprotect(s);
+}
+
 void es_session_protect(struct es_session *s, uint64_t now)
 {
 	if (now < es_session_protect_at(s))
 		return;
 	if (s->protect.crashed_epoch) {
 		remove_crashed(s);
+		return;
+	}
+	if (!protection(s)) {
+		not_protected(s);
 		return;
 	}
 	const struct es_migration_order order = es_session_order(s, s->node->name, false);
@@ -100,8 +116,9 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 	p->running = false;
 	if (!reason && (!every || !p->logging || !es_session_has_container(s))) {
 		/* it was no longer wanted, and requests have begun that are in no log */
-		s->node->ops->unprotect(s->node->ctx, s->record.session);
-		reason = "protection ended meanwhile";
+		p->logging = true;
+		es_session_unprotect(s);
+		return;
 	}
 	p->failed = reason && !s->cancelled;
 	if (!reason)
@@ -116,20 +133,35 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 		p->due_at = now + (reason ? pause : every);
 }
 
-void es_session_protect_restore(struct es_session *s, uint64_t now)
+void es_node_not_kept(struct es_node *node, uint64_t now, uint64_t session)
+{
+	struct es_session *s = es_session_find(node, session);
+
+	if (!s || !s->protect.running)
+		return;
+	s->protect.running = false;
+	s->cancelled = false;
+	s->protect.due_at = now + node->policy.retry_ms;
+}
+
+void es_session_protect_restore(struct es_session *s, uint64_t now, bool runs)
 {
 	struct es_protection *p = &s->protect;
 	const struct es_node_ops *ops = s->node->ops;
+	uint64_t every = protection(s);
 
 	if (!ops->protection)
 		return;
-	p->kept = protection(s) &&
-		  ops->kept_cut(s->node->ctx, s->record.session, s->record.executed, &p->cut);
+	p->kept = ops->kept_cut(s->node->ctx, s->record.session, s->record.executed, &p->cut);
 	p->logging = p->kept;
 	p->cut_at = now;
-	p->due_at = p->kept ? now : 0;
+	/* not all at once, for there may be many */
+	if (p->kept && p->cut < s->record.executed)
+		p->due_at = now + 1 + (every ? s->record.session % every : 0);
 	if (!p->kept)
 		ops->unprotect(s->node->ctx, s->record.session);
+	else if (!every && runs)
+		not_protected(s);
 }
 
 /* --- requests that are logged ------------------------------------------------------------------ */
@@ -163,8 +195,10 @@ bool es_session_recover(struct es_session *s)
 		p->recovering = true;
 		p->epoch = s->record.epoch;
 	}
+	p->offered = false;
 	p->arrived = false;
 	p->replaying = 0;
+	p->skipped = false;
 	order = es_session_order(s, s->node->name, false);
 	order.epoch = p->epoch -
 		      1; /* of the container that was cut, for all that its destination knows */
@@ -174,9 +208,9 @@ bool es_session_recover(struct es_session *s)
 
 bool es_session_expects(const struct es_session *s, const char *from, const struct wire_message *m)
 {
-	return s->protect.recovering && s->start_running && !s->protect.arrived &&
-	       name_equal(from, s->node->name) && m->epoch + 1 == s->protect.epoch &&
-	       proof_equal(m->offer.secret, s->record.secret);
+	return s->protect.recovering && s->start_running && !s->protect.offered &&
+	       !s->protect.arrived && name_equal(from, s->node->name) &&
+	       m->epoch + 1 == s->protect.epoch && proof_equal(m->offer.secret, s->record.secret);
 }
 
 /* The request that was under way is logged, too: now it is executed, once in the history that goes on. */
@@ -185,7 +219,8 @@ static void settle_open(struct es_session *s, const struct wire_data *answer)
 	s->record.executed = answer->number;
 	s->record.started = 0;
 	es_session_keep(s, answer);
-	s->node->ops->log_answer(s->node->ctx, s->record.session, answer->number, answer->digest);
+	s->node->ops->log_answer(s->node->ctx, s->record.session, answer->number,
+				 (struct es_logged){ .digest = answer->digest });
 }
 
 static void recovered(struct es_session *s, uint64_t now)
@@ -193,8 +228,13 @@ static void recovered(struct es_session *s, uint64_t now)
 	struct es_protection *p = &s->protect;
 
 	p->recovering = false;
+	p->with_doubts = false;
 	p->tries = 0;
-	p->crashed_epoch = s->record.container_epoch;
+	if (p->crashed_epoch) /* the record could not be written since: it does not name this one */
+		s->node->ops->remove_container(s->node->ctx, s->record.session,
+					       s->record.container_epoch);
+	else
+		p->crashed_epoch = s->record.container_epoch;
 	s->record.container_epoch = p->epoch;
 	s->starting = false;
 	s->start_running = false;
@@ -216,29 +256,43 @@ static void recovered(struct es_session *s, uint64_t now)
 static void replay_next(struct es_session *s, uint64_t now)
 {
 	struct es_protection *p = &s->protect;
+	struct es_logged how = { .in_doubt = false };
 	struct wire_data request;
 	struct err err = { 0 };
 
-	if (p->replayed >= s->record.executed && !s->record.started) {
-		recovered(s, now);
-		return;
+	for (;; p->replayed++) {
+		uint64_t next = p->replayed + 1;
+
+		if (p->replayed >= s->record.executed && !s->record.started) {
+			recovered(s, now);
+			return;
+		}
+		int r = s->node->ops->logged(s->node->ctx, s->record.session, next, &request, &how,
+					     &err);
+		if (r < 0 && next == s->record.started) {
+			(void)es_session_settle_doubt(s, "it is not in the log");
+			continue;
+		}
+		if (r < 0) {
+			es_session_not_recovered(s, now, true, err.text);
+			return;
+		}
+		if (!how.in_doubt || p->with_doubts)
+			break;
+		p->skipped = true;
 	}
-	if (s->node->ops->logged(s->node->ctx, s->record.session, p->replayed + 1, &request,
-				 &p->digest, &err) < 0) {
-		es_session_not_recovered(s, now, true, err.text);
-		return;
-	}
+	p->digest = how.digest;
+	p->doubtful = how.in_doubt;
 	p->replaying = request.number;
 	s->node->ops->execute(s->node->ctx, s->record.session, p->epoch, &request);
 }
 
 void es_session_restored(struct es_session *s, uint64_t now, uint64_t cut)
 {
+	s->protect.offered = false;
 	s->protect.arrived = true;
-	if (cut != s->protect.cut) {
-		es_session_not_recovered(s, now, true, "the cut is another one");
-		return;
-	}
+	s->protect.cut =
+		cut; /* or the program ended when one was kept, and before that was known */
 	s->protect.replayed = cut;
 	replay_next(s, now);
 }
@@ -251,15 +305,18 @@ bool es_session_replayed(struct es_session *s, uint64_t now, uint32_t epoch,
 
 	if (!p->recovering || !p->arrived || epoch != p->epoch || answer->number != p->replaying)
 		return false;
-	p->replaying = 0;
 	if (answer->status == WIRE_E_IN_DOUBT) {
 		es_session_not_recovered(s, now, false, "the connection to its service broke");
 		return true;
 	}
+	p->replaying = 0;
 	if (p->digest && answer->digest && p->digest != answer->digest) {
 		(void)snprintf(why, sizeof(why), "it answers request %llu otherwise than it did",
 			       (unsigned long long)answer->number);
-		es_session_not_recovered(s, now, true, why);
+		/* requests in doubt may have been executed, after all: only then the answers are the same */
+		bool again = p->skipped && !p->with_doubts;
+		p->with_doubts = again;
+		es_session_not_recovered(s, now, !again, why);
 		return true;
 	}
 	p->replayed = answer->number;
@@ -272,26 +329,50 @@ bool es_session_replayed(struct es_session *s, uint64_t now, uint32_t epoch,
 	return true;
 }
 
-void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, const char *reason)
+/* The container that was restored is removed before another one of its name is made. */
+static void remove_restored(struct es_session *s)
 {
-	struct es_protection *p = &s->protect;
+	s->removing = true;
+	s->removing_epoch = s->protect.epoch;
+	s->node->ops->remove_container(s->node->ctx, s->record.session, s->protect.epoch);
+}
 
-	if (p->arrived)
-		s->node->ops->remove_container(s->node->ctx, s->record.session, p->epoch);
-	p->arrived = false;
-	p->replaying = 0;
-	s->start_running = false;
-	es_session_say(s, "CONTAINER NOT RECOVERED", s->record.executed, "%s", reason);
-	if (!final && ++p->tries < RECOVERIES_MAX) {
-		s->start_at = now + es_session_pause(s, p->tries);
-		return;
-	}
+static void start_without_memory(struct es_session *s, uint64_t now, const char *why)
+{
 	es_session_say(s, "PROTECTION LOST", s->record.executed,
-		       "the container starts without its memory: %s", reason);
+		       "the container starts without its memory: %s", why);
 	es_session_unprotect(s);
 	(void)es_session_settle_doubt(s, "the container ended while it ran");
 	(void)es_session_persist(s, ES_PERSIST_ALL);
+	s->start_running = false;
 	s->start_at = now;
+}
+
+void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, const char *reason)
+{
+	struct es_protection *p = &s->protect;
+	bool poison = p->arrived && p->replaying && p->replaying == s->record.started;
+
+	es_session_say(s, "CONTAINER NOT RECOVERED", s->record.executed, "%s", reason);
+	final |= p->arrived && p->replaying &&
+		 p->doubtful; /* with it or without: no way leads there */
+	if (p->arrived)
+		remove_restored(s);
+	p->offered = false;
+	p->arrived = false;
+	p->replaying = 0;
+	s->start_running = false;
+	if (final) {
+		start_without_memory(s, now, reason);
+		return;
+	}
+	/* it may be the one that ends the container each time */
+	if (poison && es_session_settle_doubt(s, "the container ended again while it ran"))
+		(void)es_session_persist(s, ES_PERSIST_ALL);
+	p->tries++;
+	(void)snprintf(s->reason, sizeof(s->reason), "its memory is being recovered: %.160s",
+		       reason);
+	s->start_at = now + es_session_pause(s, p->tries);
 }
 
 void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
@@ -300,7 +381,8 @@ void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
 	struct es_session *s = es_session_find(node, session);
 
 	node->now = now;
-	if (!s || !s->protect.recovering || !s->start_running)
+	if (!s || !s->protect.recovering || !s->start_running || s->protect.offered ||
+	    s->protect.arrived)
 		return;
 	if (!away) {
 		es_session_not_recovered(s, now, false, reason);
@@ -308,4 +390,12 @@ void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
 	}
 	s->start_running = false;
 	s->start_at = now + node->policy.retry_ms;
+}
+
+bool es_session_give_up_memory(struct es_session *s)
+{
+	if (!s->protect.recovering || !s->protect.tries)
+		return false;
+	start_without_memory(s, s->node->now, "by an operator");
+	return true;
 }

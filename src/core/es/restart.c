@@ -123,6 +123,8 @@ void es_session_start_again(struct es_session *s, uint64_t now)
 		return;
 	if (s->protect.running || s->migration != WIRE_MIGRATION_NONE)
 		return; /* they end soon, for their container has */
+	if (s->protect.recovering && s->removing)
+		return; /* a container that an earlier try has left has the name of this one's */
 	s->start_running = true;
 	if (es_session_recover(s))
 		return;
@@ -193,6 +195,8 @@ int es_node_allow_start(struct es_node *node, uint64_t session, struct err *err)
 
 	if (!s || s->record.state == WIRE_ES_NONE || s->record.state == WIRE_ES_RETIRED)
 		return err_set(err, -ENOENT, "no such session at %s", node->name);
+	if (es_session_give_up_memory(s))
+		return 0;
 	if (s->record.state != WIRE_ES_LOST)
 		return err_set(err, -EALREADY, "the session is %s",
 			       s->starting ? "being started already"

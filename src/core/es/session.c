@@ -309,6 +309,10 @@ void es_session_unprotect(struct es_session *s)
 void es_session_drop_container(struct es_session *s)
 {
 	es_session_unprotect(s);
+	if (s->protect.crashed_epoch)
+		s->node->ops->remove_container(s->node->ctx, s->record.session,
+					       s->protect.crashed_epoch);
+	s->protect.crashed_epoch = 0;
 	s->starting = false; /* a start that is under way is of no interest any more */
 	s->start_running = false;
 	s->start_at = 0;
@@ -566,11 +570,18 @@ void es_session_keep(struct es_session *s, const struct wire_data *answer)
 
 static void log_answer(struct es_session *s, const struct wire_data *answer)
 {
-	bool known = answer->status != WIRE_E_IN_DOUBT;
+	bool in_doubt = answer->status == WIRE_E_IN_DOUBT;
+	const struct es_logged how = {
+		.digest = in_doubt ? 0 : answer->digest,
+		.in_doubt = in_doubt,
+	};
 
-	if (s->protect.logging)
-		s->node->ops->log_answer(s->node->ctx, s->record.session, answer->number,
-					 known ? answer->digest : 0);
+	if (!s->protect.logging)
+		return;
+	s->node->ops->log_answer(s->node->ctx, s->record.session, answer->number, how);
+	if (how.in_doubt && s->protect.due_at)
+		s->protect.due_at =
+			s->node->now; /* a cut is better than a request that is left out */
 }
 
 bool es_session_settle_doubt(struct es_session *s, const char *why)
@@ -582,6 +593,7 @@ bool es_session_settle_doubt(struct es_session *s, const char *why)
 	es_session_say(s, "IN DOUBT", s->record.started, "%s", why);
 	answer.digest = replay_digest(&answer);
 	es_session_keep(s, &answer);
+	log_answer(s, &answer);
 	s->record.executed = s->record.started;
 	s->record.started = 0;
 	return true;
@@ -627,9 +639,10 @@ void es_session_end(struct es_session *s, const char *fmt, ...)
 	(void)vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	es_session_cancel(s, why);
+	bool data = container || s->protect.kept;
 	es_session_unprotect(s);
 	/* R15: no user data goes without a word; one that was never used has none */
-	if (container && (s->record.executed || s->record.started))
+	if (data && (s->record.executed || s->record.started))
 		es_session_say(s, "DATA REMOVED", s->record.executed, "mud=%s service=%s: %s",
 			       s->record.mud, s->record.service, why);
 	es_session_clear_pending(s);

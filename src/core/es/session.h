@@ -43,10 +43,14 @@ struct es_pending {
  * @due_at:		when the next one is due, ms; 0: there is no need for one
  * @recovering:		the container is being restored from the cut, then executes the log
  * @epoch:		of the container that is being restored
+ * @offered:		it is on its way: how that ended will be told
  * @arrived:		it is restored
  * @replayed:		requests up to this number were executed there
  * @replaying:		number of the one it executes now; 0: none
  * @digest:		that its answer must have; 0: any
+ * @skipped:		requests in doubt were left out by this try
+ * @doubtful:		@replaying is one of them
+ * @with_doubts:	answers show that they had been executed: this try executes them
  * @tries:		recoveries that failed in a row
  * @crashed_epoch:	of the container that ended, to be removed when the record names the new one; 0: none
  */
@@ -62,10 +66,14 @@ struct es_protection {
 	uint64_t due_at;
 	bool recovering;
 	uint32_t epoch;
+	bool offered;
 	bool arrived;
 	uint64_t replayed;
 	uint64_t replaying;
 	uint64_t digest;
+	bool skipped;
+	bool doubtful;
+	bool with_doubts;
 	uint32_t tries;
 	uint32_t crashed_epoch;
 };
@@ -267,8 +275,12 @@ void es_session_unprotect(struct es_session *s);
 
 /* es/protect.c */
 
-/** es_session_protect_restore() - After a restart of the program: find the cut that is kept */
-void es_session_protect_restore(struct es_session *s, uint64_t now);
+/**
+ * es_session_protect_restore() - After a restart of the program: find the cut that is kept
+ *
+ * A container that ended is recovered even if its service is not protected any more (@runs: it has not).
+ */
+void es_session_protect_restore(struct es_session *s, uint64_t now, bool runs);
 
 /** es_session_protect_at() - When es_session_protect() is due. Return: ms, UINT64_MAX if it is not */
 uint64_t es_session_protect_at(const struct es_session *s);
@@ -297,6 +309,9 @@ void es_session_restored(struct es_session *s, uint64_t now, uint64_t cut);
 /** es_session_replayed() - Whether @answer is one of the log's. Return: then true, and it was taken */
 bool es_session_replayed(struct es_session *s, uint64_t now, uint32_t epoch,
 			 const struct wire_data *answer);
+
+/** es_session_give_up_memory() - An operator does not wait for a recovery that has failed. Return: whether one has */
+bool es_session_give_up_memory(struct es_session *s);
 
 /** es_session_not_recovered() - It failed for @reason; @final: another try would fail for the same */
 void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, const char *reason);

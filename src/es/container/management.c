@@ -232,6 +232,13 @@ static void removed_note(struct container_management *cm, const char *id)
 	(void)snprintf(cm->removed[cm->next_removed++ % REMOVED_KEPT], CONTAINER_ID_SIZE, "%s", id);
 }
 
+void container_management_expect(struct container_management *cm, const char *name)
+{
+	for (size_t i = 0; i < REMOVED_KEPT; i++)
+		if (!strcmp(cm->removed[i], name))
+			cm->removed[i][0] = '\0';
+}
+
 /** keep_apart() - Keep a running container apart that an earlier version has created, which did not */
 static void keep_apart(const struct container_address *where)
 {

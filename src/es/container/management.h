@@ -266,6 +266,9 @@ int container_management_start(struct container_management *cm, uint64_t session
 			       const struct container_service *service, container_start_cb done,
 			       void *ctx, struct err *err);
 
+/** container_management_expect() - A container of this name is ours again: its end is reported from now on */
+void container_management_expect(struct container_management *cm, const char *name);
+
 /**
  * container_management_remove() - Stop a container at once and remove it with its layer
  * @cm:		Container management

@@ -215,9 +215,9 @@ static void proven(struct migration *m)
 			       "no more migrations at a time here from %s, which has %zu of %zu "
 			       "places (migrations_max)",
 			       m->slot_peer, share, (size_t)mc->config.max_destinations);
-	m->slot = !*reason;
+	m->slot = !*reason && !own;
 	mc->destinations += m->slot;
-	(void)migration_answer(m, m->slot ? MIGRATION_TOLD_YES : MIGRATION_TOLD_NO, reason);
+	(void)migration_answer(m, *reason ? MIGRATION_TOLD_NO : MIGRATION_TOLD_YES, reason);
 }
 
 /* A thread's note, on the loop. */

@@ -96,8 +96,11 @@ int kept_cuts_prepare(const char *dir, struct err *err)
 
 	if (r < 0)
 		return err_set(err, r, "make directory %s", dir);
-	if (chmod(dir, 0700) < 0)
-		return err_set(err, -errno, "directory %s must be ours alone (0700)", dir);
+	struct stat st;
+	if (lstat(dir, &st) < 0)
+		return err_set(err, -errno, "look at %s", dir);
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+		return err_set(err, -EINVAL, "%s must be ours alone (mode 0700)", dir);
 	each(dir, doom_part, NULL);
 	return 0;
 }
@@ -217,6 +220,39 @@ int kept_cuts_plan(json_t **ret, const char *dir, uint64_t session, uint64_t num
 	(void)strncat(path, "/" PLAN, sizeof(path) - strlen(path) - 1);
 	*ret = json_load_file(path, 0, &why);
 	return *ret ? 0 : err_set(err, -EPROTO, "%s: %s", path, why.text);
+}
+
+void kept_cuts_abandon(const char *dir, uint64_t session, uint64_t number)
+{
+	char part[NAME_SIZE_MAX];
+
+	name_make(part, session, number, PART);
+	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		doom(fd, part);
+}
+
+/** struct visiting - See kept_cuts_each() */
+struct visiting {
+	void (*fn)(void *ctx, uint64_t session);
+	void *ctx;
+};
+
+static void visit(void *ctx, int dir, const char *name)
+{
+	const struct visiting *v = ctx;
+	struct name n;
+
+	(void)dir;
+	if (name_parse(&n, name) && !n.state[0])
+		v->fn(v->ctx, n.session);
+}
+
+void kept_cuts_each(const char *dir, void (*fn)(void *ctx, uint64_t session), void *ctx)
+{
+	struct visiting v = { .fn = fn, .ctx = ctx };
+
+	each(dir, visit, &v);
 }
 
 static void doom_session(void *ctx, int dir, const char *name)

@@ -25,7 +25,13 @@
 struct err;
 struct file_workers;
 
-/** kept_cuts_prepare() - At the start: make the directory, doom what a crash has left unfinished. Return: 0, or negative */
+/**
+ * kept_cuts_prepare() - At the start: make the directory, doom cuts that a crash has left unfinished
+ *
+ * A directory that is there must be ours alone already.
+ *
+ * Return: 0, or negative error code
+ */
 int kept_cuts_prepare(const char *dir, struct err *err);
 
 /** kept_cuts_newest() - Find the newest cut of a session. Return: 0, or -ENOENT */
@@ -55,6 +61,12 @@ int kept_cuts_finish(const char *dir, uint64_t session, uint64_t number, const j
 /** kept_cuts_plan() - Read the plan of a cut. @ret: a new reference. Return: 0, or negative */
 int kept_cuts_plan(json_t **ret, const char *dir, uint64_t session, uint64_t number,
 		   struct err *err);
+
+/** kept_cuts_abandon() - A cut that was begun is not finished */
+void kept_cuts_abandon(const char *dir, uint64_t session, uint64_t number);
+
+/** kept_cuts_each() - Call @fn for each cut; it may doom it */
+void kept_cuts_each(const char *dir, void (*fn)(void *ctx, uint64_t session), void *ctx);
 
 /** kept_cuts_doom() - Rename all cuts of a session, so that kept_cuts_sweep() removes them */
 void kept_cuts_doom(const char *dir, uint64_t session);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "es/protection/request_log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,16 +24,17 @@
 #define ENTRY_SIZE   16
 #define REQUEST_HEAD 20
 #define ANSWER_SIZE  16
+#define DOUBT_SIZE   8
 #define FILE_NAME    32
 #define BODY_MAX     (REQUEST_HEAD + WIRE_PAYLOAD_MAX)
 
-enum kind { KIND_REQUEST = 1, KIND_ANSWER };
+enum kind { KIND_REQUEST = 1, KIND_ANSWER, KIND_DOUBT };
 
 /** struct place - Where a request is; @len 0: it is not there */
 struct place {
 	uint64_t at;
 	uint32_t len; /* of the body */
-	uint64_t digest;
+	struct es_logged how;
 };
 
 /**
@@ -177,11 +179,13 @@ static int entry_take(struct session_log *l, uint64_t at, uint32_t kind, const s
 		return note(l, get_be64(bytes),
 			    (struct place){ .at = at + ENTRY_SIZE, .len = (uint32_t)body->len },
 			    err);
-	if (kind != KIND_ANSWER || body->len != ANSWER_SIZE)
+	bool doubt = kind == KIND_DOUBT && body->len == DOUBT_SIZE;
+	if (!doubt && (kind != KIND_ANSWER || body->len != ANSWER_SIZE))
 		return -ENODATA;
 	struct place *p = find(l, get_be64(bytes));
 	if (p)
-		p->digest = get_be64(bytes + 8);
+		p->how = (struct es_logged){ .digest = doubt ? 0 : get_be64(bytes + 8),
+					     .in_doubt = doubt };
 	return 0;
 }
 
@@ -213,11 +217,9 @@ static int scan(struct session_log *l, struct err *err)
 	return r;
 }
 
-/** of() - The log of a session, from its file if there is one; @make: otherwise a new one. Return: NULL if there is none */
-static struct session_log *of(struct request_log *log, uint64_t session, bool make, struct err *err)
+/** known() - The log of a session that is open. Return: NULL if it is not */
+static struct session_log *known(struct request_log *log, uint64_t session)
 {
-	char name[FILE_NAME];
-
 	list_for_each_safe(at, next, &log->sessions)
 	{
 		struct session_log *l = list_entry(at, struct session_log, link);
@@ -225,6 +227,17 @@ static struct session_log *of(struct request_log *log, uint64_t session, bool ma
 		if (l->session == session)
 			return l;
 	}
+	return NULL;
+}
+
+/** of() - The log of a session, from its file if there is one; @make: otherwise a new one. Return: NULL if there is none */
+static struct session_log *of(struct request_log *log, uint64_t session, bool make, struct err *err)
+{
+	struct session_log *l = known(log, session);
+	char name[FILE_NAME];
+
+	if (l)
+		return l;
 	file_name(name, session);
 	auto_close int fd = openat(log->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && make && atomic_file_write(log->dir, name, MAGIC, MAGIC_SIZE, 0600, err) == 0)
@@ -233,7 +246,7 @@ static struct session_log *of(struct request_log *log, uint64_t session, bool ma
 		(void)err_set(err, -errno, "open request log %s", name);
 		return NULL;
 	}
-	struct session_log *l = calloc(1, sizeof(*l));
+	l = calloc(1, sizeof(*l));
 	if (!l) {
 		(void)err_set(err, -ENOMEM, "open request log %s", name);
 		return NULL;
@@ -249,7 +262,7 @@ static struct session_log *of(struct request_log *log, uint64_t session, bool ma
 }
 
 int request_log_read(struct request_log *log, uint64_t session, uint64_t number,
-		     struct wire_data *request, uint64_t *digest, struct err *err)
+		     struct wire_data *request, struct es_logged *how, struct err *err)
 {
 	struct session_log *l = of(log, session, false, err);
 	const struct place *p = l ? find(l, number) : NULL;
@@ -268,7 +281,7 @@ int request_log_read(struct request_log *log, uint64_t session, uint64_t number,
 				       .segment = (enum wire_segment)get_be32(b + 16),
 				       .bytes = b + REQUEST_HEAD,
 				       .len = p->len - REQUEST_HEAD };
-	*digest = p->digest;
+	*how = p->how;
 	return 0;
 }
 
@@ -318,13 +331,14 @@ static int request_entry(struct buf *out, const struct wire_data *request, struc
 	return entry_add(out, KIND_REQUEST, head, sizeof(head), request->bytes, request->len, err);
 }
 
-static int answer_entry(struct buf *out, uint64_t number, uint64_t digest, struct err *err)
+static int answer_entry(struct buf *out, uint64_t number, struct es_logged how, struct err *err)
 {
 	uint8_t body[ANSWER_SIZE];
 
 	put_be64(body, number);
-	put_be64(body + 8, digest);
-	return entry_add(out, KIND_ANSWER, body, sizeof(body), NULL, 0, err);
+	put_be64(body + 8, how.digest);
+	return entry_add(out, how.in_doubt ? KIND_DOUBT : KIND_ANSWER, body,
+			 how.in_doubt ? DOUBT_SIZE : ANSWER_SIZE, NULL, 0, err);
 }
 
 /** append() - Write an entry behind the last good one: a torn one before it would hide it */
@@ -390,8 +404,8 @@ int request_log_add(struct request_log *log, uint64_t session, const struct wire
 		    err);
 }
 
-int request_log_answer(struct request_log *log, uint64_t session, uint64_t number, uint64_t digest,
-		       struct err *err)
+int request_log_answer(struct request_log *log, uint64_t session, uint64_t number,
+		       struct es_logged how, struct err *err)
 {
 	struct session_log *l = of(log, session, false, err);
 	struct place *p = l ? find(l, number) : NULL;
@@ -400,9 +414,9 @@ int request_log_answer(struct request_log *log, uint64_t session, uint64_t numbe
 
 	if (!p)
 		return err_set(err, -ENOENT, "request %" PRIu64 " is not in the log", number);
-	p->digest = digest;
+	p->how = how;
 	buf_init(&out, 0);
-	r = answer_entry(&out, number, digest, err);
+	r = answer_entry(&out, number, how, err);
 	if (r == 0)
 		r = append(l, &out, err);
 	buf_deinit(&out);
@@ -417,13 +431,13 @@ static int rest_of(struct request_log *log, struct session_log *l, uint64_t thro
 
 	for (uint64_t n = through + 1; r == 0 && find(l, n); n++) {
 		struct wire_data request;
-		uint64_t digest;
+		struct es_logged how;
 
-		r = request_log_read(log, l->session, n, &request, &digest, err);
+		r = request_log_read(log, l->session, n, &request, &how, err);
 		if (r == 0)
 			r = request_entry(out, &request, err);
-		if (r == 0 && digest)
-			r = answer_entry(out, n, digest, err);
+		if (r == 0 && (how.digest || how.in_doubt))
+			r = answer_entry(out, n, how, err);
 	}
 	return r;
 }
@@ -452,7 +466,7 @@ int request_log_trim(struct request_log *log, uint64_t session, uint64_t through
 
 void request_log_forget(struct request_log *log, uint64_t session)
 {
-	struct session_log *l = of(log, session, false, NULL);
+	struct session_log *l = known(log, session);
 	char name[FILE_NAME];
 
 	if (l) {
@@ -461,4 +475,19 @@ void request_log_forget(struct request_log *log, uint64_t session)
 	}
 	file_name(name, session);
 	(void)unlinkat(log->dir, name, 0);
+}
+
+void request_log_each(struct request_log *log, void (*fn)(void *ctx, uint64_t session), void *ctx)
+{
+	struct dirent **list = NULL;
+	int count = scandirat(log->dir, ".", &list, NULL, NULL);
+
+	for (int i = 0; i < count; i++) {
+		const char *name = list[i]->d_name;
+
+		if (strspn(name, "0123456789abcdef") == 16 && !strcmp(name + 16, ".requests"))
+			fn(ctx, strtoull(name, NULL, 16));
+		free(list[i]);
+	}
+	free(list);
 }

@@ -11,6 +11,7 @@
  *
  *	kind 1, REQUEST	u64 number, u32 preamble, u32 connection, u32 segment, bytes
  *	kind 2, ANSWER	u64 number, u64 digest
+ *	kind 3, DOUBT	u64 number: nobody knows whether it was executed
  *
  * Reading stops at the first entry that is cut off or does not match its sum. A request that is written again under
  * its number replaces the earlier one: the program died before the container saw it.
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/auto.h"
+#include "core/es/node.h"
 #include "wire/message.h"
 
 struct err;
@@ -46,9 +48,9 @@ void request_log_sync_each(struct request_log *log, bool each);
 /** request_log_unsynced() - Descriptors of logs that have changed since, owned by the caller. Return: how many, @max at most */
 size_t request_log_unsynced(struct request_log *log, int *fds, size_t max);
 
-/** request_log_answer() - It was answered; @digest 0 is not compared. Return: 0, or negative error code */
-int request_log_answer(struct request_log *log, uint64_t session, uint64_t number, uint64_t digest,
-		       struct err *err);
+/** request_log_answer() - It has ended. Return: 0, or negative error code */
+int request_log_answer(struct request_log *log, uint64_t session, uint64_t number,
+		       struct es_logged how, struct err *err);
 
 /** request_log_covers() - Whether all requests after @from are there, through @through */
 bool request_log_covers(struct request_log *log, uint64_t session, uint64_t from, uint64_t through);
@@ -58,16 +60,19 @@ bool request_log_covers(struct request_log *log, uint64_t session, uint64_t from
  * @log:	Log
  * @session, @number:	Of it
  * @request:	Filled in; its bytes are borrowed until the next call
- * @digest:	Of its answer; 0: not known, or not to be compared
+ * @how:	How it ended
  * @err:	Filled in on failure
  *
  * Return: 0, -ENOENT, or another negative error code
  */
 int request_log_read(struct request_log *log, uint64_t session, uint64_t number,
-		     struct wire_data *request, uint64_t *digest, struct err *err);
+		     struct wire_data *request, struct es_logged *how, struct err *err);
 
 /** request_log_trim() - Drop requests through @through. Return: 0, or negative: then they are still there */
 int request_log_trim(struct request_log *log, uint64_t session, uint64_t through, struct err *err);
+
+/** request_log_each() - Call @fn for each session that has a file; it may forget it */
+void request_log_each(struct request_log *log, void (*fn)(void *ctx, uint64_t session), void *ctx);
 
 /** request_log_forget() - Remove the file of a session */
 void request_log_forget(struct request_log *log, uint64_t session);

@@ -32,7 +32,7 @@ struct world {
 	bool kept;
 	uint64_t cut;
 	bool logged[LOG_MAX];
-	uint64_t digest[LOG_MAX];
+	struct es_logged how[LOG_MAX];
 	bool log_full;
 	bool disk_full;
 	bool unprotectable;
@@ -215,18 +215,18 @@ static int log_request(void *ctx, uint64_t session, const struct wire_data *requ
 	if (w->log_full)
 		return err_set(err, -ENOSPC, "log a request");
 	w->logged[request->number] = true;
-	w->digest[request->number] = 0;
+	w->how[request->number] = (struct es_logged){ .digest = 0 };
 	return 0;
 }
 
-static void log_answer(void *ctx, uint64_t session, uint64_t number, uint64_t digest)
+static void log_answer(void *ctx, uint64_t session, uint64_t number, struct es_logged how)
 {
 	(void)session;
-	((struct world *)ctx)->digest[number] = digest;
+	((struct world *)ctx)->how[number] = how;
 }
 
 static int logged(void *ctx, uint64_t session, uint64_t number, struct wire_data *request,
-		  uint64_t *digest, struct err *err)
+		  struct es_logged *how, struct err *err)
 {
 	const struct world *w = ctx;
 
@@ -234,7 +234,7 @@ static int logged(void *ctx, uint64_t session, uint64_t number, struct wire_data
 	if (!w->logged[number])
 		return err_set(err, -ENOENT, "it is not logged");
 	*request = (struct wire_data){ .number = number, .bytes = (const uint8_t *)"q", .len = 1 };
-	*digest = w->digest[number];
+	*how = w->how[number];
 	return 0;
 }
 
@@ -441,7 +441,7 @@ static void test_when(void **state)
 	assert_int_equal(w.keeps, 1);
 	serve(&w, 2);
 	assert_true(w.logged[2]);
-	assert_int_equal(w.digest[2], 102);
+	assert_int_equal(w.how[2].digest, 102);
 	es_node_tick(w.node, NOW + EVERY - 1);
 	assert_int_equal(w.keeps, 1);
 	cut_is_kept(&w, NOW + EVERY, 2);
@@ -565,7 +565,7 @@ static void test_answers_otherwise(void **state)
 	end(&w);
 }
 
-/* A recovery that fails is tried again, a bounded number of times */
+/* A recovery that fails is tried again, until an operator does not want to wait */
 static void test_fails(void **state)
 {
 	struct world w;
@@ -575,18 +575,172 @@ static void test_fails(void **state)
 	protected_until_its_end(&w);
 	ends(&w);
 	comes_back(&w);
-	for (unsigned int i = 1; i < 8; i++) {
-		es_node_not_recovered(w.node, now, S, false, "the engine does not answer");
+	for (unsigned int i = 1; i < 20; i++) {
+		es_node_not_recovered(w.node, now, S, false, "CRIU: no");
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i);
 		now += 3600000;
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i + 1);
 	}
-	es_node_not_recovered(w.node, now, S, false, "the engine does not answer");
+	assert_int_equal(w.starts, 0);
+	assert_int_equal(es_node_allow_start(w.node, S, NULL), 0);
 	es_node_tick(w.node, now);
-	assert_int_equal(w.recoveries, 8);
 	assert_int_equal(w.starts, 1);
+	assert_int_equal(w.unprotected, 1);
+	end(&w);
+}
+
+/* Nobody reports the end of a try twice, or of another one */
+static void test_one_try_at_a_time(void **state)
+{
+	struct wire_message offer;
+	const char *reason = NULL;
+	struct world w;
+
+	(void)state;
+	protected_until_its_end(&w);
+	ends(&w);
+	comes_back(&w);
+	offer = message(WIRE_TRANSFER_OFFER, w.order.epoch);
+	memcpy(offer.offer.from_es, w.order.to_es, NAME_SIZE);
+	memcpy(offer.offer.secret, w.order.secret, WIRE_SECRET_SIZE);
+	(void)snprintf(offer.offer.service, NAME_SIZE, "offload");
+	assert_true(es_node_offered(w.node, 1000, "ES-1", &offer, &reason));
+	assert_false(es_node_offered(w.node, 1000, "ES-1", &offer, &reason));
+	es_node_not_recovered(w.node, 1000, S, false, "the source has failed, too");
+	es_node_tick(w.node, 3600000);
+	assert_int_equal(w.recoveries, 1);
+	es_node_arrival_failed(w.node, 3600000, S, "CRIU: no");
+	es_node_tick(w.node, 7200000);
+	assert_int_equal(w.recoveries, 2);
+	end(&w);
+}
+
+/* The request that was under way is the one that ends the container: it is left out, and in doubt */
+static void test_poison(void **state)
+{
+	struct world w;
+
+	(void)state;
+	protected_until_its_end(&w);
+	request(&w, 1, 6);
+	ends(&w);
+	comes_back(&w);
+	restored(&w);
+	answer_with(&w, 2, 4, 104);
+	answer_with(&w, 2, 5, 105);
+	assert_int_equal(w.executing, 6);
+	es_node_container_died(w.node, 1600, S, 2, 137, "exit 137");
+	assert_int_equal(w.record.executed, 6);
+	assert_true(w.how[6].in_doubt);
+	es_node_removed(w.node, S, 2);
+	es_node_tick(w.node, 3600000);
+	assert_int_equal(w.recoveries, 2);
+	restored(&w);
+	answer_with(&w, 2, 4, 104);
+	w.executing = 0;
+	answer_with(&w, 2, 5, 105);
+	assert_int_equal(w.executing, 0);
+	assert_int_equal(w.record.container_epoch, 2);
+	request(&w, 2, 6);
+	assert_int_equal(w.answer.status, WIRE_E_IN_DOUBT);
+	request(&w, 2, 7);
+	assert_int_equal(w.executing, 7);
+	end(&w);
+}
+
+/* A request in doubt is left out, unless later answers show that it had been executed (R1, R5) */
+static void test_doubts(void **state)
+{
+	for (int executed = 0; executed < 2; executed++) {
+		struct world w;
+
+		(void)state;
+		protected_until_its_end(&w);
+		request(&w, 1, 6);
+		es_node_in_doubt(w.node, NOW, S, 1, 6);
+		serve(&w, 7);
+		ends(&w);
+		comes_back(&w);
+		restored(&w);
+		answer_with(&w, 2, 4, 104);
+		answer_with(&w, 2, 5, 105);
+		assert_int_equal(w.executing, 7);
+		answer_with(&w, 2, 7, executed ? 999 : 107);
+		if (executed) {
+			assert_int_equal(w.unprotected, 0);
+			es_node_removed(w.node, S, 2);
+			es_node_tick(w.node, 3600000);
+			restored(&w);
+			answer_with(&w, 2, 4, 104);
+			answer_with(&w, 2, 5, 105);
+			assert_int_equal(w.executing, 6);
+			answer_with(&w, 2, 6, 106);
+			answer_with(&w, 2, 7, 107);
+		}
+		assert_int_equal(w.record.container_epoch, 2);
+		assert_int_equal(w.record.executed, 7);
+		end(&w);
+	}
+}
+
+/* An operator switches protection off: nothing is logged any more, nothing stays */
+static void test_switched_off(void **state)
+{
+	struct world w;
+
+	(void)state;
+	protected_until_its_end(&w);
+	w.unprotectable = true;
+	es_node_tick(w.node, NOW + EVERY);
+	assert_int_equal(w.keeps, 1);
+	assert_int_equal(w.unprotected, 1);
+	serve(&w, 6);
+	assert_false(w.logged[6]);
+	ends(&w);
+	struct wire_message m = message(WIRE_UNFENCE, 1);
+	m.unfence.new_epoch = 2;
+	say(&w, 1000, m);
+	assert_int_equal(w.starts, 1);
+	end(&w);
+}
+
+/* The catalogue does not protect it any more, or has a mistake: a container that ended is recovered all the same */
+static void test_unprotected_meanwhile(void **state)
+{
+	struct es_record record;
+	struct world w;
+
+	(void)state;
+	protected_until_its_end(&w);
+	record = w.record;
+	w.node = es_node_free(w.node);
+	w.unprotectable = true;
+	new_node(&w);
+	assert_int_equal(es_node_restore(w.node, NOW, &record, "", 0, ES_CONTAINER_STOPPED, NULL),
+			 0);
+	comes_back(&w);
+	restored(&w);
+	answer_with(&w, 2, 4, 104);
+	answer_with(&w, 2, 5, 105);
+	assert_int_equal(w.record.container_epoch, 2);
+	end(&w);
+}
+
+/* Too many cuts are being taken: that is no failure */
+static void test_waits_for_its_turn(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	serve(&w, 1);
+	for (unsigned int i = 1; i < 5; i++) {
+		es_node_tick(w.node, NOW + 10000ull * i);
+		assert_int_equal(w.keeps, i);
+		es_node_not_kept(w.node, NOW + 10000ull * i, S);
+	}
 	end(&w);
 }
 
@@ -622,6 +776,9 @@ static void test_ends_again(void **state)
 	restored(&w);
 	es_node_container_died(w.node, 1600, S, 2, 137, "exit 137");
 	assert_int_equal(w.removed_epoch, 2);
+	es_node_tick(w.node, 3600000);
+	assert_int_equal(w.recoveries, 1); /* the next one has the same name */
+	es_node_removed(w.node, S, 2);
 	es_node_tick(w.node, 3600000);
 	assert_int_equal(w.recoveries, 2);
 	restored(&w);
@@ -738,6 +895,12 @@ int main(void)
 		cmocka_unit_test(test_under_way),
 		cmocka_unit_test(test_answers_otherwise),
 		cmocka_unit_test(test_fails),
+		cmocka_unit_test(test_one_try_at_a_time),
+		cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_doubts),
+		cmocka_unit_test(test_switched_off),
+		cmocka_unit_test(test_unprotected_meanwhile),
+		cmocka_unit_test(test_waits_for_its_turn),
 		cmocka_unit_test(test_engine_is_away),
 		cmocka_unit_test(test_ends_again),
 		cmocka_unit_test(test_record_not_written),

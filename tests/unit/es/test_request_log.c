@@ -40,7 +40,7 @@ static void add(uint64_t number, const char *bytes)
 static void expect(uint64_t number, const char *bytes, uint64_t digest)
 {
 	struct wire_data request;
-	uint64_t of;
+	struct es_logged of;
 
 	assert_int_equal(request_log_read(log_, S, number, &request, &of, NULL), 0);
 	assert_int_equal(request.number, number);
@@ -49,7 +49,8 @@ static void expect(uint64_t number, const char *bytes, uint64_t digest)
 	assert_int_equal(request.segment, WIRE_SEGMENT_LAST);
 	assert_int_equal(request.len, strlen(bytes));
 	assert_memory_equal(request.bytes, bytes, request.len);
-	assert_int_equal(of, digest);
+	assert_int_equal(of.digest, digest);
+	assert_false(of.in_doubt);
 }
 
 static void again(void)
@@ -99,8 +100,10 @@ static void test_log(void **state)
 	add(5, "five");
 	add(6, "");
 	add(7, "seven");
-	assert_int_equal(request_log_answer(log_, S, 5, 0x55, NULL), 0);
-	assert_int_equal(request_log_answer(log_, S, 9, 0x99, NULL), -ENOENT);
+	assert_int_equal(request_log_answer(log_, S, 5, (struct es_logged){ .digest = 0x55 }, NULL),
+			 0);
+	assert_int_equal(request_log_answer(log_, S, 9, (struct es_logged){ .digest = 0x99 }, NULL),
+			 -ENOENT);
 	for (int i = 0; i < 2; i++) {
 		expect(5, "five", 0x55);
 		expect(6, "", 0);
@@ -117,18 +120,19 @@ static void test_log(void **state)
 static void test_trim(void **state)
 {
 	struct wire_data request;
-	uint64_t digest;
+	struct es_logged how;
 
 	(void)state;
 	for (uint64_t n = 1; n <= 300; n++)
 		add(n, "request");
-	assert_int_equal(request_log_answer(log_, S, 299, 7, NULL), 0);
+	assert_int_equal(request_log_answer(log_, S, 299, (struct es_logged){ .digest = 7 }, NULL),
+			 0);
 	off_t before = size_now();
 	assert_int_equal(request_log_trim(log_, S, 298, NULL), 0);
 	assert_true(size_now() < before / 50);
 	add(301, "more");
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(request_log_read(log_, S, 298, &request, &digest, NULL), -ENOENT);
+		assert_int_equal(request_log_read(log_, S, 298, &request, &how, NULL), -ENOENT);
 		expect(299, "request", 7);
 		expect(300, "request", 0);
 		expect(301, "more", 0);
@@ -171,6 +175,43 @@ static void test_replaced(void **state)
 	expect(2, "another", 0);
 }
 
+/* Its user was told that nobody knows */
+static void test_doubt(void **state)
+{
+	const struct es_logged doubt = { .in_doubt = true };
+	struct wire_data request;
+	struct es_logged how;
+
+	(void)state;
+	add(1, "one");
+	add(2, "two");
+	assert_int_equal(request_log_answer(log_, S, 2, doubt, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(request_log_read(log_, S, 2, &request, &how, NULL), 0);
+		assert_true(how.in_doubt);
+		assert_int_equal(request_log_trim(log_, S, 1, NULL), 0);
+		again();
+	}
+}
+
+static void count(void *ctx, uint64_t session)
+{
+	*(size_t *)ctx += session == S;
+}
+
+static void test_each(void **state)
+{
+	size_t files = 0;
+
+	(void)state;
+	add(1, "one");
+	request_log_each(log_, count, &files);
+	assert_int_equal(files, 1);
+	request_log_forget(log_, S);
+	request_log_each(log_, count, &files);
+	assert_int_equal(files, 1);
+}
+
 /* Logs that have changed are synced by a thread, each once */
 static void test_unsynced(void **state)
 {
@@ -192,7 +233,7 @@ static void test_unsynced(void **state)
 static void test_damaged(void **state)
 {
 	struct wire_data request;
-	uint64_t digest;
+	struct es_logged how;
 	char path[128];
 
 	(void)state;
@@ -201,7 +242,7 @@ static void test_damaged(void **state)
 	(void)snprintf(path, sizeof(path), "%s/" FILE_OF_S, dir);
 	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
 	assert_int_equal(pwrite(fd, "X", 1, size_now() - 1), 1);
-	assert_int_equal(request_log_read(log_, S, 2, &request, &digest, NULL), -ENODATA);
+	assert_int_equal(request_log_read(log_, S, 2, &request, &how, NULL), -ENODATA);
 	again();
 	assert_true(request_log_covers(log_, S, 0, 1));
 	assert_false(request_log_covers(log_, S, 0, 2));
@@ -219,6 +260,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_trim, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_torn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_replaced, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_doubt, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_each, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unsynced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
 	};

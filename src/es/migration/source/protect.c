@@ -86,9 +86,11 @@ int source_keep(struct migration *m, struct err *err)
 		return r;
 	r = keep_write(m, part, err);
 	if (r == 0)
+		r = migration_rest(m, 0, err); /* unless it was cancelled meanwhile */
+	if (r == 0)
 		r = kept_cuts_finish(dir, m->session, m->number, m->plan, err);
 	if (r < 0)
-		(void)file_worker_remove(m->mc->config.workers, part, NULL);
+		kept_cuts_abandon(dir, m->session, m->number);
 	else
 		migration_stage_done(m, "CUT",
 				     "freeze_us=%" PRIu64 " memory_bytes=%" PRIu64
@@ -96,7 +98,6 @@ int source_keep(struct migration *m, struct err *err)
 				     " total_us=%" PRIu64,
 				     m->cut.freeze_us, m->cut.bytes, m->out->layer_stats.bytes,
 				     monotonic_us() - began, monotonic_us() - m->began_us);
-	kept_cuts_sweep(dir, m->mc->config.workers);
 	return r;
 }
 
