@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
@@ -34,6 +35,7 @@
 #include "net/tls.h"
 #include "net/tls_watch.h"
 #include "report/common_metrics.h"
+#include "report/disks.h"
 #include "report/exposition.h"
 #include "report/monitor.h"
 
@@ -43,7 +45,8 @@
 /**
  * struct program - All that lives while the loop runs
  * @conf:	Configuration that it was started with
- * @failing:	The last batch could not be stored: said once, until one can be again
+ * @failing:	The last batch could not be stored, and @why: said once, until one can be again. That its disk is
+ *		full is said once a minute (report/disks.h)
  */
 struct program {
 	uv_loop_t loop;
@@ -58,9 +61,12 @@ struct program {
 	struct listener *listener;
 	struct storage *storage;
 	struct monitor *monitor;
+	struct disks *disks;
 	const char *events;
+	char events_dir[PATH_MAX];
 	double since;
 	bool failing;
+	char why[ERR_TEXT_MAX];
 	size_t links;
 };
 
@@ -71,6 +77,49 @@ static void report_storage(struct program *p, int r, const struct err *err)
 	else if (r == 0 && p->failing)
 		log_info("events can be stored again");
 	p->failing = r < 0;
+	(void)snprintf(p->why, sizeof(p->why), "%s", r < 0 ? err->text : "");
+}
+
+static void on_looked(void *ctx)
+{
+	struct program *p = ctx;
+
+	disks_trouble(p->disks, 0, p->why);
+}
+
+static int watch_disk(struct program *p, struct err *err)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s", p->events);
+	(void)snprintf(p->events_dir, sizeof(p->events_dir), "%s", dirname(path));
+	const struct disks_place place = { "events", p->events_dir,
+					   "events are lost, and counted: make room" };
+
+	return disks_new(&p->disks, &p->loop, &place, 1, on_looked, p, err);
+}
+
+static void add_full(void *ctx, const struct disks_view *v)
+{
+	(void)json_array_append_new(ctx,
+				    json_pack("{s:s, s:s, s:I, s:I, s:s}", "what", v->what, "path",
+					      v->path, "bytes", (json_int_t)v->bytes, "free",
+					      (json_int_t)v->free, "trouble", v->trouble));
+}
+
+/* Return: owned; NULL without memory */
+static char *status_of(const struct program *p)
+{
+	json_t *full = json_array();
+
+	disks_each_bad(p->disks, add_full, full);
+	json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "node", tls_context_name(p->tls),
+			      "role", "logrepo", "stored", (json_int_t)storage_stored(p->storage),
+			      "lost", (json_int_t)storage_lost(p->storage), "certificate_days",
+			      (json_int_t)tls_watch_days(p->tls), "full", full);
+	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	return text;
 }
 
 static void send_answer(struct link *l, enum wire_status status, const void *bytes, size_t len)
@@ -102,14 +151,12 @@ static void answer_inquiry(struct program *p, struct link *l, const struct wire_
 		return;
 	}
 	if (len == 6 && memcmp(text, "status", 6) == 0) {
-		char status[256];
+		auto_free char *status = status_of(p);
 
-		int n = snprintf(status, sizeof(status),
-				 "{\"node\":\"%s\",\"role\":\"logrepo\",\"stored\":%" PRIu64
-				 ",\"lost\":%" PRIu64 ",\"certificate_days\":%" PRId64 "}",
-				 tls_context_name(p->tls), storage_stored(p->storage),
-				 storage_lost(p->storage), tls_watch_days(p->tls));
-		send_answer(l, WIRE_OK, status, (size_t)n);
+		if (status)
+			send_answer(l, WIRE_OK, status, strlen(status));
+		else
+			refuse(l, WIRE_E_FAILED, "out of memory");
 		return;
 	}
 	if (len < 6 || memcmp(text, "events", 6) != 0) {
@@ -302,6 +349,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	supervisor_stopping(p->supervisor);
 	reloader_close(TAKE_PTR(p->reloader), drop_conf);
 	supervisor_close(TAKE_PTR(p->supervisor));
+	disks_close(TAKE_PTR(p->disks));
 	monitor_close(TAKE_PTR(p->monitor));
 	listener_close(TAKE_PTR(p->listener));
 	tls_watch_close(TAKE_PTR(p->watch));
@@ -369,10 +417,13 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 	p->since = common_metrics_now();
 	r = monitor_new(&p->monitor, &p->loop, c->monitor_listen, &monitor_ops, p, err);
 	if (r == 0)
+		r = watch_disk(p, err);
+	if (r == 0)
 		r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 	if (r == 0)
 		r = reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
 	if (r < 0) {
+		disks_close(TAKE_PTR(p->disks));
 		monitor_close(TAKE_PTR(p->monitor));
 		listener_close(TAKE_PTR(p->listener));
 	}
