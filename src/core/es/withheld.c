@@ -4,7 +4,8 @@
  * Withheld sessions - they may be here, but their records cannot be read
  *
  * "There is no such session here" is an answer that others rely on: the user would begin anew (R15). So access
- * points are told to wait, with the reason, and nothing else may take the session's number. Nobody proves anything
+ * points are told to wait, with the reason, and nothing else may take the session's number. They are told for each
+ * request, too: as long as one is repeated, its user hears so, and further ones are refused. Nobody proves anything
  * here: without the record there is no secret.
  */
 
@@ -90,8 +91,6 @@ bool es_withheld_message(const struct es_node *node, const char *ap,
 
 	if (!reason)
 		return false;
-	if (asked->type == WIRE_REQUEST)
-		return true; /* its access point attaches again and again, and is told then */
 	if (asked->type == WIRE_ATTACH) /* a claim is named by its proof */
 		m.es_status.command = get_be64(asked->attach.proof);
 	(void)snprintf(m.es_status.reason, sizeof(m.es_status.reason), "%s", reason);
