@@ -9,10 +9,10 @@ and none is in doubt.
 import signal
 
 import bed
-from test_restarts import Restarts as Counting
+import test_restarts
 
 
-class Protection(Counting):
+class Protection(test_restarts.Restarts):
     SERVICE = 'codec = "resp"   protect = "memory"   protect_ms = 1000'
 
     @classmethod
