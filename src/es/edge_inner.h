@@ -5,13 +5,16 @@
  * Inner header of the edge server
  *
  *	edge_server.c      puts the parts together, hands their reports to the node
+ *	edge_parts.c       the end of the last part
  *	edge_adoption.c    sessions and containers that were here before
  *	edge_withheld.c    sessions whose journals cannot be used
  *	edge_disks.c       full disks
- *	edge_operations.c  the node's operations
+ *
+ * Operations of the node:
+ *
+ *	edge_operations.c  most of them
  *	edge_protection.c  those for protection
- *	edge_later.c       operations that failed at once
- *	edge_parts.c       the end of the last part
+ *	edge_later.c       those that failed at once
  */
 
 #include <inttypes.h>
