@@ -309,6 +309,9 @@ class Cell:
             last = [f"{e['node']} {e['kind']} {e.get('detail', '')}" for e in self.events.read()
                     if e["kind"] in BROKEN][-1:]
             raise Bad(f"the container is not where its user is after {MOVED_S} s {last}") from e
+        # a user that leaves before that leaves its old container to keep_days, if the edge server is out of reach
+        if self.at == "AP-2" and not self.events.wait("SWITCH COMPLETE", session=self.session, seconds=MOVED_S):
+            raise Bad(f"the move does not end within {MOVED_S} s")
 
     # --- what must hold -------------------------------------------------------------------------------
 
