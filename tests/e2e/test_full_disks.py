@@ -39,7 +39,7 @@ class Hog:
         with open(self.path, "wb", buffering=0) as file:
             while not self.stop.is_set():
                 size = 1 << 16
-                while size:
+                while size and not self.stop.is_set():
                     try:
                         while not self.stop.is_set():
                             file.write(bytes(size))
