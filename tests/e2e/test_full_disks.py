@@ -199,3 +199,14 @@ class FullDisks(bed.BedTest):
         self.wait(lambda: self.redis("ping", user="user2", patience=10) == "PONG", "user2 to be served")
         self.counts_on(20)
         self.wait(lambda: "is full" not in self.status(), "baton status to be well again")
+
+    def test_event_log(self):
+        """Events are lost and counted, which is said once; users notice nothing"""
+        self.begin()
+        events = self.small("LogRepo", self.lab.events_dir, "8m")
+        with Hog(events):
+            self.wait(lambda: re.search(r"LogRepo .*events \S+ is full", self.status()), "baton status to tell")
+            self.counts_on(20)
+            self.assertEqual(len(self.lines("LogRepo", " is full: ")), 1)
+        self.wait(lambda: "is full" not in self.status(), "baton status to be well again")
+        self.counts_on(5)
