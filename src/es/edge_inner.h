@@ -42,7 +42,7 @@ struct later {
 	struct list link;
 	enum later_kind kind;
 	bool lasting; /* of @reason */
-	bool busy;    /* it was not begun, for too much is under way */
+	int code;     /* of the failure */
 	uint64_t session;
 	uint32_t epoch;
 	char reason[WIRE_REASON_SIZE];
@@ -201,7 +201,7 @@ uint64_t edge_protection(void *ctx, const char *service);
 void edge_keep_cut(void *ctx, const struct es_migration_order *order);
 
 /** edge_kept_cut() - See @kept_cut of struct es_node_ops */
-bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
+int edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
 
 /** edge_log_request() - See @log_request of struct es_node_ops */
 int edge_log_request(void *ctx, uint64_t session, const struct wire_data *request, struct err *err);

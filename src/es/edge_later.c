@@ -25,10 +25,19 @@ void edge_tell_later(struct edge_server *es, enum later_kind kind, uint64_t sess
 	l->session = session;
 	l->epoch = epoch;
 	l->lasting = err->lasting;
-	l->busy = err->code == -EBUSY || err->code == -EALREADY;
+	l->code = err->code;
 	(void)snprintf(l->reason, sizeof(l->reason), "%.*s", WIRE_REASON_SIZE - 1, err->text);
 	list_append(&es->later, &l->link);
 	(void)uv_async_send(&es->wake);
+}
+
+static enum es_recovery recovery_of(int code)
+{
+	if (code == -ENOENT)
+		return ES_RECOVERY_NO_CUT;
+	return code == -EBUSY || code == -EALREADY || code == -EMFILE || code == -ENFILE
+		       ? ES_RECOVERY_AWAY
+		       : ES_RECOVERY_FAILED;
 }
 
 void edge_later_wake(uv_async_t *wake)
@@ -57,8 +66,8 @@ void edge_later_wake(uv_async_t *wake)
 					      ES_START_AWAY, l->reason);
 			break;
 		case LATER_NOT_RECOVERED:
-			es_node_not_recovered(es->node, edge_now(es), l->session, l->busy,
-					      l->reason);
+			es_node_not_recovered(es->node, edge_now(es), l->session,
+					      recovery_of(l->code), l->reason);
 			break;
 		case LATER_NOT_KEPT:
 			es_node_not_kept(es->node, edge_now(es), l->session);

@@ -98,19 +98,24 @@ void edge_keep_cut(void *ctx, const struct es_migration_order *order)
 			order->session, order->epoch, &err);
 }
 
-bool edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number)
+int edge_kept_cut(void *ctx, uint64_t session, uint64_t executed, uint64_t *number)
 {
 	struct edge_server *es = ctx;
+	int r = es->requests ? kept_cuts_newest(es->setup.migration->protect_dir, session, number)
+			     : -ENOENT;
 
-	if (!es->requests ||
-	    kept_cuts_newest(es->setup.migration->protect_dir, session, number) < 0)
-		return false;
-	if (*number <= executed && request_log_covers(es->requests, session, *number, executed))
-		return true;
-	log_error("session %016" PRIx64 ": the cut that is kept, at request %" PRIu64
-		  ", is of no use: the log lacks requests up to %" PRIu64,
-		  session, *number, executed);
-	return false;
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && *number <= executed)
+		r = request_log_covers(es->requests, session, *number, executed);
+	if (r < 0)
+		log_error("session %016" PRIx64 ": its kept cut cannot be read now: %s", session,
+			  strerror(-r));
+	else if (r == 0)
+		log_error("session %016" PRIx64 ": the cut that is kept, at request %" PRIu64
+			  ", is of no use: the log lacks requests up to %" PRIu64,
+			  session, *number, executed);
+	return r;
 }
 
 /* --- requests ---------------------------------------------------------------------------------- */

@@ -150,7 +150,8 @@ static void on_not_recovered(void *ctx, uint64_t session, bool away, const char 
 {
 	struct edge_server *es = ctx;
 
-	es_node_not_recovered(es->node, edge_now(es), session, away, reason);
+	es_node_not_recovered(es->node, edge_now(es), session,
+			      away ? ES_RECOVERY_AWAY : ES_RECOVERY_FAILED, reason);
 }
 
 static void on_offered(void *ctx, uint64_t transfer_id, const struct wire_message *offer)

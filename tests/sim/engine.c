@@ -779,15 +779,15 @@ static void keep_cut(void *ctx, const struct es_migration_order *order)
 		transfer_new(h, order)->keep = true;
 }
 
-static bool kept_cut(void *ctx, uint64_t session, uint64_t done, uint64_t *number)
+static int kept_cut(void *ctx, uint64_t session, uint64_t done, uint64_t *number)
 {
 	struct here h = here(ctx);
 	const struct kept_slot *k = kept_of(h.world, h.edge, session, false);
 
 	if (!kept_covers(k, done))
-		return false;
+		return 0;
 	*number = k->cut;
-	return true;
+	return 1;
 }
 
 static int log_request(void *ctx, uint64_t session, const struct wire_data *request,

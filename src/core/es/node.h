@@ -150,8 +150,8 @@ struct es_logged {
  *			sessions of a service with one use @keep_cut to @unprotect
  * @keep_cut:		take a consistent cut and keep it here, order.to_es is this edge server:
  *			es_node_cut_wanted(), _cut_taken(), _source_finished() follow
- * @kept_cut:		the number of the newest cut that is kept, if the log has all requests from there through
- *			@executed; false: there is none
+ * @kept_cut:		1 and the number of the newest cut that is kept, if the log has all requests from there through
+ *			@executed; 0: there is none; negative: that cannot be read now
  * @log_request:	write down a request before its container sees it. 0, or negative
  * @log_answer:		write down how it ended, see struct es_logged
  * @logged:		read a request, and how it ended; bytes are borrowed until the next call. 0, or negative
@@ -185,7 +185,7 @@ struct es_node_ops {
 	bool (*under_way)(void *ctx, uint64_t session, uint32_t epoch);
 	uint64_t (*protection)(void *ctx, const char *service);
 	void (*keep_cut)(void *ctx, const struct es_migration_order *order);
-	bool (*kept_cut)(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
+	int (*kept_cut)(void *ctx, uint64_t session, uint64_t executed, uint64_t *number);
 	int (*log_request)(void *ctx, uint64_t session, const struct wire_data *request,
 			   struct err *err);
 	void (*log_answer)(void *ctx, uint64_t session, uint64_t number, struct es_logged how);
@@ -388,15 +388,20 @@ void es_node_container_died(struct es_node *node, uint64_t now, uint64_t session
 bool es_node_started(struct es_node *node, uint64_t now, uint64_t session, uint32_t epoch,
 		     enum es_start how, const char *reason);
 
+/** enum es_recovery - Why a recovery did not come about */
+enum es_recovery {
+	ES_RECOVERY_FAILED, /* tried again after a pause, until an operator ends that (es_node_allow_start()) */
+	ES_RECOVERY_AWAY, /* nothing was tried: no engine, or too much is under way; asked again soon */
+	ES_RECOVERY_NO_CUT, /* there is no cut, and there will be none: the container starts without its memory */
+};
+
 /**
  * es_node_not_recovered() - recover has failed: @reason
  *
- * It is tried again after a pause. An operator may end that (es_node_allow_start()). @away: nothing was tried, for
- * the engine does not answer, or too much is under way; it is asked again soon. Once es_node_offered() has taken
- * the recovery's offer, only es_node_arrived() and es_node_arrival_failed() count.
+ * Once es_node_offered() has taken the recovery's offer, only es_node_arrived() and es_node_arrival_failed() count.
  */
-void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
-			   const char *reason);
+void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
+			   enum es_recovery how, const char *reason);
 
 /** es_node_not_kept() - keep_cut could not begin, for too much is under way: it is tried again soon */
 void es_node_not_kept(struct es_node *node, uint64_t now, uint64_t session);

@@ -152,7 +152,10 @@ void es_session_protect_restore(struct es_session *s, uint64_t now, bool runs)
 
 	if (!ops->protection)
 		return;
-	p->kept = ops->kept_cut(s->node->ctx, s->record.session, s->record.executed, &p->cut);
+	int kept = ops->kept_cut(s->node->ctx, s->record.session, s->record.executed, &p->cut);
+	if (kept < 0) /* unreadable is not absent: a recovery will show (R15) */
+		p->cut = s->record.executed;
+	p->kept = kept != 0;
 	p->logging = p->kept;
 	p->cut_at = now;
 	/* not all at once, for there may be many */
@@ -375,8 +378,8 @@ void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, co
 	s->start_at = now + es_session_pause(s, p->tries);
 }
 
-void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session, bool away,
-			   const char *reason)
+void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
+			   enum es_recovery how, const char *reason)
 {
 	struct es_session *s = es_session_find(node, session);
 
@@ -384,8 +387,8 @@ void es_node_not_recovered(struct es_node *node, uint64_t now, uint64_t session,
 	if (!s || !s->protect.recovering || !s->start_running || s->protect.offered ||
 	    s->protect.arrived)
 		return;
-	if (!away) {
-		es_session_not_recovered(s, now, false, reason);
+	if (how != ES_RECOVERY_AWAY) {
+		es_session_not_recovered(s, now, how == ES_RECOVERY_NO_CUT, reason);
 		return;
 	}
 	s->start_running = false;

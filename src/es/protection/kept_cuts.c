@@ -66,19 +66,20 @@ static void doom(int dir, const char *name)
 	}
 }
 
-/** each() - Call @fn for each directory of a cut; it may rename it */
-static void each(const char *dir, void (*fn)(void *ctx, int dir, const char *name), void *ctx)
+/** each() - Call @fn for each directory of a cut; it may rename it. Return: 0, or negative error code */
+static int each(const char *dir, void (*fn)(void *ctx, int dir, const char *name), void *ctx)
 {
 	struct dirent **list = NULL;
-	int count = scandir(dir, &list, NULL, NULL);
-
 	auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int count = fd < 0 ? -1 : scandir(dir, &list, NULL, NULL);
+	int r = count < 0 ? -errno : 0;
+
 	for (int i = 0; i < count; i++) {
-		if (fd >= 0)
-			fn(ctx, fd, list[i]->d_name);
+		fn(ctx, fd, list[i]->d_name);
 		free(list[i]);
 	}
 	free(list);
+	return r;
 }
 
 static void doom_part(void *ctx, int dir, const char *name)
@@ -101,8 +102,7 @@ int kept_cuts_prepare(const char *dir, struct err *err)
 		return err_set(err, -errno, "look at %s", dir);
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
 		return err_set(err, -EINVAL, "%s must be ours alone (mode 0700)", dir);
-	each(dir, doom_part, NULL);
-	return 0;
+	return each(dir, doom_part, NULL);
 }
 
 struct newest {
@@ -128,9 +128,10 @@ int kept_cuts_newest(const char *dir, uint64_t session, uint64_t *number)
 {
 	struct newest best = { .session = session };
 
-	each(dir, look, &best);
-	if (!best.found)
-		return -ENOENT;
+	int r = each(dir, look, &best);
+
+	if (r < 0 || !best.found)
+		return r < 0 ? r : -ENOENT;
 	*number = best.number;
 	return 0;
 }
@@ -204,7 +205,7 @@ int kept_cuts_finish(const char *dir, uint64_t session, uint64_t number, const j
 	if (r == 0 && (renameat(all, part, all, name) < 0 || fsync(all) < 0))
 		r = err_set(err, -errno, "rename %s/%s", dir, part);
 	if (r == 0)
-		each(dir, doom_older, &older);
+		(void)each(dir, doom_older, &older);
 	return r;
 }
 
@@ -252,7 +253,7 @@ void kept_cuts_each(const char *dir, void (*fn)(void *ctx, uint64_t session), vo
 {
 	struct visiting v = { .fn = fn, .ctx = ctx };
 
-	each(dir, visit, &v);
+	(void)each(dir, visit, &v);
 }
 
 static void doom_session(void *ctx, int dir, const char *name)
@@ -266,7 +267,7 @@ static void doom_session(void *ctx, int dir, const char *name)
 
 void kept_cuts_doom(const char *dir, uint64_t session)
 {
-	each(dir, doom_session, &session);
+	(void)each(dir, doom_session, &session);
 }
 
 /** struct sweeping - See kept_cuts_sweep() */
@@ -294,5 +295,5 @@ void kept_cuts_sweep(const char *dir, struct file_workers *workers)
 {
 	struct sweeping s = { .dir = dir, .workers = workers };
 
-	each(dir, sweep_one, &s);
+	(void)each(dir, sweep_one, &s);
 }

@@ -34,7 +34,7 @@ struct file_workers;
  */
 int kept_cuts_prepare(const char *dir, struct err *err);
 
-/** kept_cuts_newest() - Find the newest cut of a session. Return: 0, or -ENOENT */
+/** kept_cuts_newest() - Find the newest cut of a session. Return: 0, -ENOENT, or another negative error code */
 int kept_cuts_newest(const char *dir, uint64_t session, uint64_t *number);
 
 /** kept_cuts_path() - Path of a cut. Return: 0, or -ENAMETOOLONG */

@@ -285,17 +285,22 @@ int request_log_read(struct request_log *log, uint64_t session, uint64_t number,
 	return 0;
 }
 
-bool request_log_covers(struct request_log *log, uint64_t session, uint64_t from, uint64_t through)
+int request_log_covers(struct request_log *log, uint64_t session, uint64_t from, uint64_t through)
 {
-	struct session_log *l = from < through ? of(log, session, false, NULL) : NULL;
+	struct err err = { 0 };
 
+	if (from >= through)
+		return 1;
+	struct session_log *l = of(log, session, false, &err);
+	if (!l)
+		return err.code == -ENOENT || err.code == -EPROTO ? 0 : err.code;
 	for (uint64_t n = from + 1; n <= through; n++) {
-		const struct place *p = l ? find(l, n) : NULL;
+		const struct place *p = find(l, n);
 
 		if (!p || !p->len)
-			return false;
+			return 0;
 	}
-	return true;
+	return 1;
 }
 
 /* --- writing ----------------------------------------------------------------------------------- */

@@ -52,8 +52,8 @@ size_t request_log_unsynced(struct request_log *log, int *fds, size_t max);
 int request_log_answer(struct request_log *log, uint64_t session, uint64_t number,
 		       struct es_logged how, struct err *err);
 
-/** request_log_covers() - Whether all requests after @from are there, through @through */
-bool request_log_covers(struct request_log *log, uint64_t session, uint64_t from, uint64_t through);
+/** request_log_covers() - Whether all requests after @from are there, through @through. Return: 0, 1, or negative */
+int request_log_covers(struct request_log *log, uint64_t session, uint64_t from, uint64_t through);
 
 /**
  * request_log_read() - Read a request

@@ -36,6 +36,7 @@ struct world {
 	bool log_full;
 	bool disk_full;
 	bool unprotectable;
+	bool unreadable;
 };
 
 static void to_ap(void *ctx, const char *ap, const struct wire_message *m)
@@ -194,16 +195,16 @@ static void keep_cut(void *ctx, const struct es_migration_order *order)
 	w->order = *order;
 }
 
-static bool kept_cut(void *ctx, uint64_t session, uint64_t done, uint64_t *number)
+static int kept_cut(void *ctx, uint64_t session, uint64_t done, uint64_t *number)
 {
 	const struct world *w = ctx;
 
 	(void)session;
 	for (uint64_t n = w->cut + 1; n <= done; n++)
 		if (!w->logged[n])
-			return false;
+			return 0;
 	*number = w->cut;
-	return w->kept;
+	return w->unreadable ? -EMFILE : w->kept;
 }
 
 static int log_request(void *ctx, uint64_t session, const struct wire_data *request,
@@ -576,7 +577,7 @@ static void test_fails(void **state)
 	ends(&w);
 	comes_back(&w);
 	for (unsigned int i = 1; i < 20; i++) {
-		es_node_not_recovered(w.node, now, S, false, "CRIU: no");
+		es_node_not_recovered(w.node, now, S, ES_RECOVERY_FAILED, "CRIU: no");
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i);
 		now += 3600000;
@@ -608,7 +609,7 @@ static void test_one_try_at_a_time(void **state)
 	(void)snprintf(offer.offer.service, NAME_SIZE, "offload");
 	assert_true(es_node_offered(w.node, 1000, "ES-1", &offer, &reason));
 	assert_false(es_node_offered(w.node, 1000, "ES-1", &offer, &reason));
-	es_node_not_recovered(w.node, 1000, S, false, "the source has failed, too");
+	es_node_not_recovered(w.node, 1000, S, ES_RECOVERY_FAILED, "the source has failed, too");
 	es_node_tick(w.node, 3600000);
 	assert_int_equal(w.recoveries, 1);
 	es_node_arrival_failed(w.node, 3600000, S, "CRIU: no");
@@ -728,6 +729,38 @@ static void test_unprotected_meanwhile(void **state)
 	end(&w);
 }
 
+/* A cut that cannot be read at the moment is not taken for none, and not removed (R15) */
+static void test_unreadable(void **state)
+{
+	for (int there = 0; there < 2; there++) {
+		struct es_record record;
+		struct world w;
+
+		(void)state;
+		protected_until_its_end(&w);
+		record = w.record;
+		w.node = es_node_free(w.node);
+		w.unreadable = true;
+		new_node(&w);
+		assert_int_equal(
+			es_node_restore(w.node, NOW, &record, "", 0, ES_CONTAINER_STOPPED, NULL),
+			0);
+		assert_int_equal(w.unprotected, 0);
+		comes_back(&w);
+		if (there) {
+			restored(&w);
+			answer_with(&w, 2, 4, 104);
+			answer_with(&w, 2, 5, 105);
+			assert_int_equal(w.record.container_epoch, 2);
+		} else {
+			es_node_not_recovered(w.node, 1500, S, ES_RECOVERY_NO_CUT, "no cut");
+			es_node_tick(w.node, 1500);
+			assert_int_equal(w.starts, 1);
+		}
+		end(&w);
+	}
+}
+
 /* Too many cuts are being taken: that is no failure */
 static void test_waits_for_its_turn(void **state)
 {
@@ -755,7 +788,8 @@ static void test_engine_is_away(void **state)
 	ends(&w);
 	comes_back(&w);
 	for (unsigned int i = 1; i < 100; i++) {
-		es_node_not_recovered(w.node, now, S, true, "the engine does not answer");
+		es_node_not_recovered(w.node, now, S, ES_RECOVERY_AWAY,
+				      "the engine does not answer");
 		now += 10000;
 		es_node_tick(w.node, now);
 		assert_int_equal(w.recoveries, i + 1);
@@ -900,6 +934,7 @@ int main(void)
 		cmocka_unit_test(test_doubts),
 		cmocka_unit_test(test_switched_off),
 		cmocka_unit_test(test_unprotected_meanwhile),
+		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_waits_for_its_turn),
 		cmocka_unit_test(test_engine_is_away),
 		cmocka_unit_test(test_ends_again),
