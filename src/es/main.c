@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <libgen.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -480,5 +481,7 @@ int main(int argc, char **argv)
 		.check_host = check_host,
 	};
 
+	/* each migration is a thread: with an arena for each, memory that all of them have given back stays with us */
+	(void)mallopt(M_ARENA_MAX, 2);
 	return daemon_main(&options, argc, argv, run);
 }
