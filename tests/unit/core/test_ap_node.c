@@ -1385,6 +1385,61 @@ static void test_doubt_and_kept(void **state)
 	finish(&w);
 }
 
+/* R1: its edge server tells first that it has executed the request, and the doubt after that */
+static void test_doubt_after_status(void **state)
+{
+	struct wire_message m = message(WIRE_ANSWER, 2);
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 5, 2);
+	assert_state(&w, AP_SERVING);
+	m.epoch = 3;
+	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	assert_state(&w, AP_FINDING);
+	finish(&w);
+}
+
+/* R4: the doubt shows when UNFENCE is on its way to CT-x: it is fenced again before CT-y gets authority */
+static void test_doubt_while_unfencing(void **state)
+{
+	struct wire_message m = message(WIRE_ANSWER, 2);
+	struct world w;
+
+	(void)state;
+	grace(&w);
+	request(&w, 5, 4);
+	answer(&w, "ES-2", 2, 5);
+	status(&w, "ES-2", WIRE_LOST, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 4, 2);
+	status(&w, "ES-1", WIRE_LOST, WIRE_ES_LOST, 3, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_state(&w, AP_GOING_BACK);
+	uint32_t epoch = last(&w, "ES-1", WIRE_UNFENCE)->unfence.new_epoch;
+	m.epoch = 3;
+	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
+	size_t before = w.count;
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	/* answers to older inquiries */
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_LOST, 3, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_int_equal(sent_since(&w, before, "ES-2", WIRE_UNFENCE), 0);
+	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, epoch, 5, 2);
+	assert_state(&w, AP_FINDING);
+	status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, epoch, 5, 2);
+	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
+	assert_int_equal(sent_since(&w, before, "ES-1", WIRE_FENCE), 1);
+	assert_int_equal(sent_since(&w, before, "ES-2", WIRE_UNFENCE), 0);
+	finish(&w);
+}
+
 static void test_both_gone(void **state)
 {
 	struct world w;
@@ -2237,6 +2292,8 @@ int main(void)
 		cmocka_unit_test(test_back_in_grace),
 		cmocka_unit_test(test_doubt_in_grace),
 		cmocka_unit_test(test_doubt_and_kept),
+		cmocka_unit_test(test_doubt_after_status),
+		cmocka_unit_test(test_doubt_while_unfencing),
 		cmocka_unit_test(test_both_gone),
 		cmocka_unit_test(test_both_ended),
 		cmocka_unit_test(test_ended),
