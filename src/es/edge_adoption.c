@@ -26,7 +26,8 @@ struct adoption {
 	struct edge_server *es;
 	const struct container_found *found;
 	size_t count;
-	enum fate *fate; /* one for each of @found */
+	enum fate *fate;                    /* one for each of @found */
+	const struct container_found *kept; /* of the session that is being adopted */
 	size_t sessions;
 	struct err why; /* the session that was read last cannot be adopted */
 	edge_withhold_fn withhold;
@@ -83,6 +84,7 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 	int state = a->count < CONTAINERS_MAX ? ES_CONTAINER_GONE : ES_CONTAINER_STOPPED;
 
 	a->why.code = 0;
+	a->kept = NULL;
 	for (size_t i = 0; i < a->count; i++) {
 		const struct container_found *f = &a->found[i];
 
@@ -92,6 +94,7 @@ static void adopt(void *ctx, const struct es_record *record, const void *cache, 
 		if (f->epoch != record->container_epoch || record->state == WIRE_ES_RETIRED)
 			continue;
 		a->fate[i] = FATE_KEPT;
+		a->kept = f;
 		state = state_of(a, record, f);
 	}
 	if (state >= 0 && es_node_restore(a->es->node, edge_now(a->es), record, cache, cache_len,
@@ -107,7 +110,7 @@ static void adopt_or_withhold(void *ctx, const struct es_record *record, const v
 
 	adopt(a, record, cache, cache_len);
 	if (a->why.code && a->r == 0)
-		a->r = a->withhold(a->es, record->session, &a->why, NULL, a->err);
+		a->r = a->withhold(a->es, record->session, &a->why, a->kept, a->err);
 }
 
 static void bad_file(void *ctx, uint64_t session, const struct err *why)

@@ -152,6 +152,9 @@ void edge_container_ended(struct edge_server *es, uint64_t session, uint32_t epo
 void edge_data_removed(struct edge_server *es, uint64_t session, uint64_t number,
 		       const char *detail);
 
+/** edge_say_discarded() - Report removals of a session's data for which no container has to be removed */
+void edge_say_discarded(struct edge_server *es, uint64_t session);
+
 /**
  * edge_remove_container() - Remove a container, with its data
  * @es:		Edge server

@@ -447,10 +447,25 @@ static int persist(void *ctx, const struct es_record *record, const struct answe
 	return session_store_persist(es->store, record, cache, what, err);
 }
 
+void edge_say_discarded(struct edge_server *es, uint64_t session)
+{
+	list_for_each_safe(at, next, &es->discarded)
+	{
+		struct discarded *d = list_entry(at, struct discarded, link);
+
+		if (d->session != session || d->begun)
+			continue;
+		report_removal(es, session, d->number, d->detail, "=unknown");
+		list_remove(&d->link);
+		free(d);
+	}
+}
+
 static void forget(void *ctx, uint64_t session)
 {
 	struct edge_server *es = ctx;
 
+	edge_say_discarded(es, session);
 	session_store_forget(es->store, session);
 }
 

@@ -575,8 +575,9 @@ static int note_boot(struct edge_server *es, struct err *err)
 {
 	bool lost = false;
 	int r = session_store_boot(es->store, NULL, &lost, err);
-	if (r < 0 || !lost)
-		return r == -ENOSPC || r == -EDQUOT ? 0 : r;
+	int bad = r == -ENOSPC || r == -EDQUOT ? 0 : r;
+	if (!lost)
+		return bad;
 	if (es->setup.sync_ms)
 		log_error(
 			"the host went down without warning: session journals may lack their last "
@@ -584,7 +585,7 @@ static int note_boot(struct edge_server *es, struct err *err)
 			es->setup.sync_ms);
 	log_reporter_event(es->setup.reporter, "HOST WENT DOWN", 0, 0, "sync_ms=%" PRIu64,
 			   es->setup.sync_ms);
-	return 0;
+	return bad;
 }
 
 static int start(struct edge_server *es, struct err *err)

@@ -189,6 +189,7 @@ static int discard_withheld(struct edge_server *es, uint64_t session, const char
 			    struct err *err)
 {
 	char detail[WIRE_REASON_SIZE];
+	bool container = false;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < es->unclaimed_count; i++) {
@@ -198,11 +199,17 @@ static int discard_withheld(struct edge_server *es, uint64_t session, const char
 			continue;
 		(void)snprintf(detail, sizeof(detail), "service=%s: discarded by operator %s",
 			       u->service, who);
+		container = true;
 		edge_data_removed(es, session, 0, detail);
 		r = edge_remove_container(es, session, 0, u->container, err);
 	}
 	if (r < 0)
 		return r;
+	if (!container) { /* its record is all that is left */
+		(void)snprintf(detail, sizeof(detail), "discarded by operator %s", who);
+		edge_data_removed(es, session, 0, detail);
+		edge_say_discarded(es, session);
+	}
 	edge_unprotect(es, session);
 	session_store_forget(es->store, session);
 	(void)es_node_concede(es->node, session);

@@ -52,6 +52,8 @@ static void release(uv_handle_t *handle)
 	free(handle->data);
 }
 
+static void on_timer(uv_timer_t *timer);
+
 static void on_worked(uv_work_t *w, int status)
 {
 	struct journal_sync *js = w->data;
@@ -62,9 +64,13 @@ static void on_worked(uv_work_t *w, int status)
 		uv_close((uv_handle_t *)&js->timer, release);
 		return;
 	}
+	if (js->failed)
+		session_store_suspect(js->store);
 	if (js->failed && !js->failing)
 		log_error("session journals do not reach the disk: %s", strerror(js->failed));
 	js->failing = js->failed;
+	if (js->count == AT_ONCE)
+		on_timer(&js->timer);
 }
 
 static void on_timer(uv_timer_t *timer)

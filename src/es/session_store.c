@@ -56,6 +56,7 @@ struct session_store {
 	struct list journals;
 	struct journal_reserve *reserve; /* NULL: none */
 	bool sync_each;
+	bool suspect;         /* see session_store_suspect() */
 	char boot[BOOT_SIZE]; /* id of the host's boot; empty: not known */
 };
 
@@ -605,6 +606,10 @@ struct resumption {
 static int resume(void *at, const struct reading *rd, struct err *err)
 {
 	const struct resumption *to = at;
+
+	if (rd->record.session != session_of(to->name))
+		return err_set(err, -EPROTO, "it is the journal of session %016" PRIx64,
+			       rd->record.session);
 	struct journal *j = journal_of(to->store, rd->record.session, err);
 
 	if (!j)
@@ -661,8 +666,18 @@ size_t session_store_unsynced(struct session_store *st, int *fd, size_t max)
 			break; /* none to spare: the next time */
 		j->unsynced = false;
 		count++;
+		/* the next call begins with others */
+		list_remove(&j->link);
+		list_append(&st->journals, &j->link);
 	}
 	return count;
+}
+
+void session_store_suspect(struct session_store *st)
+{
+	st->suspect = true;
+	list_for_each_safe(at, next, &st->journals) list_entry(at, struct journal, link)->broken =
+		true;
 }
 
 static int note_boot(struct session_store *st, const char *how, struct err *err)
@@ -714,6 +729,8 @@ int session_store_end(struct session_store *st, struct err *err)
 		if (r < 0)
 			return r;
 	}
+	if (st->suspect)
+		return err_set(err, -EIO, "the disk has lost entries of journals");
 	return st->boot[0] ? note_boot(st, "ended", err) : 0;
 }
 

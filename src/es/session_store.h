@@ -60,6 +60,13 @@ int session_store_reserve(struct session_store *st, uint64_t bytes, struct err *
 void session_store_sync_each(struct session_store *st, bool each);
 
 /**
+ * session_store_suspect() - Entries may not have reached the disk, and the kernel tells that only once
+ *
+ * Each journal is begun anew with its next entry, and the end of the program is not one in order.
+ */
+void session_store_suspect(struct session_store *st);
+
+/**
  * session_store_unsynced() - Journals with entries that may not be on the disk yet
  * @st:		Store
  * @fd:		Filled with descriptors that the caller closes, after fdatasync()

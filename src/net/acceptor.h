@@ -88,8 +88,9 @@ bool acceptor_takes(const struct acceptor *a, const struct sockaddr *at);
  * @at:		Address, for which acceptor_takes()
  * @err:	Filled in on failure
  *
- * The kernel allows that only if both sockets have SO_REUSEPORT. They have it for this moment only: with it another
- * program of the same user could listen at that port, too.
+ * The kernel allows that only if both sockets have SO_REUSEPORT. They have it for this moment only. But the kernel
+ * remembers it for the port: from then on another program of the same user could listen there, too. So this program
+ * needs a user of its own.
  *
  * Return: 0, or negative error code
  */

@@ -32,11 +32,13 @@ struct room {
 
 /**
  * struct place - One of them
+ * @path:	Of @is, owned
  * @next:	Outcome of the look that runs; belongs to its thread
  * @said_at:	When it was logged that it is bad; 0: it is good
  */
 struct place {
 	struct disks_place is;
+	char *path;
 	struct room room;
 	struct room next;
 	char trouble[TROUBLE_SIZE];
@@ -138,7 +140,11 @@ static void say(struct disks *d, struct place *p)
 
 static void release(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct disks *d = handle->data;
+
+	for (size_t i = 0; i < d->count; i++)
+		free(d->place[i].path);
+	free(d);
 }
 
 static void on_looked(uv_work_t *w, int status)
@@ -179,8 +185,13 @@ int disks_new(struct disks **ret, struct uv_loop_s *loop, const struct disks_pla
 	d->loop = loop;
 	d->looked = looked;
 	d->ctx = ctx;
-	for (; d->count < count && d->count < DISKS_MAX; d->count++)
-		d->place[d->count].is = place[d->count];
+	for (; d->count < count && d->count < DISKS_MAX; d->count++) {
+		struct place *p = &d->place[d->count];
+
+		p->is = place[d->count];
+		p->path = place[d->count].path ? strdup(place[d->count].path) : NULL;
+		p->is.path = p->path; /* its thread may be at it when its owner has gone */
+	}
 	(void)uv_timer_init(loop, &d->timer); /* this and its start cannot fail */
 	d->timer.data = d;
 	d->work.data = d;

@@ -18,8 +18,9 @@
 #include "report/log_reporter.h"
 #include "wire/message.h"
 
-#define TICK_MS  100
-#define AGAIN_MS 600 /* a kernel answers a challenge of one connection once in 500 ms */
+#define TICK_MS   100
+#define TAKEN_MAX (4 * HALF_OPEN_MAX) /* of one claim */
+#define AGAIN_MS  600 /* a kernel answers a challenge of one connection once in 500 ms */
 
 /**
  * struct half_open - One connection
@@ -216,6 +217,7 @@ static void count_anew(struct user *user)
 	user->half_open_since = now_of(user->users);
 	user->half_open_ended = 0;
 	user->half_open_silent = 0;
+	user->half_open_taken = 0;
 }
 
 void user_half_open_take(struct user *user, const struct wire_user_connection *w)
@@ -228,6 +230,10 @@ void user_half_open_take(struct user *user, const struct wire_user_connection *w
 	if (!user->half_open_coming)
 		count_anew(user);
 	user->half_open_coming = true;
+	/* a liar must not have us knock at all ports */
+	if (user->half_open_taken >= TAKEN_MAX)
+		return;
+	user->half_open_taken++;
 	remember(user, &local, (uint16_t)w->user_port);
 }
 

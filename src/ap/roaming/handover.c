@@ -260,7 +260,7 @@ static void on_taken(struct users *u, const char *ap, const struct wire_user_cla
 	struct user *user = NULL;
 
 	if (claimed(u, &user, claim) == 0 && user && user->state == USER_LEFT &&
-	    name_equal(user->peer, ap))
+	    name_equal(user->peer, ap) && (!user->given || user->given == claim->claim))
 		users_forget(user);
 }
 

@@ -68,6 +68,7 @@ enum user_state {
  * @half_open_since: ... the first was challenged
  * @half_open_told: Claim after which that was reported
  * @half_open_coming: An access point is telling of more
+ * @half_open_taken: How many it has told of
  * @given:	LEFT: claim that it was handed over for
  * @owing, @owed, @owed_claim: In the list of those whose receipt is owed; to which access point, for which claim
  */
@@ -109,6 +110,7 @@ struct user {
 	uint64_t half_open_since;
 	uint64_t half_open_told;
 	bool half_open_coming;
+	size_t half_open_taken;
 };
 
 /** struct user_entry - A user's session, where it is found by user and by link */

@@ -287,7 +287,7 @@ static void worked(uv_work_t *w, int status)
 	uv_mutex_unlock(&uw->queue);
 	if (fresh) /* it came when the thread had already looked */
 		start(uw);
-	else if (failed)
+	else if (failed && !uv_is_active((uv_handle_t *)&uw->again))
 		(void)uv_timer_start(&uw->again, on_again, AGAIN_MS, 0);
 	if (uw->written)
 		uw->written(uw->ctx);
@@ -337,6 +337,18 @@ static struct change *change_of(struct user_writer *uw, const char *name)
 }
 
 /* One change; @from is the file that it replaces, or NULL */
+/* This file is written anew: no other change may remove it after that; under @queue. */
+static void spare(struct user_writer *uw, const struct change *writes, const char *name)
+{
+	list_for_each_safe(at, next, &uw->waiting)
+	{
+		struct change *c = list_entry(at, struct change, item);
+
+		if (c != writes && c != uw->doing && strcmp(c->replaces, name) == 0)
+			c->replaces[0] = '\0';
+	}
+}
+
 static int put(struct user_writer *uw, const char *from, const char *name, const char *text,
 	       struct err *err)
 {
@@ -358,6 +370,8 @@ static int put(struct user_writer *uw, const char *from, const char *name, const
 	if (c && from) {
 		/* its last state is in the new file; if it replaced a file, that was this one */
 		old = find(uw, from);
+		if (old && strcmp(old->replaces, name) == 0)
+			spare(uw, c, name);
 		if (old)
 			list_remove(&old->item);
 		(void)snprintf(c->replaces, sizeof(c->replaces), "%s", from);
@@ -406,9 +420,8 @@ void user_writer_state(struct user_writer *uw, struct user_writer_state *to)
 {
 	uv_mutex_lock(&uw->queue);
 	*to = (struct user_writer_state){ .why = uw->why };
-	if (uw->said_at) {
-		list_for_each_safe(at, next, &uw->waiting) to->failed++;
-	}
+	list_for_each_safe(at, next, &uw->waiting) to->failed +=
+		list_entry(at, struct change, item)->failed;
 	uv_mutex_unlock(&uw->queue);
 }
 

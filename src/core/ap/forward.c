@@ -140,6 +140,7 @@ void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
 	if (e->answered == e->answered_before)
 		e->fed = e->answered;
 	e->answered_before = e->answered;
+	ap_forward_settle(s);
 	ap_forward_feed(s);
 }
 

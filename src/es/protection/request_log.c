@@ -158,7 +158,7 @@ static int entry_read(int fd, uint64_t at, uint32_t *kind, struct buf *body, str
 	uint32_t len = r < 0 ? 0 : get_be32(head);
 
 	*kind = r < 0 ? 0 : get_be32(head + 4);
-	if (r < 0 || len > BODY_MAX)
+	if (r < 0 || len < DOUBT_SIZE || len > BODY_MAX)
 		return r < 0 ? r : -ENODATA;
 	buf_consume(body, body->len);
 	r = buf_reserve(body, len, err);
@@ -293,7 +293,9 @@ int request_log_covers(struct request_log *log, uint64_t session, uint64_t from,
 		return 1;
 	struct session_log *l = of(log, session, false, &err);
 	if (!l)
-		return err.code == -ENOENT || err.code == -EPROTO ? 0 : err.code;
+		return err.code == -ENOENT || err.code == -EPROTO || err.code == -ENODATA
+			       ? 0
+			       : err.code;
 	for (uint64_t n = from + 1; n <= through; n++) {
 		const struct place *p = find(l, n);
 
@@ -381,6 +383,8 @@ size_t request_log_unsynced(struct request_log *log, int *fds, size_t max)
 			continue;
 		l->changed = false;
 		fds[count++] = fd;
+		list_remove(&l->link);
+		list_append(&log->sessions, &l->link); /* the next call begins with others */
 	}
 	return count;
 }
