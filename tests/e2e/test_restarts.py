@@ -59,6 +59,8 @@ class Restarts(bed.BedTest):
     def begin(self):
         """Some counts; the container of a new session is there"""
         self.wait(lambda: re.fullmatch(r"(\(integer\) )?\d+", self.redis("del", "n")), "the service")
+        # the session of the test before may still be on its way here
+        self.wait(lambda: not self.lab.containers("pc2"), "the container to be at its user's", 60)
         for _ in range(20):
             self.count()
         self.assertEqual(self.counted, 20)
