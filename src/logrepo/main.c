@@ -66,6 +66,7 @@ struct program {
 	char events_dir[PATH_MAX];
 	double since;
 	bool failing;
+	bool no_room; /* for want of room */
 	char why[ERR_TEXT_MAX];
 	size_t links;
 };
@@ -77,6 +78,7 @@ static void report_storage(struct program *p, int r, const struct err *err)
 	else if (r == 0 && p->failing)
 		log_info("events can be stored again");
 	p->failing = r < 0;
+	p->no_room = r == -ENOSPC || r == -EDQUOT;
 	(void)snprintf(p->why, sizeof(p->why), "%s", r < 0 ? err->text : "");
 }
 
@@ -84,6 +86,9 @@ static void on_looked(void *ctx)
 {
 	struct program *p = ctx;
 
+	/* the next event shows it, but it may come much later than the room */
+	if (p->no_room && !disks_view(p->disks, 0).low)
+		p->why[0] = '\0';
 	disks_trouble(p->disks, 0, p->why);
 }
 
