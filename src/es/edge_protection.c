@@ -50,7 +50,6 @@ int edge_protection_open(struct edge_server *es, struct err *err)
 
 	if (r == 0 && dir)
 		r = kept_cuts_prepare(dir, err);
-
 	if (r == 0 && dir)
 		r = request_log_open(&es->requests, dir, err);
 	if (r == 0 && dir)
@@ -89,7 +88,6 @@ void edge_keep_cut(void *ctx, const struct es_migration_order *order)
 {
 	struct edge_server *es = ctx;
 	struct err err = { 0 };
-
 	int r = keep(es, order, &err);
 
 	if (r < 0)

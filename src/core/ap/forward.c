@@ -13,8 +13,8 @@
 #include "core/ap/session.h"
 #include "core/common/replay_buffer.h"
 
-#define ASKED_MAX                                                                                  \
-	3 /* times that a container is asked again for an answer: its cache may have dropped it */
+/* Times that a container is asked again for an answer: its cache may have dropped it. */
+#define ASKED_MAX 3
 
 static void send_copy(struct ap_session *s, const struct ap_edge *e, const struct replay_copy *c)
 {

@@ -818,8 +818,8 @@ static uint64_t session_deadline(const struct es_session *s)
 		at = s->write_at;
 	if (s->remove_at && s->remove_at < at)
 		at = s->remove_at;
-	if (s->starting && !s->start_running && s->start_at < at)
-		at = s->start_at;
+	if (es_session_start_due(s) < at)
+		at = es_session_start_due(s);
 	if (es_session_protect_at(s) < at)
 		at = es_session_protect_at(s);
 	return at;

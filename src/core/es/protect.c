@@ -120,10 +120,11 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 		es_session_unprotect(s);
 		return;
 	}
+	bool again = p->failed;
 	p->failed = reason && !s->cancelled;
 	if (!reason)
 		kept(s, now);
-	else if (p->failed)
+	else if (p->failed && !again) /* once, not for each try */
 		es_session_say(s, "CUT NOT KEPT", s->record.executed, "%s", reason);
 	if (p->failed && pause < every)
 		pause = every;
@@ -357,8 +358,8 @@ void es_session_not_recovered(struct es_session *s, uint64_t now, bool final, co
 	bool poison = p->arrived && p->replaying && p->replaying == s->record.started;
 
 	es_session_say(s, "CONTAINER NOT RECOVERED", s->record.executed, "%s", reason);
-	final |= p->arrived && p->replaying &&
-		 p->doubtful; /* with it or without: no way leads there */
+	/* neither with this request nor without it does it answer as it did */
+	final |= p->arrived && p->replaying && p->doubtful;
 	if (p->arrived)
 		remove_restored(s);
 	p->offered = false;

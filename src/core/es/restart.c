@@ -117,14 +117,21 @@ void es_session_come_back(struct es_session *s)
 	s->start_at = s->node->now + es_session_pause(s, s->start_tries);
 }
 
+uint64_t es_session_start_due(const struct es_session *s)
+{
+	if (!s->starting || s->start_running)
+		return UINT64_MAX;
+	if (s->protect.running || s->migration != WIRE_MIGRATION_NONE)
+		return UINT64_MAX; /* they end soon, for their container has */
+	if (s->protect.recovering && s->removing)
+		return UINT64_MAX; /* a container that an earlier try has left has the name of this one's */
+	return s->start_at;
+}
+
 void es_session_start_again(struct es_session *s, uint64_t now)
 {
-	if (!s->starting || s->start_running || now < s->start_at)
+	if (now < es_session_start_due(s))
 		return;
-	if (s->protect.running || s->migration != WIRE_MIGRATION_NONE)
-		return; /* they end soon, for their container has */
-	if (s->protect.recovering && s->removing)
-		return; /* a container that an earlier try has left has the name of this one's */
 	s->start_running = true;
 	if (es_session_recover(s))
 		return;

@@ -250,6 +250,9 @@ bool es_session_may_come_back(struct es_session *s);
 /** es_session_come_back() - It is ACTIVE again: its container is to start, see es_session_start_again() */
 void es_session_come_back(struct es_session *s);
 
+/** es_session_start_due() - When es_session_start_again() has something to do. Return: ms, UINT64_MAX if not before another event */
+uint64_t es_session_start_due(const struct es_session *s);
+
 /** es_session_start_again() - Start it, if it is time */
 void es_session_start_again(struct es_session *s, uint64_t now);
 

@@ -811,7 +811,8 @@ static void test_ends_again(void **state)
 	es_node_container_died(w.node, 1600, S, 2, 137, "exit 137");
 	assert_int_equal(w.removed_epoch, 2);
 	es_node_tick(w.node, 3600000);
-	assert_int_equal(w.recoveries, 1); /* the next one has the same name */
+	assert_int_equal(w.recoveries, 1);               /* the next one has the same name */
+	assert_true(es_node_deadline(w.node) > 3600000); /* nor is it looked at all the time */
 	es_node_removed(w.node, S, 2);
 	es_node_tick(w.node, 3600000);
 	assert_int_equal(w.recoveries, 2);
@@ -819,6 +820,28 @@ static void test_ends_again(void **state)
 	answer_with(&w, 2, 4, 104);
 	answer_with(&w, 2, 5, 105);
 	assert_int_equal(w.record.container_epoch, 2);
+	end(&w);
+}
+
+/* The container ends while a cut of it is taken: its recovery waits for the end of that */
+static void test_ends_in_a_cut(void **state)
+{
+	struct wire_message m = message(WIRE_UNFENCE, 1);
+	struct world w;
+
+	(void)state;
+	protected_until_its_end(&w);
+	es_node_tick(w.node, NOW + EVERY);
+	assert_int_equal(w.keeps, 2);
+	es_node_container_died(w.node, NOW + EVERY, S, 1, 137, "exit 137");
+	assert_int_equal(w.cancelled, 1);
+	m.unfence.new_epoch = 2;
+	say(&w, NOW + EVERY, m);
+	es_node_tick(w.node, NOW + EVERY);
+	assert_int_equal(w.recoveries, 0);
+	assert_true(es_node_deadline(w.node) > NOW + EVERY);
+	es_node_source_finished(w.node, NOW + EVERY, S, "the container died", false);
+	assert_int_equal(w.recoveries, 1);
 	end(&w);
 }
 
@@ -938,6 +961,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_its_turn),
 		cmocka_unit_test(test_engine_is_away),
 		cmocka_unit_test(test_ends_again),
+		cmocka_unit_test(test_ends_in_a_cut),
 		cmocka_unit_test(test_record_not_written),
 		cmocka_unit_test(test_log_full),
 		cmocka_unit_test(test_program_restarts),
