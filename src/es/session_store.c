@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "base/atomic_file.h"
 #include "base/auto.h"
@@ -19,11 +18,11 @@
 #include "base/files.h"
 #include "base/list.h"
 #include "core/es/answer_cache.h"
+#include "es/system/entry.h"
 #include "es/journal_reserve.h"
 
 #define MAGIC        "BATONSS2"
 #define MAGIC_SIZE   8
-#define ENTRY_SIZE   16
 #define FILE_MAX     (128u << 20) /* a journal at its limit and one full answer cache */
 #define ANSWER_HEAD  20           /* number, digest, status */
 #define FILE_NAME    32
@@ -169,25 +168,6 @@ static bool record_decode(struct es_record *r, const uint8_t *from)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-static uint64_t sum(uint32_t kind, const void *body, size_t len)
-{
-	return XXH3_64bits_withSeed(body, len, kind);
-}
-
-static int entry_add(struct buf *out, enum kind kind, const struct buf *body, struct err *err)
-{
-	uint8_t head[ENTRY_SIZE];
-	int r;
-
-	put_be32(head, (uint32_t)body->len);
-	put_be32(head + 4, (uint32_t)kind);
-	put_be64(head + 8, sum((uint32_t)kind, buf_bytes(body), body->len));
-	r = buf_append(out, head, sizeof(head), err);
-	if (r == 0)
-		r = buf_append(out, buf_bytes(body), body->len, err);
-	return r;
-}
-
 static int encode_whole(struct buf *out, const struct es_record *record,
 			const struct answer_cache *cache, struct err *err)
 {
@@ -203,7 +183,7 @@ static int encode_whole(struct buf *out, const struct es_record *record,
 	if (r == 0)
 		r = buf_append(out, MAGIC, MAGIC_SIZE, err);
 	if (r == 0)
-		r = entry_add(out, KIND_ALL, &body, err);
+		r = entry_add(out, KIND_ALL, buf_bytes(&body), body.len, NULL, 0, err);
 	buf_deinit(&body);
 	return r;
 }
@@ -272,7 +252,7 @@ static int append(struct journal *j, enum kind kind, const struct buf *body, str
 	int r;
 
 	buf_init(&out, 0);
-	r = entry_add(&out, kind, body, err);
+	r = entry_add(&out, kind, buf_bytes(body), body->len, NULL, 0, err);
 	if (r == 0) {
 		r = files_write(j->fd, buf_bytes(&out), out.len);
 		j->unsynced = true;
@@ -513,7 +493,7 @@ static int read_journal(struct reading *rd, const uint8_t *at, size_t left, stru
 		size_t len = get_be32(at);
 		uint32_t kind = get_be32(at + 4);
 
-		if (len > left - ENTRY_SIZE || get_be64(at + 8) != sum(kind, at + ENTRY_SIZE, len))
+		if (len > left - ENTRY_SIZE || !entry_good(at, at + ENTRY_SIZE))
 			break; /* torn by the crash: it was not relied upon yet */
 		r = take_entry(rd, kind, at + ENTRY_SIZE, len, err);
 		if (r < 0)

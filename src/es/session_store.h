@@ -12,7 +12,7 @@
  * A file is a journal. All numbers are big-endian:
  *
  *	8 bytes		"BATONSS2"
- *	entries		u32 length of the body, u32 kind, u64 XXH3 of kind and body, body
+ *	entries		see es/system/entry.h
  *
  *	kind 1, ALL	the whole record, then the answer cache (core/es/answer_cache.h)
  *	kind 2, STARTED	u64 number handed to the container

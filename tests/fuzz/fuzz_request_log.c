@@ -3,8 +3,7 @@
 /*
  * Fuzzer of the request log - the file that an edge server reads when it recovers a container
  *
- * The first byte of an input says how the rest is read. Even: the file as it is. Odd: entries, each a byte of
- * kind, two of length and a body, to which the sums are made here, for no fuzzer guesses those.
+ * Its inputs: fuzz_entries().
  *
  * Any bytes must be refused, or give requests that can be read, kept over a trim, and appended to.
  */
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
@@ -23,6 +21,7 @@
 #include "base/files.h"
 #include "es/protection/request_log.h"
 #include "fuzz_home.h"
+#include "fuzz_entries.h"
 #include "fuzz_input.h"
 
 #define S    1
@@ -42,31 +41,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	logs = home_directory("logs");
 	home_path(path, "logs");
 	return 0;
-}
-
-static void add_entry(struct buf *to, uint32_t kind, const uint8_t *body, size_t len)
-{
-	uint8_t head[16];
-
-	put_be32(head, (uint32_t)len);
-	put_be32(head + 4, kind);
-	put_be64(head + 8, XXH3_64bits_withSeed(body, len, kind));
-	require(buf_append(to, head, sizeof(head), NULL) == 0);
-	require(buf_append(to, body, len, NULL) == 0);
-}
-
-static void with_sums(struct buf *to, const uint8_t *data, size_t size)
-{
-	require(buf_append(to, "BATONRL1", 8, NULL) == 0);
-	while (size > 3) {
-		size_t len = (size_t)data[1] << 8 | data[2];
-
-		if (len > size - 3)
-			len = size - 3;
-		add_entry(to, data[0], data + 3, len);
-		data += 3 + len;
-		size -= 3 + len;
-	}
 }
 
 /* The number of the first request of the file, or of an input that has none */
@@ -98,10 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	buf_init(&file, 0);
-	if (data[0] & 1)
-		with_sums(&file, data + 1, size - 1);
-	else
-		require(buf_append(&file, data + 1, size - 1, NULL) == 0);
+	fuzz_entries(&file, "BATONRL1", data, size);
 	int fd = openat(logs, NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	require(fd >= 0 && files_write(fd, buf_bytes(&file), file.len) == 0 && close(fd) == 0);
 	uint64_t from = first(&file);

@@ -3,8 +3,7 @@
 /*
  * Fuzzer of the session journal - what an edge server reads of its sessions after a crash
  *
- * The first byte of an input says what the rest is. Even: the file as it is. Odd: entries, each a byte of
- * kind, two of length and a body, to which the sums are made here, for no fuzzer guesses those.
+ * Its inputs: fuzz_entries().
  *
  * Any bytes must be refused with a text, or give a session whose numbers and names keep their rules and
  * which the session logic takes over.
@@ -13,7 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -21,6 +19,7 @@
 #include "core/es/answer_cache.h"
 #include "core/es/node.h"
 #include "es/session_store.h"
+#include "fuzz_entries.h"
 #include "fuzz_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -98,31 +97,6 @@ static void on_session(void *ctx, const struct es_record *record, const void *ca
 	}
 }
 
-static void add_entry(struct buf *to, uint32_t kind, const uint8_t *body, size_t len)
-{
-	uint8_t head[16];
-
-	put_be32(head, (uint32_t)len);
-	put_be32(head + 4, kind);
-	put_be64(head + 8, XXH3_64bits_withSeed(body, len, kind));
-	require(buf_append(to, head, sizeof(head), NULL) == 0);
-	require(buf_append(to, body, len, NULL) == 0);
-}
-
-static void with_sums(struct buf *to, const uint8_t *data, size_t size)
-{
-	require(buf_append(to, "BATONSS2", 8, NULL) == 0);
-	while (size > 3) {
-		size_t len = (size_t)data[1] << 8 | data[2];
-
-		if (len > size - 3)
-			len = size - 3;
-		add_entry(to, data[0], data + 3, len);
-		data += 3 + len;
-		size -= 3 + len;
-	}
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err err = { 0 };
@@ -132,10 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	buf_init(&file, 0);
-	if (data[0] & 1)
-		with_sums(&file, data + 1, size - 1);
-	else
-		require(buf_append(&file, data + 1, size - 1, NULL) == 0);
+	fuzz_entries(&file, "BATONSS2", data, size);
 	int r = session_store_read(buf_bytes(&file), file.len, on_session, &sessions, &err);
 	require(r == 0 ? sessions == 1 : sessions == 0 && err.code == r && err.text[0]);
 	buf_deinit(&file);

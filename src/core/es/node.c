@@ -404,6 +404,29 @@ void es_node_cut_taken(struct es_node *node, uint64_t now, uint64_t session, boo
 	es_session_pump(s, now);
 }
 
+/* The destination that had to wait for another migration to end. Return: whether there is one */
+static bool move_now(struct es_session *s)
+{
+	char to[NAME_SIZE];
+
+	if (!s->then_to[0] || s->record.state != WIRE_ES_ACTIVE)
+		return false;
+	memcpy(to, s->then_to, NAME_SIZE);
+	es_session_migrate(s, to, s->then_hold);
+	return true;
+}
+
+void es_node_not_kept(struct es_node *node, uint64_t now, uint64_t session)
+{
+	struct es_session *s = es_session_find(node, session);
+
+	node->now = now;
+	if (!s || !s->protect.running)
+		return;
+	es_session_protect_busy(s, now);
+	(void)move_now(s);
+}
+
 void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t session,
 			     const char *reason, bool lasting)
 {
@@ -428,12 +451,7 @@ void es_node_source_finished(struct es_node *node, uint64_t now, uint64_t sessio
 		es_session_say(s, "MIGRATION FAILED", s->record.executed, "%s", reason);
 		keep_running(s);
 	}
-	if (s->then_to[0] && s->record.state == WIRE_ES_ACTIVE) {
-		char to[NAME_SIZE];
-
-		memcpy(to, s->then_to, NAME_SIZE);
-		es_session_migrate(s, to, s->then_hold);
-	} else if (reason && !kept) {
+	if (!move_now(s) && reason && !kept) {
 		es_session_notify(s, cancelled ? WIRE_ABORTED : WIRE_FAILED);
 	}
 	es_session_start_again(s, now);

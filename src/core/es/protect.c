@@ -95,13 +95,12 @@ void es_session_protect_taken(struct es_session *s)
 	s->protect.logging = true; /* nothing has been executed since */
 }
 
-static void kept(struct es_session *s, uint64_t now)
+static void kept(struct es_session *s)
 {
 	struct es_protection *p = &s->protect;
 
 	p->kept = true;
 	p->cut = p->taken;
-	p->cut_at = now;
 	p->log_bytes = 0;
 	s->node->ops->log_trim(s->node->ctx, s->record.session, p->cut);
 	es_session_say(s, "CUT KEPT", p->cut, "requests are logged from here on");
@@ -123,7 +122,7 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 	bool again = p->failed;
 	p->failed = reason && !s->cancelled;
 	if (!reason)
-		kept(s, now);
+		kept(s);
 	else if (p->failed && !again) /* once, not for each try */
 		es_session_say(s, "CUT NOT KEPT", s->record.executed, "%s", reason);
 	if (p->failed && pause < every)
@@ -134,15 +133,11 @@ void es_session_protect_ended(struct es_session *s, uint64_t now, const char *re
 		p->due_at = now + (reason ? pause : every);
 }
 
-void es_node_not_kept(struct es_node *node, uint64_t now, uint64_t session)
+void es_session_protect_busy(struct es_session *s, uint64_t now)
 {
-	struct es_session *s = es_session_find(node, session);
-
-	if (!s || !s->protect.running)
-		return;
 	s->protect.running = false;
 	s->cancelled = false;
-	s->protect.due_at = now + node->policy.retry_ms;
+	s->protect.due_at = now + s->node->policy.retry_ms;
 }
 
 void es_session_protect_restore(struct es_session *s, uint64_t now, bool runs)
@@ -158,7 +153,6 @@ void es_session_protect_restore(struct es_session *s, uint64_t now, bool runs)
 		p->cut = s->record.executed;
 	p->kept = kept != 0;
 	p->logging = p->kept;
-	p->cut_at = now;
 	/* not all at once, for there may be many */
 	if (p->kept && p->cut < s->record.executed)
 		p->due_at = now + 1 + (every ? s->record.session % every : 0);

@@ -34,7 +34,6 @@ struct es_pending {
  * struct es_protection - Protection of a session against the loss of its container's memory
  * @kept:		a cut is kept, and the log has all requests since
  * @cut:		last request that it includes
- * @cut_at:		when it was taken, ms
  * @logging:		requests are logged
  * @log_bytes:		bytes of requests logged since @cut, with a little for each
  * @running:		a cut to be kept is under way
@@ -57,7 +56,6 @@ struct es_pending {
 struct es_protection {
 	bool kept;
 	uint64_t cut;
-	uint64_t cut_at;
 	bool logging;
 	uint64_t log_bytes;
 	bool running;
@@ -293,6 +291,9 @@ void es_session_protect(struct es_session *s, uint64_t now);
 
 /** es_session_protect_taken() - The cut to be kept was taken at this number */
 void es_session_protect_taken(struct es_session *s);
+
+/** es_session_protect_busy() - It could not begin, for too much is under way: it is tried again soon */
+void es_session_protect_busy(struct es_session *s, uint64_t now);
 
 /** es_session_protect_ended() - It is kept; or not, for @reason */
 void es_session_protect_ended(struct es_session *s, uint64_t now, const char *reason);

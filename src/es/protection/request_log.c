@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/atomic_file.h"
 #include "base/buf.h"
@@ -18,10 +17,10 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "base/list.h"
+#include "es/system/entry.h"
 
 #define MAGIC        "BATONRL1"
 #define MAGIC_SIZE   8
-#define ENTRY_SIZE   16
 #define REQUEST_HEAD 20
 #define ANSWER_SIZE  16
 #define DOUBT_SIZE   8
@@ -138,11 +137,6 @@ static int note(struct session_log *l, uint64_t number, struct place p, struct e
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
-static uint64_t sum(uint32_t kind, const void *body, size_t len)
-{
-	return XXH3_64bits_withSeed(body, len, kind);
-}
-
 static int read_at(int fd, void *to, size_t len, uint64_t at)
 {
 	ssize_t n = pread(fd, to, len, (off_t)at);
@@ -167,7 +161,7 @@ static int entry_read(int fd, uint64_t at, uint32_t *kind, struct buf *body, str
 	if (r < 0)
 		return r;
 	body->len = len;
-	return sum(*kind, buf_bytes(body), len) == get_be64(head + 8) ? 0 : -ENODATA;
+	return entry_good(head, buf_bytes(body)) ? 0 : -ENODATA;
 }
 
 static int entry_take(struct session_log *l, uint64_t at, uint32_t kind, const struct buf *body,
@@ -306,26 +300,6 @@ int request_log_covers(struct request_log *log, uint64_t session, uint64_t from,
 }
 
 /* --- writing ----------------------------------------------------------------------------------- */
-
-static int entry_add(struct buf *out, enum kind kind, const uint8_t *head, size_t head_len,
-		     const void *bytes, size_t len, struct err *err)
-{
-	uint8_t start[ENTRY_SIZE];
-	size_t at = out->len + ENTRY_SIZE;
-	int r;
-
-	put_be32(start, (uint32_t)(head_len + len));
-	put_be32(start + 4, (uint32_t)kind);
-	r = buf_append(out, start, sizeof(start), err);
-	if (r == 0)
-		r = buf_append(out, head, head_len, err);
-	if (r == 0)
-		r = buf_append(out, bytes, len, err);
-	if (r == 0)
-		put_be64(buf_bytes(out) + at - 8,
-			 sum((uint32_t)kind, buf_bytes(out) + at, head_len + len));
-	return r;
-}
 
 static int request_entry(struct buf *out, const struct wire_data *request, struct err *err)
 {

@@ -7,7 +7,7 @@
  * One file for each session, "<16 hexadecimal digits>.requests", mode 0600. All numbers are big-endian:
  *
  *	8 bytes		"BATONRL1"
- *	entries		u32 length of the body, u32 kind, u64 XXH3 of kind and body, body
+ *	entries		see es/system/entry.h
  *
  *	kind 1, REQUEST	u64 number, u32 preamble, u32 connection, u32 segment, bytes
  *	kind 2, ANSWER	u64 number, u64 digest

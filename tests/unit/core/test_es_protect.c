@@ -774,6 +774,15 @@ static void test_waits_for_its_turn(void **state)
 		assert_int_equal(w.keeps, i);
 		es_node_not_kept(w.node, NOW + 10000ull * i, S);
 	}
+	/* a user that moves in that moment does */
+	struct wire_message m = message(WIRE_MIGRATE, 1);
+	es_node_tick(w.node, NOW + 60000);
+	(void)snprintf(m.migrate.ap, NAME_SIZE, "AP-1");
+	(void)snprintf(m.migrate.to_es, NAME_SIZE, "ES-2");
+	say(&w, NOW + 60000, m);
+	assert_int_equal(w.migrations, 0);
+	es_node_not_kept(w.node, NOW + 60000, S);
+	assert_int_equal(w.migrations, 1);
 	end(&w);
 }
 
