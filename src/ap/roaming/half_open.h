@@ -13,9 +13,9 @@
  *	AP-x  HERE: user_half_open_leave()      reset, remembered;  user_half_open_give()   USER CONNECTION
  *	AP-y  CLAIMING: user_half_open_take()   remembered;         user_half_open_end()    challenged
  *
- * An access point is believed only about connections of a user that we have claimed from it, while it answers.
- * The client's address is the user's own, and our end must be that of a listener here: the worst that a lie does is
- * a SYN to a port of a user that the liar has anyway.
+ * An access point is believed only about connections of a user whose sessions we are asking it for, until it has
+ * answered. The client's address is the user's own, and our end must be that of a listener here. The worst
+ * that a lie does is a SYN to each of some hundred ports of a user that has just come, and an incomplete list.
  *
  * Limits (R9): HALF_OPEN_MAX connections of a user, of which the newest stay; HALF_OPEN_AT_ONCE challenges at a time,
  * the others wait for their turn. A user that is away is remembered with them for HALF_OPEN_KEPT_MS.
