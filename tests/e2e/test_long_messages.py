@@ -80,7 +80,7 @@ class LongMessages(ClientsBed):
                             seconds=90)
             for client in clients:
                 self.more_answers(client, 1)
-        self.assertGreater(self.parts_replayed(), 0)
+        self.assertGreater(self.segments_replayed(), 0)
         self.assertEqual(self.events.find("DIVERGED"), [])
         self.end(*clients)
         self.assert_nothing_left()
