@@ -13,8 +13,11 @@
 #include "core/ap/session.h"
 #include "core/common/replay_buffer.h"
 
-/* Times that a container is asked again for an answer: its cache may have dropped it. */
-#define ASKED_MAX 3
+/*
+ * Times that a container is asked again for an answer: its cache may have dropped it. Several inquiries within
+ * retry_ms count once, for the answer to the first may still be on its way.
+ */
+#define ASKED_MAX 5
 
 static void send_copy(struct ap_session *s, const struct ap_edge *e, const struct replay_copy *c)
 {
@@ -119,7 +122,15 @@ static struct ap_edge *answering_edge(struct ap_session *s)
 	return dest_may_answer(s) ? ap_session_dest(s) : ap_session_source(s);
 }
 
-void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
+static void count_asked(const struct ap_session *s, uint64_t now, struct replay_copy *c)
+{
+	if (c->asked == ASKED_MAX || (c->asked && now < c->asked_at + s->node->policy.retry_ms))
+		return;
+	c->asked++;
+	c->asked_at = now;
+}
+
+void ap_forward_sync(struct ap_session *s, uint64_t now, struct ap_edge *e)
 {
 	enum replay_side side = e == ap_session_dest(s) ? REPLAY_COPY : REPLAY_SOURCE;
 	bool answers = e == answering_edge(s);
@@ -131,8 +142,8 @@ void ap_forward_sync(struct ap_session *s, struct ap_edge *e)
 		if (c->has_digest[side] && (!answers || c->delivered))
 			continue;
 		send_copy(s, e, c);
-		if (answers && c->asked < ASKED_MAX)
-			c->asked++;
+		if (answers)
+			count_asked(s, now, c);
 	}
 	if (e->answered < e->executed)
 		e->answered = e->executed;

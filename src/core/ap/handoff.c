@@ -110,7 +110,7 @@ void ap_handoff_adopt(struct ap_session *s, uint64_t now, int index)
 	ap_mud_respond(s, WIRE_OK, "");
 	ap_mud_notice(s);
 	if (e->heard)
-		ap_forward_sync(s, e);
+		ap_forward_sync(s, now, e);
 	else
 		ap_forward_feed(s);
 	ap_forward_settle(s);
@@ -775,7 +775,7 @@ void ap_handoff_status(struct ap_session *s, uint64_t now, struct ap_edge *e,
 			      (e == ap_session_dest(s) && s->state != AP_TRACING);
 
 		if (serves && m->type == WIRE_STATUS && s->state != AP_FINDING)
-			ap_forward_sync(s, e);
+			ap_forward_sync(s, now, e);
 	}
 	if (s->state == AP_GOING_BACK && e == ap_session_source(s) && e->kept)
 		kept_status(s, now, m);

@@ -408,7 +408,7 @@ void ap_forward_deliver(struct ap_session *s, const struct ap_edge *e,
 void ap_forward_feed(struct ap_session *s);
 
 /** ap_forward_sync() - @e reported its progress: ask again for answers that got lost */
-void ap_forward_sync(struct ap_session *s, struct ap_edge *e);
+void ap_forward_sync(struct ap_session *s, uint64_t now, struct ap_edge *e);
 
 /** ap_forward_stream() - Forward bytes that the service at @e sends unasked (codec tcp), at once */
 void ap_forward_stream(struct ap_session *s, const struct ap_edge *e, const struct wire_message *m);

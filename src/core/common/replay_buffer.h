@@ -48,6 +48,7 @@ enum replay_side {
  * @has_digest:	per side: its answer was seen
  * @digest:	per side: digest of that answer, 0 if it is not to be compared
  * @asked:	times that the answer of the container that serves was asked for, which has executed it
+ * @asked_at:	when the last of these was counted, ms
  * @in_doubt:	CT-x could not say whether it executed the request
  * @answer:	answer withheld from the MUD, owned by the buffer; NULL if none is
  * @answer_len:	its length
@@ -65,6 +66,7 @@ struct replay_copy {
 	bool has_digest[REPLAY_SIDES];
 	uint64_t digest[REPLAY_SIDES];
 	uint32_t asked;
+	uint64_t asked_at;
 	bool in_doubt;
 	uint8_t *answer;
 	size_t answer_len;

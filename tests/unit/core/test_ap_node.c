@@ -1399,6 +1399,8 @@ static void test_doubt_after_status(void **state)
 	status(&w, "ES-2", WIRE_STATUS, WIRE_ES_LOST, 2, 5, 2);
 	status(&w, "ES-1", WIRE_UNFENCED, WIRE_ES_ACTIVE, 3, 5, 2);
 	assert_state(&w, AP_SERVING);
+	for (int i = 0; i < 6; i++) /* of earlier inquiries, all within a round trip */
+		status(&w, "ES-1", WIRE_STATUS, WIRE_ES_ACTIVE, 3, 5, 2);
 	m.epoch = 3;
 	m.data = (struct wire_data){ .number = 5, .status = WIRE_E_IN_DOUBT };
 	ap_node_es_message(w.node, w.now, "ES-1", &m);
