@@ -77,32 +77,19 @@ void ap_leave(struct ap_session *s, uint64_t now)
 
 void ap_node_end(struct ap_node *node, const struct ap_ended *e)
 {
-	struct wire_message m = {
-		.type = WIRE_ATTACH,
-		.session = e->session,
-		.association = e->association,
-	};
-	const struct wire_message end = {
-		.type = WIRE_DISASSOCIATION,
-		.session = e->session,
-		.association = e->association,
-	};
+	uint8_t proof[WIRE_PROOF_SIZE];
 
-	memcpy(m.attach.ap, node->name, NAME_SIZE);
-	node->proof(m.attach.proof, e->secret, e->session, e->association, node->name);
-	for (uint32_t i = 0; i < e->edges.count; i++) {
-		node->ops->to_es(node->ctx, e->edges.name[i], &m);
-		node->ops->to_es(node->ctx, e->edges.name[i], &end);
-	}
+	node->proof(proof, e->secret, e->session, e->association, node->name);
+	for (uint32_t i = 0; i < e->edges.count; i++)
+		ap_ended_tell(node, e->edges.name[i], e->session, e->association, proof);
 }
 
 void ap_leave_end(struct ap_session *s, uint64_t now)
 {
-	struct wire_message m = ap_session_command(s, WIRE_DISASSOCIATION);
-
 	for (int i = 0; i < AP_EDGES_MAX; i++) {
 		if (s->edge[i].name[0])
-			ap_session_tell(s, &s->edge[i], &m);
+			ap_ended_tell(s->node, s->edge[i].name, s->session, s->association,
+				      s->proof);
 	}
 	ap_attempt_decide(s, AP_RESULT_USER_LEFT, "its user has ended the session");
 	ap_session_move(s, AP_ENDED, now);

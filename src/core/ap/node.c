@@ -21,6 +21,7 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 	if (!node)
 		return err_set(err, -ENOMEM, "create access point");
 	list_init(&node->sessions);
+	list_init(&node->owed);
 	for (size_t i = 0; i < AP_BUCKETS; i++)
 		list_init(&node->bucket[i]);
 	r = name_set(node->name, name, err);
@@ -44,6 +45,7 @@ struct ap_node *ap_node_free(struct ap_node *node)
 	if (node) {
 		list_for_each_safe(at, next, &node->sessions)
 			ap_session_free(list_entry(at, struct ap_session, link));
+		ap_ended_free(node);
 		free(node->place);
 		free(node);
 	}
@@ -315,6 +317,7 @@ void ap_node_es_message(struct ap_node *node, uint64_t now, const char *es,
 		ap_wish_drained(node, now, es, m->edge_state.drained);
 		return;
 	}
+	ap_ended_heard(node, es, m);
 	for (struct ap_session *s = ap_session_next(node, m->session, NULL); s;
 	     s = ap_session_next(node, m->session, s))
 		session_es_message(s, now, es, m);
@@ -337,6 +340,7 @@ void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 
 	if (p)
 		p->down = false;
+	ap_ended_up(node, es);
 	list_for_each_safe(at, next, &node->sessions)
 	{
 		struct ap_session *s = list_entry(at, struct ap_session, link);

@@ -206,8 +206,8 @@ struct ap_ended {
 /**
  * ap_node_end() - Tell edge servers that a session has ended, which is not here
  *
- * An edge server that is out of reach now keeps it until its own time for that is over. One that knows a
- * higher association does not obey: the user is elsewhere (R11).
+ * An edge server that is out of reach now is told when its link comes up. One that knows a higher association
+ * does not obey: the user is elsewhere (R11).
  */
 void ap_node_end(struct ap_node *node, const struct ap_ended *e);
 

@@ -19,6 +19,7 @@
  *	ap/attempt.c	how long an attempt took, and how it ended
  *	ap/place.c	where a container belongs
  *	ap/session.c	a session's record, events, messages about it
+ *	ap/ended.c	the end of a session, told to each edge server
  */
 
 #include "base/list.h"
@@ -229,7 +230,7 @@ struct ap_place {
 	uint64_t down_at;
 };
 
-/** struct ap_node - See ap/node.h; the first of @place is the home one */
+/** struct ap_node - See ap/node.h; the first of @place is the home one; @owed is for ap/ended.c */
 struct ap_node {
 	char name[NAME_SIZE];
 	char home[NAME_SIZE];
@@ -240,6 +241,8 @@ struct ap_node {
 	struct list sessions;
 	struct list bucket[AP_BUCKETS];
 	size_t count;
+	struct list owed;
+	size_t owed_count;
 	struct ap_counts counts;
 	struct ap_place *place;
 	size_t places;
@@ -494,6 +497,22 @@ void ap_retry_failed(struct ap_session *s, const struct wire_es_status *w);
 
 /** ap_leave() - Give the session to its new access point if it may leave now, else later */
 void ap_leave(struct ap_session *s, uint64_t now);
+
+/**
+ * ap_ended_tell() - A session has ended: tell an edge server until it confirms that it has nothing of it
+ * @proof:	WIRE_PROOF_SIZE bytes: the user was here, as of @association
+ */
+void ap_ended_tell(struct ap_node *node, const char *es, uint64_t session, uint32_t association,
+		   const uint8_t *proof);
+
+/** ap_ended_heard() - A message of an edge server, which may confirm an end */
+void ap_ended_heard(struct ap_node *node, const char *es, const struct wire_message *m);
+
+/** ap_ended_up() - The link to an edge server came up: what is owed is told again */
+void ap_ended_up(struct ap_node *node, const char *es);
+
+/** ap_ended_free() - Forget what is owed */
+void ap_ended_free(struct ap_node *node);
 
 /** ap_leave_end() - The MUD wants the session no more: tell the edge servers, end it here */
 void ap_leave_end(struct ap_session *s, uint64_t now);

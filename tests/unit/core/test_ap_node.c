@@ -1795,12 +1795,65 @@ static void test_ends_one_that_is_away(void **state)
 		const struct wire_message *attach = last(&w, es, WIRE_ATTACH);
 		const struct wire_message *end = last(&w, es, WIRE_DISASSOCIATION);
 
-		assert_true(attach < end);
+		assert_int_equal(sent(&w, es, WIRE_ATTACH),
+				 2); /* the second one asks whether it is over */
+		assert_true(end < attach);
+		assert_true(w.sent[i == 1 ? 0 : 3].type == WIRE_ATTACH);
 		assert_memory_equal(attach->attach.proof, proof_of_it, WIRE_PROOF_SIZE);
 		assert_int_equal(end->session, 77);
 		assert_int_equal(end->association, 5);
 	}
 	assert_int_equal(sessions(&w), 0);
+	finish(&w);
+}
+
+/* R15: an edge server that does not confirm the end is told again when its link comes up */
+static void test_end_is_told_again(void **state)
+{
+	struct ap_ended ended = { .session = 77, .association = 5, .edges = { .count = 2 } };
+	struct wire_message m = { .type = WIRE_STATUS, .session = 77, .association = 5 };
+	struct world w;
+
+	(void)state;
+	start(&w);
+	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-1");
+	(void)snprintf(ended.edges.name[1], NAME_SIZE, "ES-2");
+	ap_node_end(w.node, &ended);
+	m.es_status.state = WIRE_ES_ACTIVE; /* from before the end */
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	m.es_status.state = WIRE_ES_NONE;
+	m.association = 4; /* to an older inquiry */
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	m.association = 5;
+	ap_node_es_message(w.node, w.now, "ES-2", &m);
+	ap_node_es_up(w.node, w.now, "ES-1");
+	ap_node_es_up(w.node, w.now, "ES-2");
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 2);
+	assert_int_equal(sent(&w, "ES-2", WIRE_DISASSOCIATION), 1);
+	m.type = WIRE_REFUSED; /* its user is elsewhere (R11) */
+	m.es_status.status = WIRE_E_NOT_ALLOWED;
+	ap_node_es_message(w.node, w.now, "ES-1", &m);
+	ap_node_es_up(w.node, w.now, "ES-1");
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 2);
+	finish(&w);
+}
+
+/* What is owed has a limit: the oldest end is given up, and said */
+static void test_ends_have_a_limit(void **state)
+{
+	struct ap_ended ended = { .association = 5, .edges = { .count = 1 } };
+	struct world w;
+
+	(void)state;
+	start(&w);
+	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-1");
+	for (ended.session = 1; ended.session <= 4097; ended.session++) {
+		ap_node_end(w.node, &ended);
+		w.count = 0;
+		(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-2");
+	}
+	ap_node_es_up(w.node, w.now, "ES-1");
+	assert_int_equal(w.count, 0);
 	finish(&w);
 }
 
@@ -2311,6 +2364,8 @@ int main(void)
 		cmocka_unit_test(test_rogue_device),
 		cmocka_unit_test(test_rogue_device_leaves),
 		cmocka_unit_test(test_ends_one_that_is_away),
+		cmocka_unit_test(test_end_is_told_again),
+		cmocka_unit_test(test_ends_have_a_limit),
 		cmocka_unit_test(test_leaves_while_associating),
 		cmocka_unit_test(test_leaves_and_container_is_late),
 		cmocka_unit_test(test_claims_side_by_side),
