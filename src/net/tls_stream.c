@@ -46,6 +46,7 @@
  * @used:	Bytes of @in that the message handed out last occupies
  * @out:	Frame being sent
  * @scratch:	Memory of the message handed out last
+ * @greeting_due: The peer's HELLO has not come yet; all that comes begins with it
  * @name, @role: From the peer's certificate
  */
 struct tls_stream {
@@ -62,6 +63,7 @@ struct tls_stream {
 	size_t used;
 	struct buf out;
 	struct wire_scratch scratch;
+	bool greeting_due;
 	char name[NAME_SIZE];
 	enum wire_role role;
 };
@@ -173,6 +175,146 @@ static int wait_for(struct tls_stream *s, int r, struct err *err)
 	return r;
 }
 
+/* ---- bytes ---- */
+
+/* Releases the bytes of the message that was handed out last */
+static void forget_message(struct tls_stream *s)
+{
+	buf_consume(&s->in, s->used);
+	s->used = 0;
+}
+
+static int read_session(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
+{
+	int r = check_cancel(s, err);
+
+	while (r == 0) {
+		r = tls_session_read(s->tls, to, len, got, err);
+		if (r == 0) {
+			s->received += *got;
+			return check_budget(s, err);
+		}
+		r = wait_for(s, r, err);
+	}
+	return r;
+}
+
+static int receive(struct tls_stream *s, struct wire_message *m, struct err *err)
+{
+	size_t size = 0;
+	size_t got;
+	int r;
+
+	forget_message(s);
+	for (;;) {
+		r = wire_frame_size(buf_bytes(&s->in), s->in.len, true, &size, err);
+		if (r < 0)
+			return r;
+		if (r > 0 && s->in.len >= size)
+			break;
+		r = buf_reserve(&s->in, READ_STEP, err);
+		if (r < 0)
+			return r;
+		r = read_session(s, buf_tail(&s->in), READ_STEP, &got, err);
+		if (r == TLS_STREAM_E_END && s->in.len)
+			return err_set(err, -ECONNRESET, "the peer closed within a message");
+		if (r != 0)
+			return r;
+		s->in.len += got;
+	}
+	r = wire_decode(buf_bytes(&s->in), size, m, &s->scratch, err);
+	if (r == 0)
+		s->used = size;
+	return r;
+}
+
+/* The peer's first word, which nobody waits for before there is something else to receive */
+static int take_greeting(struct tls_stream *s, struct err *err)
+{
+	struct wire_message m = { 0 };
+	int r;
+
+	if (!s->greeting_due)
+		return 0;
+	s->greeting_due = false;
+	r = receive(s, &m, err);
+	if (r == TLS_STREAM_E_END)
+		return err_set(err, -ECONNRESET, "the peer closed instead of sending HELLO");
+	if (r < 0)
+		return r;
+	if (m.type == WIRE_REFUSAL)
+		return err_set(err, -EACCES, "the peer refused us: %s", m.refusal.reason);
+	return wire_hello_check(&m, s->name, s->role, err);
+}
+
+int tls_stream_read(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
+{
+	int r = take_greeting(s, err);
+
+	if (r < 0)
+		return r;
+	forget_message(s);
+	if (s->in.len) {
+		*got = len < s->in.len ? len : s->in.len;
+		memcpy(to, buf_bytes(&s->in), *got);
+		buf_consume(&s->in, *got);
+		return 0;
+	}
+	return read_session(s, to, len, got, err);
+}
+
+int tls_stream_receive_message(struct tls_stream *s, struct wire_message *m, struct err *err)
+{
+	int r = take_greeting(s, err);
+
+	return r < 0 ? r : receive(s, m, err);
+}
+
+/* A peer that refuses us closes before it has read all, so that we cannot send: its reason is there all the same. */
+static int write_failed(struct tls_stream *s, int r, struct err *err)
+{
+	struct err reason = { 0 };
+
+	if ((r != -EPIPE && r != -ECONNRESET) || !s->greeting_due ||
+	    take_greeting(s, &reason) != -EACCES)
+		return r;
+	if (err)
+		*err = reason;
+	return -EACCES;
+}
+
+int tls_stream_write_all(struct tls_stream *s, const void *from, size_t len, struct err *err)
+{
+	const uint8_t *at = from;
+	int r = check_cancel(s, err);
+
+	while (r == 0 && len) {
+		size_t put;
+
+		r = tls_session_write(s->tls, at, len, &put, err);
+		if (r == 0) {
+			at += put;
+			len -= put;
+			continue;
+		}
+		r = wait_for(s, r, err);
+	}
+	if (r == TLS_STREAM_E_END)
+		r = err_set(err, -EPIPE, "send");
+	return r < 0 ? write_failed(s, r, err) : 0;
+}
+
+int tls_stream_send_message(struct tls_stream *s, const struct wire_message *m, struct err *err)
+{
+	int r;
+
+	buf_consume(&s->out, s->out.len);
+	r = wire_encode(m, &s->out, err);
+	if (r < 0)
+		return r;
+	return tls_stream_write_all(s, buf_bytes(&s->out), s->out.len, err);
+}
+
 /* ---- opening ---- */
 
 /* Makes a stream of a socket, which it owns from then on */
@@ -220,11 +362,10 @@ static int greet(struct tls_stream *s, struct tls_context *tls, const struct err
 	return tls_stream_send_message(s, &m, err);
 }
 
-/* TLS handshake, check of the peer, HELLO both ways */
+/* TLS handshake, check of the peer, our HELLO */
 static int shake_hands(struct tls_stream *s, struct tls_context *tls, const char *name,
 		       unsigned int roles, struct err *err)
 {
-	struct wire_message m = { 0 };
 	struct err bad = { 0 };
 	int r;
 
@@ -250,20 +391,8 @@ static int shake_hands(struct tls_stream *s, struct tls_context *tls, const char
 			*err = bad;
 		return r;
 	}
-	r = greet(s, tls, NULL, err);
-	if (r == 0)
-		r = tls_stream_receive_message(s, &m, err);
-	if (r == TLS_STREAM_E_END)
-		return err_set(err, -ECONNRESET, "the peer closed instead of sending HELLO");
-	if (r < 0)
-		return r;
-	if (m.type == WIRE_REFUSAL)
-		return err_set(err, -EACCES, "the peer refused us: %s", m.refusal.reason);
-	r = wire_hello_check(&m, s->name, s->role, err);
-	if (r < 0)
-		return r;
-	s->deadline = 0;
-	return 0;
+	s->greeting_due = true;
+	return greet(s, tls, NULL, err);
 }
 
 int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const char *address,
@@ -295,6 +424,7 @@ int tls_stream_connect(struct tls_stream **ret, struct tls_context *tls, const c
 		r = shake_hands(s, tls, name, LINK_ROLE(role), err);
 	if (r < 0)
 		return err_wrap(err, r, "connect to %s at %s", name, address);
+	s->deadline = 0;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -310,8 +440,11 @@ int tls_stream_accept(struct tls_stream **ret, struct tls_context *tls, int fd, 
 		return r;
 	AUTO(tls_stream) struct tls_stream *s = made;
 	r = shake_hands(s, tls, NULL, roles, err);
+	if (r == 0)
+		r = take_greeting(s, err);
 	if (r < 0)
 		return err_wrap(err, r, "accept");
+	s->deadline = 0;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -369,101 +502,4 @@ void tls_stream_set_budget(struct tls_stream *s, const struct tls_stream_budget 
 uint64_t tls_stream_bytes_sent(const struct tls_stream *s)
 {
 	return tls_session_sent(s->tls);
-}
-
-/* ---- bytes ---- */
-
-/* Releases the bytes of the message that was handed out last */
-static void forget_message(struct tls_stream *s)
-{
-	buf_consume(&s->in, s->used);
-	s->used = 0;
-}
-
-static int read_session(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
-{
-	int r = check_cancel(s, err);
-
-	while (r == 0) {
-		r = tls_session_read(s->tls, to, len, got, err);
-		if (r == 0) {
-			s->received += *got;
-			return check_budget(s, err);
-		}
-		r = wait_for(s, r, err);
-	}
-	return r;
-}
-
-int tls_stream_read(struct tls_stream *s, void *to, size_t len, size_t *got, struct err *err)
-{
-	forget_message(s);
-	if (s->in.len) {
-		*got = len < s->in.len ? len : s->in.len;
-		memcpy(to, buf_bytes(&s->in), *got);
-		buf_consume(&s->in, *got);
-		return 0;
-	}
-	return read_session(s, to, len, got, err);
-}
-
-int tls_stream_write_all(struct tls_stream *s, const void *from, size_t len, struct err *err)
-{
-	const uint8_t *at = from;
-	int r = check_cancel(s, err);
-
-	while (r == 0 && len) {
-		size_t put;
-
-		r = tls_session_write(s->tls, at, len, &put, err);
-		if (r == 0) {
-			at += put;
-			len -= put;
-			continue;
-		}
-		r = wait_for(s, r, err);
-	}
-	if (r == TLS_STREAM_E_END)
-		return err_set(err, -EPIPE, "send");
-	return r;
-}
-
-int tls_stream_send_message(struct tls_stream *s, const struct wire_message *m, struct err *err)
-{
-	int r;
-
-	buf_consume(&s->out, s->out.len);
-	r = wire_encode(m, &s->out, err);
-	if (r < 0)
-		return r;
-	return tls_stream_write_all(s, buf_bytes(&s->out), s->out.len, err);
-}
-
-int tls_stream_receive_message(struct tls_stream *s, struct wire_message *m, struct err *err)
-{
-	size_t size = 0;
-	size_t got;
-	int r;
-
-	forget_message(s);
-	for (;;) {
-		r = wire_frame_size(buf_bytes(&s->in), s->in.len, true, &size, err);
-		if (r < 0)
-			return r;
-		if (r > 0 && s->in.len >= size)
-			break;
-		r = buf_reserve(&s->in, READ_STEP, err);
-		if (r < 0)
-			return r;
-		r = read_session(s, buf_tail(&s->in), READ_STEP, &got, err);
-		if (r == TLS_STREAM_E_END && s->in.len)
-			return err_set(err, -ECONNRESET, "the peer closed within a message");
-		if (r != 0)
-			return r;
-		s->in.len += got;
-	}
-	r = wire_decode(buf_bytes(&s->in), size, m, &s->scratch, err);
-	if (r == 0)
-		s->used = size;
-	return r;
 }

@@ -32,7 +32,7 @@ enum tls_stream_e {
 size_t tls_stream_unsent(const struct tls_stream *s);
 
 /**
- * tls_stream_connect() - Connect, verify the peer, exchange HELLO
+ * tls_stream_connect() - Connect, verify the peer, send HELLO
  * @ret:	Set on success only; the caller owns it, see tls_stream_free()
  * @tls:	Our identity, borrowed as long as the stream
  * @address:	"IP:PORT"
@@ -41,6 +41,9 @@ size_t tls_stream_unsent(const struct tls_stream *s);
  * @cancel_fd:	Ends every wait when readable; borrowed as long as the stream; or -1
  * @timeout_ms:	Longest wait without progress, of this and all later calls
  * @err:	Filled in on failure
+ *
+ * The peer's HELLO is not waited for, which saves a round trip: the first call that receives takes it, and
+ * fails with -EACCES and the peer's reason if that refuses us. So does a call that sends, if it fails.
  *
  * Return: 0, or negative error code
  */

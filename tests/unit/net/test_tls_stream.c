@@ -18,9 +18,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "net/link.h"
 #include "net/pki.h"
+#include "net/tls.h"
 #include "net/tls_stream.h"
 #include "test_pki.h"
 #include "wire/codec.h"
@@ -75,7 +77,8 @@ static int listen_here(void)
 	return fd;
 }
 
-static void server_start(struct server *sv, void (*run)(struct tls_stream *), bool stay)
+static void server_begin(struct server *sv, void *(*thread)(void *),
+			 void (*run)(struct tls_stream *), bool stay)
 {
 	struct sockaddr_in a = { 0 };
 	socklen_t len = sizeof(a);
@@ -84,7 +87,12 @@ static void server_start(struct server *sv, void (*run)(struct tls_stream *), bo
 	sv->listen_fd = listen_here();
 	assert_int_equal(getsockname(sv->listen_fd, (struct sockaddr *)&a, &len), 0);
 	(void)snprintf(sv->address, sizeof(sv->address), "127.0.0.1:%u", ntohs(a.sin_port));
-	assert_int_equal(pthread_create(&sv->thread, NULL, serve, sv), 0);
+	assert_int_equal(pthread_create(&sv->thread, NULL, thread, sv), 0);
+}
+
+static void server_start(struct server *sv, void (*run)(struct tls_stream *), bool stay)
+{
+	server_begin(sv, serve, run, stay);
 }
 
 static void server_end(struct server *sv)
@@ -309,6 +317,7 @@ static void test_refusals(void **state)
 {
 	struct server sv;
 	struct tls_stream *s = NULL;
+	struct wire_message m;
 	struct err err = { 0 };
 
 	(void)state;
@@ -324,8 +333,10 @@ static void test_refusals(void **state)
 	server_start(&sv, idle, false);
 	assert_int_equal(tls_stream_connect(&s, mud, sv.address, "EdgeServer-2", WIRE_ROLE_ES, -1,
 					    LIMIT_MS, &err),
-			 -EACCES);
+			 0);
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), -EACCES);
 	assert_non_null(strstr(err.text, "the peer refused us"));
+	s = tls_stream_free(s);
 	server_end(&sv);
 	assert_non_null(strstr(sv.err.text, "MUD-1 has role \"mud\""));
 	/* nobody there: the port is free again */
@@ -339,6 +350,88 @@ static void test_refusals(void **state)
 	assert_int_equal(connect_to(&s, &sv, -1, 50, &err), -ETIMEDOUT);
 	close(fd);
 	assert_null(s);
+}
+
+/* The peer has closed before we could send all: its reason is told, not the broken pipe */
+static void test_refused_while_sending(void **state)
+{
+	static const uint8_t bytes[1 << 16];
+	struct server sv;
+	struct tls_stream *made = NULL;
+	struct err err = { 0 };
+	int r = 0;
+
+	(void)state;
+	server_start(&sv, idle, false);
+	assert_int_equal(tls_stream_connect(&made, mud, sv.address, "EdgeServer-2", WIRE_ROLE_ES,
+					    -1, LIMIT_MS, &err),
+			 0);
+	AUTO(tls_stream) struct tls_stream *s = made;
+	while (r == 0)
+		r = tls_stream_write_all(s, bytes, sizeof(bytes), &err);
+	assert_int_equal(r, -EACCES);
+	assert_non_null(strstr(err.text, "MUD-1 has role \"mud\""));
+	server_end(&sv);
+}
+
+/* Appends the HELLO of somebody and another message */
+static void encode_two(struct buf *to, struct tls_context *from)
+{
+	struct wire_message m;
+	struct err err = { 0 };
+
+	wire_hello_set(&m, tls_context_name(from), tls_context_role(from));
+	assert_int_equal(wire_encode(&m, to, &err), 0);
+	m = (struct wire_message){ .type = WIRE_TRANSFER_END };
+	assert_int_equal(wire_encode(&m, to, &err), 0);
+}
+
+/* A peer that says nothing before it has our HELLO and our first message */
+static void *listen_first(void *arg)
+{
+	struct server *sv = arg;
+	struct pollfd p = { .fd = sv->listen_fd, .events = POLLIN };
+	struct tls_session *tls = NULL;
+	struct buf ours = { 0 };
+	struct buf theirs = { 0 };
+	uint8_t bytes[512];
+	size_t got;
+
+	(void)poll(&p, 1, LIMIT_MS);
+	int fd = accept(sv->listen_fd, NULL, NULL); /* a blocking one */
+	encode_two(&theirs, one);
+	encode_two(&ours, sv->tls);
+	sv->result = tls_session_new(&tls, sv->tls, true, fd, &sv->err);
+	if (sv->result == 0)
+		sv->result = tls_session_handshake(tls, &sv->err);
+	for (size_t len = 0; sv->result == 0 && len < theirs.len; len += got)
+		sv->result = tls_session_read(tls, bytes, sizeof(bytes), &got, &sv->err);
+	if (sv->result == 0)
+		sv->result = tls_session_write(tls, buf_bytes(&ours), ours.len, &got, &sv->err);
+	tls_session_free(tls);
+	buf_deinit(&ours);
+	buf_deinit(&theirs);
+	close(fd);
+	return NULL;
+}
+
+/* The offer of a container goes without waiting for the peer's HELLO: a round trip less */
+static void test_hello_is_not_waited_for(void **state)
+{
+	struct server sv;
+	struct tls_stream *made = NULL;
+	struct wire_message m = { .type = WIRE_TRANSFER_END };
+	struct err err = { 0 };
+
+	(void)state;
+	server_begin(&sv, listen_first, idle, false);
+	assert_int_equal(connect_to(&made, &sv, -1, LIMIT_MS, &err), 0);
+	AUTO(tls_stream) struct tls_stream *s = made;
+	assert_int_equal(tls_stream_send_message(s, &m, &err), 0);
+	assert_int_equal(tls_stream_receive_message(s, &m, &err), 0);
+	assert_int_equal(m.type, WIRE_TRANSFER_END);
+	server_end(&sv);
+	assert_int_equal(sv.result, 0);
 }
 
 /* What moves all the time ends all the same */
@@ -473,10 +566,15 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_transfer), cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_budget),   cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_refusals), cmocka_unit_test(test_revoked),
+		cmocka_unit_test(test_transfer),
+		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_revoked),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_hello_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("net/tls_stream", tests, set_up, tear_down);
