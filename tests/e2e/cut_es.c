@@ -61,7 +61,7 @@ static void end(struct side *s, int failed)
 	migration_controller_close(s->mc, closed, s);
 }
 
-/** on_reporting() - CT-y has arrived: end when the source has been told, too */
+/** on_reporting() - The outcome is known here: end when the source has been told, too */
 static void on_reporting(uv_timer_t *timer)
 {
 	struct side *s = timer->data;
@@ -69,7 +69,14 @@ static void on_reporting(uv_timer_t *timer)
 	if (migration_controller_running(s->mc, false))
 		return;
 	uv_close((uv_handle_t *)timer, NULL);
-	end(s, 0);
+	end(s, s->refuse);
+}
+
+static void end_when_reported(struct side *s)
+{
+	(void)uv_timer_init(&s->loop, &s->reporting); /* cannot fail */
+	s->reporting.data = s;
+	(void)uv_timer_start(&s->reporting, on_reporting, REPORTING_MS, REPORTING_MS);
 }
 
 static void on_term(uv_signal_t *handle, int number)
@@ -129,10 +136,12 @@ static void offered(void *ctx, uint64_t transfer_id, const struct wire_message *
 
 	printf("offered %016" PRIx64 " %s from %s\n", offer->session, offer->offer.service,
 	       offer->offer.from_es);
-	if (s->refuse)
-		migration_controller_refuse(s->mc, transfer_id, "no room at the inn", false);
-	else
+	if (!s->refuse) {
 		migration_controller_accept(s->mc, transfer_id, granted(offer));
+		return;
+	}
+	migration_controller_refuse(s->mc, transfer_id, "no room at the inn", false);
+	end_when_reported(s); /* nobody hears of the end of a refused offer */
 }
 
 static void arrived(void *ctx, uint64_t transfer_id, uint64_t session, const struct wire_cut *cut,
@@ -144,11 +153,8 @@ static void arrived(void *ctx, uint64_t transfer_id, uint64_t session, const str
 	(void)session;
 	printf("arrived %s %s %u cut=%" PRIu64 " cache=%.*s\n", where->id, where->ip, where->port,
 	       cut->number, (int)cut->cache_len, (const char *)cut->cache);
-	if (s->stay)
-		return;
-	(void)uv_timer_init(&s->loop, &s->reporting); /* cannot fail */
-	s->reporting.data = s;
-	(void)uv_timer_start(&s->reporting, on_reporting, REPORTING_MS, REPORTING_MS);
+	if (!s->stay)
+		end_when_reported(s);
 }
 
 static void arrival_failed(void *ctx, uint64_t transfer_id, uint64_t session, const char *reason)
