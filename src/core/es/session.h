@@ -6,7 +6,11 @@
  *
  * Each file calls only those below it:
  *
- *	es/node.c	finds the session a message is for; migrations, time
+ *	es/node.c	finds the session a message is for; sessions begin, containers go
+ *	es/time.c	what a session waits for, and what happens then
+ *	es/restore.c	sessions of the journals, after a start of the program
+ *	es/arrival.c	a migration to here
+ *	es/departure.c	a migration away from here
  *	es/commands.c	what an access point orders
  *	es/restart.c	a container that has ended comes back
  *	es/answers.c	what a container answers
@@ -198,6 +202,22 @@ struct es_node {
 	bool stopping;                  /* no more requests are begun */
 	bool drained;                   /* nothing new is to come here */
 };
+
+/* es/node.c */
+
+/** es_session_weightless() - An arrival or a replica, or the trace of one: authority has never been here */
+bool es_session_weightless(const struct es_session *s);
+
+/**
+ * es_node_share_left() - Whether a device and an access point may have one more session here (R9)
+ *
+ * Arrivals and copies do not count: their names are the word of an edge server that may lie.
+ *
+ * Return: true, or false with the reason in @node->refusal
+ */
+bool es_node_share_left(struct es_node *node, const char *mud, const char *ap);
+
+/* es/session.c */
 
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */
 struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64_t now);
