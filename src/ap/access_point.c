@@ -34,8 +34,8 @@
  * Messages and timers call into the node; the node's operations only queue on links. @prepare runs once
  * a turn, before the loop waits again. It tells the node of MUD links that went meanwhile. It hands the
  * node's messages on to ordinary users (they are in this process, and may answer at once). It sets @timer
- * to the node's deadline. So the node is never entered from its own operations. The deadline, for which
- * all sessions are looked at, is computed once a turn, not once a message.
+ * to the node's deadline. So the node is never entered from its own operations. The deadline is computed once
+ * a turn, not once a message.
  */
 
 struct access_point {

@@ -317,6 +317,15 @@ static void check_es_session(void *ctx, const struct es_session_view *v)
 }
 
 /* After each event, of what may have changed by it: half a run's time went into looking at the rest. */
+/* The next deadline of a node is that of the session that is due first (R9: every wait ends). */
+static void check_deadlines(struct world *w, const struct edge *e)
+{
+	if (e->ap && ap_node_deadline(e->ap) != ap_node_deadline_by_walk(e->ap))
+		violated(w, "%s: a session's deadline has changed unnoticed", e->ap_name);
+	if (e->es && es_node_deadline(e->es) != es_node_deadline_by_walk(e->es))
+		violated(w, "%s: a session's deadline has changed unnoticed", e->es_name);
+}
+
 void check_always(struct world *w)
 {
 	for (unsigned int i = 0; w->records_changed && i < w->plan.muds; i++)
@@ -326,6 +335,7 @@ void check_always(struct world *w)
 		if (w->edge[i].ap && w->edge[i].ap_touched)
 			ap_node_each(w->edge[i].ap, check_limits, w);
 		w->edge[i].ap_touched = false;
+		check_deadlines(w, &w->edge[i]);
 	}
 }
 

@@ -22,8 +22,7 @@ int ap_node_new(struct ap_node **ret, const char *name, const char *home,
 		return err_set(err, -ENOMEM, "create access point");
 	list_init(&node->sessions);
 	list_init(&node->owed);
-	for (size_t i = 0; i < AP_BUCKETS; i++)
-		list_init(&node->bucket[i]);
+	deadlines_init(&node->deadlines, ap_session_deadline);
 	r = name_set(node->name, name, err);
 	if (r == 0)
 		r = name_set(node->home, home, err);
@@ -46,6 +45,8 @@ struct ap_node *ap_node_free(struct ap_node *node)
 		list_for_each_safe(at, next, &node->sessions)
 			ap_session_free(list_entry(at, struct ap_session, link));
 		ap_ended_free(node);
+		number_table_deinit(&node->by_number);
+		deadlines_deinit(&node->deadlines);
 		free(node->place);
 		free(node);
 	}
@@ -55,6 +56,8 @@ struct ap_node *ap_node_free(struct ap_node *node)
 void ap_node_set_policy(struct ap_node *node, const struct policy *policy)
 {
 	node->policy = *policy;
+	list_for_each_safe(at, next, &node->sessions)
+		ap_session_touch(list_entry(at, struct ap_session, link));
 }
 
 size_t ap_node_sessions_at(const struct ap_node *node, const char *es)
@@ -76,10 +79,12 @@ size_t ap_node_sessions_at(const struct ap_node *node, const char *es)
 /* Releases those of a number that have ended; nothing on the stack may refer to one any more. */
 static void reap(struct ap_node *node, uint64_t session)
 {
-	list_for_each_safe(at, next, &node->bucket[session % AP_BUCKETS])
-	{
-		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
+	struct number_entry *e = number_table_find(&node->by_number, session);
 
+	while (e) {
+		struct ap_session *s = container_of(e, struct ap_session, by_number);
+
+		e = number_table_next(e);
 		if (s->state == AP_ENDED)
 			ap_session_free(s);
 	}
@@ -125,6 +130,7 @@ void ap_node_mud_gone(struct ap_node *node, uint64_t now, uint64_t link)
 		if (s->mud_link == link) {
 			s->mud_link = 0;
 			s->left_at = now;
+			ap_session_touch(s);
 		}
 	}
 }
@@ -345,6 +351,7 @@ void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 	{
 		struct ap_session *s = list_entry(at, struct ap_session, link);
 
+		ap_session_touch(s);
 		for (int i = 0; i < AP_EDGES_MAX; i++) {
 			struct ap_edge *e = &s->edge[i];
 
@@ -364,69 +371,42 @@ void ap_node_es_up(struct ap_node *node, uint64_t now, const char *es)
 
 /* --- time -------------------------------------------------------------------------------------- */
 
-static uint64_t session_deadline(const struct ap_session *s)
+static void session_tick(struct ap_session *s, uint64_t now)
 {
-	const struct policy *p = &s->node->policy;
-	uint64_t at = UINT64_MAX;
-
-	switch (s->state) {
-	case AP_SERVING:
-		at = s->since_asked + p->idle_ms / 4;
-		if (s->next_attempt && s->next_attempt < at)
-			at = s->next_attempt;
-		break;
-	case AP_GRACE:
-		at = s->since + p->grace_ms;
-		break;
-	case AP_ENDED:
-		return 0;
-	case AP_ASSOCIATING:
-	case AP_MOVING:
-	case AP_FINDING:
-	case AP_TRACING:
-	case AP_REPLAYING:
-	case AP_FENCING:
-	case AP_ACTIVATING:
-	case AP_RETIRING:
-	case AP_GOING_BACK:
-	case AP_STATES:
-		at = s->next_retry;
-		break;
+	if (!s->mud_link && now >= s->left_at + s->node->policy.idle_ms) {
+		ap_attempt_decide(s, AP_RESULT_USER_LEFT, "its user has been away too long");
+		ap_session_move(s, AP_ENDED, now); /* the edge server ends it by itself */
+	} else if (s->state == AP_ASSOCIATING || s->state == AP_MOVING) {
+		ap_mud_tick(s, now);
+	} else {
+		ap_handoff_tick(s, now);
 	}
-	if (!s->mud_link && s->left_at + p->idle_ms < at)
-		at = s->left_at + p->idle_ms;
-	return at;
+	if (s->state == AP_ENDED)
+		ap_session_free(s);
 }
 
 void ap_node_tick(struct ap_node *node, uint64_t now)
 {
-	list_for_each_safe(at, next, &node->sessions)
-	{
-		struct ap_session *s = list_entry(at, struct ap_session, link);
+	struct deadline *d;
 
-		if (now < session_deadline(s))
-			continue;
-		if (!s->mud_link && now >= s->left_at + node->policy.idle_ms) {
-			ap_attempt_decide(s, AP_RESULT_USER_LEFT,
-					  "its user has been away too long");
-			ap_session_move(s, AP_ENDED, now); /* the edge server ends it by itself */
-		} else if (s->state == AP_ASSOCIATING || s->state == AP_MOVING) {
-			ap_mud_tick(s, now);
-		} else {
-			ap_handoff_tick(s, now);
-		}
-		if (s->state == AP_ENDED)
-			ap_session_free(s);
-	}
+	(void)deadlines_earliest(&node->deadlines);
+	while ((d = deadlines_take(&node->deadlines, now)) != NULL)
+		session_tick(container_of(d, struct ap_session, deadline), now);
 }
 
-uint64_t ap_node_deadline(const struct ap_node *node)
+uint64_t ap_node_deadline(struct ap_node *node)
+{
+	return deadlines_earliest(&node->deadlines);
+}
+
+uint64_t ap_node_deadline_by_walk(const struct ap_node *node)
 {
 	uint64_t earliest = UINT64_MAX;
 
-	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&node->sessions)
 	{
-		uint64_t d = session_deadline(list_entry(at, struct ap_session, link));
+		uint64_t d =
+			ap_session_deadline(&list_entry(at, struct ap_session, link)->deadline);
 
 		if (d < earliest)
 			earliest = d;

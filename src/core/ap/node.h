@@ -253,7 +253,10 @@ void ap_node_es_down(struct ap_node *node, uint64_t now, const char *es);
 void ap_node_tick(struct ap_node *node, uint64_t now);
 
 /** ap_node_deadline() - When ap_node_tick() is due next. Return: milliseconds, UINT64_MAX if never */
-uint64_t ap_node_deadline(const struct ap_node *node);
+uint64_t ap_node_deadline(struct ap_node *node);
+
+/** ap_node_deadline_by_walk() - The same, by a look at every session: for checks. Return: as above */
+uint64_t ap_node_deadline_by_walk(const struct ap_node *node);
 
 /**
  * struct ap_session_view - A session as shown to operators and tests

@@ -12,16 +12,57 @@
 struct ap_session *ap_session_next(const struct ap_node *node, uint64_t session,
 				   const struct ap_session *after)
 {
-	const struct list *bucket = &node->bucket[session % AP_BUCKETS];
-	const struct list *at = after ? after->same_bucket.next : bucket->next;
+	struct number_entry *e = after ? number_table_next(&after->by_number)
+				       : number_table_find(&node->by_number, session);
 
-	for (; at != bucket; at = at->next) {
-		struct ap_session *s = list_entry(at, struct ap_session, same_bucket);
+	for (; e; e = number_table_next(e)) {
+		struct ap_session *s = container_of(e, struct ap_session, by_number);
 
-		if (s->session == session && s->state != AP_ENDED)
+		ap_session_touch(s);
+		if (s->state != AP_ENDED)
 			return s;
 	}
 	return NULL;
+}
+
+void ap_session_touch(struct ap_session *s)
+{
+	deadlines_touch(&s->node->deadlines, &s->deadline);
+}
+
+uint64_t ap_session_deadline(const struct deadline *d)
+{
+	const struct ap_session *s = container_of(d, struct ap_session, deadline);
+	const struct policy *p = &s->node->policy;
+	uint64_t at = UINT64_MAX;
+
+	switch (s->state) {
+	case AP_SERVING:
+		at = s->since_asked + p->idle_ms / 4;
+		if (s->next_attempt && s->next_attempt < at)
+			at = s->next_attempt;
+		break;
+	case AP_GRACE:
+		at = s->since + p->grace_ms;
+		break;
+	case AP_ENDED:
+		return 0;
+	case AP_ASSOCIATING:
+	case AP_MOVING:
+	case AP_FINDING:
+	case AP_TRACING:
+	case AP_REPLAYING:
+	case AP_FENCING:
+	case AP_ACTIVATING:
+	case AP_RETIRING:
+	case AP_GOING_BACK:
+	case AP_STATES:
+		at = s->next_retry;
+		break;
+	}
+	if (!s->mud_link && s->left_at + p->idle_ms < at)
+		at = s->left_at + p->idle_ms;
+	return at;
 }
 
 bool ap_session_proven(const struct ap_session *s)
@@ -57,6 +98,17 @@ struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum a
 		free(s);
 		return NULL;
 	}
+	if (deadlines_add(&node->deadlines, &s->deadline) < 0) {
+		replay_buffer_free(s->copies);
+		free(s);
+		return NULL;
+	}
+	if (number_table_add(&node->by_number, &s->by_number, session) < 0) {
+		deadlines_remove(&node->deadlines, &s->deadline);
+		replay_buffer_free(s->copies);
+		free(s);
+		return NULL;
+	}
 	s->node = node;
 	s->session = session;
 	s->state = state;
@@ -67,7 +119,6 @@ struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum a
 	s->dest = -1;
 	s->next_retry = now + node->policy.retry_ms;
 	list_append(&node->sessions, &s->link);
-	list_append(&node->bucket[session % AP_BUCKETS], &s->same_bucket);
 	node->count++;
 	return s;
 }
@@ -76,7 +127,8 @@ void ap_session_free(struct ap_session *s)
 {
 	replay_buffer_free(s->copies);
 	list_remove(&s->link);
-	list_remove(&s->same_bucket);
+	number_table_remove(&s->node->by_number, &s->by_number);
+	deadlines_remove(&s->node->deadlines, &s->deadline);
 	s->node->count--;
 	free(s);
 }

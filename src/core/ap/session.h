@@ -23,7 +23,9 @@
  */
 
 #include "base/list.h"
+#include "base/number_table.h"
 #include "core/ap/node.h"
+#include "core/common/deadlines.h"
 
 struct replay_buffer;
 struct replay_copy;
@@ -91,13 +93,11 @@ struct ap_attempt {
 	uint64_t in_doubt;
 };
 
-/* Session numbers are random, so their low bits spread them well enough. */
-#define AP_BUCKETS 256
-
 /**
  * struct ap_session - State of one session
  * @link:		in the node's list
- * @same_bucket:	in the node's list of those whose numbers end alike
+ * @by_number:		in the node's table
+ * @deadline:		when it has something to do, see ap_session_deadline()
  * @node:		node it belongs to
  * @session:		its number
  * @association:	under which this access point commands edge servers
@@ -150,7 +150,8 @@ struct ap_attempt {
  */
 struct ap_session {
 	struct list link;
-	struct list same_bucket;
+	struct number_entry by_number;
+	struct deadline deadline;
 	struct ap_node *node;
 	uint64_t session;
 	uint32_t association;
@@ -238,8 +239,10 @@ struct ap_node {
 	proof_fn proof;
 	const struct ap_node_ops *ops;
 	void *ctx;
-	struct list sessions;
-	struct list bucket[AP_BUCKETS];
+	struct list
+		sessions; /* whoever changes one that ap_session_next() did not return calls ap_session_touch() */
+	struct number_table by_number;
+	struct deadlines deadlines;
 	size_t count;
 	struct list owed;
 	size_t owed_count;
@@ -275,6 +278,12 @@ static inline bool ap_session_holds(const struct ap_session *s)
 struct ap_session *ap_session_new(struct ap_node *node, uint64_t session, enum ap_state state,
 				  uint64_t now);
 
+/** ap_session_touch() - Its deadline may become another one */
+void ap_session_touch(struct ap_session *s);
+
+/** ap_session_deadline() - When a session has something to do. Return: ms, UINT64_MAX if never */
+uint64_t ap_session_deadline(const struct deadline *d);
+
 /** ap_session_free() - Remove it from its node and release it */
 void ap_session_free(struct ap_session *s);
 
@@ -283,6 +292,8 @@ void ap_session_free(struct ap_session *s);
  * @node:	Node
  * @session:	Number
  * @after:	The one found before, NULL for the first; it must not have been released
+ *
+ * The caller may change it, so its deadline is worked out anew.
  *
  * Return: borrowed, or NULL if there are no more
  */

@@ -17,6 +17,7 @@ static void review(struct ap_session *s, uint64_t now)
 {
 	const char *place = ap_session_place(s);
 
+	ap_session_touch(s);
 	if (s->state == AP_SERVING) {
 		s->attempts = 0;
 		s->equal_reasons = 0;
@@ -58,8 +59,10 @@ void ap_wish_reachable(struct ap_node *node, uint64_t now, const char *es)
 		struct ap_session *s = list_entry(at, struct ap_session, link);
 
 		if (s->state == AP_SERVING && s->next_attempt && ap_session_away(s) &&
-		    name_equal(ap_session_place(s), es))
+		    name_equal(ap_session_place(s), es)) {
 			s->next_attempt = now;
+			ap_session_touch(s);
+		}
 	}
 }
 

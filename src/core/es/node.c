@@ -20,8 +20,7 @@ int es_node_new(struct es_node **ret, const char *name, const struct policy *pol
 		return err_set(err, -ENOMEM, "create edge server");
 	list_init(&node->sessions);
 	list_init(&node->withheld);
-	for (size_t i = 0; i < ES_BUCKETS; i++)
-		list_init(&node->bucket[i]);
+	deadlines_init(&node->deadlines, es_session_deadline);
 	r = name_set(node->name, name, err);
 	if (r < 0)
 		return err_wrap(err, r, "create edge server");
@@ -78,6 +77,11 @@ bool es_node_busy(const struct es_node *node)
 void es_node_set_policy(struct es_node *node, const struct policy *policy)
 {
 	node->policy = *policy;
+	list_for_each_safe(at, next, &node->sessions)
+	{
+		deadlines_touch(&node->deadlines,
+				&list_entry(at, struct es_session, link)->deadline);
+	}
 }
 
 struct es_node *es_node_free(struct es_node *node)
@@ -86,6 +90,8 @@ struct es_node *es_node_free(struct es_node *node)
 		list_for_each_safe(at, next, &node->sessions)
 			es_session_free(list_entry(at, struct es_session, link));
 		es_withheld_free(node);
+		number_table_deinit(&node->by_number);
+		deadlines_deinit(&node->deadlines);
 		free(node);
 	}
 	return NULL;

@@ -492,7 +492,10 @@ void es_node_arrival_failed(struct es_node *node, uint64_t now, uint64_t session
 void es_node_tick(struct es_node *node, uint64_t now);
 
 /** es_node_deadline() - When es_node_tick() is due next. Return: milliseconds, UINT64_MAX if never */
-uint64_t es_node_deadline(const struct es_node *node);
+uint64_t es_node_deadline(struct es_node *node);
+
+/** es_node_deadline_by_walk() - The same, by a look at every session: for checks. Return: as above */
+uint64_t es_node_deadline_by_walk(const struct es_node *node);
 
 /**
  * struct es_session_view - A session as shown to operators and tests

@@ -38,27 +38,34 @@ struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64
 		free(s);
 		return NULL;
 	}
+	if (deadlines_add(&node->deadlines, &s->deadline) < 0) {
+		answer_cache_free(s->cache);
+		free(s);
+		return NULL;
+	}
+	if (number_table_add(&node->by_number, &s->by_number, session) < 0) {
+		deadlines_remove(&node->deadlines, &s->deadline);
+		answer_cache_free(s->cache);
+		free(s);
+		return NULL;
+	}
 	s->node = node;
 	s->record.session = session;
 	s->heard = now;
 	list_append(&node->sessions, &s->link);
-	list_append(&node->bucket[session % ES_BUCKETS], &s->same_bucket);
 	node->count++;
 	return s;
 }
 
 struct es_session *es_session_find(const struct es_node *node, uint64_t session)
 {
-	const struct list *bucket = &node->bucket[session % ES_BUCKETS];
+	struct number_entry *e = number_table_find(&node->by_number, session);
 
-	list_for_each_safe(at, next, (struct list *)(uintptr_t)bucket)
-	{
-		struct es_session *s = list_entry(at, struct es_session, same_bucket);
-
-		if (s->record.session == session)
-			return s;
-	}
-	return NULL;
+	if (!e)
+		return NULL;
+	struct es_session *s = container_of(e, struct es_session, by_number);
+	deadlines_touch(&s->node->deadlines, &s->deadline);
+	return s;
 }
 
 void es_session_free(struct es_session *s)
@@ -66,7 +73,8 @@ void es_session_free(struct es_session *s)
 	es_session_clear_pending(s);
 	answer_cache_free(s->cache);
 	list_remove(&s->link);
-	list_remove(&s->same_bucket);
+	number_table_remove(&s->node->by_number, &s->by_number);
+	deadlines_remove(&s->node->deadlines, &s->deadline);
 	s->node->count--;
 	free(s);
 }

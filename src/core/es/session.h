@@ -19,6 +19,8 @@
  */
 
 #include "base/list.h"
+#include "base/number_table.h"
+#include "core/common/deadlines.h"
 #include "core/es/node.h"
 
 /** struct es_pending - A request waiting for its turn; number n has slot n % WIRE_WINDOW */
@@ -30,9 +32,6 @@ struct es_pending {
 	uint8_t *bytes;
 	size_t len;
 };
-
-/* Session numbers are random, so their low bits spread them well enough. */
-#define ES_BUCKETS 256
 
 /**
  * struct es_protection - Protection of a session against the loss of its container's memory
@@ -83,7 +82,8 @@ struct es_protection {
 /**
  * struct es_session - State of one session
  * @link:		in the node's list
- * @same_bucket:	in the node's list of those whose numbers end alike
+ * @by_number:		in the node's table
+ * @deadline:		when it has something to do, see es/time.c
  * @node:		node it belongs to
  * @record:		durable part
  * @cache:		answers the MUD may still want
@@ -133,7 +133,8 @@ struct es_protection {
  */
 struct es_session {
 	struct list link;
-	struct list same_bucket;
+	struct number_entry by_number;
+	struct deadline deadline;
 	struct es_node *node;
 	struct es_record record;
 	struct answer_cache *cache;
@@ -193,7 +194,8 @@ struct es_node {
 	const struct es_node_ops *ops;
 	void *ctx;
 	struct list sessions;
-	struct list bucket[ES_BUCKETS];
+	struct number_table by_number;
+	struct deadlines deadlines;
 	size_t count;
 	struct list withheld;           /* see withheld.c */
 	char full[WIRE_REASON_SIZE];    /* why nothing new is taken; or empty */
@@ -222,8 +224,21 @@ bool es_node_share_left(struct es_node *node, const char *mud, const char *ap);
 /** es_session_new() - Add an empty session in state NONE. Return: NULL without memory or at the limit */
 struct es_session *es_session_new(struct es_node *node, uint64_t session, uint64_t now);
 
-/** es_session_find() - Session of a node by number. Return: borrowed, or NULL */
+/**
+ * es_session_find() - Session of a node by number
+ *
+ * The caller may change it, so its deadline is worked out anew.
+ *
+ * Return: borrowed, or NULL
+ */
 struct es_session *es_session_find(const struct es_node *node, uint64_t session);
+
+/* es/time.c */
+
+/** es_session_deadline() - When a session has something to do. Return: ms, UINT64_MAX if never */
+uint64_t es_session_deadline(const struct deadline *d);
+
+/* es/session.c */
 
 /** es_session_free() - Remove it from its node and release it; its record is not touched */
 void es_session_free(struct es_session *s);

@@ -33,8 +33,9 @@ static uint64_t lease_end(const struct es_session *s)
 	return UINT64_MAX;
 }
 
-static uint64_t session_deadline(const struct es_session *s)
+uint64_t es_session_deadline(const struct deadline *d)
 {
+	const struct es_session *s = container_of(d, struct es_session, deadline);
 	uint64_t drained = s->held_since + s->node->policy.drain_ms;
 	uint64_t at = lease_end(s);
 
@@ -103,23 +104,27 @@ static void session_tick(struct es_session *s, uint64_t now)
 
 void es_node_tick(struct es_node *node, uint64_t now)
 {
-	node->now = now;
-	list_for_each_safe(at, next, &node->sessions)
-	{
-		struct es_session *s = list_entry(at, struct es_session, link);
+	struct deadline *d;
 
-		if (now >= session_deadline(s))
-			session_tick(s, now);
-	}
+	node->now = now;
+	(void)deadlines_earliest(&node->deadlines);
+	while ((d = deadlines_take(&node->deadlines, now)) != NULL)
+		session_tick(container_of(d, struct es_session, deadline), now);
 }
 
-uint64_t es_node_deadline(const struct es_node *node)
+uint64_t es_node_deadline(struct es_node *node)
+{
+	return deadlines_earliest(&node->deadlines);
+}
+
+uint64_t es_node_deadline_by_walk(const struct es_node *node)
 {
 	uint64_t earliest = UINT64_MAX;
 
-	list_for_each_safe(at, next, (struct list *)&node->sessions)
+	list_for_each_safe(at, next, (struct list *)(uintptr_t)&node->sessions)
 	{
-		uint64_t d = session_deadline(list_entry(at, struct es_session, link));
+		uint64_t d =
+			es_session_deadline(&list_entry(at, struct es_session, link)->deadline);
 
 		if (d < earliest)
 			earliest = d;
