@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/number_table.h"
 #include "codec/codec.h"
 #include "es/container/management.h"
 #include "es/gateway/gateway.h"
@@ -82,6 +83,7 @@ struct connection {
 
 /**
  * struct endpoint - The way into one container
+ * @by_session:	In the gateway's table
  * @connection:	The one that serves the request, or served the last one
  * @exchange:	Of the request; that of @whole, or @own_exchange
  * @preparation: Of the preamble
@@ -100,6 +102,7 @@ struct connection {
  */
 struct endpoint {
 	struct list link;
+	struct number_entry by_session;
 	struct list ready;
 	struct gateway *gateway;
 	const struct endpoint_events *events;
@@ -136,6 +139,7 @@ struct gateway {
 	const struct gateway_ops *ops;
 	void *ctx;
 	struct list endpoints;
+	struct number_table by_session;
 	struct list ready; /* endpoints with a new request */
 	uv_idle_t turn;    /* runs while there are any */
 };

@@ -326,16 +326,29 @@ static void on_turn(uv_idle_t *turn)
 
 /* --- containers ------------------------------------------------------------------------------- */
 
+static struct endpoint *endpoint_of(struct number_entry *e)
+{
+	return e ? container_of(e, struct endpoint, by_session) : NULL;
+}
+
+/* A session has one container, or two: of them one is being removed. */
+static struct endpoint *first_of(const struct gateway *g, uint64_t session)
+{
+	return endpoint_of(number_table_find(&g->by_session, session));
+}
+
+static struct endpoint *next_of(const struct endpoint *e)
+{
+	return endpoint_of(number_table_next(&e->by_session));
+}
+
 static struct endpoint *find(const struct gateway *g, uint64_t session, uint32_t epoch)
 {
-	list_for_each_safe(at, next, (struct list *)&g->endpoints)
-	{
-		struct endpoint *e = list_entry(at, struct endpoint, link);
+	struct endpoint *e = first_of(g, session);
 
-		if (e->session == session && e->epoch == epoch)
-			return e;
-	}
-	return NULL;
+	while (e && e->epoch != epoch)
+		e = next_of(e);
+	return e;
 }
 
 static void endpoint_delete(struct endpoint *e)
@@ -390,6 +403,11 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 		endpoint_delete(e);
 		return err_wrap(err, -ENOMEM, "container %s", where->id);
 	}
+	if (number_table_add(&g->by_session, &e->by_session, session) < 0) {
+		streams_close(e->streams);
+		endpoint_delete(e);
+		return err_set(err, -ENOMEM, "container %s", where->id);
+	}
 	(void)uv_timer_init(g->loop, &e->timer); /* cannot fail */
 	e->timer.data = e;
 	buf_init(&e->preamble, WIRE_PREAMBLE_MAX);
@@ -410,6 +428,7 @@ static void endpoint_free(struct endpoint *e)
 	e->segments = segments_free(e->segments);
 	streams_close(e->streams);
 	list_remove(&e->link);
+	number_table_remove(&e->gateway->by_session, &e->by_session);
 	list_remove(&e->ready);
 	uv_close((uv_handle_t *)&e->timer, on_endpoint_closed);
 }
@@ -433,6 +452,7 @@ void gateway_close(struct gateway *g)
 		return;
 	list_for_each_safe(at, next, &g->endpoints)
 		endpoint_free(list_entry(at, struct endpoint, link));
+	number_table_deinit(&g->by_session);
 	uv_close((uv_handle_t *)&g->turn, on_gateway_closed);
 }
 
@@ -446,11 +466,8 @@ const struct container_address *gateway_find(const struct gateway *g, uint64_t s
 
 uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char *id)
 {
-	list_for_each_safe(at, next, (struct list *)&g->endpoints)
-	{
-		const struct endpoint *e = list_entry(at, struct endpoint, link);
-
-		if (e->session == session && strcmp(e->where.id, id) == 0)
+	for (const struct endpoint *e = first_of(g, session); e; e = next_of(e)) {
+		if (strcmp(e->where.id, id) == 0)
 			return e->epoch;
 	}
 	return 0;
@@ -485,11 +502,8 @@ void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
 
 void gateway_hang_up(struct gateway *g, uint64_t session)
 {
-	list_for_each_safe(at, next, &g->endpoints)
-	{
-		struct endpoint *e = list_entry(at, struct endpoint, link);
-
-		if (e->session != session || e->request.number)
+	for (struct endpoint *e = first_of(g, session); e; e = next_of(e)) {
+		if (e->request.number)
 			continue;
 		endpoint_hang_up_all(e);
 		if (e->segments)
