@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "base/list.h"
+#include "base/number_table.h"
 #include "core/es/answer_cache.h"
 #include "es/system/entry.h"
 #include "es/journal_reserve.h"
@@ -43,6 +44,7 @@ enum kind { KIND_ALL = 1, KIND_STARTED, KIND_ANSWER, KIND_HANDED };
  */
 struct journal {
 	struct list link;
+	struct number_entry by_session;
 	uint64_t session;
 	int fd;
 	size_t size;
@@ -53,6 +55,7 @@ struct journal {
 struct session_store {
 	int dir;
 	struct list journals;
+	struct number_table by_session;  /* the same */
 	struct journal_reserve *reserve; /* NULL: none */
 	bool sync_each;
 	bool suspect;         /* see session_store_suspect() */
@@ -78,9 +81,10 @@ int session_store_open(struct session_store **ret, const char *dir, struct err *
 	return 0;
 }
 
-static void journal_free(struct journal *j)
+static void journal_free(struct session_store *st, struct journal *j)
 {
 	list_remove(&j->link);
+	number_table_remove(&st->by_session, &j->by_session);
 	if (j->fd >= 0)
 		close(j->fd);
 	free(j);
@@ -90,7 +94,8 @@ struct session_store *session_store_free(struct session_store *st)
 {
 	if (st) {
 		list_for_each_safe(at, next, &st->journals)
-			journal_free(list_entry(at, struct journal, link));
+			journal_free(st, list_entry(at, struct journal, link));
+		number_table_deinit(&st->by_session);
 		journal_reserve_free(st->reserve);
 		close(st->dir);
 		free(st);
@@ -100,14 +105,9 @@ struct session_store *session_store_free(struct session_store *st)
 
 static struct journal *find(const struct session_store *st, uint64_t session)
 {
-	list_for_each_safe(at, next, (struct list *)&st->journals)
-	{
-		struct journal *j = list_entry(at, struct journal, link);
+	struct number_entry *e = number_table_find(&st->by_session, session);
 
-		if (j->session == session)
-			return j;
-	}
-	return NULL;
+	return e ? container_of(e, struct journal, by_session) : NULL;
 }
 
 static void file_name(char to[FILE_NAME], uint64_t session)
@@ -195,7 +195,8 @@ static struct journal *journal_of(struct session_store *st, uint64_t session, st
 	if (j)
 		return j;
 	j = calloc(1, sizeof(*j));
-	if (!j) {
+	if (!j || number_table_add(&st->by_session, &j->by_session, session) < 0) {
+		free(j);
 		(void)err_set(err, -ENOMEM, "keep the journal of a session");
 		return NULL;
 	}
@@ -391,7 +392,7 @@ void session_store_forget(struct session_store *st, uint64_t session)
 	char name[FILE_NAME];
 
 	if (j)
-		journal_free(j);
+		journal_free(st, j);
 	file_name(name, session);
 	(void)unlinkat(st->dir, name, 0);
 }
