@@ -295,6 +295,8 @@ struct wire_edge_state {
  * @segment:	requests: see enum wire_segment
  * @bytes:	payload, borrowed
  * @len:	its length, at most WIRE_PAYLOAD_MAX
+ * @kept:	requests: the object that @bytes are part of, to be shared instead of copied, see
+ *		core/common/request.h; or NULL. It is not sent
  */
 struct wire_data {
 	uint64_t number;
@@ -306,6 +308,7 @@ struct wire_data {
 	enum wire_segment segment;
 	const uint8_t *bytes;
 	size_t len;
+	struct request *kept;
 };
 
 /**

@@ -12,6 +12,7 @@
 
 #include "core/ap/session.h"
 #include "core/common/replay_buffer.h"
+#include "core/common/request.h"
 
 /*
  * Times that a container is asked again for an answer: its cache may have dropped it. Several inquiries within
@@ -24,13 +25,8 @@ static void send_copy(struct ap_session *s, const struct ap_edge *e, const struc
 	struct wire_message m = ap_session_command(s, WIRE_REQUEST);
 
 	m.epoch = e->epoch;
-	m.data = (struct wire_data){ .number = c->number,
-				     .ack = c->ack,
-				     .preamble = c->preamble,
-				     .connection = c->connection,
-				     .segment = c->segment,
-				     .bytes = c->bytes,
-				     .len = c->len };
+	m.data = request_data(c->request);
+	m.data.ack = c->ack;
 	ap_session_tell(s, e, &m);
 }
 
@@ -38,14 +34,14 @@ static void send_copy(struct ap_session *s, const struct ap_edge *e, const struc
 static bool fits_under_way(struct ap_session *s, const struct ap_edge *e,
 			   const struct replay_copy *next)
 {
-	size_t bytes = next->len;
+	size_t bytes = next->request->len;
 
 	if (e->fed - e->answered < WIRE_WINDOW_BYTES / WIRE_PAYLOAD_MAX)
 		return true;
 	for (uint64_t n = e->answered + 1; n <= e->fed; n++) {
 		const struct replay_copy *c = replay_buffer_find(s->copies, n);
 
-		bytes += c ? c->len : 0;
+		bytes += c ? c->request->len : 0;
 	}
 	return bytes <= WIRE_WINDOW_BYTES;
 }

@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "core/common/request.h"
 
 /* a ring of @size slots that grows to @count_max; the copy of number n is at n - @floor - 1 */
 struct replay_buffer {
@@ -83,24 +84,14 @@ int replay_buffer_push(struct replay_buffer *rb, const struct wire_data *d, stru
 		if (r < 0)
 			return r;
 	}
-	uint8_t *bytes = malloc(d->len ? d->len : 1);
-	if (!bytes)
+	struct request *request = request_keep(d);
+	if (!request)
 		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
-	if (d->len)
-		memcpy(bytes, d->bytes, d->len);
 	if (!rb->started) {
 		rb->started = true;
 		rb->floor = d->number - 1;
 	}
-	*copy_at(rb, rb->count++) = (struct replay_copy){
-		.number = d->number,
-		.ack = d->ack,
-		.preamble = d->preamble,
-		.connection = d->connection,
-		.segment = d->segment,
-		.bytes = bytes,
-		.len = d->len,
-	};
+	*copy_at(rb, rb->count++) = (struct replay_copy){ .request = request, .ack = d->ack };
 	rb->bytes += d->len;
 	return 0;
 }
@@ -147,8 +138,8 @@ void replay_buffer_drop_through(struct replay_buffer *rb, uint64_t number)
 		struct replay_copy *c = copy_at(rb, 0);
 
 		replay_buffer_release(rb, c);
-		rb->bytes -= c->len;
-		free(c->bytes);
+		rb->bytes -= c->request->len;
+		request_free(c->request);
 		rb->first = (rb->first + 1) % rb->size;
 		rb->count--;
 		rb->floor++;

@@ -22,6 +22,7 @@
 
 struct err;
 struct replay_buffer;
+struct request;
 
 /** enum replay_buffer_e - Positive results; the direct caller must handle each one */
 enum replay_buffer_e {
@@ -39,11 +40,8 @@ enum replay_side {
 
 /**
  * struct replay_copy - One kept request
- * @number:	of the request
+ * @request:	The request; the buffer has a share of it
  * @ack:	as the MUD sent it
- * @preamble, @connection, @segment: likewise
- * @bytes:	payload, owned by the buffer
- * @len:	its length
  * @delivered:	an answer to it has gone to the MUD
  * @has_digest:	per side: its answer was seen
  * @digest:	per side: digest of that answer, 0 if it is not to be compared
@@ -55,13 +53,8 @@ enum replay_side {
  * @answer_status, @answer_digest: its status and digest
  */
 struct replay_copy {
-	uint64_t number;
+	struct request *request;
 	uint64_t ack;
-	uint32_t preamble;
-	uint32_t connection;
-	enum wire_segment segment;
-	uint8_t *bytes;
-	size_t len;
 	bool delivered;
 	bool has_digest[REPLAY_SIDES];
 	uint64_t digest[REPLAY_SIDES];
@@ -92,7 +85,7 @@ struct replay_buffer *replay_buffer_free(struct replay_buffer *rb);
 AUTO_DEFINE(replay_buffer)
 
 /**
- * replay_buffer_push() - Copy one request in
+ * replay_buffer_push() - Keep one request, see request_keep()
  * @rb:		Replay buffer; the first push into a fresh one decides where numbers begin
  * @d:		The request; its bytes are borrowed for the call
  * @err:	Filled in on failure

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "core/common/request.h"
 
 /*
  * Authority moves one epoch at a time. An access point that goes back knows of all moves since. Only so
@@ -86,14 +87,10 @@ static void drop_behind_gap(struct es_session *s)
 	uint64_t through = es_session_received(s);
 
 	for (size_t i = 0; i < WIRE_WINDOW; i++) {
-		struct es_pending *p = &s->pending[i];
+		const struct request *r = s->pending[i];
 
-		if (p->number <= through)
-			continue;
-		s->pending_count--;
-		s->pending_bytes -= p->len;
-		free(p->bytes);
-		*p = (struct es_pending){ 0 };
+		if (r && r->number > through)
+			es_session_drop_pending(s, r->number);
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "base/state_table.h"
 #include "core/es/answer_cache.h"
 #include "core/common/replay_buffer.h"
+#include "core/common/request.h"
 
 #define MAY(state) STATE_BIT(WIRE_ES_##state)
 
@@ -141,12 +142,16 @@ void es_session_forget(struct es_session *s)
 	s->node->ops->forget(s->node->ctx, s->record.session);
 }
 
-/* Whether the next request is here */
+bool es_session_waiting(const struct es_session *s, uint64_t number)
+{
+	const struct request *r = s->pending[number % WIRE_WINDOW];
+
+	return r && r->number == number;
+}
+
 static bool next_waits(const struct es_session *s)
 {
-	uint64_t next = s->record.executed + 1;
-
-	return s->pending[next % WIRE_WINDOW].number == next;
+	return es_session_waiting(s, s->record.executed + 1);
 }
 
 /*
@@ -217,8 +222,7 @@ uint64_t es_session_received(const struct es_session *s)
 {
 	uint64_t n = s->record.executed;
 
-	while (n - s->record.executed < WIRE_WINDOW &&
-	       s->pending[(n + 1) % WIRE_WINDOW].number == n + 1)
+	while (n - s->record.executed < WIRE_WINDOW && es_session_waiting(s, n + 1))
 		n++;
 	return n;
 }
@@ -285,14 +289,21 @@ void es_session_notify(struct es_session *s, enum wire_type type)
 		es_session_send(s, s->record.ap, type);
 }
 
+void es_session_drop_pending(struct es_session *s, uint64_t number)
+{
+	struct request **slot = &s->pending[number % WIRE_WINDOW];
+
+	s->pending_count--;
+	s->pending_bytes -= (*slot)->len;
+	*slot = request_free(*slot);
+}
+
 void es_session_clear_pending(struct es_session *s)
 {
-	for (size_t i = 0; i < WIRE_WINDOW; i++) {
-		free(s->pending[i].bytes);
-		s->pending[i] = (struct es_pending){ 0 };
+	for (uint64_t i = 0; s->pending_count && i < WIRE_WINDOW; i++) {
+		if (s->pending[i])
+			es_session_drop_pending(s, i);
 	}
-	s->pending_count = 0;
-	s->pending_bytes = 0;
 }
 
 void es_session_unprotect(struct es_session *s)
@@ -434,18 +445,13 @@ static void log_request(struct es_session *s, const struct wire_data *request)
 }
 
 /* Return: false if it cannot be written that the request begins, so it does not (R1) */
-static bool execute(struct es_session *s, const struct es_pending *p)
+static bool execute(struct es_session *s, struct request *r)
 {
-	const struct wire_data request = { .number = p->number,
-					   .preamble = p->preamble,
-					   .connection = p->connection,
-					   .segment = p->segment,
-					   .bytes = p->bytes,
-					   .len = p->len };
+	const struct wire_data request = request_data(r);
 
 	if (s->protect.logging)
 		log_request(s, &request);
-	s->record.started = p->number;
+	s->record.started = r->number;
 	if (!es_session_persist(s, ES_PERSIST_STARTED)) {
 		s->record.started = 0;
 		return false;
@@ -476,7 +482,6 @@ static bool idle(const struct es_session *s, uint64_t now)
 void es_session_pump(struct es_session *s, uint64_t now)
 {
 	uint64_t next = s->record.executed + 1;
-	struct es_pending *p = &s->pending[next % WIRE_WINDOW];
 
 	if (!may_execute(s) || s->record.started || s->node->stopping)
 		return;
@@ -491,10 +496,10 @@ void es_session_pump(struct es_session *s, uint64_t now)
 		take_cut(s);
 		return;
 	}
-	if (p->number == next && !(s->fencing && next > s->fence_after)) {
+	if (es_session_waiting(s, next) && !(s->fencing && next > s->fence_after)) {
 		if (answer_cache_bytes(s->cache) + WIRE_PAYLOAD_MAX > WIRE_WINDOW_BYTES)
 			return; /* the MUD confirms answers with its next request, or the same again */
-		if (may_write(s, now) && execute(s, p))
+		if (may_write(s, now) && execute(s, s->pending[next % WIRE_WINDOW]))
 			return;
 	}
 	/* requests that FENCE allowed and that are not here will be executed by CT-y alone */
@@ -517,28 +522,22 @@ void es_session_answer(struct es_session *s, const struct wire_data *answer)
 
 static void keep_request(struct es_session *s, const struct wire_data *d)
 {
-	struct es_pending *p = &s->pending[d->number % WIRE_WINDOW];
+	struct request **slot = &s->pending[d->number % WIRE_WINDOW];
 
-	if (p->number == d->number || s->pending_bytes + d->len > WIRE_WINDOW_BYTES)
+	if (es_session_waiting(s, d->number) || s->pending_bytes + d->len > WIRE_WINDOW_BYTES)
 		return;
-	uint8_t *bytes = malloc(d->len ? d->len : 1);
-	if (!bytes) {
+	struct request *request = request_keep(d);
+	if (!request) {
 		/* as if it had been lost on the way: the access point sends it again */
 		es_session_say(s, "OUT OF MEMORY", d->number, "request of %zu bytes dropped",
 			       d->len);
 		return;
 	}
-	if (d->len)
-		memcpy(bytes, d->bytes, d->len);
-	free(p->bytes);
-	s->pending_count += p->number == 0;
-	s->pending_bytes += d->len - p->len;
-	*p = (struct es_pending){ .number = d->number,
-				  .preamble = d->preamble,
-				  .connection = d->connection,
-				  .segment = d->segment,
-				  .bytes = bytes,
-				  .len = d->len };
+	if (*slot)
+		es_session_drop_pending(s, (*slot)->number);
+	s->pending_count++;
+	s->pending_bytes += d->len;
+	*slot = request;
 }
 
 void es_session_request(struct es_session *s, uint64_t now, const struct wire_message *m)
@@ -612,14 +611,11 @@ bool es_session_finish(struct es_session *s, uint64_t now, uint32_t epoch,
 {
 	if (s->record.container_epoch != epoch || s->record.started != answer->number)
 		return false;
-	struct es_pending *p = &s->pending[answer->number % WIRE_WINDOW];
 	s->record.started = 0;
 	s->record.executed = answer->number;
 	s->finished_at = now;
-	s->pending_bytes -= p->len;
-	free(p->bytes);
-	*p = (struct es_pending){ 0 };
-	s->pending_count--;
+	if (es_session_waiting(s, answer->number))
+		es_session_drop_pending(s, answer->number);
 	es_session_keep(s, answer);
 	log_answer(s, answer);
 	/* Sent even if it is not written: STARTED is, so the request is never executed again (R1). */

@@ -23,16 +23,6 @@
 #include "core/common/deadlines.h"
 #include "core/es/node.h"
 
-/** struct es_pending - A request waiting for its turn; number n has slot n % WIRE_WINDOW */
-struct es_pending {
-	uint64_t number; /* 0: the slot is free */
-	uint32_t preamble;
-	uint32_t connection;
-	enum wire_segment segment;
-	uint8_t *bytes;
-	size_t len;
-};
-
 /**
  * struct es_protection - Protection of a session against the loss of its container's memory
  * @kept:		a cut is kept, and the log has all requests since
@@ -87,7 +77,7 @@ struct es_protection {
  * @node:		node it belongs to
  * @record:		durable part
  * @cache:		answers the MUD may still want
- * @pending:		requests not yet executed
+ * @pending:		requests not yet executed; number n has slot n % WIRE_WINDOW
  * @pending_count:	how many
  * @pending_bytes:	and their size, in bytes, at most WIRE_WINDOW_BYTES
  * @held:		nothing is executed: a cut is wanted or being taken. A message under way in
@@ -138,7 +128,7 @@ struct es_session {
 	struct es_node *node;
 	struct es_record record;
 	struct answer_cache *cache;
-	struct es_pending pending[WIRE_WINDOW];
+	struct request *pending[WIRE_WINDOW];
 	size_t pending_count;
 	size_t pending_bytes;
 	bool held;
@@ -376,6 +366,12 @@ void es_session_give_up(struct es_session *s);
 
 /** es_session_cancel() - Tell the running migration or arrival to stop; harmless if none runs */
 void es_session_cancel(struct es_session *s, const char *reason);
+
+/** es_session_waiting() - Whether request @number is here, and not yet executed */
+bool es_session_waiting(const struct es_session *s, uint64_t number);
+
+/** es_session_drop_pending() - Forget a request that is here */
+void es_session_drop_pending(struct es_session *s, uint64_t number);
 
 /** es_session_clear_pending() - Forget all requests not yet executed */
 void es_session_clear_pending(struct es_session *s);

@@ -9,16 +9,12 @@
 
 #include "base/err.h"
 #include "base/state_table.h"
+#include "core/common/request.h"
 
 /* a request on its way; the slot of number n is n % WIRE_WINDOW */
 struct outstanding {
-	uint64_t number; /* 0: the slot is free */
-	uint32_t connection;
-	uint32_t preamble;
-	enum wire_segment segment;
-	uint8_t *bytes;
-	size_t len;
-	bool answered; /* but one before it is not */
+	struct request *request; /* NULL: the slot is free */
+	bool answered;           /* but one before it is not */
 };
 
 struct mud_session {
@@ -88,7 +84,7 @@ struct mud_session *mud_session_free(struct mud_session *s)
 {
 	if (s) {
 		for (size_t i = 0; i < WIRE_WINDOW; i++)
-			free(s->slot[i].bytes);
+			request_free(s->slot[i].request);
 		explicit_bzero(s->secret, sizeof(s->secret));
 		free(s);
 	}
@@ -153,13 +149,8 @@ static void send_request(struct mud_session *s, const struct outstanding *o)
 {
 	struct wire_message m = message(s, WIRE_REQUEST);
 
-	m.data = (struct wire_data){ .number = o->number,
-				     .ack = s->ack,
-				     .preamble = o->preamble,
-				     .connection = o->connection,
-				     .segment = o->segment,
-				     .bytes = o->bytes,
-				     .len = o->len };
+	m.data = request_data(o->request);
+	m.data.ack = s->ack;
 	s->ops->to_ap(s->ctx, s->ap, &m);
 }
 
@@ -257,11 +248,22 @@ bool mud_session_takes(const struct mud_session *s, size_t len)
 	       s->bytes + len <= WIRE_WINDOW_BYTES;
 }
 
+/* Keeps @d as the next request. Return: 0, or -ENOMEM */
+static int keep_request(struct mud_session *s, const struct wire_data *d, bool answered,
+			struct err *err)
+{
+	struct request *request = d->number == s->next ? request_keep(d) : request_new(d, s->next);
+
+	if (!request)
+		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
+	s->slot[s->next++ % WIRE_WINDOW] = (struct outstanding){ request, answered };
+	s->bytes += d->len;
+	return 0;
+}
+
 int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_data *d,
 			uint64_t *number, struct err *err)
 {
-	struct outstanding *o = &s->slot[s->next % WIRE_WINDOW];
-
 	if (s->state == MUD_LOST)
 		return MUD_SESSION_E_LOST;
 	if (d->len > WIRE_PAYLOAD_MAX)
@@ -272,23 +274,14 @@ int mud_session_request(struct mud_session *s, uint64_t now, const struct wire_d
 			       WIRE_PREAMBLE_MAX);
 	if (!mud_session_takes(s, d->len))
 		return MUD_SESSION_E_FULL;
-	uint8_t *copy = malloc(d->len ? d->len : 1);
-	if (!copy)
-		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
-	if (d->len)
-		memcpy(copy, d->bytes, d->len);
-	*o = (struct outstanding){ .number = s->next,
-				   .connection = d->connection,
-				   .preamble = d->preamble,
-				   .segment = d->segment,
-				   .bytes = copy,
-				   .len = d->len };
-	s->bytes += d->len;
-	*number = s->next++;
+	*number = s->next;
+	int r = keep_request(s, d, false, err);
+	if (r < 0)
+		return r;
 	if (s->policy.request_events)
 		say(s, "SVCQ", *number, "ap=%s", s->ap);
 	if (s->up && (s->state == MUD_ASSOCIATED || s->state == MUD_REASSOCIATING))
-		send_request(s, o);
+		send_request(s, &s->slot[*number % WIRE_WINDOW]);
 	if (s->retry_at == UINT64_MAX)
 		set_retry(s, now);
 	return 0;
@@ -298,15 +291,14 @@ static void on_answer(struct mud_session *s, uint64_t now, const struct wire_dat
 {
 	struct outstanding *o = &s->slot[d->number % WIRE_WINDOW];
 
-	if (d->number <= s->ack || o->number != d->number || o->answered)
+	if (d->number <= s->ack || d->number >= s->next || o->answered)
 		return; /* answered before */
 	o->answered = true;
-	while (s->slot[(s->ack + 1) % WIRE_WINDOW].number == s->ack + 1 &&
-	       s->slot[(s->ack + 1) % WIRE_WINDOW].answered) {
+	while (s->ack + 1 < s->next && s->slot[(s->ack + 1) % WIRE_WINDOW].answered) {
 		struct outstanding *done = &s->slot[++s->ack % WIRE_WINDOW];
 
-		s->bytes -= done->len;
-		free(done->bytes);
+		s->bytes -= done->request->len;
+		request_free(done->request);
 		*done = (struct outstanding){ 0 };
 	}
 	if (s->policy.request_events)
@@ -442,12 +434,7 @@ void mud_session_each(const struct mud_session *s,
 {
 	for (uint64_t n = s->ack + 1; n < s->next; n++) {
 		const struct outstanding *o = &s->slot[n % WIRE_WINDOW];
-		const struct wire_data d = { .number = n,
-					     .connection = o->connection,
-					     .preamble = o->preamble,
-					     .segment = o->segment,
-					     .bytes = o->bytes,
-					     .len = o->len };
+		const struct wire_data d = request_data(o->request);
 
 		fn(ctx, &d, o->answered);
 	}
@@ -487,21 +474,7 @@ int mud_session_import_request(struct mud_session *s, const struct wire_data *d,
 	    s->bytes + d->len > WIRE_WINDOW_BYTES)
 		return err_set(err, -EINVAL, "request %llu of %zu bytes",
 			       (unsigned long long)d->number, d->len);
-	uint8_t *copy = malloc(d->len ? d->len : 1);
-	if (!copy)
-		return err_set(err, -ENOMEM, "keep a request of %zu bytes", d->len);
-	if (d->len)
-		memcpy(copy, d->bytes, d->len);
-	s->slot[s->next % WIRE_WINDOW] = (struct outstanding){ .number = s->next,
-							       .connection = d->connection,
-							       .preamble = d->preamble,
-							       .segment = d->segment,
-							       .bytes = copy,
-							       .len = d->len,
-							       .answered = answered };
-	s->bytes += d->len;
-	s->next++;
-	return 0;
+	return keep_request(s, d, answered, err);
 }
 
 bool mud_session_whole(const struct mud_session *s)

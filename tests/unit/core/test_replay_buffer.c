@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/common/replay_buffer.h"
+#include "core/common/request.h"
 
 static int push(struct replay_buffer *rb, uint64_t number, size_t len)
 {
@@ -32,7 +33,7 @@ static void test_numbers(void **state)
 	assert_int_equal(push(rb, 7, 8), REPLAY_BUFFER_E_STALE);
 	assert_int_equal(push(rb, 44, 8), REPLAY_BUFFER_E_GAP);
 	assert_int_equal(replay_buffer_highest(rb), 42);
-	assert_int_equal(replay_buffer_find(rb, 41)->number, 41);
+	assert_int_equal(replay_buffer_find(rb, 41)->request->number, 41);
 	assert_null(replay_buffer_find(rb, 40));
 	assert_null(replay_buffer_find(rb, 43));
 	assert_null(replay_buffer_find(rb, 0));
@@ -84,7 +85,7 @@ static void test_drop(void **state)
 	}
 	assert_int_equal(replay_buffer_floor(rb), 250);
 	assert_int_equal(replay_buffer_bytes(rb), 150);
-	assert_int_equal(replay_buffer_find(rb, 251)->number, 251);
+	assert_int_equal(replay_buffer_find(rb, 251)->request->number, 251);
 	replay_buffer_drop_through(rb, 100); /* never down again */
 	assert_int_equal(replay_buffer_floor(rb), 250);
 	replay_buffer_drop_through(rb, 300);
