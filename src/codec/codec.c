@@ -141,6 +141,7 @@ enum codec_result codec_request(struct codec_exchange *x, const void *bytes, siz
 int codec_request_whole(struct codec_exchange *x, const void *bytes, size_t len, struct err *err)
 {
 	const char *name = x->codec->name;
+	size_t all = x->seen + len;
 
 	if (len || x->codec->datagram)
 		(void)codec_request(x, bytes, len);
@@ -148,14 +149,14 @@ int codec_request_whole(struct codec_exchange *x, const void *bytes, size_t len,
 	case CODEC_MORE:
 		return err_set(err, -EPROTO,
 			       "request refused by codec %s: not whole after %zu bytes%s%s", name,
-			       len, x->reason[0] ? ": " : "", x->reason);
+			       all, x->reason[0] ? ": " : "", x->reason);
 	case CODEC_DONE:
-		if (x->end == len)
+		if (x->end == all)
 			return 0;
 		return err_set(err, -EPROTO,
 			       "request refused by codec %s: more than one message, "
 			       "the first ends after %zu of %zu bytes",
-			       name, x->end, len);
+			       name, x->end, all);
 	case CODEC_TOO_LONG:
 		return err_set(err, -EMSGSIZE, "request refused by codec %s: %s", name, x->reason);
 	case CODEC_BROKEN:

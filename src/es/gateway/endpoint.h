@@ -30,6 +30,7 @@
 #define ENDPOINT_MESSAGE_MAX (CODEC_PREFIX_MAX + WIRE_PAYLOAD_MAX)
 
 struct endpoint;
+struct request;
 
 /**
  * struct endpoint_events - Reports of connections on the request that the container has
@@ -56,8 +57,9 @@ struct endpoint_events {
  * @endpoint:	NULL once nobody cares for it any more
  * @number:	Of the user's connection that it serves
  * @in:		Received bytes of the answer that are not in the spool
- * @out:	Bytes being written
- * @from, @left: The rest of a long request, which is written after @out
+ * @out:	Bytes of a long request that are being written
+ * @from, @left: The rest of it, which is written after @out
+ * @sending, @prefix: The request whose bytes libuv writes, for the socket did not take them at once; else NULL
  * @made:	It has the state of the user's: its preamble, if any, was answered
  */
 struct connection {
@@ -75,6 +77,8 @@ struct connection {
 	struct buf out;
 	uint64_t from;
 	uint64_t left;
+	struct request *sending;
+	uint8_t prefix[CODEC_PREFIX_MAX];
 	bool up;
 	bool made;
 	bool writing;
@@ -89,16 +93,17 @@ struct connection {
  * @preparation: Of the preamble
  * @streams:	Codec tcp: instead of connections
  * @segments:	Codecs whose messages may be long; else NULL
- * @whole:	The request, if it is a long one; else NULL, and it is in @bytes
+ * @whole:	The request, if it is a long one; else NULL, and it is @request
  * @answer:	The beginning of a long answer; else NULL, and all of it is in the connection's
  *		buffer
  * @ready:	In the gateway's list while the request has not been tried
  * @timer:	Until the next try, the end of a silence, or of a doubt
- * @request:	The one that the container has, its payload not looked at; number 0: none
+ * @request:	The one that the container has, its bytes without the preamble, not looked at; number 0: none
+ * @kept:	What the bytes of @request are part of, with the preamble in front; NULL: there was no memory
+ * @prefix, @prefix_len: Bytes that the service gets in front of them
  * @preparing:	The preamble is in the container, the request is not
  * @checked:	It is one for this service
  * @written:	At least a byte of it may have reached the container
- * @incomplete:	There was no memory to keep it whole
  */
 struct endpoint {
 	struct list link;
@@ -122,12 +127,12 @@ struct endpoint {
 	struct spool *answer;
 	uv_timer_t timer;
 	struct wire_data request;
-	struct buf preamble;
-	struct buf bytes;
+	struct request *kept;
+	uint8_t prefix[CODEC_PREFIX_MAX];
+	size_t prefix_len;
 	bool preparing;
 	bool checked;
 	bool written;
-	bool incomplete;
 	uint64_t failing_since;
 	char doubt[WIRE_REASON_SIZE];
 };

@@ -2,12 +2,14 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/spool.h"
 #include "codec/codec.h"
+#include "core/common/request.h"
 #include "es/gateway/endpoint.h"
 
 #define WRITE_SIZE (256u << 10) /* of a long request at once */
@@ -22,6 +24,7 @@ static void on_connection_closed(uv_handle_t *handle)
 
 	buf_deinit(&c->in);
 	buf_deinit(&c->out);
+	request_free(c->sending);
 	free(c);
 }
 
@@ -150,7 +153,8 @@ static void take_preparation(struct endpoint *e)
 	(void)uv_timer_stop(&e->timer);
 	e->preparing = false;
 	c->made = true;
-	if (!e->preparation->keep)
+	/* as in release_connection() */
+	if (!e->preparation->keep || c->writing)
 		endpoint_hang_up(e);
 	e->events->prepared(e);
 }
@@ -277,7 +281,8 @@ static void on_datagram(uv_udp_t *udp, ssize_t nread, const uv_buf_t *buf,
 static void send_datagram(struct endpoint *e)
 {
 	struct connection *c = e->connection;
-	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&e->bytes), (unsigned int)e->bytes.len);
+	uv_buf_t buf =
+		uv_buf_init((char *)(uintptr_t)e->request.bytes, (unsigned int)e->request.len);
 
 	int r = uv_udp_try_send(&c->udp, &buf, 1, NULL);
 	if (r < 0) {
@@ -305,14 +310,14 @@ static int datagrams_open(struct endpoint *e, struct connection *c)
 
 static void on_written(uv_write_t *write, int status);
 
-static int write_out(struct connection *c)
+/* Has libuv write, which takes a turn of the loop or more; the bytes must stay until on_written() */
+static int write_later(struct connection *c, const uv_buf_t *bufs, unsigned int count)
 {
-	uv_buf_t buf = uv_buf_init((char *)buf_bytes(&c->out), (unsigned int)c->out.len);
 	int r;
 
 	c->write.data = c;
 	c->writing = true;
-	r = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
+	r = uv_write(&c->write, (uv_stream_t *)&c->tcp, bufs, count, on_written);
 	c->writing = r == 0;
 	return r;
 }
@@ -330,7 +335,8 @@ static int write_piece(struct connection *c)
 	c->out.len = len;
 	c->from += len;
 	c->left -= len;
-	return write_out(c);
+	const uv_buf_t buf = uv_buf_init((char *)buf_bytes(&c->out), (unsigned int)c->out.len);
+	return write_later(c, &buf, 1);
 }
 
 static void on_written(uv_write_t *write, int status)
@@ -347,18 +353,37 @@ static void on_written(uv_write_t *write, int status)
 	if (status < 0 && !nobody_asked(c))
 		return;
 	c->writing = false;
+	c->sending = request_free(c->sending);
 	if (status == 0 && c->left)
 		status = write_piece(c);
 	if (status < 0)
 		broke(c, "write to", status);
 }
 
-static int write_bytes(struct connection *c, const struct buf *bytes)
+/* Bytes of the request, with @prefix_len of its prefix in front. The socket takes them at once nearly always. */
+static int write_bytes(struct endpoint *e, size_t prefix_len, const uint8_t *bytes, size_t len)
 {
-	buf_consume(&c->out, c->out.len);
-	if (buf_append(&c->out, buf_bytes(bytes), bytes->len, NULL) < 0)
-		return UV_ENOMEM;
-	return write_out(c);
+	struct connection *c = e->connection;
+	uv_buf_t bufs[2] = {
+		uv_buf_init((char *)c->prefix, (unsigned int)prefix_len),
+		uv_buf_init((char *)(uintptr_t)bytes, (unsigned int)len),
+	};
+
+	memcpy(c->prefix, e->prefix, prefix_len);
+	int n = uv_try_write((uv_stream_t *)&c->tcp, bufs, 2);
+	if (n < 0 && n != UV_EAGAIN)
+		return n;
+	for (size_t i = 0, taken = n > 0 ? (size_t)n : 0; i < 2; i++) {
+		size_t of_this = taken < bufs[i].len ? taken : bufs[i].len;
+
+		bufs[i].base += of_this;
+		bufs[i].len -= of_this;
+		taken -= of_this;
+	}
+	if (!bufs[0].len && !bufs[1].len)
+		return 0;
+	c->sending = request_share(e->kept);
+	return write_later(c, bufs, 2);
 }
 
 static int write_request(struct endpoint *e)
@@ -366,7 +391,7 @@ static int write_request(struct endpoint *e)
 	struct connection *c = e->connection;
 
 	if (!e->whole)
-		return write_bytes(c, &e->bytes);
+		return write_bytes(e, e->prefix_len, e->request.bytes, e->request.len);
 	c->from = 0;
 	c->left = spool_length(e->whole->bytes);
 	return write_piece(c);
@@ -384,10 +409,10 @@ void endpoint_write(struct endpoint *e)
 	}
 	e->preparing = !c->made;
 	e->written = c->made;
-	r = c->made ? write_request(e) : write_bytes(c, &e->preamble);
+	r = c->made ? write_request(e) : write_bytes(e, 0, e->kept->bytes, e->request.preamble);
 	if (r < 0) {
 		e->preparing = false;
-		e->written = false;
+		e->written = e->written && c->sending; /* then a part of it may have been */
 		e->events->failed(e, "write to", r);
 	}
 }
@@ -431,9 +456,9 @@ int endpoint_open(struct endpoint *e)
 	c->connect.data = c;
 	c->endpoint = e;
 	c->number = e->request.connection;
-	c->made = e->preamble.len == 0;
+	c->made = e->request.preamble == 0;
 	buf_init(&c->in, ENDPOINT_MESSAGE_MAX + ENDPOINT_READ_SIZE);
-	buf_init(&c->out, ENDPOINT_MESSAGE_MAX);
+	buf_init(&c->out, WRITE_SIZE);
 	list_append(&e->connections, &c->link);
 	e->connection_count++;
 	e->connection = c;

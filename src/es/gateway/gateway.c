@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/spool.h"
 #include "codec/codec.h"
+#include "core/common/request.h"
 #include "es/gateway/endpoint.h"
 #include "es/gateway/segments.h"
 #include "es/gateway/streams.h"
@@ -49,6 +50,7 @@ static uint64_t request_end(struct endpoint *e)
 	e->failing_since = 0;
 	e->exchange = e->own_exchange;
 	e->whole = parts_request_free(e->whole);
+	e->kept = request_free(e->kept);
 	e->answer = spool_free(e->answer);
 	return number;
 }
@@ -140,13 +142,33 @@ static void request_failed(struct endpoint *e, const char *what, int code)
 	(void)uv_timer_start(&e->timer, on_retry, GATEWAY_RETRY_MS, 0);
 }
 
-/* @x reads @bytes as a request. Return: whether they are one, whole */
-static bool begin_exchange(const struct endpoint *e, struct codec_exchange *x,
-			   const struct buf *bytes, struct err *err)
+static void begin_exchange(const struct endpoint *e, struct codec_exchange *x)
 {
 	codec_exchange_reset(x);
 	x->own = e->request.connection != 0;
-	return codec_request_whole(x, buf_bytes(bytes), bytes->len, err) == 0;
+}
+
+/* Whether the preamble is a request, whole */
+static bool check_preamble(struct endpoint *e, struct err *err)
+{
+	struct codec_exchange *x = e->preparation;
+
+	if (!e->request.preamble)
+		return true;
+	begin_exchange(e, x);
+	return codec_request_whole(x, e->kept->bytes, e->request.preamble, err) == 0;
+}
+
+static bool check_request(struct endpoint *e, struct err *err)
+{
+	struct codec_exchange *x = e->exchange;
+
+	if (e->whole)
+		return true; /* it was read piece by piece */
+	begin_exchange(e, x);
+	if (e->prefix_len)
+		(void)codec_request(x, e->prefix, e->prefix_len);
+	return codec_request_whole(x, e->request.bytes, e->request.len, err) == 0;
 }
 
 /* Is the request one for this service? Both edge servers of a migration find the same. */
@@ -156,8 +178,7 @@ static bool check(struct endpoint *e)
 
 	if (e->checked)
 		return true;
-	e->checked = (!e->preamble.len || begin_exchange(e, e->preparation, &e->preamble, &err)) &&
-		     (e->whole || begin_exchange(e, e->exchange, &e->bytes, &err));
+	e->checked = check_preamble(e, &err) && check_request(e, &err);
 	if (!e->checked)
 		request_refused(e, err.text);
 	return e->checked;
@@ -202,7 +223,7 @@ static void stream_try(struct endpoint *e)
 	const struct wire_data *r = &e->request;
 	struct err err;
 
-	if (streams_take(e->streams, r->connection, buf_bytes(&e->bytes), e->bytes.len, &err) < 0)
+	if (streams_take(e->streams, r->connection, r->bytes, r->len, &err) < 0)
 		request_refused(e, err.text);
 	else
 		request_answered(e, &nothing);
@@ -251,8 +272,6 @@ static bool take_part(struct endpoint *e)
 		return false;
 	}
 	e->connection = NULL; /* it needs none */
-	e->request.bytes = buf_bytes(&e->bytes);
-	e->request.len = e->bytes.len;
 	if (segment == WIRE_SEGMENT_REST) {
 		give_rest(e);
 		return false;
@@ -276,7 +295,7 @@ static void request_try(struct endpoint *e)
 {
 	int r;
 
-	if (e->incomplete) { /* the container is as well as before */
+	if (!e->kept) { /* the container is as well as before */
 		if (e->segments && e->request.segment != WIRE_SEGMENT_WHOLE)
 			segments_drop(e->segments, &e->request);
 		request_refused(
@@ -356,8 +375,7 @@ static void endpoint_delete(struct endpoint *e)
 	codec_exchange_free(e->own_exchange);
 	codec_exchange_free(e->preparation);
 	segments_free(e->segments);
-	buf_deinit(&e->preamble);
-	buf_deinit(&e->bytes);
+	request_free(e->kept);
 	free(e);
 }
 
@@ -410,8 +428,6 @@ int gateway_add(struct gateway *g, uint64_t session, uint32_t epoch, const struc
 	}
 	(void)uv_timer_init(g->loop, &e->timer); /* cannot fail */
 	e->timer.data = e;
-	buf_init(&e->preamble, WIRE_PREAMBLE_MAX);
-	buf_init(&e->bytes, ENDPOINT_MESSAGE_MAX);
 	list_append(&g->endpoints, &e->link);
 	return 0;
 }
@@ -473,27 +489,30 @@ uint32_t gateway_epoch_of(const struct gateway *g, uint64_t session, const char 
 	return 0;
 }
 
+/* The decoder of links has seen to it already. */
+static bool within_limits(const struct wire_data *request)
+{
+	return request->preamble <= WIRE_PREAMBLE_MAX && request->preamble <= request->len &&
+	       request->len <= WIRE_PAYLOAD_MAX;
+}
+
 void gateway_execute(struct gateway *g, uint64_t session, uint32_t epoch,
 		     const struct wire_data *request)
 {
 	struct endpoint *e = find(g, session, epoch);
-	const uint8_t *bytes = request->bytes + request->preamble;
-	size_t len = request->len - request->preamble;
-	uint8_t prefix[CODEC_PREFIX_MAX];
 
 	if (!e)
 		return; /* its death was told, or will be */
-	size_t prefix_len = codec_prefix(e->exchange->codec, prefix, len);
-	buf_consume(&e->preamble, e->preamble.len);
-	buf_consume(&e->bytes, e->bytes.len);
+	request_free(e->kept);
+	e->kept = within_limits(request) ? request_keep(request) : NULL;
 	e->request = *request;
-	e->request.bytes = NULL; /* they are in @bytes */
+	e->request.bytes = e->kept ? e->kept->bytes + request->preamble : NULL;
+	e->request.len = e->kept ? request->len - request->preamble : 0;
+	e->request.kept = NULL; /* its bytes are not the whole ones */
+	e->prefix_len = codec_prefix(e->exchange->codec, e->prefix, e->request.len);
 	e->preparing = false;
 	e->checked = false;
 	e->written = false;
-	e->incomplete = buf_append(&e->preamble, request->bytes, request->preamble, NULL) < 0 ||
-			buf_append(&e->bytes, prefix, prefix_len, NULL) < 0 ||
-			buf_append(&e->bytes, bytes, len, NULL) < 0;
 	(void)uv_timer_stop(&e->timer);
 	list_remove(&e->ready);
 	list_append(&g->ready, &e->ready);
