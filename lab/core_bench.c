@@ -3,10 +3,10 @@
 /*
  * core_bench - processor time of a request in the cores of access point and edge server, beside idle sessions
  *
- *	core_bench IDLE ACTIVE REQUESTS BYTES
+ *	core_bench IDLE ACTIVE MS BYTES
  *
  * One access point and one edge server, as the daemons link them, without sockets, files and containers: a message
- * is a call in the next turn. ACTIVE sessions send requests in turn, IDLE others do nothing. Each message is a turn of
+ * is a call in the next turn. ACTIVE sessions send requests in turn, for MS of processor time; IDLE others do nothing. Each message is a turn of
  * a loop of its own, after which the loop asks for the next deadline, as the daemons do. Prints a JSON object.
  *
  * lab/bench_core compares builds with it.
@@ -251,12 +251,13 @@ int main(int argc, char **argv)
 	struct policy policy = policy_default();
 
 	if (argc != 5) {
-		(void)fprintf(stderr, "usage: core_bench IDLE ACTIVE REQUESTS BYTES\n");
+		(void)fprintf(stderr, "usage: core_bench IDLE ACTIVE MS BYTES\n");
 		return 2;
 	}
 	uint64_t idle = strtoull(argv[1], NULL, 10);
 	uint64_t active = strtoull(argv[2], NULL, 10);
-	uint64_t requests = strtoull(argv[3], NULL, 10);
+	double enough = strtod(argv[3], NULL) / 1e3;
+	uint64_t requests = 0;
 	size_t len = strtoull(argv[4], NULL, 10);
 	uint8_t *bytes = calloc(len + 1, 1);
 	w.bytes = bytes;
@@ -272,9 +273,13 @@ int main(int argc, char **argv)
 	(void)ap_node_deadline(w.ap);
 	(void)es_node_deadline(w.es);
 	double begin = cpu_seconds();
-	for (uint64_t n = 0; n < requests; n++)
-		request(&w, n % active, n / active + 1, bytes, len);
-	double seconds = cpu_seconds() - begin;
+	double seconds = 0;
+	for (uint64_t n = 1; seconds < enough; n++) {
+		for (uint64_t i = 0; i < active; i++)
+			request(&w, i, n, bytes, len);
+		requests += active;
+		seconds = cpu_seconds() - begin;
+	}
 	if (w.associated != active + idle || w.answers != requests) {
 		(void)fprintf(stderr, "core_bench: %" PRIu64 " associations, %" PRIu64 " answers\n",
 			      w.associated, w.answers);

@@ -240,7 +240,7 @@ struct ap_node {
 	const struct ap_node_ops *ops;
 	void *ctx;
 	struct list
-		sessions; /* whoever changes one that ap_session_next() did not return calls ap_session_touch() */
+		sessions; /* a change to one that ap_session_next() did not return needs ap_session_touch() */
 	struct number_table by_number;
 	struct deadlines deadlines;
 	size_t count;

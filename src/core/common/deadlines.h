@@ -4,10 +4,10 @@
 /*
  * Deadlines - which of many members is due next
  *
- * A member's deadline follows from its state, and its state changes in many places. So nobody sets deadlines: whoever
- * may change a member marks it with deadlines_touch(), and deadlines_earliest() works the deadlines of marked members
- * out anew. The others stand in a binary heap. A message that concerns one member so costs the logarithm of their
- * number, where a walk over all of them costs their number.
+ * A member's deadline follows from its state, and its state changes in many places. So nobody sets deadlines. Code that
+ * may change a member marks it with deadlines_touch(), and deadlines_earliest() computes the deadlines of marked members
+ * again. The others stand in a binary heap. Thus a message to one member costs the logarithm of their number, not a walk
+ * over all of them.
  *
  * Members that are due at the same time are due in the order in which they were added.
  */

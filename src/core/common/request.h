@@ -6,7 +6,7 @@
  *
  * All who keep it in one process hold the same object, so its bytes are copied once: when they come from a link, or
  * from an ordinary user's connection. Those who pass a request on as a struct wire_data name the object in @kept.
- * Whoever keeps it takes a share with request_keep(). It never changes.
+ * Each keeper takes a share with request_keep(). It never changes.
  *
  * One thread only: shares are counted without locks.
  */

@@ -7,7 +7,7 @@
  * Each file calls only those below it:
  *
  *	es/node.c	finds the session a message is for; sessions begin, containers go
- *	es/time.c	what a session waits for, and what happens then
+ *	es/time.c	deadlines of sessions, and their effects
  *	es/restore.c	sessions of the journals, after a start of the program
  *	es/arrival.c	a migration to here
  *	es/departure.c	a migration away from here

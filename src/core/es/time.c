@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Time - what a session waits for, and what happens when that time has come
+ * Time - the next deadline of a session, and its effect
  */
 
 #include "core/es/session.h"

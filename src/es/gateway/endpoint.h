@@ -99,7 +99,7 @@ struct connection {
  * @ready:	In the gateway's list while the request has not been tried
  * @timer:	Until the next try, the end of a silence, or of a doubt
  * @request:	The one that the container has, its bytes without the preamble, not looked at; number 0: none
- * @kept:	What the bytes of @request are part of, with the preamble in front; NULL: there was no memory
+ * @kept:	The object that the bytes of @request are part of, with the preamble in front; NULL: there was no memory
  * @prefix, @prefix_len: Bytes that the service gets in front of them
  * @preparing:	The preamble is in the container, the request is not
  * @checked:	It is one for this service

@@ -350,7 +350,7 @@ static struct endpoint *endpoint_of(struct number_entry *e)
 	return e ? container_of(e, struct endpoint, by_session) : NULL;
 }
 
-/* A session has one container, or two: of them one is being removed. */
+/* A session has one container, or two while one of them is being removed. */
 static struct endpoint *first_of(const struct gateway *g, uint64_t session)
 {
 	return endpoint_of(number_table_find(&g->by_session, session));
