@@ -9,7 +9,7 @@
  *	ap/node.c	finds the session a message is for
  *	ap/mud.c	MUD management: association, reassociation, claims
  *	ap/wish.c	an operator drains an edge server, or wishes
- *	ap/handoff.c	moving authority
+ *	ap/handoff*.c	moving authority (ap/handoff.h)
  *	ap/leave.c	the context for the new access point; the session's end
  *	ap/retry.c	whether an attempt that failed is made again
  *	ap/edges.c	statements of the edge servers, taken together; orders to them
@@ -528,7 +528,7 @@ void ap_ended_free(struct ap_node *node);
 /** ap_leave_end() - The MUD wants the session no more: tell the edge servers, end it here */
 void ap_leave_end(struct ap_session *s, uint64_t now);
 
-/* ap/handoff.c */
+/* ap/handoff*.c */
 
 /** ap_handoff_find() - Look for the edge server with authority among those that answered */
 void ap_handoff_find(struct ap_session *s, uint64_t now);
