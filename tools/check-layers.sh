@@ -107,7 +107,8 @@ es/checkpoint/forgotten_back.c|opendir SYS_pidfd_open SYS_pidfd_getfd|of process
 es/container/sockets.c|fopen opendir fstatat SYS_pidfd_open SYS_pidfd_getfd|descriptors of processes in /proc
 es/criu/mend.c|openat renameat unlinkat|our own names, in a directory of our own
 es/files/beneath.c|SYS_openat2 open openat fstatat statx readlinkat mkdirat symlinkat mknodat linkat renameat unlinkat fchownat chmod utimensat|the door itself
-es/worker/file_worker.c|SYS_clone3 SYS_open_tree SYS_mount_setattr open access lstat unlink rmdir|roots of trees, and our own program
+es/worker/file_worker.c|SYS_clone3 open access|our own program, /dev/null
+es/worker/operations.c|SYS_open_tree SYS_mount_setattr open lstat unlink rmdir|roots of trees
 es/worker/sandbox.c|SYS_pivot_root mount umount2 chdir mkdir|before a name of anybody else is there
 es/files/layer_node.c|llistxattr lgetxattr lsetxattr lremovexattr open|paths of beneath_name(); the directory above a tree
 es/files/layer.c|open|the root of a tree
