@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conf/conf.h"
-
-#include <ctype.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "base/err.h"
-#include "conf/conf_reader.h"
 
 /*
+ * Configuration - the settings, and how a file of them is read
+ *
  * libconfuse reads the grammar and calls us back after each value, while it still knows the line:
  * there each value is checked (on_top_level() and the other on_ functions). Mistakes that show only
  * when all is read, such as a missing setting, are found afterwards, and their error names the file.
- * Then the values move into struct conf.
- *
- * Only conf_reader.h, this file and conf_service.c know libconfuse.
+ * Then the values move into struct conf (conf_copy.c), and are checked against one another (conf_whole.c).
  */
+
+#include "conf/conf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "conf/conf_reader.h"
 
 #define ROLE(r)    (1u << (r))
 #define MUD        ROLE(WIRE_ROLE_MUD)
@@ -28,30 +25,6 @@
 #define LOGREPO    ROLE(WIRE_ROLE_LOGREPO)
 #define OPERATOR   ROLE(WIRE_ROLE_OPERATOR)
 #define EVERY_ROLE (MUD | AP | ES | LOGREPO | OPERATOR)
-
-/* The radio of a device; docs/mobility.md says where the numbers come from */
-static const struct {
-	const char *name;
-	double standard;
-	double min;
-	double max;
-	const char *unit;
-	const char *help;
-	size_t offset;
-} radio_table[] = {
-#define RADIO(name, standard, min, max, unit, help)                                                \
-	{                                                                                          \
-#name, standard, min, max, unit, help, offsetof(struct conf_radio, name)           \
-	}
-	RADIO(transmit_dbm, 20, -30, 60, "dBm", "power of each access point"),
-	RADIO(reference_loss_db, 40, 0, 150, "dB", "path loss at 1 m"),
-	RADIO(exponent, 3, 1, 8, "", "path loss exponent"),
-	RADIO(shadowing_db, 0, 0, 20, "dB", "standard deviation of the shadowing; 0: none"),
-	RADIO(decorrelation_m, 20, 0.1, 10000, "m", "distance over which shadowing changes"),
-	RADIO(sensitivity_dbm, -82, -130, 0, "dBm", "below this an access point is not heard"),
-	RADIO(hysteresis_db, 6, 0, 60, "dB", "another access point must be better by this"),
-	RADIO(dwell_ms, 500, 0, 60000, "ms", "for so long"),
-};
 
 /* One setting of the top level: who may have it, who must, and what it is for */
 struct setting {
@@ -122,8 +95,6 @@ static const struct setting settings[] = {
 	{ "limits", EVERY_ROLE, 0, "{ NAME = VALUE ... }: see below" },
 };
 
-/* ---- checks at the time of reading ---- */
-
 static const struct setting *setting_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
@@ -172,27 +143,9 @@ static int on_peer_role(cfg_t *cfg, cfg_opt_t *opt)
 			    conf_last_string(opt));
 }
 
-static int want_number(cfg_t *cfg, cfg_opt_t *opt, double min, double max)
-{
-	double value = cfg_opt_getnfloat(opt, cfg_opt_size(opt) - 1);
-
-	if (value >= min && value <= max) /* neither, if it is no number */
-		return 0;
-	return conf_mistake(cfg, "%s = %g: want %g to %g", opt->name, value, min, max);
-}
-
-static int on_radio(cfg_t *cfg, cfg_opt_t *opt)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
-		if (strcmp(radio_table[i].name, opt->name) == 0)
-			return want_number(cfg, opt, radio_table[i].min, radio_table[i].max);
-	}
-	return 0;
-}
-
 static int on_metres(cfg_t *cfg, cfg_opt_t *opt)
 {
-	return want_number(cfg, opt, -CONF_METRES_MAX, CONF_METRES_MAX);
+	return conf_want_number(cfg, opt, -CONF_METRES_MAX, CONF_METRES_MAX);
 }
 
 /* End of a peer section */
@@ -221,20 +174,10 @@ static int on_peer(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-static const char *const profiles[] = {
-	[CONF_PROFILE_BATON] = "baton",
-	[CONF_PROFILE_PAPER] = "paper",
-};
-
-static int on_profile(cfg_t *cfg, cfg_opt_t *opt)
+/* A setting that is one of two words */
+static int on_word(cfg_t *cfg, cfg_opt_t *opt)
 {
-	const char *s = conf_last_string(opt);
-
-	if (on_top_level(cfg, opt) < 0)
-		return -1;
-	if (conf_word_index(profiles, ARRAY_SIZE(profiles), s) >= 0)
-		return 0;
-	return conf_mistake(cfg, "profile = \"%.80s\": want \"baton\" or \"paper\"", s);
+	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_word(cfg, opt);
 }
 
 static int on_registries(cfg_t *cfg, cfg_opt_t *opt)
@@ -259,19 +202,6 @@ static int on_compare(cfg_t *cfg, cfg_opt_t *opt)
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_comparison(cfg, opt);
 }
 
-static const char *const request_events[] = { "count", "log" };
-
-static int on_request_events(cfg_t *cfg, cfg_opt_t *opt)
-{
-	const char *s = conf_last_string(opt);
-
-	if (on_top_level(cfg, opt) < 0)
-		return -1;
-	if (conf_word_index(request_events, ARRAY_SIZE(request_events), s) >= 0)
-		return 0;
-	return conf_mistake(cfg, "request_events = \"%.80s\": want \"count\" or \"log\"", s);
-}
-
 static int on_service(cfg_t *cfg, cfg_opt_t *opt)
 {
 	return on_top_level(cfg, opt) < 0 ? -1 : conf_want_service(cfg, opt);
@@ -294,8 +224,6 @@ static int on_listener(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-static const char hostapd[] = "hostapd:";
-
 static int on_stations(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const char *s = conf_last_string(opt);
@@ -303,25 +231,10 @@ static int on_stations(cfg_t *cfg, cfg_opt_t *opt)
 	if (on_top_level(cfg, opt) < 0)
 		return -1;
 	if (strcmp(s, "traffic") == 0 ||
-	    (strncmp(s, hostapd, strlen(hostapd)) == 0 && s[strlen(hostapd)] == '/'))
+	    (strncmp(s, CONF_HOSTAPD, strlen(CONF_HOSTAPD)) == 0 && s[strlen(CONF_HOSTAPD)] == '/'))
 		return 0;
 	return conf_mistake(cfg, "stations = \"%.80s\": want \"traffic\" or \"hostapd:/PATH\"", s);
 }
-
-static const char *const when_unreachable[] = { "refuse", "begin" };
-
-static int on_unreachable(cfg_t *cfg, cfg_opt_t *opt)
-{
-	const char *s = conf_last_string(opt);
-
-	if (on_top_level(cfg, opt) < 0)
-		return -1;
-	if (conf_word_index(when_unreachable, ARRAY_SIZE(when_unreachable), s) >= 0)
-		return 0;
-	return conf_mistake(cfg, "when_unreachable = \"%.80s\": want \"refuse\" or \"begin\"", s);
-}
-
-/* ---- checks of the whole ---- */
 
 /* Whether a setting was given at all */
 static bool given(cfg_t *cfg, const char *name)
@@ -344,275 +257,6 @@ static int check_required(const char *path, cfg_t *cfg)
 	return 0;
 }
 
-static int check_section(const char *path, cfg_t *cfg, const char *section, const char *const *keys)
-{
-	cfg_t *sec = cfg_size(cfg, section) ? cfg_getsec(cfg, section) : NULL;
-
-	for (size_t i = 0; sec && keys[i]; i++) {
-		const char *s = cfg_getstr(sec, keys[i]);
-
-		if (!s || !*s)
-			return conf_wrong(path, "%s in section %s is missing", keys[i], section);
-	}
-	return 0;
-}
-
-static int check_peers(const char *path, const struct conf *c)
-{
-	for (size_t i = 0; i < c->peers; i++) {
-		const struct conf_peer *p = &c->peer[i];
-		const struct conf_peer *es = p->es[0] ? conf_peer_find(c, p->es) : NULL;
-
-		if (name_equal(p->name, c->name))
-			return conf_wrong(path, "peer \"%s\" is this node itself", p->name);
-		if (p->es[0] && (!es || es->role != WIRE_ROLE_ES))
-			return conf_wrong(path,
-					  "peer \"%s\": es \"%s\" is no peer with role \"es\"",
-					  p->name, p->es);
-	}
-	if (c->es[0]) {
-		const struct conf_peer *es = conf_peer_find(c, c->es);
-
-		if (!es || es->role != WIRE_ROLE_ES)
-			return conf_wrong(path, "es \"%s\" is no peer with role \"es\"", c->es);
-	}
-	for (size_t i = 0; i < c->aps; i++) {
-		const struct conf_peer *ap = conf_peer_find(c, c->ap[i]);
-
-		if (!ap || ap->role != WIRE_ROLE_AP)
-			return conf_wrong(path, "ap \"%s\" is no peer with role \"ap\"", c->ap[i]);
-	}
-	return 0;
-}
-
-/* Whether a bind's source is a shared directory, or in one */
-static bool is_shared(const struct conf *c, const char *bind)
-{
-	size_t source = strcspn(bind, ":");
-
-	for (size_t i = 0; c->shared && c->shared[i]; i++) {
-		size_t len = strlen(c->shared[i]);
-
-		if (len <= source && !strncmp(bind, c->shared[i], len) &&
-		    (bind[len] == '/' || bind[len] == ':'))
-			return true;
-	}
-	return false;
-}
-
-static int check_binds(const struct conf *c)
-{
-	for (size_t i = 0; i < c->services; i++) {
-		const struct conf_service *s = &c->service[i];
-
-		for (size_t k = 0; s->binds && s->binds[k]; k++) {
-			if (!is_shared(c, s->binds[k]))
-				return conf_wrong(s->file,
-						  "service \"%s\": bind \"%.200s\" is in no "
-						  "directory of shared = {...}; it would not move",
-						  s->name, s->binds[k]);
-		}
-	}
-	return 0;
-}
-
-/* ---- from libconfuse's values to ours ---- */
-
-/* A path beside the configuration file, unless it is absolute */
-static int copy_path(char **to, const char *from, const char *conf_path)
-{
-	const char *slash = strrchr(conf_path, '/');
-
-	if (!from || from[0] == '/' || !slash)
-		return conf_copy_string(to, from);
-	return asprintf(to, "%.*s/%s", (int)(slash - conf_path), conf_path, from) < 0 ? -ENOMEM : 0;
-}
-
-static int copy_peers(struct conf *c, cfg_t *cfg)
-{
-	unsigned int n = cfg_size(cfg, "peer");
-	int r = 0;
-
-	c->peer = calloc(n ? n : 1, sizeof(*c->peer));
-	if (!c->peer)
-		return -ENOMEM;
-	for (; r == 0 && c->peers < n; c->peers++) {
-		struct conf_peer *p = &c->peer[c->peers];
-		cfg_t *from = cfg_getnsec(cfg, "peer", (unsigned int)c->peers);
-
-		conf_copy_name(p->name, cfg_title(from));
-		conf_copy_name(p->es, cfg_getstr(from, "es"));
-		p->role = wire_role_from_name(cfg_getstr(from, "role"));
-		p->placed = cfg_size(from, "x") > 0;
-		if (p->placed) {
-			p->x = cfg_getfloat(from, "x");
-			p->y = cfg_getfloat(from, "y");
-		}
-		r = conf_copy_address(&p->address, cfg_getstr(from, "address"), conf_reading.path);
-		if (r == 0)
-			r = conf_copy_address(&p->transfer, cfg_getstr(from, "transfer"),
-					      conf_reading.path);
-	}
-	return r;
-}
-
-static void copy_radio(struct conf_radio *to, cfg_t *cfg)
-{
-	cfg_t *radio = cfg_size(cfg, "radio") ? cfg_getsec(cfg, "radio") : NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++)
-		*(double *)(void *)((char *)to + radio_table[i].offset) =
-			radio ? cfg_getfloat(radio, radio_table[i].name) : radio_table[i].standard;
-}
-
-/* A header is looked for in it with the spaces around it, in small letters. */
-static int copy_listeners(struct conf *c, cfg_t *cfg)
-{
-	const char *stations = cfg_getstr(cfg, "stations");
-	unsigned int n = cfg_size(cfg, "listener");
-	int r = 0;
-
-	c->listener = calloc(n ? n : 1, sizeof(*c->listener));
-	if (!c->listener)
-		return -ENOMEM;
-	for (; r == 0 && c->listeners < n; c->listeners++) {
-		struct conf_listener *l = &c->listener[c->listeners];
-		cfg_t *from = cfg_getnsec(cfg, "listener", (unsigned int)c->listeners);
-		const char *service = cfg_getstr(from, "service");
-
-		conf_copy_name(l->name, cfg_title(from));
-		conf_copy_name(l->service, service ? service : l->name);
-		l->codec = conf_codec_index(cfg_getstr(from, "codec"));
-		r = conf_copy_string(&l->listen, cfg_getstr(from, "listen"));
-	}
-	if (r == 0 && strncmp(stations, hostapd, strlen(hostapd)) == 0)
-		r = conf_copy_string(&c->stations, stations + strlen(hostapd));
-	return r;
-}
-
-static int copy_sections(struct conf *c, cfg_t *cfg, const char *path)
-{
-	int r = 0;
-
-	if (cfg_size(cfg, "pki")) {
-		cfg_t *pki = cfg_getsec(cfg, "pki");
-
-		r = copy_path(&c->pki.ca, cfg_getstr(pki, "ca"), path);
-		if (r == 0)
-			r = copy_path(&c->pki.cert, cfg_getstr(pki, "cert"), path);
-		if (r == 0)
-			r = copy_path(&c->pki.key, cfg_getstr(pki, "key"), path);
-		if (r == 0 && cfg_getstr(pki, "crl"))
-			r = copy_path(&c->pki.crl, cfg_getstr(pki, "crl"), path);
-	}
-	if (r == 0 && cfg_size(cfg, "logrepo")) {
-		cfg_t *logrepo = cfg_getsec(cfg, "logrepo");
-
-		conf_copy_name(c->logrepo_name, cfg_getstr(logrepo, "name"));
-		r = conf_copy_address(&c->logrepo_address, cfg_getstr(logrepo, "address"), path);
-	}
-	if (r == 0 && cfg_size(cfg, "docker")) {
-		cfg_t *docker = cfg_getsec(cfg, "docker");
-
-		r = copy_path(&c->docker.socket, cfg_getstr(docker, "socket"), path);
-		if (r == 0)
-			r = copy_path(&c->docker.exec_root, cfg_getstr(docker, "exec_root"), path);
-		if (r == 0)
-			r = conf_copy_string(&c->docker.runtime, cfg_getstr(docker, "runtime"));
-	}
-	cfg_t *limits = cfg_size(cfg, "limits") ? cfg_getsec(cfg, "limits") : NULL;
-	for (int i = 0; i < CONF_LIMITS; i++)
-		c->limit[i] = limits ? cfg_getint(limits, conf_limit_table[i].name)
-				     : conf_limit_table[i].standard;
-	return r;
-}
-
-static int copy_all(struct conf *c, cfg_t *cfg, const char *path)
-{
-	int r;
-
-	conf_copy_name(c->name, cfg_getstr(cfg, "name"));
-	conf_copy_name(c->es, cfg_getstr(cfg, "es"));
-	conf_copy_name(c->uses, cfg_getstr(cfg, "uses"));
-	c->profile = (enum conf_profile)conf_word_index(profiles, ARRAY_SIZE(profiles),
-							cfg_getstr(cfg, "profile"));
-	r = conf_copy_string(&c->path, path);
-	if (r == 0)
-		r = conf_copy_list(&c->registries, cfg, "registries");
-	if (r == 0)
-		r = conf_copy_list(&c->shared, cfg, "shared");
-	c->compare = conf_compares(cfg);
-	c->begins_anew = conf_word_index(when_unreachable, ARRAY_SIZE(when_unreachable),
-					 cfg_getstr(cfg, "when_unreachable")) == 1;
-	c->request_events = conf_word_index(request_events, ARRAY_SIZE(request_events),
-					    cfg_getstr(cfg, "request_events")) == 1;
-	if (r == 0)
-		r = conf_copy_string(&c->listen, cfg_getstr(cfg, "listen"));
-	if (r == 0)
-		r = conf_copy_string(&c->station_listen, cfg_getstr(cfg, "station_listen"));
-	if (r == 0)
-		r = conf_copy_string(&c->transfer_listen, cfg_getstr(cfg, "transfer_listen"));
-	if (r == 0)
-		r = conf_copy_string(&c->monitor_listen, cfg_getstr(cfg, "monitor_listen"));
-	if (r == 0)
-		r = copy_path(&c->state_dir, cfg_getstr(cfg, "state_dir"), path);
-	if (r == 0)
-		r = copy_path(&c->checkpoint_dir, cfg_getstr(cfg, "checkpoint_dir"), path);
-	if (r == 0)
-		r = copy_path(&c->image_dir, cfg_getstr(cfg, "image_dir"), path);
-	if (r == 0)
-		r = copy_path(&c->spool_dir, cfg_getstr(cfg, "spool_dir"), path);
-	if (r == 0 && c->state_dir && !c->image_dir &&
-	    asprintf(&c->image_dir, "%s/images", c->state_dir) < 0)
-		r = -ENOMEM;
-	if (r == 0)
-		r = copy_path(&c->protect_dir, cfg_getstr(cfg, "protect_dir"), path);
-	if (r == 0 && c->state_dir && !c->protect_dir &&
-	    asprintf(&c->protect_dir, "%s/protected", c->state_dir) < 0)
-		r = -ENOMEM;
-	if (r == 0)
-		r = copy_path(&c->events, cfg_getstr(cfg, "events"), path);
-	if (r == 0)
-		r = copy_path(&c->catalogue, cfg_getstr(cfg, "catalogue"), path);
-	if (r == 0)
-		r = copy_peers(c, cfg);
-	if (r == 0)
-		r = conf_services_add(&c->service, &c->services, cfg, path);
-	if (r == 0)
-		r = copy_listeners(c, cfg);
-	copy_radio(&c->radio, cfg);
-	if (r == 0)
-		r = copy_sections(c, cfg, path);
-	if (r < 0)
-		return r;
-	unsigned int aps = cfg_size(cfg, "ap");
-	c->ap = calloc(aps ? aps : 1, sizeof(*c->ap));
-	if (!c->ap)
-		return -ENOMEM;
-	for (; c->aps < aps; c->aps++)
-		conf_copy_name(c->ap[c->aps], cfg_getnstr(cfg, "ap", (unsigned int)c->aps));
-	return 0;
-}
-
-/* ---- reading ---- */
-
-static int check_whole(const char *path, cfg_t *cfg)
-{
-	static const char *const pki[] = { "ca", "cert", "key", NULL };
-	static const char *const logrepo[] = { "name", "address", NULL };
-	static const char *const docker[] = { "socket", "exec_root", NULL };
-	int r;
-
-	r = check_required(path, cfg);
-	if (r == 0)
-		r = check_section(path, cfg, "pki", pki);
-	if (r == 0)
-		r = check_section(path, cfg, "logrepo", logrepo);
-	if (r == 0)
-		r = check_section(path, cfg, "docker", docker);
-	return r;
-}
-
 static void watch(cfg_t *cfg)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
@@ -632,12 +276,7 @@ static void watch(cfg_t *cfg)
 	(void)cfg_set_validate_func(cfg, "peer|es", conf_want_name);
 	(void)cfg_set_validate_func(cfg, "peer|x", on_metres);
 	(void)cfg_set_validate_func(cfg, "peer|y", on_metres);
-	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "radio|%s", radio_table[i].name);
-		(void)cfg_set_validate_func(cfg, name, on_radio);
-	}
+	conf_radio_watch(cfg);
 	(void)cfg_set_validate_func(cfg, "service", on_service);
 	conf_service_watch(cfg);
 	(void)cfg_set_validate_func(cfg, "listener", on_listener);
@@ -645,18 +284,21 @@ static void watch(cfg_t *cfg)
 	(void)cfg_set_validate_func(cfg, "listener|service", conf_want_name);
 	(void)cfg_set_validate_func(cfg, "listener|codec", conf_want_codec);
 	(void)cfg_set_validate_func(cfg, "stations", on_stations);
-	(void)cfg_set_validate_func(cfg, "when_unreachable", on_unreachable);
-	(void)cfg_set_validate_func(cfg, "profile", on_profile);
+	(void)cfg_set_validate_func(cfg, "when_unreachable", on_word);
+	(void)cfg_set_validate_func(cfg, "profile", on_word);
 	(void)cfg_set_validate_func(cfg, "registries", on_registries);
 	(void)cfg_set_validate_func(cfg, "shared", on_shared);
 	(void)cfg_set_validate_func(cfg, "compare", on_compare);
-	(void)cfg_set_validate_func(cfg, "request_events", on_request_events);
+	(void)cfg_set_validate_func(cfg, "request_events", on_word);
 }
 
 /* Checks the whole, and moves the values over */
 static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 {
-	int r = check_whole(path, cfg);
+	int r = check_required(path, cfg);
+
+	if (r == 0)
+		r = conf_whole_sections(path, cfg);
 
 	if (r < 0)
 		return r;
@@ -664,7 +306,7 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 	if (!c)
 		return err_set(conf_reading.err, -ENOMEM, "read configuration %s", path);
 	c->role = conf_reading.role;
-	r = copy_all(c, cfg, path);
+	r = conf_copy_all(c, cfg, path);
 	if (r < 0) /* the mistake has been reported already */
 		return r == -EINVAL || r == -EHOSTUNREACH
 			       ? r
@@ -675,9 +317,7 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 		r = conf_wrong(path, "service is missing: service %s; or catalogue %s",
 			       setting_find("service")->help, setting_find("catalogue")->help);
 	if (r == 0)
-		r = check_peers(path, c);
-	if (r == 0)
-		r = check_binds(c);
+		r = conf_whole_check(path, c);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -687,7 +327,7 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 int conf_load(const char *path, enum wire_role role, struct conf **ret, struct err *err)
 {
 	cfg_opt_t limits[CONF_LIMITS + 1];
-	cfg_opt_t radio[ARRAY_SIZE(radio_table) + 1];
+	cfg_opt_t radio[CONF_RADIO_SETTINGS + 1];
 	cfg_t *cfg = NULL;
 	int r;
 
@@ -697,10 +337,7 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		limits[i] = (cfg_opt_t)CFG_INT(conf_limit_table[i].name,
 					       (long)conf_limit_table[i].standard, CFGF_NONE);
 	limits[CONF_LIMITS] = (cfg_opt_t)CFG_END();
-	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++)
-		radio[i] = (cfg_opt_t)CFG_FLOAT(radio_table[i].name, radio_table[i].standard,
-						CFGF_NONE);
-	radio[ARRAY_SIZE(radio_table)] = (cfg_opt_t)CFG_END();
+	conf_radio_section(radio);
 	cfg_opt_t pki[] = {
 		CFG_STR("ca", NULL, CFGF_NONE),
 		CFG_STR("cert", NULL, CFGF_NONE),
@@ -778,65 +415,6 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 	return r;
 }
 
-struct conf *conf_free(struct conf *c)
-{
-	if (!c)
-		return NULL;
-	for (size_t i = 0; i < c->peers; i++) {
-		free(c->peer[i].address);
-		free(c->peer[i].transfer);
-	}
-	for (size_t i = 0; i < c->listeners; i++)
-		free(c->listener[i].listen);
-	free(c->listener);
-	free(c->stations);
-	free(c->peer);
-	conf_services_free(c->service, c->services);
-	free(c->ap);
-	free(c->path);
-	free(c->listen);
-	free(c->station_listen);
-	free(c->transfer_listen);
-	free(c->monitor_listen);
-	free(c->pki.ca);
-	free(c->pki.cert);
-	free(c->pki.key);
-	free(c->pki.crl);
-	free(c->logrepo_address);
-	free(c->docker.socket);
-	free(c->docker.exec_root);
-	free(c->docker.runtime);
-	free(c->state_dir);
-	free(c->spool_dir);
-	free(c->checkpoint_dir);
-	free(c->image_dir);
-	free(c->protect_dir);
-	conf_free_list(c->registries);
-	conf_free_list(c->shared);
-	free(c->events);
-	free(c->catalogue);
-	free(c);
-	return NULL;
-}
-
-const struct conf_peer *conf_peer_find(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->peers; i++) {
-		if (name_equal(c->peer[i].name, name))
-			return &c->peer[i];
-	}
-	return NULL;
-}
-
-const struct conf_service *conf_service_find(const struct conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->services; i++) {
-		if (name_equal(c->service[i].name, name))
-			return &c->service[i];
-	}
-	return NULL;
-}
-
 void conf_help(FILE *to, enum wire_role role)
 {
 	(void)fprintf(to, "Settings in the configuration file (* = required):\n");
@@ -848,13 +426,7 @@ void conf_help(FILE *to, enum wire_role role)
 				      s->name, s->help);
 	}
 	if (setting_find("radio")->allowed & ROLE(role))
-		(void)fprintf(to, "Radio, with defaults and ranges:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(radio_table); i++) {
-		if (setting_find("radio")->allowed & ROLE(role))
-			(void)fprintf(to, "  %-19s %6g %-4s %s (%g to %g)\n", radio_table[i].name,
-				      radio_table[i].standard, radio_table[i].unit,
-				      radio_table[i].help, radio_table[i].min, radio_table[i].max);
-	}
+		conf_radio_print(to);
 	(void)fprintf(to, "Limits, with their defaults and ranges:\n");
 	conf_limit_print(to);
 }

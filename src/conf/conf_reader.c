@@ -90,6 +90,49 @@ int conf_word_index(const char *const *words, size_t count, const char *word)
 	return -1;
 }
 
+static const struct {
+	const char *name;
+	const char *words[2];
+} word_settings[] = {
+	{ "profile", { [CONF_PROFILE_BATON] = "baton", [CONF_PROFILE_PAPER] = "paper" } },
+	{ "when_unreachable", { "refuse", "begin" } },
+	{ "request_events", { "count", "log" } },
+};
+
+static const char *const *words_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(word_settings); i++) {
+		if (strcmp(word_settings[i].name, name) == 0)
+			return word_settings[i].words;
+	}
+	return NULL;
+}
+
+int conf_want_word(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *s = conf_last_string(opt);
+	const char *const *words = words_of(opt->name);
+
+	if (conf_word_index(words, 2, s) >= 0)
+		return 0;
+	return conf_mistake(cfg, "%s = \"%.80s\": want \"%s\" or \"%s\"", opt->name, s, words[0],
+			    words[1]);
+}
+
+int conf_word(cfg_t *cfg, const char *name)
+{
+	return conf_word_index(words_of(name), 2, cfg_getstr(cfg, name));
+}
+
+int conf_want_number(cfg_t *cfg, cfg_opt_t *opt, double min, double max)
+{
+	double value = cfg_opt_getnfloat(opt, cfg_opt_size(opt) - 1);
+
+	if (value >= min && value <= max) /* neither, if it is no number */
+		return 0;
+	return conf_mistake(cfg, "%s = %g: want %g to %g", opt->name, value, min, max);
+}
+
 bool conf_is_path(const char *text)
 {
 	size_t len = text ? strlen(text) : 0;

@@ -4,7 +4,7 @@
 /*
  * Configuration reader - access to libconfuse for the parts of the configuration
  *
- * For conf.c and conf_service.c only; no other file knows libconfuse.
+ * Inner header of conf*.c: no other file knows libconfuse.
  */
 
 #include <stdbool.h>
@@ -75,6 +75,9 @@ int conf_want_name(cfg_t *cfg, cfg_opt_t *opt);
  */
 int conf_want_range(cfg_t *cfg, cfg_opt_t *opt, int64_t min, int64_t max, const char *unit);
 
+/** conf_want_number() - The value just read is from @min to @max. Return: 0 or -1, as callbacks want */
+int conf_want_number(cfg_t *cfg, cfg_opt_t *opt, double min, double max);
+
 #define CONF_PATH_WANTED "an absolute path without .. and :, no slash at its end"
 
 /** conf_is_path() - Whether a text is a CONF_PATH_WANTED */
@@ -85,6 +88,12 @@ int conf_want_list(cfg_t *cfg, cfg_opt_t *opt);
 
 /** conf_word_index() - Index of a word in a list. Return: -1 if it is not there */
 int conf_word_index(const char *const *words, size_t count, const char *word);
+
+/** conf_want_word() - Callback: a setting of the top level that is one of two words is one of them */
+int conf_want_word(cfg_t *cfg, cfg_opt_t *opt);
+
+/** conf_word() - The value of such a setting, which was checked when it was read. Return: 0 for the first word */
+int conf_word(cfg_t *cfg, const char *name);
 
 /** conf_copy_string() - Copy a string, NULL as NULL. Return: 0, or -ENOMEM */
 int conf_copy_string(char **to, const char *from);
@@ -156,3 +165,41 @@ int conf_catalogue_read(const char *dir, struct conf_service **list, size_t *cou
  * Return: 0, or negative error code
  */
 int conf_parse(const char *path, cfg_opt_t *options, void (*watch)(cfg_t *cfg), cfg_t **ret);
+
+/* conf_copy.c */
+
+#define CONF_HOSTAPD "hostapd:" /* begins a value of "stations": a control socket follows */
+
+/**
+ * conf_copy_all() - Move all values over from libconfuse's result, except those of a catalogue
+ * @c:		Zeroed, with its role; conf_free() is owed, also after a failure
+ * @cfg:	libconfuse's result
+ * @path:	Of the file: relative paths begin beside it
+ *
+ * Return: 0, -EINVAL or -EHOSTUNREACH for a mistake that is reported already, or -ENOMEM
+ */
+int conf_copy_all(struct conf *c, cfg_t *cfg, const char *path);
+
+/* conf_whole.c */
+
+/** conf_whole_sections() - Each section that is there has the settings it needs. Return: 0, or -EINVAL */
+int conf_whole_sections(const char *path, cfg_t *cfg);
+
+/** conf_whole_check() - Peers that are named exist, and binds move. Return: 0, or -EINVAL */
+int conf_whole_check(const char *path, const struct conf *c);
+
+/* conf_radio.c */
+
+#define CONF_RADIO_SETTINGS 8
+
+/** conf_radio_section() - Fill in the settings of the radio, for CFG_SEC() */
+void conf_radio_section(cfg_opt_t section[CONF_RADIO_SETTINGS + 1]);
+
+/** conf_radio_watch() - Have them checked while they are read */
+void conf_radio_watch(cfg_t *cfg);
+
+/** conf_radio_copy() - Move their values over from libconfuse's result */
+void conf_radio_copy(struct conf_radio *to, cfg_t *cfg);
+
+/** conf_radio_print() - Write their defaults and ranges */
+void conf_radio_print(FILE *to);
