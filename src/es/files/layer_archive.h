@@ -9,7 +9,7 @@
  * symbolic link or another mount. Names of one archive cannot touch files that it did not make. The
  * number of files and bytes is limited.
  *
- * Two files know libarchive: this one for trees, image/archive.h for images.
+ * libarchive is known to the archive_*.c behind this, and to image/ for images.
  */
 
 #include <stdbool.h>
@@ -22,6 +22,8 @@
 struct err;
 struct archive_sent;
 struct archive_writer;
+
+#define ARCHIVE_DEPTH_MAX 256 /* directories in one another */
 
 /* On an entry without bytes: the file is the one an earlier stream brought under this name. Only
  * root of the host can set attributes of this class, so no container can forge it. */

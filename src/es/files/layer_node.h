@@ -5,7 +5,7 @@
  * Layer node - everything about one file of a container layer except its bytes
  *
  * The staging copy of a layer (files/layer.c) and its stream to another host
- * (files/layer_archive.c) share this, so that both keep the same attributes. These are type, mode,
+ * (files/archive_writer.c, files/archive_extract.c) share this, so that both keep the same attributes. These are type, mode,
  * owner, device number (a whiteout is the character device 0:0), link target, times to the
  * nanosecond, and all extended attributes, POSIX ACLs among them. Attributes that are valid on one
  * host only are left out: SELinux labels, and those of overlayfs that point to inodes below

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/files.h"
+#include "es/files/archive_stream.h"
 #include "es/files/beneath.h"
 #include "es/image/layer.h"
 
@@ -20,10 +21,7 @@
 /** struct reading - An archive being read */
 struct reading {
 	struct archive *archive;
-	archive_source source;
-	void *ctx;
-	struct err *err;
-	int failed;
+	struct archive_stream stream;
 	size_t entries;
 };
 
@@ -61,26 +59,9 @@ static enum kind kind_of(const char *name)
 }
 
 /** complain() - Turn libarchive's complaint into ours */
-static int complain(struct archive *a, int failed, struct err *err)
+static int complain(const struct reading *in)
 {
-	const char *text = archive_error_string(a);
-
-	return failed ? failed
-		      : err_set(err, -EPROTO, "image archive: %s", text ? text : "no reason given");
-}
-
-/* libarchive asks for the next bytes. */
-static la_ssize_t source_read(struct archive *a, void *ctx, const void **bytes)
-{
-	struct reading *in = ctx;
-	ssize_t n = in->failed ? in->failed : in->source(in->ctx, bytes, in->err);
-
-	if (n < 0) {
-		in->failed = (int)n;
-		archive_set_error(a, (int)-n, "the stream is broken");
-		return -1;
-	}
-	return n;
+	return archive_stream_complain(&in->stream, in->archive, "image archive");
 }
 
 /** reading_begin() - Begin to read an archive; reading_end() is owed in any case */
@@ -88,10 +69,11 @@ static int reading_begin(struct reading *in)
 {
 	in->archive = archive_read_new();
 	if (!in->archive)
-		return err_set(in->err, -ENOMEM, "image archive");
+		return err_set(in->stream.err, -ENOMEM, "image archive");
 	if (archive_read_support_format_tar(in->archive) != ARCHIVE_OK ||
-	    archive_read_open(in->archive, in, NULL, source_read, NULL) != ARCHIVE_OK)
-		return complain(in->archive, in->failed, in->err);
+	    archive_read_open(in->archive, &in->stream, NULL, archive_stream_read, NULL) !=
+		    ARCHIVE_OK)
+		return complain(in);
 	return 0;
 }
 
@@ -109,9 +91,9 @@ static int reading_next(struct reading *in, struct archive_entry **e)
 	if (got == ARCHIVE_EOF)
 		return 0;
 	if (got < ARCHIVE_WARN)
-		return complain(in->archive, in->failed, in->err);
+		return complain(in);
 	if (++in->entries > IMAGE_ENTRIES_MAX)
-		return err_set(in->err, -EFBIG, "image archive: more than %d entries",
+		return err_set(in->stream.err, -EFBIG, "image archive: more than %d entries",
 			       IMAGE_ENTRIES_MAX);
 	return 1;
 }
@@ -172,24 +154,25 @@ static json_t *manifest_read(struct reading *in, struct archive_entry *e,
 	json_t *manifest;
 
 	if (archive_entry_filetype(e) != AE_IFREG || size <= 0 || size > IMAGE_MANIFEST_MAX) {
-		*failed = err_set(in->err, -EPROTO, "image archive: its manifest has %lld bytes",
-				  (long long)size);
+		*failed = err_set(in->stream.err, -EPROTO,
+				  "image archive: its manifest has %lld bytes", (long long)size);
 		return NULL;
 	}
 	auto_free char *text = malloc((size_t)size);
 	if (!text) {
-		*failed = err_set(in->err, -ENOMEM, "image archive");
+		*failed = err_set(in->stream.err, -ENOMEM, "image archive");
 		return NULL;
 	}
 	if (archive_read_data(in->archive, text, (size_t)size) != (la_ssize_t)size) {
-		*failed = complain(in->archive, in->failed, in->err);
+		*failed = complain(in);
 		return NULL;
 	}
 	manifest = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, NULL);
 	if (!manifest)
-		*failed = err_set(in->err, -EPROTO, "image archive: its manifest is no JSON");
+		*failed =
+			err_set(in->stream.err, -EPROTO, "image archive: its manifest is no JSON");
 	else
-		*failed = manifest_check(manifest, rules, in->err);
+		*failed = manifest_check(manifest, rules, in->stream.err);
 	if (*failed < 0) {
 		json_decref(manifest);
 		return NULL;
@@ -236,15 +219,16 @@ static int data_unpack(struct unpacking *up, int fd, int64_t size, const char *n
 
 	while ((r = archive_read_data_block(up->in.archive, &bytes, &len, &at)) == ARCHIVE_OK) {
 		if (at != done || len > (uint64_t)(size - done))
-			return err_set(up->in.err, -EPROTO, "image archive: %s has holes", name);
+			return err_set(up->in.stream.err, -EPROTO, "image archive: %s has holes",
+				       name);
 		r = files_write(fd, bytes, len);
 		if (r < 0)
-			return err_set(up->in.err, r, "write %s", name);
+			return err_set(up->in.stream.err, r, "write %s", name);
 		done += (int64_t)len;
 	}
 	if (r == ARCHIVE_EOF && done < size)
-		return err_set(up->in.err, -EPROTO, "image archive: %s has holes", name);
-	return r == ARCHIVE_EOF ? 0 : complain(up->in.archive, up->in.failed, up->in.err);
+		return err_set(up->in.stream.err, -EPROTO, "image archive: %s has holes", name);
+	return r == ARCHIVE_EOF ? 0 : complain(&up->in);
 }
 
 /** file_unpack() - Keep a regular file */
@@ -255,13 +239,13 @@ static int file_unpack(struct unpacking *up, struct archive_entry *e)
 
 	if (size < 0 || up->bytes > up->rules->max_bytes ||
 	    (uint64_t)size > up->rules->max_bytes - up->bytes)
-		return err_set(up->in.err, -EFBIG, "image archive: more than %llu bytes",
+		return err_set(up->in.stream.err, -EFBIG, "image archive: more than %llu bytes",
 			       (unsigned long long)up->rules->max_bytes);
 	up->bytes += (uint64_t)size;
 	stored_name(name, archive_entry_pathname(e));
 	auto_close int fd = beneath_create(up->dirfd, name);
 	if (fd < 0)
-		return err_set(up->in.err, fd, "create %s", name);
+		return err_set(up->in.stream.err, fd, "create %s", name);
 	return data_unpack(up, fd, size, name);
 }
 
@@ -271,9 +255,9 @@ static int link_unpack(struct unpacking *up, struct archive_entry *e)
 	const char *to = archive_entry_symlink(e);
 
 	if (!to || strncmp(to, "../", 3) != 0 || kind_of(to + 3) != KIND_LAYER)
-		return err_set(up->in.err, -EPROTO, "image archive: a link to no layer");
+		return err_set(up->in.stream.err, -EPROTO, "image archive: a link to no layer");
 	if (json_object_set_new(up->links, archive_entry_pathname(e), json_string(to + 3)) < 0)
-		return err_set(up->in.err, -ENOMEM, "image archive");
+		return err_set(up->in.stream.err, -ENOMEM, "image archive");
 	return 0;
 }
 
@@ -287,18 +271,18 @@ static int entry_unpack(struct unpacking *up, struct archive_entry *e)
 	if (kind == KIND_OTHER)
 		return 0;
 	if (kind == KIND_MANIFEST && up->manifest)
-		return err_set(up->in.err, -EPROTO, "image archive: two manifests");
+		return err_set(up->in.stream.err, -EPROTO, "image archive: two manifests");
 	if (kind == KIND_MANIFEST) {
 		up->manifest = manifest_read(&up->in, e, up->rules, &r);
 		return r;
 	}
 	if (archive_entry_hardlink(e))
-		return err_set(up->in.err, -EPROTO, "image archive: a link to no layer");
+		return err_set(up->in.stream.err, -EPROTO, "image archive: a link to no layer");
 	if (archive_entry_filetype(e) == AE_IFREG)
 		return file_unpack(up, e);
 	if (archive_entry_filetype(e) == AE_IFLNK && kind == KIND_LAYER)
 		return link_unpack(up, e);
-	return err_set(up->in.err, -EPROTO, "image archive: %.80s is no file", name);
+	return err_set(up->in.stream.err, -EPROTO, "image archive: %.80s is no file", name);
 }
 
 /** layer_inflate() - Write a layer as it is without its compression */
@@ -307,8 +291,8 @@ static int layer_inflate(struct unpacking *up, int from, const char *as)
 	uint64_t room = up->rules->max_bytes - up->bytes;
 	auto_close int to = beneath_create(up->dirfd, as);
 	if (to < 0)
-		return err_set(up->in.err, to, "create %s", as);
-	int r = image_layer_unpack(from, to, &room, up->in.err);
+		return err_set(up->in.stream.err, to, "create %s", as);
+	int r = image_layer_unpack(from, to, &room, up->in.stream.err);
 	up->bytes = up->rules->max_bytes - room;
 	return r;
 }
@@ -325,7 +309,7 @@ static int stored_take(struct unpacking *up, const char *name, const char *as)
 	if (fd >= 0 && image_layer_packed(fd))
 		return layer_inflate(up, fd, as);
 	r = beneath_link(up->dirfd, stored, up->dirfd, as);
-	return r < 0 ? err_set(up->in.err, r == -ENOENT ? -EPROTO : r,
+	return r < 0 ? err_set(up->in.stream.err, r == -ENOENT ? -EPROTO : r,
 			       "image archive: %.80s is missing", name)
 		     : 0;
 }
@@ -341,7 +325,7 @@ static int all_take(struct unpacking *up)
 	int r;
 
 	if (!dir)
-		return err_set(up->in.err, -errno, "image archive");
+		return err_set(up->in.stream.err, -errno, "image archive");
 	r = stored_take(up, json_string_value(json_object_get(one, "Config")), IMAGE_CONFIG);
 	for (size_t i = 0; i < json_array_size(layers) && r == 0; i++) {
 		image_layer_name(as, i);
@@ -357,7 +341,7 @@ static int all_take(struct unpacking *up)
 int image_archive_unpack(const struct image_rules *rules, archive_source source, void *ctx,
 			 int dirfd, struct err *err)
 {
-	struct unpacking up = { .in = { .source = source, .ctx = ctx, .err = err },
+	struct unpacking up = { .in.stream = { .source = source, .ctx = ctx, .err = err },
 				.rules = rules,
 				.dirfd = dirfd,
 				.links = json_object() };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "es/files/archive_stream.h"
 #include "es/files/beneath.h"
 #include "es/image/archive.h"
 #include "net/crypto.h"
@@ -22,36 +23,17 @@
 #define OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 
 /** complain() - Turn libarchive's complaint into ours */
-static int complain(struct archive *a, int failed, struct err *err)
-{
-	const char *text = archive_error_string(a);
-
-	return failed ? failed
-		      : err_set(err, -EPROTO, "image archive: %s", text ? text : "no reason given");
-}
-
 /** struct packing - An archive being written */
 struct packing {
 	struct archive *archive;
-	archive_sink sink;
-	void *ctx;
-	struct err *err;
-	int failed;
+	struct archive_stream out;
 	uint8_t *piece;
 };
 
-/* libarchive hands us the next bytes. */
-static la_ssize_t sink_write(struct archive *a, void *ctx, const void *bytes, size_t len)
+/** complain() - Turn libarchive's complaint into ours */
+static int complain(const struct packing *pk)
 {
-	struct packing *pk = ctx;
-
-	if (!pk->failed)
-		pk->failed = pk->sink(pk->ctx, bytes, len, pk->err);
-	if (pk->failed) {
-		archive_set_error(a, -pk->failed, "the stream is broken");
-		return -1;
-	}
-	return (la_ssize_t)len;
+	return archive_stream_complain(&pk->out, pk->archive, "image archive");
 }
 
 /** blob_name() - Where the blob of a digest, "sha256:..." or just its digits, is in an OCI layout */
@@ -71,13 +53,13 @@ static int header_pack(struct packing *pk, const char *name, int64_t size)
 	int r = 0;
 
 	if (!e)
-		return err_set(pk->err, -ENOMEM, "image archive");
+		return err_set(pk->out.err, -ENOMEM, "image archive");
 	archive_entry_set_pathname(e, name);
 	archive_entry_set_perm(e, 0644);
 	archive_entry_set_filetype(e, AE_IFREG);
 	archive_entry_set_size(e, size);
 	if (archive_write_header(pk->archive, e) != ARCHIVE_OK)
-		r = complain(pk->archive, pk->failed, pk->err);
+		r = complain(pk);
 	archive_entry_free(e);
 	return r;
 }
@@ -85,7 +67,7 @@ static int header_pack(struct packing *pk, const char *name, int64_t size)
 static int bytes_pack(struct packing *pk, const void *bytes, size_t len)
 {
 	if (archive_write_data(pk->archive, bytes, len) != (la_ssize_t)len)
-		return complain(pk->archive, pk->failed, pk->err);
+		return complain(pk);
 	return 0;
 }
 
@@ -123,23 +105,23 @@ static int layer_pack(struct packing *pk, const struct image_pack *what, size_t 
 	layer_place(path, what, layer);
 	auto_close int fd = beneath_regular(what->dirfd, name, O_RDONLY);
 	if (fd < 0)
-		return err_set(pk->err, fd, "open %s", name);
+		return err_set(pk->out.err, fd, "open %s", name);
 	if (fstat(fd, &st) < 0)
-		return err_set(pk->err, -errno, "open %s", name);
+		return err_set(pk->out.err, -errno, "open %s", name);
 	length = growing ? growing->length : (uint64_t)st.st_size;
 	r = header_pack(pk, path, (int64_t)length);
 	while (r == 0 && done < length) {
 		ssize_t n = read(fd, pk->piece, length - done < PIECE ? length - done : PIECE);
 
 		if (n < 0 || (n == 0 && !growing))
-			return err_set(pk->err, n < 0 ? -errno : -EIO, "read %s", name);
+			return err_set(pk->out.err, n < 0 ? -errno : -EIO, "read %s", name);
 		if (n == 0)
-			r = growing->wait(growing->ctx, done, pk->err);
+			r = growing->wait(growing->ctx, done, pk->out.err);
 		else
 			r = bytes_pack(pk, pk->piece, (size_t)n);
 		done += (uint64_t)n;
 	}
-	return r == 0 && growing ? growing->wait(growing->ctx, length, pk->err) : r;
+	return r == 0 && growing ? growing->wait(growing->ctx, length, pk->out.err) : r;
 }
 
 /** manifest_pack() - Write the manifest, which tells the engine the kind of each file */
@@ -157,7 +139,7 @@ static int manifest_pack(struct packing *pk, const struct image_pack *what)
 	auto_free char *text = manifest ? json_dumps(manifest, JSON_COMPACT) : NULL;
 	json_decref(manifest);
 	if (!text)
-		return err_set(pk->err, -ENOMEM, "image archive");
+		return err_set(pk->out.err, -ENOMEM, "image archive");
 	r = header_pack(pk, config, (int64_t)what->config_len);
 	if (r == 0)
 		r = bytes_pack(pk, what->config, what->config_len);
@@ -221,10 +203,10 @@ static int oci_pack(struct packing *pk, const struct image_pack *what)
 {
 	char digest[HEX_DIGITS + 1];
 	char name[BLOB_NAME];
-	auto_free char *manifest = image_oci_manifest(what, pk->err);
+	auto_free char *manifest = image_oci_manifest(what, pk->out.err);
 	if (!manifest)
 		return -ENOMEM;
-	int r = crypto_sha256_hex(digest, manifest, strlen(manifest), pk->err);
+	int r = crypto_sha256_hex(digest, manifest, strlen(manifest), pk->out.err);
 	if (r < 0)
 		return r;
 	json_t *index = json_pack("{s:i, s:[o]}", "schemaVersion", 2, "manifests",
@@ -232,7 +214,7 @@ static int oci_pack(struct packing *pk, const struct image_pack *what)
 	auto_free char *text = index ? json_dumps(index, JSON_COMPACT) : NULL;
 	json_decref(index);
 	if (!text)
-		return err_set(pk->err, -ENOMEM, "image archive");
+		return err_set(pk->out.err, -ENOMEM, "image archive");
 	blob_name(name, what->digest);
 	r = header_pack(pk, name, (int64_t)what->config_len);
 	if (r == 0)
@@ -248,7 +230,7 @@ static int oci_pack(struct packing *pk, const struct image_pack *what)
 int image_archive_pack(const struct image_pack *what, archive_sink sink, void *ctx, struct err *err)
 {
 	auto_free uint8_t *piece = malloc(PIECE);
-	struct packing pk = { .sink = sink, .ctx = ctx, .err = err, .piece = piece };
+	struct packing pk = { .out = { .sink = sink, .ctx = ctx, .err = err }, .piece = piece };
 	int r = 0;
 
 	pk.archive = archive_write_new();
@@ -256,16 +238,17 @@ int image_archive_pack(const struct image_pack *what, archive_sink sink, void *c
 		r = err_set(err, -ENOMEM, "image archive");
 	else if (archive_write_set_format_pax_restricted(pk.archive) != ARCHIVE_OK ||
 		 archive_write_set_bytes_per_block(pk.archive, 0) != ARCHIVE_OK ||
-		 archive_write_open(pk.archive, &pk, NULL, sink_write, NULL) != ARCHIVE_OK)
-		r = complain(pk.archive, 0, err);
+		 archive_write_open(pk.archive, &pk.out, NULL, archive_stream_write, NULL) !=
+			 ARCHIVE_OK)
+		r = complain(&pk);
 	for (size_t i = what->first; i < what->layers && r == 0; i++)
 		r = layer_pack(&pk, what, i);
 	if (r == 0)
 		r = what->diff_ids ? oci_pack(&pk, what) : manifest_pack(&pk, what);
 	if (r == 0 && archive_write_close(pk.archive) != ARCHIVE_OK)
-		r = complain(pk.archive, pk.failed, err);
+		r = complain(&pk);
 	/* libarchive writes an end on its own, which here would say that all was good. */
-	pk.failed = pk.failed ? pk.failed : -EPIPE;
+	pk.out.failed = pk.out.failed ? pk.out.failed : -EPIPE;
 	if (pk.archive)
 		(void)archive_write_free(pk.archive);
 	return r;
