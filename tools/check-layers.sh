@@ -76,7 +76,7 @@ declare -A DOOR=(
 	['llhttp']='codec/http\.c|report/monitor\.c'
 	['confuse\.h']='conf/conf_reader\.h'
 	['protobuf-c/|.*baton\.pb-c\.h']='wire/envelope\.c'
-	['criu_images\.pb-c\.h']='es/criu/(images|mend)\.c'
+	['criu_images\.pb-c\.h']='es/criu/(mend|mounts|tasks)\.c'
 	['jansson\.h']='(ap|es)/[a-z_]+\.[ch]|ap/users/store\.c|es/(container|engine|image|migration|migration/[a-z]+|protection)/[a-z_]+\.[ch]|cli/(check|drain|migrate|nodes|rounds|setup_join|views)\.[ch]|(cli|ap|es)/inquiry\.[ch]|logrepo/(event_json\.[ch]|main\.c)|runtime/(baton_runtime|bundle)\.c|runtime/shared_pins\.[ch]|mud/answer_checker\.c'
 )
 

@@ -66,3 +66,13 @@ int criu_image_next(struct criu_image *in, const uint8_t **bytes, size_t *len, s
 	in->at += size;
 	return 1;
 }
+
+int criu_image_denied(const struct criu_image *in, struct err *err, const char *what,
+		      const char *which)
+{
+	(void)err_set(err, -EPROTO, "the checkpoint's %s has %s%.80s, which is not granted here",
+		      in->name, what, which);
+	if (err)
+		err->code = -EPERM;
+	return -EPERM;
+}

@@ -54,3 +54,7 @@ int criu_image_next(struct criu_image *in, const uint8_t **bytes, size_t *len, s
 
 /** criu_image_malformed() - Say that a file is no image. Return: -EPROTO */
 int criu_image_malformed(const struct criu_image *in, struct err *err);
+
+/** criu_image_denied() - Refuse a checkpoint: its image has @what, and @which of it. Return: -EPERM */
+int criu_image_denied(const struct criu_image *in, struct err *err, const char *what,
+		      const char *which);

@@ -12,8 +12,7 @@
  * mounts, control groups, and the kinds of images. It runs in the file worker, since it is a parser
  * of foreign bytes, too.
  *
- * Two files know CRIU's formats: this one and `criu/mend.c`. They know protobuf-c; so do
- * wire/envelope.c and engine/containerd.c.
+ * CRIU's formats are known to `criu/tasks.c` and `criu/mounts.c`, which judge, and to `criu/mend.c`.
  */
 
 #include <stdbool.h>
