@@ -70,7 +70,7 @@ declare -A DOOR=(
 	['archive(_entry)?\.h']='es/(files/archive_(extract|stream|writer)|image/(archive|layer|pack))\.c|es/files/archive_stream\.h'
 	['zlib\.h']='runtime/store\.c'
 	['zstd']='es/(migration/common/transfer|files/inflate)\.c'
-	['cap-ng\.h']='es/(worker/sandbox|container/grant)\.c'
+	['cap-ng\.h']='es/(worker/sandbox|container/grant_tasks)\.c'
 	['seccomp\.h']='es/(worker/sandbox|criu/seccomp_filter)\.c'
 	['xxhash']='es/(system/entry|criu/memory_delta)\.c'
 	['llhttp']='codec/http\.c|report/monitor\.c'
@@ -119,7 +119,7 @@ es/container/seen.c|SYS_bpf fopen open opendir stat|/proc, control groups that t
 es/container/sqlite.c|opendir fstatat readlink|/proc/PID/fd; opened by beneath_opened()
 es/system/process_family.c|opendir openat fstatat readlinkat stat|/proc
 es/system/task_state.c|open opendir openat|/proc
-es/container/grant.c|access|names of the engine: whether this kernel has a path to mask
+es/container/grant_tasks.c|access|names of the engine: whether this kernel has a path to mask
 es/container/mounts.c|realpath|below directories that the operator shares: compared, opens nothing
 es/main.c|readlink access|our own programs
 es/system/process.c|SYS_pidfd_open open|/dev/null, and a file in our work directory

@@ -5,7 +5,7 @@
  * Container grant - judges a foreign configuration, and makes that of a container that arrives
  *
  * The configuration of CT-y is made here, from this edge server's own entry of the service. The
- * source's configuration of CT-x adds only settings that are on a list (container/grant.c). These
+ * source's configuration of CT-x adds only settings that are on a list (container/grant.c, grant_host.c). These
  * concern the inside of the container alone (environment, command, user, host name), or are limits
  * not above our own. Any other setting must be absent or the same as in our entry. Otherwise the
  * container is refused, with the name of the setting, for a replica without the setting would be
