@@ -50,6 +50,7 @@ declare -A ROOM=(
 	[es/migration/destination]="$BELOW_MIGRATION es/migration/common"
 	[es/migration]="$BELOW_MIGRATION es/migration/common es/migration/source es/migration/destination"
 	[es/gateway]="es/system es/container"
+	[es/journal]="es/system es/container es/protection"
 	[core/common]=""
 	[core/ap]="core/common"
 	[core/es]="core/common"
@@ -65,7 +66,7 @@ declare -A ROOM=(
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
 	['openssl/']='net/(crypto|join_channel|pki|pki_crl|pki_request|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
-	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|ap/[a-z_]+/[a-z_]+\.[ch]|es/(container|gateway|image|migration|migration/common|system)/[a-z_]+\.[ch]|logrepo/main\.c'
+	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|ap/[a-z_]+/[a-z_]+\.[ch]|es/(container|gateway|image|journal|migration|migration/common|system)/[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/engine/(containerd|docker_stream|registry)\.c|es/engine/docker_call\.[ch]'
 	['archive(_entry)?\.h']='es/(files/archive_(extract|stream|writer)|image/(archive|layer|pack))\.c|es/files/archive_stream\.h'
 	['zlib\.h']='runtime/store\.c'
@@ -129,9 +130,10 @@ es/checkpoint/checkpoint.c|open fopen opendir fstatat fchmodat mkdir symlink|our
 es/protection/kept_cuts.c|open openat mkdir lstat scandir renameat faccessat json_load_file atomic_file_write|protect_dir: names of ours
 es/protection/request_log.c|open openat unlinkat scandirat atomic_file_write|protect_dir: names of ours
 es/migration/source/protect.c|mkdir|the directory of a cut: ours
-es/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
-es/journal_reserve.c|openat unlinkat fstatat renameat|our state directory
-es/started_notes.c|open openat unlinkat atomic_file_write|our state directory
+es/journal/session_store.c|open openat unlinkat scandir atomic_file_write|our state directory
+es/journal/edge_notes.c|open openat unlinkat atomic_file_write|our state directory, /proc
+es/journal/journal_reserve.c|openat unlinkat fstatat renameat|our state directory
+es/journal/started_notes.c|open openat unlinkat atomic_file_write|our state directory
 es/image/arrival.c|mkdir open opendir|below image_dir: ours
 es/image/expiry.c|mkdir opendir|image_dir, and names of ours below the engine's directory
 es/engine/engine_files.c|open|a directory of the engine

@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "es/edge_inner.h"
 #include "es/gateway/gateway.h"
-#include "es/session_store.h"
-#include "es/started_notes.h"
+#include "es/journal/session_store.h"
+#include "es/journal/started_notes.h"
 
 enum fate {
 	FATE_UNCLAIMED, /* no journal speaks of its session */

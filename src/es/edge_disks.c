@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "es/edge_inner.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 #include "report/disks.h"
 
 enum { STATE_DIR, ENGINE_DIR, CHECKPOINT_DIR, IMAGE_DIR, SPOOL_DIR, PROTECT_DIR, PLACES };

@@ -39,7 +39,7 @@ struct edge_neighbour {
  * @state_dir:	for the session store
  * @spool_dir, @spool_bytes: where long requests and answers lie, and how much of them
  *	(base/spool.h)
- * @reserve_bytes: of state_dir, for session journals when it is full (es/journal_reserve.h)
+ * @reserve_bytes: of state_dir, for session journals when it is full (es/journal/journal_reserve.h)
  * @sync_ms:	time after which journals reach the disk; 0: before requests run
  * @serving:	called once when it listens; may be NULL
  * @failed:	called once if the edge server cannot start its work after all; stop then

@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "es/edge_inner.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 #include "report/log_reporter.h"
 
 #define AGAIN_MS 5000

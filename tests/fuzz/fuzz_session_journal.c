@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "core/es/answer_cache.h"
 #include "core/es/node.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 #include "fuzz_entries.h"
 #include "fuzz_input.h"
 

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "base/files.h"
 #include "core/es/answer_cache.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 
 #define SESSION 0x1234abcd5678ef01ull
 #define CHANGES 6

@@ -24,8 +24,8 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "core/es/answer_cache.h"
-#include "es/journal_reserve.h"
-#include "es/session_store.h"
+#include "es/journal/journal_reserve.h"
+#include "es/journal/session_store.h"
 
 #define SESSION 0x1234abcd5678ef01ull
 #define RESERVE (8u * JOURNAL_RESERVE_FILE)

@@ -22,7 +22,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "core/es/node.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 #include "faults.h"
 
 #define SESSION  0x1234abcd5678ef01ull

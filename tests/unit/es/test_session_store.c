@@ -20,7 +20,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "core/es/answer_cache.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 
 #define SESSION 0x1234abcd5678ef01ull
 

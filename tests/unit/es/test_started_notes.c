@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 #include "es/container/management.h"
-#include "es/started_notes.h"
+#include "es/journal/started_notes.h"
 
 static void test_notes(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/journal_sync.h"
+#include "es/journal/journal_sync.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "es/protection/request_log.h"
-#include "es/session_store.h"
+#include "es/journal/session_store.h"
 
 #define AT_ONCE 256 /* journals that are synced in one go; the others come next */
 

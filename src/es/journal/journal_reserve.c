@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/journal_reserve.h"
+#include "es/journal/journal_reserve.h"
 
 #include <errno.h>
 #include <fcntl.h>

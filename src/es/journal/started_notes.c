@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "es/started_notes.h"
+#include "es/journal/started_notes.h"
 
 #include <dirent.h>
 #include <errno.h>
