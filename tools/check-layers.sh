@@ -15,7 +15,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SRC=${1:-$HERE/src}
 
 # folder -> folders it may include, besides itself; report speaks to LogRepo, so it stands on net
-PROGRAM="base wire codec core net conf report"
+PROGRAM="base wire codec core net conf report daemon"
 declare -A MAY=(
 	[base]=""
 	[wire]="base"
@@ -24,6 +24,7 @@ declare -A MAY=(
 	[net]="base wire"
 	[conf]="base wire"
 	[report]="base wire net"
+	[daemon]="base wire net conf report"
 	[ap]=$PROGRAM
 	[es]=$PROGRAM
 	[mud]=$PROGRAM
@@ -66,7 +67,7 @@ declare -A ROOM=(
 # header of an outside library (a regular expression) -> files that may include it
 declare -A DOOR=(
 	['openssl/']='net/(crypto|join_channel|pki|pki_crl|pki_request|tls)\.c|net/(tls_identity|pki_files)\.[ch]'
-	['uv\.h']='(net|report|ap|es|mud)/[a-z_]+\.[ch]|ap/[a-z_]+/[a-z_]+\.[ch]|es/(container|gateway|image|journal|migration|migration/common|system)/[a-z_]+\.[ch]|logrepo/main\.c'
+	['uv\.h']='(net|report|daemon|ap|es|mud)/[a-z_]+\.[ch]|ap/[a-z_]+/[a-z_]+\.[ch]|es/(container|gateway|image|journal|migration|migration/common|system)/[a-z_]+\.[ch]|logrepo/main\.c'
 	['curl/']='es/engine/(containerd|docker_stream|registry)\.c|es/engine/docker_call\.[ch]'
 	['archive(_entry)?\.h']='es/(files/archive_(extract|stream|writer)|image/(archive|layer|pack))\.c|es/files/archive_stream\.h'
 	['zlib\.h']='runtime/store\.c'

@@ -19,9 +19,9 @@
 #include "codec/codec.h"
 #include "conf/changes.h"
 #include "conf/conf.h"
-#include "conf/daemon.h"
 #include "conf/options.h"
 #include "core/common/policy.h"
+#include "daemon/daemon.h"
 #include "net/host_check.h"
 #include "net/link.h"
 #include "report/reloader.h"
@@ -95,22 +95,11 @@ static size_t services_of(const struct conf *c, struct users_service *to)
 	return c->listeners;
 }
 
-static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
-{
-	(void)ctx;
-	log_info("event log repository %s cannot be reached: %s", who, reason);
-}
-
 static void on_certificates(void *ctx, enum tls_watch_word word, const char *text)
 {
 	struct program *p = ctx;
 
 	log_reporter_certificates(p->reporter, p->tls, word, text);
-}
-
-static void drop_conf(void *read)
-{
-	conf_free(read);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -119,7 +108,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	log_info("%s: stopping", strsignal(number));
 	supervisor_stopping(p->supervisor);
-	reloader_close(TAKE_PTR(p->reloader), drop_conf);
+	reloader_close(TAKE_PTR(p->reloader), daemon_drop);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	access_point_close(TAKE_PTR(p->ap));
 	tls_watch_close(TAKE_PTR(p->watch));
@@ -151,10 +140,7 @@ static struct access_point_setup setup_of(struct program *p, const struct conf *
 		.edges = neighbours_of(c, WIRE_ROLE_ES, room->edges),
 		.aps = neighbours_of(c, WIRE_ROLE_AP, room->aps),
 		.policy = &room->policy,
-		.limits = { .queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-			    .handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-			    .dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-			    .accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX] },
+		.limits = daemon_link_limits(c),
 		.service = room->services,
 		.services = services_of(c, room->services),
 		.users = { .users_max = (uint32_t)c->limit[CONF_USERS_MAX],
@@ -179,11 +165,8 @@ static struct access_point_setup setup_of(struct program *p, const struct conf *
 static int reload_read(void *ctx, void **ret, struct err *err)
 {
 	const struct program *p = ctx;
-	struct conf *c = NULL;
-	int r = conf_load(p->conf->path, WIRE_ROLE_AP, &c, err);
 
-	*ret = c;
-	return r;
+	return daemon_read_again(p->conf, ret, err);
 }
 
 static void reload_take(void *ctx, void *read)
@@ -215,59 +198,31 @@ static const struct reloader_ops reload_ops = {
 static int start(struct program *p, const struct conf *c, struct err *err)
 {
 	struct room room;
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
-	};
 	int r;
 
 	p->conf = c;
 	r = supervisor_new(&p->supervisor, &p->loop, err);
 	if (r < 0)
 		return r;
-	r = tls_context_new(&p->tls, &files, err);
+	r = daemon_identity(&p->tls, c, err);
 	if (r < 0)
 		return r;
-	if (!name_equal(tls_context_name(p->tls), c->name))
-		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
-			       c->name, tls_context_name(p->tls));
-	const struct log_reporter_setup report = {
-		.loop = &p->loop,
-		.tls = p->tls,
-		.node = c->name,
-		.repository = c->logrepo_name,
-		.address = c->logrepo_address,
-		.refused = on_logrepo_refused,
-	};
-	r = log_reporter_new(&p->reporter, &report, err);
+	r = daemon_reporter(&p->reporter, &p->loop, p->tls, c, err);
 	if (r < 0)
 		return r;
 	const struct access_point_setup setup = setup_of(p, c, &room);
 	r = access_point_new(&p->ap, &setup, err);
 	if (r < 0)
 		return r;
-	p->term.data = p;
-	p->interrupt.data = p;
-	(void)uv_signal_init(&p->loop, &p->term);
-	(void)uv_signal_init(&p->loop, &p->interrupt);
-	r = uv_signal_start(&p->term, on_signal, SIGTERM);
-	if (r == 0)
-		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	r = daemon_signals(&p->loop, &p->term, &p->interrupt, on_signal, p, err);
 	if (r < 0)
-		return err_set(err, r, "signals");
+		return r;
 	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 	if (r == 0)
 		r = reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
 	if (r == 0)
 		supervisor_ready(p->supervisor);
 	return r;
-}
-
-/* Closes what a failed start has left; after a stop there is nothing left to close */
-static void close_handle(uv_handle_t *handle, void *ctx)
-{
-	(void)ctx;
-	if (handle->type == UV_SIGNAL && !uv_is_closing(handle))
-		uv_close(handle, NULL);
 }
 
 static int run(const struct conf *c, struct err *err)
@@ -283,7 +238,7 @@ static int run(const struct conf *c, struct err *err)
 		access_point_close(p.ap);
 		log_reporter_close(p.reporter, NULL, NULL);
 		supervisor_close(TAKE_PTR(p.supervisor));
-		uv_walk(&p.loop, close_handle, NULL);
+		daemon_close_signals(&p.loop);
 	} else {
 		log_info("serving MUDs at %s, access points at %s", c->station_listen, c->listen);
 	}
@@ -295,9 +250,7 @@ static int run(const struct conf *c, struct err *err)
 
 static void check_host(const struct conf *c, struct checklist *list)
 {
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
-	};
+	const struct tls_files files = daemon_tls_files(c);
 
 	host_check_certificate(list, &files, c->name, c->role);
 	host_check_listen(list, "listen", c->listen);

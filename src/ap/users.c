@@ -277,6 +277,31 @@ static int listen_all(struct users *u, const struct users_setup *setup, struct e
 	return 0;
 }
 
+/* Lists without entries, and timers that do not run */
+static void begin_empty(struct users *u, uv_loop_t *loop)
+{
+	list_init(&u->outbox);
+	list_init(&u->claims);
+	list_init(&u->owing);
+	list_init(&u->inquiries);
+	list_init(&u->half_open);
+	for (size_t i = 0; i < USERS_BUCKETS; i++) {
+		list_init(&u->bucket[i]);
+		list_init(&u->links[i]);
+	}
+	(void)uv_timer_init(loop, &u->sweep); /* none can fail */
+	(void)uv_timer_init(loop, &u->ask);
+	(void)uv_timer_init(loop, &u->inquire);
+	(void)uv_timer_init(loop, &u->challenge);
+	(void)uv_idle_init(loop, &u->more);
+	u->sweep.data = u;
+	u->ask.data = u;
+	u->inquire.data = u;
+	u->challenge.data = u;
+	u->more.data = u;
+	u->handles = 5;
+}
+
 int users_new(struct users **ret, const struct users_setup *setup, struct err *err)
 {
 	struct users *u = calloc(1, sizeof(*u));
@@ -302,26 +327,7 @@ int users_new(struct users **ret, const struct users_setup *setup, struct err *e
 	u->ctx = setup->ctx;
 	for (; u->others < setup->aps.count && u->others < USERS_APS_MAX; u->others++)
 		(void)snprintf(u->other[u->others], NAME_SIZE, "%s", setup->aps.at[u->others].name);
-	list_init(&u->outbox);
-	list_init(&u->claims);
-	list_init(&u->owing);
-	list_init(&u->inquiries);
-	list_init(&u->half_open);
-	for (size_t i = 0; i < USERS_BUCKETS; i++) {
-		list_init(&u->bucket[i]);
-		list_init(&u->links[i]);
-	}
-	(void)uv_timer_init(setup->loop, &u->sweep); /* none can fail */
-	(void)uv_timer_init(setup->loop, &u->ask);
-	(void)uv_timer_init(setup->loop, &u->inquire);
-	(void)uv_timer_init(setup->loop, &u->challenge);
-	(void)uv_idle_init(setup->loop, &u->more);
-	u->sweep.data = u;
-	u->ask.data = u;
-	u->inquire.data = u;
-	u->challenge.data = u;
-	u->more.data = u;
-	u->handles = 5;
+	begin_empty(u, setup->loop);
 	r = spools_new(&u->spools, setup->spool_dir, setup->spool_bytes, err);
 	if (r == 0 && setup->state_dir) {
 		u->state_dir = strdup(setup->state_dir);

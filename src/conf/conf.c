@@ -324,6 +324,52 @@ static int finish(const char *path, cfg_t *cfg, struct conf **ret)
 	return 0;
 }
 
+static cfg_opt_t pki_section[] = {
+	CFG_STR("ca", NULL, CFGF_NONE),
+	CFG_STR("cert", NULL, CFGF_NONE),
+	CFG_STR("key", NULL, CFGF_NONE),
+	CFG_STR("crl", NULL, CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t logrepo_section[] = {
+	CFG_STR("name", NULL, CFGF_NONE),
+	CFG_STR("address", NULL, CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t peer_section[] = {
+	CFG_STR("role", NULL, CFGF_NONE),
+	CFG_STR("address", NULL, CFGF_NONE),
+	CFG_STR("transfer", NULL, CFGF_NONE),
+	CFG_STR("es", NULL, CFGF_NONE),
+	CFG_FLOAT("x", 0, CFGF_NODEFAULT),
+	CFG_FLOAT("y", 0, CFGF_NODEFAULT),
+	CFG_END(),
+};
+
+static cfg_opt_t listener_section[] = {
+	CFG_STR("listen", NULL, CFGF_NONE),
+	CFG_STR("service", NULL, CFGF_NONE),
+	CFG_STR("codec", "frame", CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t docker_section[] = {
+	CFG_STR("socket", NULL, CFGF_NONE),
+	CFG_STR("exec_root", NULL, CFGF_NONE),
+	CFG_STR("runtime", "baton", CFGF_NONE),
+	CFG_END(),
+};
+
+static void limits_section(cfg_opt_t section[CONF_LIMITS + 1])
+{
+	for (int i = 0; i < CONF_LIMITS; i++)
+		section[i] = (cfg_opt_t)CFG_INT(conf_limit_table[i].name,
+						(long)conf_limit_table[i].standard, CFGF_NONE);
+	section[CONF_LIMITS] = (cfg_opt_t)CFG_END();
+}
+
 int conf_load(const char *path, enum wire_role role, struct conf **ret, struct err *err)
 {
 	cfg_opt_t limits[CONF_LIMITS + 1];
@@ -333,44 +379,8 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 
 	conf_reading.role = role;
 	conf_reading.err = err;
-	for (int i = 0; i < CONF_LIMITS; i++)
-		limits[i] = (cfg_opt_t)CFG_INT(conf_limit_table[i].name,
-					       (long)conf_limit_table[i].standard, CFGF_NONE);
-	limits[CONF_LIMITS] = (cfg_opt_t)CFG_END();
+	limits_section(limits);
 	conf_radio_section(radio);
-	cfg_opt_t pki[] = {
-		CFG_STR("ca", NULL, CFGF_NONE),
-		CFG_STR("cert", NULL, CFGF_NONE),
-		CFG_STR("key", NULL, CFGF_NONE),
-		CFG_STR("crl", NULL, CFGF_NONE),
-		CFG_END(),
-	};
-	cfg_opt_t logrepo[] = {
-		CFG_STR("name", NULL, CFGF_NONE),
-		CFG_STR("address", NULL, CFGF_NONE),
-		CFG_END(),
-	};
-	cfg_opt_t peer[] = {
-		CFG_STR("role", NULL, CFGF_NONE),
-		CFG_STR("address", NULL, CFGF_NONE),
-		CFG_STR("transfer", NULL, CFGF_NONE),
-		CFG_STR("es", NULL, CFGF_NONE),
-		CFG_FLOAT("x", 0, CFGF_NODEFAULT),
-		CFG_FLOAT("y", 0, CFGF_NODEFAULT),
-		CFG_END(),
-	};
-	cfg_opt_t listener[] = {
-		CFG_STR("listen", NULL, CFGF_NONE),
-		CFG_STR("service", NULL, CFGF_NONE),
-		CFG_STR("codec", "frame", CFGF_NONE),
-		CFG_END(),
-	};
-	cfg_opt_t docker[] = {
-		CFG_STR("socket", NULL, CFGF_NONE),
-		CFG_STR("exec_root", NULL, CFGF_NONE),
-		CFG_STR("runtime", "baton", CFGF_NONE),
-		CFG_END(),
-	};
 	cfg_opt_t options[] = {
 		CFG_STR("name", NULL, CFGF_NONE),
 		CFG_STR("listen", NULL, CFGF_NONE),
@@ -380,16 +390,17 @@ int conf_load(const char *path, enum wire_role role, struct conf **ret, struct e
 		CFG_STR("es", NULL, CFGF_NONE),
 		CFG_STR_LIST("ap", NULL, CFGF_NONE),
 		CFG_STR("uses", NULL, CFGF_NONE),
-		CFG_SEC("pki", pki, CFGF_NODEFAULT),
-		CFG_SEC("logrepo", logrepo, CFGF_NODEFAULT),
+		CFG_SEC("pki", pki_section, CFGF_NODEFAULT),
+		CFG_SEC("logrepo", logrepo_section, CFGF_NODEFAULT),
 		CFG_SEC("radio", radio, CFGF_NODEFAULT),
-		CFG_SEC("peer", peer, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("peer", peer_section, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("service", conf_service_section(),
 			CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-		CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("listener", listener_section,
+			CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_STR("stations", "traffic", CFGF_NONE),
 		CFG_STR("when_unreachable", "refuse", CFGF_NONE),
-		CFG_SEC("docker", docker, CFGF_NODEFAULT),
+		CFG_SEC("docker", docker_section, CFGF_NODEFAULT),
 		CFG_STR_LIST("registries", NULL, CFGF_NONE),
 		CFG_STR_LIST("shared", NULL, CFGF_NONE),
 		CFG_STR("profile", "baton", CFGF_NONE),

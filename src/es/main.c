@@ -21,9 +21,9 @@
 #include "codec/codec.h"
 #include "conf/changes.h"
 #include "conf/conf.h"
-#include "conf/daemon.h"
 #include "conf/options.h"
 #include "core/common/policy.h"
+#include "daemon/daemon.h"
 #include "es/container/mounts.h"
 #include "es/edge_host.h"
 #include "es/edge_server.h"
@@ -111,17 +111,12 @@ static void on_certificates(void *ctx, enum tls_watch_word word, const char *tex
 	log_reporter_certificates(p->reporter, p->tls, word, text);
 }
 
-static void drop_conf(void *read)
-{
-	conf_free(read);
-}
-
 static void on_stopped(void *ctx)
 {
 	struct program *p = ctx;
 
 	tls_watch_close(TAKE_PTR(p->watch));
-	reloader_close(TAKE_PTR(p->reloader), drop_conf);
+	reloader_close(TAKE_PTR(p->reloader), daemon_drop);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	log_reporter_close(TAKE_PTR(p->reporter), NULL, NULL);
 	uv_close((uv_handle_t *)&p->term, NULL);
@@ -157,12 +152,6 @@ static void on_failed(void *ctx, const char *reason)
 	log_error("%s", reason);
 	p->failed = true;
 	stop(p);
-}
-
-static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
-{
-	(void)ctx;
-	log_info("event log repository %s cannot be reached: %s", who, reason);
 }
 
 static enum migration_method method_of(enum conf_method method)
@@ -242,26 +231,13 @@ static size_t fill_edges(struct program *p, const struct conf *c)
 	return n;
 }
 
-static struct link_limits limits_of(const struct conf *c)
-{
-	return (struct link_limits){
-		.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-		.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-		.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-		.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
-	};
-}
-
 /* ---- SIGHUP ---- */
 
 static int reload_read(void *ctx, void **ret, struct err *err)
 {
 	const struct program *p = ctx;
-	struct conf *c = NULL;
-	int r = conf_load(p->conf->path, WIRE_ROLE_ES, &c, err);
 
-	*ret = c;
-	return r;
+	return daemon_read_again(p->conf, ret, err);
 }
 
 static void reload_take(void *ctx, void *read)
@@ -284,7 +260,7 @@ static void reload_take(void *ctx, void *read)
 	const struct policy policy = policy_of(c);
 	const struct edge_server_change change = {
 		.policy = &policy,
-		.limits = limits_of(c),
+		.limits = daemon_link_limits(c),
 		.edge = p->edge,
 		.edges = fill_edges(p, c),
 		.spool_bytes = (uint64_t)c->limit[CONF_SPOOL_BYTES],
@@ -342,43 +318,36 @@ static void fill_configs(struct program *p)
 	};
 }
 
-static int start(struct program *p, struct err *err)
+static int find_programs(struct program *p, struct err *err)
 {
-	const struct conf *c = p->conf;
-	const struct policy policy = policy_of(c);
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
-	};
-	int r = supervisor_new(&p->supervisor, &p->loop, err);
+	int r = find_program(p->hook, HOOK_PROGRAM, err);
 
-	if (r == 0)
-		r = beneath_check(err);
-	if (r < 0)
-		return r;
-	r = tls_context_new(&p->tls, &files, err);
-	if (r < 0)
-		return r;
-	if (!name_equal(tls_context_name(p->tls), c->name))
-		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
-			       c->name, tls_context_name(p->tls));
-	r = find_program(p->hook, HOOK_PROGRAM, err);
 	if (r == 0)
 		r = find_program(p->store, STORE_PROGRAM, err);
 	if (r == 0)
 		r = find_program(p->file_worker, FILE_WORKER_PROGRAM, err);
 	if (r == 0)
 		r = file_workers_new(&p->workers, p->file_worker, NULL, err);
+	return r;
+}
+
+static int start(struct program *p, struct err *err)
+{
+	const struct conf *c = p->conf;
+	const struct policy policy = policy_of(c);
+	int r = supervisor_new(&p->supervisor, &p->loop, err);
+
+	if (r == 0)
+		r = beneath_check(err);
 	if (r < 0)
 		return r;
-	const struct log_reporter_setup report = {
-		.loop = &p->loop,
-		.tls = p->tls,
-		.node = c->name,
-		.repository = c->logrepo_name,
-		.address = c->logrepo_address,
-		.refused = on_logrepo_refused,
-	};
-	r = log_reporter_new(&p->reporter, &report, err);
+	r = daemon_identity(&p->tls, c, err);
+	if (r < 0)
+		return r;
+	r = find_programs(p, err);
+	if (r < 0)
+		return r;
+	r = daemon_reporter(&p->reporter, &p->loop, p->tls, c, err);
 	if (r < 0)
 		return r;
 	fill_services(p, c);
@@ -396,7 +365,7 @@ static int start(struct program *p, struct err *err)
 		.reserve_bytes = (uint64_t)c->limit[CONF_RESERVE_BYTES],
 		.sync_ms = (uint64_t)c->limit[CONF_SYNC_MS],
 		.policy = &policy,
-		.limits = limits_of(c),
+		.limits = daemon_link_limits(c),
 		.containers = &p->containers,
 		.migration = &p->migration,
 		.service = p->service,
@@ -410,27 +379,13 @@ static int start(struct program *p, struct err *err)
 	r = edge_server_new(&p->es, &setup, err);
 	if (r < 0)
 		return r;
-	(void)uv_signal_init(&p->loop, &p->term);
-	(void)uv_signal_init(&p->loop, &p->interrupt);
-	p->term.data = p;
-	p->interrupt.data = p;
-	r = uv_signal_start(&p->term, on_signal, SIGTERM);
-	if (r == 0)
-		r = uv_signal_start(&p->interrupt, on_signal, SIGINT);
+	r = daemon_signals(&p->loop, &p->term, &p->interrupt, on_signal, p, err);
 	if (r < 0)
-		return err_set(err, r, "watch for signals");
+		return r;
 	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 	if (r < 0)
 		return r;
 	return reloader_new(&p->reloader, &p->loop, p->supervisor, &reload_ops, p, err);
-}
-
-/* Closes what a failed start has left; after a stop there is nothing left to close */
-static void close_handle(uv_handle_t *handle, void *ctx)
-{
-	(void)ctx;
-	if (handle->type == UV_SIGNAL && !uv_is_closing(handle))
-		uv_close(handle, NULL);
 }
 
 static int run(const struct conf *c, struct err *err)
@@ -449,7 +404,7 @@ static int run(const struct conf *c, struct err *err)
 		edge_server_close(p->es, NULL, NULL);
 		log_reporter_close(p->reporter, NULL, NULL);
 		supervisor_close(TAKE_PTR(p->supervisor));
-		uv_walk(&p->loop, close_handle, NULL);
+		daemon_close_signals(&p->loop);
 	}
 	(void)uv_run(&p->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&p->loop);

@@ -24,8 +24,8 @@
 #include "base/text.h"
 #include "conf/changes.h"
 #include "conf/conf.h"
-#include "conf/daemon.h"
 #include "conf/options.h"
+#include "daemon/daemon.h"
 #include "logrepo/file_writer.h"
 #include "logrepo/storage_management.h"
 #include "net/host_check.h"
@@ -307,33 +307,15 @@ static const struct monitor_ops monitor_ops = { .metrics = on_metrics, .health =
 static int reload_read(void *ctx, void **ret, struct err *err)
 {
 	const struct program *p = ctx;
-	struct conf *c = NULL;
-	int r = conf_load(p->conf->path, WIRE_ROLE_LOGREPO, &c, err);
 
-	*ret = c;
-	return r;
-}
-
-static void drop_conf(void *read)
-{
-	conf_free(read);
-}
-
-static struct link_limits limits_of(const struct conf *c)
-{
-	return (struct link_limits){
-		.queue_bytes = (size_t)c->limit[CONF_QUEUE_BYTES],
-		.handshake_ms = (uint32_t)c->limit[CONF_HANDSHAKE_MS],
-		.dead_ms = (uint32_t)c->limit[CONF_DEAD_MS],
-		.accepted_max = (uint32_t)c->limit[CONF_CONNECTIONS_MAX],
-	};
+	return daemon_read_again(p->conf, ret, err);
 }
 
 static void reload_take(void *ctx, void *read)
 {
 	struct program *p = ctx;
 	AUTO(conf) struct conf *c = read;
-	const struct link_limits limits = limits_of(c);
+	const struct link_limits limits = daemon_link_limits(c);
 
 	listener_limits(p->listener, &limits);
 	conf_changes_fixed(p->conf, c, conf_changes_say_fixed, NULL);
@@ -352,7 +334,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	log_info("%s: stopping", strsignal(number));
 	supervisor_stopping(p->supervisor);
-	reloader_close(TAKE_PTR(p->reloader), drop_conf);
+	reloader_close(TAKE_PTR(p->reloader), daemon_drop);
 	supervisor_close(TAKE_PTR(p->supervisor));
 	disks_close(TAKE_PTR(p->disks));
 	monitor_close(TAKE_PTR(p->monitor));
@@ -389,21 +371,17 @@ static int start(struct program *p, const struct conf *c, struct err *err)
 		.loop = &p->loop,
 		.ops = &ops,
 		.ctx = p,
-		.limits = limits_of(c),
-	};
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
+		.limits = daemon_link_limits(c),
 	};
 	int r;
 
 	r = supervisor_new(&p->supervisor, &p->loop, err);
 	if (r < 0)
 		return r;
-	r = tls_context_new(&p->tls, &files, err);
+	r = daemon_identity(&p->tls, c, err);
 	if (r < 0)
 		return r;
-	if (tls_context_role(p->tls) != WIRE_ROLE_LOGREPO ||
-	    !name_equal(tls_context_name(p->tls), c->name))
+	if (tls_context_role(p->tls) != WIRE_ROLE_LOGREPO)
 		return err_set(err, -EINVAL, "%s belongs to %s %s, this is logrepo %s", c->pki.cert,
 			       wire_role_name(tls_context_role(p->tls)), tls_context_name(p->tls),
 			       c->name);
@@ -468,9 +446,7 @@ static int run(const struct conf *c, struct err *err)
 
 static void check_host(const struct conf *c, struct checklist *list)
 {
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
-	};
+	const struct tls_files files = daemon_tls_files(c);
 	auto_free char *dir = strdup(c->events);
 
 	host_check_certificate(list, &files, c->name, c->role);

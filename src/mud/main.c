@@ -20,6 +20,7 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/common/policy.h"
+#include "daemon/daemon.h"
 #include "mud/direct_client.h"
 #include "mud/emulated_user.h"
 #include "mud/mobility_model.h"
@@ -271,12 +272,6 @@ static struct policy policy_of(const struct conf *c)
 	return p;
 }
 
-static void on_logrepo_refused(void *ctx, const char *who, const char *reason)
-{
-	(void)ctx;
-	log_info("event log repository %s cannot be reached: %s", who, reason);
-}
-
 static void close_rest(struct program *p)
 {
 	tls_watch_close(TAKE_PTR(p->watch));
@@ -311,16 +306,6 @@ static void on_signal(uv_signal_t *handle, int signum)
 	log_info("%s: stopping", strsignal(signum));
 	if (p->user)
 		emulated_user_stop(p->user);
-}
-
-static int catch_signal(struct program *p, uv_signal_t *handle, int signum)
-{
-	int r = uv_signal_init(&p->loop, handle);
-
-	if (r < 0)
-		return r;
-	handle->data = p;
-	return uv_signal_start(handle, on_signal, signum);
 }
 
 static_assert(CONF_LIST_MAX <= CONF_PEERS_MAX, "start() has room for all");
@@ -430,12 +415,8 @@ static int make_model(struct program *p, const struct conf *c, const struct run 
 	return result;
 }
 
-static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
+static int check_directs(const struct conf *c, const struct run *run, struct err *err)
 {
-	const struct policy policy = policy_of(c);
-	struct client_ap aps[CONF_PEERS_MAX];
-	int r;
-
 	if (run->directs > c->aps)
 		return err_set(err, -EINVAL,
 			       "--direct was given %zu times, but there are %zu access points: see "
@@ -446,27 +427,24 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 			       "--direct was given %zu times, but the device can come to each of "
 			       "%zu access points",
 			       run->directs, c->aps);
-	r = make_model(p, c, run, err);
+	return 0;
+}
+
+static int start(struct program *p, const struct conf *c, const struct run *run, struct err *err)
+{
+	const struct policy policy = policy_of(c);
+	struct client_ap aps[CONF_PEERS_MAX];
+	int r;
+
+	r = check_directs(c, run, err);
+	if (r == 0)
+		r = make_model(p, c, run, err);
 	if (r < 0)
 		return r;
-	const struct tls_files files = {
-		.ca = c->pki.ca, .cert = c->pki.cert, .key = c->pki.key, .crl = c->pki.crl
-	};
-	r = tls_context_new(&p->tls, &files, err);
+	r = daemon_identity(&p->tls, c, err);
 	if (r < 0)
 		return r;
-	if (!name_equal(tls_context_name(p->tls), c->name))
-		return err_set(err, -EINVAL, "name = \"%s\", but the certificate is for \"%s\"",
-			       c->name, tls_context_name(p->tls));
-	const struct log_reporter_setup report = {
-		.loop = &p->loop,
-		.tls = p->tls,
-		.node = c->name,
-		.repository = c->logrepo_name,
-		.address = c->logrepo_address,
-		.refused = on_logrepo_refused,
-	};
-	r = log_reporter_new(&p->reporter, &report, err);
+	r = daemon_reporter(&p->reporter, &p->loop, p->tls, c, err);
 	if (r < 0)
 		return r;
 	const struct emulated_user_setup setup = {
@@ -493,11 +471,9 @@ static int start(struct program *p, const struct conf *c, const struct run *run,
 		.ended = on_ended,
 		.ctx = p,
 	};
-	r = catch_signal(p, &p->term, SIGTERM);
-	if (r == 0)
-		r = catch_signal(p, &p->interrupt, SIGINT);
+	r = daemon_signals(&p->loop, &p->term, &p->interrupt, on_signal, p, err);
 	if (r < 0)
-		return err_set(err, r, "signals");
+		return r;
 	r = tls_watch_new(&p->watch, &p->loop, p->tls, on_certificates, p, err);
 	if (r < 0)
 		return r;
