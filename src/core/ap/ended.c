@@ -7,7 +7,8 @@
  * STATUS, which says NONE if it has nothing of the session any more. Until then the end is owed, and told again
  * when the link comes up. Else the edge server would keep a container that nobody wants for days (R15).
  *
- * What is owed is soft state (R7): it ends with this program. So does the oldest one when there are too many.
+ * What is owed is soft state (R7): it ends with this program. So does the oldest one when there are too many. An
+ * edge server that is not in the configuration, or has left it, is told once.
  */
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 
 #include "core/ap/session.h"
 
-#define OWED_MAX 4096
+/* Of each edge server, so that one which confirms nothing takes no other one's place */
+#define OWED_MAX 1024
 
 /**
  * struct owed - The end of a session that an edge server has not confirmed
@@ -31,10 +33,9 @@ struct owed {
 	uint8_t proof[WIRE_PROOF_SIZE];
 };
 
-static void drop(struct ap_node *node, struct owed *o)
+static void drop(struct owed *o)
 {
 	list_remove(&o->link);
-	node->owed_count--;
 	free(o);
 }
 
@@ -58,14 +59,24 @@ static void tell(struct ap_node *node, const struct owed *o)
 	node->ops->to_es(node->ctx, o->es, &m);
 }
 
-static void make_room(struct ap_node *node)
+static void make_room(struct ap_node *node, const char *es)
 {
-	struct owed *oldest = list_first(&node->owed, struct owed, link);
+	struct owed *oldest = NULL;
+	size_t count = 0;
 
-	if (node->owed_count < OWED_MAX)
+	list_for_each_safe(at, next, &node->owed)
+	{
+		struct owed *o = list_entry(at, struct owed, link);
+
+		if (!name_equal(o->es, es))
+			continue;
+		oldest = oldest ? oldest : o;
+		count++;
+	}
+	if (count < OWED_MAX)
 		return;
 	node->ops->event(node->ctx, oldest->session, "END NOT TOLD", 0, oldest->es);
-	drop(node, oldest);
+	drop(oldest);
 }
 
 void ap_ended_tell(struct ap_node *node, const char *es, uint64_t session, uint32_t association,
@@ -77,7 +88,9 @@ void ap_ended_tell(struct ap_node *node, const char *es, uint64_t session, uint3
 	memcpy(lasting.es, es, NAME_SIZE);
 	memcpy(lasting.proof, proof, WIRE_PROOF_SIZE);
 	tell(node, &lasting);
-	make_room(node);
+	if (!ap_edge_known(node, es))
+		return;
+	make_room(node, es);
 	o = malloc(sizeof(*o));
 	if (!o) {
 		node->ops->event(node->ctx, session, "END NOT TOLD", 0, es);
@@ -85,7 +98,6 @@ void ap_ended_tell(struct ap_node *node, const char *es, uint64_t session, uint3
 	}
 	*o = lasting;
 	list_append(&node->owed, &o->link);
-	node->owed_count++;
 }
 
 void ap_ended_heard(struct ap_node *node, const char *es, const struct wire_message *m)
@@ -102,7 +114,7 @@ void ap_ended_heard(struct ap_node *node, const char *es, const struct wire_mess
 
 		if (o->session == m->session && o->association == m->association &&
 		    name_equal(o->es, es))
-			drop(node, o);
+			drop(o);
 	}
 }
 
@@ -119,5 +131,5 @@ void ap_ended_up(struct ap_node *node, const char *es)
 
 void ap_ended_free(struct ap_node *node)
 {
-	list_for_each_safe(at, next, &node->owed) drop(node, list_entry(at, struct owed, link));
+	list_for_each_safe(at, next, &node->owed) drop(list_entry(at, struct owed, link));
 }

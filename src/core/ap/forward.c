@@ -270,6 +270,14 @@ static bool word_awaited(const struct ap_session *s, const struct replay_copy *c
 	return c->delivered && !c->has_digest[side] && c->asked && c->asked < ASKED_MAX;
 }
 
+bool ap_forward_awaits_word(const struct ap_session *s)
+{
+	const struct replay_copy *c =
+		replay_buffer_find(s->copies, replay_buffer_floor(s->copies) + 1);
+
+	return s->state == AP_SERVING && c && word_awaited(s, c);
+}
+
 void ap_forward_settle(struct ap_session *s)
 {
 	if (s->state != AP_SERVING && s->state != AP_RETIRING)

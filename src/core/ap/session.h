@@ -245,7 +245,6 @@ struct ap_node {
 	struct deadlines deadlines;
 	size_t count;
 	struct list owed;
-	size_t owed_count;
 	struct ap_counts counts;
 	struct ap_place *place;
 	size_t places;
@@ -442,6 +441,9 @@ bool ap_forward_behind(struct ap_session *s);
 
 /** ap_forward_alike() - Whether the answers of both containers, as far as they are known, agree (R5) */
 bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c);
+
+/** ap_forward_awaits_word() - Whether nothing is dropped until the one that serves has told of a request's outcome */
+bool ap_forward_awaits_word(const struct ap_session *s);
 
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);

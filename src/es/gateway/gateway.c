@@ -297,7 +297,7 @@ static void request_try(struct endpoint *e)
 
 	if (!e->kept) { /* the container is as well as before */
 		if (e->segments && e->request.segment != WIRE_SEGMENT_WHOLE)
-			segments_drop(e->segments, &e->request);
+			segments_forget(e->segments, e->request.connection);
 		request_refused(
 			e, "the edge server has no memory for this request: send it once more");
 		return;

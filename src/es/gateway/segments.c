@@ -243,6 +243,14 @@ int segments_rest(struct segments *p, const struct wire_data *d, struct buf *to,
 	return r;
 }
 
+void segments_forget(struct segments *p, uint32_t connection)
+{
+	struct message *m = find(p, connection, 0);
+
+	if (m)
+		forget(p, m);
+}
+
 void segments_drop(struct segments *p, const struct wire_data *d)
 {
 	struct message *m = find(p, d->connection, number_in(d));

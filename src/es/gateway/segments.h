@@ -120,5 +120,8 @@ int segments_keep(struct segments *p, uint32_t connection, uint64_t number, stru
 int segments_rest(struct segments *p, const struct wire_data *d, struct buf *to, bool *more,
 		  struct err *err);
 
+/** segments_forget() - Forget the request that a connection has begun, for one of its segments cannot be kept */
+void segments_forget(struct segments *p, uint32_t connection);
+
 /** segments_drop() - DROP: forget the message that the request names */
 void segments_drop(struct segments *p, const struct wire_data *d);

@@ -30,7 +30,8 @@ struct world {
 	uint64_t now;
 	struct ap_node *node;
 	unsigned int given_up;
-	unsigned int ended; /* attempts */
+	unsigned int not_told; /* ends of sessions */
+	unsigned int ended;    /* attempts */
 	struct ap_moved moved;
 	const char *unknown; /* edge server that is not in the configuration; NULL: all are */
 	char reason[WIRE_REASON_SIZE];
@@ -75,6 +76,7 @@ static void event(void *ctx, uint64_t session, const char *kind, uint64_t n, con
 
 	(void)session;
 	(void)n;
+	w->not_told += strcmp(kind, "END NOT TOLD") == 0;
 	if (strcmp(kind, "MIGRATION GIVEN UP") != 0)
 		return;
 	w->given_up++;
@@ -1847,13 +1849,23 @@ static void test_ends_have_a_limit(void **state)
 	(void)state;
 	start(&w);
 	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-1");
-	for (ended.session = 1; ended.session <= 4097; ended.session++) {
+	ended.session = 5000; /* of another edge server: it stays */
+	ap_node_end(w.node, &ended);
+	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-2");
+	for (ended.session = 1; ended.session <= 1025; ended.session++) {
+		assert_int_equal(w.not_told, 0);
 		ap_node_end(w.node, &ended);
 		w.count = 0;
-		(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-2");
 	}
+	assert_int_equal(w.not_told, 1);
 	ap_node_es_up(w.node, w.now, "ES-1");
-	assert_int_equal(w.count, 0);
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 1);
+	w.unknown = "ES-1"; /* one that is not in the configuration is told once */
+	(void)snprintf(ended.edges.name[0], NAME_SIZE, "ES-1");
+	ap_node_end(w.node, &ended);
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 2);
+	ap_node_es_up(w.node, w.now, "ES-1");
+	assert_int_equal(sent(&w, "ES-1", WIRE_DISASSOCIATION), 3);
 	finish(&w);
 }
 
