@@ -61,7 +61,7 @@ void hex_encode(char *to, const void *bytes, size_t len)
 	to[2 * len] = '\0';
 }
 
-static int hex_digit(char c)
+int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';

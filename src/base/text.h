@@ -44,6 +44,9 @@ void text_printable(char *text);
 /** hex_encode() - Write 2 * @len lower-case digits and a NUL to @to */
 void hex_encode(char *to, const void *bytes, size_t len);
 
+/** hex_digit() - Value of a hexadecimal digit, in large or small letters. Return: -EINVAL if it is none */
+int hex_digit(char c);
+
 /**
  * hex_decode() - Read exactly 2 * @len hexadecimal digits
  *

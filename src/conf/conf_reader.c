@@ -15,8 +15,11 @@
 struct conf_reading conf_reading;
 
 /* A mistake is told in one line, whatever of the file it quotes */
-static void one_line(char *text)
+static void one_line(char text[ERR_TEXT_MAX], const char *fmt, va_list ap)
+	__attribute__((format(printf, 2, 0)));
+static void one_line(char text[ERR_TEXT_MAX], const char *fmt, va_list ap)
 {
+	(void)vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
 	for (; *text; text++)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			*text = ' ';
@@ -28,9 +31,8 @@ int conf_mistake(cfg_t *cfg, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	one_line(text, fmt, ap);
 	va_end(ap);
-	one_line(text);
 	if (!conf_reading.failed)
 		(void)err_set(conf_reading.err, -EINVAL, "%s:%d: %s", conf_reading.path, cfg->line,
 			      text);
@@ -44,9 +46,8 @@ int conf_wrong(const char *path, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	one_line(text, fmt, ap);
 	va_end(ap);
-	one_line(text);
 	return err_set(conf_reading.err, -EINVAL, "%s: %s", path, text);
 }
 

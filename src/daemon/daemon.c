@@ -114,19 +114,25 @@ void daemon_drop(void *read)
 	conf_free(read);
 }
 
+/** signal_open() - Watch for a signal; @handle->data is set when it must be closed */
+static int signal_open(uv_loop_t *loop, uv_signal_t *handle, int number, uv_signal_cb fn,
+		       void *data)
+{
+	int r = uv_signal_init(loop, handle);
+
+	if (r < 0)
+		return r;
+	handle->data = data;
+	return uv_signal_start(handle, fn, number);
+}
+
 int daemon_signals(uv_loop_t *loop, uv_signal_t *term, uv_signal_t *interrupt, uv_signal_cb fn,
 		   void *data, struct err *err)
 {
-	int r = uv_signal_init(loop, term);
+	int r = signal_open(loop, term, SIGTERM, fn, data);
 
 	if (r == 0)
-		r = uv_signal_init(loop, interrupt);
-	term->data = data;
-	interrupt->data = data;
-	if (r == 0)
-		r = uv_signal_start(term, fn, SIGTERM);
-	if (r == 0)
-		r = uv_signal_start(interrupt, fn, SIGINT);
+		r = signal_open(loop, interrupt, SIGINT, fn, data);
 	return r < 0 ? err_set(err, r, "watch for signals") : 0;
 }
 

@@ -94,15 +94,8 @@ static void on_answer(void *ctx, const struct wire_data *answer)
 
 static uint64_t new_number(void *ctx)
 {
-	uint64_t number = 0;
-
 	(void)ctx;
-	/* no secret: without random numbers the time since boot in nanoseconds will do */
-	while (!number) {
-		if (crypto_random(&number, sizeof(number)) < 0)
-			number = uv_hrtime();
-	}
-	return number;
+	return crypto_number();
 }
 
 static void on_lost(void *ctx, enum wire_status status, const char *reason)

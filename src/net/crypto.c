@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/text.h"
 
@@ -32,6 +33,17 @@ int crypto_random(void *to, size_t len)
 		len -= (size_t)part;
 	}
 	return 0;
+}
+
+uint64_t crypto_number(void)
+{
+	uint64_t number = 0;
+
+	while (!number) {
+		if (crypto_random(&number, sizeof(number)) < 0)
+			number = monotonic_us();
+	}
+	return number;
 }
 
 int crypto_proof(uint8_t out[CRYPTO_SHA256_SIZE], const uint8_t secret[CRYPTO_SECRET_SIZE],

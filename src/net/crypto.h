@@ -26,6 +26,9 @@ struct crypto_sha256; /* opaque: a running digest */
  */
 int crypto_random(void *to, size_t len);
 
+/** crypto_number() - A random number other than 0; no secret: without random numbers it is the time since boot */
+uint64_t crypto_number(void);
+
 /**
  * crypto_proof() - Show that a MUD holds the secret of its session (R11)
  * @out:	HMAC-SHA256, keyed with @secret, over "baton association proof 1", NUL, @session,

@@ -62,6 +62,19 @@ static bool extend(X509 *x, X509 *issuer, int nid, const char *value)
 	return added;
 }
 
+/** lock_for() - Begin to write a key and its certificate, which are not there unless @force. Return: the lock */
+static int lock_for(const char *dir, const char *cert_path, const char *key_path, bool force,
+		    struct err *err)
+{
+	auto_close int lock = pki_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	int r = pki_want_absent(cert_path, force, err);
+	if (r == 0)
+		r = pki_want_absent(key_path, force, err);
+	return r < 0 ? r : TAKE_FD(lock);
+}
+
 int pki_init(const char *dir, bool force, struct err *err)
 {
 	char key_path[PATH_MAX], cert_path[PATH_MAX], cn[NAME_SIZE];
@@ -75,14 +88,9 @@ int pki_init(const char *dir, bool force, struct err *err)
 		r = err_set(err, -errno, "create directory %s", dir);
 	if (r < 0)
 		return r;
-	auto_close int lock = pki_lock(dir, err);
+	auto_close int lock = lock_for(dir, cert_path, key_path, force, err);
 	if (lock < 0)
 		return lock;
-	r = pki_want_absent(cert_path, force, err);
-	if (r == 0)
-		r = pki_want_absent(key_path, force, err);
-	if (r < 0)
-		return r;
 	/* the mark tells two authorities apart where a person reads their names */
 	if (crypto_random(mark, sizeof(mark)) < 0)
 		return err_set(err, -EIO, "random numbers");
@@ -156,14 +164,9 @@ int pki_issue(const char *dir, const char *name, enum wire_role role, int days, 
 		r = pki_path(cert_path, dir, checked, ".crt", err);
 	if (r < 0)
 		return r;
-	auto_close int lock = pki_lock(dir, err);
+	auto_close int lock = lock_for(dir, cert_path, key_path, force, err);
 	if (lock < 0)
 		return lock;
-	r = pki_want_absent(cert_path, force, err);
-	if (r == 0)
-		r = pki_want_absent(key_path, force, err);
-	if (r < 0)
-		return r;
 
 	pki_auto_pkey EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	if (!key)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/auto.h"
+#include "base/text.h"
 
 /* struct rest - Bytes that are still to be read */
 struct rest {
@@ -23,17 +24,6 @@ static bool skip(struct rest *r, const char *word)
 	return true;
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Reads "02:00:00:00:01:01" and the end of it: a space, a newline or the end of the text */
 static bool read_mac(struct rest *r, uint8_t mac[STATION_MAC_SIZE])
 {
@@ -43,8 +33,8 @@ static bool read_mac(struct rest *r, uint8_t mac[STATION_MAC_SIZE])
 		return false;
 	for (size_t i = 0; i < STATION_MAC_SIZE; i++) {
 		const char *at = r->at + 3 * i;
-		int high = digit(at[0]);
-		int low = digit(at[1]);
+		int high = hex_digit(at[0]);
+		int low = hex_digit(at[1]);
 
 		if (high < 0 || low < 0 || (i + 1 < STATION_MAC_SIZE && at[2] != ':'))
 			return false;

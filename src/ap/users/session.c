@@ -88,15 +88,8 @@ static void on_stream(void *ctx, const struct wire_stream *stream)
 
 static uint64_t new_number(void *ctx)
 {
-	uint64_t number = 0;
-
 	(void)ctx;
-	/* no secret: without random numbers the time since boot in nanoseconds will do */
-	while (!number) {
-		if (crypto_random(&number, sizeof(number)) < 0)
-			number = uv_hrtime();
-	}
-	return number;
+	return crypto_number();
 }
 
 /*

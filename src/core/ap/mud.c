@@ -135,6 +135,24 @@ static void refuse_abandoned(struct ap_session *s, uint64_t link, uint32_t assoc
 	s->mud_link = 0;
 }
 
+/* A session that a device wants here. Return: NULL if there is no room for it, which the device is told */
+static struct ap_session *begin(struct ap_node *node, uint64_t now, uint64_t link,
+				const struct wire_message *m, enum ap_state state)
+{
+	struct ap_session *s = ap_session_new(node, m->session, state, now);
+
+	if (!s) {
+		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
+			      "limit of sessions reached at this access point");
+		return NULL;
+	}
+	s->association = m->association;
+	s->mud_association = m->association;
+	s->mud_link = link;
+	s->response_due = true;
+	return s;
+}
+
 static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 			   const struct claims *claims, const struct wire_message *m)
 {
@@ -179,16 +197,9 @@ static void on_association(struct ap_node *node, uint64_t now, uint64_t link,
 		refuse_new(node, link, m->session, how);
 		return;
 	}
-	s = ap_session_new(node, m->session, AP_ASSOCIATING, now);
-	if (!s) {
-		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
-			      "limit of sessions reached at this access point");
+	s = begin(node, now, link, m, AP_ASSOCIATING);
+	if (!s)
 		return;
-	}
-	s->association = m->association;
-	s->mud_association = m->association;
-	s->mud_link = link;
-	s->response_due = true;
 	s->has_secret = true;
 	memcpy(s->mud, m->association_request.mud, NAME_SIZE);
 	memcpy(s->service, m->association_request.service, NAME_SIZE);
@@ -290,16 +301,9 @@ static void on_reassociation(struct ap_node *node, uint64_t now, uint64_t link,
 	}
 	if (s && s != claims->proven)
 		ap_session_free(s);
-	s = ap_session_new(node, m->session, AP_MOVING, now);
-	if (!s) {
-		ap_mud_refuse(node, link, m->session, 0, WIRE_E_BUSY,
-			      "limit of sessions reached at this access point");
+	s = begin(node, now, link, m, AP_MOVING);
+	if (!s)
 		return;
-	}
-	s->association = m->association;
-	s->mud_association = m->association;
-	s->mud_link = link;
-	s->response_due = true;
 	s->reassociating = true;
 	s->resume = w->resume;
 	s->acked = w->ack;

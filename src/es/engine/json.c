@@ -4,28 +4,32 @@
 #include <stdarg.h>
 #include <stdint.h>
 
+/** at() - The value at a path of keys that ends with NULL */
+static const json_t *at(const json_t *json, va_list keys)
+{
+	const char *key;
+
+	while (json && (key = va_arg(keys, const char *)))
+		json = json_object_get(json, key);
+	return json;
+}
+
 json_t *json_at(const json_t *json, ...)
 {
-	const json_t *at = json;
-	const char *key;
-	va_list ap;
+	va_list keys;
 
-	va_start(ap, json);
-	while (at && (key = va_arg(ap, const char *)))
-		at = json_object_get(at, key);
-	va_end(ap);
-	return (json_t *)(uintptr_t)at;
+	va_start(keys, json);
+	const json_t *found = at(json, keys);
+	va_end(keys);
+	return (json_t *)(uintptr_t)found;
 }
 
 const char *json_text(const json_t *json, ...)
 {
-	const json_t *at = json;
-	const char *key;
-	va_list ap;
+	va_list keys;
 
-	va_start(ap, json);
-	while (at && (key = va_arg(ap, const char *)))
-		at = json_object_get(at, key);
-	va_end(ap);
-	return json_is_string(at) ? json_string_value(at) : "";
+	va_start(keys, json);
+	const json_t *found = at(json, keys);
+	va_end(keys);
+	return json_is_string(found) ? json_string_value(found) : "";
 }
