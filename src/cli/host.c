@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,19 +66,17 @@ static int program_check(const struct host *h, const char *program, const char *
 			 struct err *err)
 {
 	char path[PATH_MAX];
+	const char *const argv[] = {
+		path, "--config", config, "--check-host", h->json ? "--json" : NULL, NULL
+	};
 	int status = 0;
+	pid_t child;
 
 	program_find(path, program);
 	(void)fflush(stdout);
-	pid_t child = fork();
-	if (child < 0)
-		return err_set(err, -errno, "host check: start %s", path);
-	if (child == 0) {
-		(void)execlp(path, path, "--config", config, "--check-host",
-			     h->json ? "--json" : NULL, NULL);
-		(void)fprintf(stderr, "baton: host check: %s: %s\n", path, strerror(errno));
-		_exit(127);
-	}
+	int r = posix_spawnp(&child, path, NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	if (r != 0)
+		return err_set(err, -r, "host check: start %s", path);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	status = WIFEXITED(status) ? WEXITSTATUS(status) : 127;

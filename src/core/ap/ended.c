@@ -7,7 +7,7 @@
  * STATUS, which says NONE if it has nothing of the session any more. Until then the end is owed, and told again
  * when the link comes up. Else the edge server would keep a container that nobody wants for days (R15).
  *
- * What is owed is soft state (R7): it ends with this program. So does the oldest one when there are too many. An
+ * Ends that are owed are soft state (R7) and end with this program. The oldest one is dropped when there are too many. An
  * edge server that is not in the configuration, or has left it, is told once.
  */
 

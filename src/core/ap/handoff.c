@@ -41,18 +41,19 @@ static void start_replaying(struct ap_session *s, uint64_t now)
 
 	if (dest->epoch <= ap_session_source(s)->epoch) {
 		ap_handoff_drop(s, now, AP_RESULT_COPIES,
-				"the copy was made before authority came back");
+				"the replica was made before authority came back");
 		return;
 	}
 	if (replay_buffer_started(s->copies) && replay_buffer_floor(s->copies) > dest->cut) {
-		ap_handoff_drop(s, now, AP_RESULT_COPIES, "copies since the cut are not complete");
+		ap_handoff_drop(s, now, AP_RESULT_COPIES,
+				"buffered requests since the cut are missing");
 		return;
 	}
 	replay_buffer_drop_through(s->copies, dest->cut);
 	dest->answered = dest->executed;
 	dest->fed = dest->executed;
 	ap_session_move(s, AP_REPLAYING, now);
-	ap_session_say(s, "T7", dest->cut, "replaying %llu copies",
+	ap_session_say(s, "T7", dest->cut, "replaying %llu requests",
 		       (unsigned long long)(replay_buffer_highest(s->copies) -
 					    replay_buffer_floor(s->copies)));
 	ap_forward_feed(s);
@@ -94,7 +95,7 @@ static void tracing_progress(struct ap_session *s, uint64_t now)
 	}
 	if (ap_session_holds(s) && source->migration == WIRE_MIGRATION_NONE &&
 	    ap_edge_not_coming(dest)) {
-		ap_handoff_release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_release_hold(s, now, AP_RESULT_COPY_DIED, "the replica died");
 		return;
 	}
 	if (source->heard && source->cut_association == s->association)
@@ -120,7 +121,7 @@ static void start_fencing(struct ap_session *s, uint64_t now)
 
 	s->fence_after = source->fed;
 	ap_session_move(s, AP_FENCING, now);
-	ap_session_say(s, "FENCE", s->fence_after, "%s, the copy is at %llu", source->name,
+	ap_session_say(s, "FENCE", s->fence_after, "%s, the replica is at %llu", source->name,
 		       (unsigned long long)ap_session_dest(s)->answered);
 	if (!ap_edge_gone(source))
 		ap_edge_fence(s);
@@ -138,7 +139,7 @@ static void replaying_progress(struct ap_session *s, uint64_t now)
 	if (lost_authority(s, now))
 		return;
 	if (ap_edge_not_coming(dest)) {
-		ap_handoff_drop(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_drop(s, now, AP_RESULT_COPY_DIED, "the replica died");
 		return;
 	}
 	if (ap_session_holds(s)) { /* nothing is left to compare, and nothing to wait for */
@@ -166,7 +167,7 @@ static bool in_sync_through(struct ap_session *s, uint64_t m)
 			return false;
 		if (!c->has_digest[REPLAY_SOURCE] || !c->has_digest[REPLAY_COPY])
 			return false;
-		/* it may have been said already, and the same copy have come to us again */
+		/* it may have been said already, and the same replica have come to us again */
 		if (!ap_forward_alike(s, c))
 			return false;
 	}
@@ -193,11 +194,11 @@ static void fencing_progress(struct ap_session *s, uint64_t now)
 	struct ap_edge *dest = ap_session_dest(s);
 
 	if (ap_edge_not_coming(dest) && ap_session_holds(s)) {
-		ap_handoff_release_hold(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_release_hold(s, now, AP_RESULT_COPY_DIED, "the replica died");
 		return;
 	}
 	if (ap_edge_not_coming(dest)) {
-		ap_handoff_go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_go_back(s, now, AP_RESULT_COPY_DIED, "the replica died");
 		return;
 	}
 	if (ap_edge_gone(source))
@@ -235,7 +236,7 @@ static void activating_progress(struct ap_session *s, uint64_t now)
 		if (s->move_association)
 			ap_leave(s, now);
 	} else if (ap_edge_not_coming(dest)) {
-		ap_handoff_go_back(s, now, AP_RESULT_COPY_DIED, "the copy died");
+		ap_handoff_go_back(s, now, AP_RESULT_COPY_DIED, "the replica died");
 	}
 }
 

@@ -31,7 +31,7 @@ void ap_handoff_begin(struct ap_session *s, uint64_t now)
 	(void)name_set(s->edge[index].name, place, NULL);
 	ap_session_move(s, AP_TRACING, now);
 	ap_attempt_begin(s, now);
-	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "keeping copies, %s to %s",
+	ap_session_say(s, "T6", replay_buffer_highest(s->copies), "buffering requests, %s to %s",
 		       ap_session_source(s)->name, place);
 	ap_session_attach(s, &s->edge[index]);
 	ap_edge_migrate(s);

@@ -6,10 +6,10 @@
  * Before FENCE the source has never stopped serving: the attempt is dropped. After FENCE, or after the cut of
  * a stop-and-copy, authority goes back (AP_GOING_BACK):
  *
- *	ask all edge servers anew, abort the replica
- *	one of them is ACTIVE: adopt it, ACTIVATE or an earlier UNFENCE had come through
- *	wait until no other can be active any more (R4)
- *	UNFENCE under an epoch higher than any that is known; repeat until the source is ACTIVE
+ *	Ask all edge servers anew, and abort the replica.
+ *	Adopt one that is ACTIVE: ACTIVATE or an earlier UNFENCE had come through.
+ *	Otherwise wait until no other can be active any more (R4).
+ *	Send UNFENCE under an epoch higher than any that is known, until the source is ACTIVE.
  *
  * A source whose container is gone, or too old for the user's answers, is replaced by the best container that
  * has ended and may start again; without one the session is lost.
@@ -171,19 +171,19 @@ void ap_handoff_diverged(struct ap_session *s, uint64_t now, uint64_t number, bo
 
 	ap_session_say(s, "DIVERGED", number, "%s",
 		       in_doubt ? "the outcome at the source is in doubt"
-				: "the copy answered otherwise");
+				: "the replica answered otherwise");
 	if (!replaying && s->state != AP_FENCING && s->state != AP_ACTIVATING)
 		return; /* after the switch it can only be reported, and it was */
 	s->divergences += !in_doubt;
 	s->diverged = s->divergences >= DIVERGENCES_MAX;
 	s->hold_next = !in_doubt && !s->diverged;
 	if (replaying) {
-		ap_handoff_drop(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
+		ap_handoff_drop(s, now, AP_RESULT_DIVERGED, "the replica is not in sync");
 		return;
 	}
 	ap_edge_order(s, ap_session_dest(s), WIRE_ABORT);
 	/* FENCE is on its way: the state that the source told before is out of date, too */
 	if (ap_session_source(s)->state != WIRE_ES_FENCED)
 		ap_session_source(s)->heard = false;
-	ap_handoff_go_back(s, now, AP_RESULT_DIVERGED, "the copy is not in sync");
+	ap_handoff_go_back(s, now, AP_RESULT_DIVERGED, "the replica is not in sync");
 }

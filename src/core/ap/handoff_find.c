@@ -18,7 +18,7 @@
 #define FINDING_ROUNDS 3 /* authority may move while we ask: one round alone can miss it */
 
 /*
- * A container has authority and has not executed all that the user has answers to: copies of the rest were at an
+ * A container has authority and has not executed all that the user has answers to: buffered requests of the rest were at an
  * access point that is gone. One that has ended elsewhere may have: then that is the one to go on (R1), when the
  * other is fenced (R4).
  */

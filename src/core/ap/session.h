@@ -521,7 +521,7 @@ void ap_ended_tell(struct ap_node *node, const char *es, uint64_t session, uint3
 /** ap_ended_heard() - A message of an edge server, which may confirm an end */
 void ap_ended_heard(struct ap_node *node, const char *es, const struct wire_message *m);
 
-/** ap_ended_up() - The link to an edge server came up: what is owed is told again */
+/** ap_ended_up() - The link to an edge server came up: ends that are owed are told again */
 void ap_ended_up(struct ap_node *node, const char *es);
 
 /** ap_ended_free() - Forget what is owed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Grant - the configuration of a container that arrives: our own entry, and what of the source's is granted
+ * Grant - the configuration of a container that arrives: our own entry, with the granted settings of the source
  *
  * Settings of the inside are in a table here; those of the host have rules of their own (grant_host.c).
  */

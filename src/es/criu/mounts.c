@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Mounts - what a checkpoint has CRIU mount, and write to control groups (es/criu/images.h)
+ * Mounts - judges the mounts and control groups of a checkpoint, which CRIU makes (es/criu/images.h)
  *
  * CRIU makes mounts as root, in the order of their parents. Allowed are those that the engine makes, and views of
  * the kernel that show no more than the engine lets a container see. Paths that the engine closes must be closed

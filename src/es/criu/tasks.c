@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Tasks - what a checkpoint says about processes and threads (es/criu/images.h)
+ * Tasks - judges the processes and threads of a checkpoint (es/criu/images.h)
  *
  * Each thread is judged by its credentials, its filter of system calls, its scheduling; each process by its
  * namespaces. They must be the container's own, and the same for all.

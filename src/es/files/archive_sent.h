@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Sent files - what earlier streams of a tree carried; inner header of archive_writer.c, archive_sent.c
+ * Sent files - a record of the files that earlier streams of a tree carried; inner header of archive_writer.c, archive_sent.c
  *
  * es/files/layer_archive.h has archive_sent_new() and archive_sent_free().
  */

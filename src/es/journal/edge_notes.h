@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Edge notes - what an edge server records about itself in the directory of its journals
+ * Edge notes - the edge server's own state, in the directory of its journals
  *
  *	boot	"ID runs": the program runs in that boot of the host, or fell in it; "ID ended": in order
  *	drained	it is there: an operator has drained the edge server

@@ -4,7 +4,7 @@
 /*
  * Call - one call to a file worker; inner header of file_worker.c, call.c and operations.c
  *
- *	operations.c	what a worker can be asked for (file_worker.h)
+ *	operations.c	the calls that a worker knows (file_worker.h)
  *	file_worker.c	the process: its start, its end, processes that cannot be ended
  *	call.c		a call on the line: its frames, its time, its end
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Operations - what a file worker can be asked for
+ * Operations - the calls that a file worker knows
  *
  * Each function fills in a call (line.h), runs it, and takes its results. Places in a call are names below a
  * directory that the worker was given; the worker itself checks them (es/files/beneath.h).

@@ -384,7 +384,7 @@ static void test_failed_move_is_told(void **state)
 	replaying(&w); /* the copy answers otherwise */
 	answer_as(&w, "ES-2", 2, 3, "something else");
 	assert_state(&w, AP_SERVING);
-	assert_ended(&w, AP_RESULT_DIVERGED, "the copy is not in sync");
+	assert_ended(&w, AP_RESULT_DIVERGED, "the replica is not in sync");
 	finish(&w);
 
 	grace(&w); /* the copy dies after the switch */
