@@ -31,8 +31,10 @@ What is no such request is answered with {"error": "..."} and executes nothing.
 BATON_WRITER=1 starts a thread that appends lines to WRITER_NAME as fast as it can and keeps count
 and hash of them in memory. Memory and disk agree if both were captured at one instant, and only
 then; how many lines there are depends on time, so this is for the test of the cut alone.
+BATON_WRITER_PAUSE_MS=N has it pause between two lines, and leaves processor and disk to others.
 
-Environment: BATON_PORT (7000), BATON_DATA (/data), BATON_SEED ("baton"), BATON_WRITER.
+Environment: BATON_PORT (7000), BATON_DATA (/data), BATON_SEED ("baton"), BATON_WRITER,
+BATON_WRITER_PAUSE_MS (0).
 """
 
 import collections
@@ -45,6 +47,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 RECORD_SIZE = 4096
 RECORD_BYTES = 11 << 20
@@ -85,11 +88,12 @@ class BadRequest(Exception):
 
 
 class Writer(threading.Thread):
-    """Appends lines as fast as it can; memory and disk must stay the same under the lock."""
+    """Appends lines; memory and disk must stay the same under the lock."""
 
-    def __init__(self, path):
+    def __init__(self, path, pause_ms):
         super().__init__(daemon=True)
         self.path = path
+        self.pause_s = pause_ms / 1000
         self.lock = threading.Lock()
         self.lines = 0
         self.size = 0
@@ -104,6 +108,8 @@ class Writer(threading.Thread):
                 self.hash.update(line)
                 self.lines += 1
                 self.size += len(line)
+            if self.pause_s:
+                time.sleep(self.pause_s)
 
     def verify(self):
         """Compare the lines on disk with those in memory, while the thread stands still."""
@@ -146,7 +152,8 @@ class Offload:
             os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC, 0o644), "ab")
         self.writer = None
         if writer:
-            self.writer = Writer(os.path.join(data, WRITER_NAME))
+            self.writer = Writer(os.path.join(data, WRITER_NAME),
+                                 int(os.environ.get("BATON_WRITER_PAUSE_MS", "0")))
             self.writer.start()
 
     def file_path(self, i):
