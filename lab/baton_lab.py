@@ -26,6 +26,8 @@ import subprocess
 import sys
 import time
 
+import renew
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 EXAMPLES = ROOT / "examples"
@@ -55,6 +57,9 @@ def user_mac(user):
 
 class Lab:
     """One lab and the programs on it; a context manager that leaves nothing behind."""
+
+    # Whether a lab of the same name and size that is up is taken over, see renew.py; leave() leaves one so
+    take_over = False
 
     def __init__(self, name, edges=2, build=None, rtt_ms=200, rate_mb_s=10, limits=None,
                  service_env=None, quiet=True, image_on=None, profile="baton", method="auto",
@@ -86,6 +91,8 @@ class Lab:
         self.profile = profile  # of all edge servers: "baton", or "paper" to compare with
         self.method = method  # of the service: "auto", "complete", "partial"
         self.sync = sync  # of the service: "auto", "replay", "hold"
+        self.rtt_ms, self.rate_mb_s = rtt_ms, rate_mb_s  # of the links at "up"
+        self.renewed = False
         self.env = {**os.environ, "BATON_LAB": name, "BATON_BUILD": str(self.build),
                     "BATON_LAB_RTT_MS": str(rtt_ms), "BATON_LAB_RATE_MB_S": str(rate_mb_s)}
         self.env.pop("BATON_LAB_DIR", None)
@@ -106,16 +113,30 @@ class Lab:
         return [f"pc{i + 1}" for i in range(self.edges)]
 
     def up(self):
-        self.lab("up", self.edges)
+        if self.take_over:
+            try:
+                renew.renew(self, self.rtt_ms, self.rate_mb_s)
+                self.renewed = True
+            except renew.NotRenewed as e:
+                if renew.netns(self):
+                    print(f"=== lab {self.name} is made anew: {e}", file=sys.stderr)
+        if not self.renewed:
+            self.lab("up", self.edges)
+            if self.take_over:
+                renew.note(self)
         if self.registry:
             self.lab("registry", "up", *([] if self.registry is True else self.registry))
         self._make_files()
         return self
 
+    def leave(self):
+        """End all programs; the next lab of this name takes over what is up."""
+        for program in list(self.programs):
+            self.kill(program)
+
     def down(self):
         try:
-            for program in list(self.programs):
-                self.kill(program)
+            self.leave()
         finally:
             self.lab("down")
 
@@ -174,9 +195,11 @@ class Lab:
 
     def load_service(self):
         """Load the service's image, and those of the examples, where they are to be (image_on)."""
-        self.load_image(self.build_service(), self.image)
-        for example in self.examples:
-            self.load_image(self.build_example(example), f"baton/{example}")
+        images = {self.image: self.build_service(),
+                  **{f"baton/{example}": self.build_example(example) for example in self.examples}}
+        there = renew.keep_images(self, images) if self.renewed else set()
+        for name, tar in images.items():
+            self.load_image(tar, name, there)
         if self.registry:
             self.push_service(self.image_on[0])
 
@@ -204,11 +227,12 @@ class Lab:
             f'listener "{e}" {{ listen = "{self.users_listen}:{self.example_port(e)}"  service = "{e}"  '
             f'codec = "{self.example_setting(e, "codec")}" }}\n' for e in self.examples)
 
-    def load_image(self, tar, name):
-        """Load an image into the engines that are to have images."""
+    def load_image(self, tar, name, there=()):
+        """Load an image into the engines that are to have images, but where it is @there."""
         loads = [subprocess.Popen([HERE / "lab", "load-image", host, tar, name],
                                   env=self.env, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True) for host in self.image_on]
+                                  stderr=subprocess.PIPE, text=True)
+                 for host in self.image_on if (host, name) not in there]
         for load in loads:
             _, errors = load.communicate()
             if load.returncode:

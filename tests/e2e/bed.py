@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the end-to-end tests have in common: the test bed, the user, what must hold after each test.
 
-A test class brings one lab up and its tests share it; each test has sessions of its own, and looks
-only at events that came after it began. A test that failed takes the lab down, so that the next one
-finds a clean bed. Nothing sleeps: tests wait for events and for what can be seen from outside.
+A test class has one lab, with daemons of its own, and its tests share it; each test has sessions of its
+own, and looks only at events that came after it began. Hosts and engines stay for the next class, if
+nothing is left on them (lab/renew.py). A test that failed takes the lab down, so that the next one finds
+a clean bed. Nothing sleeps: tests wait for events and for what can be seen from outside.
 """
 
 import json
@@ -40,6 +41,9 @@ def missing():
     if check.returncode:
         return f"criu check: {(check.stdout.strip().splitlines() or ['fails'])[-1]}"
     return None
+
+
+Lab.take_over = True
 
 
 def long(test):
@@ -126,6 +130,13 @@ class User:
                       if first <= int(r["number"]) <= last and r["response_ms"])
 
 
+def clear():
+    """Take the lab down that was left for a next class. Return: what remains of it"""
+    lab = Lab(LAB_NAME)
+    lab.lab("down")
+    return lab.lab("leftovers", check=False)
+
+
 def reference(requests):
     """Answers of a service that was never moved (R1), one for each line of requests"""
     run = subprocess.run([sys.executable, ROOT / "service" / "offload.py", "--reference"],
@@ -188,7 +199,7 @@ class BedTest(unittest.TestCase):
     maxDiff = 2000
     lab = None
     clean = False
-    up = None  # the lab that is up, of whatever class: the runner takes it down when interrupted
+    up = None  # the lab that is up, of whatever class: the runner takes it down in the end
 
     def __init_subclass__(cls, **kwargs):
         """A class made from another one has a lab of its own"""
@@ -208,14 +219,9 @@ class BedTest(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        if not cls.lab:
-            return
-        cls.lab.down()
-        left = cls.lab.lab("leftovers", check=False)
-        cls.lab = None
-        BedTest.up = None
-        if left:
-            raise AssertionError(f"the lab has left:\n{left}")
+        if cls.lab:
+            cls.lab.leave()
+            cls.lab = None
 
     def run(self, result=None):
         bad = len(result.failures) + len(result.errors)
