@@ -37,7 +37,7 @@ lab down
 clean "after down twice"
 
 for victim in engine dockerd emulator all; do
-	with_container 2
+	with_container "$([[ $victim == @(emulator|all) ]] && echo 2 || echo 1)" # a link needs two
 	case $victim in
 	engine) kill -KILL "$(<"$BATON_LAB_DIR/pc1/engine.pid")" ;;
 	dockerd) lab exec-engine pc1 pkill -KILL -x dockerd || true ;;

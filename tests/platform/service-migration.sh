@@ -31,7 +31,7 @@ requests() {
 need_lab 2
 image=$("$SERVICE/build-image.sh" 2>"$TMP/build") || skip "no image: $(tail -1 "$TMP/build")"
 for host in pc1 pc2; do lab load-image "$host" "$image" offload; done
-lab docker pc1 run -d --name app -e BATON_WRITER=1 -p 7000:7000 offload >/dev/null
+lab docker pc1 run -d --name app -e BATON_WRITER=1 -e BATON_WRITER_PAUSE_MS=1 -p 7000:7000 offload >/dev/null
 until lab docker pc1 logs app | grep -q serving; do
 	[ "$(lab docker pc1 inspect -f '{{.State.Running}}' app)" = true ] || fail "service ended"
 done
@@ -45,7 +45,7 @@ chmod 755 "$TMP/hook"
 conf pc1 dump.conf "${PLAIN_CONF[@]}" "action-script $TMP/hook"
 conf pc2 restore.conf "${PLAIN_CONF[@]}"
 dump pc1 app cp || fail "the dump failed"
-lab docker pc2 create --runtime baton --name app -e BATON_WRITER=1 -p 7000:7000 offload >/dev/null
+lab docker pc2 create --runtime baton --name app -e BATON_WRITER=1 -e BATON_WRITER_PAUSE_MS=1 -p 7000:7000 offload >/dev/null
 cp -a "$TMP/layer/." "$(upper_dir pc2 app)"
 send pc1 /run/baton/cp pc2 "/run/baton/staged/$(id_of pc2 app)"
 lab docker pc2 start app >/dev/null || fail "the restore failed"
