@@ -25,7 +25,9 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 
+import engines
 import renew
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -34,6 +36,7 @@ EXAMPLES = ROOT / "examples"
 NOBODY = 65534
 SLOW = int(os.environ.get("BATON_SLOW", "1"))  # by what waits are longer
 SERVICE = "offload"
+OURS = "/containers/json?all=1&filters=" + urllib.parse.quote('{"label":["baton.session"]}')  # as Docker is asked
 GATEWAY = "10.80.0.1"  # of users, at every access point
 GATEWAY6 = "2001:db8::1"  # likewise, if the machine has IPv6
 
@@ -117,7 +120,7 @@ class Lab:
             try:
                 renew.renew(self, self.rtt_ms, self.rate_mb_s)
                 self.renewed = True
-            except renew.NotRenewed as e:
+            except engines.EngineError as e:
                 if renew.netns(self):
                     print(f"=== lab {self.name} is made anew: {e}", file=sys.stderr)
         if not self.renewed:
@@ -539,15 +542,22 @@ class Lab:
 
     def containers(self, host):
         """Names of all of Baton's containers on a host, whatever their state."""
-        names = self.docker(host, "ps", "-a", "--filter", "label=baton.session", "--format",
-                            "{{.Names}}")
-        return names.split()
+        docker = engines.Api(self.dir / host)
+        try:
+            return [container["Names"][0].lstrip("/") for container in docker.ask("GET", OURS)]
+        except engines.EngineError as e:
+            raise LabError(str(e)) from None
+        finally:
+            docker.close()
 
     def staged(self, host):
         """Files of checkpoints that lie on a host."""
-        listing = self.lab("exec-engine", host, "find", "/run/baton/work", "/run/baton/staged",
-                           "-mindepth", "1", check=False)
-        return [line for line in listing.splitlines() if line]
+        try:
+            root = engines.root_of(self.dir / host)
+        except engines.EngineError:
+            return []
+        return [os.path.join(folder, name)[len(str(root)):] for top in ("work", "staged")
+                for folder, folders, files in os.walk(root / "run/baton" / top) for name in (*folders, *files)]
 
 
 def require_root():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a lab that was used as good as new, in a tenth of the time that "down" and "up" take.
+"""Makes a lab that was used as good as new, in a third of the time that "down" and "up" take.
 
 Hosts, links, engines and images stay. All else goes: containers, volumes, users, programs on hosts, files. Then each
 edge host is compared with what it was when it came up (note): mounts, packet filter, devices, control groups,
@@ -7,89 +7,24 @@ processes, and Docker's own lists. Where anything differs, somebody has left it 
 """
 
 import collections
-import http.client
 import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import time
 
+from engines import Api, EngineError, comm, processes_of, root_of
+
 NOTED = "as_new.json"  # in the directory of an edge host
 KEPT = {"data", "daemon.json", "criu.conf", "docker.sock", NOTED}  # there, and engine.*
-ENGINE = {"unshare", "tini", "bash", "dockerd", "containerd"}  # names of the processes that make up an engine
 SETTLE_S = 3  # for what ends by itself
 
 
-class NotRenewed(Exception):
+class NotRenewed(EngineError):
     """The lab needs "up"; the text says why."""
-
-
-class Api(http.client.HTTPConnection):
-    """Docker's own protocol, on its socket: its command takes longer to start than this to answer."""
-
-    def __init__(self, path):
-        super().__init__("localhost", timeout=60)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-    def ask(self, method, path):
-        """What it answers, from JSON; raises NotRenewed if it refuses."""
-        try:
-            self.request(method, path)
-            answer = self.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as e:
-            raise NotRenewed(f"the engine at {self.path} does not answer: {e}") from None
-        if answer.status >= 400:
-            raise NotRenewed(f"{method} {path}: {text.decode(errors='replace').strip()}")
-        return json.loads(text) if text else None
-
-
-def api(lab, host):
-    return Api(lab.dir / host / "docker.sock")
-
-
-def children(pid):
-    """Processes that a process has started."""
-    found = []
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += path.read_text().split()
-        except OSError:
-            pass
-    return [int(pid) for pid in found]
-
-
-def comm(pid):
-    """A process's name, empty if it has ended."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def engine_itself(lab, host):
-    """Processes that make up an engine, the first one outside of its namespaces."""
-    try:
-        next_ones = [int((lab.dir / host / "engine.pid").read_text())]
-    except (OSError, ValueError):
-        raise NotRenewed(f"{host} has no engine") from None
-    found = []
-    for pid in next_ones:
-        if comm(pid) in ENGINE:
-            found.append(pid)
-            next_ones += children(pid)
-    if len(found) < len(ENGINE):
-        raise NotRenewed(f"the engine of {host} is not complete")
-    return found
 
 
 def processes():
@@ -111,7 +46,7 @@ def netns(lab, kind=""):
 
 def look(lab, host):
     """What must be as it was, as a multiset of lines."""
-    pid = engine_itself(lab, host)[1]
+    pid = processes_of(lab.dir / host)[1]
     mounts = os.readlink(f"/proc/{pid}/ns/mnt")
     lines = collections.Counter(f"mount {line.split()[4]}" for line in
                                 pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
@@ -121,7 +56,7 @@ def look(lab, host):
                  if line[:1] not in "#:")
     lines.update(f"device {line.split(': ')[1].split('@')[0]}" for line in
                  run("ip", "-n", f"{lab.name}-{host}", "-o", "link").splitlines())
-    docker = api(lab, host)
+    docker = Api(lab.dir / host)
     lines.update(f"container {c['Names']}" for c in docker.ask("GET", "/containers/json?all=1"))
     lines.update(f"volume {v['Name']}" for v in docker.ask("GET", "/volumes")["Volumes"] or [])
     lines.update(f"network {n['Name']}" for n in docker.ask("GET", "/networks"))
@@ -151,7 +86,7 @@ def check_usable(lab):
     for host in lab.hosts():
         if not (lab.dir / host / NOTED).exists():
             raise NotRenewed(f"nobody has noted what {host} was like")
-        engine_itself(lab, host)
+        processes_of(lab.dir / host)
     for path in lab.dir.glob("wan-*.pid"):
         if comm(path.read_text().strip()) != "link_emulator":
             raise NotRenewed(f"{path.stem} has ended")
@@ -162,8 +97,8 @@ def check_usable(lab):
 
 def empty_engine(lab, host):
     """No containers, no volumes, no files of Baton."""
-    root = pathlib.Path(f"/proc/{engine_itself(lab, host)[1]}/root")
-    docker = api(lab, host)
+    root = root_of(lab.dir / host)
+    docker = Api(lab.dir / host)
     for container in docker.ask("GET", "/containers/json?all=1"):
         docker.ask("DELETE", f"/containers/{container['Id']}?force=1&v=1")
     for volume in docker.ask("GET", "/volumes")["Volumes"] or []:
@@ -191,7 +126,7 @@ def others(lab):
     kept = {os.getpid(), os.getppid()}
     kept.update(int(path.read_text()) for path in lab.dir.glob("wan-*.pid"))
     for host in lab.hosts():
-        kept.update(engine_itself(lab, host))
+        kept.update(processes_of(lab.dir / host))
     for pid, net, _ in processes():
         try:
             if pid not in kept and (net in networks or
@@ -267,7 +202,7 @@ def keep_images(lab, images):
     wanted = {identity(tar): [name] for name, tar in images.items()}
     kept = set()
     for host in lab.hosts():
-        docker = api(lab, host)
+        docker = Api(lab.dir / host)
         for image in docker.ask("GET", "/images/json"):
             names = [name if name.rpartition("/")[2].count(":") else f"{name}:latest"
                      for name in wanted.get(image["Id"], [])]

@@ -13,6 +13,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -22,6 +23,8 @@ sys.path.insert(0, str(ROOT / "lab"))
 from baton_lab import Lab, LabError, SERVICE  # noqa: E402, F401 (for the tests)
 
 LAB_NAME = os.environ.get("BATON_LAB", "e2e")
+BURN_S = 0.1  # of a processor, to measure the machine's pace
+SLOWEST = 5  # at what pace tests are no longer given more time
 STAGES = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 
 
@@ -137,6 +140,14 @@ def clear():
     return lab.lab("leftovers", check=False)
 
 
+def pace():
+    """How many times longer work takes now than on an idle machine of this kind, since others work, too"""
+    began, used = time.monotonic(), time.thread_time()
+    while time.thread_time() - used < BURN_S:
+        pass
+    return min(max((time.monotonic() - began) / BURN_S, 1), SLOWEST)
+
+
 def reference(requests):
     """Answers of a service that was never moved (R1), one for each line of requests"""
     run = subprocess.run([sys.executable, ROOT / "service" / "offload.py", "--reference"],
@@ -237,6 +248,7 @@ class BedTest(unittest.TestCase):
     def setUp(self):
         if not self.clean:
             self.bring_up()
+        self.pace = pace()
         self.events = Events(self.lab)
         self.log_at = {name: len(self.lab.log_of(name)) for name in self.names()}
         self.users = []
@@ -268,13 +280,21 @@ class BedTest(unittest.TestCase):
     # --- doing ---------------------------------------------------------------------------------
 
     def user(self, *args):
-        """Start a user; it asks the service to verify its state in the last request"""
+        """Start a user; it asks the service to verify its state in the last request
+
+        Its requests and moves come at the machine's pace: it is there while its container moves, also where that
+        takes longer than usual.
+        """
+        args = list(args)
+        if "--interval-ms" in args:
+            at = args.index("--interval-ms") + 1
+            args[at] = round(int(args[at]) * self.pace)
         user = User(self, *args, "--verify")
         self.users.append(user)
         return user
 
     def wait(self, condition, what, seconds=30):
-        return self.lab.wait_for(condition, seconds, what)
+        return self.lab.wait_for(condition, seconds * self.pace, what)
 
     def wait_event(self, kind, node=None, session=None, count=1, seconds=30):
         """Wait for the count-th event of this kind since the test began"""
@@ -302,7 +322,7 @@ class BedTest(unittest.TestCase):
 
     def assert_good(self, user, seconds=90):
         """Nothing lost, doubled or reordered, and every answer is the reference's (R1)"""
-        report = user.end(seconds)
+        report = user.end(seconds * self.pace)
         for key in ("lost", "duplicated", "reordered", "wrong"):
             self.assertEqual(report[key], 0, f"{key}: {report}\n{user.log()}")
         self.assertTrue(report["good"], f"{report}\n{user.log()}")
