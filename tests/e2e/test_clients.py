@@ -181,6 +181,8 @@ class Clients(ClientsBed):
                             seconds=60)
             for client in clients:
                 self.more_answers(client)
+            old = f"pc{2 - hop % 2}"
+            self.wait(lambda h=old: not self.lab.containers(h), f"the containers at {old} to be removed")
         self.assertEqual(len(self.events.find("USER TAKEN")), HOPS)
         self.assertEqual(len(self.events.find("CONTAINER CREATED")), len(clients))
         self.assertEqual(self.events.find("MIGRATION FAILED"), [])

@@ -107,6 +107,9 @@ class Codecs(bed.BedTest):
             self.load(device, codec, state, numbers,
                       lambda e=edge: self.events.find("MIGRATION DONE", e))
             self.wait_event("SWITCH COMPLETE", there)
+            # a container that is still being removed would refuse the way back
+            old = f"pc{3 - int(there[-1])}"
+            self.wait(lambda h=old: not self.lab.containers(h), f"the container at {old} to be removed")
         self.assertEqual(self.events.find("MIGRATION FAILED"), [])
         self.load(device, codec, state, numbers, lambda: True)
         device.end()
