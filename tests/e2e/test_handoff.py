@@ -53,8 +53,8 @@ class OneMove(bed.BedTest):
 
     def test_there_and_back_again(self):
         """R8: a container that has moved moves like any other; x is used anew"""
-        user = self.user("--requests", 250, "--interval-ms", 50, "--move", "10:AP-2",
-                         "--move", "120:AP-1")
+        user = self.user("--requests", 310, "--interval-ms", 50, "--move", "10:AP-2",
+                         "--move", "180:AP-1")
         session = user.session()
         self.wait_event("MIGRATION DONE", "EdgeServer-2", session)
         self.wait_event("MIGRATION DONE", "EdgeServer-1", session)

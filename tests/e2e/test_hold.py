@@ -19,8 +19,8 @@ class Hold(bed.BedTest):
 
     def test_there_and_back(self):
         """R1, R4, R6: delayed, never lost; no copy was executed twice, so none was compared"""
-        user = self.user("--requests", 300, "--interval-ms", 50, "--move", "20:AP-2",
-                         "--move", "170:AP-1")
+        user = self.user("--requests", 360, "--interval-ms", 50, "--move", "20:AP-2",
+                         "--move", "230:AP-1")
         session = user.session()
         self.wait_event("MIGRATION DONE", "EdgeServer-2", session)
         self.wait_event("MIGRATION DONE", "EdgeServer-1", session)
