@@ -270,16 +270,9 @@ static bool word_awaited(const struct ap_session *s, const struct replay_copy *c
 	return c->delivered && !c->has_digest[side] && c->asked && c->asked < ASKED_MAX;
 }
 
-bool ap_forward_awaits_word(const struct ap_session *s)
-{
-	const struct replay_copy *c =
-		replay_buffer_find(s->copies, replay_buffer_floor(s->copies) + 1);
-
-	return s->state == AP_SERVING && c && word_awaited(s, c);
-}
-
 void ap_forward_settle(struct ap_session *s)
 {
+	s->word_awaited = false;
 	if (s->state != AP_SERVING && s->state != AP_RETIRING)
 		return;
 	for (;;) {
@@ -289,7 +282,8 @@ void ap_forward_settle(struct ap_session *s)
 		/* after going back, CT-x must also execute the requests that CT-y has answered (R3) */
 		if (!c || next > answering_edge(s)->answered || (!c->delivered && next > s->acked))
 			return;
-		if (word_awaited(s, c))
+		s->word_awaited = word_awaited(s, c);
+		if (s->word_awaited)
 			return;
 		replay_buffer_drop_through(s->copies, next);
 	}

@@ -38,7 +38,7 @@ uint64_t ap_session_deadline(const struct deadline *d)
 
 	switch (s->state) {
 	case AP_SERVING:
-		at = s->since_asked + (ap_forward_awaits_word(s) ? p->retry_ms : p->idle_ms / 4);
+		at = s->since_asked + (s->word_awaited ? p->retry_ms : p->idle_ms / 4);
 		if (s->next_attempt && s->next_attempt < at)
 			at = s->next_attempt;
 		break;

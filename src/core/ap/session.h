@@ -125,6 +125,7 @@ struct ap_attempt {
  * @fence_after:	number in FENCE: the last one that CT-x may execute
  * @fenced_at:		number up to which CT-x's answers count; valid once the source is fenced
  * @since_asked:	in SERVING: when the edge server was last told that the MUD is still here
+ * @word_awaited:	in SERVING: nothing is dropped until the edge server has told of a request's outcome
  * @next_retry:		when commands without an answer are repeated
  * @divergences:	times a CT-y answered otherwise than CT-x (R5)
  * @diverged:		too often: a migration is not tried again here
@@ -181,6 +182,7 @@ struct ap_session {
 	uint64_t fence_after;
 	uint64_t fenced_at;
 	uint64_t since_asked;
+	bool word_awaited;
 	uint64_t next_retry;
 	uint32_t divergences;
 	bool diverged;
@@ -441,9 +443,6 @@ bool ap_forward_behind(struct ap_session *s);
 
 /** ap_forward_alike() - Whether the answers of both containers, as far as they are known, agree (R5) */
 bool ap_forward_alike(const struct ap_session *s, const struct replay_copy *c);
-
-/** ap_forward_awaits_word() - Whether nothing is dropped until the one that serves has told of a request's outcome */
-bool ap_forward_awaits_word(const struct ap_session *s);
 
 /** ap_forward_settle() - Drop copies that cannot be needed any more while nothing moves */
 void ap_forward_settle(struct ap_session *s);
