@@ -3,7 +3,8 @@
 """The clients that the platform probes need.
 
     ask.py once tcp|udp HOST PORT       send one message, print the answer
-    ask.py udp-stream HOST PORT SECONDS send one datagram each ms; print "sent N lost M"
+    ask.py udp-stream HOST PORT SECONDS [RATE]
+                                        send RATE datagrams a second (1000); print "sent N lost M"
     ask.py tcp-held HOST PORT           keep one connection: a message and answer per input line
     ask.py sink PORT                    take what one connection sends, answer its first byte "p"
                                         with an echo of all that follows
@@ -47,14 +48,14 @@ def once(kind, host, port):
                 raise
 
 
-def udp_stream(host, port, seconds):
-    """One datagram per millisecond, answers counted."""
+def udp_stream(host, port, seconds, rate=1000):
+    """So many datagrams a second, answers counted."""
     sock = connect("udp", host, port)
     sock.setblocking(False)
     sent = got = 0
     start = time.monotonic()
     while (now := time.monotonic()) < start + float(seconds) + 1.0:
-        if sent < (now - start) * 1000 and now < start + float(seconds):
+        if sent < (now - start) * float(rate) and now < start + float(seconds):
             sock.send(b"x\n")
             sent += 1
         try:
