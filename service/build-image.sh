@@ -289,8 +289,8 @@ main() {
 		[ -d "$base_dir" ] || build_base "$base" "$suite" "$base_dir"
 		say "assembling the image"
 		assemble "$base_dir" "$base" "$image"
-		# Images of older versions of the application are of no use to anyone.
-		find "$CACHE" -maxdepth 1 -name "offload-$base-*.tar" ! -path "$image" -delete
+		# Images of older versions of the application go after a day: until then, another tree may be using its own.
+		find "$CACHE" -maxdepth 1 -name "offload-$base-*.tar" ! -path "$image" -mmin +1440 -delete
 	fi
 	say "baton/offload:$base, $(du -h "$image" | cut -f1)"
 	printf '%s\n' "$image"
