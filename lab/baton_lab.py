@@ -423,6 +423,10 @@ class Lab:
         for name in names[1:]:
             self.wait_for(lambda n=name: " serving " in self.log_of(n), 20, f"{name} to serve",
                           alive=name)
+        # a session begins at another edge server if its own is not connected yet
+        for i in range(1, self.edges + 1):
+            self.wait_for(lambda n=i: f"connected to edge server EdgeServer-{n}" in self.log_of(f"AP-{n}"), 20,
+                          f"AP-{i} to reach EdgeServer-{i}", alive=f"AP-{i}")
 
     def wait_for(self, condition, seconds, what, alive=None):
         """Poll a condition that nothing announces; fail when it does not come or @alive dies."""
