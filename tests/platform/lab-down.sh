@@ -27,8 +27,9 @@ with_container 2
 # The other lab has a name that begins like ours.
 BATON_LAB=$BATON_LAB-x BATON_LAB_DIR=$TMP/other lab up 1 >/dev/null
 lab exec-engine pc1 sleep 1000 &
+lab docker pc1 pause app >/dev/null # frozen, as by a dump that was going on
 lab down
-clean "after a busy lab"
+clean "after a busy lab with a frozen container"
 BATON_LAB=$BATON_LAB-x BATON_LAB_DIR=$TMP/other lab docker pc1 version >/dev/null ||
 	fail "down took another lab with it"
 BATON_LAB=$BATON_LAB-x BATON_LAB_DIR=$TMP/other lab down
